@@ -1,0 +1,46 @@
+/* memcg/protect.c - min and low as numbers. The terms: protect.h.
+ *
+ * I1  Effective values of the children never sum to more than max(their claims, the parent's
+ *     effective value).
+ * I2  A group's effective value is at most its usage, when its parent's effective value is at most
+ *     the parent's usage.
+ * Products of two page counts do not fit 64 bits, hence the 128-bit step.
+ */
+#include "memcg/protect.h"
+
+/* @a * @b / @c, rounded down; @c > 0. */
+static int64_t scale(int64_t a, int64_t b, int64_t c)
+{
+	return (int64_t)((unsigned __int128)a * (unsigned __int128)b / (unsigned __int128)c);
+}
+
+int64_t protect_claim(int64_t usage, int64_t setting)
+{
+	return usage < setting ? usage : setting;
+}
+
+int64_t effective_protection(int64_t usage, int64_t parent_usage, int64_t setting,
+			     int64_t parent_effective, int64_t siblings_protected)
+{
+	int64_t claim = protect_claim(usage, setting);
+
+	if (siblings_protected > parent_effective)
+		return scale(claim, parent_effective, siblings_protected);
+	/* The counters are read while they move: a parent may look smaller than its children. */
+	if (usage <= claim || parent_usage <= siblings_protected)
+		return claim;
+	return claim + scale(parent_effective - siblings_protected, usage - claim,
+			     parent_usage - siblings_protected);
+}
+
+bool protect_covers(int64_t usage, int64_t effective)
+{
+	return effective > 0 && usage <= effective;
+}
+
+int64_t protect_scan_target(int64_t size, int64_t usage, int64_t protection)
+{
+	if (usage < protection)
+		usage = protection;
+	return size - scale(size, protection, usage + 1);
+}
