@@ -1,0 +1,60 @@
+# The common commands. The build itself is meson.build; this only calls it.
+#
+#   make            build/umemcg and build/libumemcg-agent.so
+#   make test       all tests, lock-order checks on (build-test)
+#   make test-asan  the same under the address and undefined-behaviour sanitizers (build-asan)
+#   make test-tsan  the tests without processes, under the thread sanitizer (build-tsan)
+#   make demo       a program that needs three times its memory limit
+#   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
+#   make soak MINUTES=60
+#   make install PREFIX=/usr/local DESTDIR=
+#
+# WERROR=true makes warnings errors. TESTS='--suite unit' passes arguments to `meson test`.
+
+PREFIX ?= /usr/local
+MINUTES ?= 60
+WERROR ?= false
+TESTS ?=
+BENCH ?=
+
+OPTIONS = -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+TEST_OPTIONS = -Dwerror=$(WERROR) -Ddebug_checks=true
+
+all: setup
+	@tools/configure.sh build $(OPTIONS)
+	@ninja -C build $(if $(VERBOSE),-v) umemcg libumemcg-agent.so
+
+setup:
+	@tools/setup.sh
+
+test: setup
+	@tools/configure.sh build-test $(TEST_OPTIONS)
+	@tools/run-tests.sh build-test $(TESTS)
+
+test-asan: setup
+	@tools/configure.sh build-asan $(TEST_OPTIONS) -Db_sanitize=address,undefined
+	@tools/run-tests.sh build-asan -t 4 --no-suite shape $(TESTS)
+
+test-tsan: setup
+	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
+	@tools/run-tests.sh build-tsan -t 4 --suite unit $(TESTS)
+
+demo: all
+	@tools/demo.sh build/umemcg
+
+bench: all
+	@tools/configure.sh build-bench $(OPTIONS) -Dbench=true -Dtests=false
+	@ninja -C build-bench bench-programs
+	@UMEMCG=build/umemcg UMEMCG_BENCH_BIN=build-bench/bench sh bench/run.sh $(BENCH)
+
+soak: setup
+	@tools/configure.sh build-test $(TEST_OPTIONS)
+	@tools/soak.sh build-test $(MINUTES)
+
+install: all
+	@DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-test build-asan build-tsan build-bench
+
+.PHONY: all setup test test-asan test-tsan demo bench soak install clean

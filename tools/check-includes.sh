@@ -1,0 +1,92 @@
+#!/bin/sh
+# The direction of includes, as a TAP test: a file may use its own folder and the folders above it in the
+# list below, never those below it. And what makes the engine portable to the simulated machine: it sees
+# the machine only through the contract, src/plat/*.h.
+# Usage: tools/check-includes.sh [SOURCE_ROOT]
+set -eu
+cd "${1:-$(dirname "$0")/..}"
+
+find src -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs grep -nE '^[ 	]*#[ 	]*include' |
+awk '
+BEGIN {
+	n = split("base plat plat/native plat/soft plat/sim plat/host trace memcg mm audit ctl serve agent cgroupfs cli", order, " ")
+	for (i = 1; i <= n; i++)
+		rank[order[i]] = i
+	split("trace memcg mm audit plat/soft", list, " ")
+	for (i in list)
+		engine[list[i]] = 1
+
+	# Folder, header it may use all the same, reason.
+	except("plat", "machine.h", "the machine chosen at build time by the include path")
+	except("plat/soft", "mm/page.h", "the software MMU walks the page tables of the engine")
+	except("plat/soft", "mm/pgtable.h", "the software MMU walks the page tables of the engine")
+	except("plat/soft", "mm/mm_types.h", "the software MMU walks the page tables of the engine")
+	except("plat/host", "mm/page.h", "the host MMU makes the page tables true for a process")
+	except("plat/host", "mm/pgtable.h", "the host MMU makes the page tables true for a process")
+	except("plat/host", "mm/mm_types.h", "the host MMU makes the page tables true for a process")
+
+	# What the engine may use of libc: what a simulated machine has as well.
+	split("errno.h inttypes.h limits.h stdarg.h stdbool.h stddef.h stdint.h stdio.h string.h strings.h stdlib.h xxhash.h", list, " ")
+	for (i in list)
+		portable[list[i]] = 1
+	tests = split("direction spelling contract libc", test, " ")
+	title["direction"] = "no file includes a folder below its own"
+	title["spelling"] = "includes are written from src/"
+	title["contract"] = "the engine sees the machine only through plat/*.h"
+	title["libc"] = "the engine uses only the portable part of libc"
+}
+
+function except(folder, header, reason) {
+	allowed[folder, header] = reason
+}
+
+function folder_of(path) {
+	sub(/\/[^\/]*$/, "", path)
+	return path
+}
+
+function violation(kind, text) {
+	found[kind] = found[kind] "# " text "\n"
+}
+
+{
+	split($0, field, ":")
+	file = field[1]
+	sub(/^src\//, "", file)
+	from = folder_of(file)
+	where = field[1] ":" field[2]
+	match($0, /[<"][^>"]*[>"]/)
+	header = substr($0, RSTART + 1, RLENGTH - 2)
+	from_system = substr($0, RSTART, 1) == "<"
+	files++
+
+	if (from_system) {
+		if (from in engine && !(header in portable))
+			violation("libc", where ": <" header ">")
+		next
+	}
+	if ((from, header) in allowed)
+		next
+	to = folder_of(header)
+	if (to == header || header ~ /\.\./ || !(to in rank)) {
+		violation("spelling", where ": \"" header "\"")
+		next
+	}
+	if (!(from in rank))
+		violation("direction", where ": src/" from " is not in the list of folders")
+	else if (rank[to] > rank[from])
+		violation("direction", where ": " from " uses \"" header "\"")
+	if (from in engine && to ~ /^plat\// && to != from)
+		violation("contract", where ": \"" header "\"")
+}
+
+END {
+	print "1.." tests
+	for (i = 1; i <= tests; i++) {
+		bad = found[test[i]] != "" || files == 0
+		print (bad ? "not ok " : "ok ") i " - " title[test[i]]
+		printf "%s", found[test[i]]
+		status = status || bad
+	}
+	exit status
+}'
