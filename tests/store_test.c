@@ -13,20 +13,10 @@
 #include <unistd.h>
 
 #include "plat/native/store_native.h"
+#include "store_job.h"
 #include "test.h"
 
-#define NR_SLOTS 4096
-#define PAGE STORE_PAGE_SIZE
-
-/* ---- batches with checked data ----------------------------------------------------------------
- * */
-
-/* A batch and its buffers: io i uses page order[i] of the buffer. */
-struct job {
-	struct store_batch b;
-	atomic32_t ended;
-	char *pages;
-};
+/* ---- engines --------------------------------------------------------------------------------- */
 
 static const char *work_dir(void)
 {
@@ -34,114 +24,6 @@ static const char *work_dir(void)
 
 	return dir ? dir : "/tmp";
 }
-
-static void count_end(struct store_batch *b)
-{
-	struct job *job = b->private;
-
-	a32_add(&job->ended, 1);
-}
-
-static struct job *job_create(void)
-{
-	struct job *job = calloc(1, sizeof(*job));
-
-	assert_non_null(job);
-	job->pages = aligned_alloc(PAGE, (size_t)STORE_BATCH_MAX * PAGE);
-	assert_non_null(job->pages);
-	job->b.private = job;
-	job->b.end_io = count_end;
-	return job;
-}
-
-static void job_destroy(struct job *job)
-{
-	free(job->pages);
-	free(job);
-}
-
-static void job_add(struct job *job, uint64_t slot)
-{
-	unsigned i = job->b.n++;
-
-	assert_true(i < STORE_BATCH_MAX);
-	job->b.io[i].slot = slot;
-	job->b.io[i].data = job->pages + (size_t)i * PAGE;
-	job->b.io[i].error = 1;
-}
-
-static void job_begin(struct job *job, bool write)
-{
-	job->b.write = write;
-	job->b.n = 0;
-	a32_store(&job->ended, 0);
-}
-
-/* Adjacent ios get buffers that are not neighbours. */
-static void job_scatter(struct job *job)
-{
-	for (unsigned i = 0; i < job->b.n; i++)
-		job->b.io[i].data = job->pages + (size_t)(i * 37 % STORE_BATCH_MAX) * PAGE;
-}
-
-/* What slot @slot holds after it was written with @seed. */
-static uint64_t word_of(uint64_t slot, uint64_t seed, unsigned at)
-{
-	return (slot + 1) * 0x9e3779b97f4a7c15ull ^ (seed << 32 | at);
-}
-
-static void job_fill(struct job *job, uint64_t seed)
-{
-	for (unsigned i = 0; i < job->b.n; i++)
-		for (unsigned w = 0; w < PAGE / 8; w++)
-			((uint64_t *)job->b.io[i].data)[w] = word_of(job->b.io[i].slot, seed, w);
-}
-
-static bool io_holds(const struct job *job, unsigned i, uint64_t seed)
-{
-	for (unsigned w = 0; w < PAGE / 8; w++)
-		if (((uint64_t *)job->b.io[i].data)[w] != word_of(job->b.io[i].slot, seed, w))
-			return false;
-	return true;
-}
-
-static void job_run(struct store *s, struct job *job)
-{
-	store_submit(s, &job->b);
-	store_wait(s, &job->b);
-	assert_int_equal(a32_load(&job->ended), 1);
-}
-
-static void expect_no_errors(const struct job *job)
-{
-	for (unsigned i = 0; i < job->b.n; i++)
-		assert_int_equal(job->b.io[i].error, 0);
-}
-
-static void expect_data(const struct job *job, uint64_t seed)
-{
-	for (unsigned i = 0; i < job->b.n; i++)
-		assert_true(io_holds(job, i, seed));
-}
-
-/* Write the slots of @job, forget the buffers, read them back. */
-static void write_and_read_back(struct store *s, struct job *job, uint64_t seed)
-{
-	job->b.write = true;
-	job_fill(job, seed);
-	job_run(s, job);
-	expect_no_errors(job);
-	memset(job->pages, 0xee, (size_t)STORE_BATCH_MAX * PAGE);
-	job->b.write = false;
-	a32_store(&job->ended, 0);
-	job_run(s, job);
-	expect_no_errors(job);
-	expect_data(job, seed);
-	a32_store(&job->ended, 0);
-}
-
-/* ---- engines ----------------------------------------------------------------------------------
- * */
 
 static struct store *open_file(enum store_engine engine, const char *dir)
 {
@@ -198,8 +80,7 @@ TEST(engines_have_the_names_asked_for)
 	store_destroy(s);
 }
 
-/* ---- all engines: data ------------------------------------------------------------------------
- * */
+/* ---- all engines: data ----------------------------------------------------------------------- */
 
 static void single_pages(struct store *s)
 {
@@ -389,8 +270,7 @@ TEST(discard_drops_the_slots_named_and_no_other)
 	for_each_engine(discard_some);
 }
 
-/* ---- all engines: errors ----------------------------------------------------------------------
- * */
+/* ---- all engines: errors --------------------------------------------------------------------- */
 
 static void add_mixed(struct job *job)
 {
@@ -458,8 +338,7 @@ TEST(slots_past_the_end_fail_and_spare_their_neighbours)
 	for_each_engine(past_the_end);
 }
 
-/* ---- file engines -----------------------------------------------------------------------------
- * */
+/* ---- file engines ---------------------------------------------------------------------------- */
 
 /* The file was cut in the middle of slot 10: a read there is short, a read behind it finds
  * nothing. */
