@@ -1,4 +1,4 @@
-/* tests/memcg_counter_test.c - hierarchical page counters: who is charged, who is full, what is left. */
+/* tests/memcg_counter_test.c - page counters: who is charged, who is full, what is left. */
 #include "memcg/counter.h"
 #include "test.h"
 

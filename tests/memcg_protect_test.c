@@ -102,8 +102,8 @@ TEST(a_group_is_covered_while_its_usage_is_within_its_protection)
 
 /* ---- the kernel selftest's tree ------------------------------------------------------------
  *
- * A max 200M; A/B protected 50M; B's children C 75M, D 25M, E 0, F 500M; C, D, E hold 50M of cache each,
- * F nothing; A/G allocates and cannot be reclaimed. Reclaim runs at A.
+ * A max 200M; A/B protected 50M; B's children C 75M, D 25M, E 0, F 500M; C, D, E hold 50M of cache
+ * each, F nothing; A/G allocates and cannot be reclaimed. Reclaim runs at A.
  */
 enum { C, D, E, F, NR_CHILDREN };
 static const int64_t setting[NR_CHILDREN] = { MB(75), MB(25), MB(0), MB(500) };
@@ -119,12 +119,11 @@ static int64_t reclaim_pass(int64_t usage[NR_CHILDREN], bool ignore_protection)
 		total += usage[i];
 	}
 	for (int i = 0; i < NR_CHILDREN; i++) {
-		/* B is a child of the group under reclaim: its effective value is its setting. */
-		int64_t effective = effective_protection(usage[i], total, setting[i], MB(50), claims);
-		int64_t scan;
+		int64_t effective, scan;
 
-		if (ignore_protection)
-			effective = 0;
+		/* B is a child of the group under reclaim: its effective value is its setting. */
+		effective = ignore_protection ? 0 : effective_protection(usage[i], total,
+						setting[i], MB(50), claims);
 		if (protect_covers(usage[i], effective))
 			continue;
 		scan = (protect_scan_target(usage[i], usage[i], effective) + 7) / 8;
