@@ -1,0 +1,38 @@
+/* cli/cli.h - what the commands share: exit statuses, the table entry of a command, messages.
+ *
+ * User-facing text of our own goes to standard error and begins with "umemcg". One line a
+ * problem: it names the option or the resource, its value, and what would be accepted.
+ */
+#ifndef UMEMCG_CLI_CLI_H
+#define UMEMCG_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* As env(1), nohup(1) and docker run use them. */
+enum {
+	EXIT_OURS = 125,       /* umemcg itself failed; no program was run */
+	EXIT_CANNOT_RUN = 126, /* the program was found and could not be executed */
+	EXIT_NOT_FOUND = 127,  /* no such program */
+	EXIT_SIGNAL = 128,     /* plus the signal that ended the program */
+	EXIT_OOM = 137,        /* the group ran out of memory and swap */
+};
+
+struct command {
+	const char *name;
+	const char *summary;                 /* one line of umemcg --help */
+	const char *help;                    /* umemcg help NAME */
+	int (*main)(int argc, char **argv);  /* argv[0] is the command's name */
+};
+
+extern const struct command run_command;
+
+/* One line on standard error: "umemcg: " and the text. Returns EXIT_OURS. */
+int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Write @text to standard output. 0, or EXIT_OURS after a message. */
+int cli_print(const char *text);
+/* Make @text fit for one line of a terminal: control characters become '?'. */
+void cli_clean(char *text);
+
+#endif

@@ -1,0 +1,42 @@
+/* cli/console.h - standard error while a program runs: notices from any thread, and one live
+ * status line.
+ *
+ * The program owns the terminal; we add whole lines to it, and, when asked, one line rewritten in
+ * place. Only the main thread writes: a terminal that is stopped (Ctrl-S) or a full pipe may hold
+ * up messages, never the threads that serve memory.
+ *
+ * Locks: (L) lock; the rest belongs to the main thread.
+ */
+#ifndef UMEMCG_CLI_CONSOLE_H
+#define UMEMCG_CLI_CONSOLE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define CONSOLE_NOTICES 32
+#define CONSOLE_TEXT_MAX 512
+
+struct console {
+	pthread_mutex_t lock;
+	char notice[CONSOLE_NOTICES][CONSOLE_TEXT_MAX];  /* (L) */
+	unsigned nr;              /* (L) notices not yet written */
+	unsigned lost;            /* (L) notices that found no room */
+	int event_fd;             /* readable when there are notices */
+	bool live;                /* a status line is wanted, and standard error is a terminal */
+	bool shown;               /* a status line is on the screen */
+};
+
+/* 0 or -errno. */
+int console_init(struct console *c, bool want_status);
+void console_fini(struct console *c);
+/* Queue one sentence. Any thread; never waits for the terminal. The type serve_config.notice asks
+ * for. */
+void console_notice(void *console, const char *text);
+/* Write what is queued. */
+void console_flush(struct console *c);
+/* Show @text as the status line. Does nothing unless live and in the terminal's foreground. */
+void console_status(struct console *c, const char *text);
+/* Take the status line away. */
+void console_clear(struct console *c);
+
+#endif

@@ -1,0 +1,79 @@
+/* cli/main.c - the umemcg program: one table of commands.
+ *
+ * Locks: none; each command makes its own threads.
+ */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct command *const commands[] = {
+	&run_command,
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	char names[256] = "";
+
+	for (size_t i = 0; i < NR_COMMANDS; i++) {
+		strncat(names, i ? ", " : "", sizeof(names) - strlen(names) - 1);
+		strncat(names, commands[i]->name, sizeof(names) - strlen(names) - 1);
+	}
+	return cli_fail("unknown command '%s'; the commands are: %s, help", name, names);
+}
+
+static int print_help(void)
+{
+	char text[2048] = "usage: umemcg COMMAND [ARGUMENTS]\n"
+			  "       umemcg help COMMAND\n"
+			  "       umemcg --help | --version\n"
+			  "\n"
+			  "Gives programs a memory limit and swap of their own.\n"
+			  "\n"
+			  "commands:\n";
+	size_t at = strlen(text);
+
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "  %-8s %s\n",
+				       commands[i]->name, commands[i]->summary);
+	return cli_print(text);
+}
+
+static int help_command(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2)
+		return print_help();
+	if (argc > 2)
+		return cli_fail("help takes one command, not %d", argc - 1);
+	command = find_command(argv[1]);
+	return command ? cli_print(command->help) : unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2)
+		return cli_fail("no command given; try 'umemcg --help'");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return print_help();
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
+		return cli_print("umemcg " UMEMCG_VERSION "\n");
+	if (strcmp(argv[1], "help") == 0)
+		return help_command(argc - 1, argv + 1);
+	if (argv[1][0] == '-')
+		return cli_fail("unknown option '%s'; try 'umemcg --help'", argv[1]);
+	command = find_command(argv[1]);
+	return command ? command->main(argc - 1, argv + 1) : unknown_command(argv[1]);
+}

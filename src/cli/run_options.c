@@ -1,0 +1,281 @@
+/* cli/run_options.c - the command line of `umemcg run`. See run_options.h.
+ *
+ * Invariant: after run_options_parse returned true without help or version, the limits are
+ * consistent: memory_max is at least SERVE_MEMORY_MIN, memsw_max at least memory_max, argv[0] is
+ * a program.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/size.h"
+#include "cli/run_options.h"
+
+enum {
+	OPT_MEMORY_HIGH = 256,
+	OPT_SWAP_MAX,
+	OPT_MEMSW_MAX,
+	OPT_SWAP,
+	OPT_SWAP_DIRECT,
+	OPT_REPORT,
+	OPT_REPORT_FILE,
+};
+
+static const struct option long_options[] = {
+	{ "memory-max",  required_argument, NULL, 'm' },
+	{ "memory-high", required_argument, NULL, OPT_MEMORY_HIGH },
+	{ "swap-max",    required_argument, NULL, OPT_SWAP_MAX },
+	{ "memsw-max",   required_argument, NULL, OPT_MEMSW_MAX },
+	{ "swap",        required_argument, NULL, OPT_SWAP },
+	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
+	{ "report",      required_argument, NULL, OPT_REPORT },
+	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
+	{ "verbose",     no_argument,       NULL, 'v' },
+	{ "help",        no_argument,       NULL, 'h' },
+	{ "version",     no_argument,       NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+__attribute__((format(printf, 2, 3)))
+static bool fail(char problem[OPTIONS_PROBLEM_MAX], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(problem, OPTIONS_PROBLEM_MAX, format, args);
+	va_end(args);
+	return false;
+}
+
+/* How messages call option @val. */
+static const char *option_name(int val)
+{
+	static char name[32];
+
+	if (val == 'm')
+		return "-m/--memory-max";
+	for (const struct option *o = long_options; o->name; o++) {
+		if (o->val == val) {
+			snprintf(name, sizeof(name), "--%s", o->name);
+			return name;
+		}
+	}
+	snprintf(name, sizeof(name), "-%c", val);
+	return name;
+}
+
+static bool parse_bytes(int val, const char *text, int64_t least, int64_t *bytes, char *problem)
+{
+	int64_t n;
+
+	switch (size_parse(text, &n)) {
+	case 0:
+		break;
+	case -ERANGE:
+		return fail(problem, "option %s: '%s' is too large; the most is 2^63 - 1 bytes, or "
+			    "max", option_name(val), text);
+	default:
+		return fail(problem, "option %s: '%s' is not a size; give bytes, a number with K, "
+			    "M, G or T (64M, 1GiB), or max", option_name(val), text);
+	}
+	if (n < least)
+		return fail(problem, "option %s: '%s' is too small; the least is %dM, and max is "
+			    "accepted", option_name(val), text, SERVE_MEMORY_MIN >> 20);
+	*bytes = n;
+	return true;
+}
+
+static bool parse_report(const char *text, enum report_format *format, char *problem)
+{
+	if (strcmp(text, "text") == 0)
+		*format = REPORT_TEXT;
+	else if (strcmp(text, "json") == 0)
+		*format = REPORT_JSON;
+	else
+		return fail(problem, "option --report: '%s' is not a format; accepted are text and "
+			    "json", text);
+	return true;
+}
+
+static bool parse_path(int val, const char *text, const char **path, char *problem)
+{
+	if (!*text)
+		return fail(problem, "option %s: '' is not a name; give the name of a %s",
+			    option_name(val), val == OPT_SWAP ? "directory" : "file");
+	*path = text;
+	return true;
+}
+
+static bool parse_one(struct run_options *o, int val, const char *arg, char *problem)
+{
+	struct serve_config *c = &o->config;
+
+	switch (val) {
+	case 'm':
+		return parse_bytes(val, arg, SERVE_MEMORY_MIN, &c->memory_max, problem);
+	case OPT_MEMORY_HIGH:
+		return parse_bytes(val, arg, 0, &c->memory_high, problem);
+	case OPT_SWAP_MAX:
+		o->swap_given = true;
+		return parse_bytes(val, arg, 0, &c->swap_max, problem);
+	case OPT_MEMSW_MAX:
+		return parse_bytes(val, arg, 0, &c->memsw_max, problem);
+	case OPT_SWAP:
+		o->swap_dir_from = "--swap";
+		return parse_path(val, arg, &c->swap_dir, problem);
+	case OPT_SWAP_DIRECT:
+		c->swap_direct = true;
+		return true;
+	case OPT_REPORT:
+		return parse_report(arg, &o->report, problem);
+	case OPT_REPORT_FILE:
+		return parse_path(val, arg, &o->report_file, problem);
+	case 'v':
+		o->verbose = true;
+		return true;
+	case 'h':
+		o->help = true;
+		return true;
+	default:
+		o->version = true;
+		return true;
+	}
+}
+
+/* getopt_long refused argv[optind - 1], or a letter in it. */
+static bool refuse(int val, char **argv, char *problem)
+{
+	const char *arg = argv[optind - 1];
+
+	if (val == ':')
+		return fail(problem, "option %s needs a value; see 'umemcg help run'",
+			    option_name(optopt));
+	if (optopt >= 256)
+		return fail(problem, "option %s takes no value, but was given '%s'",
+			    option_name(optopt), strchr(arg, '=') ? strchr(arg, '=') + 1 : "");
+	if (optopt == 0 || strncmp(arg, "--", 2) == 0)
+		return fail(problem, "unknown or ambiguous option '%s'; see 'umemcg help run'",
+			    arg);
+	return fail(problem, "unknown option '-%c'; see 'umemcg help run'", optopt);
+}
+
+static void set_defaults(struct run_options *o)
+{
+	const char *tmpdir = getenv("TMPDIR");
+
+	*o = (struct run_options){
+		.config = {
+			.memory_max = -1,  /* not given */
+			.memory_high = SERVE_UNLIMITED,
+			.swap_max = -1,    /* not given */
+			.memsw_max = SERVE_UNLIMITED,
+			.swap_dir = tmpdir && *tmpdir ? tmpdir : "/var/tmp",
+			.engine = STORE_AUTO,
+			.group_name = "run",
+		},
+		.swap_dir_from = tmpdir && *tmpdir ? "TMPDIR" : "default",
+	};
+}
+
+/* Pure: the swap limit of somebody who named none. */
+static int64_t default_swap_max(int64_t memory_max)
+{
+	if (memory_max == SERVE_UNLIMITED)
+		return 0;
+	if (memory_max > SERVE_UNLIMITED / SWAP_DEFAULT_FACTOR)
+		return SERVE_UNLIMITED;
+	return memory_max * SWAP_DEFAULT_FACTOR;
+}
+
+static bool complete(struct run_options *o, char *problem)
+{
+	struct serve_config *c = &o->config;
+	char memsw[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
+
+	if (c->memory_max < 0)
+		return fail(problem, "option -m/--memory-max is missing; give the limit of the "
+			    "program's memory, for example -m 64M, or max");
+	if (c->memsw_max < c->memory_max)
+		return fail(problem, "option --memsw-max: %s is below the memory limit of %s; it "
+			    "counts memory and swap together", size_format(memsw, c->memsw_max),
+			    size_format(memory, c->memory_max));
+	if (!o->argv[0] || !*o->argv[0])
+		return fail(problem, "no program to run; usage: umemcg run -m SIZE [OPTIONS] [--] "
+			    "PROGRAM [ARGS...]");
+	if (!o->swap_given)
+		c->swap_max = default_swap_max(c->memory_max);
+	if (o->report == REPORT_NONE && (o->verbose || o->report_file))
+		o->report = REPORT_TEXT;
+	return true;
+}
+
+bool run_options_parse(int argc, char **argv, struct run_options *o,
+		       char problem[OPTIONS_PROBLEM_MAX])
+{
+	int val;
+
+	set_defaults(o);
+	opterr = 0;
+	optind = 0;  /* glibc: start over */
+	while ((val = getopt_long(argc, argv, "+:m:vhV", long_options, NULL)) != -1) {
+		if (val == '?' || val == ':')
+			return refuse(val, argv, problem);
+		if (!parse_one(o, val, optarg, problem))
+			return false;
+		if (o->help || o->version)
+			return true;
+	}
+	o->argv = argv + optind;
+	return complete(o, problem);
+}
+
+static bool check_swap_dir(const struct run_options *o, char *problem)
+{
+	const char *dir = o->config.swap_dir;
+	struct stat st;
+	int error = 0;
+
+	if (stat(dir, &st) != 0)
+		error = errno;
+	else if (!S_ISDIR(st.st_mode))
+		error = ENOTDIR;
+	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
+		error = errno;
+	if (!error)
+		return true;
+	return fail(problem, "%s swap directory '%s': %s; give one that can be written with --swap "
+		    "DIR", strcmp(o->swap_dir_from, "--swap") == 0 ? "option --swap:" :
+		    strcmp(o->swap_dir_from, "TMPDIR") == 0 ? "TMPDIR:" : "default", dir,
+		    strerror(error));
+}
+
+bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
+{
+	struct serve_config *c = &o->config;
+	struct statvfs fs;
+	int64_t room;
+
+	c->swap_size = c->swap_max;
+	if (c->swap_max > 0 || strcmp(o->swap_dir_from, "--swap") == 0)
+		if (!check_swap_dir(o, problem))
+			return false;
+	if (c->swap_max == 0 || (o->swap_given && c->swap_max != SERVE_UNLIMITED))
+		return true;
+	/* Nobody named a number: no more than there is room for. */
+	if (statvfs(c->swap_dir, &fs) != 0)
+		return fail(problem, "swap directory '%s': %s", c->swap_dir, strerror(errno));
+	if (__builtin_mul_overflow(fs.f_bavail, fs.f_frsize, &room))
+		room = SERVE_UNLIMITED - 1;
+	if (c->swap_size > room)
+		c->swap_size = room & ~(int64_t)(STORE_PAGE_SIZE - 1);
+	if (!o->swap_given && c->swap_max > c->swap_size)
+		c->swap_max = c->swap_size;
+	return true;
+}

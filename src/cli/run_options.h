@@ -1,0 +1,37 @@
+/* cli/run_options.h - the command line of `umemcg run`, as numbers.
+ *
+ * Parsing is pure but for $TMPDIR: nothing is opened, nothing printed. Checking looks at the swap
+ * directory.
+ */
+#ifndef UMEMCG_CLI_RUN_OPTIONS_H
+#define UMEMCG_CLI_RUN_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "serve/serve.h"
+
+enum report_format { REPORT_NONE, REPORT_TEXT, REPORT_JSON };
+
+#define OPTIONS_PROBLEM_MAX 512
+#define SWAP_DEFAULT_FACTOR 4  /* swap.max = this many times memory.max when nothing was said */
+
+struct run_options {
+	struct serve_config config;  /* notice is not set here */
+	enum report_format report;
+	const char *report_file;     /* NULL: standard error */
+	const char *swap_dir_from;   /* who named config.swap_dir: "--swap", "TMPDIR", "default" */
+	bool swap_given;             /* --swap-max was */
+	bool verbose;
+	bool help, version;          /* nothing else counts then */
+	char **argv;                 /* PROGRAM ARGS..., NULL terminated */
+};
+
+/* argv[0] is "run". False: problem holds one line, which names the option, its value and what is
+ * accepted. */
+bool run_options_parse(int argc, char **argv, struct run_options *o,
+		       char problem[OPTIONS_PROBLEM_MAX]);
+/* Is the swap directory there, and how large can the swap file be? Completes config.swap_size.
+ * False: as above. */
+bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX]);
+
+#endif

@@ -1,0 +1,106 @@
+/* cli/run_report.c - the report of `umemcg run` for people, and its status line. See run_report.h.
+ *
+ * Locks: none.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/size.h"
+#include "cli/cli.h"
+#include "cli/run_report.h"
+
+static void put_limits(FILE *f, const struct serve_snapshot *s)
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
+
+	fprintf(f, "  memory       peak %s, max %s, high %s\n", size_format(a, s->memory_peak),
+		size_format(b, s->memory_max), size_format(c, s->memory_high));
+	fprintf(f, "  swap         peak %s, max %s, store %s\n", size_format(a, s->swap_peak),
+		size_format(b, s->swap_max), s->store_name);
+	fprintf(f, "  memory+swap  peak %s, max %s\n", size_format(a, s->memsw_peak),
+		size_format(b, s->memsw_max));
+}
+
+static void put_activity(FILE *f, const struct serve_snapshot *s)
+{
+	const int64_t *v = s->stat;
+
+	fprintf(f, "  faults       %" PRId64 ", of them %" PRId64 " major\n", v[STAT_PGFAULT],
+		v[STAT_PGMAJFAULT]);
+	fprintf(f, "  swapped      %" PRId64 " pages in, %" PRId64 " out, %" PRId64 " refaults\n",
+		v[STAT_PSWPIN], v[STAT_PSWPOUT], v[STAT_REFAULT_ANON]);
+	fprintf(f, "  reclaim      %" PRId64 " pages scanned, %" PRId64 " reclaimed\n",
+		v[STAT_PGSCAN], v[STAT_PGSTEAL]);
+	fprintf(f, "  waited       %.3f s for memory, all threads together\n",
+		(double)v[STAT_STALL_US] / 1e6);
+	fprintf(f, "  OOM kills    %" PRId64 "\n", s->event[EVENT_OOM_KILL]);
+}
+
+/* Errors are worth a line only when there were any. */
+static void put_errors(FILE *f, const struct serve_snapshot *s)
+{
+	const int64_t *e = s->event;
+
+	if (e[EVENT_SWAP_READ_ERR] || e[EVENT_SWAP_WRITE_ERR] || e[EVENT_SWAP_CORRUPT])
+		fprintf(f, "  swap errors  %" PRId64 " read, %" PRId64 " write, %" PRId64
+			" corrupt\n", e[EVENT_SWAP_READ_ERR], e[EVENT_SWAP_WRITE_ERR], e[EVENT_SWAP_CORRUPT]);
+	if (e[EVENT_SWAP_FAIL])
+		fprintf(f, "  swap full    %" PRId64 " times\n", e[EVENT_SWAP_FAIL]);
+}
+
+/* Names are chosen by other processes: they must not move the cursor. */
+static void put_name(FILE *f, const char *before, const char *name)
+{
+	char clean[64];
+
+	snprintf(clean, sizeof(clean), "%s", name);
+	cli_clean(clean);
+	fprintf(f, "%s%s", before, clean);
+}
+
+static void put_processes(FILE *f, const struct serve_snapshot *s)
+{
+	fprintf(f, "  processes    %" PRIu64 " managed, %" PRIu64 " not managed", s->clients_total,
+		s->unmanaged_total);
+	for (unsigned i = 0; i < s->nr_unmanaged_names; i++)
+		put_name(f, i ? ", " : ": ", s->unmanaged_name[i]);
+	if (s->nr_unmanaged_names && s->unmanaged_total > s->nr_unmanaged_names)
+		fputs(", ...", f);
+	fputc('\n', f);
+}
+
+char *report_text(const struct serve_snapshot *s, const struct run_result *r)
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX];
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	put_name(f, "umemcg: ", r->program);
+	fprintf(f, " ended with status %d after %.2f s\n", r->exit_status,
+		(double)r->elapsed_us / 1e6);
+	put_limits(f, s);
+	put_activity(f, s);
+	put_errors(f, s);
+	put_processes(f, s);
+	fprintf(f, "  supervisor   %s of metadata, page buffers at most %s\n",
+		size_format(a, s->metadata_bytes), size_format(b, s->home_peak));
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+void report_status(char line[STATUS_MAX], const struct serve_snapshot *s, double faults_per_s)
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
+
+	snprintf(line, STATUS_MAX,
+		 "memory %s / %s  swap %s  faults %.0f/s  processes %" PRIu64,
+		 size_format(a, s->memory_current), size_format(b, s->memory_max),
+		 size_format(c, s->swap_current), faults_per_s, s->processes_now);
+}

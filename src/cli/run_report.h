@@ -1,0 +1,27 @@
+/* cli/run_report.h - what a run was like, for people and for programs.
+ *
+ * Pure: numbers in, text out. JSON keys are the controller's own names; sizes in bytes; "max" is
+ * no limit.
+ */
+#ifndef UMEMCG_CLI_RUN_REPORT_H
+#define UMEMCG_CLI_RUN_REPORT_H
+
+#include <stdint.h>
+
+#include "serve/serve.h"
+
+struct run_result {
+	const char *program;
+	int exit_status;         /* what umemcg run exits with */
+	uint64_t elapsed_us;
+};
+
+/* The caller frees the text. NULL: out of memory. */
+char *report_text(const struct serve_snapshot *snap, const struct run_result *result);
+char *report_json(const struct serve_snapshot *snap, const struct run_result *result);
+
+#define STATUS_MAX 160
+/* The live status line. @faults_per_s: of the last interval. */
+void report_status(char line[STATUS_MAX], const struct serve_snapshot *snap, double faults_per_s);
+
+#endif

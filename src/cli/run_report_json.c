@@ -1,0 +1,132 @@
+/* cli/run_report_json.c - the report of `umemcg run` for programs. See run_report.h.
+ *
+ * Every number goes through put_number: a double, which cJSON would use, is not exact above 2^53.
+ *
+ * Locks: none.
+ */
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "cli/run_report.h"
+
+/* False, here and below: out of memory. */
+static bool put_number(cJSON *object, const char *key, int64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	return cJSON_AddRawToObject(object, key, text) != NULL;
+}
+
+static bool put_bytes(cJSON *object, const char *key, int64_t value)
+{
+	if (value == SERVE_UNLIMITED)
+		return cJSON_AddStringToObject(object, key, "max") != NULL;
+	return put_number(object, key, value);
+}
+
+static bool put_limits(cJSON *root, const struct serve_snapshot *s)
+{
+	const struct {
+		const char *key;
+		int64_t value;
+	} rows[] = {
+		{ "memory.current", s->memory_current },
+		{ "memory.peak", s->memory_peak },
+		{ "memory.max", s->memory_max },
+		{ "memory.high", s->memory_high },
+		{ "memory.swap.current", s->swap_current },
+		{ "memory.swap.peak", s->swap_peak },
+		{ "memory.swap.max", s->swap_max },
+		{ "memory.memsw.current", s->memsw_current },
+		{ "memory.memsw.peak", s->memsw_peak },
+		{ "memory.memsw.max", s->memsw_max },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (!put_bytes(root, rows[i].key, rows[i].value))
+			return false;
+	return true;
+}
+
+static bool put_events(cJSON *root, const struct serve_snapshot *s)
+{
+	for (int i = 0; i < NR_EVENTS; i++) {
+		cJSON *file = cJSON_GetObjectItemCaseSensitive(root, event_file(i));
+
+		if (!file)
+			file = cJSON_AddObjectToObject(root, event_file(i));
+		if (!file || !put_number(file, event_key(i), s->event[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool put_stat(cJSON *root, const struct serve_snapshot *s)
+{
+	cJSON *stat = cJSON_AddObjectToObject(root, "memory.stat");
+
+	if (!stat)
+		return false;
+	for (int i = 0; i < NR_STATS; i++) {
+		int64_t scale = stat_is_gauge(i) ? STORE_PAGE_SIZE : 1;
+
+		if (!put_number(stat, stat_key(i), s->stat[i] * scale))
+			return false;
+	}
+	return true;
+}
+
+/* A process may call itself anything; JSON must be UTF-8. */
+static bool put_names(cJSON *object, const struct serve_snapshot *s)
+{
+	cJSON *names = cJSON_AddArrayToObject(object, "unmanaged_processes");
+
+	if (!names)
+		return false;
+	for (unsigned i = 0; i < s->nr_unmanaged_names; i++) {
+		char name[sizeof(s->unmanaged_name[0])];
+		cJSON *item;
+
+		memcpy(name, s->unmanaged_name[i], sizeof(name));
+		name[sizeof(name) - 1] = '\0';
+		for (unsigned char *c = (unsigned char *)name; *c; c++)
+			if (*c < ' ' || *c >= 0x7f)
+				*c = '?';
+		item = cJSON_CreateString(name);
+		if (!item || !cJSON_AddItemToArray(names, item))
+			return false;
+	}
+	return true;
+}
+
+static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct run_result *r)
+{
+	cJSON *own = cJSON_AddObjectToObject(root, "umemcg");
+
+	return own &&
+	       put_number(own, "exit_status", r->exit_status) &&
+	       put_number(own, "elapsed_usec", (int64_t)r->elapsed_us) &&
+	       cJSON_AddBoolToObject(own, "root_oom_killed", s->root_oom_killed) &&
+	       cJSON_AddStringToObject(own, "store", s->store_name) &&
+	       put_number(own, "metadata_bytes", s->metadata_bytes) &&
+	       put_number(own, "home_peak", s->home_peak) &&
+	       put_number(own, "clients_total", (int64_t)s->clients_total) &&
+	       put_number(own, "unmanaged_total", (int64_t)s->unmanaged_total) &&
+	       put_names(own, s);
+}
+
+char *report_json(const struct serve_snapshot *s, const struct run_result *r)
+{
+	cJSON *root = cJSON_CreateObject();
+	char *text = NULL;
+
+	if (root && put_limits(root, s) && put_events(root, s) && put_stat(root, s) &&
+	    put_own(root, s, r))
+		text = cJSON_Print(root);
+	cJSON_Delete(root);
+	return text;
+}
