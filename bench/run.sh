@@ -1,0 +1,326 @@
+#!/bin/sh
+# bench/run.sh - umemcg, the kernel's memory controller and no limit side by side: same work, same limit.
+#
+#     sh bench/run.sh [-r REPEATS] [-q] [-w WORK,...] [-d DIRECTORY] [-t SECONDS] [-o DIRECTORY] [--direct]
+#
+#   -r  repeats of everything (3). Columns take turns, and another one begins each time.
+#   -q  quick: 64 MiB in 16 MiB instead of 256 MiB in 64 MiB
+#   -w  a selection of pages,redis,sort (all)
+#   -d  where the swap files and the input go (/var/tmp); both swap files are on that disk
+#   -t  bound of one run in seconds (300)
+#   -o  where results.tsv, raw.tsv, machine.txt, bench.svg and bench.png go (bench/out)
+#   --direct  one more column: umemcg with --swap-direct
+#
+# $UMEMCG is the program (build/umemcg), $UMEMCG_BENCH_BIN holds the bench programs (build-bench/bench).
+# Nothing is left behind, also when interrupted: swap off, cgroup removed, files removed, processes ended.
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(dirname "$here")
+. "$here/kernel.sh"
+
+repeats=3 size_mib=256 limit_mib=64 works=pages,redis,sort base=/var/tmp bound=300 out=$here/out direct=
+swap_mib=1024
+page_works="fill seq random check"
+dir= child= server= columns=
+
+say() { echo "bench: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+usage() {
+	sed -n '4,12s/^# \{0,1\}//p' "$0" >&2
+	exit 2
+}
+
+options() {
+	while [ $# -gt 0 ]; do
+		case $1 in
+		-q) size_mib=64 limit_mib=16 ;;
+		--direct) direct=yes ;;
+		-r | -w | -d | -t | -o)
+			[ $# -gt 1 ] || usage
+			case $1 in
+			-r) repeats=$2 ;;
+			-w) works=$2 ;;
+			-d) base=$2 ;;
+			-t) bound=$2 ;;
+			-o) out=$2 ;;
+			esac
+			shift ;;
+		*) usage ;;
+		esac
+		shift
+	done
+	[ "$repeats" -ge 1 ] && [ "$repeats" -le 64 ] && [ "$bound" -ge 1 ] || usage
+	mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 1
+	base=$(cd "$base" && pwd) || exit 1
+}
+
+# ---- setting up and clearing away ----------------------------------------------------------------
+
+stop() { # PID
+	[ -n "$1" ] || return 0
+	kill -TERM "$1" 2>/dev/null
+	wait "$1" 2>/dev/null
+}
+
+cleanup() {
+	trap '' INT TERM HUP
+	trap - EXIT
+	stop "$child"
+	stop "$server"
+	kernel_end
+	cd / && [ -n "$dir" ] && rm -rf "$dir"
+}
+
+programs() {
+	build=$(realpath "${UMEMCG_BENCH_BIN:-$top/build-bench/bench}")
+	umemcg=$(realpath -m "${UMEMCG:-$top/build/umemcg}")
+	for p in fill gen limited table; do
+		[ -x "$build/bench-$p" ] || die "no $build/bench-$p: run 'make bench'"
+	done
+}
+
+choose_columns() {
+	: >notes
+	if [ -x "$umemcg" ]; then
+		columns="umemcg ${direct:+umemcg-direct}"
+	else
+		echo "The umemcg columns are left out: no program at $umemcg." >>notes
+	fi
+	kernel_probe "$dir"
+	if [ -z "$kernel_reason" ]; then
+		columns="$columns kernel"
+	else
+		echo "The kernel column is left out: $kernel_reason." >>notes
+	fi
+	columns="$columns none"
+	case $works in
+	*redis*)
+		command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null || {
+			echo "The redis rows are left out: redis is not installed." >>notes
+			works=$(echo "$works" | sed 's/redis//')
+		} ;;
+	esac
+}
+
+describe_machine() {
+	echo "date           $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+	echo "kernel         $(uname -rm)"
+	echo "processors     $(nproc), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+	echo "memory         $(awk '/^MemTotal/ { print int($2 / 1024) " MiB" }' /proc/meminfo)"
+	echo "work, limit    $size_mib MiB in $limit_mib MiB, swap $swap_mib MiB"
+	echo "swap on        $(stat -f -c %T "$dir"), $(df -P "$dir" | awk 'NR == 2 { print $1 }')"
+	echo "huge pages     $(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null)"
+	[ -n "$kernel_reason" ] || if [ -n "$kernel_v1" ]; then
+		echo "kernel column  memory controller version 1, swappiness $(cat /proc/sys/vm/swappiness)"
+	else
+		echo "kernel column  memory controller version 2, swappiness $(cat /proc/sys/vm/swappiness)"
+	fi
+	[ ! -x "$umemcg" ] || echo "umemcg         $(timeout 10 "$umemcg" --version 2>/dev/null | head -n 1)"
+}
+
+# ---- one run in one column -----------------------------------------------------------------------
+
+record() { # WORK VALUE
+	printf '%s\t%s\t%s\t%s\n' "$1" "$column" "$repeat" "$2" >>raw.tsv
+}
+
+failed() { # REASON WORK...
+	say "$column: $1"
+	[ "$column" != kernel ] || ! kernel_oom || say "the kernel's OOM killer was at work"
+	[ ! -s errors ] || sed 's/^/bench:   /' errors >&2
+	shift
+	for w in "$@"; do
+		record "$w" failed
+	done
+}
+
+# Start COMMAND under the limit of $column in the background. The times go to the file "times".
+limited() { # COMMAND...
+	case $column in
+	umemcg | umemcg-direct)
+		set -- "$umemcg" run -m "${limit_mib}M" --swap-max "${swap_mib}M" --swap "$dir" \
+			$([ "$column" = umemcg ] || echo --swap-direct) \
+			--report json --report-file report.json -- "$@" ;;
+	esac
+	if [ "$column" = kernel ]; then
+		set -- -c "$kernel_cgroup" -t "$bound" -o times -- "$@"
+	else
+		set -- -t "$bound" -o times -- "$@"
+	fi
+	exec "$build/bench-limited" "$@"
+}
+
+# Wait for the background process $child; its exit code.
+finish() {
+	wait "$child"
+	code=$?
+	child=
+	return $code
+}
+
+wall_us_per() { # COUNT
+	awk -v n="$1" '{ printf "%.4f\n", $1 * 1e6 / n }' times
+}
+
+# ---- the works -----------------------------------------------------------------------------------
+
+# The program says "fill: ok 256 MiB, us/page: fill 1.234 seq 2.345 ...".
+work_pages() {
+	limited "$build/bench-fill" "$size_mib" fsrv >pages.out 2>errors </dev/null &
+	child=$!
+	finish || { code=$?; cat pages.out >>errors; failed "fill ended with $code" $page_works; return; }
+	set -- $(sed -n 's/.*us\/page: //p' pages.out)
+	while [ $# -gt 1 ]; do
+		record "$1" "$2"
+		shift 2
+	done
+}
+
+sort_input() {
+	"$build/bench-gen" lines $((size_mib * 1024 * 1024 / 8 * 7)) >lines &
+	child=$!
+	finish || die "cannot write the input of sort to $dir"
+	mkfifo sorted
+	sort -S "${size_mib}M" -T . lines >sorted &
+	child=$!
+	sort_sum=$(cksum <sorted)
+	finish || die "sort failed without a limit"
+}
+
+# The output goes through a pipe to a check that is outside the limit.
+work_sort() {
+	cksum <sorted >sum &
+	check=$!
+	limited sort -S "${size_mib}M" -T . lines >sorted 2>errors </dev/null &
+	child=$!
+	finish || { code=$?; stop $check; failed "sort ended with $code" sort; return; }
+	wait $check
+	[ "$(cat sum)" = "$sort_sum" ] || { failed "sort gave another result" sort; return; }
+	record sort "$(wall_us_per 1000000)"
+}
+
+# Value and key together take about 1360 bytes of the server's memory.
+redis_keys() { echo $((size_mib * 1024 * 1024 / 1360)); }
+
+# A client of the server, outside the limit but bounded: the server may be thrashing.
+redis_client() { # COMMAND...
+	"$build/bench-limited" -t "$bound" -o times -- "$@" >redis.out 2>errors </dev/null &
+	child=$!
+	finish
+}
+
+redis_up() {
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		redis_client redis-cli -s redis.sock ping && grep -q PONG redis.out && return 0
+		sleep 0.25
+	done
+	return 1
+}
+
+redis_measure() { # WORK TEST REQUESTS
+	redis_client redis-benchmark -s redis.sock -t "$2" -n "$3" -r "$(redis_keys)" -c 4 -d 1024 --csv || {
+		failed "redis-benchmark $2 ended with $?" "$1"
+		return
+	}
+	record "$1" "$(tail -n 1 redis.out | tr -d '"' | awk -F, '{ printf "%.3f\n", 1e6 / $2 }')"
+}
+
+redis_session() {
+	requests=$((size_mib * 80))
+	redis_up || { failed "redis-server does not answer" redis-load redis-get redis-set; return; }
+	redis_client sh -c "'$build/bench-gen' redis $(redis_keys) 1024 | redis-cli -s redis.sock --pipe" || {
+		failed "redis-cli --pipe ended with $?" redis-load redis-get redis-set
+		return
+	}
+	record redis-load "$(wall_us_per "$(redis_keys)")"
+	redis_measure redis-get get $requests
+	redis_measure redis-set set $requests
+	redis_client redis-cli -s redis.sock dbsize
+	[ "$(cat redis.out)" = "$(redis_keys)" ] || failed "redis lost keys: $(cat redis.out)" redis-set
+	redis_client redis-cli -s redis.sock shutdown nosave
+}
+
+work_redis() {
+	limited redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no --daemonize no \
+		--dir . --logfile redis.log >/dev/null 2>server.errors </dev/null &
+	server=$!
+	redis_session
+	stop "$server"
+	server=
+	rm -f redis.sock redis.log
+}
+
+# ---- all of it -----------------------------------------------------------------------------------
+
+one_run() { # WORK, in $column
+	say "repeat $repeat of $repeats: $1, $column"
+	: >errors
+	if [ "$column" = kernel ]; then
+		if ! kernel_begin $((limit_mib << 20)) $((swap_mib << 20)) "$dir" 2>errors; then
+			failed "the kernel's controller could not be set up"
+			kernel_end
+			return
+		fi
+		"work_$1"
+		kernel_end
+	else
+		"work_$1"
+	fi
+}
+
+rotate() {
+	first=$1
+	shift
+	echo "$*" "$first"
+}
+
+measure() {
+	works=$(echo "$works" | tr ',' ' ')
+	repeat=1
+	while [ "$repeat" -le "$repeats" ]; do
+		for work in $works; do
+			for column in $columns; do
+				one_run "$work"
+			done
+		done
+		columns=$(rotate $columns)
+		repeat=$((repeat + 1))
+	done
+}
+
+draw() { # TERMINAL FILE
+	gnuplot -e "set term $1; set output '$out/$2'; plot_title='$size_mib MiB in $limit_mib MiB; less is better'" \
+		chart.gp || say "gnuplot could not draw $2"
+}
+
+report() {
+	describe_machine >"$out/machine.txt"
+	cp raw.tsv "$out/raw.tsv"
+	cat "$out/machine.txt"
+	echo
+	"$build/bench-table" raw.tsv "$out/results.tsv" chart.gp || exit 1
+	echo
+	echo "Medians of $repeats, with the least and the greatest; ! marks a failed run among them."
+	cat "$here/footnotes.txt" notes
+	if command -v gnuplot >/dev/null; then
+		draw "svg size 1200,480" bench.svg
+		draw "pngcairo size 1200,480" bench.png
+	else
+		say "no chart: gnuplot is not installed"
+	fi
+	echo "Files: $out"
+}
+
+options "$@"
+programs
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+dir=$(mktemp -d "$base/umemcg-bench.XXXXXX") || exit 1
+cd "$dir" || exit 1
+: >raw.tsv
+choose_columns
+case $works in *sort*) sort_input ;; esac
+measure
+report

@@ -1,0 +1,151 @@
+# tests/native/lib.sh - what the tests of the whole program share. Sourced, not run.
+#
+#     . "$(dirname "$0")/lib.sh"
+#     require_uffd
+#     plan 3
+#     check "a sentence that should be true" command argument...
+#     check "another" function_of_the_test
+#     skip "a third" "why it cannot run here"
+#
+# plan N              N tests follow. Without it the plan is written at the end.
+# check NAME CMD...   one test: CMD ends with 0 within $BOUND_S seconds when CMD is a program (a shell function bounds
+#                     its own commands: `bounded`). Its output is shown, as comments, when it fails.
+# ok NAME, not_ok NAME [WHY]   one test whose result is known
+# skip NAME WHY       one test that cannot run here
+# skip_all WHY        none of them can; ends the script
+# expect WANT GOT [WHAT]       for use inside functions: true when equal, else says what differs
+# bounded CMD...      CMD under `timeout`; 124 or 137 when the time was up
+#
+# require_uffd        skip_all unless this process may create a full userfaultfd
+# require_tool T...   skip_all unless the programs are there
+# require_prog P...   skip_all unless the test programs are built
+#
+# $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end; umemcg's swap files
+# go there too (TMPDIR).
+
+lib_dir=$(cd "$(dirname "$0")" && pwd)
+lib_top=$(cd "$lib_dir/../.." && pwd)
+UMEMCG=${UMEMCG:-$lib_top/build/umemcg}
+BIN=${UMEMCG_TEST_BIN:-$lib_top/build/tests/native/prog}
+case $UMEMCG in /*) ;; *) UMEMCG=$PWD/$UMEMCG ;; esac
+case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
+BOUND_S=${BOUND_S:-60}
+
+tests_run=0
+tests_failed=0
+tests_planned=
+test_pid=
+
+TMP=$(mktemp -d "${TMPDIR:-/var/tmp}/umemcg-test.XXXXXX") || exit 1
+TMPDIR=$TMP
+export TMPDIR
+
+# The shell runs this at its end, whatever the reason.
+lib_end() {
+	code=$?
+	trap '' INT TERM HUP
+	trap - EXIT
+	[ -z "$test_pid" ] || kill -TERM "$test_pid" 2>/dev/null
+	rm -rf "$TMP"
+	[ "$code" -eq 0 ] || exit "$code"
+	[ -n "$tests_planned" ] || echo "1..$tests_run"
+	[ "$tests_failed" -eq 0 ] || exit 1
+	exit 0
+}
+trap lib_end EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+plan() {
+	tests_planned=$1
+	echo "1..$1"
+}
+
+diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+
+ok() {
+	tests_run=$((tests_run + 1))
+	echo "ok $tests_run - $1"
+}
+
+not_ok() {
+	tests_run=$((tests_run + 1))
+	tests_failed=$((tests_failed + 1))
+	echo "not ok $tests_run - $1"
+	[ $# -lt 2 ] || diag "$2"
+}
+
+skip() {
+	tests_run=$((tests_run + 1))
+	echo "ok $tests_run - $1 # SKIP $2"
+}
+
+skip_all() {
+	echo "1..0 # SKIP $1"
+	tests_planned=0
+	exit 0
+}
+
+# In the background, so that a signal to this script is answered at once; with our standard input, which
+# the shell would take away from a background job.
+bounded() {
+	exec 9<&0
+	timeout -k 5 "$BOUND_S" "$@" <&9 9<&- &
+	test_pid=$!
+	exec 9<&-
+	wait "$test_pid"
+	bounded_code=$?
+	test_pid=
+	return $bounded_code
+}
+
+expect() {
+	[ "$1" = "$2" ] && return 0
+	echo "${3:-value}: want '$1', got '$2'"
+	return 1
+}
+
+check() {
+	check_name=$1
+	shift
+	case $(command -v "$1") in
+	*/*) bounded "$@" >"$TMP/check.out" 2>&1 ;;
+	*) "$@" >"$TMP/check.out" 2>&1 ;;
+	esac
+	check_code=$?
+	if [ "$check_code" -eq 0 ]; then
+		ok "$check_name"
+		return
+	fi
+	not_ok "$check_name" "$* ended with $check_code"
+	tail -n 40 "$TMP/check.out" | cut -c 1-200 | sed 's/^/#   /'
+}
+
+# CAP_SYS_PTRACE is bit 19 of the effective capabilities: the 5th hexadecimal digit from the right.
+lib_may_ptrace() {
+	caps=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+	digit=$(printf '%s' "$caps" | tail -c 5 | head -c 1)
+	case $digit in [89a-fA-F]) return 0 ;; esac
+	return 1
+}
+
+require_uffd() {
+	[ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
+	[ -e /proc/sys/vm/unprivileged_userfaultfd ] || skip_all "the kernel has no userfaultfd"
+	lib_may_ptrace && return
+	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 1 ] && return
+	[ -r /dev/userfaultfd ] && [ -w /dev/userfaultfd ] && return
+	skip_all "no permission for userfaultfd: needs root, CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1"
+}
+
+require_tool() {
+	for tool in "$@"; do
+		command -v "$tool" >/dev/null || skip_all "$tool is not installed"
+	done
+}
+
+require_prog() {
+	for prog in "$@"; do
+		[ -x "$BIN/$prog" ] || skip_all "$BIN/$prog is not built"
+	done
+}

@@ -1,0 +1,273 @@
+/* tests/native/prog/sampler.c - what a program tree under umemcg really holds, seen from outside.
+ *
+ *     sampler [-i MS] [-o FILE] [-s FILE] -p PID
+ *     sampler [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
+ *
+ * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the RssAnon of all its
+ * descendants but the keeper. The frames umemcg holds for its clients are in its own RssAnon, with whatever else it
+ * has, so "clients + supervisor" is an upper bound of what the group holds. Ends when umemcg ends, or on
+ * SIGTERM or SIGINT; then writes, to FILE of -o or to standard output, one "name value" a line:
+ *     samples late clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
+ * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor, processes.
+ *
+ * A sample is not one instant: the supervisor is read before and after the clients, and the lesser figure
+ * is taken, so that a page which changes sides in between is not counted twice. A process counts from the
+ * moment it is listed in its parent's /proc/PID/task/TID/children; one whose parent has died and that was
+ * adopted by somebody outside the tree is not seen.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define KEEPER "umemcg-keeper"
+#define NS_PER_MS 1000000l
+
+static volatile sig_atomic_t stopped;
+
+static struct {
+	long samples, late, clients, supervisor, sum, sum_ms, processes;
+} most;
+
+static void on_signal(int sig)
+{
+	stopped = sig;
+}
+
+/* Read a small file of /proc; false when the process is gone. */
+static bool slurp(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	return true;
+}
+
+/* RssAnon of @pid in kB; -1 when it is gone or a zombie. */
+static long rss_anon_kb(pid_t pid)
+{
+	char path[64], text[4096], *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (!slurp(path, text, sizeof(text)))
+		return -1;
+	line = strstr(text, "\nRssAnon:");
+	return line ? strtol(line + 9, NULL, 10) : -1;
+}
+
+static bool is_keeper(pid_t pid)
+{
+	char path[64], text[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	return slurp(path, text, sizeof(text)) && !strncmp(text, KEEPER, strlen(KEEPER));
+}
+
+static long tree_kb(pid_t pid, bool top, long *processes);
+
+static long children_kb(const char *path, bool top, long *processes)
+{
+	char text[65536], *at = text, *end;
+	long sum = 0;
+
+	if (!slurp(path, text, sizeof(text)))
+		return 0;
+	for (;;) {
+		pid_t child = (pid_t)strtol(at, &end, 10);
+		long own;
+
+		if (end == at)
+			return sum;
+		at = end;
+		if (top && is_keeper(child))
+			continue;
+		own = rss_anon_kb(child);
+		sum += own > 0 ? own : 0;
+		*processes += own >= 0;
+		sum += tree_kb(child, false, processes);
+	}
+}
+
+/* The sum of all descendants of @pid, without @pid. */
+static long tree_kb(pid_t pid, bool top, long *processes)
+{
+	char path[320];
+	struct dirent *e;
+	long sum = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	if (!d)
+		return 0;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, e->d_name);
+		sum += children_kb(path, top, processes);
+	}
+	closedir(d);
+	return sum;
+}
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / NS_PER_MS;
+}
+
+static long larger(long a, long b)
+{
+	return a > b ? a : b;
+}
+
+/* One sample. False when umemcg is gone. */
+static bool sample(pid_t pid, long ms, FILE *series)
+{
+	long before = rss_anon_kb(pid), processes = 0;
+	long clients = tree_kb(pid, true, &processes);
+	long after = rss_anon_kb(pid), supervisor = before < after ? before : after;
+
+	if (supervisor < 0)
+		return false;
+	most.samples++;
+	most.clients = larger(most.clients, clients);
+	most.supervisor = larger(most.supervisor, supervisor);
+	most.processes = larger(most.processes, processes);
+	if (clients + supervisor > most.sum) {
+		most.sum = clients + supervisor;
+		most.sum_ms = ms;
+	}
+	if (series)
+		fprintf(series, "%ld\t%ld\t%ld\t%ld\n", ms, clients, supervisor, processes);
+	return true;
+}
+
+/* Is @pid, our child or not, over? Our child's exit code goes to *@code. */
+static bool ended(pid_t pid, bool child, int *code)
+{
+	int status;
+
+	if (!child)
+		return kill(pid, 0) < 0 && errno == ESRCH;
+	if (waitpid(pid, &status, WNOHANG) != pid)
+		return false;
+	*code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	return true;
+}
+
+static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *code)
+{
+	long start_ms = now_ms(), next_ms = start_ms;
+
+	while (!stopped && !ended(pid, child, code) && sample(pid, now_ms() - start_ms, series)) {
+		long wait_ms;
+
+		next_ms += interval_ms;
+		wait_ms = next_ms - now_ms();
+		if (wait_ms < 0) {
+			most.late++;
+			next_ms = now_ms();
+			continue;
+		}
+		nanosleep(&(struct timespec){ wait_ms / 1000, wait_ms % 1000 * NS_PER_MS }, NULL);
+	}
+	if (child && stopped) {
+		kill(pid, stopped);
+		while (!ended(pid, child, code))
+			nanosleep(&(struct timespec){ 0, 10 * NS_PER_MS }, NULL);
+	}
+}
+
+static void print_most(FILE *f)
+{
+	fprintf(f, "samples %ld\nlate %ld\nclients_max_kb %ld\nsupervisor_max_kb %ld\n", most.samples,
+		most.late, most.clients, most.supervisor);
+	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\n", most.sum, most.sum_ms,
+		most.processes);
+}
+
+static FILE *must_create(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f) {
+		perror(path);
+		exit(125);
+	}
+	return f;
+}
+
+static pid_t start(char **argv)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		execvp(argv[0], argv);
+		perror(argv[0]);
+		_exit(127);
+	}
+	if (pid < 0) {
+		perror("sampler: fork");
+		exit(125);
+	}
+	return pid;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sampler [-i MS] [-o FILE] [-s FILE] -p PID | -- PROGRAM "
+		"[ARGUMENT...]\n");
+	return 125;
+}
+
+int main(int argc, char **argv)
+{
+	FILE *out = stdout, *series = NULL;
+	long interval_ms = 10;
+	int opt, code = 0;
+	pid_t pid = 0;
+	bool child;
+
+	while ((opt = getopt(argc, argv, "+i:o:s:p:")) != -1) {
+		if (opt == 'i')
+			interval_ms = strtol(optarg, NULL, 10);
+		else if (opt == 'o')
+			out = must_create(optarg);
+		else if (opt == 's')
+			series = must_create(optarg);
+		else if (opt == 'p')
+			pid = (pid_t)strtol(optarg, NULL, 10);
+		else
+			return usage();
+	}
+	child = pid == 0;
+	if (interval_ms < 1 || pid < 0 || child == (optind == argc))
+		return usage();
+	if (child)
+		pid = start(argv + optind);
+	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+	sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_signal }, NULL);
+	watch(pid, child, interval_ms, series, &code);
+	if (series && fclose(series))
+		perror("sampler");
+	print_most(out);
+	return fflush(out) ? 125 : code;
+}
