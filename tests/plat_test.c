@@ -173,47 +173,33 @@ TEST(waitq_two_threads_take_turns_for_ever)
 
 /* ---- read-write locks ------------------------------------------------------------------ */
 
-struct rw {
-	struct rwsem sem;
-	atomic32_t stop;
-	atomic32_t readers;
-	unsigned long a, b; /* equal whenever no writer is inside */
-};
-
-static void read_all_the_time(void *arg)
+static void write_once(void *arg)
 {
-	struct rw *rw = arg;
-
-	while (!a32_load(&rw->stop)) {
-		rw_rdlock(&rw->sem);
-		VM_BUG_ON(rw->a != rw->b);
-		a32_add(&rw->readers, 1);
-		rw_rdunlock(&rw->sem);
-	}
+	rw_wrlock(arg);
+	rw_wrunlock(arg);
 }
 
-/* Readers that never leave a gap must not keep the writer out. */
-TEST(rw_writer_gets_in_between_endless_readers)
+/* A stream of readers must not keep a writer out: once it waits, no new reader gets in. */
+TEST(rw_waiting_writer_keeps_new_readers_out)
 {
-	struct plat_thread readers[3];
-	struct rw rw = { 0 };
+	uint64_t give_up = plat_now_ns() + 10000 * MS;
+	struct plat_thread writer;
+	struct rwsem sem;
 
-	rw_init(&rw.sem, RANK_MMAP);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(plat_thread_start(&readers[i], "reader", read_all_the_time, &rw), 0);
-	for (int i = 0; i < 200; i++) {
-		rw_wrlock(&rw.sem);
-		rw.a++;
+	rw_init(&sem, RANK_MMAP);
+	rw_rdlock(&sem);
+	assert_int_equal(plat_thread_start(&writer, "writer", write_once, &sem), 0);
+	while (rw_tryrdlock(&sem)) {
+		rw_rdunlock(&sem);
+		assert_true(plat_now_ns() < give_up);
 		plat_yield();
-		rw.b++;
-		rw_wrunlock(&rw.sem);
 	}
-	a32_store(&rw.stop, 1);
-	for (int i = 0; i < 3; i++)
-		plat_thread_join(&readers[i]);
-	assert_int_equal(rw.a, 200);
-	assert_int_equal(rw.b, 200);
-	rw_fini(&rw.sem);
+	assert_false(rw_tryrdlock(&sem));
+	rw_rdunlock(&sem);
+	plat_thread_join(&writer);
+	assert_true(rw_tryrdlock(&sem));
+	rw_rdunlock(&sem);
+	rw_fini(&sem);
 }
 
 TEST(rw_try_locks_respect_holders)
@@ -313,6 +299,24 @@ TEST(rcu_readers_never_see_a_freed_object)
 	for (int i = 0; i < 2; i++)
 		plat_thread_join(&readers[i]);
 	plat_free(aptr_load(&world.object));
+}
+
+static void read_in_deferred(struct plat_rcu_head *head)
+{
+	rcu_rd_lock();
+	a32_add(&world.freed, 1);
+	rcu_rd_unlock();
+	plat_free(head);
+}
+
+TEST(a_deferred_function_may_read_under_rcu)
+{
+	struct object *o = object_create();
+
+	a32_store(&world.freed, 0);
+	rcu_defer(&o->rcu, read_in_deferred);
+	rcu_flush();
+	assert_int_equal(a32_load(&world.freed), 1);
 }
 
 /* ---- threads and time ----------------------------------------------------------------- */
@@ -435,18 +439,10 @@ TEST(a_bug_says_what_and_where_and_aborts)
 	test_expect_abort(hit_a_bug, "plat_test.c:");
 }
 
-static void *outside_thread(void *arg)
-{
-	rcu_rd_lock();
-	return arg;
-}
-
 static void read_unregistered(void)
 {
-	pthread_t t;
-
-	pthread_create(&t, NULL, outside_thread, NULL);
-	pthread_join(t, NULL);
+	plat_thread_exit();
+	rcu_rd_lock();
 }
 
 /* A reader RCU does not know about would be silently unprotected. */

@@ -8,7 +8,7 @@
  *
  * The thread sanitizer cannot see these orders (liburcu is not instrumented and its readers use no atomic
  * read-modify-write), so they are told to it: each section's end "releases" one address, and whoever
- * waited "acquires" it.
+ * waited "acquires" it. What liburcu does with its own memory is hidden from it.
  *
  * Locks: none of ours.
  */
@@ -19,11 +19,17 @@
 #if defined(__SANITIZE_THREAD__)
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
+void __tsan_ignore_thread_begin(void);
+void __tsan_ignore_thread_end(void);
 #define order_release(addr) __tsan_release(addr)
 #define order_acquire(addr) __tsan_acquire(addr)
+#define liburcu_begin() __tsan_ignore_thread_begin()
+#define liburcu_end() __tsan_ignore_thread_end()
 #else
 #define order_release(addr) ((void)(addr))
 #define order_acquire(addr) ((void)(addr))
+#define liburcu_begin() ((void)0)
+#define liburcu_end() ((void)0)
 #endif
 
 static char grace_period; /* its address stands for "all readers so far are done" */
@@ -67,6 +73,7 @@ static void run_deferred(struct rcu_head *opaque)
 {
 	struct plat_rcu_head *head = (struct plat_rcu_head *)opaque;
 
+	plat_thread_registered_ = 1; /* liburcu did that for its own thread */
 	order_acquire(head);
 	order_acquire(&grace_period);
 	head->fn(head);
@@ -84,6 +91,8 @@ void rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *))
 void rcu_flush(void)
 {
 	VM_BUG_ON(urcu_memb_read_ongoing());
+	liburcu_begin(); /* its hand-over of the heap it uses is invisible, too */
 	urcu_memb_barrier();
+	liburcu_end();
 	order_acquire(&grace_period);
 }
