@@ -313,8 +313,12 @@ void memcg_release(struct mem_cgroup *memcg)
 
 	spin_lock(&memcg->tree->lock);
 	VM_BUG_ON(a32_load(&memcg->offline) != LIFE_OFFLINE);
+	if (memcg->tree->reparent_begin)
+		memcg->tree->reparent_begin(memcg, parent);
 	list_for_each(h, &memcg->handles, struct memcg_handle, link)
 		aptr_store(&h->memcg, parent);
+	if (memcg->tree->reparent_end)
+		memcg->tree->reparent_end(memcg, parent);
 	list_splice_tail(&memcg->handles, &parent->handles);
 	a32_store(&memcg->offline, LIFE_RELEASED);
 	parent->nr_children--;

@@ -68,6 +68,10 @@ struct memcg_tree {
 	 * new group before others can find it. 0, or -errno with mm_free NULL; memcg_create passes
 	 * it on. */
 	int (*mm_init)(struct mem_cgroup *memcg);
+	/* (C) likewise. Removal calls begin, switches the owner of @child's pages to @parent, calls end: the mm
+	 * layer holds both groups' lists locked in between, so that no list is seen with the wrong owner. */
+	void (*reparent_begin)(struct mem_cgroup *child, struct mem_cgroup *parent);
+	void (*reparent_end)(struct mem_cgroup *child, struct mem_cgroup *parent);
 	atomic32_t nr_groups;         /* (A) structures not yet freed, the root included */
 	atomic32_t nr_handles;        /* (A) likewise */
 };

@@ -1,0 +1,22 @@
+/* mm/charge.h - charging pages before they exist: counter, then reclaim, then retry, then OOM. */
+#ifndef UMEMCG_MM_CHARGE_H
+#define UMEMCG_MM_CHARGE_H
+
+#include "mm/mm_types.h"
+
+#define CHARGE_NORECLAIM 1u  /* fail at once when the limit is met */
+#define CHARGE_NOOOM     2u  /* reclaim, but rather fail than kill */
+#define CHARGE_FORCE     4u  /* must not fail: exceeds the limit when reclaim cannot help; the caller says why */
+
+/* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an OOM
+ * victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's); a charge for an address space
+ * that was chosen as a victim fails. 0, -ENOMEM, -ESRCH (@mm is dying). */
+int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
+/* Give back @n pages charged by charge_pages and committed to no page. */
+void uncharge_pages(struct mem_cgroup *memcg, int64_t n);
+/* Set the charge for memory that is measured, not managed, from @old to @now pages. Never fails (FORCE): the memory exists. */
+void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, int64_t now);
+/* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. */
+void charge_settle(struct engine *e, struct mem_cgroup *memcg);
+
+#endif

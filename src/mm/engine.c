@@ -1,0 +1,170 @@
+/* mm/engine.c - the engine as a whole: set-up, groups, address spaces. */
+#include "mm/engine.h"
+
+#include <string.h>
+
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/reclaim.h"
+#include "mm/swap.h"
+#include "mm/unmap.h"
+#include "mm/vma.h"
+
+int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t max_frames)
+{
+	e->mmu = mmu;
+	spin_init(&e->mm_lock, RANK_LEAF);
+	list_init(&e->mms);
+	waitq_init(&e->kswapd_wait);
+	waitq_init(&e->progress);
+	if (store) {
+		e->swap = swap_create(store);
+		if (!e->swap) {
+			store_destroy(store);
+			return -ENOMEM;
+		}
+	}
+	if (frames_init(e, max_frames) != 0 || memcg_tree_init(&e->tree) != 0)
+		return -ENOMEM;
+	e->tree.mm_init = lruvec_create;
+	e->tree.reparent_begin = lru_reparent_begin;
+	e->tree.reparent_end = lru_reparent_end;
+	return lruvec_create(e->tree.root);
+}
+
+int engine_start(struct engine *e)
+{
+	int err = plat_thread_start(&e->kswapd, "umemcg-kswapd", kswapd_main, e);
+
+	e->kswapd_running = err == 0;
+	return err;
+}
+
+void engine_stop(struct engine *e)
+{
+	if (!e->kswapd_running)
+		return;
+	a32_store(&e->kswapd_stop, 1);
+	waitq_wake(&e->kswapd_wait);
+	plat_thread_join(&e->kswapd);
+	e->kswapd_running = false;
+}
+
+void engine_fini(struct engine *e)
+{
+	engine_stop(e);
+	rcu_flush();
+	VM_BUG_ON(!list_empty(&e->mms));
+	if (e->tree.root)
+		memcg_tree_fini(&e->tree);
+	rcu_flush();
+	swap_destroy(e->swap);
+	e->swap = NULL;
+	frames_fini(e);
+	spin_fini(&e->mm_lock);
+}
+
+struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name, int *err)
+{
+	return memcg_create(parent ? parent : e->tree.root, name, err);
+}
+
+int group_remove(struct engine *e, struct mem_cgroup *memcg)
+{
+	int err = memcg_offline(memcg);
+
+	(void)e;
+	if (err)
+		return err;
+	memcg_release(memcg);
+	return 0;
+}
+
+struct mm *mm_create(struct engine *e, struct mem_cgroup *memcg, void *host)
+{
+	struct mm *mm = plat_alloc(sizeof(*mm));
+
+	if (!mm)
+		return NULL;
+	mm->engine = e;
+	mm->memcg = memcg;
+	memcg_get(memcg);
+	mm->host = host;
+	a32_store(&mm->refcount, 1);
+	rw_init(&mm->mmap_lock, RANK_MMAP);
+	spin_init(&mm->pt_lock, RANK_PGTABLE);
+	spin_init(&mm->stream_lock, RANK_LEAF);
+	a64_add(&e->nr_mms, 1);
+	spin_lock(&e->mm_lock);
+	list_add_tail(&mm->link, &e->mms);
+	spin_unlock(&e->mm_lock);
+	return mm;
+}
+
+void mm_teardown(struct mm *mm)
+{
+	struct engine *e = mm->engine;
+
+	a32_store(&mm->dying, 1);
+	rw_wrlock(&mm->mmap_lock);
+	mm_unmap_locked(mm, 0, UINT64_MAX & PAGE_MASK);
+	rw_wrunlock(&mm->mmap_lock);
+	spin_lock(&e->mm_lock);
+	list_del(&mm->link);
+	spin_unlock(&e->mm_lock);
+	waitq_wake(&e->progress);
+}
+
+void mm_get(struct mm *mm)
+{
+	a32_add(&mm->refcount, 1);
+}
+
+bool mm_tryget(struct mm *mm)
+{
+	return a32_inc_not_zero(&mm->refcount);
+}
+
+static void mm_free_rcu(struct plat_rcu_head *head)
+{
+	struct mm *mm = container_of(head, struct mm, rcu);
+
+	rw_fini(&mm->mmap_lock);
+	spin_fini(&mm->pt_lock);
+	spin_fini(&mm->stream_lock);
+	plat_free(mm);
+}
+
+void mm_put(struct mm *mm)
+{
+	if (a32_add(&mm->refcount, -1) != 0)
+		return;
+	VM_BUG_ON(mm->nr_vmas != 0);
+	VM_BUG_ON(!list_empty(&mm->link));
+	VM_BUG_ON(a64_load(&mm->rss) != 0 || a64_load(&mm->swapents) != 0);
+	pgtable_fini(mm);
+	plat_free(mm->vmas);
+	a64_add(&mm->engine->nr_mms, -1);
+	memcg_put(mm->memcg);
+	rcu_defer(&mm->rcu, mm_free_rcu);
+}
+
+int64_t engine_metadata_bytes(const struct engine *e)
+{
+	int64_t bytes = (int64_t)sizeof(*e);
+
+	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *));
+	bytes += a64_load(&e->nr_leaves) * (int64_t)sizeof(struct leaf);
+	bytes += a64_load(&e->nr_mms) * (int64_t)sizeof(struct mm);
+	bytes += a64_load(&e->nr_vmas) * (int64_t)(sizeof(struct vma) + 2 * sizeof(void *));
+	bytes += a64_load(&e->nr_anon_vmas) * (int64_t)sizeof(struct anon_vma);
+	bytes += a64_load(&e->nr_chains) * (int64_t)sizeof(struct anon_vma_chain);
+	bytes += (int64_t)a32_load(&e->tree.nr_groups) *
+		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct lruvec));
+	if (e->swap)
+		bytes += a64_load(&e->swap->nr_used) *
+			 (int64_t)(sizeof(atomic32_t) + sizeof(atomicptr_t) + sizeof(void *) +
+				   sizeof(struct swap_hash));
+	return bytes;
+}

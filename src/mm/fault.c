@@ -1,0 +1,303 @@
+/* mm/fault.c - anonymous first touch, copy-on-write, and everything that is not swap.
+ *
+ * Order of a first touch: decide how many pages (stream.c), charge them with nothing locked (charging may
+ * reclaim, and reclaim may need a client that waits for us), then lock, look again, map, give back what was not used.
+ */
+#include "mm/fault.h"
+
+#include <string.h>
+
+#include "mm/charge.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+#include "mm/vma.h"
+
+#define FIRST_TOUCH_PAGES 4  /* window of a stream's first fault */
+
+/* Narrow the window to the area, the leaf and the run of empty entries around f->va. Leaf lock held. */
+static void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf)
+{
+	uint64_t lo = f->va, hi = f->va + PAGE_SIZE, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
+	uint64_t floor = f->start > v->start ? f->start : v->start;
+
+	if (floor < leaf->base)
+		floor = leaf->base;
+	if (end > v->end)
+		end = v->end;
+	if (end > leaf->base + LEAF_SPAN)
+		end = leaf->base + LEAF_SPAN;
+	while (lo > floor && pte_none(pte_read(leaf, lo - PAGE_SIZE)))
+		lo -= PAGE_SIZE;
+	while (hi < end && pte_none(pte_read(leaf, hi)))
+		hi += PAGE_SIZE;
+	f->start = lo;
+	f->n = (unsigned)((hi - lo) >> PAGE_SHIFT);
+}
+
+static void finish_new_page(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
+{
+	page_commit_charge(p, v->mm->memcg);
+	page_set(p, PG_uptodate | (v->flags & VM_LOCKED ? PG_unevictable : 0));
+	page_add_rmap(p, v, va);
+	pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE));
+}
+
+/* Map a run of zeros around f->va. Leaf lock held. Returns pages mapped (on the lists after the unlock) or -errno. */
+static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct page **pages, unsigned charged)
+{
+	struct mmu *mmu = f->mm->engine->mmu;
+	int done;
+
+	clip_to_empty(f, v, leaf);
+	if (f->n > charged) {
+		/* keep the page that is waited for */
+		if (f->start + ((uint64_t)charged << PAGE_SHIFT) <= f->va)
+			f->start = f->va;
+		f->n = charged;
+		clip_to_empty(f, v, leaf);
+		if (f->n > charged)
+			f->n = charged;
+	}
+	if (frames_alloc(f->mm->engine, pages, f->n) != 0)
+		return -ENOMEM;
+	done = mmu->ops->map(mmu, f->mm, f->start, pages, f->n, true);
+	if (done == -EEXIST)
+		done = 1;  /* the kernel put it there before we were asked: from now on it is in the books */
+	for (int i = 0; i < done; i++)
+		finish_new_page(pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
+	for (int i = done < 0 ? 0 : done; i < (int)f->n; i++)
+		page_put(f->mm->engine, pages[i]);
+	a64_add(&f->mm->rss, done > 0 ? done : 0);
+	return done;
+}
+
+static int fault_anon(struct fault *f)
+{
+	struct engine *e = f->mm->engine;
+	struct page *pages[FAULT_PAGES_MAX];
+	struct leaf *leaf;
+	struct vma *v;
+	unsigned charged;
+	int done = -EFAULT, err;
+
+	stream_window(f, FIRST_TOUCH_PAGES);
+	charged = f->n;
+	err = charge_pages(e, f->mm->memcg, f->mm, charged, charged > 1 ? CHARGE_NOOOM : 0);
+	if (err == -ENOMEM && charged > 1) {
+		charged = f->n = 1;
+		f->start = f->va;
+		err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+	}
+	if (err)
+		return err;
+	rw_rdlock(&f->mm->mmap_lock);
+	v = vma_find(f->mm, f->va);
+	leaf = v ? leaf_get(f->mm, f->va) : NULL;
+	if (v && (!leaf || anon_vma_prepare(v) != 0))
+		done = -ENOMEM;
+	else if (v) {
+		spin_lock(&leaf->lock);
+		done = pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
+		spin_unlock(&leaf->lock);
+	}
+	rw_rdunlock(&f->mm->mmap_lock);
+	if (done > 0)
+		lru_add_many(pages, (unsigned)done);
+	uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
+	return done < 0 ? done : 0;
+}
+
+/* ---- copy-on-write (an MMU that shares) ---- */
+
+/* The only user of the page, swap entries included: write to it as it is. Page locked. */
+static bool cow_reuse(struct engine *e, struct page *p)
+{
+	if (a32_load(&p->mapcount) != 1)
+		return false;
+	return !page_test(p, PG_swapcache) || slot_count(swap_map(e, page_entry(p))) == 0;
+}
+
+/* Put @copy in the place of @old at f->va if the entry is still @pte. Leaf lock held. */
+static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t pte, struct page *old,
+			struct page *copy)
+{
+	struct mmu *mmu = f->mm->engine->mmu;
+
+	if ((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))
+		return false;
+	pte_set(leaf, f->va, 0);
+	mmu->ops->flush(mmu, f->mm, f->va, 1);
+	page_remove_rmap(old);
+	finish_new_page(copy, v, leaf, f->va);
+	return true;
+}
+
+static int cow_copy(struct fault *f, pte_t pte, struct page *old)
+{
+	struct engine *e = f->mm->engine;
+	struct page *copy;
+	struct leaf *leaf;
+	struct vma *v;
+	bool done = false;
+	int err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+
+	if (err)
+		return err;
+	if (frames_alloc(e, &copy, 1) != 0) {
+		uncharge_pages(f->mm->memcg, 1);
+		return -ENOMEM;
+	}
+	err = e->mmu->ops->bring_frames(e->mmu, &copy, 1);
+	rw_rdlock(&f->mm->mmap_lock);
+	v = vma_find(f->mm, f->va);
+	leaf = leaf_find(f->mm, f->va);
+	if (!err && v && leaf && v->flags & VM_WRITE && anon_vma_prepare(v) == 0) {
+		memcpy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
+		spin_lock(&leaf->lock);
+		done = cow_replace(f, v, leaf, pte, old, copy);
+		spin_unlock(&leaf->lock);
+	}
+	rw_rdunlock(&f->mm->mmap_lock);
+	if (done) {
+		stat_add(f->mm->memcg, STAT_COW, 1);
+		lru_add(copy);
+		swapcache_check_stale(e, old);
+		page_put(e, old);  /* the entry's reference */
+	} else {
+		uncharge_pages(f->mm->memcg, 1);
+		page_put(e, copy);
+	}
+	return err;
+}
+
+static int fault_cow(struct fault *f, pte_t pte, struct page *old)
+{
+	struct engine *e = f->mm->engine;
+	bool reused = false;
+	struct leaf *leaf;
+	int err = 0;
+
+	page_lock(old);
+	if (cow_reuse(e, old)) {
+		rw_rdlock(&f->mm->mmap_lock);
+		leaf = leaf_find(f->mm, f->va);
+		if (leaf) {
+			spin_lock(&leaf->lock);
+			reused = !((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY)) &&
+				 cow_reuse(e, old);
+			if (reused)
+				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);
+			spin_unlock(&leaf->lock);
+		}
+		rw_rdunlock(&f->mm->mmap_lock);
+	}
+	page_unlock(e, old);
+	if (!reused)
+		err = cow_copy(f, pte, old);
+	return err;
+}
+
+/* ---- a present entry faulted ---- */
+
+/* Nobody holds the page: either the fault was resolved by another thread, or the client's kernel has
+ * dropped the page without telling (then zeros are its content). map tells which. */
+static int fault_refresh(struct fault *f, struct page *p)
+{
+	struct mmu *mmu = f->mm->engine->mmu;
+	struct leaf *leaf;
+	int done = 0;
+
+	rw_rdlock(&f->mm->mmap_lock);
+	leaf = leaf_find(f->mm, f->va);
+	if (leaf) {
+		spin_lock(&leaf->lock);
+		if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn && !page_locked(p) &&
+		    mmu->ops->withdraws)
+			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, true);
+		spin_unlock(&leaf->lock);
+	}
+	rw_rdunlock(&f->mm->mmap_lock);
+	mmu->ops->wake(mmu, f->mm, f->va, 1);
+	return done < 0 && done != -EEXIST ? done : 0;
+}
+
+/* @p is referenced. Returns 1 to look again. */
+static int fault_present(struct fault *f, pte_t pte, struct page *p)
+{
+	struct engine *e = f->mm->engine;
+
+	if (e->mmu->ops->shares) {
+		if (f->write && !(pte & PTE_WRITE))
+			return fault_cow(f, pte, p);
+		return 0;
+	}
+	if (!page_locked(p))
+		return fault_refresh(f, p);
+	/* Reclaim is taking it out at this moment: wait, then see what it has become. */
+	page_lock(p);
+	page_unlock(e, p);
+	return 1;
+}
+
+/* Read the entry; a present page comes back referenced. -EFAULT or -EACCES. */
+static int fault_look(struct fault *f, pte_t *pte, struct page **page)
+{
+	struct leaf *leaf;
+	struct vma *v;
+	int err = 0;
+
+	*page = NULL;
+	*pte = 0;
+	rw_rdlock(&f->mm->mmap_lock);
+	v = vma_find(f->mm, f->va);
+	if (!v)
+		err = -EFAULT;
+	else if (!f->mm->host && !(v->flags & (f->write ? VM_WRITE : VM_READ | VM_WRITE)))
+		err = -EACCES;
+	leaf = err ? NULL : leaf_find(f->mm, f->va);
+	if (leaf) {
+		spin_lock(&leaf->lock);
+		*pte = pte_read(leaf, f->va);
+		if (pte_present(*pte)) {
+			*page = pfn_page(f->mm->engine, pte_pfn(*pte));
+			page_get(*page);
+		}
+		spin_unlock(&leaf->lock);
+	}
+	rw_rdunlock(&f->mm->mmap_lock);
+	return err;
+}
+
+int handle_fault(struct mm *mm, uint64_t va, bool write)
+{
+	struct fault f = { .mm = mm, .va = va & PAGE_MASK, .write = write };
+	struct mmu *mmu = mm->engine->mmu;
+
+	stat_add(mm->memcg, STAT_PGFAULT, 1);
+	for (;;) {
+		struct page *p;
+		pte_t pte;
+		int err;
+
+		err = fault_look(&f, &pte, &p);
+		if (err)
+			return err;
+		if (pte_none(pte))
+			return fault_anon(&f);
+		if (pte_is_poison(pte)) {
+			mmu->ops->poison(mmu, mm, f.va);
+			return -EIO;
+		}
+		if (pte_present(pte)) {
+			err = fault_present(&f, pte, p);
+			page_put(mm->engine, p);
+		} else {
+			err = fault_swap(&f, pte);
+		}
+		if (err <= 0)
+			return err;
+	}
+}

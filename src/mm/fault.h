@@ -1,0 +1,32 @@
+/* mm/fault.h - page faults. */
+#ifndef UMEMCG_MM_FAULT_H
+#define UMEMCG_MM_FAULT_H
+
+#include "mm/mm_types.h"
+
+/* Make @va accessible in @mm (for writing when @write). Nothing may be locked; may block for reclaim and I/O.
+ * 0: resolved, whoever waits was woken. -EFAULT: no area there. -EACCES: the area does not allow it. -EIO: the content is lost, the access
+ * fails with SIGBUS. -ENOMEM: the process is being killed, or the host has no memory. What the MMU's map returned: -EAGAIN, -ENOENT, -ESRCH. */
+int handle_fault(struct mm *mm, uint64_t va, bool write);
+
+/* Bring swapped pages of [start, end) back ahead of use, as far as the limit allows without pushing others out much. */
+void fault_willneed(struct mm *mm, uint64_t start, uint64_t end);
+
+#define FAULT_PAGES_MAX 64   /* most pages brought by one fault */
+
+/* ---- shared by fault.c and swapin.c ---- */
+
+struct fault {
+	struct mm *mm;
+	uint64_t va;          /* page aligned */
+	bool write;
+	uint64_t start;       /* the window: [start, start + n pages), holds va */
+	unsigned n;
+};
+
+/* swapin.c: @pte is the swap entry seen at f->va. */
+int fault_swap(struct fault *f, pte_t pte);
+/* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. */
+void stream_window(struct fault *f, unsigned first);
+
+#endif

@@ -1,0 +1,130 @@
+/* mm/fork.c - fork. Swapped entries are shared by reference; present pages shared or doubled: fork.h. */
+#include "mm/fork.h"
+
+#include "mm/charge.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+#include "mm/vma.h"
+
+#define FORK_BATCH 64
+
+struct fork {
+	struct mm *child;
+	int64_t charged;
+	int error;
+	struct page *fresh[FORK_BATCH];  /* pages of the child's own, for the lists */
+	unsigned nr_fresh;
+};
+
+static void flush_fresh(struct fork *f)
+{
+	lru_add_many(f->fresh, f->nr_fresh);
+	f->nr_fresh = 0;
+}
+
+/* The kernel has given the child this page already: make a record of it. Both leaves locked. */
+static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t va, pte_t pte)
+{
+	struct engine *e = f->child->engine;
+	struct page *p;
+
+	if (frames_alloc(e, &p, 1) != 0)
+		return -ENOMEM;
+	if (f->charged > 0)
+		f->charged--;
+	else if (charge_pages(e, f->child->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE) != 0)
+		return -ENOMEM;
+	page_commit_charge(p, f->child->memcg);
+	page_set(p, PG_uptodate);
+	page_add_rmap(p, v, va);
+	pte_set(dst, va, pte_make_present(p->pfn, pte & PTE_WRITE));
+	f->fresh[f->nr_fresh++] = p;
+	return 0;
+}
+
+/* Both may read it, whoever writes first gets a copy. Both leaves locked. */
+static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
+{
+	struct page *p = pfn_page(f->child->engine, pte_pfn(pte));
+
+	page_get(p);
+	pte &= ~(pte_t)(PTE_WRITE | PTE_YOUNG);
+	pte_set(src, va, pte);
+	page_add_rmap(p, v, va);
+	pte_set(dst, va, pte);
+}
+
+static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va)
+{
+	struct engine *e = f->child->engine;
+	pte_t pte = pte_read(src, va);
+
+	if (pte_present(pte)) {
+		if (e->mmu->ops->shares)
+			share_page(f, v, src, dst, va, pte);
+		else if (double_page(f, v, dst, va, pte) != 0)
+			return -ENOMEM;
+		a64_add(&f->child->rss, 1);
+	} else if (pte_is_swap(pte)) {
+		swap_dup(e, pte_entry(pte));
+		pte_set(dst, va, pte);
+		a64_add(&f->child->swapents, 1);
+	} else if (pte_is_poison(pte)) {
+		pte_set(dst, va, pte);
+	}
+	return 0;
+}
+
+static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64_t to, void *arg)
+{
+	struct fork *f = arg;
+	struct mmu *mmu = parent->engine->mmu;
+	struct leaf *dst;
+
+	for (uint64_t va = from; va < to && !f->error;) {
+		uint64_t stop = va + FORK_BATCH * PAGE_SIZE < to ? va + FORK_BATCH * PAGE_SIZE : to;
+		struct vma *v = vma_find(f->child, va);
+
+		dst = leaf_get(f->child, va);
+		if (!dst || !v || anon_vma_prepare(v) != 0) {
+			f->error = -ENOMEM;
+			return;
+		}
+		spin_lock(&src->lock);
+		spin_lock(&dst->lock);
+		for (uint64_t a = va; a < stop && !f->error; a += PAGE_SIZE)
+			f->error = copy_entry(f, v, src, dst, a);
+		if (mmu->ops->shares)
+			mmu->ops->flush(mmu, parent, va, (stop - va) >> PAGE_SHIFT);
+		spin_unlock(&dst->lock);
+		spin_unlock(&src->lock);
+		flush_fresh(f);
+		va = stop;
+	}
+}
+
+int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
+{
+	bool shares = parent->engine->mmu->ops->shares;
+	struct fork f = { .child = child, .charged = charged };
+
+	for (unsigned i = 0; i < parent->nr_vmas && !f.error; i++) {
+		struct vma *src = parent->vmas[i], *v;
+
+		v = vma_copy(child, src, src->start, src->end, src->pgoff, shares);
+		f.error = v ? 0 : -ENOMEM;
+		if (!v)
+			break;
+		v->flags &= ~(uint32_t)VM_LOCKED;  /* locks are not inherited */
+		f.error = vma_link(child, v);
+		if (f.error)
+			vma_free(v);
+		else
+			leaf_for_range(parent, v->start, v->end, copy_leaf, &f);
+	}
+	uncharge_pages(child->memcg, f.charged);
+	return f.error;
+}

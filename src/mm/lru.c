@@ -1,0 +1,215 @@
+/* mm/lru.c - LRU lists of a group.
+ *
+ * Finding a page's lruvec: read the owner under RCU, lock its lruvec, look at the owner again. If it
+ * changed the group was removed or the page moved: unlock, start over. Removal moves the pages and
+ * switches the owner while it holds both locks, so whoever holds the lock of the owner it
+ * rechecked holds the right one.
+ */
+#include "mm/lru.h"
+
+#include "mm/page.h"
+
+static void lruvec_free(struct mem_cgroup *memcg)
+{
+	struct lruvec *l = memcg->mm_private;
+
+	if (!l)
+		return;
+	for (int i = 0; i < NR_LRU_LISTS; i++)
+		VM_BUG_ON(!list_empty(&l->lists[i]));
+	spin_fini(&l->lock);
+	plat_free(l);
+	memcg->mm_private = NULL;
+}
+
+int lruvec_create(struct mem_cgroup *memcg)
+{
+	struct lruvec *l = plat_alloc(sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	spin_init(&l->lock, RANK_LRUVEC);
+	for (int i = 0; i < NR_LRU_LISTS; i++)
+		list_init(&l->lists[i]);
+	l->memcg = memcg;
+	memcg->mm_private = l;
+	memcg->mm_free = lruvec_free;
+	return 0;
+}
+
+/* Lock the lruvec of @p's owner; NULL when it is not charged. RCU stays held until lruvec_unlock. */
+static struct lruvec *lruvec_lock_page(const struct page *p)
+{
+	rcu_rd_lock();
+	for (;;) {
+		struct mem_cgroup *memcg = page_cgroup_memcg(&p->pcg);
+		struct lruvec *l;
+
+		if (!memcg) {
+			rcu_rd_unlock();
+			return NULL;
+		}
+		l = memcg_lruvec(memcg);
+		spin_lock(&l->lock);
+		if (page_cgroup_memcg(&p->pcg) == memcg)
+			return l;
+		spin_unlock(&l->lock);
+	}
+}
+
+static void lruvec_unlock(struct lruvec *l)
+{
+	spin_unlock(&l->lock);
+	rcu_rd_unlock();
+}
+
+static enum stat_item list_stat(enum lru_list list)
+{
+	static const enum stat_item item[NR_LRU_LISTS] = {
+		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_UNEVICTABLE,
+	};
+	return item[list];
+}
+
+static enum lru_list page_list(const struct page *p)
+{
+	uint32_t flags = a32_load(&p->flags);
+
+	if (flags & PG_unevictable)
+		return LRU_UNEVICTABLE;
+	return flags & PG_active ? LRU_ACTIVE_ANON : LRU_INACTIVE_ANON;
+}
+
+/* lruvec locked. */
+static void list_account(struct lruvec *l, enum lru_list list, int64_t d)
+{
+	a64_add(&l->nr[list], d);
+	stat_add(l->memcg, list_stat(list), d);
+}
+
+static void unlink_locked(struct lruvec *l, struct page *p)
+{
+	list_del(&p->lru);
+	list_account(l, page_list(p), -1);
+	page_clear(p, PG_lru);
+}
+
+void lru_add_many(struct page **pages, unsigned n)
+{
+	struct lruvec *l = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct page *p = pages[i];
+
+		if (l && page_cgroup_memcg(&p->pcg) != l->memcg) {
+			lruvec_unlock(l);
+			l = NULL;
+		}
+		if (!l)
+			l = lruvec_lock_page(p);
+		if (!l)
+			continue;
+		VM_BUG_ON(page_test(p, PG_lru));
+		list_add(&p->lru, &l->lists[page_list(p)]);
+		list_account(l, page_list(p), 1);
+		page_set(p, PG_lru);
+	}
+	if (l)
+		lruvec_unlock(l);
+}
+
+void lru_del(struct page *p)
+{
+	struct lruvec *l;
+
+	if (!page_test(p, PG_lru))
+		return;
+	l = lruvec_lock_page(p);
+	VM_BUG_ON(!l);
+	if (page_test(p, PG_lru))
+		unlink_locked(l, p);
+	lruvec_unlock(l);
+}
+
+bool lru_isolate_page(struct page *p)
+{
+	struct lruvec *l;
+	bool won = false;
+
+	if (!page_test(p, PG_lru))
+		return false;
+	l = lruvec_lock_page(p);
+	if (!l)
+		return false;
+	if (page_test(p, PG_lru)) {
+		unlink_locked(l, p);
+		won = true;
+	}
+	lruvec_unlock(l);
+	return won;
+}
+
+unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned)
+{
+	unsigned got = 0;
+
+	*scanned = 0;
+	spin_lock(&l->lock);
+	while (got < n && *scanned < 2 * n && !list_empty(&l->lists[list])) {
+		struct page *p = list_last(&l->lists[list], struct page, lru);
+
+		++*scanned;
+		if (!page_try_get(p)) {
+			/* Being freed: its freer waits for our lock. Out of the way meanwhile. */
+			list_del(&p->lru);
+			list_add(&p->lru, &l->lists[list]);
+			continue;
+		}
+		unlink_locked(l, p);
+		out[got++] = p;
+	}
+	spin_unlock(&l->lock);
+	return got;
+}
+
+unsigned lru_deactivate(struct lruvec *l, unsigned n)
+{
+	unsigned done = 0;
+
+	spin_lock(&l->lock);
+	while (done < n && !list_empty(&l->lists[LRU_ACTIVE_ANON])) {
+		struct page *p = list_last(&l->lists[LRU_ACTIVE_ANON], struct page, lru);
+
+		list_del(&p->lru);
+		list_account(l, LRU_ACTIVE_ANON, -1);
+		page_clear(p, PG_active);
+		list_add(&p->lru, &l->lists[LRU_INACTIVE_ANON]);
+		list_account(l, LRU_INACTIVE_ANON, 1);
+		done++;
+	}
+	spin_unlock(&l->lock);
+	if (done)
+		stat_add(l->memcg, STAT_PGDEACTIVATE, done);
+	return done;
+}
+
+void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent)
+{
+	struct lruvec *from = memcg_lruvec(child), *to = memcg_lruvec(parent);
+
+	spin_lock(&from->lock);
+	spin_lock(&to->lock);
+	for (int i = 0; i < NR_LRU_LISTS; i++) {
+		int64_t nr = lruvec_size(from, i);
+
+		list_splice_tail(&from->lists[i], &to->lists[i]);
+		list_account(from, i, -nr);
+		list_account(to, i, nr);
+	}
+}
+
+void lru_reparent_end(struct mem_cgroup *child, struct mem_cgroup *parent)
+{
+	spin_unlock(&memcg_lruvec(parent)->lock);
+	spin_unlock(&memcg_lruvec(child)->lock);
+}

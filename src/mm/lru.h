@@ -1,0 +1,38 @@
+/* mm/lru.h - the lists of a group, and who may take a page off them.
+ *
+ * I1  A page is on at most one list, and on one iff PG_lru is set.
+ * I2  nr[i] is the number of pages on lists[i].
+ * I3  A page's owner changes only while it is isolated (PG_lru clear), or with its old and its new lruvec
+ *     locked (removal of a group).
+ */
+#ifndef UMEMCG_MM_LRU_H
+#define UMEMCG_MM_LRU_H
+
+#include "mm/mm_types.h"
+
+/* 0 or -ENOMEM: gives @memcg its lists (memcg->mm_private). */
+int lruvec_create(struct mem_cgroup *memcg);
+static inline struct lruvec *memcg_lruvec(const struct mem_cgroup *memcg) { return memcg->mm_private; }
+
+/* Put charged pages on their owner's lists: unevictable, active or inactive by their flags. */
+void lru_add_many(struct page **pages, unsigned n);
+static inline void lru_add(struct page *p) { lru_add_many(&p, 1); }
+/* Take @p off its list if it is on one. */
+void lru_del(struct page *p);
+/* Take up to @n pages from the tail of a list, referenced and off the lists. Returns how many;
+ * *@scanned counts the pages looked at. */
+unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned);
+/* Isolate this page. False: it is not on a list, somebody else has it. */
+bool lru_isolate_page(struct page *p);
+/* Move up to @n of the oldest active pages to the inactive list. Returns how many. */
+unsigned lru_deactivate(struct lruvec *l, unsigned n);
+/* Take both locks and hand @child's pages to @parent; the owner switch happens between begin and end. */
+void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent);
+void lru_reparent_end(struct mem_cgroup *child, struct mem_cgroup *parent);
+
+static inline int64_t lruvec_size(const struct lruvec *l, enum lru_list list)
+{
+	return a64_load(&l->nr[list]);
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* mm/mlock.c - mlock and munlock. A locked area's pages move to the unevictable list when reclaim meets them, and
+ * are put there at once when they are faulted in. */
+#include "mm/mlock.h"
+
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/vma.h"
+
+int64_t mlock_limit(int64_t max, int64_t unmanaged)
+{
+	int64_t limit = max - max / 8 - unmanaged;
+
+	return limit > 0 ? limit : 0;
+}
+
+static int64_t group_locked(struct mm *mm)
+{
+	struct engine *e = mm->engine;
+	int64_t sum = 0;
+
+	spin_lock(&e->mm_lock);
+	list_for_each(m, &e->mms, struct mm, link)
+		if (m->memcg == mm->memcg)
+			sum += a64_load(&m->locked);
+	spin_unlock(&e->mm_lock);
+	return sum;
+}
+
+/* Pages of [start, end) that are in an area and not locked yet. */
+static int64_t newly_locked(const struct mm *mm, uint64_t start, uint64_t end)
+{
+	int64_t n = 0;
+
+	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
+		const struct vma *v = mm->vmas[i];
+		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
+
+		if (!(v->flags & VM_LOCKED))
+			n += (int64_t)((to - from) >> PAGE_SHIFT);
+	}
+	return n;
+}
+
+int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
+{
+	int64_t want = group_locked(mm) + newly_locked(mm, start, end);
+
+	if (want > mlock_limit(a64_load(&mm->memcg->memory.max), stat_read_local(mm->memcg, STAT_UNMANAGED)))
+		return -ENOMEM;
+	return vma_change_flags(mm, start, end, VM_LOCKED, 0);
+}
+
+/* Pages that reclaim set aside go back to the lists it works on. */
+static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
+{
+	(void)arg;
+	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
+		struct page *p = NULL;
+		pte_t pte;
+
+		spin_lock(&leaf->lock);
+		pte = pte_read(leaf, va);
+		if (pte_present(pte) && page_test(pfn_page(mm->engine, pte_pfn(pte)), PG_unevictable)) {
+			p = pfn_page(mm->engine, pte_pfn(pte));
+			page_get(p);
+		}
+		spin_unlock(&leaf->lock);
+		if (!p)
+			continue;
+		if (lru_isolate_page(p)) {
+			page_clear(p, PG_unevictable);
+			lru_add(p);
+		}
+		page_put(mm->engine, p);
+	}
+}
+
+int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end)
+{
+	int err = vma_change_flags(mm, start, end, 0, VM_LOCKED);
+
+	leaf_for_range(mm, start, end, rescue_leaf, NULL);
+	return err;
+}

@@ -1,0 +1,250 @@
+/* mm/mm_types.h - the engine's objects. Open this first.
+ *
+ * Glossary
+ *   page        struct page: the engine's record of one page of memory, 64 bytes
+ *   frame       the number of such a record (pfn); says nothing about where the bytes are
+ *   home, away  where the bytes are: plat/mmu.h
+ *   entry       a swap entry: the number of a slot of the swap device, plus 1 (0 = none)
+ *   leaf        a page-table leaf: 512 entries, 2 MiB of addresses, one lock
+ *
+ * Locks: (M) mm->mmap_lock  (P) page lock  (R) anon_vma->lock  (T) leaf->lock  (S) swap slot lock
+ *        (L) lruvec->lock  (F) frames lock  (A) atomic  (C) constant after init.
+ *        Two letters: either is enough to read, both are needed to write.
+ */
+#ifndef UMEMCG_MM_TYPES_H
+#define UMEMCG_MM_TYPES_H
+
+#include "base/list.h"
+#include "memcg/page_cgroup.h"
+#include "memcg/tree.h"
+#include "plat/mmu.h"
+#include "plat/plat.h"
+#include "plat/store.h"
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE  4096ul
+#define PAGE_MASK  (~(uint64_t)(PAGE_SIZE - 1))
+
+/* ---- page ------------------------------------------------------------------------------ */
+
+enum page_flag {
+	PG_locked      = 1u << 0,   /* the page lock */
+	PG_waiters     = 1u << 1,   /* somebody sleeps on this word */
+	PG_writeback   = 1u << 2,   /* being written to swap; holds a reference */
+	PG_uptodate    = 1u << 3,   /* content is valid */
+	PG_dirty       = 1u << 4,   /* in the swap cache, content not (yet) in the slot */
+	PG_lru         = 1u << 5,   /* on a list of its group's lruvec (L) */
+	PG_active      = 1u << 6,   /* the active list (L) */
+	PG_unevictable = 1u << 7,   /* the unevictable list (L) */
+	PG_swapcache   = 1u << 8,   /* page->entry is its swap entry (P S) */
+	PG_error       = 1u << 9,   /* reading it failed */
+	PG_readahead   = 1u << 10,  /* read before anybody asked */
+	PG_workingset  = 1u << 11,  /* came back soon after eviction */
+	PG_reclaim     = 1u << 12,  /* isolated by reclaim */
+};
+
+/* A page's life:
+ *   free -> (frames_alloc) referenced -> charged -> mapped and on a list
+ *        -> isolated, locked -> in swap cache -> unmapped -> under writeback -> clean -> free
+ *        -> or mapped again from the swap cache at any point before "free". */
+struct page {
+	atomic32_t flags;
+	atomic32_t refcount;       /* ptes + swap cache + writeback + whoever works on it; 0 = free */
+	atomic32_t mapcount;       /* present ptes; changes under (T) of the pte */
+	uint32_t pfn;              /* (C) */
+	atomicptr_t mapping;       /* anon_vma it was first mapped through; NULL = never mapped */
+	uint64_t index;            /* (C once mapped) page number within the anon_vma's space: vma->pgoff + ... */
+	atomic64_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
+	struct list_head lru;      /* (L); on the free list (F); private list of whoever isolated it */
+	atomic64_t pcg;            /* page_cgroup word */
+};
+_Static_assert(sizeof(struct page) <= 64, "a page record is 64 bytes");
+
+/* ---- page tables ------------------------------------------------------------------------ */
+
+typedef int64_t pte_t;     /* stored in an atomic64_t */
+
+#define PTE_PRESENT  0x1
+#define PTE_WRITE    0x2
+#define PTE_YOUNG    0x4
+#define PTE_DIRTY    0x8
+/* not present: kind in bits 1..3, value from bit 12 */
+#define PTE_KIND_MASK  0xe
+#define PTE_SWAP       0x2
+#define PTE_MIGRATION  0x4
+#define PTE_POISON     0x6
+
+static inline pte_t pte_make_present(uint32_t pfn, bool write)
+{
+	return ((pte_t)pfn << PAGE_SHIFT) | PTE_PRESENT | (write ? PTE_WRITE : 0);
+}
+static inline pte_t pte_make_swap(uint32_t entry) { return ((pte_t)entry << PAGE_SHIFT) | PTE_SWAP; }
+static inline bool pte_present(pte_t p) { return p & PTE_PRESENT; }
+static inline bool pte_none(pte_t p) { return p == 0; }
+static inline bool pte_is_swap(pte_t p) { return !(p & PTE_PRESENT) && (p & PTE_KIND_MASK) == PTE_SWAP; }
+static inline bool pte_is_poison(pte_t p) { return p == PTE_POISON; }
+static inline uint32_t pte_pfn(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
+static inline uint32_t pte_entry(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
+
+#define LEAF_SHIFT   21
+#define LEAF_SPAN    (1ul << LEAF_SHIFT)
+#define LEAF_ENTRIES 512
+
+struct leaf {
+	struct spinlock lock;          /* rank PTE: every change of pte[] */
+	uint64_t base;                 /* (C) first address */
+	struct leaf *hash_next;        /* mm->pt_lock */
+	struct plat_rcu_head rcu;
+	atomic64_t pte[LEAF_ENTRIES];  /* (T) to write, (A) to read */
+};
+
+/* ---- address spaces ---------------------------------------------------------------------- */
+
+#define VM_READ   0x1
+#define VM_WRITE  0x2
+#define VM_EXEC   0x4
+#define VM_LOCKED 0x8
+
+struct anon_vma {
+	atomic32_t refcount;           /* chains + temporary users; taken with inc-not-zero from a page */
+	struct rwsem lock;             /* rank RMAP */
+	struct list_head chains;       /* (R) anon_vma_chain.same_anon_vma */
+	struct engine *engine;         /* (C) */
+	struct plat_rcu_head rcu;
+};
+
+struct anon_vma_chain {
+	struct vma *vma;
+	struct anon_vma *anon_vma;
+	struct list_head same_vma;     /* (M) vma->chains */
+	struct list_head same_anon_vma;/* (R) */
+};
+
+/* An area of an address space: [start, end). Fields change under (M) held for writing, start, end and
+ * pgoff also under (R) of every anon_vma on its chain. */
+struct vma {
+	struct mm *mm;                 /* (C) */
+	uint64_t start, end;           /* bytes, page aligned */
+	uint64_t pgoff;                /* page number of start in its anon_vma's space */
+	uint32_t flags;                /* VM_ */
+	atomicptr_t anon_vma;          /* the one its new pages get; set once, at the first fault, under pt_lock */
+	struct list_head chains;       /* (M) */
+};
+
+#define MM_STREAMS 8
+
+/* One sequential reader or writer, recognised by where it should fault next. */
+struct stream {
+	uint64_t next;                 /* address of the next fault if it goes on; 0 = unused */
+	uint64_t prev;                 /* likewise for a stream that walks down */
+	uint32_t window;               /* pages brought by its last fault */
+	uint32_t stamp;
+};
+
+struct mm {
+	struct engine *engine;         /* (C) */
+	struct mem_cgroup *memcg;      /* (C) referenced */
+	atomic32_t refcount;
+	struct rwsem mmap_lock;        /* rank MMAP */
+
+	struct vma **vmas;             /* (M) sorted by start, disjoint */
+	unsigned nr_vmas, cap_vmas;    /* (M) */
+
+	struct spinlock pt_lock;       /* rank PGTABLE: the directory below */
+	struct leaf **leaves;          /* hash by address >> LEAF_SHIFT */
+	unsigned nr_leaves, cap_leaves;
+
+	atomic64_t rss;                /* present ptes */
+	atomic64_t swapents;           /* swap ptes */
+	atomic64_t locked;             /* pages in VM_LOCKED areas */
+	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
+	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
+	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork in progress, client not answering) */
+
+	struct spinlock stream_lock;   /* rank LEAF */
+	struct stream streams[MM_STREAMS];
+	uint32_t stream_clock;
+
+	struct list_head link;         /* engine->mm_lock */
+	void *host;                    /* (C) the MMU's record of the client, or NULL */
+	struct plat_rcu_head rcu;
+};
+
+/* ---- lists ------------------------------------------------------------------------------- */
+
+enum lru_list { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_UNEVICTABLE, NR_LRU_LISTS };
+
+struct lruvec {
+	struct spinlock lock;                 /* rank LRUVEC */
+	struct list_head lists[NR_LRU_LISTS]; /* (L) head = youngest */
+	atomic64_t nr[NR_LRU_LISTS];          /* (L) to write, (A) to read; pages */
+	atomic64_t age;                       /* evictions and activations so far: the clock of refaults */
+	struct mem_cgroup *memcg;             /* (C) */
+};
+
+/* ---- swap -------------------------------------------------------------------------------- */
+
+/* map word of a slot (S to write, A to read). Free <=> 0. */
+#define SLOT_COUNT_MASK 0x0000ffffu  /* page-table references */
+#define SLOT_CACHE      0x00010000u  /* the swap cache holds a page for it */
+#define SLOT_VALID      0x00020000u  /* content and checksum are in place */
+#define SLOT_ZERO       0x00040000u  /* content is zero: no I/O */
+#define SLOT_MEMSW      0x00080000u  /* carries a charge of memory+swap: its page is not in memory */
+#define SLOT_BAD        0x00100000u  /* content lost: reading it failed */
+#define SLOT_USED       0x00200000u  /* allocated */
+
+struct swap_hash {
+	uint64_t lo, hi;
+};
+
+#define SWAP_SLOT_LOCKS 64
+
+struct swap_device {
+	struct store *store;            /* (C) */
+	uint32_t nr_slots;              /* (C) */
+	atomic32_t *map;                /* slot -> map word */
+	atomicptr_t *cache;             /* slot -> struct page *, or shadow (odd), or NULL (S) */
+	struct memcg_handle **owner;    /* slot -> who is charged (S) */
+	struct swap_hash *hash;         /* slot -> XXH3 128 of the content (S, or under writeback) */
+	struct spinlock slot_lock[SWAP_SLOT_LOCKS];  /* rank SWAPCACHE; slot / 64 % 64 */
+	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
+	uint64_t *bitmap;               /* alloc_lock: 1 = used */
+	uint32_t hint;                  /* alloc_lock: where to look next */
+	atomic64_t nr_used;
+};
+
+/* ---- the engine ---------------------------------------------------------------------------- */
+
+#define FRAME_CHUNK 1024            /* page records allocated at once */
+
+struct engine {
+	struct memcg_tree tree;
+	struct mmu *mmu;                /* (C) */
+	struct swap_device *swap;       /* (C) NULL = none */
+
+	struct spinlock frames_lock;    /* rank FRAMES */
+	struct page **chunks;           /* (F) to write; entries constant once set */
+	uint32_t nr_chunks, max_chunks;
+	struct list_head free_frames;   /* (F) */
+	atomic64_t nr_free, nr_frames;
+
+	struct spinlock mm_lock;        /* rank LEAF */
+	struct list_head mms;           /* mm_lock */
+
+	struct plat_thread kswapd;
+	struct waitq kswapd_wait;
+	atomic32_t kswapd_stop;
+	bool kswapd_running;
+
+	struct waitq progress;          /* woken when memory is given back or an address space ends */
+	atomic32_t reclaimers;          /* threads in reclaim */
+	atomic32_t oom_victims;         /* address spaces killed and not yet gone */
+
+	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
+
+	/* Text for the user about a named event; may be NULL. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
+};
+
+#endif

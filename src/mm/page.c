@@ -1,0 +1,136 @@
+/* mm/page.c - page records.
+ *
+ * Records come in chunks of FRAME_CHUNK, made on demand and kept until the engine ends. A free record is on
+ * e->free_frames; its lru field links it there.
+ *
+ * Who frees: whoever drops the last reference, and it alone touches the page from then on. Reclaim may
+ * still see it on a list: it takes pages by page_try_get under the lruvec lock, loses, and skips it.
+ */
+#include "mm/page.h"
+
+#include <string.h>
+
+#include "mm/lru.h"
+#include "mm/swap.h"
+
+int frames_init(struct engine *e, uint32_t max_frames)
+{
+	spin_init(&e->frames_lock, RANK_FRAMES);
+	list_init(&e->free_frames);
+	e->max_chunks = (max_frames + FRAME_CHUNK - 1) / FRAME_CHUNK;
+	e->chunks = plat_alloc_big(e->max_chunks * sizeof(*e->chunks));
+	return e->chunks ? 0 : -ENOMEM;
+}
+
+void frames_fini(struct engine *e)
+{
+	for (uint32_t i = 0; i < e->nr_chunks; i++)
+		plat_free_big(e->chunks[i], FRAME_CHUNK * sizeof(struct page));
+	if (e->chunks)
+		plat_free_big(e->chunks, e->max_chunks * sizeof(*e->chunks));
+	e->chunks = NULL;
+	e->nr_chunks = 0;
+	spin_fini(&e->frames_lock);
+}
+
+/* Add one chunk of records. frames_lock held. */
+static int frames_grow(struct engine *e)
+{
+	struct page *chunk;
+
+	if (e->nr_chunks == e->max_chunks)
+		return -ENOMEM;
+	chunk = plat_alloc_big(FRAME_CHUNK * sizeof(*chunk));
+	if (!chunk)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < FRAME_CHUNK; i++) {
+		chunk[i].pfn = e->nr_chunks * FRAME_CHUNK + i;
+		list_add_tail(&chunk[i].lru, &e->free_frames);
+	}
+	e->chunks[e->nr_chunks++] = chunk;
+	a64_add(&e->nr_frames, FRAME_CHUNK);
+	a64_add(&e->nr_free, FRAME_CHUNK);
+	return 0;
+}
+
+int frames_alloc(struct engine *e, struct page **pages, unsigned n)
+{
+	int err = 0;
+
+	spin_lock(&e->frames_lock);
+	while (err == 0 && a64_load(&e->nr_free) < (int64_t)n)
+		err = frames_grow(e);
+	for (unsigned i = 0; err == 0 && i < n; i++) {
+		struct page *p = list_first(&e->free_frames, struct page, lru);
+
+		list_del(&p->lru);
+		pages[i] = p;
+	}
+	if (err == 0)
+		a64_add(&e->nr_free, -(int64_t)n);
+	spin_unlock(&e->frames_lock);
+	for (unsigned i = 0; err == 0 && i < n; i++)
+		a32_store(&pages[i]->refcount, 1);
+	return err;
+}
+
+static void page_uncharge(struct page *p)
+{
+	struct memcg_handle *h = page_cgroup_uncharge(&p->pcg);
+
+	if (!h)
+		return;
+	handle_uncharge(h, 1);
+	handle_put_many(h, 1);
+}
+
+static void page_free(struct engine *e, struct page *p)
+{
+	VM_BUG_ON(a32_load(&p->mapcount) != 0);
+	VM_BUG_ON(page_test(p, PG_swapcache | PG_writeback));
+	lru_del(p);
+	page_uncharge(p);
+	e->mmu->ops->drop_frame(e->mmu, p);
+	aptr_store(&p->mapping, NULL);
+	p->index = 0;
+	a64_store(&p->entry, 0);
+	a32_store(&p->flags, 0);
+	spin_lock(&e->frames_lock);
+	list_add(&p->lru, &e->free_frames);
+	a64_add(&e->nr_free, 1);
+	spin_unlock(&e->frames_lock);
+}
+
+void page_put(struct engine *e, struct page *p)
+{
+	uint32_t left = a32_add(&p->refcount, -1);
+
+	VM_BUG_ON(left == UINT32_MAX);
+	if (left == 0)
+		page_free(e, p);
+}
+
+void page_unlock(struct engine *e, struct page *p)
+{
+	VM_BUG_ON(!page_locked(p));
+	bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
+	swapcache_check_stale(e, p);
+}
+
+void page_commit_charge(struct page *p, struct mem_cgroup *memcg)
+{
+	bool won = page_cgroup_charge(&p->pcg, memcg->handle);
+
+	VM_BUG_ON(!won);
+}
+
+void page_stat(const struct page *p, enum stat_item item, int64_t d)
+{
+	struct mem_cgroup *memcg;
+
+	rcu_rd_lock();
+	memcg = page_cgroup_memcg(&p->pcg);
+	if (memcg)
+		stat_add(memcg, item, d);
+	rcu_rd_unlock();
+}

@@ -1,0 +1,43 @@
+/* mm/page.h - page records: allocation, references, flags, the page lock. */
+#ifndef UMEMCG_MM_PAGE_H
+#define UMEMCG_MM_PAGE_H
+
+#include "mm/mm_types.h"
+
+/* Hand out @n page records with refcount 1, nothing else set. All or none: 0 or -ENOMEM. */
+int frames_alloc(struct engine *e, struct page **pages, unsigned n);
+int frames_init(struct engine *e, uint32_t max_frames);
+void frames_fini(struct engine *e);
+
+static inline struct page *pfn_page(const struct engine *e, uint32_t pfn)
+{
+	return &e->chunks[pfn / FRAME_CHUNK][pfn % FRAME_CHUNK];
+}
+
+static inline bool page_test(const struct page *p, uint32_t flag) { return a32_load(&p->flags) & flag; }
+static inline bool page_set(struct page *p, uint32_t flag) { return a32_or(&p->flags, flag) & flag; }
+static inline bool page_clear(struct page *p, uint32_t flag) { return a32_and(&p->flags, ~flag) & flag; }
+static inline uint32_t page_entry(const struct page *p) { return (uint32_t)a64_load(&p->entry); }
+static inline bool page_mapped(const struct page *p) { return a32_load(&p->mapcount) != 0; }
+
+static inline void page_get(struct page *p) { a32_add(&p->refcount, 1); }
+/* False: the page is being freed. */
+static inline bool page_try_get(struct page *p) { return a32_inc_not_zero(&p->refcount); }
+/* Drop a reference; the last one takes the page off its list, ends its charge and frees it. */
+void page_put(struct engine *e, struct page *p);
+
+static inline bool page_trylock(struct page *p) { return bit_trylock(&p->flags, PG_locked, RANK_PAGE); }
+static inline void page_lock(struct page *p) { bit_lock(&p->flags, PG_locked, PG_waiters, RANK_PAGE); }
+static inline bool page_locked(const struct page *p) { return page_test(p, PG_locked); }
+/* Unlock, then look: if the last page-table reference of its slot went away meanwhile, free the slot (seed 2).
+ * The caller holds a reference of its own. */
+void page_unlock(struct engine *e, struct page *p);
+/* Sleep until writeback has ended. The caller holds a reference. */
+static inline void page_wait_writeback(struct page *p) { bit_wait(&p->flags, PG_writeback, PG_waiters); }
+
+/* Begin a page's charge to @memcg's handle. The caller charged the counters before. */
+void page_commit_charge(struct page *p, struct mem_cgroup *memcg);
+/* Add to a statistic of the page's owner; nothing when it is not charged. */
+void page_stat(const struct page *p, enum stat_item item, int64_t d);
+
+#endif

@@ -1,0 +1,158 @@
+/* mm/pgtable.c - the directory of leaves. mm->pt_lock protects the hash; it is held for a look-up only. */
+#include "mm/pgtable.h"
+
+#define LEAVES_MIN 16
+
+static unsigned leaf_hash(uint64_t va, unsigned cap)
+{
+	uint64_t h = (va >> LEAF_SHIFT) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> 40) & (cap - 1);
+}
+
+/* pt_lock held. */
+static struct leaf *find_locked(struct mm *mm, uint64_t base)
+{
+	struct leaf *l;
+
+	if (!mm->leaves)
+		return NULL;
+	for (l = mm->leaves[leaf_hash(base, mm->cap_leaves)]; l; l = l->hash_next)
+		if (l->base == base)
+			return l;
+	return NULL;
+}
+
+struct leaf *leaf_find(struct mm *mm, uint64_t va)
+{
+	struct leaf *l;
+
+	spin_lock(&mm->pt_lock);
+	l = find_locked(mm, va & ~(LEAF_SPAN - 1));
+	spin_unlock(&mm->pt_lock);
+	return l;
+}
+
+/* pt_lock held. A failure leaves the smaller table in place, which is slower but right. */
+static int grow_locked(struct mm *mm)
+{
+	unsigned cap = mm->cap_leaves ? mm->cap_leaves * 2 : LEAVES_MIN;
+	struct leaf **table;
+
+	if (mm->nr_leaves < mm->cap_leaves)
+		return 0;
+	table = plat_alloc(cap * sizeof(*table));
+	if (!table)
+		return mm->leaves ? 0 : -ENOMEM;
+	for (unsigned i = 0; i < mm->cap_leaves; i++) {
+		struct leaf *l = mm->leaves[i], *next;
+
+		for (; l; l = next) {
+			unsigned h = leaf_hash(l->base, cap);
+
+			next = l->hash_next;
+			l->hash_next = table[h];
+			table[h] = l;
+		}
+	}
+	plat_free(mm->leaves);
+	mm->leaves = table;
+	mm->cap_leaves = cap;
+	return 0;
+}
+
+struct leaf *leaf_get(struct mm *mm, uint64_t va)
+{
+	uint64_t base = va & ~(LEAF_SPAN - 1);
+	struct leaf *l, *fresh = NULL;
+
+	l = leaf_find(mm, va);
+	if (l)
+		return l;
+	fresh = plat_alloc(sizeof(*fresh));
+	if (!fresh)
+		return NULL;
+	spin_init(&fresh->lock, RANK_PTE);
+	fresh->base = base;
+	spin_lock(&mm->pt_lock);
+	l = find_locked(mm, base);
+	if (!l && grow_locked(mm) == 0) {
+		unsigned h = leaf_hash(base, mm->cap_leaves);
+
+		fresh->hash_next = mm->leaves[h];
+		mm->leaves[h] = fresh;
+		mm->nr_leaves++;
+		a64_add(&mm->engine->nr_leaves, 1);
+		l = fresh;
+	}
+	spin_unlock(&mm->pt_lock);
+	if (l != fresh) {
+		spin_fini(&fresh->lock);
+		plat_free(fresh);
+	}
+	return l;
+}
+
+static void leaf_free_rcu(struct plat_rcu_head *head)
+{
+	struct leaf *l = container_of(head, struct leaf, rcu);
+
+	spin_fini(&l->lock);
+	plat_free(l);
+}
+
+void pgtable_fini(struct mm *mm)
+{
+	spin_lock(&mm->pt_lock);
+	for (unsigned i = 0; i < mm->cap_leaves; i++) {
+		struct leaf *l = mm->leaves[i], *next;
+
+		for (; l; l = next) {
+			next = l->hash_next;
+			for (unsigned k = 0; k < LEAF_ENTRIES; k++)
+				VM_BUG_ON(a64_load(&l->pte[k]) != 0);
+			a64_add(&mm->engine->nr_leaves, -1);
+			rcu_defer(&l->rcu, leaf_free_rcu);
+		}
+	}
+	plat_free(mm->leaves);
+	mm->leaves = NULL;
+	mm->nr_leaves = mm->cap_leaves = 0;
+	spin_unlock(&mm->pt_lock);
+}
+
+/* A range with more leaf slots than there are leaves (a huge reservation): walk the leaves instead. */
+static void leaf_for_all(struct mm *mm, uint64_t start, uint64_t end,
+			 void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *), void *arg)
+{
+	for (unsigned i = 0; i < mm->cap_leaves; i++)
+		for (struct leaf *l = mm->leaves[i]; l; l = l->hash_next) {
+			uint64_t from = l->base > start ? l->base : start;
+			uint64_t to = l->base + LEAF_SPAN < end ? l->base + LEAF_SPAN : end;
+
+			if (from < to)
+				fn(mm, l, from, to, arg);
+		}
+}
+
+/* The caller holds mmap_lock for writing, so that no leaf is added meanwhile. */
+void leaf_for_range(struct mm *mm, uint64_t start, uint64_t end,
+		    void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *), void *arg)
+{
+	uint64_t va = start;
+
+	if ((end - start) >> LEAF_SHIFT > mm->nr_leaves) {
+		leaf_for_all(mm, start, end, fn, arg);
+		return;
+	}
+	while (va < end) {
+		uint64_t stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		struct leaf *l = leaf_find(mm, va);
+
+		if (stop > end)
+			stop = end;
+		if (l)
+			fn(mm, l, va, stop, arg);
+		va = stop;
+	}
+}

@@ -1,0 +1,160 @@
+/* mm/reclaim.c - which groups and lists to take pages from.
+ *
+ * A pass walks the subtree once; each group gives in proportion to its size, less what min and low protect. Low is
+ * respected in the first pass; only when that finds nothing a second pass goes below it (and counts a low event).
+ */
+#include "mm/reclaim.h"
+
+#include "memcg/protect.h"
+#include "mm/lru.h"
+
+#define ISOLATE_MAX MMU_BATCH_MAX
+
+/* The sum of what the children of @parent claim by min (or low). Inside RCU. */
+static int64_t children_claims(struct mem_cgroup *parent, bool low)
+{
+	int64_t sum = 0;
+
+	for (struct mem_cgroup *c = aptr_load(&parent->first_child); c; c = aptr_load(&c->next_sibling))
+		sum += protect_claim(page_counter_read(&c->memory), a64_load(low ? &c->low : &c->min));
+	return sum;
+}
+
+/* Effective protection of @memcg in a reclaim that started at @top. Inside RCU. */
+static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg, bool low)
+{
+	int64_t setting = a64_load(low ? &memcg->low : &memcg->min);
+	struct mem_cgroup *parent = memcg->parent;
+	int64_t above;
+
+	if (memcg == top || !parent)
+		return 0;
+	if (parent == top)
+		return protect_claim(page_counter_read(&memcg->memory), setting);
+	above = group_protection(top, parent, low);
+	return effective_protection(page_counter_read(&memcg->memory), page_counter_read(&parent->memory), setting,
+				    above, children_claims(parent, low));
+}
+
+static int64_t group_size(struct mem_cgroup *memcg)
+{
+	struct lruvec *l = memcg_lruvec(memcg);
+
+	return lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+}
+
+/* How many pages of @memcg this pass may look at. Inside RCU. */
+static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, unsigned flags)
+{
+	int64_t size = group_size(memcg), usage = page_counter_read(&memcg->memory);
+	int64_t prot = group_protection(top, memcg, false);
+
+	if (protect_covers(usage, prot))
+		return 0;
+	if (!(flags & RECLAIM_LOW)) {
+		int64_t low = group_protection(top, memcg, true);
+
+		if (protect_covers(usage, low))
+			return 0;
+		if (low > prot)
+			prot = low;
+	}
+	return protect_scan_target(size, usage, prot);
+}
+
+/* Free up to @n pages of one group's lists. */
+static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigned flags, struct reclaim_result *r)
+{
+	int64_t scan_max = lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+	int64_t done = r->reclaimed + n, scanned = 0;
+
+	while (r->reclaimed < done && scanned < scan_max) {
+		struct page *pages[ISOLATE_MAX];
+		int64_t want = done - r->reclaimed;
+		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
+
+		if (batch < 32)
+			batch = 32;
+		if (lruvec_size(l, LRU_INACTIVE_ANON) < lruvec_size(l, LRU_ACTIVE_ANON))
+			lru_deactivate(l, batch);
+		got = lru_isolate(l, LRU_INACTIVE_ANON, pages, batch, &looked);
+		if (got == 0)
+			break;
+		scanned += looked;
+		r->scanned += looked;
+		shrink_pages(e, pages, got, flags, r);
+	}
+}
+
+static void count_reclaim(struct mem_cgroup *memcg, unsigned flags, int64_t scanned, int64_t reclaimed)
+{
+	bool bg = flags & RECLAIM_KSWAPD;
+
+	stat_add(memcg, STAT_PGSCAN, scanned);
+	stat_add(memcg, bg ? STAT_PGSCAN_KSWAPD : STAT_PGSCAN_DIRECT, scanned);
+	stat_add(memcg, STAT_PGSTEAL, reclaimed);
+	stat_add(memcg, bg ? STAT_PGSTEAL_KSWAPD : STAT_PGSTEAL_DIRECT, reclaimed);
+}
+
+/* The next group of the walk that is alive, referenced; drops @prev. */
+static struct mem_cgroup *walk(struct mem_cgroup *top, struct mem_cgroup *prev)
+{
+	struct mem_cgroup *next;
+
+	rcu_rd_lock();
+	next = prev;
+	do
+		next = memcg_next(top, next);
+	while (next && !memcg_tryget(next));
+	rcu_rd_unlock();
+	if (prev)
+		memcg_put(prev);
+	return next;
+}
+
+static int64_t subtree_size(struct mem_cgroup *top)
+{
+	int64_t sum = 0;
+
+	rcu_rd_lock();
+	for (struct mem_cgroup *m = memcg_next(top, NULL); m; m = memcg_next(top, m))
+		sum += group_size(m);
+	rcu_rd_unlock();
+	return sum;
+}
+
+static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, unsigned flags, struct reclaim_result *r)
+{
+	int64_t total = subtree_size(top);
+	struct mem_cgroup *m = NULL;
+
+	while (total > 0 && (m = walk(top, m))) {
+		struct reclaim_result before = *r;
+		int64_t target, share;
+
+		rcu_rd_lock();
+		target = scan_target(top, m, flags);
+		rcu_rd_unlock();
+		share = (n * target + total - 1) / total;
+		if (share <= 0)
+			continue;
+		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0)
+			event_add(m, EVENT_LOW, 1);
+		shrink_lruvec(e, memcg_lruvec(m), share, flags, r);
+		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);
+	}
+}
+
+void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r)
+{
+	*r = (struct reclaim_result){ 0 };
+	if (flags & RECLAIM_NOSWAP || !e->swap)
+		return;
+	a32_add(&e->reclaimers, 1);
+	reclaim_pass(e, memcg, n, flags, r);
+	if (r->scanned == 0)
+		reclaim_pass(e, memcg, n, flags | RECLAIM_LOW, r);
+	a32_add(&e->reclaimers, -1);
+	if (r->reclaimed)
+		waitq_wake(&e->progress);
+}

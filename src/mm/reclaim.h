@@ -1,0 +1,30 @@
+/* mm/reclaim.h - taking pages from groups: direct reclaim at a limit, background reclaim ahead of it. */
+#ifndef UMEMCG_MM_RECLAIM_H
+#define UMEMCG_MM_RECLAIM_H
+
+#include "mm/mm_types.h"
+
+#define RECLAIM_NOSWAP  1u  /* memory+swap is full: swapping out would not help */
+#define RECLAIM_KSWAPD  2u  /* background: for the statistics */
+#define RECLAIM_LOW     4u  /* internal: second pass, take from groups below their low */
+
+struct reclaim_result {
+	int64_t reclaimed;   /* pages freed */
+	int64_t scanned;     /* pages looked at */
+	int64_t busy;        /* pages that could not be taken only now: locked, pinned, client not answering */
+};
+
+/* Free about @n pages below @memcg. Nothing may be locked. Blocks for I/O and for clients, bounded. */
+void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r);
+
+/* Background reclaim of this group is due: less than a margin is left below max. */
+bool kswapd_wanted(const struct mem_cgroup *memcg);
+/* The margin for a limit: pure. Pages. */
+int64_t kswapd_margin(int64_t max);
+void kswapd_wake(struct engine *e);
+void kswapd_main(void *engine);
+
+/* shrink.c: try to free @n isolated, referenced pages; gives back what it could not. */
+void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r);
+
+#endif

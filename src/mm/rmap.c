@@ -1,0 +1,197 @@
+/* mm/rmap.c - reverse mapping of anonymous pages. See rmap.h for the life-time rule. */
+#include "mm/rmap.h"
+
+#include "mm/engine.h"
+#include "mm/page.h"
+#include "mm/vma.h"
+
+static void anon_vma_free_rcu(struct plat_rcu_head *head)
+{
+	struct anon_vma *av = container_of(head, struct anon_vma, rcu);
+
+	rw_fini(&av->lock);
+	plat_free(av);
+}
+
+void anon_vma_put(struct anon_vma *av)
+{
+	if (a32_add(&av->refcount, -1) != 0)
+		return;
+	VM_BUG_ON(!list_empty(&av->chains));
+	a64_add(&av->engine->nr_anon_vmas, -1);
+	rcu_defer(&av->rcu, anon_vma_free_rcu);
+}
+
+/* A chain takes a reference of @av, which the caller proves to be alive. */
+static struct anon_vma_chain *chain_alloc(struct vma *v, struct anon_vma *av)
+{
+	struct anon_vma_chain *c = plat_alloc(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->vma = v;
+	c->anon_vma = av;
+	list_init(&c->same_vma);
+	list_init(&c->same_anon_vma);
+	a32_add(&av->refcount, 1);
+	a64_add(&av->engine->nr_chains, 1);
+	return c;
+}
+
+static void chain_link(struct anon_vma_chain *c)
+{
+	list_add_tail(&c->same_vma, &c->vma->chains);
+	rw_wrlock(&c->anon_vma->lock);
+	list_add_tail(&c->same_anon_vma, &c->anon_vma->chains);
+	rw_wrunlock(&c->anon_vma->lock);
+}
+
+static void chain_free(struct anon_vma_chain *c)
+{
+	struct anon_vma *av = c->anon_vma;
+
+	rw_wrlock(&av->lock);
+	list_del(&c->same_anon_vma);
+	rw_wrunlock(&av->lock);
+	list_del(&c->same_vma);
+	a64_add(&av->engine->nr_chains, -1);
+	plat_free(c);
+	anon_vma_put(av);
+}
+
+static struct anon_vma *anon_vma_alloc(struct engine *e)
+{
+	struct anon_vma *av = plat_alloc(sizeof(*av));
+
+	if (!av)
+		return NULL;
+	a32_store(&av->refcount, 1);
+	rw_init(&av->lock, RANK_RMAP);
+	list_init(&av->chains);
+	av->engine = e;
+	a64_add(&e->nr_anon_vmas, 1);
+	return av;
+}
+
+int anon_vma_prepare(struct vma *v)
+{
+	struct anon_vma *av;
+	struct anon_vma_chain *c;
+	bool won;
+
+	if (aptr_load(&v->anon_vma))
+		return 0;
+	av = anon_vma_alloc(v->mm->engine);
+	c = av ? chain_alloc(v, av) : NULL;
+	if (!c) {
+		if (av)
+			anon_vma_put(av);
+		return -ENOMEM;
+	}
+	/* Two faults may race here under mmap_lock for reading: one publishes, the other takes its own down. */
+	spin_lock(&v->mm->pt_lock);
+	won = aptr_load(&v->anon_vma) == NULL;
+	if (won) {
+		list_add_tail(&c->same_vma, &v->chains);
+		list_add_tail(&c->same_anon_vma, &av->chains);  /* nobody else sees it yet */
+		aptr_store(&v->anon_vma, av);
+	}
+	spin_unlock(&v->mm->pt_lock);
+	if (!won)
+		chain_free(c);
+	anon_vma_put(av);
+	return 0;
+}
+
+int anon_vma_clone(struct vma *v, const struct vma *src)
+{
+	list_for_each(c, &src->chains, struct anon_vma_chain, same_vma) {
+		struct anon_vma_chain *copy = chain_alloc(v, c->anon_vma);
+
+		if (!copy) {
+			anon_vma_unlink(v);
+			return -ENOMEM;
+		}
+		chain_link(copy);
+	}
+	return 0;
+}
+
+void anon_vma_unlink(struct vma *v)
+{
+	list_for_each_safe(c, tmp, &v->chains, struct anon_vma_chain, same_vma)
+		chain_free(c);
+	aptr_store(&v->anon_vma, NULL);
+}
+
+struct anon_vma *page_get_anon_vma(const struct page *p)
+{
+	struct anon_vma *av = NULL;
+
+	rcu_rd_lock();
+	if (page_mapped(p) || bug_on(MIGRATE_ANON_CHECK_OUTSIDE_RCU)) {
+		av = aptr_load(&p->mapping);
+		if (av && !a32_inc_not_zero(&av->refcount))
+			av = NULL;
+	}
+	/* Mapped after the reference was taken: the anon_vma was the page's at that time. */
+	if (av && !page_mapped(p)) {
+		rcu_rd_unlock();
+		anon_vma_put(av);
+		return NULL;
+	}
+	rcu_rd_unlock();
+	return av;
+}
+
+void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
+{
+	if (!aptr_load(&p->mapping)) {
+		p->index = vma_page_index(v, va);
+		aptr_store(&p->mapping, aptr_load(&v->anon_vma));
+	}
+	if (a32_add(&p->mapcount, 1) == 1)
+		page_stat(p, STAT_ANON, 1);
+}
+
+void page_remove_rmap(struct page *p)
+{
+	uint32_t left = a32_add(&p->mapcount, -1);
+
+	VM_BUG_ON(left == UINT32_MAX);
+	if (left == 0)
+		page_stat(p, STAT_ANON, -1);
+}
+
+int rmap_places(struct page *p, struct rmap_place *out, unsigned max)
+{
+	struct anon_vma *av = page_get_anon_vma(p);
+	int n = 0;
+
+	if (!av)
+		return 0;
+	rw_rdlock(&av->lock);
+	list_for_each(c, &av->chains, struct anon_vma_chain, same_anon_vma) {
+		struct vma *v = c->vma;
+		uint64_t npages = (v->end - v->start) >> PAGE_SHIFT;
+
+		if (p->index < v->pgoff || p->index >= v->pgoff + npages)
+			continue;
+		if ((unsigned)n == max) {
+			rw_rdunlock(&av->lock);
+			anon_vma_put(av);
+			while (n > 0)
+				mm_put(out[--n].mm);
+			return -E2BIG;
+		}
+		if (!mm_tryget(v->mm))
+			continue;
+		out[n].mm = v->mm;
+		out[n].va = v->start + ((p->index - v->pgoff) << PAGE_SHIFT);
+		out[n].vm_flags = v->flags;
+		n++;
+	}
+	rw_rdunlock(&av->lock);
+	anon_vma_put(av);
+	return n;
+}

@@ -1,0 +1,283 @@
+/* mm/shrink.c - freeing a batch of isolated pages.
+ *
+ * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the contents (one
+ * call of the MMU); replace the entries by swap entries; write; free what is clean and unmapped; put the rest back.
+ *
+ * Who wins. A fault that comes between withdraw and the swap entry sees a present entry and a locked page: it
+ * waits for the page lock and looks again. A fault after it finds the page in the swap cache. An unmap in between finds
+ * a present entry and takes the mapping away as ever; we then find the entry gone and drop the page.
+ */
+#include "mm/engine.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/reclaim.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+#include "mm/swap_io.h"
+
+#define PLACES_MAX 64   /* mappings of one page */
+
+struct victim {
+	struct page *page;
+	unsigned first_req, nr_reqs;
+	bool locked;
+	bool fresh_slot;     /* we put it into the swap cache */
+	bool write;
+};
+
+struct shrink {
+	struct engine *e;
+	struct victim v[MMU_BATCH_MAX];
+	unsigned n;
+	struct mmu_req reqs[MMU_BATCH_MAX];
+	unsigned nr_reqs;
+	uint32_t near;
+	struct reclaim_result *r;
+	unsigned flags;
+};
+
+/* Was any of the entries used since reclaim looked last? Clears the marks. Only an MMU that keeps them has them. */
+static bool test_clear_young(struct mmu_req *reqs, unsigned n)
+{
+	bool young = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct leaf *leaf;
+
+		rcu_rd_lock();
+		leaf = leaf_find(reqs[i].mm, reqs[i].va);
+		if (leaf && a64_load(&leaf->pte[leaf_slot(reqs[i].va)]) & PTE_YOUNG) {
+			spin_lock(&leaf->lock);
+			if (pte_present(pte_read(leaf, reqs[i].va)) &&
+			    pte_pfn(pte_read(leaf, reqs[i].va)) == reqs[i].page->pfn) {
+				pte_set(leaf, reqs[i].va, pte_read(leaf, reqs[i].va) & ~(pte_t)PTE_YOUNG);
+				young = true;
+			}
+			spin_unlock(&leaf->lock);
+		}
+		rcu_rd_unlock();
+	}
+	return young;
+}
+
+static void drop_reqs(struct shrink *s, unsigned first)
+{
+	while (s->nr_reqs > first)
+		mm_put(s->reqs[--s->nr_reqs].mm);
+}
+
+/* Fill in requests for every mapping of a page. False: leave the page alone. */
+static bool find_mappings(struct shrink *s, struct victim *v)
+{
+	struct rmap_place places[PLACES_MAX];
+	unsigned room = MMU_BATCH_MAX - s->nr_reqs;
+	int n = rmap_places(v->page, places, room < PLACES_MAX ? room : PLACES_MAX);
+	bool locked = false, dying = false;
+
+	if (n < 0) {
+		s->r->busy++;
+		return false;
+	}
+	v->first_req = s->nr_reqs;
+	for (int i = 0; i < n; i++) {
+		locked |= places[i].vm_flags & VM_LOCKED;
+		dying |= a32_load(&places[i].mm->no_reclaim) != 0;
+		s->reqs[s->nr_reqs++] = (struct mmu_req){
+			.page = v->page, .mm = places[i].mm, .va = places[i].va, .result = MMU_WITHDRAWN,
+		};
+	}
+	v->nr_reqs = (unsigned)n;
+	if (locked)
+		page_set(v->page, PG_unevictable);
+	else if (dying)
+		s->r->busy++;
+	else if (!test_clear_young(s->reqs + v->first_req, v->nr_reqs))
+		return true;
+	else if (!page_set(v->page, PG_active))
+		page_stat(v->page, STAT_PGACTIVATE, 1);
+	drop_reqs(s, v->first_req);
+	v->nr_reqs = 0;
+	return false;
+}
+
+static void swap_refused(struct page *p, int err)
+{
+	struct mem_cgroup *memcg = page_cgroup_get_memcg(&p->pcg);
+
+	if (!memcg)
+		return;
+	if (err == -EDQUOT)
+		event_add(memcg, EVENT_SWAP_MAX, 1);
+	event_add(memcg, EVENT_SWAP_FAIL, 1);
+	memcg_put(memcg);
+}
+
+/* Lock, look, find mappings, get a slot. False: put it back. */
+static bool prepare(struct shrink *s, struct victim *v)
+{
+	struct page *p = v->page;
+	int err;
+
+	if (!page_trylock(p)) {
+		s->r->busy++;
+		return false;
+	}
+	v->locked = true;
+	if (page_test(p, PG_writeback)) {
+		s->r->busy++;
+		return false;
+	}
+	if (page_mapped(p) && !find_mappings(s, v))
+		return false;
+	if (!page_mapped(p) && !page_test(p, PG_swapcache))
+		return false;  /* its last user is gone: our reference frees it */
+	if (!page_test(p, PG_swapcache)) {
+		err = swap_add_page(s->e, p, &s->near);
+		if (err) {
+			swap_refused(p, err);
+			drop_reqs(s, v->first_req);
+			v->nr_reqs = 0;
+			return false;
+		}
+		v->fresh_slot = true;
+	}
+	if (v->nr_reqs)
+		page_set(p, PG_dirty);  /* what the slot holds is compared by checksum when it is written */
+	return true;
+}
+
+/* Replace one entry by the swap entry, or by nothing when the content is zero and final. */
+static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
+{
+	struct engine *e = s->e;
+	struct leaf *leaf;
+
+	rcu_rd_lock();
+	leaf = leaf_find(q->mm, q->va);
+	if (!leaf) {
+		rcu_rd_unlock();
+		return;
+	}
+	spin_lock(&leaf->lock);
+	if (pte_present(pte_read(leaf, q->va)) && pte_pfn(pte_read(leaf, q->va)) == q->page->pfn) {
+		if (zero) {
+			pte_set(leaf, q->va, 0);
+		} else {
+			swap_dup(e, page_entry(q->page));
+			pte_set(leaf, q->va, pte_make_swap(page_entry(q->page)));
+			a64_add(&q->mm->swapents, 1);
+		}
+		e->mmu->ops->flush(e->mmu, q->mm, q->va, 1);
+		a64_add(&q->mm->rss, -1);
+		page_remove_rmap(q->page);
+		page_put(e, q->page);  /* the entry's reference; ours is left */
+	}
+	spin_unlock(&leaf->lock);
+	rcu_rd_unlock();
+}
+
+static void unmap_page(struct shrink *s, struct victim *v)
+{
+	bool withdrawn = true, zero;
+
+	for (unsigned i = 0; i < v->nr_reqs; i++) {
+		struct mmu_req *q = &s->reqs[v->first_req + i];
+
+		withdrawn &= q->result == MMU_WITHDRAWN;
+		if (q->result == MMU_BUSY)
+			s->r->busy++;
+	}
+	if (withdrawn) {
+		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
+		for (unsigned i = 0; i < v->nr_reqs; i++)
+			unmap_one(s, &s->reqs[v->first_req + i], zero);
+		if (zero)
+			page_stat(v->page, STAT_SWPOUT_ZERO, 1);
+	}
+	if (page_mapped(v->page) && v->fresh_slot)
+		swapcache_try_free(s->e, v->page);
+	v->write = !page_mapped(v->page) && page_test(v->page, PG_swapcache) && page_test(v->page, PG_dirty) &&
+		   slot_count(swap_map(s->e, page_entry(v->page))) > 0;
+}
+
+/* Write the dirty ones of the batch; every lock of the batch is released. */
+static void write_batch(struct shrink *s)
+{
+	struct page *write[STORE_BATCH_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct victim *v = &s->v[i];
+
+		if (!v->locked)
+			continue;
+		v->locked = false;
+		if (v->write)
+			write[n++] = v->page;
+		else
+			page_unlock(s->e, v->page);
+	}
+	if (n)
+		swap_write_pages(s->e, write, n);
+}
+
+/* Take a clean, unmapped page out of the swap cache. True: our reference is the last. */
+static bool remove_clean(struct shrink *s, struct page *p)
+{
+	struct engine *e = s->e;
+	struct mem_cgroup *memcg;
+	uint64_t age = 0;
+	bool freed = false;
+
+	if (!page_trylock(p))
+		return false;
+	if (!page_mapped(p) && page_test(p, PG_swapcache) && !page_test(p, PG_dirty | PG_writeback) &&
+	    a32_load(&p->refcount) == 2) {
+		rcu_rd_lock();
+		memcg = page_cgroup_memcg(&p->pcg);
+		if (memcg)
+			age = (uint64_t)a64_add(&memcg_lruvec(memcg)->age, 1);
+		rcu_rd_unlock();
+		swapcache_del(e, p, age);
+		freed = true;
+	}
+	page_unlock(e, p);
+	return freed || (!page_mapped(p) && !page_test(p, PG_swapcache) && a32_load(&p->refcount) == 1);
+}
+
+void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r)
+{
+	struct shrink s;
+
+	VM_BUG_ON(n > MMU_BATCH_MAX);
+	s.e = e;
+	s.n = n;
+	s.nr_reqs = 0;
+	s.near = 0;
+	s.r = r;
+	s.flags = flags;
+	for (unsigned i = 0; i < n; i++) {
+		struct victim *v = &s.v[i];
+
+		*v = (struct victim){ .page = pages[i] };
+		if (!prepare(&s, v) && v->locked) {
+			v->locked = false;
+			page_unlock(e, v->page);
+		}
+	}
+	if (s.nr_reqs)
+		e->mmu->ops->withdraw(e->mmu, s.reqs, s.nr_reqs);
+	for (unsigned i = 0; i < n; i++)
+		if (s.v[i].locked)
+			unmap_page(&s, &s.v[i]);
+	drop_reqs(&s, 0);
+	write_batch(&s);
+	for (unsigned i = 0; i < n; i++) {
+		if (remove_clean(&s, pages[i]))
+			r->reclaimed++;
+		else
+			lru_add(pages[i]);
+		page_put(e, pages[i]);
+	}
+}

@@ -1,0 +1,57 @@
+/* mm/stream.c - recognising sequential access, upwards and downwards.
+ *
+ * A small table an address space: where each known stream should fault next. A fault that a stream predicted doubles
+ * its window; any other fault starts a new stream in the place of the one unused for longest, with a small window. So
+ * random access brings single pages and scans bring FAULT_PAGES_MAX.
+ */
+#include "mm/fault.h"
+
+static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
+{
+	for (unsigned i = 0; i < MM_STREAMS; i++) {
+		struct stream *s = &mm->streams[i];
+
+		*down = s->prev == va;
+		if (s->next && (s->next == va || *down))
+			return s;
+	}
+	return NULL;
+}
+
+static struct stream *stream_oldest(struct mm *mm)
+{
+	struct stream *oldest = &mm->streams[0];
+
+	for (unsigned i = 1; i < MM_STREAMS; i++)
+		if (mm->stream_clock - mm->streams[i].stamp > mm->stream_clock - oldest->stamp)
+			oldest = &mm->streams[i];
+	return oldest;
+}
+
+void stream_window(struct fault *f, unsigned first)
+{
+	struct mm *mm = f->mm;
+	struct stream *s;
+	bool down = false;
+
+	spin_lock(&mm->stream_lock);
+	s = stream_find(mm, f->va, &down);
+	if (s) {
+		s->window = s->window * 2 > FAULT_PAGES_MAX ? FAULT_PAGES_MAX : s->window * 2;
+	} else {
+		s = stream_oldest(mm);
+		s->window = first;
+	}
+	f->n = s->window;
+	f->start = f->va;
+	if (down) {
+		uint64_t back = (uint64_t)(f->n - 1) << PAGE_SHIFT;
+
+		f->start = f->va > back ? f->va - back : f->va;
+		f->n = (unsigned)((f->va - f->start) >> PAGE_SHIFT) + 1;
+	}
+	s->next = f->start + ((uint64_t)f->n << PAGE_SHIFT);
+	s->prev = f->start - PAGE_SIZE;
+	s->stamp = ++mm->stream_clock;
+	spin_unlock(&mm->stream_lock);
+}

@@ -1,0 +1,403 @@
+/* mm/swap.c - slots and their references. Invariants and the stale-entry rule: swap.h.
+ *
+ * Slots are handed out next to each other to one batch after another, so that what is evicted together is
+ * written and read together.
+ */
+#include "mm/swap.h"
+
+#include "mm/page.h"
+
+static struct spinlock *slot_lock(struct swap_device *d, uint32_t slot)
+{
+	return &d->slot_lock[slot / 64 % SWAP_SLOT_LOCKS];
+}
+
+struct swap_device *swap_create(struct store *store)
+{
+	struct swap_device *d = plat_alloc(sizeof(*d));
+	uint64_t n = store->nr_slots;
+
+	if (!d)
+		return NULL;
+	if (n > UINT32_MAX - 64)
+		n = UINT32_MAX - 64;
+	d->store = store;
+	d->nr_slots = (uint32_t)n;
+	d->map = plat_alloc_big(n * sizeof(*d->map));
+	d->cache = plat_alloc_big(n * sizeof(*d->cache));
+	d->owner = plat_alloc_big(n * sizeof(*d->owner));
+	d->hash = plat_alloc_big(n * sizeof(*d->hash));
+	d->bitmap = plat_alloc_big((n + 63) / 64 * 8);
+	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
+		spin_init(&d->slot_lock[i], RANK_SWAPCACHE);
+	spin_init(&d->alloc_lock, RANK_SWAPCLUSTER);
+	if (d->map && d->cache && d->owner && d->hash && d->bitmap)
+		return d;
+	d->store = NULL;
+	swap_destroy(d);
+	return NULL;
+}
+
+static void free_big(void *p, size_t n)
+{
+	if (p)
+		plat_free_big(p, n);
+}
+
+void swap_destroy(struct swap_device *d)
+{
+	uint64_t n;
+
+	if (!d)
+		return;
+	VM_BUG_ON(a64_load(&d->nr_used) != 0);
+	n = d->nr_slots;
+	free_big(d->map, n * sizeof(*d->map));
+	free_big(d->cache, n * sizeof(*d->cache));
+	free_big(d->owner, n * sizeof(*d->owner));
+	free_big(d->hash, n * sizeof(*d->hash));
+	free_big(d->bitmap, (n + 63) / 64 * 8);
+	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
+		spin_fini(&d->slot_lock[i]);
+	spin_fini(&d->alloc_lock);
+	store_destroy(d->store);
+	plat_free(d);
+}
+
+/* ---- allocation ---- */
+
+static bool bit_used(const struct swap_device *d, uint32_t slot)
+{
+	return d->bitmap[slot / 64] >> (slot % 64) & 1;
+}
+
+/* First free slot from @from on, wrapping once. alloc_lock held. */
+static int64_t find_free(const struct swap_device *d, uint32_t from)
+{
+	uint32_t nwords = (d->nr_slots + 63) / 64, w = from / 64;
+
+	for (uint32_t i = 0; i <= nwords; i++, w = (w + 1) % nwords) {
+		uint64_t free = ~d->bitmap[w];
+
+		if (i == 0)
+			free &= ~0ull << (from % 64);
+		while (free) {
+			uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(free);
+
+			if (slot < d->nr_slots)
+				return slot;
+			free &= free - 1;
+		}
+	}
+	return -1;
+}
+
+/* A slot, *@near + 1 if it is free. -1: full. */
+static int64_t slot_alloc(struct swap_device *d, uint32_t *near)
+{
+	int64_t slot = -1;
+
+	spin_lock(&d->alloc_lock);
+	if (a64_load(&d->nr_used) < d->nr_slots) {
+		uint32_t want = *near ? entry_slot(*near) + 1 : d->hint;
+
+		if (want >= d->nr_slots)
+			want = 0;
+		slot = !bit_used(d, want) ? (int64_t)want : find_free(d, d->hint < d->nr_slots ? d->hint : 0);
+	}
+	if (slot >= 0) {
+		d->bitmap[slot / 64] |= 1ull << (slot % 64);
+		d->hint = (uint32_t)slot + 1;
+		a64_add(&d->nr_used, 1);
+		*near = (uint32_t)slot + 1;
+	}
+	spin_unlock(&d->alloc_lock);
+	return slot;
+}
+
+static void slot_release(struct swap_device *d, uint32_t slot)
+{
+	spin_lock(&d->alloc_lock);
+	d->bitmap[slot / 64] &= ~(1ull << (slot % 64));
+	a64_add(&d->nr_used, -1);
+	if (slot < d->hint && d->hint - slot < 64)
+		d->hint = slot & ~63u;
+	spin_unlock(&d->alloc_lock);
+}
+
+uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t want)
+{
+	int64_t room;
+
+	if (!e->swap)
+		return 0;
+	room = e->swap->nr_slots - a64_load(&e->swap->nr_used);
+	if (room > page_counter_margin(&memcg->swap))
+		room = page_counter_margin(&memcg->swap);
+	return room < (int64_t)want ? (uint32_t)(room > 0 ? room : 0) : want;
+}
+
+bool swap_scarce(struct engine *e, struct mem_cgroup *memcg)
+{
+	struct swap_device *d = e->swap;
+
+	if (a64_load(&d->nr_used) * 2 > (int64_t)d->nr_slots)
+		return true;
+	return page_counter_margin(&memcg->swap) < page_counter_read(&memcg->swap);
+}
+
+int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
+{
+	struct swap_device *d = e->swap;
+	struct memcg_handle *h = page_cgroup_handle(&p->pcg);
+	struct page_counter *full;
+	int64_t slot;
+	bool charged;
+
+	VM_BUG_ON(!page_locked(p));
+	if (!d)
+		return -ENODEV;
+	VM_BUG_ON(!h);
+	rcu_rd_lock();
+	charged = page_counter_try_charge(&handle_memcg(h)->swap, 1, &full);
+	rcu_rd_unlock();
+	if (!charged)
+		return -EDQUOT;
+	slot = slot_alloc(d, near);
+	if (slot < 0) {
+		rcu_rd_lock();
+		page_counter_uncharge(&handle_memcg(h)->swap, 1);
+		rcu_rd_unlock();
+		return -ENOSPC;
+	}
+	handle_get_many(h, 1);
+	page_get(p);
+	spin_lock(slot_lock(d, (uint32_t)slot));
+	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
+	d->owner[slot] = h;
+	aptr_store(&d->cache[slot], p);
+	a64_store(&p->entry, slot + 1);
+	page_set(p, PG_swapcache | PG_dirty);
+	a32_store(&d->map[slot], SLOT_USED | SLOT_CACHE);
+	spin_unlock(slot_lock(d, (uint32_t)slot));
+	page_stat(p, STAT_SWAPCACHED, 1);
+	return 0;
+}
+
+/* ---- references ---- */
+
+/* The word is 0 but for USED and content flags: give everything back. Slot lock held; returns the owner to uncharge. */
+static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
+{
+	struct memcg_handle *h = d->owner[slot];
+
+	a32_store(&d->map[slot], 0);
+	aptr_store(&d->cache[slot], NULL);
+	d->owner[slot] = NULL;
+	return h;
+}
+
+static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle *h, bool memsw)
+{
+	struct mem_cgroup *memcg;
+
+	slot_release(d, slot);
+	rcu_rd_lock();
+	memcg = handle_memcg(h);
+	page_counter_uncharge(&memcg->swap, 1);
+	if (memsw)
+		page_counter_uncharge(&memcg->memsw, 1);
+	rcu_rd_unlock();
+	handle_put_many(h, 1);
+}
+
+void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry);
+
+	spin_lock(slot_lock(d, slot));
+	a32_store(&d->map[slot], (a32_load(&d->map[slot]) | set) & ~clear);
+	spin_unlock(slot_lock(d, slot));
+}
+
+void swap_dup(struct engine *e, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry), map;
+
+	spin_lock(slot_lock(d, slot));
+	map = a32_load(&d->map[slot]);
+	VM_BUG_ON(!(map & SLOT_USED) || slot_count(map) == SLOT_COUNT_MASK);
+	a32_store(&d->map[slot], map + 1);
+	spin_unlock(slot_lock(d, slot));
+}
+
+void swap_put(struct engine *e, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry), map;
+	struct memcg_handle *h = NULL;
+	struct page *stale = NULL;
+
+	spin_lock(slot_lock(d, slot));
+	map = a32_load(&d->map[slot]);
+	VM_BUG_ON(slot_count(map) == 0);
+	a32_store(&d->map[slot], map - 1);
+	if (slot_count(map) == 1) {
+		if (map & SLOT_CACHE) {
+			stale = aptr_load(&d->cache[slot]);
+			page_get(stale);
+		} else {
+			h = slot_clear(d, slot);
+		}
+	}
+	spin_unlock(slot_lock(d, slot));
+	if (h)
+		slot_free(d, slot, h, map & SLOT_MEMSW);
+	if (stale) {
+		/* The count was published as 0 above; now try. If this fails the lock holder looks after us. */
+		swapcache_check_stale(e, stale);
+		page_put(e, stale);
+	}
+}
+
+struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry);
+	struct mem_cgroup *memcg = NULL;
+
+	spin_lock(slot_lock(d, slot));
+	if (d->owner[slot]) {
+		rcu_rd_lock();
+		do
+			memcg = handle_memcg(d->owner[slot]);
+		while (!memcg_tryget(memcg));
+		rcu_rd_unlock();
+	}
+	spin_unlock(slot_lock(d, slot));
+	return memcg;
+}
+
+/* ---- swap cache ---- */
+
+struct page *swapcache_get(struct engine *e, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry);
+	struct page *p = NULL;
+
+	spin_lock(slot_lock(d, slot));
+	if (a32_load(&d->map[slot]) & SLOT_CACHE) {
+		p = aptr_load(&d->cache[slot]);
+		page_get(p);
+	}
+	spin_unlock(slot_lock(d, slot));
+	return p;
+}
+
+uint64_t swapcache_shadow(struct engine *e, uint32_t entry)
+{
+	uint64_t v = (uint64_t)(uintptr_t)aptr_load(&e->swap->cache[entry_slot(entry)]);
+
+	return v & 1 ? v >> 1 : 0;
+}
+
+int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry), map;
+	struct memcg_handle *h;
+	int err = 0;
+
+	VM_BUG_ON(!page_locked(p));
+	spin_lock(slot_lock(d, slot));
+	map = a32_load(&d->map[slot]);
+	h = d->owner[slot];
+	if (slot_count(map) == 0)
+		err = -ENOENT;
+	else if (map & SLOT_CACHE)
+		err = -EEXIST;
+	if (err) {
+		spin_unlock(slot_lock(d, slot));
+		return err;
+	}
+	page_get(p);
+	aptr_store(&d->cache[slot], p);
+	a64_store(&p->entry, entry);
+	page_set(p, PG_swapcache);
+	a32_store(&d->map[slot], (map | SLOT_CACHE) & ~SLOT_MEMSW);
+	if (map & SLOT_MEMSW) {
+		/* The page carries the charge from now on. The lock keeps the owner record alive. */
+		rcu_rd_lock();
+		page_counter_uncharge(&handle_memcg(h)->memsw, 1);
+		rcu_rd_unlock();
+	}
+	spin_unlock(slot_lock(d, slot));
+	page_stat(p, STAT_SWAPCACHED, 1);
+	return 0;
+}
+
+void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(page_entry(p)), map;
+	struct memcg_handle *h = NULL;
+
+	VM_BUG_ON(!page_locked(p) || !page_test(p, PG_swapcache) || page_test(p, PG_writeback));
+	spin_lock(slot_lock(d, slot));
+	map = a32_load(&d->map[slot]);
+	VM_BUG_ON(!(map & SLOT_CACHE) || aptr_load(&d->cache[slot]) != p);
+	page_clear(p, PG_swapcache | PG_dirty);
+	a64_store(&p->entry, 0);
+	if (slot_count(map) == 0) {
+		h = slot_clear(d, slot);
+	} else {
+		aptr_store(&d->cache[slot], (void *)(uintptr_t)(shadow ? shadow << 1 | 1 : 0));
+		/* Its page leaves memory (or goes its own way): the slot carries a charge of its own. Not allowed to
+		 * fail: the page's charge, given back right after this, paid for it. */
+		rcu_rd_lock();
+		page_counter_charge(&handle_memcg(d->owner[slot])->memsw, 1);
+		rcu_rd_unlock();
+		a32_store(&d->map[slot], (map & ~SLOT_CACHE) | SLOT_MEMSW);
+	}
+	spin_unlock(slot_lock(d, slot));
+	page_stat(p, STAT_SWAPCACHED, -1);
+	if (h)
+		slot_free(d, slot, h, false);
+	page_put(e, p);  /* the cache's reference; the caller holds another */
+}
+
+bool swapcache_try_free(struct engine *e, struct page *p)
+{
+	VM_BUG_ON(!page_locked(p));
+	if (!page_test(p, PG_swapcache) || page_test(p, PG_writeback))
+		return false;
+	if (slot_count(swap_map(e, page_entry(p))) != 0)
+		return false;
+	swapcache_del(e, p, 0);
+	return true;
+}
+
+/* Is @p in the swap cache for nobody? A racy look; the decision is made again under the page lock. */
+static bool looks_stale(struct engine *e, struct page *p)
+{
+	uint32_t entry = page_entry(p);
+
+	if (!page_test(p, PG_swapcache) || page_test(p, PG_writeback) || page_mapped(p))
+		return false;
+	return entry != 0 && slot_count(swap_map(e, entry)) == 0;
+}
+
+void swapcache_check_stale(struct engine *e, struct page *p)
+{
+	while (looks_stale(e, p)) {
+		if (!page_trylock(p))
+			return;  /* the holder looks after it has unlocked */
+		if (!page_mapped(p))
+			swapcache_try_free(e, p);
+		bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
+		/* While we held the lock another dropper may have failed its try: look again. */
+	}
+}

@@ -1,0 +1,59 @@
+/* mm/swap.h - the swap device: slots, their references, the swap cache.
+ *
+ * State of a slot, one word (mm_types.h, SLOT_*), changed under the slot's lock:
+ *   free (0) -> USED|CACHE (a page is being swapped out) -> +count (entries refer to it) -> VALID (written)
+ *   -> CACHE off, MEMSW on (the page left memory) -> CACHE on, MEMSW off (read again) -> count 0 -> free
+ *
+ * I1  A slot is free iff its word is 0; then it has no cached page, no owner, no charge.
+ * I2  CACHE is set iff cache[slot] holds a page; that page has PG_swapcache and this entry, and holds a
+ *     reference for the cache.
+ * I3  MEMSW is set iff the slot is in use and not in the cache: memory+swap is charged once for a page and its slot.
+ * I4  (seed 2) At rest no slot has count 0 while its cached page is unmapped, unlocked and not under writeback.
+ *     Whoever takes the count to 0 publishes that first and tries the page lock afterwards; whoever releases the
+ *     page lock or ends writeback looks at the count afterwards. One of the two frees the slot.
+ */
+#ifndef UMEMCG_MM_SWAP_H
+#define UMEMCG_MM_SWAP_H
+
+#include "mm/mm_types.h"
+
+struct swap_device *swap_create(struct store *store);   /* takes the store; NULL: out of memory */
+void swap_destroy(struct swap_device *d);               /* every slot free; destroys the store */
+
+static inline uint32_t entry_slot(uint32_t entry) { return entry - 1; }
+static inline unsigned slot_count(uint32_t map) { return map & SLOT_COUNT_MASK; }
+
+/* Put a locked, charged page into the swap cache: allocates a slot near *@near (0 = anywhere; updated), charges swap
+ * to the page's group. 0, -ENOSPC (device full), -EDQUOT (the group's swap.max), -ENODEV (no swap). */
+int swap_add_page(struct engine *e, struct page *p, uint32_t *near);
+/* How many slots could be had for @memcg now, at most @want. */
+uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t want);
+
+/* One more / one less page-table reference. swap_put may free the slot and the cached page's place in it. */
+void swap_dup(struct engine *e, uint32_t entry);
+void swap_put(struct engine *e, uint32_t entry);
+static inline uint32_t swap_map(const struct engine *e, uint32_t entry)
+{
+	return a32_load(&e->swap->map[entry_slot(entry)]);
+}
+void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear);
+
+/* The cached page with a reference, or NULL. */
+struct page *swapcache_get(struct engine *e, uint32_t entry);
+/* Shadow left by the page that was evicted last, 0 = none. */
+uint64_t swapcache_shadow(struct engine *e, uint32_t entry);
+/* Enter a locked, charged page for an entry in use. -EEXIST another page is there, -ENOENT the slot has no
+ * page-table reference any more. */
+int swapcache_add(struct engine *e, struct page *p, uint32_t entry);
+/* Take a locked page out of the cache; leaves @shadow. Frees the slot when nothing refers to it. */
+void swapcache_del(struct engine *e, struct page *p, uint64_t shadow);
+/* The slot has no reference but its mapped page, is locked: give the slot back if swap is scarce. */
+bool swapcache_try_free(struct engine *e, struct page *p);
+/* Seed 2's recheck: called after the page lock was released or writeback ended. */
+void swapcache_check_stale(struct engine *e, struct page *p);
+/* The group owning a slot, referenced; NULL when the slot is free. */
+struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry);
+/* More than half of what the group may use is used: keep no slots for pages that are in memory. */
+bool swap_scarce(struct engine *e, struct mem_cgroup *memcg);
+
+#endif

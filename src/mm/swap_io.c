@@ -1,0 +1,196 @@
+/* mm/swap_io.c - swap reads and writes. Every page read is compared with the checksum taken when it was written;
+ * a page that differs is never mapped. */
+#include "mm/swap_io.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#include "mm/page.h"
+#include "mm/swap.h"
+
+bool content_is_zero(const void *data)
+{
+	const uint64_t *w = data;
+
+	/* Most pages differ early; memcmp against itself shifted by one word checks the rest. */
+	return w[0] == 0 && memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
+}
+
+struct swap_hash content_hash(const void *data)
+{
+	XXH128_hash_t h = XXH3_128bits(data, PAGE_SIZE);
+
+	return (struct swap_hash){ .lo = h.low64, .hi = h.high64 };
+}
+
+static void notice(struct engine *e, const char *text)
+{
+	if (e->notice)
+		e->notice(e->notice_arg, text);
+}
+
+static void page_event(const struct page *p, enum event_item item)
+{
+	struct mem_cgroup *memcg = page_cgroup_get_memcg(&p->pcg);
+
+	if (!memcg)
+		return;
+	event_add(memcg, item, 1);
+	memcg_put(memcg);
+}
+
+/* One page's read is over: verify, publish, unlock. The caller's reference keeps it. */
+static void end_swap_read(struct engine *e, struct page *p, int error)
+{
+	uint32_t entry = page_entry(p);
+
+	if (error == 0 && !hash_equal(content_hash(mmu_data(e->mmu, p)), e->swap->hash[entry_slot(entry)])) {
+		page_event(p, EVENT_SWAP_CORRUPT);
+		notice(e, "a page read from the swap file does not match its checksum: the file was changed or the disk is failing; "
+			  "the process that needs the page gets SIGBUS");
+		error = -EIO;
+	} else if (error != 0) {
+		page_event(p, EVENT_SWAP_READ_ERR);
+		notice(e, "reading the swap file failed: the process that needs the page gets SIGBUS");
+	}
+	if (error) {
+		swap_set_map(e, entry, SLOT_BAD, 0);
+		page_set(p, PG_error);
+	} else {
+		page_set(p, PG_uptodate);
+		page_stat(p, STAT_PSWPIN, 1);
+	}
+	page_unlock(e, p);
+}
+
+struct swap_io {
+	struct engine *engine;
+	struct page *pages[STORE_BATCH_MAX];
+};
+
+static void read_done(struct store_batch *b)
+{
+	struct swap_io *io = b->private;
+
+	for (unsigned i = 0; i < b->n; i++)
+		end_swap_read(io->engine, io->pages[i], b->io[i].error);
+}
+
+/* Pages of slots known to be zero need no I/O. True: done and unlocked. */
+static bool read_zero(struct engine *e, struct page *p)
+{
+	if (!(swap_map(e, page_entry(p)) & SLOT_ZERO))
+		return false;
+	memset(mmu_data(e->mmu, p), 0, PAGE_SIZE);
+	page_set(p, PG_uptodate);
+	page_stat(p, STAT_PSWPIN, 1);
+	page_unlock(e, p);
+	return true;
+}
+
+void swap_read_pages(struct engine *e, struct page **pages, unsigned n)
+{
+	struct swap_io io = { .engine = e };
+	struct store_batch b = { .write = false, .end_io = read_done, .private = &io };
+
+	VM_BUG_ON(n > STORE_BATCH_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		VM_BUG_ON(!page_locked(pages[i]) || !page_test(pages[i], PG_swapcache));
+		if (read_zero(e, pages[i]))
+			continue;
+		b.io[b.n].slot = entry_slot(page_entry(pages[i]));
+		b.io[b.n].data = mmu_data(e->mmu, pages[i]);
+		io.pages[b.n++] = pages[i];
+	}
+	if (b.n == 0)
+		return;
+	store_submit(e->swap->store, &b);
+	store_wait(e->swap->store, &b);
+}
+
+/* One page's write is over. The writeback flag holds a reference. */
+static void end_swap_write(struct engine *e, struct page *p, int error)
+{
+	if (error) {
+		page_set(p, PG_dirty);
+		page_event(p, EVENT_SWAP_WRITE_ERR);
+		notice(e, error == -ENOSPC
+			       ? "the disk under the swap file is full: pages stay in memory"
+			       : "writing the swap file failed: pages stay in memory");
+	} else {
+		swap_set_map(e, page_entry(p), SLOT_VALID, SLOT_ZERO);
+		page_stat(p, STAT_PSWPOUT, 1);
+	}
+	page_stat(p, STAT_WRITEBACK, -1);
+	bit_clear_wake(&p->flags, PG_writeback, PG_waiters);
+	swapcache_check_stale(e, p);
+	page_put(e, p);
+}
+
+static void write_done(struct store_batch *b)
+{
+	struct swap_io *io = b->private;
+
+	for (unsigned i = 0; i < b->n; i++)
+		end_swap_write(io->engine, io->pages[i], b->io[i].error);
+}
+
+/* Zero content: the slot remembers that, nothing is written. */
+static bool write_zero(struct engine *e, struct page *p)
+{
+	if (!content_is_zero(mmu_data(e->mmu, p)))
+		return false;
+	page_clear(p, PG_dirty);
+	swap_set_map(e, page_entry(p), SLOT_VALID | SLOT_ZERO, SLOT_BAD);
+	page_stat(p, STAT_SWPOUT_ZERO, 1);
+	page_unlock(e, p);
+	return true;
+}
+
+/* Unchanged since it was read from its slot: the slot is still good. */
+static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
+{
+	uint32_t map = swap_map(e, page_entry(p));
+
+	if (!(map & SLOT_VALID) || map & (SLOT_ZERO | SLOT_BAD) ||
+	    !hash_equal(h, e->swap->hash[entry_slot(page_entry(p))]))
+		return false;
+	page_clear(p, PG_dirty);
+	page_stat(p, STAT_SWPOUT_CLEAN, 1);
+	page_unlock(e, p);
+	return true;
+}
+
+void swap_write_pages(struct engine *e, struct page **pages, unsigned n)
+{
+	struct swap_io io = { .engine = e };
+	struct store_batch b = { .write = true, .end_io = write_done, .private = &io };
+
+	VM_BUG_ON(n > STORE_BATCH_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		struct page *p = pages[i];
+		uint32_t slot = entry_slot(page_entry(p));
+		struct swap_hash h;
+
+		VM_BUG_ON(!page_locked(p) || page_mapped(p) || page_test(p, PG_writeback));
+		if (write_zero(e, p))
+			continue;
+		h = content_hash(mmu_data(e->mmu, p));
+		if (write_clean(e, p, h))
+			continue;
+		swap_set_map(e, page_entry(p), 0, SLOT_VALID | SLOT_ZERO | SLOT_BAD);
+		e->swap->hash[slot] = h;
+		page_get(p);
+		page_set(p, PG_writeback);
+		page_clear(p, PG_dirty);
+		page_stat(p, STAT_WRITEBACK, 1);
+		b.io[b.n].slot = slot;
+		b.io[b.n].data = mmu_data(e->mmu, p);
+		io.pages[b.n++] = p;
+		page_unlock(e, p);
+	}
+	if (b.n == 0)
+		return;
+	store_submit(e->swap->store, &b);
+	store_wait(e->swap->store, &b);
+}

@@ -1,0 +1,21 @@
+/* mm/swap_io.h - moving pages between memory and the store, with checksums.
+ *
+ * Reading: page locked, PG_uptodate clear -> end of read sets PG_uptodate or PG_error and unlocks it.
+ * Writing: PG_writeback set, page unlocked -> end of write clears it; an error leaves PG_dirty set.
+ */
+#ifndef UMEMCG_MM_SWAP_IO_H
+#define UMEMCG_MM_SWAP_IO_H
+
+#include "mm/mm_types.h"
+
+/* Read @n <= STORE_BATCH_MAX locked pages that are in the swap cache, with home frames. Returns when all are done
+ * and unlocked. */
+void swap_read_pages(struct engine *e, struct page **pages, unsigned n);
+/* Write @n <= STORE_BATCH_MAX locked, unmapped, dirty pages. Unlocks them; returns when the writes are done. */
+void swap_write_pages(struct engine *e, struct page **pages, unsigned n);
+/* The content of a page: is it all zero; its checksum. */
+bool content_is_zero(const void *data);
+struct swap_hash content_hash(const void *data);
+static inline bool hash_equal(struct swap_hash a, struct swap_hash b) { return a.lo == b.lo && a.hi == b.hi; }
+
+#endif

@@ -1,0 +1,366 @@
+/* mm/swapin.c - faults on swap entries, and read-ahead.
+ *
+ * Two halves. Get the page into the swap cache (find it there, or allocate, charge, add, read: with its neighbours in the
+ * window). Then lock it, look at the entry again, map. Between the halves nothing is held but a reference, so everything is
+ * looked at again under the locks; whoever finds that the entry changed starts over.
+ *
+ * An MMU that does not share (host) maps the whole window at once and keeps one user a page: when other entries
+ * still refer to the slot the page leaves the swap cache as it is mapped, and they read their own copy.
+ */
+#include <string.h>
+
+#include "mm/charge.h"
+#include "mm/engine.h"
+#include "mm/fault.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+#include "mm/swap_io.h"
+#include "mm/vma.h"
+
+struct window {
+	uint64_t va[FAULT_PAGES_MAX];
+	uint32_t entry[FAULT_PAGES_MAX];
+	struct page *page[FAULT_PAGES_MAX];  /* referenced, or NULL */
+	unsigned n;
+	unsigned self;                       /* index of the page that is waited for */
+};
+
+/* Which entries of the window are swap entries without a gap around f->va. False: f->va is none any more. */
+static bool look_around(struct fault *f, struct window *w)
+{
+	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va, hi = f->va;
+	struct leaf *leaf;
+	bool found = false;
+
+	w->n = 0;
+	rw_rdlock(&f->mm->mmap_lock);
+	leaf = leaf_find(f->mm, f->va);
+	if (leaf && pte_is_swap(pte_read(leaf, f->va))) {
+		struct vma *v = vma_find(f->mm, f->va);
+		uint64_t floor = leaf->base > f->start ? leaf->base : f->start;
+
+		if (v && floor < v->start)
+			floor = v->start;
+		if (end > leaf->base + LEAF_SPAN)
+			end = leaf->base + LEAF_SPAN;
+		if (v && end > v->end)
+			end = v->end;
+		while (lo > floor && pte_is_swap(pte_read(leaf, lo - PAGE_SIZE)))
+			lo -= PAGE_SIZE;
+		while (hi + PAGE_SIZE < end && pte_is_swap(pte_read(leaf, hi + PAGE_SIZE)))
+			hi += PAGE_SIZE;
+		for (uint64_t va = lo; v && va <= hi; va += PAGE_SIZE) {
+			pte_t pte = pte_read(leaf, va);
+
+			if (va == f->va)
+				w->self = w->n;
+			w->va[w->n] = va;
+			w->page[w->n] = NULL;
+			w->entry[w->n++] = pte_is_swap(pte) ? pte_entry(pte) : 0;
+		}
+		found = v != NULL && w->entry[w->self] != 0;
+	}
+	rw_rdunlock(&f->mm->mmap_lock);
+	return found;
+}
+
+/* A page that came back soon after it left belongs to the working set (Linux workingset.c, a528910e12ec). */
+static void note_refault(struct mm *mm, struct page *p, uint64_t shadow)
+{
+	struct lruvec *l = memcg_lruvec(mm->memcg);
+	int64_t distance;
+
+	if (!shadow)
+		return;
+	stat_add(mm->memcg, STAT_REFAULT_ANON, 1);
+	distance = a64_load(&l->age) - (int64_t)shadow;
+	if (distance < 0 || distance > lruvec_size(l, LRU_ACTIVE_ANON) + lruvec_size(l, LRU_INACTIVE_ANON))
+		return;
+	page_set(p, PG_active | PG_workingset);
+	stat_add(mm->memcg, STAT_ACTIVATE_ANON, 1);
+}
+
+/* Put a fresh page in the cache for entry @i of the window. Locked and referenced in w->page[i] on success; the
+ * page that is there already, unlocked, when there is one; false: nothing. The page carries its own charge. */
+static bool enter_page(struct fault *f, struct window *w, unsigned i, struct page *fresh)
+{
+	struct engine *e = f->mm->engine;
+	uint64_t shadow;
+	int err;
+
+	if (!page_trylock(fresh))
+		VM_BUG_ON("a fresh page is locked");
+	shadow = swapcache_shadow(e, w->entry[i]);
+	page_commit_charge(fresh, f->mm->memcg);
+	err = swapcache_add(e, fresh, w->entry[i]);
+	if (err == 0) {
+		if (i != w->self)
+			page_set(fresh, PG_readahead);
+		note_refault(f->mm, fresh, shadow);
+		w->page[i] = fresh;
+		return true;
+	}
+	page_unlock(e, fresh);
+	page_put(e, fresh);  /* ends its charge */
+	if (err == -EEXIST)
+		w->page[i] = swapcache_get(e, w->entry[i]);
+	return false;
+}
+
+/* Charge for the pages to read: all of them, or just the one. Returns how many were charged, or -errno. */
+static int charge_window(struct fault *f, struct window *w)
+{
+	struct engine *e = f->mm->engine;
+	unsigned want = w->n;
+	int err;
+
+	err = charge_pages(e, f->mm->memcg, f->mm, want, want > 1 ? CHARGE_NOOOM : 0);
+	if (err == -ENOMEM && want > 1) {
+		w->va[0] = w->va[w->self];
+		w->entry[0] = w->entry[w->self];
+		w->n = want = 1;
+		w->self = 0;
+		err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+	}
+	return err ? err : (int)want;
+}
+
+/* Read what is missing of the window. 0 or -errno. */
+static int read_window(struct fault *f, struct window *w)
+{
+	struct engine *e = f->mm->engine;
+	struct page *fresh[FAULT_PAGES_MAX], *read[FAULT_PAGES_MAX];
+	unsigned nr_read = 0;
+	int charged = charge_window(f, w);
+
+	if (charged < 0)
+		return charged;
+	if (frames_alloc(e, fresh, w->n) != 0) {
+		uncharge_pages(f->mm->memcg, charged);
+		return -ENOMEM;
+	}
+	if (e->mmu->ops->bring_frames(e->mmu, fresh, w->n) != 0) {
+		for (unsigned i = 0; i < w->n; i++)
+			page_put(e, fresh[i]);
+		uncharge_pages(f->mm->memcg, charged);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < w->n; i++) {
+		if (w->entry[i] == 0) {
+			page_put(e, fresh[i]);
+			uncharge_pages(f->mm->memcg, 1);
+		} else if (enter_page(f, w, i, fresh[i])) {
+			page_get(fresh[i]);
+			read[nr_read++] = fresh[i];
+		}
+	}
+	if (nr_read) {
+		swap_read_pages(e, read, nr_read);
+		lru_add_many(read, nr_read);
+		for (unsigned i = 0; i < nr_read; i++)
+			page_put(e, read[i]);
+	}
+	stat_add(f->mm->memcg, STAT_SWAP_RA, nr_read > 1 ? nr_read - 1 : 0);
+	return 0;
+}
+
+/* Is page @i of the window, locked, still the content of its entry? */
+static bool still_cached(const struct window *w, unsigned i)
+{
+	return page_test(w->page[i], PG_swapcache) && page_entry(w->page[i]) == w->entry[i];
+}
+
+/* Lock the pages to map: the one that is waited for, and its neighbours where that is free. False: start over. */
+static bool lock_window(struct fault *f, struct window *w)
+{
+	struct engine *e = f->mm->engine;
+
+	page_lock(w->page[w->self]);
+	if (!still_cached(w, w->self)) {
+		page_unlock(e, w->page[w->self]);
+		return false;
+	}
+	page_wait_writeback(w->page[w->self]);
+	for (unsigned i = 0; i < w->n; i++) {
+		struct page *p = w->page[i];
+
+		if (i == w->self || !p)
+			continue;
+		if (page_trylock(p)) {
+			if (still_cached(w, i) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) && !page_mapped(p))
+				continue;
+			page_unlock(e, p);
+		}
+		page_put(e, p);
+		w->page[i] = NULL;
+	}
+	return true;
+}
+
+/* What becomes of the slot now that its page is mapped. Page locked, entry dropped. */
+static void settle_slot(struct engine *e, struct mm *mm, struct page *p)
+{
+	unsigned others = slot_count(swap_map(e, page_entry(p)));
+
+	if (others && !e->mmu->ops->shares)
+		swapcache_del(e, p, 0);
+	else if (!others && swap_scarce(e, mm->memcg))
+		swapcache_try_free(e, p);
+}
+
+/* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages mapped or -errno. */
+static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf, unsigned first, unsigned n)
+{
+	struct engine *e = f->mm->engine;
+	int done = e->mmu->ops->map(e->mmu, f->mm, w->va[first], w->page + first, n, false);
+
+	for (int i = 0; i < done; i++) {
+		struct page *p = w->page[first + (unsigned)i];
+		uint64_t va = w->va[first + (unsigned)i];
+		bool write = v->flags & VM_WRITE;
+
+		/* Shared with other entries or other mappings: only for reading. */
+		if (e->mmu->ops->shares && (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1))
+			write = false;
+		page_get(p);
+		aptr_store(&p->mapping, page_mapped(p) ? aptr_load(&p->mapping) : NULL);
+		page_add_rmap(p, v, va);
+		pte_set(leaf, va, pte_make_present(p->pfn, write));
+		a64_add(&f->mm->rss, 1);
+		a64_add(&f->mm->swapents, -1);
+		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)
+			stat_add(f->mm->memcg, STAT_SWAP_RA_HIT, 1);
+		swap_put(e, w->entry[first + (unsigned)i]);
+		settle_slot(e, f->mm, p);
+	}
+	return done;
+}
+
+/* The longest run around the page that is waited for whose entries are what they were. Leaf lock held. */
+static unsigned run_around(const struct window *w, const struct leaf *leaf, bool around, unsigned *first)
+{
+	unsigned lo = w->self, hi = w->self;
+
+	if (pte_read(leaf, w->va[w->self]) != pte_make_swap(w->entry[w->self]))
+		return 0;
+	while (around && lo > 0 && w->page[lo - 1] && pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1]))
+		lo--;
+	while (around && hi + 1 < w->n && w->page[hi + 1] &&
+	       pte_read(leaf, w->va[hi + 1]) == pte_make_swap(w->entry[hi + 1]))
+		hi++;
+	*first = lo;
+	return hi - lo + 1;
+}
+
+/* The content is lost: whoever touches it gets SIGBUS. Leaf lock held. */
+static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
+{
+	struct engine *e = f->mm->engine;
+
+	if (pte_read(leaf, f->va) != pte_make_swap(w->entry[w->self]))
+		return;
+	pte_set(leaf, f->va, PTE_POISON);
+	a64_add(&f->mm->swapents, -1);
+	swap_put(e, w->entry[w->self]);
+	e->mmu->ops->poison(e->mmu, f->mm, f->va);
+}
+
+/* Second half. Returns 0 mapped, 1 start over, or -errno. */
+static int map_window(struct fault *f, struct window *w)
+{
+	struct engine *e = f->mm->engine;
+	struct leaf *leaf;
+	struct vma *v;
+	int done = 1, err = 1;
+
+	rw_rdlock(&f->mm->mmap_lock);
+	if (!lock_window(f, w)) {
+		rw_rdunlock(&f->mm->mmap_lock);
+		return 1;
+	}
+	v = vma_find(f->mm, f->va);
+	leaf = v && anon_vma_prepare(v) == 0 ? leaf_find(f->mm, f->va) : NULL;
+	if (leaf) {
+		unsigned first = 0, n;
+
+		spin_lock(&leaf->lock);
+		n = run_around(w, leaf, e->mmu->ops->withdraws, &first);
+		if (n && !page_test(w->page[w->self], PG_uptodate)) {
+			poison_entry(f, w, leaf);
+			err = -EIO;
+		} else if (n) {
+			done = map_run(f, w, v, leaf, first, n);
+			err = done < 0 ? done : done > (int)(w->self - first) ? 0 : 1;
+		}
+		spin_unlock(&leaf->lock);
+	} else {
+		err = v ? -ENOMEM : -EFAULT;
+	}
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->page[i])
+			page_unlock(e, w->page[i]);
+	rw_rdunlock(&f->mm->mmap_lock);
+	return err == -EEXIST ? 0 : err;
+}
+
+static void put_window(struct engine *e, struct window *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->page[i])
+			page_put(e, w->page[i]);
+}
+
+int fault_swap(struct fault *f, pte_t pte)
+{
+	struct engine *e = f->mm->engine;
+	struct window w;
+	uint64_t start;
+	int err;
+
+	if (f->n == 0)
+		stream_window(f, 1);
+	if (!look_around(f, &w))
+		return 1;
+	w.page[w.self] = swapcache_get(e, pte_entry(pte));
+	if (w.page[w.self] && w.entry[w.self] == pte_entry(pte)) {
+		err = map_window(f, &w);
+		put_window(e, &w);
+		return err;
+	}
+	if (w.page[w.self])
+		page_put(e, w.page[w.self]);
+	w.page[w.self] = NULL;
+	start = plat_now_ns();
+	err = read_window(f, &w);
+	stat_add(f->mm->memcg, STAT_PGMAJFAULT, 1);
+	stat_add(f->mm->memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
+	if (err)
+		return err;
+	err = w.page[w.self] ? map_window(f, &w) : 1;
+	put_window(e, &w);
+	return err;
+}
+
+void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
+{
+	int64_t room = page_counter_margin(&mm->memcg->memory) + a64_load(&mm->memcg->memory.max) / 4;
+
+	for (uint64_t va = start; va < end && room > 0; room -= FAULT_PAGES_MAX) {
+		struct fault f = { .mm = mm, .va = va, .start = va, .n = FAULT_PAGES_MAX };
+		struct leaf *leaf;
+		pte_t pte;
+
+		rw_rdlock(&mm->mmap_lock);
+		leaf = leaf_find(mm, va);
+		pte = leaf ? pte_read(leaf, va) : 0;
+		rw_rdunlock(&mm->mmap_lock);
+		if (pte_is_swap(pte) && fault_swap(&f, pte) < 0)
+			return;
+		va += pte_is_swap(pte) ? FAULT_PAGES_MAX * PAGE_SIZE : PAGE_SIZE;
+		if (!leaf)
+			va = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+	}
+}

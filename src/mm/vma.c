@@ -1,0 +1,229 @@
+/* mm/vma.c - the table of areas: an array sorted by address. mmap_lock held for writing, but for look-ups. */
+#include "mm/vma.h"
+
+#include <string.h>
+
+#include "mm/rmap.h"
+
+unsigned vma_index(const struct mm *mm, uint64_t va)
+{
+	unsigned lo = 0, hi = mm->nr_vmas;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+
+		if (mm->vmas[mid]->end <= va)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+struct vma *vma_find(const struct mm *mm, uint64_t va)
+{
+	unsigned i = vma_index(mm, va);
+
+	return i < mm->nr_vmas && mm->vmas[i]->start <= va ? mm->vmas[i] : NULL;
+}
+
+/* Room for one more area at index @i. */
+static int make_room(struct mm *mm, unsigned i)
+{
+	if (mm->nr_vmas == mm->cap_vmas) {
+		unsigned cap = mm->cap_vmas ? mm->cap_vmas * 2 : 16;
+		struct vma **table = plat_alloc(cap * sizeof(*table));
+
+		if (!table)
+			return -ENOMEM;
+		if (mm->nr_vmas)
+			memcpy(table, mm->vmas, mm->nr_vmas * sizeof(*table));
+		plat_free(mm->vmas);
+		mm->vmas = table;
+		mm->cap_vmas = cap;
+	}
+	memmove(mm->vmas + i + 1, mm->vmas + i, (mm->nr_vmas - i) * sizeof(*mm->vmas));
+	return 0;
+}
+
+static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff, uint32_t flags)
+{
+	struct vma *v = plat_alloc(sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->mm = mm;
+	v->start = start;
+	v->end = end;
+	v->pgoff = pgoff;
+	v->flags = flags;
+	list_init(&v->chains);
+	a64_add(&mm->engine->nr_vmas, 1);
+	return v;
+}
+
+void vma_free(struct vma *v)
+{
+	anon_vma_unlink(v);
+	a64_add(&v->mm->engine->nr_vmas, -1);
+	plat_free(v);
+}
+
+static uint64_t locked_pages(const struct vma *v)
+{
+	return v->flags & VM_LOCKED ? (v->end - v->start) >> PAGE_SHIFT : 0;
+}
+
+int vma_link(struct mm *mm, struct vma *v)
+{
+	unsigned i = vma_index(mm, v->start);
+	int err;
+
+	VM_BUG_ON(i < mm->nr_vmas && mm->vmas[i]->start < v->end);
+	err = make_room(mm, i);
+	if (err)
+		return err;
+	mm->vmas[i] = v;
+	mm->nr_vmas++;
+	a64_add(&mm->locked, (int64_t)locked_pages(v));
+	return 0;
+}
+
+/* Change an area's bounds while rmap walks may read them: under every anon_vma lock of its chain. */
+static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgoff)
+{
+	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
+		rw_wrlock(&c->anon_vma->lock);
+	v->start = start;
+	v->end = end;
+	v->pgoff = pgoff;
+	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
+		rw_wrunlock(&c->anon_vma->lock);
+}
+
+/* May @v be extended to take in an area with @pgoff and @flags right behind it? */
+static bool fits_behind(const struct vma *v, uint64_t start, uint64_t pgoff, uint32_t flags)
+{
+	return v->end == start && v->flags == flags &&
+	       v->pgoff + ((v->end - v->start) >> PAGE_SHIFT) == pgoff;
+}
+
+int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
+{
+	unsigned i = vma_index(mm, start);
+	uint64_t pgoff = start >> PAGE_SHIFT;
+	struct vma *v;
+
+	if (start >= end || (start | end) & ~PAGE_MASK)
+		return -EINVAL;
+	if (i < mm->nr_vmas && mm->vmas[i]->start < end)
+		return -EEXIST;
+	if (i > 0 && fits_behind(mm->vmas[i - 1], start, pgoff, flags)) {
+		v = mm->vmas[i - 1];
+		a64_add(&mm->locked, flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
+		vma_adjust(v, v->start, end, v->pgoff);
+		return 0;
+	}
+	v = vma_alloc(mm, start, end, pgoff, flags);
+	if (!v)
+		return -ENOMEM;
+	if (vma_link(mm, v) != 0) {
+		vma_free(v);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
+{
+	uint64_t at = start;
+
+	while (at < end) {
+		unsigned i = vma_index(mm, at);
+		struct vma *next = i < mm->nr_vmas ? mm->vmas[i] : NULL;
+		uint64_t stop = end;
+		int err;
+
+		if (next && next->start <= at) {
+			at = next->end;
+			continue;
+		}
+		if (next && next->start < end)
+			stop = next->start;
+		err = vma_insert(mm, at, stop, flags);
+		if (err)
+			return err;
+		at = stop;
+	}
+	return 0;
+}
+
+int vma_split_at(struct mm *mm, uint64_t va)
+{
+	struct vma *v = vma_find(mm, va), *tail;
+	uint64_t end, pgoff;
+
+	if (!v || v->start == va)
+		return 0;
+	pgoff = vma_page_index(v, va);
+	tail = vma_alloc(mm, va, v->end, pgoff, v->flags);
+	if (!tail)
+		return -ENOMEM;
+	if (anon_vma_clone(tail, v) != 0)
+		goto fail;
+	aptr_store(&tail->anon_vma, aptr_load(&v->anon_vma));
+	end = v->end;
+	a64_add(&mm->locked, -(int64_t)locked_pages(tail));
+	vma_adjust(v, v->start, va, v->pgoff);
+	if (vma_link(mm, tail) == 0)
+		return 0;
+	vma_adjust(v, v->start, end, v->pgoff);
+	a64_add(&mm->locked, (int64_t)locked_pages(tail));
+fail:
+	vma_free(tail);
+	return -ENOMEM;
+}
+
+void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
+{
+	unsigned first = vma_index(mm, start), last = first;
+
+	while (last < mm->nr_vmas && mm->vmas[last]->start < end) {
+		struct vma *v = mm->vmas[last++];
+
+		VM_BUG_ON(v->start < start || v->end > end);
+		a64_add(&mm->locked, -(int64_t)locked_pages(v));
+		vma_free(v);
+	}
+	memmove(mm->vmas + first, mm->vmas + last, (mm->nr_vmas - last) * sizeof(*mm->vmas));
+	mm->nr_vmas -= last - first;
+}
+
+int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear)
+{
+	int err = vma_split_at(mm, start);
+
+	if (!err)
+		err = vma_split_at(mm, end);
+	if (err)
+		return err;
+	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
+		struct vma *v = mm->vmas[i];
+
+		a64_add(&mm->locked, -(int64_t)locked_pages(v));
+		v->flags = (v->flags | set) & ~clear;
+		a64_add(&mm->locked, (int64_t)locked_pages(v));
+	}
+	return 0;
+}
+
+struct vma *vma_copy(struct mm *mm, const struct vma *src, uint64_t start, uint64_t end, uint64_t pgoff, bool chain)
+{
+	struct vma *v = vma_alloc(mm, start, end, pgoff, src->flags);
+
+	if (v && chain && anon_vma_clone(v, src) != 0) {
+		vma_free(v);
+		return NULL;
+	}
+	return v;
+}

@@ -1,0 +1,35 @@
+/* mm/vma.h - areas of an address space: insert, remove, split, merge, move, change.
+ *
+ * mmap_lock is held for writing by the caller of everything here but vma_find.
+ */
+#ifndef UMEMCG_MM_VMA_H
+#define UMEMCG_MM_VMA_H
+
+#include "mm/mm_types.h"
+
+/* The area that holds @va, or NULL. mmap_lock held. */
+struct vma *vma_find(const struct mm *mm, uint64_t va);
+/* Index of the first area that ends after @va; mm->nr_vmas when there is none. */
+unsigned vma_index(const struct mm *mm, uint64_t va);
+/* Make [start, end) one area (-EEXIST when part of it is one already). Joins neighbours that fit. 0, -ENOMEM, -EINVAL. */
+int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
+/* Fill only the gaps of [start, end) with areas of @flags. */
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
+/* Make @va an area boundary, if it lies inside one. 0 or -ENOMEM. */
+int vma_split_at(struct mm *mm, uint64_t va);
+/* Forget every area in [start, end), which start and end at its boundaries. Page tables must be clear. */
+void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end);
+/* Set and clear flags on [start, end); splits as needed. 0 or -ENOMEM. */
+int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear);
+/* A copy of @src's shape in @mm, chained to @src's anon_vmas when pages are shared after fork. */
+struct vma *vma_copy(struct mm *mm, const struct vma *src, uint64_t start, uint64_t end, uint64_t pgoff, bool chain);
+/* Put a copied area into the table. 0, -ENOMEM. */
+int vma_link(struct mm *mm, struct vma *v);
+void vma_free(struct vma *v);
+
+static inline uint64_t vma_page_index(const struct vma *v, uint64_t va)
+{
+	return v->pgoff + ((va - v->start) >> PAGE_SHIFT);
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* plat/plat.h - the machine contract: everything the engine may ask of the machine.
+ *
+ * One engine, two machines. native/ is threads, futexes and liburcu; the simulated machine
+ * (check build) is coroutines under an explorer. The machine's folder is chosen by the include
+ * path and supplies "machine.h", which implements what is listed here and nothing more.
+ *
+ * Every access to shared state goes through this file. A field that several threads touch is
+ * declared atomic32_t, atomic64_t or atomicptr_t: structures, so that reading one without its accessor
+ * does not compile. A field under a lock is plain and names its lock.
+ *
+ * Atomics. Sequentially consistent unless the name says _relaxed. @p is a pointer to the field.
+ *   a32_load(p) a32_store(p,v) a32_add(p,d)->new a32_or(p,m)->old a32_and(p,m)->old
+ *   a32_xchg(p,v)->old a32_cas(p,old,new)->bool         and the same with a64_ and aptr_ (no
+ *   arithmetic on pointers). a64_add_relaxed(p,d), a64_load_relaxed(p): statistics only.
+ *   a32_inc_not_zero(p)->bool: take a reference unless the last one is gone.
+ *
+ * Locks. Ranks come from lockorder.def; debug builds keep a stack of held locks a thread and stop
+ * at the first violation.
+ *   spin_init(l, rank) spin_lock(l) spin_trylock(l) spin_unlock(l) spin_fini(l)    struct spinlock
+ *   rw_init(l, rank) rw_rdlock(l) rw_tryrdlock(l) rw_rdunlock(l) rw_wrlock(l) rw_trywrlock(l)
+ *   rw_wrunlock(l) rw_fini(l)                                                      struct rwsem
+ *   bit_trylock(word, bit, rank) bit_lock(word, bit, waiters, rank)
+ *   bit_unlock(word, bit, waiters, rank): a lock inside an atomic32_t; @waiters is the bit that says
+ *   somebody sleeps. bit_wait(word, bit, waiters): sleep until @bit is clear.
+ *   bit_clear_wake(word, bit, waiters): clear @bit, wake who waits for it.
+ *
+ * Waits. struct waitq is an event count; the three steps are separate so that a lost wake-up shows:
+ *   waitq_init(q) t = waitq_prepare(q); (check the condition); waitq_sleep(q, t, timeout_ns)
+ *   returns true when woken, false on time-out (timeout_ns < 0: none). waitq_wake(q) wakes all.
+ *
+ * RCU. rcu_rd_lock() rcu_rd_unlock() rcu_synchronize() rcu_defer(head, fn) rcu_flush():
+ *   wait for every deferred call made so far. Threads made by plat_thread_start are registered.
+ *   A thread made otherwise calls plat_thread_enter()/plat_thread_exit().
+ *
+ * Threads. plat_thread_start(t, name, fn, arg) -> 0 or -errno; plat_thread_join(t);
+ *   plat_cpu(): 0 .. PLAT_NR_CPUS-1, which per-CPU slot this thread uses: a hint, never exclusive.
+ *   plat_yield(). plat_now_ns(): monotonic. plat_sleep_ns(n).
+ *
+ * Memory. plat_alloc(n) (zeroed, NULL when out of memory), plat_free(p), plat_alloc_big(n): zeroed, page
+ *   aligned, backed lazily; plat_free_big(p, n). fault_arm(kind, nth): the nth call from now of that
+ *   kind fails once (tests); kinds FAULT_ALLOC, FAULT_READ, FAULT_WRITE.
+ *
+ * Checks. VM_BUG_ON(cond): an invariant of the engine; always on, prints the place and aborts.
+ *   bug_on(ID): a named historical bug is switched on; the constant 0 outside the check build.
+ */
+#ifndef UMEMCG_PLAT_H
+#define UMEMCG_PLAT_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum lock_rank {
+#define LOCK_RANK(name, nesting) RANK_##name,
+#include "plat/lockorder.def"
+#undef LOCK_RANK
+	NR_LOCK_RANKS
+};
+
+enum fault_kind { FAULT_ALLOC, FAULT_READ, FAULT_WRITE, NR_FAULT_KINDS };
+
+#define PLAT_NR_CPUS 8
+
+#include "machine.h"
+
+#endif

@@ -1,0 +1,31 @@
+/* serve/keeper.h - the keeper: a small process that outlives a killed supervisor just long enough to
+ * make sure that no client lives on with wrong memory.
+ *
+ * While the supervisor lives the keeper sleeps on a socket and stores descriptors it is sent: pidfds of every process of
+ * the tree, and userfaultfds of forked children (whose memory would otherwise read as zeros the moment the supervisor's copy is
+ * closed). End of file on the socket without a "done" message: the supervisor was killed. The keeper then kills every process it
+ * has a pidfd of, waits until they are gone (bounded), and exits.
+ */
+#ifndef UMEMCG_SERVE_KEEPER_H
+#define UMEMCG_SERVE_KEEPER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct keeper {
+	int sock;      /* the supervisor's end */
+	pid_t pid;
+};
+
+/* Fork the keeper. Call before any thread exists. 0 or -errno. */
+int keeper_start(struct keeper *k);
+/* Remember a process / a descriptor. Thread safe. Errors are ignored: the keeper is a second line of defence. @fd is
+ * duplicated, the caller keeps its own. @key lets the supervisor release it later. */
+void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd);
+void keeper_del_pid(struct keeper *k, pid_t pid);
+void keeper_add_fd(struct keeper *k, uint64_t key, int fd);
+void keeper_del_fd(struct keeper *k, uint64_t key);
+/* Orderly end: the keeper exits without killing anybody; reaped here. */
+void keeper_stop(struct keeper *k);
+
+#endif

@@ -1,0 +1,139 @@
+/* serve/proto.h - what the agent in a client process and the supervisor say to each other.
+ *
+ * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET. One packet = one message =
+ * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order: both ends
+ * are one machine. The supervisor trusts the kernel (SO_PEERCRED) for who speaks, never the
+ * message. Anything malformed ends that connection, and the client behind it, and no other.
+ *
+ * Two kinds of connection:
+ *   helper channel  one a client process, opened by HELLO, lives in the helper thread's own file table. Its
+ *                   end means that this address space is gone (exit or exec).
+ *   call            one request, one CALL_REPLY, then closed by the client; made by program threads. For FORK the client
+ *                   keeps it open until the fork has returned in the parent: its end is the end of the fork.
+ *
+ * Life of a client:
+ *   exec:  HELLO (fork_cookie 0, userfaultfd attached) -> READY.  Without permission to make one: HELLO with
+ *          HELLO_NEED_DEVICE, none attached -> DEVICE (a descriptor of /dev/userfaultfd attached, or error) ->
+ *          HELLO again with the userfaultfd attached, or close.
+ *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with
+ *          the child's userfaultfd attached.
+ *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one at a time.
+ *
+ * This header is shared with src/agent and includes only the standard library.
+ */
+#ifndef UMEMCG_SERVE_PROTO_H
+#define UMEMCG_SERVE_PROTO_H
+
+#include <stdint.h>
+
+#define PROTO_MAGIC   0x756d6331u   /* "umc1"; changes with every incompatible change */
+#define PROTO_ENV     "UMEMCG_SOCKET"
+#define EVICT_PAGES_MAX 128         /* pages a batch; the staging area is this large */
+
+enum msg_type {
+	MSG_HELLO = 1,
+	MSG_DEVICE,
+	MSG_READY,
+	MSG_EVICT,
+	MSG_EVICTED,
+	MSG_ZAP,
+	MSG_CALL,
+	MSG_CALL_REPLY,
+	NR_MSG_TYPES
+};
+
+struct msg_head {
+	uint32_t magic;
+	uint32_t type;      /* enum msg_type */
+	uint64_t seq;       /* a reply repeats its request's */
+};
+
+#define HELLO_NEED_DEVICE 1u  /* userfaultfd(2) refused: send a device descriptor */
+#define HELLO_CAN_MOVE    2u  /* UFFDIO_MOVE works: the staging area is registered */
+#define HELLO_HOOKED      4u  /* libc's own entry points are redirected, not only the symbols */
+
+/* Ranges are [start, end) in bytes, page aligned. */
+struct msg_hello {
+	struct msg_head h;
+	uint32_t flags;
+	uint32_t helper_tid;
+	uint64_t fork_cookie;
+	uint64_t staging;             /* start of EVICT_PAGES_MAX pages, never managed */
+	uint64_t private_start[4];    /* the agent's own memory: never adopt it */
+	uint64_t private_end[4];      /* unused ones: 0, 0 */
+};
+
+struct msg_device {
+	struct msg_head h;
+	int32_t error;                /* 0: a descriptor is attached; else -errno */
+	uint32_t pad;
+};
+
+struct msg_ready {
+	struct msg_head h;
+	int32_t error;                /* 0, or -errno: the process stays unmanaged, the agent ends quietly */
+	uint32_t register_mode;       /* UFFDIO_REGISTER modes for new mappings */
+};
+
+struct evict_range {
+	uint64_t start;
+	uint64_t npages;
+};
+
+/* Supervisor -> helper: move these pages to the staging area, page k of the flattened list to staging + k pages. Sent with just
+ * n ranges: size = offsetof(struct msg_evict, range) + n * sizeof range[0]. Sum of npages <= EVICT_PAGES_MAX. */
+struct msg_evict {
+	struct msg_head h;
+	uint32_t n;
+	uint32_t pad;
+	struct evict_range range[EVICT_PAGES_MAX];
+};
+
+enum evict_status {
+	EVICT_MOVED = 0,  /* in the staging area, no longer in the program */
+	EVICT_GONE,       /* nothing was there */
+	EVICT_PINNED,     /* in use by I/O: try later */
+	EVICT_REFUSED,    /* the mapping cannot be moved (protection, locked, not anonymous) */
+	EVICT_BUSY,       /* a thread of the program is changing mappings: try again */
+};
+
+/* Helper -> supervisor: one byte a page; size = offsetof(struct msg_evicted, status) + n. */
+struct msg_evicted {
+	struct msg_head h;
+	uint32_t n;
+	uint8_t status[EVICT_PAGES_MAX];
+};
+
+/* Supervisor -> helper: the first n pages of the staging area are copied; drop them. No reply. */
+struct msg_zap {
+	struct msg_head h;
+	uint32_t n;
+	uint32_t pad;
+};
+
+enum call_op {
+	CALL_FORK = 1,    /* about to fork: make room, stop evicting; reply value = cookie */
+	CALL_MLOCK,       /* start, len: about to lock; 0 or -ENOMEM */
+	CALL_MUNLOCK,     /* start, len: was unlocked */
+	CALL_MLOCKALL,    /* start = MCL_ flags */
+	CALL_MUNLOCKALL,
+	CALL_WILLNEED,    /* start, len: read ahead */
+	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself */
+	NR_CALLS
+};
+
+struct msg_call {
+	struct msg_head h;
+	uint32_t op;      /* enum call_op */
+	uint32_t pad;
+	uint64_t start, len;
+};
+
+struct msg_call_reply {
+	struct msg_head h;
+	int32_t error;    /* 0 or -errno for the caller */
+	uint32_t pad;
+	uint64_t value;
+};
+
+#endif

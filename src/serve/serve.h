@@ -1,0 +1,85 @@
+/* serve/serve.h - the supervisor: one engine, one group, the client processes of one program tree.
+ *
+ * Threads: fault workers, background reclaim, a control thread (connections, ends of clients), a watcher (measures
+ * what is not managed, finds processes without an agent). The caller's thread stays free.
+ *
+ * Sequence of calls:
+ *   s = supervisor_create(&config, &problem);     checks the machine, opens the swap file; nothing is started
+ *   keeper_start(...)                              (serve/keeper.h) before any thread exists
+ *   supervisor_start(s)                           threads run, the socket listens
+ *   fork; in the child supervisor_child_env(s), execvp(PROGRAM)
+ *   supervisor_watch_root(s, pid)
+ *   ... supervisor_snapshot(s, &r) at any time ...
+ *   supervisor_stop(s): every process of the tree that is left is killed
+ *   supervisor_snapshot(s, &r); supervisor_destroy(s)
+ */
+#ifndef UMEMCG_SERVE_SERVE_H
+#define UMEMCG_SERVE_SERVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "memcg/stat.h"
+#include "plat/store.h"
+
+#define SERVE_UNLIMITED INT64_MAX          /* bytes: "max" */
+#define SERVE_MEMORY_MIN (1024 * 1024)     /* bytes: the smallest memory.max accepted */
+#define SERVE_TEXT_MAX 512
+
+struct serve_config {
+	int64_t memory_max;     /* bytes, rounded down to pages; SERVE_UNLIMITED */
+	int64_t memory_high;    /* bytes; SERVE_UNLIMITED */
+	int64_t swap_max;       /* bytes; 0 = no swap; SERVE_UNLIMITED is taken as the store's size */
+	int64_t memsw_max;      /* bytes; SERVE_UNLIMITED */
+	int64_t swap_size;      /* bytes: size of the swap file to make; 0 = none */
+	const char *swap_dir;   /* directory of the swap file; not NULL */
+	bool swap_direct;       /* O_DIRECT */
+	enum store_engine engine;
+	unsigned workers;       /* fault workers; 0 = choose */
+	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
+	const char *group_name; /* "run" */
+	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged
+	 * process). Called from any thread. */
+	void (*notice)(void *arg, const char *text);
+	void *notice_arg;
+};
+
+struct supervisor;
+
+/* What went wrong, for one line to the user: which option or resource, and the remedy. */
+struct serve_problem {
+	int error;                     /* -errno */
+	char text[SERVE_TEXT_MAX];
+};
+
+struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem);
+/* 0 or -errno (text in *problem). */
+int supervisor_start(struct supervisor *s, struct serve_problem *problem);
+/* In the forked child, before exec: sets LD_PRELOAD (in front of what is there) and $UMEMCG_SOCKET. */
+void supervisor_child_env(const struct supervisor *s);
+/* @pid is the root of the program tree: everything below it belongs to the group. */
+void supervisor_watch_root(struct supervisor *s, pid_t pid);
+void supervisor_stop(struct supervisor *s);
+void supervisor_destroy(struct supervisor *s);
+
+#define SERVE_UNMANAGED_NAMES 16
+
+struct serve_snapshot {
+	int64_t memory_current, memory_peak, memory_max, memory_high;  /* bytes; INT64_MAX = max */
+	int64_t swap_current, swap_peak, swap_max;                     /* bytes */
+	int64_t memsw_current, memsw_peak, memsw_max;                  /* bytes */
+	int64_t stat[NR_STATS];         /* memory.stat; gauges in pages */
+	int64_t event[NR_EVENTS];
+	int64_t metadata_bytes;         /* engine metadata in use */
+	int64_t home_bytes, home_peak;  /* frames held by the supervisor now, and at most */
+	uint64_t clients_total, clients_now, processes_now;
+	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */
+	unsigned nr_unmanaged_names;
+	char unmanaged_name[SERVE_UNMANAGED_NAMES][64];  /* comm and pid: "busybox (1234)" */
+	bool root_oom_killed;           /* the OOM killer took the root process */
+	const char *store_name;         /* "io_uring", "thread-pool", "none" */
+};
+void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out);
+
+#endif
