@@ -87,7 +87,8 @@ static void set_b_under_a(void *arg)
 	}
 }
 
-/* As page lock and writeback: two bits, one waiters bit; a wake-up for one must not be taken from the other. */
+/* As page lock and writeback: two bits, one waiters bit; a wake-up for one must not be taken
+ * from the other. */
 TEST(two_bits_share_a_waiters_bit_and_lose_no_wake_up)
 {
 	struct bits b = { 0 };
@@ -272,8 +273,8 @@ static void read_object(void *arg)
 	}
 }
 
-/* Readers look at an object that is replaced all the time: never at a freed one. Half of the old objects
- * are deferred, half waited for; after the flush all are gone. */
+/* Readers look at an object that is replaced all the time: never at a freed one. Half of the
+ * old objects are deferred, half waited for; after the flush all are gone. */
 TEST(rcu_readers_never_see_a_freed_object)
 {
 	enum { REPLACEMENTS = 300 };

@@ -5,8 +5,8 @@
  *             assert_int_equal(1 + 1, 2);
  *     }
  *
- * A *_test.c file is one program; its tests run in the order of the file, as one cmocka group, from main() in
- * test_main.c. An argument runs only the tests whose names contain it.
+ * A *_test.c file is one program; its tests run in the order of the file, as one cmocka group,
+ * from main() in test_main.c. An argument runs only the tests whose names contain it.
  */
 #ifndef UMEMCG_TESTS_TEST_H
 #define UMEMCG_TESTS_TEST_H
@@ -38,8 +38,8 @@ void test_register(const char *name, void (*fn)(void **state));
 		skip();                                                   \
 	} while (0)
 
-/* How a child ended that ran @fn: its wait status, and what it wrote to stderr. For tests of code that stops the
- * program. The child is a fork: no other threads may run. */
+/* How a child ended that ran @fn: its wait status, and what it wrote to stderr. For tests of
+ * code that stops the program. The child is a fork: no other threads may run. */
 int test_in_child(void (*fn)(void), char *err, size_t err_size);
 
 /* The child must abort, and say @expect. */

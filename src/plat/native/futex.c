@@ -1,19 +1,20 @@
 /* plat/native/futex.c - sleeping: bit locks, bit waits, wait queues.
  *
- * A bit lock is one bit of a word whose other bits change under everybody's feet; a second bit, @waiters,
- * says that somebody sleeps on the word. Several lock bits of a word may share one waiters bit. No
- * wake-up is lost:
+ * A bit lock is one bit of a word whose other bits change under everybody's feet; a second bit,
+ * @waiters, says that somebody sleeps on the word. Several lock bits of a word may share one
+ * waiters bit. No wake-up is lost:
  *
  * I1  A thread sets @waiters only by a compare-and-swap that sees its bit set.
  * I2  It sleeps only if the kernel still finds the word exactly so: its bit and @waiters both set.
- * I3  Clearing a lock bit clears @waiters in the same step, and when it was set wakes everybody after that.
- *     So whoever sleeps is woken by the next clearing of any bit, looks again, and sets @waiters again.
+ * I3  Clearing a lock bit clears @waiters in the same step, and when it was set wakes everybody
+ *     after that. So whoever sleeps is woken by the next clearing of any bit, looks again, and
+ *     sets @waiters again.
  *
- * A change of an unrelated bit makes the kernel refuse the sleep (EAGAIN): the loop looks again. I1 also
- * means that @waiters is clear whenever no bit that can be waited for is set.
+ * A change of an unrelated bit makes the kernel refuse the sleep (EAGAIN): the loop looks
+ * again. I1 also means that @waiters is clear whenever no bit that can be waited for is set.
  *
- * A wait queue is an event count. The sleeper says that it sleeps, then compares seq; the waker changes seq,
- * then looks for sleepers: one of the two sees the other.
+ * A wait queue is an event count. The sleeper says that it sleeps, then compares seq; the waker
+ * changes seq, then looks for sleepers: one of the two sees the other.
  *
  * Locks: none. Every access is an atomic or the kernel's own check of a futex.
  */

@@ -1,9 +1,10 @@
-/* plat/native/lockdep.c - who holds what: the lock order of plat/lockorder.def, checked while running.
+/* plat/native/lockdep.c - who holds what: the lock order of plat/lockorder.def, checked while
+ * running.
  *
  * Every thread keeps a stack of the locks it holds. A lock that would be waited for must have a
  * larger rank than every lock held, or the same rank where lockorder.def allows nesting; taking a
- * lock one holds already is always wrong. A try-lock cannot deadlock, so it is not checked when it is
- * taken, but what comes after it is checked against it.
+ * lock one holds already is always wrong. A try-lock cannot deadlock, so it is not checked when
+ * it is taken, but what comes after it is checked against it.
  *
  * The check is made before the thread blocks: a program that would deadlock says why instead.
  *

@@ -1,14 +1,15 @@
-/* plat/native/rcu.c - RCU on liburcu, the membarrier flavour: readers cost two plain stores, the price is
- * paid by whoever waits for them.
+/* plat/native/rcu.c - RCU on liburcu, the membarrier flavour: readers cost two plain stores,
+ * the price is paid by whoever waits for them.
  *
- * Guarantees, as plat/plat.h asks: a reader section that began before rcu_synchronize() was called has ended
- * when it returns; a deferred function runs after every section that began before rcu_defer().
- * Deferred functions run on a thread of liburcu's own, one at a time, in the order deferred by one
- * thread; they may take locks and defer more, and must not wait for RCU.
+ * Guarantees, as plat/plat.h asks: a reader section that began before rcu_synchronize() was
+ * called has ended when it returns; a deferred function runs after every section that began
+ * before rcu_defer(). Deferred functions run on a thread of liburcu's own, one at a time, in
+ * the order deferred by one thread; they may take locks and defer more, and must not wait for RCU.
  *
- * The thread sanitizer cannot see these orders (liburcu is not instrumented and its readers use no atomic
- * read-modify-write), so they are told to it: each section's end "releases" one address, and whoever
- * waited "acquires" it. What liburcu does with its own memory is hidden from it.
+ * The thread sanitizer cannot see these orders (liburcu is not instrumented and its readers use
+ * no atomic read-modify-write), so they are told to it: each section's end "releases" one
+ * address, and whoever waited "acquires" it. What liburcu does with its own memory is hidden
+ * from it.
  *
  * Locks: none of ours.
  */

@@ -1,4 +1,5 @@
-/* plat/native/registered.h - between thread.c, which registers threads with RCU, and rcu.c, which insists on it. */
+/* plat/native/registered.h - between thread.c, which registers threads with RCU, and rcu.c,
+ * which insists on it. */
 #ifndef UMEMCG_PLAT_NATIVE_REGISTERED_H
 #define UMEMCG_PLAT_NATIVE_REGISTERED_H
 

@@ -1,7 +1,8 @@
 /* plat/native/thread.c - threads, their slots, locks that sleep for long, and time.
  *
- * A thread has a slot (plat_cpu) for its life, dealt round robin: per-CPU structures are spread, and
- * a slot is never exclusive. plat_thread_enter nests: a library and its caller may both call it. Threads started here are registered with RCU and block every signal that can be
+ * A thread has a slot (plat_cpu) for its life, dealt round robin: per-CPU structures are
+ * spread, and a slot is never exclusive. plat_thread_enter nests: a library and its caller may
+ * both call it. Threads started here are registered with RCU and block every signal that can be
  * blocked: signals belong to the thread that called main.
  *
  * Locks: none held here.
@@ -24,7 +25,7 @@ void rw_init(struct rwsem *l, enum lock_rank rank)
 {
 	pthread_rwlockattr_t attr;
 
-	/* A stream of page faults (readers) must not keep an unmap (the writer) waiting for ever. */
+	/* A stream of page faults (readers) must not keep an unmap (the writer) waiting. */
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&l->rw, &attr);
