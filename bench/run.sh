@@ -20,7 +20,7 @@ top=$(dirname "$here")
 
 repeats=3 size_mib=256 limit_mib=64 works=pages,redis,sort base=/var/tmp bound=300 out=$here/out direct=
 swap_mib=1024
-page_works="fill seq random check"
+page_works="fill seq random check" redis_works="redis-load redis-get redis-set"
 dir= child= server= columns=
 
 say() { echo "bench: $*" >&2; }
@@ -163,6 +163,22 @@ wall_us_per() { # COUNT
 	awk -v n="$1" '{ printf "%.4f\n", $1 * 1e6 / n }' times
 }
 
+# The figure called KEY in umemcg's report, 0 when there is none.
+reported() { # KEY
+	value=$(sed -n "s/.*\"$1\":[[:space:]]*\([0-9]*\).*/\1/p" report.json 2>/dev/null | head -n 1)
+	echo "${value:-0}"
+}
+
+# A run that was never limited would look splendid: let umemcg's own report say that it was.
+limit_held() {
+	case $column in umemcg*) ;; *) return 0 ;; esac
+	[ "$(reported memory.swap.peak)" -gt 0 ] && [ "$(reported memory.peak)" -gt 0 ] &&
+		[ "$(reported memory.peak)" -le $((limit_mib << 20)) ]
+	held=$?
+	cp report.json "$out/report-$work-$column.json" 2>/dev/null
+	return $held
+}
+
 # ---- the works -----------------------------------------------------------------------------------
 
 # The program says "fill: ok 256 MiB, us/page: fill 1.234 seq 2.345 ...".
@@ -170,6 +186,7 @@ work_pages() {
 	limited "$build/bench-fill" "$size_mib" fsrv >pages.out 2>errors </dev/null &
 	child=$!
 	finish || { code=$?; cat pages.out >>errors; failed "fill ended with $code" $page_works; return; }
+	limit_held || { failed "the report shows no limit at work" $page_works; return; }
 	set -- $(sed -n 's/.*us\/page: //p' pages.out)
 	while [ $# -gt 1 ]; do
 		record "$1" "$2"
@@ -197,6 +214,7 @@ work_sort() {
 	finish || { code=$?; stop $check; failed "sort ended with $code" sort; return; }
 	wait $check
 	[ "$(cat sum)" = "$sort_sum" ] || { failed "sort gave another result" sort; return; }
+	limit_held || { failed "the report shows no limit at work" sort; return; }
 	record sort "$(wall_us_per 1000000)"
 }
 
@@ -227,11 +245,11 @@ redis_measure() { # WORK TEST REQUESTS
 }
 
 redis_session() {
-	requests=$((size_mib * 80))
-	redis_up || { failed "redis-server does not answer" redis-load redis-get redis-set; return; }
+	requests=$((size_mib * 400))
+	redis_up || { failed "redis-server does not answer" $redis_works; return 1; }
 	redis_client sh -c "'$build/bench-gen' redis $(redis_keys) 1024 | redis-cli -s redis.sock --pipe" || {
-		failed "redis-cli --pipe ended with $?" redis-load redis-get redis-set
-		return
+		failed "redis-cli --pipe ended with $?" $redis_works
+		return 1
 	}
 	record redis-load "$(wall_us_per "$(redis_keys)")"
 	redis_measure redis-get get $requests
@@ -245,8 +263,12 @@ work_redis() {
 	limited redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no --daemonize no \
 		--dir . --logfile redis.log >/dev/null 2>server.errors </dev/null &
 	server=$!
-	redis_session
-	stop "$server"
+	if redis_session; then
+		wait "$server"
+		limit_held || failed "the report shows no limit at work" $redis_works
+	else
+		stop "$server"
+	fi
 	server=
 	rm -f redis.sock redis.log
 }
@@ -256,6 +278,7 @@ work_redis() {
 one_run() { # WORK, in $column
 	say "repeat $repeat of $repeats: $1, $column"
 	: >errors
+	rm -f report.json
 	if [ "$column" = kernel ]; then
 		if ! kernel_begin $((limit_mib << 20)) $((swap_mib << 20)) "$dir" 2>errors; then
 			failed "the kernel's controller could not be set up"
