@@ -1,0 +1,389 @@
+/* agent/agent.c - the agent's life: it starts with the program, follows forks, ends with exec.
+ *
+ * Typical sequence: constructor -> attach(0): connect, userfaultfd, region, helper, HELLO, READY ->
+ * the hooks act. fork: fork_prepare (CALL_FORK) -> fork_parent / fork_child -> attach(cookie).
+ * Whatever fails before READY is undone, and the process runs unmanaged.
+ *
+ * State that a fork's child needs is static (copied); state that must not survive a fork is in
+ * *agent (wiped).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#define READY_TIMEOUT_MS 10000
+#define FEATURE_MOVE     (1ull << 16)  /* Linux 6.8 */
+
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
+struct agent *agent;
+unsigned long agent_page;
+
+static bool debug, hooked;
+static uint64_t own_start, own_end;     /* this library's writable segments */
+
+/* What fork's prepare handler leaves for the other two, in the forking thread. */
+static __thread struct {
+	bool prepared;
+	int call;            /* open until the fork has returned in the parent; -1 */
+	int uffd;            /* the parent's, as numbered in the child's table */
+	uint64_t cookie;
+	uint64_t mask;
+} forking __attribute__((tls_model("initial-exec")));
+
+/* One attempt to become managed. */
+struct attempt {
+	struct helper_setup fd;
+	int device;
+	bool helper;
+};
+
+void agent_debug(const char *what, long value)
+{
+	char text[128], digits[20];
+	unsigned long v = value < 0 ? -(unsigned long)value : (unsigned long)value;
+	size_t n = 0, d = 0;
+
+	if (!debug)
+		return;
+	for (; *what && n < 90; what++)
+		text[n++] = *what;
+	text[n++] = ' ';
+	if (value < 0)
+		text[n++] = '-';
+	do
+		digits[d++] = (char)('0' + v % 10);
+	while (v /= 10);
+	while (d)
+		text[n++] = digits[--d];
+	text[n++] = '\n';
+	sys_call3(SYS_write, 2, text, n);
+}
+
+/* Copy @fd to a number that programs seldom reach; the caller closes @fd. */
+int agent_high_fd(int fd)
+{
+	static const short from[] = { 989, 500, 236, 52, 20 };
+	long high = -EMFILE;
+	size_t i;
+
+	for (i = 0; i < sizeof from / sizeof from[0] && high < 0; i++)
+		high = sys_fcntl(fd, F_DUPFD_CLOEXEC, from[i]);
+	return (int)high;
+}
+
+static size_t staging_bytes(void)
+{
+	return EVICT_PAGES_MAX * agent_page;
+}
+
+static char *helper_area(void)
+{
+	return (char *)agent + agent_page;
+}
+
+/* Reserve the region, page 0 first; in a fork's child page 0 is there already, wiped, and only the
+ * rest comes back. Nothing else can have taken that place: we run before fork returns. */
+static int region_make(bool child)
+{
+	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	size_t rest = HELPER_BYTES + staging_bytes();
+	long at;
+
+	if (child) {
+		at = sys_mmap(helper_area(), rest, prot, flags | MAP_FIXED_NOREPLACE, -1, 0);
+		if (at < 0)
+			return (int)at;
+		if ((char *)at != helper_area()) {
+			sys_munmap((void *)at, rest);
+			return -EEXIST;
+		}
+	} else {
+		at = sys_mmap(NULL, agent_page + rest, prot, flags, -1, 0);
+		if (at < 0)
+			return (int)at;
+		agent = (struct agent *)at;
+		if (sys_madvise(agent, agent_page, MADV_WIPEONFORK) < 0) {
+			sys_munmap(agent, agent_page + rest);
+			agent = NULL;
+			return -EINVAL;
+		}
+	}
+	sys_madvise(helper_area(), rest, MADV_DONTFORK);
+	sys_madvise(helper_area(), rest, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+/* Give back all but page 0: another thread may be about to look at it. */
+static void region_drop(void)
+{
+	sys_munmap(helper_area(), HELPER_BYTES + staging_bytes());
+}
+
+static int make_uffd(int device)
+{
+	if (device >= 0)
+		return (int)sys_ioctl(device, USERFAULTFD_IOC_NEW,
+				      (void *)(long)(O_CLOEXEC | O_NONBLOCK));
+	return (int)sys_call1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+}
+
+/* userfaultfd(2) is refused: ask the supervisor for a device that makes them. */
+static int get_device(int channel, uint64_t cookie)
+{
+	struct msg_hello hello = { .flags = HELLO_NEED_DEVICE, .fork_cookie = cookie };
+	struct msg_device reply;
+	int n, device;
+
+	msg_init(&hello.h, MSG_HELLO, 1);
+	n = channel_send(channel, &hello, sizeof hello, -1);
+	if (n < 0)
+		return n;
+	n = channel_recv_timed(channel, &reply, sizeof reply, 0, &device, READY_TIMEOUT_MS);
+	if (n == sizeof reply && msg_is(&reply.h, MSG_DEVICE) && !reply.error && device >= 0)
+		return device;
+	if (n >= 0 && device >= 0)
+		sys_close(device);
+	return -EPERM;
+}
+
+/* The second userfaultfd: moves into the staging area, and has no events, so that dropping staged
+ * pages waits for nobody. -1 on a kernel without UFFDIO_MOVE. */
+static int make_staging_uffd(char *staging, int device)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = FEATURE_MOVE };
+	struct uffdio_register r = {
+		.range = { .start = (uintptr_t)staging, .len = staging_bytes() },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = make_uffd(device);
+
+	if (fd < 0)
+		return -1;
+	if (!sys_ioctl(fd, UFFDIO_API, &api) && !sys_ioctl(fd, UFFDIO_REGISTER, &r))
+		return fd;
+	sys_close(fd);
+	return -1;
+}
+
+/* A fork's child gets its main userfaultfd from the kernel, through the supervisor. */
+static int make_descriptors(struct attempt *a, uint64_t cookie)
+{
+	int fd = make_uffd(-1);
+
+	if (fd == -EPERM) {
+		a->device = get_device(a->fd.channel, cookie);
+		if (a->device < 0)
+			return a->device;
+		fd = make_uffd(a->device);
+	}
+	if (fd < 0)
+		return fd;
+	if (cookie)
+		sys_close(fd);
+	else
+		a->fd.uffd = fd;
+	a->fd.staging_uffd = make_staging_uffd(a->fd.staging, a->device);
+	if (a->device >= 0)
+		sys_close(a->device);
+	a->device = -1;
+	return 0;
+}
+
+static int say_hello(const struct attempt *a, uint64_t cookie)
+{
+	struct msg_hello hello = {
+		.helper_tid = agent->helper_tid,
+		.fork_cookie = cookie,
+		.staging = (uintptr_t)a->fd.staging,
+		.private_start = { (uintptr_t)agent, own_start },
+		.private_end = { (uintptr_t)agent + agent_page + HELPER_BYTES + staging_bytes(),
+				 own_end },
+	};
+
+	msg_init(&hello.h, MSG_HELLO, 2);
+	if (a->fd.staging_uffd >= 0)
+		hello.flags |= HELLO_CAN_MOVE;
+	if (hooked)
+		hello.flags |= HELLO_HOOKED;
+	return channel_send(a->fd.channel, &hello, sizeof hello, a->fd.uffd);
+}
+
+/* Only look at READY; the helper takes it. Keeps our copy of the userfaultfd at a high number. */
+static int await_ready(const struct attempt *a)
+{
+	struct msg_ready ready;
+	int n, uffd, high;
+
+	n = channel_recv_timed(a->fd.channel, &ready, sizeof ready, MSG_PEEK, &uffd,
+			       READY_TIMEOUT_MS);
+	if (n < 0)
+		return n;
+	if (n != sizeof ready || !msg_is(&ready.h, MSG_READY) || ready.error > 0)
+		ready.error = -EPROTO;
+	if (!ready.error && uffd < 0 && a->fd.uffd < 0)
+		ready.error = -EPROTO;
+	if (!ready.error) {
+		high = agent_high_fd(uffd >= 0 ? uffd : a->fd.uffd);
+		agent->uffd = high < 0 ? -1 : high;
+		agent->mode = ready.register_mode;
+		agent->pid = (int32_t)sys_getpid();
+	}
+	if (uffd >= 0)
+		sys_close(uffd);
+	return ready.error;
+}
+
+static void close_all(struct attempt *a)
+{
+	const int fds[] = { a->fd.channel, a->fd.uffd, a->fd.staging_uffd, a->device };
+	size_t i;
+
+	for (i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+		if (fds[i] >= 0)
+			sys_close(fds[i]);
+	}
+}
+
+static int attach_steps(struct attempt *a, uint64_t cookie)
+{
+	int err;
+
+	a->fd.staging = helper_area() + HELPER_BYTES;
+	err = make_descriptors(a, cookie);
+	if (err < 0)
+		return err;
+	if (!cookie)
+		hooked = hook_install();
+	err = helper_start(helper_area(), &a->fd);
+	if (err < 0)
+		return err;
+	a->helper = true;
+	err = say_hello(a, cookie);
+	return err < 0 ? err : await_ready(a);
+}
+
+/* Become managed; @cookie is 0 after exec. On failure all is as before. */
+static int attach(uint64_t cookie)
+{
+	struct attempt a = { .fd = { .channel = -1, .uffd = -1, .staging_uffd = -1 },
+			     .device = -1 };
+	int err;
+
+	a.fd.channel = channel_connect();
+	if (a.fd.channel < 0)
+		return a.fd.channel;
+	err = region_make(cookie != 0);
+	if (!err) {
+		err = attach_steps(&a, cookie);
+		if (a.helper)
+			helper_order(err ? HELPER_LEAVE : HELPER_GO);
+		if (err)
+			region_drop();
+		else
+			__atomic_store_n(&agent->managed, 1, __ATOMIC_RELEASE);
+	}
+	close_all(&a);
+	return err;
+}
+
+/* Signals stay blocked over the fork, so that a handler that forks does not come between. */
+static void fork_prepare(void)
+{
+	forking.prepared = false;
+	if (!agent_managed())
+		return;
+	sys_block_signals(&forking.mask);
+	forking.prepared = true;
+	forking.cookie = 0;
+	forking.uffd = agent->uffd;
+	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
+	maplock_lock();         /* a move under way ends before the fork */
+	maplock_unlock();
+	forking.call = channel_call_open(CALL_FORK, 0, 0, &forking.cookie);
+}
+
+static void fork_parent(void)
+{
+	if (!forking.prepared)
+		return;
+	if (forking.call >= 0)
+		sys_close(forking.call);
+	__atomic_fetch_sub(&agent->forking, 1, __ATOMIC_ACQ_REL);
+	sys_restore_signals(&forking.mask);
+}
+
+/* The parent's descriptor refers to the parent's memory. */
+static void fork_child(void)
+{
+	int err = -ENOTCONN;
+
+	if (!forking.prepared)
+		return;
+	if (forking.call >= 0)
+		sys_close(forking.call);
+	if (forking.uffd >= 0)
+		sys_close(forking.uffd);
+	if (forking.call >= 0 && forking.cookie)
+		err = attach(forking.cookie);
+	if (err)
+		agent_debug("umemcg: the child of a fork is not managed:", err);
+	sys_restore_signals(&forking.mask);
+}
+
+static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uint64_t here = (uintptr_t)&agent, start, end;
+	int i;
+
+	(void)size;
+	(void)arg;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_W))
+			continue;
+		start = (info->dlpi_addr + p->p_vaddr) & ~(agent_page - 1);
+		end = (info->dlpi_addr + p->p_vaddr + p->p_memsz + agent_page - 1) &
+		      ~(agent_page - 1);
+		if (here >= start && here < end) {
+			own_start = start;
+			own_end = end;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+__attribute__((constructor)) static void agent_start(void)
+{
+	const char *name = getenv(PROTO_ENV);
+	int saved = errno, err;
+
+	debug = getenv("UMEMCG_AGENT_DEBUG") != NULL;
+	agent_page = getauxval(AT_PAGESZ);
+	if (!name || !channel_set_name(name))
+		return;
+	guard_init();
+	dl_iterate_phdr(find_own, NULL);
+	err = attach(0);
+	if (err)
+		agent_debug("umemcg: not managed:", err);
+	else
+		pthread_atfork(fork_prepare, fork_parent, fork_child);
+	errno = saved;
+}

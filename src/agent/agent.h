@@ -1,0 +1,105 @@
+/* agent/agent.h - what the parts of the preloaded agent share.
+ *
+ * The agent lives in somebody else's process: it never allocates, never prints (unless
+ * $UMEMCG_AGENT_DEBUG is set), never changes errno outside a replaced libc call, and keeps one
+ * descriptor, at a high number. If anything goes wrong while it sets up, it withdraws silently.
+ *
+ * Memory. One reserved region, none of it ever managed:
+ *
+ *     page 0          struct agent, wiped by fork: a child that the agent has not prepared (a raw
+ *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
+ *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
+ *     staging         EVICT_PAGES_MAX pages, registered in the staging userfaultfd; not inherited
+ *
+ * Threads and locks. (A) atomic (M) maplock to write, atomic to read (C) constant while managed.
+ * maplock serialises whoever changes mappings with the helper's moves. It is held with all signals
+ * blocked. Memory that can be evicted must not be touched under it: the fault may need room that
+ * only the helper, which needs maplock, can make. See maplock_lock().
+ * Fork does not hold it: other prepare handlers take allocator locks, whose owners call mmap.
+ */
+#ifndef UMEMCG_AGENT_AGENT_H
+#define UMEMCG_AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "serve/proto.h"
+
+#define AGENT_EXPORT __attribute__((visibility("default")))
+
+#define HELPER_BYTES  (64u << 10)
+
+enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
+
+struct agent {
+	uint32_t maplock;      /* (A) see maps.c */
+	uint32_t managed;      /* (A) READY was received: the hooks act */
+	uint32_t forking;      /* (A) forks under way: the helper moves nothing */
+	uint32_t lock_future;  /* (A) mlockall(MCL_FUTURE): the kernel fills new mappings itself */
+	int32_t uffd;          /* (M) for UFFDIO_REGISTER in program threads; -1 when it was lost */
+	int32_t pid;           /* (C) differs from getpid() in a vfork child */
+	uint64_t mode;         /* (C) UFFDIO_REGISTER mode of new mappings */
+	uint32_t helper_tid;   /* (A) 0 when the helper has ended */
+	uint32_t helper_clean; /* (A) the helper has closed what is not its own */
+	uint32_t helper_order; /* (A) HELPER_WAIT until the program's thread has seen READY */
+};
+
+/* NULL until the region exists. Its memory outlives every use. */
+extern struct agent *agent;
+extern unsigned long agent_page;
+
+static inline bool agent_managed(void)
+{
+	return agent && __atomic_load_n(&agent->managed, __ATOMIC_ACQUIRE);
+}
+
+/* agent.c */
+void agent_debug(const char *what, long value);
+int agent_high_fd(int fd);
+
+/* channel.c: every function returns >= 0 or -errno. */
+bool channel_set_name(const char *name);
+int channel_connect(void);
+int channel_send(int fd, const void *msg, size_t size, int attach);
+int channel_recv(int fd, void *msg, size_t size, int flags, int *attached);
+int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached, int timeout_ms);
+int channel_call(enum call_op op, uint64_t start, uint64_t len);
+int channel_call_open(enum call_op op, uint64_t start, uint64_t len, uint64_t *value);
+void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq);
+bool msg_is(const struct msg_head *h, enum msg_type type);
+
+/* helper.c */
+struct helper_setup {
+	int channel;
+	int uffd;       /* -1: arrives with READY */
+	int staging_uffd; /* -1: no UFFDIO_MOVE */
+	char *staging;
+};
+int helper_start(void *area, const struct helper_setup *setup);
+void helper_order(uint32_t order);
+
+/* maps.c */
+bool maplock_trylock(void);
+void maplock_lock(void);
+void maplock_unlock(void);
+void maplock_unlock_moved(void);
+void maps_set_curbrk(void **curbrk);
+void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, long off);
+int hook_munmap(void *addr, size_t len);
+void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...);
+int hook_brk(void *addr);
+int hook_madvise(void *addr, size_t len, int advice);
+int hook_mlock(const void *addr, size_t len);
+int hook_mlock2(const void *addr, size_t len, unsigned int flags);
+int hook_mlockall(int flags);
+int hook_munlock(const void *addr, size_t len);
+int hook_munlockall(void);
+
+/* hook.c */
+bool hook_install(void);
+
+/* guard.c */
+void guard_init(void);
+
+#endif

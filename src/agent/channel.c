@@ -1,0 +1,187 @@
+/* agent/channel.c - talking to the supervisor: connect, send and receive with descriptors, calls.
+ *
+ * Raw system calls only: the helper and signal handlers use this. Connections are made afresh for
+ * every call, so that program threads never share one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#define CALL_TIMEOUT_S 30
+
+static struct sockaddr_un address = { .sun_family = AF_UNIX };
+static socklen_t address_size;
+
+/* Remember the supervisor's abstract name. */
+bool channel_set_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (!n || n >= sizeof address.sun_path)
+		return false;
+	memcpy(address.sun_path + 1, name, n);
+	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
+	return true;
+}
+
+/* A connected socket. A supervisor that accepts nobody costs CALL_TIMEOUT_S at most. */
+int channel_connect(void)
+{
+	struct timeval limit = { .tv_sec = CALL_TIMEOUT_S };
+	long fd = sys_call3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	long err;
+
+	if (fd < 0)
+		return (int)fd;
+	sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	do
+		err = sys_call3(SYS_connect, fd, &address, address_size);
+	while (err == -EINTR);
+	if (err < 0) {
+		sys_close((int)fd);
+		return (int)err;
+	}
+	return (int)fd;
+}
+
+void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq)
+{
+	h->magic = PROTO_MAGIC;
+	h->type = type;
+	h->seq = seq;
+}
+
+bool msg_is(const struct msg_head *h, enum msg_type type)
+{
+	return h->magic == PROTO_MAGIC && h->type == type;
+}
+
+/* Send one packet, with the descriptor @attach unless it is negative. */
+int channel_send(int fd, const void *msg, size_t size, int attach)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = (void *)msg, .iov_len = size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	long n;
+
+	if (attach >= 0) {
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		*(int *)(void *)CMSG_DATA(&control.head) = attach;
+	}
+	do
+		n = sys_call3(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
+	while (n == -EINTR || n == -EAGAIN);
+	return n == (long)size ? 0 : n < 0 ? (int)n : -EMSGSIZE;
+}
+
+/* Receive one packet of at most @size bytes: its size, 0 at the end of the connection, -EBADMSG for
+ * a longer one. *@attached receives the descriptor that came with it, or -1; with @attached NULL
+ * the kernel drops it. */
+int channel_recv(int fd, void *msg, size_t size, int flags, int *attached)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = msg, .iov_len = size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	long n;
+
+	if (attached) {
+		*attached = -1;
+		m.msg_control = &control;
+		m.msg_controllen = sizeof control;
+	}
+	do
+		n = sys_call3(SYS_recvmsg, fd, &m, flags | MSG_CMSG_CLOEXEC);
+	while (n == -EINTR);
+	if (n < 0)
+		return (int)n;
+	if (attached && m.msg_controllen >= CMSG_LEN(sizeof(int)) &&
+	    control.head.cmsg_level == SOL_SOCKET && control.head.cmsg_type == SCM_RIGHTS)
+		*attached = *(int *)(void *)CMSG_DATA(&control.head);
+	if (m.msg_flags & MSG_TRUNC) {
+		if (attached && *attached >= 0)
+			sys_close(*attached);
+		return -EBADMSG;
+	}
+	return (int)n;
+}
+
+/* The same, within @timeout_ms. */
+int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached, int timeout_ms)
+{
+	struct timespec limit = { .tv_sec = timeout_ms / 1000,
+				  .tv_nsec = timeout_ms % 1000 * 1000000L };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	long n;
+
+	do
+		n = sys_call5(SYS_ppoll, &p, 1, &limit, 0, 0);
+	while (n == -EINTR);
+	if (n <= 0)
+		return n ? (int)n : -ETIMEDOUT;
+	return channel_recv(fd, msg, size, flags | MSG_DONTWAIT, attached);
+}
+
+static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value)
+{
+	struct msg_call call = { .op = op, .start = start, .len = len };
+	struct msg_call_reply reply;
+	int n;
+
+	msg_init(&call.h, MSG_CALL, 1);
+	n = channel_send(fd, &call, sizeof call, -1);
+	if (n < 0)
+		return n;
+	n = channel_recv_timed(fd, &reply, sizeof reply, 0, NULL, CALL_TIMEOUT_S * 1000);
+	if (n < 0)
+		return n;
+	if (n != sizeof reply || !msg_is(&reply.h, MSG_CALL_REPLY))
+		return -EPROTO;
+	*value = reply.value;
+	return reply.error;
+}
+
+/* One request whose connection the caller closes: the descriptor, or -errno. */
+int channel_call_open(enum call_op op, uint64_t start, uint64_t len, uint64_t *value)
+{
+	int fd = channel_connect();
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = call_on(fd, op, start, len, value);
+	if (!err)
+		return fd;
+	sys_close(fd);
+	return err < 0 ? err : -EPROTO;
+}
+
+/* One request, with signals blocked meanwhile: 0 or -errno. */
+int channel_call(enum call_op op, uint64_t start, uint64_t len)
+{
+	uint64_t mask, value;
+	int fd;
+
+	sys_block_signals(&mask);
+	fd = channel_call_open(op, start, len, &value);
+	if (fd >= 0)
+		sys_close(fd);
+	sys_restore_signals(&mask);
+	return fd < 0 ? fd : 0;
+}

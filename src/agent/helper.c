@@ -1,0 +1,313 @@
+/* agent/helper.c - the helper thread: moves pages to the staging area on the supervisor's word.
+ *
+ * It is a thread that libc does not know: it shares the memory, but has its own descriptor table
+ * (the program may close everything without harm), no thread-local storage of its own and all
+ * signals blocked. It touches only the region, never memory that can be evicted: a fault of its own
+ * would wait for itself.
+ *
+ * I1  Staging page k is empty whenever an EVICT arrives: every EVICT is followed by a ZAP.
+ * I2  Pages are moved only under maplock and while no fork is under way, so the mappings that the
+ *     supervisor spoke of are those the move finds.
+ * I3  When the supervisor is gone, or talks nonsense, the process is killed: its missing pages
+ *     would read as zeros, or never.
+ */
+#include <errno.h>
+#include <linux/sched.h>
+#include <linux/userfaultfd.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+/* Linux 6.8; newer than the headers of our oldest build host. */
+struct move_args {
+	uint64_t dst, src, len, mode;
+	int64_t moved;
+};
+#define MOVE_IOCTL          _IOWR(UFFDIO, 0x05, struct move_args)
+#define MOVE_MODE_DONTWAKE  1ull
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define LOCK_TRIES  64
+#define AGAIN_TRIES 8
+
+struct helper {
+	struct helper_setup setup;
+	struct msg_evicted reply;
+	union {
+		struct msg_head head;
+		struct msg_ready ready;
+		struct msg_evict evict;
+		struct msg_zap zap;
+	} in;
+};
+
+_Static_assert(sizeof(struct helper) <= HELPER_BYTES / 4, "the rest is the helper's stack");
+
+static _Noreturn void die(void)
+{
+	for (;;)
+		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
+}
+
+static _Noreturn void leave(void)
+{
+	for (;;)
+		sys_call1(SYS_exit, 0);
+}
+
+/* Move up to @n pages; returns how many were, or -errno for the first page. */
+static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
+{
+	struct move_args m = {
+		.dst = (uintptr_t)h->setup.staging + slot * agent_page,
+		.src = src,
+		.len = n * agent_page,
+		.mode = MOVE_MODE_DONTWAKE,
+	};
+	long err = sys_ioctl(h->setup.staging_uffd, MOVE_IOCTL, &m);
+
+	if (!err)
+		return (long)n;
+	return m.moved > 0 ? (long)((uint64_t)m.moved / agent_page) : err;
+}
+
+/* Why the one page at @src was not moved; tries once more where that can help. */
+static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, long err)
+{
+	int i;
+
+	/* Shared with a fork's child, or pinned: only the first goes away by copying the page. */
+	if (err == -EBUSY && !sys_madvise((void *)src, agent_page, MADV_POPULATE_WRITE))
+		err = move(h, src, slot, 1);
+	for (i = 0; err == -EAGAIN && i < AGAIN_TRIES; i++) {
+		sys_call0(SYS_sched_yield);
+		err = move(h, src, slot, 1);
+	}
+	switch (err) {
+	case 1:
+		return EVICT_MOVED;
+	case -ENOENT:
+		return EVICT_GONE;
+	case -EBUSY:
+		return EVICT_PINNED;
+	case -EAGAIN:
+	case -ENOMEM:
+		return EVICT_BUSY;
+	default:
+		return EVICT_REFUSED;
+	}
+}
+
+/* Move one range. A range that spans mappings of different kinds is refused as a whole, so ask for
+ * half until the part before the seam goes through. */
+static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
+{
+	uint8_t *status = h->reply.status + slot;
+	uint64_t i = 0, n = npages;
+
+	while (i < npages) {
+		long moved = move(h, src + i * agent_page, slot + (unsigned int)i, n);
+
+		if (moved > 0) {
+			for (; moved; moved--)
+				status[i++] = EVICT_MOVED;
+		} else if (moved == -EINVAL && n > 1) {
+			n /= 2;
+			continue;
+		} else {
+			status[i] = move_failed(h, src + i * agent_page, slot + (unsigned int)i,
+						moved);
+			i++;
+		}
+		n = npages - i;
+	}
+}
+
+static bool lock_for_moving(void)
+{
+	int i;
+
+	for (i = 0; i < LOCK_TRIES; i++) {
+		if (maplock_trylock()) {
+			if (!__atomic_load_n(&agent->forking, __ATOMIC_ACQUIRE))
+				return true;
+			maplock_unlock();
+		}
+		sys_call0(SYS_sched_yield);
+	}
+	return false;
+}
+
+static uint32_t evict_pages(const struct msg_evict *m, int size)
+{
+	uint64_t pages = 0;
+	uint32_t i;
+
+	if (size < (int)offsetof(struct msg_evict, range) || m->n > EVICT_PAGES_MAX ||
+	    (size_t)size != offsetof(struct msg_evict, range) + m->n * sizeof m->range[0])
+		die();
+	for (i = 0; i < m->n; i++) {
+		if (m->range[i].start % agent_page || m->range[i].npages > EVICT_PAGES_MAX)
+			die();
+		pages += m->range[i].npages;
+	}
+	if (pages > EVICT_PAGES_MAX)
+		die();
+	return (uint32_t)pages;
+}
+
+static void evict(struct helper *h, int size)
+{
+	const struct msg_evict *m = &h->in.evict;
+	uint32_t i, slot = 0, pages = evict_pages(m, size);
+	bool can = h->setup.staging_uffd >= 0, locked = can && lock_for_moving();
+
+	for (i = 0; i < pages; i++)
+		h->reply.status[i] = can ? EVICT_BUSY : EVICT_REFUSED;
+	if (locked) {
+		for (i = 0; i < m->n; i++) {
+			evict_range(h, m->range[i].start, slot, m->range[i].npages);
+			slot += (uint32_t)m->range[i].npages;
+		}
+		maplock_unlock_moved();
+	}
+	msg_init(&h->reply.h, MSG_EVICTED, m->h.seq);
+	h->reply.n = pages;
+	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + pages,
+			 -1) < 0)
+		die();
+}
+
+static void zap(struct helper *h, int size)
+{
+	const struct msg_zap *m = &h->in.zap;
+
+	if (size != sizeof *m || m->n > EVICT_PAGES_MAX)
+		die();
+	if (m->n && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED) < 0)
+		die();
+}
+
+static void close_range_or_each(unsigned int first, unsigned int last)
+{
+	struct rlimit64 limit = { .rlim_cur = 1024 };
+
+	if (first > last || !sys_call3(SYS_close_range, first, last, 0))
+		return;
+	sys_call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, &limit);
+	if (last >= limit.rlim_cur)
+		last = (unsigned int)limit.rlim_cur - 1;
+	for (; first <= last; first++)
+		sys_close((int)first);
+}
+
+/* Give up the descriptors that came from the program's table, except our own. The copy of the
+ * userfaultfd is kept for its life: as long as one is open, a page that is missing because the
+ * supervisor died stays missing, and is never read as zeros. */
+static void close_others(const struct helper_setup *s)
+{
+	int keep[3] = { s->channel, s->uffd, s->staging_uffd };
+	unsigned int first = 0;
+	int i, j, t;
+
+	for (i = 0; i < 3; i++) {
+		for (j = i + 1; j < 3; j++) {
+			if (keep[j] < keep[i]) {
+				t = keep[i];
+				keep[i] = keep[j];
+				keep[j] = t;
+			}
+		}
+		if (keep[i] < 0)
+			continue;
+		if (keep[i] > 0)
+			close_range_or_each(first, (unsigned int)keep[i] - 1);
+		first = (unsigned int)keep[i] + 1;
+	}
+	close_range_or_each(first, ~0u);
+}
+
+/* READY was only peeked at by the program's thread: taking it here gives this table its own copy of
+ * the child's userfaultfd. */
+static void take_ready(struct helper *h)
+{
+	int uffd;
+	int n = channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, &uffd);
+
+	if (n != sizeof h->in.ready || !msg_is(&h->in.head, MSG_READY))
+		die();
+	if (uffd >= 0)
+		h->setup.uffd = uffd;
+}
+
+static void run(void *arg)
+{
+	struct helper *h = arg;
+	uint32_t order;
+	int n;
+
+	sys_call2(SYS_prctl, PR_SET_NAME, "umemcg-helper");
+	close_others(&h->setup);
+	__atomic_store_n(&agent->helper_clean, 1, __ATOMIC_RELEASE);
+	sys_futex_wake(&agent->helper_clean, 1);
+	while ((order = __atomic_load_n(&agent->helper_order, __ATOMIC_ACQUIRE)) == HELPER_WAIT)
+		sys_futex_wait(&agent->helper_order, HELPER_WAIT);
+	if (order == HELPER_LEAVE)
+		leave();
+	take_ready(h);
+	for (;;) {
+		n = channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, NULL);
+		if (n < (int)sizeof h->in.head)
+			die();
+		if (msg_is(&h->in.head, MSG_EVICT))
+			evict(h, n);
+		else if (msg_is(&h->in.head, MSG_ZAP))
+			zap(h, n);
+		else
+			die();
+	}
+}
+
+/* Start the helper in @area (HELPER_BYTES): its thread id, or -errno. It waits for helper_order().
+ * Descriptors are copied here, so the caller may close its own at once. */
+int helper_start(void *area, const struct helper_setup *setup)
+{
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
+				    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	struct helper *h = area;
+	uint64_t mask;
+	long tid;
+
+	h->setup = *setup;
+	agent->helper_clean = 0;
+	agent->helper_order = HELPER_WAIT;
+	sys_block_signals(&mask);
+	tid = sys_clone_thread(flags, (void **)((char *)area + HELPER_BYTES), &agent->helper_tid,
+			       run, h);
+	sys_restore_signals(&mask);
+	return (int)tid;
+}
+
+/* Let the helper work, or make it leave and wait until it has. Either way it holds none of the
+ * program's descriptors any more. */
+void helper_order(uint32_t order)
+{
+	uint32_t tid;
+
+	while (!__atomic_load_n(&agent->helper_clean, __ATOMIC_ACQUIRE))
+		sys_futex_wait(&agent->helper_clean, 0);
+	__atomic_store_n(&agent->helper_order, order, __ATOMIC_RELEASE);
+	sys_futex_wake(&agent->helper_order, 1);
+	if (order != HELPER_LEAVE)
+		return;
+	while ((tid = __atomic_load_n(&agent->helper_tid, __ATOMIC_ACQUIRE)))
+		sys_futex_wait_shared(&agent->helper_tid, tid);
+}

@@ -1,0 +1,161 @@
+/* agent/hook.c - redirect libc's own mmap family to ours.
+ *
+ * malloc, thread creation and the rest of libc call these functions directly, past the PLT, so an
+ * exported symbol does not catch them. A jump is written over each function's first bytes instead;
+ * the replacements never come back, so nothing of the original has to survive.
+ *
+ * All or nothing: a libc that cannot be redirected (a function too short, mprotect refused) is left
+ * as it is, and only the exported symbols work. Runs in the constructor, normally before there is a
+ * second thread.
+ */
+#include <dlfcn.h>
+#include <link.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#if defined(__x86_64__)
+/* jmp *0(%rip); .quad target */
+static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };
+#else
+/* bti c; ldr x16, #8; br x16; .quad target */
+static const uint32_t jump[] = { 0xd503245f, 0x58000050, 0xd61f0200 };
+#endif
+
+#define JUMP_BYTES (sizeof jump + sizeof(uint64_t))
+#define SPAN_MAX   (4u << 20)
+
+struct redirect {
+	const char *name;
+	void *target;
+	char *entry;
+};
+
+static struct redirect redirects[] = {
+	{ "mmap", (void *)hook_mmap, NULL },
+	{ "mmap64", (void *)hook_mmap, NULL },
+	{ "munmap", (void *)hook_munmap, NULL },
+	{ "mremap", (void *)hook_mremap, NULL },
+	{ "brk", (void *)hook_brk, NULL },
+	{ "madvise", (void *)hook_madvise, NULL },
+	{ "mlock", (void *)hook_mlock, NULL },
+	{ "mlock2", (void *)hook_mlock2, NULL },
+	{ "mlockall", (void *)hook_mlockall, NULL },
+	{ "munlock", (void *)hook_munlock, NULL },
+	{ "munlockall", (void *)hook_munlockall, NULL },
+};
+
+#define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])
+
+/* libc's dynamic symbols, by GNU hash. dladdr1(3) would tell a function's size too, but walks the
+ * whole table each time: 150 us a program start. */
+struct symbols {
+	uintptr_t base;
+	const ElfW(Sym) *table;
+	const char *names;
+	const uint32_t *buckets, *chains;   /* chains is indexed like table */
+	uint32_t nr_buckets;
+};
+
+static bool symbols_open(struct symbols *s, const struct link_map *map)
+{
+	const uint32_t *hash = NULL;
+	const ElfW(Dyn) *d;
+
+	s->base = map->l_addr;
+	s->table = NULL;
+	s->names = NULL;
+	for (d = map->l_ld; d->d_tag != DT_NULL; d++) {
+		if (d->d_tag == DT_GNU_HASH)
+			hash = (const uint32_t *)d->d_un.d_ptr;
+		else if (d->d_tag == DT_SYMTAB)
+			s->table = (const ElfW(Sym) *)d->d_un.d_ptr;
+		else if (d->d_tag == DT_STRTAB)
+			s->names = (const char *)d->d_un.d_ptr;
+	}
+	if (!hash || !s->table || !s->names || !hash[0])
+		return false;
+	/* nr_buckets, first symbol, words of the Bloom filter, its shift, filter, buckets */
+	s->nr_buckets = hash[0];
+	s->buckets = hash + 4 + hash[2] * (sizeof(ElfW(Addr)) / sizeof hash[0]);
+	s->chains = s->buckets + s->nr_buckets - hash[1];
+	return true;
+}
+
+/* The size of the function @name at @entry; 0 if there is none. */
+static size_t symbol_size(const struct symbols *s, const char *name, const void *entry)
+{
+	uint32_t hash = 5381, i;
+	const char *c;
+
+	for (c = name; *c; c++)
+		hash = hash * 33 + (unsigned char)*c;
+	i = s->buckets[hash % s->nr_buckets];
+	if (!i)
+		return 0;
+	do {
+		const ElfW(Sym) *sym = &s->table[i];
+
+		if (((s->chains[i] ^ hash) >> 1) == 0 && s->base + sym->st_value == (uintptr_t)entry &&
+		    !strcmp(s->names + sym->st_name, name))
+			return sym->st_size;
+	} while (!(s->chains[i++] & 1));
+	return 0;
+}
+
+static void write_jump(const struct redirect *r)
+{
+	uint64_t target = (uintptr_t)r->target;
+
+	memcpy(r->entry, jump, sizeof jump);
+	memcpy(r->entry + sizeof jump, &target, sizeof target);
+	__builtin___clear_cache(r->entry, r->entry + JUMP_BYTES);
+}
+
+/* One mprotect over all of them: only the pages written to are copied. */
+static bool write_jumps(uintptr_t first, uintptr_t end)
+{
+	uintptr_t start = first & ~(agent_page - 1);
+	size_t len = ((end + agent_page - 1) & ~(agent_page - 1)) - start;
+	size_t i;
+
+	if (len > SPAN_MAX ||
+	    sys_call3(SYS_mprotect, start, len, PROT_READ | PROT_WRITE | PROT_EXEC) < 0)
+		return false;
+	for (i = 0; i < NR_REDIRECTS; i++)
+		write_jump(&redirects[i]);
+	sys_call3(SYS_mprotect, start, len, PROT_READ | PROT_EXEC);
+	return true;
+}
+
+/* True if libc's own calls come to us from now on. */
+bool hook_install(void)
+{
+	/* With glibc a handle is the link map. */
+	void *libc = dlopen("libc.so.6", RTLD_NOLOAD | RTLD_LAZY);
+	uintptr_t first = UINTPTR_MAX, end = 0;
+	struct symbols symbols;
+	size_t i;
+
+	if (!libc || !symbols_open(&symbols, libc))
+		return false;
+	maps_set_curbrk(dlsym(libc, "__curbrk"));
+	for (i = 0; i < NR_REDIRECTS; i++) {
+		uintptr_t entry;
+
+		redirects[i].entry = dlsym(libc, redirects[i].name);
+		if (!redirects[i].entry ||
+		    symbol_size(&symbols, redirects[i].name, redirects[i].entry) < JUMP_BYTES) {
+			agent_debug(redirects[i].name, -1);
+			return false;
+		}
+		entry = (uintptr_t)redirects[i].entry;
+		first = entry < first ? entry : first;
+		end = entry + JUMP_BYTES > end ? entry + JUMP_BYTES : end;
+	}
+	return write_jumps(first, end);
+}

@@ -1,0 +1,362 @@
+/* agent/maps.c - what replaces libc's mmap family, and the lock around it.
+ *
+ * The functions here are both the exported symbols (for callers through the PLT) and the targets of
+ * the redirected bodies inside libc (hook.c). They make the system call themselves, set errno as
+ * libc does, and keep new private anonymous memory registered with the supervisor.
+ *
+ * maplock word: bit 0 held, bit 1 somebody waits, above them the number of times that the helper
+ * moved pages.
+ *
+ * I1  Between a successful maplock_lock() and maplock_unlock() the holder's stack is present: the
+ *     stack was touched after the word was read, and the helper changes the word when it moves.
+ * I2  Nothing that populates memory (mlock, MAP_POPULATE, MADV_POPULATE_*) runs under maplock: its
+ *     faults have to be served, which may need the helper.
+ * I3  munmap, mremap and madvise wait under maplock until the supervisor has read their event; the
+ *     supervisor reads events without asking the helper for anything.
+ */
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define LOCK_HELD   1u
+#define LOCK_WAITED 2u
+#define LOCK_MOVED  4u
+
+#define STACK_BELOW 256  /* what a hook calls while it holds the lock */
+#define STACK_ABOVE 256  /* the hook's own frame */
+
+#define WILLNEED_BYTES_MIN (64u << 10)
+
+/* libc's idea of the break, which sbrk reads; ours where libc does not show it. */
+static void *own_curbrk;
+static void **libc_curbrk = &own_curbrk;
+
+void maps_set_curbrk(void **curbrk)
+{
+	if (curbrk)
+		libc_curbrk = curbrk;
+}
+
+/* Adding nothing is a store that loses nobody else's. */
+static inline void touch_stack(void)
+{
+	char *frame = __builtin_frame_address(0);
+
+	__atomic_fetch_add(frame - STACK_BELOW, 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(frame, 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(frame + STACK_ABOVE, 0, __ATOMIC_RELAXED);
+}
+
+bool maplock_trylock(void)
+{
+	uint32_t v = __atomic_load_n(&agent->maplock, __ATOMIC_RELAXED);
+
+	return !(v & LOCK_HELD) &&
+	       __atomic_compare_exchange_n(&agent->maplock, &v, v | LOCK_HELD, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* The caller has blocked signals. Whoever has slept takes the lock as waited for: there may be more
+ * sleepers, and only one is woken. */
+__attribute__((noinline)) void maplock_lock(void)
+{
+	uint32_t *word = &agent->maplock, take = LOCK_HELD, v;
+
+	for (;;) {
+		v = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+		touch_stack();
+		if (!(v & LOCK_HELD)) {
+			if (__atomic_compare_exchange_n(word, &v, v | take, false,
+							__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				return;
+			continue;
+		}
+		if (!(v & LOCK_WAITED) &&
+		    !__atomic_compare_exchange_n(word, &v, v | LOCK_WAITED, false,
+						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			continue;
+		sys_futex_wait(word, v | LOCK_WAITED);
+		take = LOCK_HELD | LOCK_WAITED;
+	}
+}
+
+void maplock_unlock(void)
+{
+	uint32_t v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED),
+					__ATOMIC_RELEASE);
+
+	if (v & LOCK_WAITED)
+		sys_futex_wake(&agent->maplock, 1);
+}
+
+/* The helper's unlock after a move. */
+void maplock_unlock_moved(void)
+{
+	__atomic_fetch_add(&agent->maplock, LOCK_MOVED, __ATOMIC_RELAXED);
+	maplock_unlock();
+}
+
+/* Run one system call as libc would if the agent was not there, or under maplock. */
+#define UNDER_MAPLOCK(result, call)                   \
+	do {                                          \
+		uint64_t mask_;                       \
+		if (!agent_managed()) {               \
+			(result) = (call);            \
+			break;                        \
+		}                                     \
+		sys_block_signals(&mask_);            \
+		maplock_lock();                       \
+		(result) = (call);                    \
+		maplock_unlock();                     \
+		sys_restore_signals(&mask_);          \
+	} while (0)
+
+static inline long libc_result(long ret)
+{
+	if ((unsigned long)ret <= -4096ul)
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+
+static inline uint64_t page_down(uint64_t x)
+{
+	return x & ~(agent_page - 1);
+}
+
+static inline uint64_t page_up(uint64_t x)
+{
+	return page_down(x + agent_page - 1);
+}
+
+/* Register a new mapping; under maplock. False if the supervisor has to do it: our descriptor is
+ * gone, or mlockall makes the kernel fill new mappings before we see them. */
+static bool register_new(uint64_t start, uint64_t end)
+{
+	struct uffdio_register r = {
+		.range = { .start = start, .len = end - start },
+		.mode = agent->mode,
+	};
+	long err;
+
+	if (start >= end)
+		return true;
+	if (agent->uffd < 0 || __atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
+		return false;
+	err = sys_ioctl(agent->uffd, UFFDIO_REGISTER, &r);
+	if (err != -EBADF && err != -ENOTTY)
+		return true;
+	agent->uffd = -1;
+	agent_debug("userfaultfd lost", err);
+	return false;
+}
+
+static void adopt(uint64_t start, uint64_t end)
+{
+	channel_call(CALL_ADOPT, start, end - start);
+}
+
+static long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags)
+{
+	uint64_t first = page_down(start), bytes = page_up(start + len) - first;
+	long err = 0;
+
+	if (agent_managed())
+		err = channel_call(CALL_MLOCK, first, bytes) ? -ENOMEM : 0;
+	if (err)
+		return err;
+	err = second ? sys_call3(SYS_mlock2, start, len, flags) :
+		       sys_call2(SYS_mlock, start, len);
+	if (err < 0 && agent_managed())
+		channel_call(CALL_MUNLOCK, first, bytes);
+	return err;
+}
+
+/* What MAP_POPULATE and MAP_LOCKED ask for, once the mapping is registered. Best effort, as in the
+ * kernel. */
+static void populate(uint64_t start, size_t len, int prot, int flags)
+{
+	if (flags & MAP_LOCKED)
+		lock_range(start, len, false, 0);
+	else if ((flags & MAP_POPULATE) && (prot & PROT_WRITE))
+		sys_madvise((void *)start, len, MADV_POPULATE_WRITE);
+	else if ((flags & MAP_POPULATE) && prot != PROT_NONE)
+		sys_madvise((void *)start, len, MADV_POPULATE_READ);
+}
+
+static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	uint64_t mask;
+	bool known = true;
+	long ret;
+
+	sys_block_signals(&mask);
+	maplock_lock();
+	ret = sys_mmap(addr, len, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd, off);
+	if ((unsigned long)ret <= -4096ul)
+		known = register_new((uint64_t)ret, (uint64_t)ret + page_up(len));
+	maplock_unlock();
+	sys_restore_signals(&mask);
+	if ((unsigned long)ret > -4096ul)
+		return ret;
+	if (!known)
+		adopt((uint64_t)ret, (uint64_t)ret + page_up(len));
+	if (flags & (MAP_POPULATE | MAP_LOCKED))
+		populate((uint64_t)ret, len, prot, flags);
+	return ret;
+}
+
+void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
+	long ret;
+
+	if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
+	    agent_managed())
+		ret = map_managed(addr, len, prot, flags, fd, off);
+	else
+		UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
+	return (void *)libc_result(ret);
+}
+
+int hook_munmap(void *addr, size_t len)
+{
+	long ret;
+
+	UNDER_MAPLOCK(ret, sys_munmap(addr, len));
+	return (int)libc_result(ret);
+}
+
+/* A mapping that moves or grows keeps its registration. */
+void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
+{
+	void *target = NULL;
+	va_list ap;
+	long ret;
+
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
+		va_start(ap, flags);
+		target = va_arg(ap, void *);
+		va_end(ap);
+	}
+	UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
+	return (void *)libc_result(ret);
+}
+
+int hook_brk(void *addr)
+{
+	uint64_t mask, old, new;
+	bool known = true;
+
+	if (!agent_managed()) {
+		*libc_curbrk = (void *)sys_call1(SYS_brk, addr);
+	} else {
+		sys_block_signals(&mask);
+		maplock_lock();
+		old = page_up((uint64_t)sys_call1(SYS_brk, 0));
+		new = (uint64_t)sys_call1(SYS_brk, addr);
+		known = register_new(old, page_up(new));
+		maplock_unlock();
+		sys_restore_signals(&mask);
+		*libc_curbrk = (void *)new;
+		if (!known)
+			adopt(old, page_up(new));
+	}
+	if (*libc_curbrk < addr) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return 0;
+}
+
+/* MADV_FREE lets the kernel drop pages later without telling anybody, so it is done at once: what
+ * the program may read then is what it may read now. */
+int hook_madvise(void *addr, size_t len, int advice)
+{
+	long ret;
+
+	if (advice == MADV_FREE && agent_managed())
+		advice = MADV_DONTNEED;
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE ||
+	    advice == MADV_WILLNEED)
+		ret = sys_madvise(addr, len, advice);
+	else
+		UNDER_MAPLOCK(ret, sys_madvise(addr, len, advice));
+	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
+	    agent_managed())
+		channel_call(CALL_WILLNEED, (uint64_t)addr, page_up(len));
+	return (int)libc_result(ret);
+}
+
+int hook_mlock(const void *addr, size_t len)
+{
+	return (int)libc_result(lock_range((uint64_t)addr, len, false, 0));
+}
+
+int hook_mlock2(const void *addr, size_t len, unsigned int flags)
+{
+	return (int)libc_result(lock_range((uint64_t)addr, len, true, flags));
+}
+
+int hook_munlock(const void *addr, size_t len)
+{
+	uint64_t first = page_down((uint64_t)addr);
+	long ret = sys_call2(SYS_munlock, addr, len);
+
+	if (!ret && agent_managed())
+		channel_call(CALL_MUNLOCK, first, page_up((uint64_t)addr + len) - first);
+	return (int)libc_result(ret);
+}
+
+int hook_mlockall(int flags)
+{
+	long ret;
+
+	if (!agent_managed())
+		return (int)libc_result(sys_call1(SYS_mlockall, flags));
+	if (channel_call(CALL_MLOCKALL, (uint64_t)(unsigned int)flags, 0))
+		return (int)libc_result(-ENOMEM);
+	ret = sys_call1(SYS_mlockall, flags);
+	if (ret < 0)
+		channel_call(CALL_MUNLOCKALL, 0, 0);
+	else
+		__atomic_store_n(&agent->lock_future, !!(flags & MCL_FUTURE), __ATOMIC_RELAXED);
+	return (int)libc_result(ret);
+}
+
+int hook_munlockall(void)
+{
+	long ret = sys_call0(SYS_munlockall);
+
+	if (!ret && agent_managed()) {
+		__atomic_store_n(&agent->lock_future, 0, __ATOMIC_RELAXED);
+		channel_call(CALL_MUNLOCKALL, 0, 0);
+	}
+	return (int)libc_result(ret);
+}
+
+#define EXPORT(name, hook) \
+	AGENT_EXPORT extern __typeof__(name) name __attribute__((alias(#hook)))
+
+EXPORT(mmap, hook_mmap);
+EXPORT(mmap64, hook_mmap);
+EXPORT(munmap, hook_munmap);
+EXPORT(mremap, hook_mremap);
+EXPORT(brk, hook_brk);
+EXPORT(madvise, hook_madvise);
+EXPORT(mlock, hook_mlock);
+EXPORT(mlock2, hook_mlock2);
+EXPORT(munlock, hook_munlock);
+EXPORT(mlockall, hook_mlockall);
+EXPORT(munlockall, hook_munlockall);
