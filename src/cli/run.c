@@ -178,8 +178,8 @@ static void say_why(const struct run *r, const struct serve_snapshot *snap)
 		cli_fail("cannot run '%s': %s", program, strerror(r->child.exec_error));
 	else if (snap->root_oom_killed)
 		cli_fail("'%s' was killed: it needed more than its limits of %s memory and %s "
-			 "swap; raise -m or --swap-max", program, size_format(memory, snap->memory_max),
-			 size_format(swap, snap->swap_max));
+			 "swap; raise -m or --swap-max", program,
+			 size_format(memory, snap->memory_max), size_format(swap, snap->swap_max));
 }
 
 /* Whole or with a message; never a reason to change the program's exit status. */

@@ -44,7 +44,8 @@ static void put_errors(FILE *f, const struct serve_snapshot *s)
 
 	if (e[EVENT_SWAP_READ_ERR] || e[EVENT_SWAP_WRITE_ERR] || e[EVENT_SWAP_CORRUPT])
 		fprintf(f, "  swap errors  %" PRId64 " read, %" PRId64 " write, %" PRId64
-			" corrupt\n", e[EVENT_SWAP_READ_ERR], e[EVENT_SWAP_WRITE_ERR], e[EVENT_SWAP_CORRUPT]);
+			" corrupt\n", e[EVENT_SWAP_READ_ERR], e[EVENT_SWAP_WRITE_ERR],
+			e[EVENT_SWAP_CORRUPT]);
 	if (e[EVENT_SWAP_FAIL])
 		fprintf(f, "  swap full    %" PRId64 " times\n", e[EVENT_SWAP_FAIL]);
 }

@@ -1,0 +1,299 @@
+/* tests/cli_test.c - the command line of `umemcg run` as a function: options in, numbers or one
+ * line out; numbers in, report out. Nothing is started here; cli_run_test.c does that.
+ */
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/run_child.h"
+#include "cli/run_options.h"
+#include "cli/run_report.h"
+#include "test.h"
+
+#define MAX SERVE_UNLIMITED
+#define MIB (INT64_C(1) << 20)
+#define GIB (INT64_C(1) << 30)
+#define WORDS_MAX 16
+
+/* Parse "run" and the words of @line. */
+static bool parse(const char *line, struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
+{
+	static char copy[512];
+	static char *argv[WORDS_MAX + 1];
+	int argc = 0;
+
+	snprintf(copy, sizeof(copy), "run %s", line);
+	for (char *word = strtok(copy, " "); word && argc < WORDS_MAX; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	return run_options_parse(argc, argv, o, problem);
+}
+
+/* Every spelling of the limits arrives as the same numbers; swap defaults to four times the
+ * memory. */
+TEST(limits_are_understood)
+{
+	static const struct {
+		const char *line;
+		int64_t memory, high, swap, memsw;
+	} rows[] = {
+		{ "-m 64M true", 64 * MIB, MAX, 256 * MIB, MAX },
+		{ "-m64M true", 64 * MIB, MAX, 256 * MIB, MAX },
+		{ "-m 67108864 -- true", 64 * MIB, MAX, 256 * MIB, MAX },
+		{ "--memory-max=64MiB true", 64 * MIB, MAX, 256 * MIB, MAX },
+		{ "--memory-max 1g true", GIB, MAX, 4 * GIB, MAX },
+		{ "-m 1M true", MIB, MAX, 4 * MIB, MAX },
+		{ "-m max true", MAX, MAX, 0, MAX },
+		{ "-m max --swap-max 1G true", MAX, MAX, GIB, MAX },
+		{ "-m 64M --swap-max 0 true", 64 * MIB, MAX, 0, MAX },
+		{ "-m 64M --swap-max max true", 64 * MIB, MAX, MAX, MAX },
+		{ "-m 4611686018427387904 true", INT64_C(1) << 62, MAX, MAX, MAX },
+		{ "-m 64M --memory-high 48M true", 64 * MIB, 48 * MIB, 256 * MIB, MAX },
+		{ "-m 64M --memory-high 1G true", 64 * MIB, GIB, 256 * MIB, MAX },
+		{ "-m 64M --memsw-max 64M true", 64 * MIB, MAX, 256 * MIB, 64 * MIB },
+		{ "-m 32M -m 64M true", 64 * MIB, MAX, 256 * MIB, MAX },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char problem[OPTIONS_PROBLEM_MAX] = "";
+		struct run_options o;
+
+		if (!parse(rows[i].line, &o, problem))
+			fail_msg("%s: %s", rows[i].line, problem);
+		if (o.config.memory_max != rows[i].memory || o.config.memory_high != rows[i].high ||
+		    o.config.swap_max != rows[i].swap || o.config.memsw_max != rows[i].memsw)
+			fail_msg("%s: memory %lld high %lld swap %lld memsw %lld", rows[i].line,
+				 (long long)o.config.memory_max, (long long)o.config.memory_high,
+				 (long long)o.config.swap_max, (long long)o.config.memsw_max);
+		assert_string_equal(o.argv[0], "true");
+	}
+}
+
+/* What is refused is refused in one line that names the option, the value and what is accepted. */
+TEST(bad_input_is_named_with_its_remedy)
+{
+	static const struct {
+		const char *line, *option, *value, *accepted;
+	} rows[] = {
+		{ "-m 64Q true", "-m/--memory-max", "'64Q'", "64M" },
+		{ "-m -1 true", "-m/--memory-max", "'-1'", "64M" },
+		{ "-m 0 true", "-m/--memory-max", "'0'", "1M" },
+		{ "-m 100K true", "-m/--memory-max", "'100K'", "1M" },
+		{ "-m 9223372036854775808 true", "-m", "'9223372036854775808'", "2^63 - 1" },
+		{ "-m 8388608T true", "-m", "'8388608T'", "2^63 - 1" },
+		{ "--memory-max= true", "-m/--memory-max", "''", "64M" },
+		{ "-m 64M --swap-max lots true", "--swap-max", "'lots'", "64M" },
+		{ "-m 64M --memory-high 1X true", "--memory-high", "'1X'", "64M" },
+		{ "-m 64M --memsw-max 32M true", "--memsw-max", "32.0 MiB", "64.0 MiB" },
+		{ "-m max --memsw-max 1G true", "--memsw-max", "1.0 GiB", "max" },
+		{ "-m 64M --report yaml true", "--report", "'yaml'", "text and json" },
+		{ "-m 64M --report-file= true", "--report-file", "''", "file" },
+		{ "-m 64M --swap= true", "--swap", "''", "directory" },
+		{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
+		{ "-m 64M --nonsense true", "unknown", "'--nonsense'", "help run" },
+		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'", "help run" },
+		{ "-m 64M -x true", "unknown", "'-x'", "help run" },
+		{ "-m", "-m/--memory-max", "needs a value", "help run" },
+		{ "-m 64M --swap-max", "--swap-max", "needs a value", "help run" },
+		{ "true", "-m/--memory-max", "missing", "64M" },
+		{ "-m 64M", "no program", "PROGRAM", "usage" },
+		{ "-m 64M --", "no program", "PROGRAM", "usage" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char problem[OPTIONS_PROBLEM_MAX] = "";
+		struct run_options o;
+
+		if (parse(rows[i].line, &o, problem))
+			fail_msg("%s: was accepted", rows[i].line);
+		if (!strstr(problem, rows[i].option) || !strstr(problem, rows[i].value) ||
+		    !strstr(problem, rows[i].accepted) || strchr(problem, '\n'))
+			fail_msg("%s: %s", rows[i].line, problem);
+	}
+}
+
+/* Options end at the program's name: what follows is the program's, whatever it looks like. */
+TEST(the_programs_arguments_are_its_own)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("-m 64M ls -m --help -v", &o, problem));
+	assert_string_equal(o.argv[0], "ls");
+	assert_string_equal(o.argv[1], "-m");
+	assert_string_equal(o.argv[3], "-v");
+	assert_null(o.argv[4]);
+	assert_false(o.help || o.verbose);
+	assert_true(parse("-m 64M -- -v", &o, problem));
+	assert_string_equal(o.argv[0], "-v");
+}
+
+TEST(a_report_is_made_when_anything_asks_for_it)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("-m 64M true", &o, problem));
+	assert_int_equal(o.report, REPORT_NONE);
+	assert_true(parse("-m 64M -v true", &o, problem));
+	assert_int_equal(o.report, REPORT_TEXT);
+	assert_true(parse("-m 64M --report-file f true", &o, problem));
+	assert_int_equal(o.report, REPORT_TEXT);
+	assert_string_equal(o.report_file, "f");
+	assert_true(parse("-m 64M -v --report json true", &o, problem));
+	assert_int_equal(o.report, REPORT_JSON);
+}
+
+/* --help and --version win over what is missing or wrong behind them. */
+TEST(help_needs_nothing_else)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("--help", &o, problem));
+	assert_true(o.help);
+	assert_true(parse("-V --report yaml", &o, problem));
+	assert_true(o.version);
+}
+
+TEST(the_swap_directory_comes_from_the_option_then_the_environment)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	setenv("TMPDIR", "/nowhere/at/all", 1);
+	assert_true(parse("-m 64M true", &o, problem));
+	assert_string_equal(o.config.swap_dir, "/nowhere/at/all");
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "TMPDIR"));
+	assert_non_null(strstr(problem, "--swap"));
+	assert_true(parse("-m 64M --swap /dev/null true", &o, problem));
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "--swap"));
+	assert_non_null(strstr(problem, "'/dev/null'"));
+	/* No swap, no directory. */
+	assert_true(parse("-m 64M --swap-max 0 true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_int_equal(o.config.swap_size, 0);
+	unsetenv("TMPDIR");
+	assert_true(parse("-m 64M true", &o, problem));
+	assert_string_equal(o.config.swap_dir, "/var/tmp");
+}
+
+/* A number that was asked for is kept; "as much as there is" becomes a number. */
+TEST(the_swap_file_has_a_size)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("-m 64M --swap-max 3G --swap /tmp true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_int_equal(o.config.swap_size, 3 * GIB);
+	assert_true(parse("-m 64M --swap-max max --swap /tmp true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_true(o.config.swap_size < MAX);
+	assert_int_equal(o.config.swap_size % STORE_PAGE_SIZE, 0);
+	assert_true(o.config.swap_max == MAX);
+}
+
+/* The program gets a signal once: from the terminal, or from us. */
+TEST(a_signal_goes_on_when_the_program_has_not_got_it)
+{
+	static const struct {
+		int signo, code;
+		uint32_t from;
+		bool in_group, goes_on;
+	} rows[] = {
+		{ SIGTERM, SI_USER, 1, true, true },
+		{ SIGTERM, SI_QUEUE, 1, true, true },
+		{ SIGINT, SI_KERNEL, 0, true, false },   /* the interrupt key */
+		{ SIGINT, SI_KERNEL, 0, false, true },   /* ... and the program left the group */
+		{ SIGTSTP, SI_USER, 42, true, false },   /* it signalled its own group */
+		{ SIGHUP, SI_USER, 43, false, true },
+		{ SIGCHLD, CLD_EXITED, 43, true, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct signalfd_siginfo si = {
+			.ssi_signo = (uint32_t)rows[i].signo,
+			.ssi_code = rows[i].code,
+			.ssi_pid = rows[i].from,
+		};
+
+		if (signal_goes_on(&si, 42, rows[i].in_group) != rows[i].goes_on)
+			fail_msg("row %zu", i);
+	}
+}
+
+static void fill(struct serve_snapshot *s)
+{
+	*s = (struct serve_snapshot){
+		.memory_peak = (INT64_C(1) << 62) + 1,
+		.memory_max = 64 * MIB,
+		.memory_high = MAX,
+		.unmanaged_total = 20,
+		.nr_unmanaged_names = 2,
+		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 (8)" },
+		.store_name = "io_uring",
+	};
+	for (int i = 0; i < NR_STATS; i++)
+		s->stat[i] = i + 1;
+	for (int i = 0; i < NR_EVENTS; i++)
+		s->event[i] = i + 1;
+}
+
+static cJSON *get(cJSON *object, const char *key)
+{
+	cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	if (!item)
+		fail_msg("no key %s", key);
+	return item;
+}
+
+/* The JSON report has every statistic and event of the tables, by the controller's names, gauges
+ * in bytes. */
+TEST(the_json_report_has_every_key)
+{
+	struct run_result result = { .program = "p", .exit_status = 9, .elapsed_us = 5 };
+	struct serve_snapshot s;
+	cJSON *root, *own;
+	char *text;
+
+	fill(&s);
+	text = report_json(&s, &result);
+	root = cJSON_Parse(text);
+	assert_non_null(root);
+	assert_non_null(strstr(text, "4611686018427387905"));
+	assert_string_equal(get(root, "memory.high")->valuestring, "max");
+	assert_int_equal(get(root, "memory.max")->valuedouble, 64 * MIB);
+	for (int i = 0; i < NR_STATS; i++)
+		assert_int_equal(get(get(root, "memory.stat"), stat_key(i))->valuedouble,
+				 stat_is_gauge(i) ? (i + 1) * 4096 : i + 1);
+	for (int i = 0; i < NR_EVENTS; i++)
+		assert_int_equal(get(get(root, event_file(i)), event_key(i))->valuedouble, i + 1);
+	own = get(root, "umemcg");
+	assert_int_equal(get(own, "exit_status")->valuedouble, 9);
+	assert_string_equal(get(own, "store")->valuestring, "io_uring");
+	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
+	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
+			    "bad?\"name\"?[2J (7)");
+	cJSON_Delete(root);
+	free(text);
+}
+
+/* A process cannot make the report move the cursor, or look like another line of it. */
+TEST(the_text_report_keeps_strange_names_on_their_line)
+{
+	struct run_result result = { .program = "a\nb", .exit_status = 137, .elapsed_us = 1500000 };
+	struct serve_snapshot s;
+	char *text;
+
+	fill(&s);
+	text = report_text(&s, &result);
+	assert_non_null(strstr(text, "umemcg: a?b ended with status 137 after 1.50 s\n"));
+	assert_non_null(strstr(text, "20 not managed: bad?\"name\"?[2J (7), \377 (8), ...\n"));
+	assert_non_null(strstr(text, "max 64.0 MiB, high max\n"));
+	assert_null(strchr(text, '\033'));
+	free(text);
+}
