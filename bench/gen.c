@@ -1,8 +1,8 @@
 /* bench/gen.c - input of the benchmark, the same on every run, on standard output.
  *
  *     bench-gen lines BYTES       lines of 512 to 1023 characters in random order, for sort
- *     bench-gen redis KEYS SIZE   SET commands in the Redis protocol, keys named the way redis-benchmark
- *                                 names them, for redis-cli --pipe
+ *     bench-gen redis KEYS SIZE   SET commands in the Redis protocol for redis-cli --pipe, keys
+ *                                 named the way redis-benchmark names them
  *
  * Half of every line and value does not compress, half does.
  */
@@ -26,7 +26,8 @@ static uint64_t draw(void)
 /* @n characters: random letters, then one letter repeated. */
 static void text(char *to, size_t n)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 	for (size_t i = 0; i < n / 2; i++)
 		to[i] = letters[draw() >> 58];
@@ -64,7 +65,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "lines")) {
 		lines(strtoull(argv[2], NULL, 10));
-	} else if (argc == 4 && !strcmp(argv[1], "redis") && strtoul(argv[3], NULL, 10) <= TEXT_MAX) {
+	} else if (argc == 4 && !strcmp(argv[1], "redis") &&
+		   strtoul(argv[3], NULL, 10) <= TEXT_MAX) {
 		redis(strtoull(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
 	} else {
 		fprintf(stderr, "usage: bench-gen lines BYTES | redis KEYS SIZE\n");

@@ -1,15 +1,15 @@
 # bench/kernel.sh - the kernel's memory controller as a bench column. Sourced by bench/run.sh.
 #
-# kernel_probe DIR             sets kernel_reason: empty, or why this machine or user cannot measure it
-# kernel_begin LIMIT SWAP DIR  (bytes, bytes) a cgroup of our own at $kernel_cgroup, and a swap file in DIR
+# kernel_probe DIR             sets kernel_reason: empty, or why it cannot be measured here
+# kernel_begin LIMIT SWAP DIR  (bytes, bytes) a cgroup of our own at $kernel_cgroup, and a swap file
 # kernel_oom                   true when the OOM killer was at work in the cgroup
 # kernel_end                   removes what kernel_begin made; harmless when there is nothing
 #
-# Version 1 of the controller is used where it is mounted, else version 2. zswap is switched off while we
-# measure and put back afterwards: the comparison is swap file against swap file.
+# Version 1 of the controller is used where it is mounted, else version 2. zswap is switched off
+# while we measure and put back afterwards: the comparison is swap file against swap file.
 #
-# Every variable is set before the thing it stands for is made, so that a signal between the two still
-# finds it; kernel_end asks the system what is really there.
+# Every variable is set before the thing it stands for is made, so that a signal between the two
+# still finds it; kernel_end asks the system what is really there.
 
 kernel_cgroup=
 kernel_swapfile=
@@ -18,11 +18,11 @@ kernel_subtree=
 zswap_switch=/sys/module/zswap/parameters/enabled
 
 kernel_mounts() {
-	kernel_v1=$(awk '$3 == "cgroup" && ("," $4 ",") ~ /,memory,/ { print $2; exit }' /proc/mounts)
+	kernel_v1=$(awk '$3 == "cgroup" && ("," $4 ",") ~ /,memory,/ { print $2; exit }' \
+		/proc/mounts)
 	kernel_v2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-	if [ -n "$kernel_v2" ] && ! grep -qw memory "$kernel_v2/cgroup.controllers" 2>/dev/null; then
+	[ -z "$kernel_v2" ] || grep -qw memory "$kernel_v2/cgroup.controllers" 2>/dev/null ||
 		kernel_v2=
-	fi
 }
 
 kernel_probe() {
@@ -39,7 +39,7 @@ kernel_probe() {
 	else
 		case $(stat -f -c %T "$1") in
 		tmpfs | ramfs | overlayfs | nfs | zfs)
-			kernel_reason="no swap file is possible on the file system of $1 (use -d)" ;;
+			kernel_reason="no swap file is possible on the disk of $1 (use -d)" ;;
 		esac
 	fi
 }
@@ -47,7 +47,7 @@ kernel_probe() {
 kernel_make_swap() { # BYTES DIR
 	kernel_swapfile=$2/kernel.swap
 	(umask 077 && : >"$kernel_swapfile") || return 1
-	# Btrfs takes a swap file only without copy-on-write; elsewhere the call is refused, which is fine.
+	# Btrfs takes a swap file only without copy-on-write; others may refuse, which is fine.
 	chattr +C "$kernel_swapfile" 2>/dev/null
 	fallocate -l "$1" "$kernel_swapfile" 2>/dev/null ||
 		head -c "$1" /dev/zero >"$kernel_swapfile" || return 1
@@ -105,7 +105,7 @@ kernel_remove_cgroup() {
 
 kernel_end() {
 	[ -z "$kernel_cgroup" ] || kernel_remove_cgroup
-	if [ -n "$kernel_swapfile" ] && grep -q "^$kernel_swapfile[[:space:]]" /proc/swaps; then
+	if [ -n "$kernel_swapfile" ] && grep -q "^${kernel_swapfile}[[:space:]]" /proc/swaps; then
 		swapoff "$kernel_swapfile" || echo "bench: could not swapoff $kernel_swapfile" >&2
 	fi
 	[ -z "$kernel_swapfile" ] || rm -f "$kernel_swapfile"

@@ -1,14 +1,14 @@
-/* bench/limited.c - run one program, bounded in time, optionally inside a kernel cgroup, and time it.
+/* bench/limited.c - run one program, bounded in time, maybe inside a kernel cgroup, and time it.
  *
  *     bench-limited [-c CGROUP] [-t SECONDS] [-o FILE] -- PROGRAM [ARGUMENT...]
  *
- * CGROUP is a directory; the program joins it before exec, so that every page of it is charged there.
+ * CGROUP is a directory; the program joins it before exec, so that all its pages are charged there.
  * FILE receives one line: wall, user and system seconds (of the program and what it waited for).
  * The exit code is the program's; 124 when the time was up; 128+n when it, or we, got signal n.
  *
- * The program leads a process group of its own. When time is up, on SIGINT, SIGTERM or SIGHUP, and when the
- * parent of this process dies, the group is terminated, and killed three seconds later. What is left of the
- * group is reaped here.
+ * The program leads a process group of its own. When time is up, on SIGINT, SIGTERM or SIGHUP, and
+ * when the parent of this process dies, the group is terminated, and killed three seconds later.
+ * What is left of the group is reaped here.
  */
 #include <errno.h>
 #include <fcntl.h>

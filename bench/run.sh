@@ -1,7 +1,7 @@
 #!/bin/sh
-# bench/run.sh - umemcg, the kernel's memory controller and no limit side by side: same work, same limit.
+# bench/run.sh - umemcg, the kernel's memory controller and no limit: same work, same limit.
 #
-#     sh bench/run.sh [-r REPEATS] [-q] [-w WORK,...] [-d DIRECTORY] [-t SECONDS] [-o DIRECTORY] [--direct]
+#     sh bench/run.sh [-r REPEATS] [-q] [-w WORK,...] [-d DIR] [-t SECONDS] [-o DIR] [--direct]
 #
 #   -r  repeats of everything (3). Columns take turns, and another one begins each time.
 #   -q  quick: 64 MiB in 16 MiB instead of 256 MiB in 64 MiB
@@ -11,17 +11,24 @@
 #   -o  where results.tsv, raw.tsv, machine.txt, bench.svg and bench.png go (bench/out)
 #   --direct  one more column: umemcg with --swap-direct
 #
-# $UMEMCG is the program (build/umemcg), $UMEMCG_BENCH_BIN holds the bench programs (build-bench/bench).
-# Nothing is left behind, also when interrupted: swap off, cgroup removed, files removed, processes ended.
+# $UMEMCG is the program (build/umemcg), $UMEMCG_BENCH_BIN holds the bench programs
+# (build-bench/bench). Nothing is left behind, also when interrupted: swap off, cgroup removed,
+# files removed, processes ended.
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 . "$here/kernel.sh"
 
-repeats=3 size_mib=256 limit_mib=64 works=pages,redis,sort base=/var/tmp bound=300 out=$here/out direct=
-swap_mib=1024
+repeats=3 bound=300
+size_mib=256 limit_mib=64 swap_mib=1024
+works=pages,redis,sort
+base=/var/tmp out=$here/out
+direct=
 page_works="fill seq random check" redis_works="redis-load redis-get redis-set"
-dir= child= server= columns=
+dir=
+child=
+server=
+columns=
 
 say() { echo "bench: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -106,17 +113,15 @@ choose_columns() {
 describe_machine() {
 	echo "date           $(date -u +%Y-%m-%dT%H:%M:%SZ)"
 	echo "kernel         $(uname -rm)"
-	echo "processors     $(nproc), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+	echo "processors     $(nproc),$(sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)"
 	echo "memory         $(awk '/^MemTotal/ { print int($2 / 1024) " MiB" }' /proc/meminfo)"
 	echo "work, limit    $size_mib MiB in $limit_mib MiB, swap $swap_mib MiB"
 	echo "swap on        $(stat -f -c %T "$dir"), $(df -P "$dir" | awk 'NR == 2 { print $1 }')"
 	echo "huge pages     $(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null)"
-	[ -n "$kernel_reason" ] || if [ -n "$kernel_v1" ]; then
-		echo "kernel column  memory controller version 1, swappiness $(cat /proc/sys/vm/swappiness)"
-	else
-		echo "kernel column  memory controller version 2, swappiness $(cat /proc/sys/vm/swappiness)"
-	fi
-	[ ! -x "$umemcg" ] || echo "umemcg         $(timeout 10 "$umemcg" --version 2>/dev/null | head -n 1)"
+	controller=$([ -n "$kernel_v1" ] && echo 1 || echo 2)
+	[ -n "$kernel_reason" ] || echo "kernel column  memory controller version $controller," \
+		"swappiness $(cat /proc/sys/vm/swappiness)"
+	[ ! -x "$umemcg" ] || echo "umemcg         $(timeout 10 "$umemcg" --version 2>/dev/null)"
 }
 
 # ---- one run in one column -----------------------------------------------------------------------
@@ -165,7 +170,7 @@ wall_us_per() { # COUNT
 
 # The figure called KEY in umemcg's report, 0 when there is none.
 reported() { # KEY
-	value=$(sed -n "s/.*\"$1\":[[:space:]]*\([0-9]*\).*/\1/p" report.json 2>/dev/null | head -n 1)
+	value=$(sed -n "s/.*\"$1\":[[:space:]]*\([0-9]*\).*/\1/p" report.json 2>/dev/null)
 	echo "${value:-0}"
 }
 
@@ -185,7 +190,12 @@ limit_held() {
 work_pages() {
 	limited "$build/bench-fill" "$size_mib" fsrv >pages.out 2>errors </dev/null &
 	child=$!
-	finish || { code=$?; cat pages.out >>errors; failed "fill ended with $code" $page_works; return; }
+	finish || {
+		code=$?
+		cat pages.out >>errors
+		failed "fill ended with $code" $page_works
+		return
+	}
 	limit_held || { failed "the report shows no limit at work" $page_works; return; }
 	set -- $(sed -n 's/.*us\/page: //p' pages.out)
 	while [ $# -gt 1 ]; do
@@ -237,7 +247,8 @@ redis_up() {
 }
 
 redis_measure() { # WORK TEST REQUESTS
-	redis_client redis-benchmark -s redis.sock -t "$2" -n "$3" -r "$(redis_keys)" -c 4 -d 1024 --csv || {
+	redis_client redis-benchmark -s redis.sock -t "$2" -n "$3" -r "$(redis_keys)" -c 4 -d 1024 \
+		--csv || {
 		failed "redis-benchmark $2 ended with $?" "$1"
 		return
 	}
@@ -247,7 +258,8 @@ redis_measure() { # WORK TEST REQUESTS
 redis_session() {
 	requests=$((size_mib * 400))
 	redis_up || { failed "redis-server does not answer" $redis_works; return 1; }
-	redis_client sh -c "'$build/bench-gen' redis $(redis_keys) 1024 | redis-cli -s redis.sock --pipe" || {
+	redis_client sh -c "'$build/bench-gen' redis $(redis_keys) 1024 |
+		redis-cli -s redis.sock --pipe" || {
 		failed "redis-cli --pipe ended with $?" $redis_works
 		return 1
 	}
@@ -255,13 +267,13 @@ redis_session() {
 	redis_measure redis-get get $requests
 	redis_measure redis-set set $requests
 	redis_client redis-cli -s redis.sock dbsize
-	[ "$(cat redis.out)" = "$(redis_keys)" ] || failed "redis lost keys: $(cat redis.out)" redis-set
+	[ "$(cat redis.out)" = "$(redis_keys)" ] || failed "keys are missing" redis-set
 	redis_client redis-cli -s redis.sock shutdown nosave
 }
 
 work_redis() {
-	limited redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no --daemonize no \
-		--dir . --logfile redis.log >/dev/null 2>server.errors </dev/null &
+	limited redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no \
+		--daemonize no --dir . --logfile redis.log >/dev/null 2>server.errors </dev/null &
 	server=$!
 	if redis_session; then
 		wait "$server"
@@ -313,8 +325,9 @@ measure() {
 }
 
 draw() { # TERMINAL FILE
-	gnuplot -e "set term $1; set output '$out/$2'; plot_title='$size_mib MiB in $limit_mib MiB; less is better'" \
-		chart.gp || say "gnuplot could not draw $2"
+	title="$size_mib MiB in $limit_mib MiB; less is better"
+	gnuplot -e "set term $1; set output '$out/$2'; plot_title='$title'" chart.gp ||
+		say "gnuplot could not draw $2"
 }
 
 report() {
@@ -324,7 +337,7 @@ report() {
 	echo
 	"$build/bench-table" raw.tsv "$out/results.tsv" chart.gp || exit 1
 	echo
-	echo "Medians of $repeats, with the least and the greatest; ! marks a failed run among them."
+	echo "Medians of $repeats (least-greatest); ! marks a failed run among them."
 	cat "$here/footnotes.txt" notes
 	if command -v gnuplot >/dev/null; then
 		draw "svg size 1200,480" bench.svg

@@ -2,12 +2,14 @@
  *
  *     bench-table RAW RESULTS CHART
  *
- * RAW: one figure a line, "work <tab> column <tab> repeat <tab> value", value "failed" when that run failed.
- * RESULTS: one line for each work and column: runs, failures, median, least, greatest, ratio to the kernel, goal.
+ * RAW: one figure a line, "work <tab> column <tab> repeat <tab> value", value "failed" when that
+ * run failed.
+ * RESULTS: one line for each work and column: runs, failures, median, least, greatest, ratio to the
+ * kernel, goal.
  * CHART: a gnuplot script with its data inside; the caller sets the terminal and the output.
  * Standard output: the table, medians with (least-greatest).
  *
- * A ratio below 1 means less time than the kernel's controller. A work with a failed run meets no goal.
+ * A ratio below 1 means less time than the kernel's controller. A failed run meets no goal.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -198,7 +200,8 @@ static void write_ratio(FILE *f, unsigned w, unsigned c)
 
 static void write_results(FILE *f)
 {
-	fprintf(f, "work\tunit\tcolumn\truns\tfailed\tmedian\tmin\tmax\tratio_to_kernel\tgoal\tmet\n");
+	fprintf(f, "work\tunit\tcolumn\truns\tfailed\tmedian\tmin\tmax\t"
+		"ratio_to_kernel\tgoal\tmet\n");
 	for (unsigned w = 0; w < NR_WORKS; w++) {
 		for (unsigned c = 0; c < NR_COLUMNS; c++) {
 			const struct cell *cell = &cells[w][c];
@@ -242,12 +245,22 @@ static void write_panel(FILE *f, unsigned first, unsigned end)
 	for (unsigned c = 0; c < NR_COLUMNS; c++) {
 		if (!column_drawn(c, first, end))
 			continue;
-		fprintf(f, "%s$panel using %u:%u:%u:xtic(1) title '%s' lc rgb '%s'", comma, 2 + 3 * c,
-			3 + 3 * c, 4 + 3 * c, columns[c],
+		fprintf(f, "%s$panel using %u:%u:%u:xtic(1) title '%s' lc rgb '%s'", comma,
+			2 + 3 * c, 3 + 3 * c, 4 + 3 * c, columns[c],
 			(const char *[]){ "#0072b2", "#56b4e9", "#d55e00", "#999999" }[c]);
 		comma = ", ";
 	}
 	fprintf(f, "\n");
+}
+
+/* Works with the same unit stand together. */
+static unsigned panel_end(unsigned first)
+{
+	unsigned end = first;
+
+	while (end < NR_WORKS && !strcmp(works[end].unit, works[first].unit))
+		end++;
+	return end;
 }
 
 static void write_chart(FILE *f)
@@ -258,9 +271,9 @@ static void write_chart(FILE *f)
 		for (unsigned first = 0, end; first < NR_WORKS; first = end) {
 			bool any = false;
 
-			for (end = first; end < NR_WORKS && !strcmp(works[end].unit, works[first].unit); end++)
-				for (unsigned c = 0; c < NR_COLUMNS; c++)
-					any |= cells[end][c].n > 0;
+			end = panel_end(first);
+			for (unsigned c = 0; c < NR_COLUMNS; c++)
+				any |= column_drawn(c, first, end);
 			if (any && draw)
 				write_panel(f, first, end);
 			else if (any)
@@ -268,8 +281,10 @@ static void write_chart(FILE *f)
 		}
 		if (!draw)
 			fprintf(f, "set multiplot layout 1,%u title plot_title\n"
-				"set style data histograms\nset style histogram errorbars gap 1 lw 1\n"
-				"set style fill solid 0.8 border -1\nset boxwidth 0.9\nset logscale y\n"
+				"set style data histograms\n"
+				"set style histogram errorbars gap 1 lw 1\n"
+				"set style fill solid 0.8 border -1\n"
+				"set boxwidth 0.9\nset logscale y\n"
 				"set grid ytics\nset key above horizontal\n"
 				"set xtics rotate by -30\n", panels ? panels : 1);
 	}

@@ -8,8 +8,9 @@
 #     skip "a third" "why it cannot run here"
 #
 # plan N              N tests follow. Without it the plan is written at the end.
-# check NAME CMD...   one test: CMD ends with 0 within $BOUND_S seconds when CMD is a program (a shell function bounds
-#                     its own commands: `bounded`). Its output is shown, as comments, when it fails.
+# check NAME CMD...   one test: CMD ends with 0, within $BOUND_S seconds when it is a program (a
+#                     shell function bounds its own commands: `bounded`). Its output is shown, as
+#                     comments, when it fails.
 # ok NAME, not_ok NAME [WHY]   one test whose result is known
 # skip NAME WHY       one test that cannot run here
 # skip_all WHY        none of them can; ends the script
@@ -20,8 +21,8 @@
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
 #
-# $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end; umemcg's swap files
-# go there too (TMPDIR).
+# $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end;
+# umemcg's swap files go there too (TMPDIR).
 
 lib_dir=$(cd "$(dirname "$0")" && pwd)
 lib_top=$(cd "$lib_dir/../.." && pwd)
@@ -86,8 +87,8 @@ skip_all() {
 	exit 0
 }
 
-# In the background, so that a signal to this script is answered at once; with our standard input, which
-# the shell would take away from a background job.
+# In the background, so that a signal to this script is answered at once; with our standard input,
+# which the shell would take away from a background job.
 bounded() {
 	exec 9<&0
 	timeout -k 5 "$BOUND_S" "$@" <&9 9<&- &
@@ -135,7 +136,7 @@ require_uffd() {
 	lib_may_ptrace && return
 	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 1 ] && return
 	[ -r /dev/userfaultfd ] && [ -w /dev/userfaultfd ] && return
-	skip_all "no permission for userfaultfd: needs root, CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1"
+	skip_all "userfaultfd needs root, CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1"
 }
 
 require_tool() {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # tests/native/run_basic.sh - `umemcg run` around ordinary programs: what a user tries first.
 #
-# The programs must not notice: same output, same exit code, same standard input, also when they need more
-# memory than the limit. The limit itself is looked at from outside once.
+# The programs must not notice: same output, same exit code, same standard input, also when they
+# need more memory than the limit. The limit itself is looked at from outside once.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
@@ -15,12 +15,17 @@ report=$TMP/report.json
 umemcg_run() {
 	limit=$1
 	shift
-	bounded "$UMEMCG" run -m "$limit" --swap-max 512M --report json --report-file "$report" -- "$@"
+	bounded "$UMEMCG" run -m "$limit" --swap-max 512M --report json --report-file "$report" \
+		-- "$@"
+}
+
+value() { # PATH
+	"$BIN/reportget" "$report" "$1"
 }
 
 # reported VALUE PATH: the report says so.
 reported() {
-	expect "$1" "$("$BIN/reportget" "$report" "$2")" "$2"
+	expect "$1" "$(value "$2")" "$2"
 }
 
 # at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT
@@ -42,7 +47,8 @@ echo_works() {
 
 arguments_and_environment() {
 	export UMEMCG_TEST_WORD='two  words'
-	expect "two  words|a b|*|" "$(umemcg_run 64M sh -c 'printf "%s|" "$UMEMCG_TEST_WORD" "$@"' x 'a b' '*')"
+	expect "two  words|a b|*|" \
+		"$(umemcg_run 64M sh -c 'printf "%s|" "$UMEMCG_TEST_WORD" "$@"' x 'a b' '*')"
 }
 
 exit_codes() {
@@ -84,7 +90,7 @@ b = [str(x) for x in a]
 print(sum(a), sum(map(len, b)))'
 	want=$(python3 -c "$job")
 	expect "$want" "$(umemcg_run 64M python3 -c "$job")" || return
-	at_least 50000000 "$("$BIN/reportget" "$report" memory.swap.peak)" memory.swap.peak
+	at_least 50000000 "$(value memory.swap.peak)" memory.swap.peak
 }
 
 sort_equal() {
@@ -96,8 +102,8 @@ sort_equal() {
 
 fill_over_limit() {
 	umemcg_run 32M "$BIN/fill" 96 || return
-	at_least $((64 << 20)) "$("$BIN/reportget" "$report" memory.swap.peak)" memory.swap.peak || return
-	at_most $((32 << 20)) "$("$BIN/reportget" "$report" memory.peak)" memory.peak
+	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak || return
+	at_most $((32 << 20)) "$(value memory.peak)" memory.peak
 }
 
 # The clients alone; what umemcg holds for them besides is the acceptance test's business.
@@ -112,10 +118,10 @@ limit_holds() {
 report_is_json() {
 	umemcg_run 64M sh -c 'exit 3'
 	expect 3 $? "exit code" || return
-	"$BIN/reportget" "$report" memory.current memory.peak memory.max memory.high memory.swap.current \
-		memory.swap.peak memory.swap.max memory.events/oom_kill memory.events/max \
-		memory.stat/anon memory.stat/pgfault umemcg/elapsed_usec umemcg/root_oom_killed \
-		umemcg/metadata_bytes umemcg/unmanaged_processes >/dev/null || return
+	"$BIN/reportget" "$report" memory.current memory.peak memory.max memory.high \
+		memory.swap.current memory.swap.peak memory.swap.max memory.events/oom_kill \
+		memory.events/max memory.stat/anon memory.stat/pgfault umemcg/elapsed_usec \
+		umemcg/root_oom_killed umemcg/metadata_bytes umemcg/unmanaged_processes >/dev/null || return
 	reported $((64 << 20)) memory.max && reported $((512 << 20)) memory.swap.max &&
 		reported 3 umemcg/exit_status && reported 0 memory.events/oom_kill
 }

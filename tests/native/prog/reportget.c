@@ -2,8 +2,8 @@
  *
  *     reportget FILE PATH...      a PATH is keys with / between them: memory.events/oom_kill
  *
- * Prints one value a line, strings without quotes. Exit 1 when FILE is not JSON as a whole or a PATH is
- * missing, with the reason on standard error.
+ * Prints one value a line, strings without quotes. Exit 1 when FILE is not JSON as a whole or a
+ * PATH is missing, with the reason on standard error.
  */
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -37,7 +37,8 @@ static const cJSON *look_up(const cJSON *at, const char *path)
 
 static int print(const cJSON *item)
 {
-	char *text = cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
+	char *text = cJSON_IsString(item) ? strdup(item->valuestring)
+					  : cJSON_PrintUnformatted(item);
 	int n = puts(text ? text : "");
 
 	free(text);

@@ -3,17 +3,19 @@
  *     sampler [-i MS] [-o FILE] [-s FILE] -p PID
  *     sampler [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
  *
- * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the RssAnon of all its
- * descendants but the keeper. The frames umemcg holds for its clients are in its own RssAnon, with whatever else it
- * has, so "clients + supervisor" is an upper bound of what the group holds. Ends when umemcg ends, or on
- * SIGTERM or SIGINT; then writes, to FILE of -o or to standard output, one "name value" a line:
+ * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the
+ * RssAnon of all its descendants but the keeper. The frames umemcg holds for its clients are in its
+ * own RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the
+ * group holds. Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of -o or to
+ * standard output, one "name value" a line:
  *     samples late clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
- * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor, processes.
+ * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
+ * processes.
  *
- * A sample is not one instant: the supervisor is read before and after the clients, and the lesser figure
- * is taken, so that a page which changes sides in between is not counted twice. A process counts from the
- * moment it is listed in its parent's /proc/PID/task/TID/children; one whose parent has died and that was
- * adopted by somebody outside the tree is not seen.
+ * A sample is not one instant: the supervisor is read before and after the clients, and the lesser
+ * figure is taken, so that a page which changes sides in between is not counted twice. A process
+ * counts from the moment it is listed in its parent's /proc/PID/task/TID/children; one whose parent
+ * has died and that was adopted by somebody outside the tree is not seen.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -198,8 +200,8 @@ static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *co
 
 static void print_most(FILE *f)
 {
-	fprintf(f, "samples %ld\nlate %ld\nclients_max_kb %ld\nsupervisor_max_kb %ld\n", most.samples,
-		most.late, most.clients, most.supervisor);
+	fprintf(f, "samples %ld\nlate %ld\n", most.samples, most.late);
+	fprintf(f, "clients_max_kb %ld\nsupervisor_max_kb %ld\n", most.clients, most.supervisor);
 	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\n", most.sum, most.sum_ms,
 		most.processes);
 }
