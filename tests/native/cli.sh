@@ -1,0 +1,163 @@
+#!/bin/sh
+# The command line of the real program: what it refuses, how programs end under it, what it reports.
+. "$(dirname "$0")/lib.sh"
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+# refused NAMES... -- ARGUMENTS: exit status 125, nothing started, one line, and every one of NAMES in it.
+refused() {
+	names=
+	while [ "$1" != -- ]; do
+		names="$names$1
+"
+		shift
+	done
+	shift
+	bounded "$UMEMCG" run "$@" >"$TMP/out" 2>"$TMP/err"
+	expect 125 $? "exit status" || return 1
+	expect "" "$(cat "$TMP/out")" "standard output" || return 1
+	expect 1 "$(wc -l <"$TMP/err")" "lines" || return 1
+	printf %s "$names" | while IFS= read -r name; do
+		grep -qF -e "$name" "$TMP/err" || {
+			echo "no \"$name\" in: $(cat "$TMP/err")"
+			exit 1
+		}
+	done
+}
+
+all_refused() {
+	refused -m/--memory-max "'64Q'" 64M -- -m 64Q -- echo started &&
+	refused -m/--memory-max "'-1'" 64M -- -m -1 -- echo started &&
+	refused -m/--memory-max "'0'" 1M -- -m 0 -- echo started &&
+	refused -m/--memory-max "'100K'" 1M -- -m 100K -- echo started &&
+	refused -m/--memory-max "too large" -- -m 9223372036854775808 -- echo started &&
+	refused -m/--memory-max missing -- echo started &&
+	refused "no program" -- -m 64M &&
+	refused "'--frob'" -- -m 64M --frob echo started &&
+	refused --memsw-max "32.0 MiB" "64.0 MiB" -- -m 64M --memsw-max 32M echo started &&
+	refused --report "'yaml'" "text and json" -- -m 64M --report yaml echo started
+}
+
+bad_files() {
+	touch "$TMP/file"
+	refused --swap "'$TMP/none'" "No such file" -- -m 64M --swap "$TMP/none" echo started &&
+	refused --swap "'$TMP/file'" "Not a directory" -- -m 64M --swap "$TMP/file" echo started &&
+	refused --swap -- -m 64M --swap /proc echo started &&
+	refused --report-file "'$TMP/none/r'" -- -m 64M --report-file "$TMP/none/r" echo started
+}
+
+# ended STATUS ARGUMENTS: `umemcg run -m 64M ARGUMENTS` ends so.
+ended() {
+	want=$1
+	shift
+	bounded "$UMEMCG" run -m 64M "$@" >"$TMP/out" 2>"$TMP/err"
+	expect "$want" $? "exit status of $*" || { cat "$TMP/err"; return 1; }
+}
+
+statuses() {
+	ended 0 -- true && ended 7 sh -c 'exit 7' &&
+	ended 143 sh -c 'kill -TERM $$' && ended 139 sh -c 'kill -SEGV $$' &&
+	ended 127 -- "$TMP/none" && ended 126 -- "$TMP"
+}
+
+help_texts() {
+	"$UMEMCG" --help | grep -q '^  run ' || return 1
+	"$UMEMCG" help run >"$TMP/a" && "$UMEMCG" run --help >"$TMP/b" || return 1
+	cmp "$TMP/a" "$TMP/b" || return 1
+	"$UMEMCG" --version | grep -q '^umemcg [0-9]' || return 1
+	# Every option of the help text is in the manual, and the other way round.
+	grep -o -e '--[a-z-]*' "$TMP/a" | sort -u >"$TMP/in-help"
+	sed 's/\\-/-/g; s/\\fR//g' "$top/docs/man/umemcg-run.1" | sed -n '/^.SH OPTIONS/,/^.SH SIG/p' |
+		grep -o -e '--[a-z-]*[a-z]' | sort -u >"$TMP/in-man"
+	sed -i '/^--$/d' "$TMP/in-help"
+	diff "$TMP/in-help" "$TMP/in-man"
+}
+
+manual_renders() {
+	for page in "$top"/docs/man/*.1; do
+		groff -man -Tutf8 -ww -z "$page" 2>"$TMP/err" || return 1
+		expect "" "$(cat "$TMP/err")" "warnings of $page" || return 1
+	done
+}
+
+stdio() {
+	expect "two words" "$(echo two words | "$UMEMCG" run -m 64M -- cat)" "standard input and output" || return 1
+	ended 0 sh -c 'echo out; echo err >&2' || return 1
+	expect out "$(cat "$TMP/out")" "standard output" && expect err "$(cat "$TMP/err")" "standard error"
+}
+
+json() {
+	ended 0 --memory-high 48M --swap-max 128M --report json --report-file "$TMP/r" -- true || return 1
+	expect "" "$(cat "$TMP/err")" "standard error" || return 1
+	python3 - "$TMP/r" <<'END'
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["memory.max"] == 64 << 20, r["memory.max"]
+assert r["memory.high"] == 48 << 20, r["memory.high"]
+assert r["memory.swap.max"] == 128 << 20, r["memory.swap.max"]
+assert r["memory.memsw.max"] == "max"
+assert 0 < r["memory.peak"] <= 64 << 20, r["memory.peak"]
+assert r["memory.stat"]["pgfault"] > 0
+assert r["memory.events"]["oom_kill"] == 0
+assert r["umemcg"]["exit_status"] == 0
+assert r["umemcg"]["clients_total"] >= 1
+assert r["umemcg"]["unmanaged_processes"] == [], r["umemcg"]
+END
+}
+
+# A killed umemcg leaves nobody behind.
+killed() {
+	"$UMEMCG" run -m 64M -- sh -c 'sleep 1000 & echo $$ $! >"$0"; wait' "$TMP/pids" &
+	pid=$!
+	for i in $(seq 100); do
+		[ -s "$TMP/pids" ] && break
+		sleep 0.1
+	done
+	read -r root child <"$TMP/pids" || return 1
+	kill -KILL "$pid"
+	wait "$pid"
+	for i in $(seq 50); do
+		if ! kill -0 "$root" 2>/dev/null && ! kill -0 "$child" 2>/dev/null; then
+			return 0
+		fi
+		# A zombie that nobody collects is not our business.
+		case $(cut -d ' ' -f 3 "/proc/$root/stat" "/proc/$child/stat" 2>/dev/null | tr -d '\n') in
+		Z | ZZ) return 0 ;;
+		esac
+		sleep 0.1
+	done
+	kill -KILL "$root" "$child" 2>/dev/null
+	return 1
+}
+
+terminated() {
+	"$UMEMCG" run -m 64M -- sh -c 'trap "exit 9" TERM; echo >"$0"; while :; do sleep 0.1; done' "$TMP/up" &
+	pid=$!
+	for i in $(seq 100); do
+		[ -e "$TMP/up" ] && break
+		sleep 0.1
+	done
+	kill -TERM "$pid"
+	wait "$pid"
+	expect 9 $? "exit status"
+}
+
+[ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
+check "help and manual name the same options" help_texts
+if command -v groff >/dev/null; then
+	check "the manual pages render without warnings" manual_renders
+else
+	skip "the manual pages render without warnings" "groff is not installed"
+fi
+check "bad options are refused in one line that names them" all_refused
+check "bad files are refused in one line that names them" bad_files
+require_uffd
+check "exit statuses are the program's, 126 and 127" statuses
+check "standard input, output and error are the program's" stdio
+check "a signal to umemcg reaches the program" terminated
+check "the processes of a killed umemcg end" killed
+if command -v python3 >/dev/null; then
+	check "the JSON report holds what the controller's files would" json
+else
+	skip "the JSON report holds what the controller's files would" "python3 is not installed"
+fi
