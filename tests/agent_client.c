@@ -136,6 +136,12 @@ static void test_populate(void)
 	q = map(n, 0);
 	fill(q, n, 6);
 	CHECK(!munlockall() && same(q, n, 6));
+	for (i = 0; i < 20; i++) {
+		CHECK(!mlockall(MCL_CURRENT | (i & 1 ? MCL_FUTURE : 0)));
+		fill(q, n, 8);
+		usleep(1000);
+		CHECK(!munlockall() && same(q, n, 8));
+	}
 	errno = 0;
 	CHECK(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
 	      errno == EINVAL);

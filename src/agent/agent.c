@@ -96,6 +96,13 @@ static char *helper_area(void)
 	return (char *)agent + agent_page;
 }
 
+/* Undo what mlockall did to the region: pages move only between mappings that are both locked or
+ * both not, and the program's locked ones are to be refused. */
+void agent_unlock_region(void)
+{
+	sys_call2(SYS_munlock, agent, agent_page + HELPER_BYTES + staging_bytes());
+}
+
 /* Reserve the region, page 0 first; in a fork's child page 0 is there already, wiped, and only the
  * rest comes back. Nothing else can have taken that place: we run before fork returns. */
 static int region_make(bool child)
@@ -162,10 +169,12 @@ static int get_device(int channel, uint64_t cookie)
 }
 
 /* The second userfaultfd: moves into the staging area, and has no events, so that dropping staged
- * pages waits for nobody. -1 on a kernel without UFFDIO_MOVE. */
+ * pages waits for nobody. A touch of an empty staging page fails instead of waiting for ever:
+ * mlockall does that to everything. -1 on a kernel without UFFDIO_MOVE. */
 static int make_staging_uffd(char *staging, int device)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = FEATURE_MOVE };
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = FEATURE_MOVE | UFFD_FEATURE_SIGBUS };
 	struct uffdio_register r = {
 		.range = { .start = (uintptr_t)staging, .len = staging_bytes() },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
@@ -376,9 +385,9 @@ __attribute__((constructor)) static void agent_start(void)
 
 	debug = getenv("UMEMCG_AGENT_DEBUG") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
+	guard_init();
 	if (!name || !channel_set_name(name))
 		return;
-	guard_init();
 	dl_iterate_phdr(find_own, NULL);
 	err = attach(0);
 	if (err)

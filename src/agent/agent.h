@@ -57,6 +57,7 @@ static inline bool agent_managed(void)
 /* agent.c */
 void agent_debug(const char *what, long value);
 int agent_high_fd(int fd);
+void agent_unlock_region(void);
 
 /* channel.c: every function returns >= 0 or -errno. */
 bool channel_set_name(const char *name);

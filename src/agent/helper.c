@@ -34,6 +34,9 @@ struct move_args {
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 #define LOCK_TRIES  64
 #define AGAIN_TRIES 8
@@ -192,7 +195,8 @@ static void zap(struct helper *h, int size)
 
 	if (size != sizeof *m || m->n > EVICT_PAGES_MAX)
 		die();
-	if (m->n && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED) < 0)
+	/* mlockall may be on its way through the region. */
+	if (m->n && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
 		die();
 }
 

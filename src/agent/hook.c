@@ -100,7 +100,8 @@ static size_t symbol_size(const struct symbols *s, const char *name, const void 
 	do {
 		const ElfW(Sym) *sym = &s->table[i];
 
-		if (((s->chains[i] ^ hash) >> 1) == 0 && s->base + sym->st_value == (uintptr_t)entry &&
+		if (((s->chains[i] ^ hash) >> 1) == 0 &&
+		    s->base + sym->st_value == (uintptr_t)entry &&
 		    !strcmp(s->names + sym->st_name, name))
 			return sym->st_size;
 	} while (!(s->chains[i++] & 1));

@@ -328,6 +328,7 @@ int hook_mlockall(int flags)
 	if (channel_call(CALL_MLOCKALL, (uint64_t)(unsigned int)flags, 0))
 		return (int)libc_result(-ENOMEM);
 	ret = sys_call1(SYS_mlockall, flags);
+	agent_unlock_region();
 	if (ret < 0)
 		channel_call(CALL_MUNLOCKALL, 0, 0);
 	else

@@ -1,0 +1,336 @@
+/* tests/agent_peer_client.c - agent_peer's clients: adopting, faults, events, eviction. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "agent_peer.h"
+
+#define EVICT_TIMEOUT_MS 5000
+
+struct client *clients[NR_CLIENTS];
+unsigned int evict_pages = 32;
+
+static uint64_t rng = 88172645463325252ull;
+
+static uint64_t random64(void)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	return rng ^= rng << 17;
+}
+
+struct client *client_add(int uffd, pid_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < NR_CLIENTS && clients[i]; i++)
+		;
+	if (i == NR_CLIENTS) {
+		fail("too many clients");
+		exit(99);
+	}
+	clients[i] = calloc(1, sizeof *clients[i]);
+	clients[i]->uffd = uffd;
+	clients[i]->channel = -1;
+	clients[i]->pid = pid;
+	count.clients++;
+	return clients[i];
+}
+
+void client_drop(struct client *c)
+{
+	size_t i;
+
+	call_forget(c);
+	for (i = 0; i < NR_CLIENTS; i++) {
+		if (clients[i] == c)
+			clients[i] = NULL;
+	}
+	for (i = 0; i < c->pages.size; i++)
+		free(c->pages.pg[i].data);
+	free(c->pages.pg);
+	close(c->uffd);
+	if (c->channel >= 0)
+		close(c->channel);
+	free(c);
+}
+
+struct client *client_of(pid_t pid, uint64_t cookie)
+{
+	size_t i;
+
+	for (i = 0; i < NR_CLIENTS; i++) {
+		if (clients[i] && (cookie ? clients[i]->cookie == cookie : clients[i]->pid == pid))
+			return clients[i];
+	}
+	return NULL;
+}
+
+/* The channel has ended: true when the memory has, too. */
+bool client_gone(struct client *c)
+{
+	static char page[PAGE] __attribute__((aligned(4096)));
+	struct uffdio_copy probe = { .dst = c->private_start[0], .src = (uintptr_t)page,
+				     .len = PAGE };
+
+	return ioctl(c->uffd, UFFDIO_COPY, &probe) && errno == ESRCH;
+}
+
+void channel_ended(struct client *c)
+{
+	close(c->channel);
+	c->channel = -1;
+	c->can_move = false;
+	c->pid = 0;
+	c->ending = true;
+}
+
+static void adopt_present(struct client *c, uint64_t start, uint64_t end)
+{
+	char path[64];
+	uint64_t entry;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/pagemap", c->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Sparse reservations: what is not looked at is only never evicted. */
+	if (end - start > 1ull << 30)
+		end = start + (1ull << 30);
+	for (; start < end; start += PAGE) {
+		if (pread(fd, &entry, sizeof entry, (off_t)(start / PAGE * 8)) == sizeof entry &&
+		    entry >> 63 && !pg_find(&c->pages, start))
+			pg_set(&c->pages, start, NULL);
+	}
+	close(fd);
+}
+
+/* Register [start, end) but for the agent's own ranges from the @i-th on. */
+static void adopt_range(struct client *c, uint64_t start, uint64_t end, int i)
+{
+	struct uffdio_register r = { .range = { start, end - start },
+				     .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	for (; i < 5; i++) {
+		uint64_t s = c->private_start[i], e = c->private_end[i];
+
+		if (s >= end || e <= start)
+			continue;
+		if (start < s)
+			adopt_range(c, start, s, i + 1);
+		if (e < end)
+			adopt_range(c, e, end, i + 1);
+		return;
+	}
+	if (!ioctl(c->uffd, UFFDIO_REGISTER, &r))
+		adopt_present(c, start, end);
+	else if (verbose)
+		fprintf(stderr, "agent_peer: %d: %llx-%llx not registered: %m\n", c->pid,
+			(unsigned long long)start, (unsigned long long)end);
+}
+
+/* Adopt the private anonymous mappings within [from, to). */
+void adopt(struct client *c, uint64_t from, uint64_t to)
+{
+	char path[64], line[512], perms[8], name[256];
+	unsigned long long start, end, inode;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", c->pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f)) {
+		name[0] = 0;
+		if (sscanf(line, "%llx-%llx %7s %*s %*s %llu %255s", &start, &end, perms, &inode,
+			   name) < 4 || inode || perms[3] != 'p' || name[0] == '/' ||
+		    !strncmp(name, "[v", 2))
+			continue;
+		start = start < from ? from : start;
+		end = end > to ? to : end;
+		if (start < end)
+			adopt_range(c, start, end, 0);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* Faults. */
+
+/* Put the page at @addr there. False if events have to be read first. */
+static bool serve(struct client *c, uint64_t addr)
+{
+	static char zeros[PAGE] __attribute__((aligned(4096)));
+	struct pg *p = pg_find(&c->pages, addr);
+	struct uffdio_copy copy = { .dst = addr, .len = PAGE };
+	struct uffdio_range range = { addr, PAGE };
+
+	copy.src = (uintptr_t)(p && p->data ? p->data : zeros);
+	if (!ioctl(c->uffd, UFFDIO_COPY, &copy)) {
+		count.restored += p && p->data;
+		pg_set(&c->pages, addr, NULL);
+		return true;
+	}
+	if (errno == EAGAIN)
+		return false;
+	if (errno == EEXIST)
+		ioctl(c->uffd, UFFDIO_WAKE, &range);
+	else if (errno != ENOENT && errno != ESRCH)
+		fail("%d: copy to %llx: %m", c->pid, (unsigned long long)addr);
+	return true;
+}
+
+void serve_again(struct client *c)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < c->nr_faults; i++) {
+		if (!serve(c, c->fault[i]))
+			c->fault[n++] = c->fault[i];
+	}
+	c->nr_faults = n;
+}
+
+static void forked(struct client *c, int uffd)
+{
+	struct client *child = client_add(uffd, 0);
+	size_t i;
+
+	count.forks++;
+	child->cookie = c->fork_cookie;
+	for (i = 0; i < c->pages.size; i++) {
+		char *data = NULL;
+
+		if (c->pages.pg[i].addr < 2)
+			continue;
+		if (c->pages.pg[i].data)
+			data = memcpy(malloc(PAGE), c->pages.pg[i].data, PAGE);
+		pg_set(&child->pages, c->pages.pg[i].addr, data);
+	}
+}
+
+void uffd_read(struct client *c)
+{
+	struct uffd_msg m;
+
+	while (read(c->uffd, &m, sizeof m) == sizeof m) {
+		uint64_t addr = m.arg.pagefault.address & ~(PAGE - 1);
+
+		switch (m.event) {
+		case UFFD_EVENT_PAGEFAULT:
+			count.faults++;
+			if (c->nr_faults < NR_FAULTS_MAX)
+				c->fault[c->nr_faults++] = addr;
+			break;
+		case UFFD_EVENT_FORK:
+			forked(c, (int)m.arg.fork.ufd);
+			break;
+		case UFFD_EVENT_REMAP:
+			pg_range(&c->pages, m.arg.remap.from, m.arg.remap.from + m.arg.remap.len,
+				 m.arg.remap.to);
+			break;
+		case UFFD_EVENT_REMOVE:
+		case UFFD_EVENT_UNMAP:
+			pg_range(&c->pages, m.arg.remove.start, m.arg.remove.end, 0);
+			break;
+		default:
+			fail("%d: event %x", c->pid, m.event);
+		}
+		if (c->nr_faults == NR_FAULTS_MAX)
+			serve_again(c);
+	}
+	serve_again(c);
+}
+
+/* Eviction. */
+
+static void evicted(struct client *c, const uint64_t *addr, const struct msg_evicted *m)
+{
+	struct msg_zap zap = { .h = { PROTO_MAGIC, MSG_ZAP, m->h.seq }, .n = m->n };
+	unsigned int i;
+
+	for (i = 0; i < m->n; i++) {
+		struct pg *p = pg_find(&c->pages, addr[i]);
+		struct iovec local, remote = { (void *)(c->staging + i * PAGE), PAGE };
+
+		count.status[m->status[i] & 7]++;
+		if (m->status[i] == EVICT_GONE && p)
+			pg_delete(p);
+		if (m->status[i] != EVICT_MOVED)
+			continue;
+		local = (struct iovec){ malloc(PAGE), PAGE };
+		if (process_vm_readv(c->pid, &local, 1, &remote, 1, 0) != (ssize_t)PAGE &&
+		    errno != ESRCH)
+			fail("%d: read of staging: %m", c->pid);
+		pg_set(&c->pages, addr[i], local.iov_base);
+	}
+	packet_send(c->channel, &zap, sizeof zap, -1);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void evict(struct client *c)
+{
+	struct pollfd p = { .fd = c->channel, .events = POLLIN };
+	struct msg_evict m = { .h = { PROTO_MAGIC, MSG_EVICT, random64() } };
+	struct msg_evicted reply;
+	uint64_t addr[EVICT_PAGES_MAX];
+	size_t i, at = random64(), n = 0, size;
+	int fd;
+
+	for (i = 0; i < c->pages.size && n < evict_pages; i++) {
+		struct pg *g = &c->pages.pg[(at + i) & (c->pages.size - 1)];
+
+		if (g->addr > 1 && !g->data)
+			addr[n++] = g->addr;
+	}
+	if (!n)
+		return;
+	qsort(addr, n, sizeof addr[0], compare);
+	for (i = 0; i < n; i++) {
+		struct evict_range *r = &m.range[m.n - !!m.n];
+
+		if (m.n && r->start + r->npages * PAGE == addr[i])
+			r->npages++;
+		else
+			m.range[m.n++] = (struct evict_range){ addr[i], 1 };
+	}
+	size = offsetof(struct msg_evict, range) + m.n * sizeof m.range[0];
+	if (packet_send(c->channel, &m, size, -1))
+		return;
+	if (poll(&p, 1, EVICT_TIMEOUT_MS) != 1) {
+		fail("%d: no answer to EVICT", c->pid);
+		return;
+	}
+	size = (size_t)packet_recv(c->channel, &reply, sizeof reply, &fd);
+	if ((ssize_t)size <= 0)
+		return; /* the next poll sees the end */
+	if (size != offsetof(struct msg_evicted, status) + n || reply.n != n ||
+	    reply.h.type != MSG_EVICTED || reply.h.seq != m.h.seq)
+		fail("%d: bad answer to EVICT", c->pid);
+	else
+		evicted(c, addr, &reply);
+}
+
+void evict_somebody(void)
+{
+	struct client *c = clients[random64() % NR_CLIENTS];
+	size_t i, at = random64();
+
+	for (i = 0; i < NR_CLIENTS; i++) {
+		c = clients[(at + i) % NR_CLIENTS];
+		if (c && c->can_move && !c->fork_cookie) {
+			evict(c);
+			return;
+		}
+	}
+}

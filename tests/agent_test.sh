@@ -1,0 +1,59 @@
+#!/bin/sh
+# The preloaded agent against a minimal supervisor that keeps taking pages away: programs must
+# notice nothing. Speaks TAP. Usage: agent_test.sh AGENT.so AGENT_PEER AGENT_CLIENT
+# Needs userfaultfd with fork events (root or CAP_SYS_PTRACE); skips without.
+set -u
+agent=$(realpath "$1") peer=$(realpath "$2") client=$(realpath "$3")
+dir=$(mktemp -d) && cd "$dir" || exit 1
+trap 'rm -rf "$dir"' EXIT
+n=0
+
+check() {
+	name=$1
+	shift
+	n=$((n + 1))
+	if "$@" > out 2> err; then
+		echo "ok $n - $name"
+	else
+		echo "not ok $n - $name"
+		sed 's/^/# /' err | tail -5
+	fi
+}
+
+supervised() {
+	timeout 120 "$peer" -n 16 "$agent" "$@"
+}
+
+same_result() {
+	"$@" > plain && supervised "$@" > managed && cmp plain managed
+}
+
+# The helper kills its process when the supervisor is gone.
+dies_with_supervisor() {
+	"$peer" "$agent" sleep 60 &
+	sleep 1
+	child=$(pgrep -P $!)
+	kill -9 $!
+	sleep 0.5
+	[ -n "$child" ] && ! grep -q '^State:[^Z]*[RSD] ' "/proc/$child/status" 2> /dev/null
+}
+
+no_supervisor() {
+	[ "$(UMEMCG_SOCKET=nobody-$$ LD_PRELOAD=$agent sh -c 'echo unharmed' 2>&1)" = unharmed ]
+}
+
+if ! supervised true 2> /dev/null; then
+	echo "1..0 # SKIP no userfaultfd with fork events here"
+	exit 0
+fi
+for test in keep mremap dontneed populate brk fork_shared fork_storm fork_threads threads direct \
+	    sweep signals raw_clone; do
+	check "$test" supervised "$client" "$test"
+done
+seq 1 50000 | sed 's/.*\(.\)\(..\)$/\2\1&/' > numbers
+check 'sort gives the same' same_result sort -n numbers
+check 'a shell with pipes and subshells gives the same' same_result sh -c \
+	'for i in 1 2 3 4 5; do echo $(echo $i | sed s/^/x/ | cat) $(seq $i | wc -l); done'
+check 'a process dies with its supervisor' dies_with_supervisor
+check 'without a supervisor a program runs as ever' no_supervisor
+echo "1..$n"
