@@ -271,6 +271,7 @@ static int run_supervised(struct run *r)
 		status = cli_fail("run: cannot start a process: %s", strerror(-ret));
 		goto destroy;
 	}
+	supervisor_set_keeper(r->supervisor, &r->keeper);
 	if (supervisor_start(r->supervisor, &problem) != 0) {
 		status = cli_fail("run: %s", problem.text);
 		goto stop_keeper;

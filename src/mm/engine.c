@@ -72,9 +72,15 @@ struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, con
 
 int group_remove(struct engine *e, struct mem_cgroup *memcg)
 {
-	int err = memcg_offline(memcg);
+	bool busy = false;
+	int err;
 
-	(void)e;
+	/* Its charges would go on to a group that nobody sees. The caller keeps new ones away. */
+	spin_lock(&e->mm_lock);
+	list_for_each(mm, &e->mms, struct mm, link)
+		busy |= mm->memcg == memcg;
+	spin_unlock(&e->mm_lock);
+	err = busy ? -EBUSY : memcg_offline(memcg);
 	if (err)
 		return err;
 	memcg_release(memcg);

@@ -15,7 +15,7 @@ void engine_fini(struct engine *e);
 
 /* memcg_create with lists. The caller owns a reference besides the online one. */
 struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name, int *err);
-/* Remove a group: pages, slots and statistics go to the parent at once. -EBUSY (children), -EINVAL (root), -ENOENT. */
+/* Remove a group: pages, slots and statistics go to the parent at once. -EBUSY (children, or address spaces), -EINVAL (root), -ENOENT. */
 int group_remove(struct engine *e, struct mem_cgroup *memcg);
 
 /* A new, empty address space of @memcg with refcount 1. NULL: out of memory. */

@@ -103,11 +103,51 @@ static int fault_anon(struct fault *f)
 		done = pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
 		spin_unlock(&leaf->lock);
 	}
-	rw_rdunlock(&f->mm->mmap_lock);
+	/* Before mmap_lock is released: the entries hold the only references, an unmap would free the pages. */
 	if (done > 0)
 		lru_add_many(pages, (unsigned)done);
-	uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
-	return done < 0 ? done : 0;
+	rw_rdunlock(&f->mm->mmap_lock);
+	if (charged > (done > 0 ? (unsigned)done : 0))
+		uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
+	if (done < 0)
+		return done;
+	/* Not ours to map any more, or what was mapped ends before it: look again. */
+	return f->va < f->start || f->va - f->start >= (uint64_t)done << PAGE_SHIFT;
+}
+
+int fault_adopt(struct mm *mm, uint64_t va)
+{
+	struct engine *e = mm->engine;
+	struct leaf *leaf;
+	struct page *p;
+	struct vma *v;
+	int err;
+
+	if (frames_alloc(e, &p, 1) != 0)
+		return -ENOMEM;
+	charge_pages(e, mm->memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+	rw_rdlock(&mm->mmap_lock);
+	v = vma_find(mm, va);
+	leaf = v ? leaf_get(mm, va) : NULL;
+	err = !v ? -EFAULT : !leaf || anon_vma_prepare(v) != 0 ? -ENOMEM : 0;
+	if (!err) {
+		spin_lock(&leaf->lock);
+		if (pte_none(pte_read(leaf, va))) {
+			finish_new_page(p, v, leaf, va);
+			a64_add(&mm->rss, 1);
+		} else {
+			err = -EEXIST;
+		}
+		spin_unlock(&leaf->lock);
+	}
+	if (!err)
+		lru_add(p);
+	rw_rdunlock(&mm->mmap_lock);
+	if (!err)
+		return 0;
+	page_put(e, p);
+	uncharge_pages(mm->memcg, 1);
+	return err;
 }
 
 /* ---- copy-on-write (an MMU that shares) ---- */
@@ -154,16 +194,19 @@ static int cow_copy(struct fault *f, pte_t pte, struct page *old)
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
 	leaf = leaf_find(f->mm, f->va);
-	if (!err && v && leaf && v->flags & VM_WRITE && anon_vma_prepare(v) == 0) {
+	if (!err && v)
+		err = anon_vma_prepare(v);
+	if (!err && v && leaf && v->flags & VM_WRITE) {
 		memcpy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
 		spin_lock(&leaf->lock);
 		done = cow_replace(f, v, leaf, pte, old, copy);
 		spin_unlock(&leaf->lock);
 	}
+	if (done)
+		lru_add(copy);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done) {
 		stat_add(f->mm->memcg, STAT_COW, 1);
-		lru_add(copy);
 		swapcache_check_stale(e, old);
 		page_put(e, old);  /* the entry's reference */
 	} else {
@@ -180,9 +223,9 @@ static int fault_cow(struct fault *f, pte_t pte, struct page *old)
 	struct leaf *leaf;
 	int err = 0;
 
+	rw_rdlock(&f->mm->mmap_lock);
 	page_lock(old);
 	if (cow_reuse(e, old)) {
-		rw_rdlock(&f->mm->mmap_lock);
 		leaf = leaf_find(f->mm, f->va);
 		if (leaf) {
 			spin_lock(&leaf->lock);
@@ -192,9 +235,9 @@ static int fault_cow(struct fault *f, pte_t pte, struct page *old)
 				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);
 			spin_unlock(&leaf->lock);
 		}
-		rw_rdunlock(&f->mm->mmap_lock);
 	}
 	page_unlock(e, old);
+	rw_rdunlock(&f->mm->mmap_lock);
 	if (!reused)
 		err = cow_copy(f, pte, old);
 	return err;
@@ -202,23 +245,32 @@ static int fault_cow(struct fault *f, pte_t pte, struct page *old)
 
 /* ---- a present entry faulted ---- */
 
-/* Nobody holds the page: either the fault was resolved by another thread, or the client's kernel has
- * dropped the page without telling (then zeros are its content). map tells which. */
+/* Nobody holds the page: either the fault was resolved by another thread, or its content is still at home, or the client's
+ * kernel has dropped the page without telling (then zeros are its content). map tells which. The page is locked over
+ * that: else reclaim could withdraw it just before, and zeros would take the place of its content. */
 static int fault_refresh(struct fault *f, struct page *p)
 {
-	struct mmu *mmu = f->mm->engine->mmu;
+	struct engine *e = f->mm->engine;
+	struct mmu *mmu = e->mmu;
 	struct leaf *leaf;
 	int done = 0;
 
 	rw_rdlock(&f->mm->mmap_lock);
+	if (!page_trylock(p)) {
+		rw_rdunlock(&f->mm->mmap_lock);
+		/* Reclaim is taking it out at this moment: wait, then see what it has become. */
+		page_lock(p);
+		page_unlock(e, p);
+		return 1;
+	}
 	leaf = leaf_find(f->mm, f->va);
 	if (leaf) {
 		spin_lock(&leaf->lock);
-		if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn && !page_locked(p) &&
-		    mmu->ops->withdraws)
-			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, true);
+		if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn)
+			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, mmu_data(mmu, p) == NULL);
 		spin_unlock(&leaf->lock);
 	}
+	page_unlock(e, p);
 	rw_rdunlock(&f->mm->mmap_lock);
 	mmu->ops->wake(mmu, f->mm, f->va, 1);
 	return done < 0 && done != -EEXIST ? done : 0;
@@ -227,19 +279,9 @@ static int fault_refresh(struct fault *f, struct page *p)
 /* @p is referenced. Returns 1 to look again. */
 static int fault_present(struct fault *f, pte_t pte, struct page *p)
 {
-	struct engine *e = f->mm->engine;
-
-	if (e->mmu->ops->shares) {
-		if (f->write && !(pte & PTE_WRITE))
-			return fault_cow(f, pte, p);
-		return 0;
-	}
-	if (!page_locked(p))
+	if (!f->mm->engine->mmu->ops->shares)
 		return fault_refresh(f, p);
-	/* Reclaim is taking it out at this moment: wait, then see what it has become. */
-	page_lock(p);
-	page_unlock(e, p);
-	return 1;
+	return f->write && !(pte & PTE_WRITE) ? fault_cow(f, pte, p) : 0;
 }
 
 /* Read the entry; a present page comes back referenced. -EFAULT or -EACCES. */
@@ -285,13 +327,13 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 		err = fault_look(&f, &pte, &p);
 		if (err)
 			return err;
-		if (pte_none(pte))
-			return fault_anon(&f);
 		if (pte_is_poison(pte)) {
 			mmu->ops->poison(mmu, mm, f.va);
 			return -EIO;
 		}
-		if (pte_present(pte)) {
+		if (pte_none(pte)) {
+			err = fault_anon(&f);
+		} else if (pte_present(pte)) {
 			err = fault_present(&f, pte, p);
 			page_put(mm->engine, p);
 		} else {

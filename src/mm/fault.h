@@ -12,6 +12,10 @@ int handle_fault(struct mm *mm, uint64_t va, bool write);
 /* Bring swapped pages of [start, end) back ahead of use, as far as the limit allows without pushing others out much. */
 void fault_willneed(struct mm *mm, uint64_t start, uint64_t end);
 
+/* The client has this page already, from before we managed the area: take it into the books. Charged by force: it exists.
+ * Nothing locked. 0, -ENOMEM, -EFAULT (no area), -EEXIST (known). */
+int fault_adopt(struct mm *mm, uint64_t va);
+
 #define FAULT_PAGES_MAX 64   /* most pages brought by one fault */
 
 /* ---- shared by fault.c and swapin.c ---- */

@@ -1,6 +1,8 @@
 /* mm/fork.c - fork. Swapped entries are shared by reference; present pages shared or doubled: fork.h. */
 #include "mm/fork.h"
 
+#include <string.h>
+
 #include "mm/charge.h"
 #include "mm/lru.h"
 #include "mm/page.h"
@@ -29,10 +31,19 @@ static void flush_fresh(struct fork *f)
 static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t va, pte_t pte)
 {
 	struct engine *e = f->child->engine;
+	void *home = mmu_data(e->mmu, pfn_page(e, pte_pfn(pte)));
 	struct page *p;
 
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
+	if (home) {
+		/* Taken out and not yet mapped again: the child's kernel has nothing there either. */
+		if (e->mmu->ops->bring_frames(e->mmu, &p, 1) != 0) {
+			page_put(e, p);
+			return -ENOMEM;
+		}
+		memcpy(mmu_data(e->mmu, p), home, PAGE_SIZE);
+	}
 	if (f->charged > 0)
 		f->charged--;
 	else if (charge_pages(e, f->child->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE) != 0)
@@ -78,6 +89,29 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	return 0;
 }
 
+/* Reclaim may have taken a page out before or after the client's kernel copied the tables, and only its outcome tells what
+ * the child has: wait for every page of the range that it holds. No leaf is locked. */
+static void wait_for_reclaim(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to)
+{
+	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
+		struct page *p = NULL;
+		pte_t pte;
+
+		spin_lock(&leaf->lock);
+		pte = pte_read(leaf, va);
+		if (pte_present(pte) && page_locked(pfn_page(mm->engine, pte_pfn(pte)))) {
+			p = pfn_page(mm->engine, pte_pfn(pte));
+			page_get(p);
+		}
+		spin_unlock(&leaf->lock);
+		if (!p)
+			continue;
+		page_lock(p);
+		page_unlock(mm->engine, p);
+		page_put(mm->engine, p);
+	}
+}
+
 static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64_t to, void *arg)
 {
 	struct fork *f = arg;
@@ -93,6 +127,8 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 			f->error = -ENOMEM;
 			return;
 		}
+		if (!mmu->ops->shares)
+			wait_for_reclaim(parent, src, va, stop);
 		spin_lock(&src->lock);
 		spin_lock(&dst->lock);
 		for (uint64_t a = va; a < stop && !f->error; a += PAGE_SIZE)

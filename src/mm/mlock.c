@@ -2,9 +2,11 @@
  * are put there at once when they are faulted in. */
 #include "mm/mlock.h"
 
+#include "mm/engine.h"
 #include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
+#include "mm/rmap.h"
 #include "mm/vma.h"
 
 int64_t mlock_limit(int64_t max, int64_t unmanaged)
@@ -51,6 +53,33 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	return vma_change_flags(mm, start, end, VM_LOCKED, 0);
 }
 
+static void rescue(struct page *p)
+{
+	if (lru_isolate_page(p)) {
+		page_clear(p, PG_unevictable);
+		lru_add(p);
+	}
+}
+
+void mlock_recheck(struct engine *e, struct page *p)
+{
+	struct rmap_place places[64];
+	bool locked = false;
+	int n;
+
+	if (!page_test(p, PG_unevictable))
+		return;
+	page_lock(p);
+	n = rmap_places(p, places, 64);
+	page_unlock(e, p);
+	for (int i = 0; i < n; i++) {
+		locked |= places[i].vm_flags & VM_LOCKED;
+		mm_put(places[i].mm);
+	}
+	if (n >= 0 && !locked)
+		rescue(p);
+}
+
 /* Pages that reclaim set aside go back to the lists it works on. */
 static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
@@ -68,10 +97,7 @@ static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_
 		spin_unlock(&leaf->lock);
 		if (!p)
 			continue;
-		if (lru_isolate_page(p)) {
-			page_clear(p, PG_unevictable);
-			lru_add(p);
-		}
+		rescue(p);
 		page_put(mm->engine, p);
 	}
 }

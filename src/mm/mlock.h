@@ -12,5 +12,8 @@ int64_t mlock_limit(int64_t max, int64_t unmanaged);
 int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end);
 /* Undo; pages become evictable again. */
 int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end);
+/* The caller put @p, which it refers to, back on a list. If that is the unevictable one but the areas were unlocked since it
+ * looked, move it: mm_unlock_locked could not, the page was in the caller's hands. */
+void mlock_recheck(struct engine *e, struct page *p);
 
 #endif

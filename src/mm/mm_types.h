@@ -120,8 +120,8 @@ struct anon_vma_chain {
 	struct list_head same_anon_vma;/* (R) */
 };
 
-/* An area of an address space: [start, end). Fields change under (M) held for writing, start, end and
- * pgoff also under (R) of every anon_vma on its chain. */
+/* An area of an address space: [start, end). Fields change under (M) held for writing, start, end, pgoff and flags also
+ * under (R) of every anon_vma on its chain. */
 struct vma {
 	struct mm *mm;                 /* (C) */
 	uint64_t start, end;           /* bytes, page aligned */

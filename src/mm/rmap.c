@@ -144,12 +144,18 @@ struct anon_vma *page_get_anon_vma(const struct page *p)
 	return av;
 }
 
+void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared)
+{
+	const struct anon_vma_chain *c = list_first(&v->chains, struct anon_vma_chain, same_vma);
+
+	p->index = vma_page_index(v, va);
+	aptr_store(&p->mapping, shared ? c->anon_vma : aptr_load(&v->anon_vma));
+}
+
 void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
 {
-	if (!aptr_load(&p->mapping)) {
-		p->index = vma_page_index(v, va);
-		aptr_store(&p->mapping, aptr_load(&v->anon_vma));
-	}
+	if (!aptr_load(&p->mapping))
+		page_set_anon_rmap(p, v, va, false);
 	if (a32_add(&p->mapcount, 1) == 1)
 		page_stat(p, STAT_ANON, 1);
 }

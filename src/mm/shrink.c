@@ -9,6 +9,7 @@
  */
 #include "mm/engine.h"
 #include "mm/lru.h"
+#include "mm/mlock.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/reclaim.h"
@@ -276,8 +277,10 @@ void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned fl
 	for (unsigned i = 0; i < n; i++) {
 		if (remove_clean(&s, pages[i]))
 			r->reclaimed++;
-		else
+		else {
 			lru_add(pages[i]);
+			mlock_recheck(e, pages[i]);
+		}
 		page_put(e, pages[i]);
 	}
 }

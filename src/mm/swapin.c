@@ -173,6 +173,13 @@ static bool still_cached(const struct window *w, unsigned i)
 	return page_test(w->page[i], PG_swapcache) && page_entry(w->page[i]) == w->entry[i];
 }
 
+/* The only copy of what other entries refer to as well, too: it could not be written to the slot. An MMU that does not share
+ * must not give it away. */
+static bool needs_copy(struct engine *e, const struct page *p)
+{
+	return !e->mmu->ops->shares && page_test(p, PG_dirty) && slot_count(swap_map(e, page_entry(p))) > 1;
+}
+
 /* Lock the pages to map: the one that is waited for, and its neighbours where that is free. False: start over. */
 static bool lock_window(struct fault *f, struct window *w)
 {
@@ -190,7 +197,8 @@ static bool lock_window(struct fault *f, struct window *w)
 		if (i == w->self || !p)
 			continue;
 		if (page_trylock(p)) {
-			if (still_cached(w, i) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) && !page_mapped(p))
+			if (still_cached(w, i) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
+			    !page_mapped(p) && !needs_copy(e, p))
 				continue;
 			page_unlock(e, p);
 		}
@@ -220,15 +228,14 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 	for (int i = 0; i < done; i++) {
 		struct page *p = w->page[first + (unsigned)i];
 		uint64_t va = w->va[first + (unsigned)i];
-		bool write = v->flags & VM_WRITE;
+		/* With other entries or other mappings: only for reading. */
+		bool shared = e->mmu->ops->shares && (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1);
 
-		/* Shared with other entries or other mappings: only for reading. */
-		if (e->mmu->ops->shares && (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1))
-			write = false;
 		page_get(p);
-		aptr_store(&p->mapping, page_mapped(p) ? aptr_load(&p->mapping) : NULL);
+		if (!page_mapped(p))
+			page_set_anon_rmap(p, v, va, shared);
 		page_add_rmap(p, v, va);
-		pte_set(leaf, va, pte_make_present(p->pfn, write));
+		pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE && !shared));
 		a64_add(&f->mm->rss, 1);
 		a64_add(&f->mm->swapents, -1);
 		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)
@@ -237,6 +244,36 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 		settle_slot(e, f->mm, p);
 	}
 	return done;
+}
+
+/* Map a copy of the page that is waited for; the page stays in the swap cache for the others. Leaf lock held: so the copy is
+ * charged by force. 0 or -errno. */
+static int map_copy(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
+{
+	struct engine *e = f->mm->engine;
+	struct page *copy;
+	int done = -ENOMEM;
+
+	if (frames_alloc(e, &copy, 1) != 0)
+		return -ENOMEM;
+	if (e->mmu->ops->bring_frames(e->mmu, &copy, 1) == 0) {
+		memcpy(mmu_data(e->mmu, copy), mmu_data(e->mmu, w->page[w->self]), PAGE_SIZE);
+		done = e->mmu->ops->map(e->mmu, f->mm, f->va, &copy, 1, false);
+	}
+	if (done <= 0) {
+		page_put(e, copy);
+		return done;
+	}
+	charge_pages(e, f->mm->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+	page_commit_charge(copy, f->mm->memcg);
+	page_set(copy, PG_uptodate);
+	page_add_rmap(copy, v, f->va);
+	pte_set(leaf, f->va, pte_make_present(copy->pfn, v->flags & VM_WRITE));
+	a64_add(&f->mm->rss, 1);
+	a64_add(&f->mm->swapents, -1);
+	swap_put(e, w->entry[w->self]);
+	lru_add(copy);
+	return 0;
 }
 
 /* The longest run around the page that is waited for whose entries are what they were. Leaf lock held. */
@@ -291,6 +328,8 @@ static int map_window(struct fault *f, struct window *w)
 		if (n && !page_test(w->page[w->self], PG_uptodate)) {
 			poison_entry(f, w, leaf);
 			err = -EIO;
+		} else if (n && needs_copy(e, w->page[w->self])) {
+			err = map_copy(f, w, v, leaf);
 		} else if (n) {
 			done = map_run(f, w, v, leaf, first, n);
 			err = done < 0 ? done : done > (int)(w->self - first) ? 0 : 1;
@@ -348,7 +387,7 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 {
 	int64_t room = page_counter_margin(&mm->memcg->memory) + a64_load(&mm->memcg->memory.max) / 4;
 
-	for (uint64_t va = start; va < end && room > 0; room -= FAULT_PAGES_MAX) {
+	for (uint64_t va = start; va < end && room > 0;) {
 		struct fault f = { .mm = mm, .va = va, .start = va, .n = FAULT_PAGES_MAX };
 		struct leaf *leaf;
 		pte_t pte;
@@ -357,10 +396,13 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 		leaf = leaf_find(mm, va);
 		pte = leaf ? pte_read(leaf, va) : 0;
 		rw_rdunlock(&mm->mmap_lock);
-		if (pte_is_swap(pte) && fault_swap(&f, pte) < 0)
-			return;
-		va += pte_is_swap(pte) ? FAULT_PAGES_MAX * PAGE_SIZE : PAGE_SIZE;
-		if (!leaf)
-			va = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		if (pte_is_swap(pte)) {
+			if (fault_swap(&f, pte) < 0)
+				return;
+			va += FAULT_PAGES_MAX * PAGE_SIZE;
+			room -= FAULT_PAGES_MAX;
+		} else {
+			va = leaf ? va + PAGE_SIZE : (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		}
 	}
 }

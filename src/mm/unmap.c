@@ -7,6 +7,7 @@
  */
 #include "mm/unmap.h"
 
+#include "mm/mlock.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/rmap.h"
@@ -70,8 +71,12 @@ void mm_discard_locked(struct mm *mm, uint64_t start, uint64_t end)
 
 void mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
-	bool split = vma_split_at(mm, start) == 0 && vma_split_at(mm, end) == 0;
+	bool split;
 
+	/* What others map stays, and is no longer locked by us. */
+	if (a64_load(&mm->locked) > 0)
+		mm_unlock_locked(mm, start, end);
+	split = vma_split_at(mm, start) == 0 && vma_split_at(mm, end) == 0;
 	mm_discard_locked(mm, start, end);
 	if (split)
 		vma_remove_range(mm, start, end);
@@ -96,14 +101,15 @@ static void unlock_two(struct leaf *a, struct leaf *b)
 }
 
 struct move {
+	struct mm *mm;
 	uint64_t delta;  /* to - from, modulo 2^64 */
 	int error;
 };
 
 /* Move the entries of one source leaf, entry by entry: the target may straddle two leaves. */
-static void move_leaf(struct mm *mm, struct leaf *src, uint64_t from, uint64_t to, void *arg)
+static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move *m)
 {
-	struct move *m = arg;
+	struct mm *mm = m->mm;
 	struct engine *e = mm->engine;
 
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
@@ -130,7 +136,7 @@ static void move_leaf(struct mm *mm, struct leaf *src, uint64_t from, uint64_t t
 
 int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 {
-	struct move m = { .delta = to - from };
+	struct move m = { .mm = mm, .delta = to - from };
 	int err = vma_split_at(mm, from);
 
 	if (!err)
@@ -154,7 +160,16 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		if (err && copy)
 			vma_free(copy);
 	}
-	leaf_for_range(mm, from, from + len, move_leaf, &m);
+	/* Leaf by leaf, not leaf_for_range: moving makes leaves, which may rebuild the directory. */
+	for (uint64_t va = from, stop; va < from + len; va = stop) {
+		struct leaf *leaf = leaf_find(mm, va);
+
+		stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+		if (stop > from + len)
+			stop = from + len;
+		if (leaf)
+			move_leaf(leaf, va, stop, &m);
+	}
 	if (!err)
 		vma_remove_range(mm, from, from + len);
 	return err ? err : m.error;

@@ -89,16 +89,26 @@ int vma_link(struct mm *mm, struct vma *v)
 	return 0;
 }
 
-/* Change an area's bounds while rmap walks may read them: under every anon_vma lock of its chain. */
-static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgoff)
+/* Rmap walks read an area under the lock of any anon_vma of its chain: take them all to change it. */
+static void lock_chains(struct vma *v)
 {
 	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
 		rw_wrlock(&c->anon_vma->lock);
+}
+
+static void unlock_chains(struct vma *v)
+{
+	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
+		rw_wrunlock(&c->anon_vma->lock);
+}
+
+static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgoff)
+{
+	lock_chains(v);
 	v->start = start;
 	v->end = end;
 	v->pgoff = pgoff;
-	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
-		rw_wrunlock(&c->anon_vma->lock);
+	unlock_chains(v);
 }
 
 /* May @v be extended to take in an area with @pgoff and @flags right behind it? */
@@ -211,7 +221,9 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 		struct vma *v = mm->vmas[i];
 
 		a64_add(&mm->locked, -(int64_t)locked_pages(v));
+		lock_chains(v);
 		v->flags = (v->flags | set) & ~clear;
+		unlock_chains(v);
 		a64_add(&mm->locked, (int64_t)locked_pages(v));
 	}
 	return 0;

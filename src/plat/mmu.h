@@ -58,7 +58,8 @@ struct mmu_ops {
 
 	/* Make @pages present at @va, @va + 1 page...: from home, or zero-filled when @zero. Returns how many (from
 	 * the first on) are now true, 0 < k <= n, or: -EEXIST something is there already (of the first page), -EAGAIN
-	 * the client is changing mappings, read its events first; -ENOENT no such mapping any more, -ESRCH
+	 * the client is changing mappings, read its events first; -EBUSY it is not known where the content is: whoever
+	 * learns it wakes the faulting thread; -ENOENT no such mapping any more, -ESRCH
 	 * the client is gone, -ENOMEM the host is out of memory. */
 	int (*map)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero);
 	void (*withdraw)(struct mmu *mmu, struct mmu_req *reqs, unsigned n);

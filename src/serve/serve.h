@@ -54,6 +54,9 @@ struct serve_problem {
 };
 
 struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem);
+struct keeper;
+/* Let a keeper know of every process and forked userfaultfd. Before supervisor_start; it must outlive the supervisor's threads. */
+void supervisor_set_keeper(struct supervisor *s, struct keeper *k);
 /* 0 or -errno (text in *problem). */
 int supervisor_start(struct supervisor *s, struct serve_problem *problem);
 /* In the forked child, before exec: sets LD_PRELOAD (in front of what is there) and $UMEMCG_SOCKET. */

@@ -1,0 +1,89 @@
+/* plat/host/host.h - the host MMU: page-table decisions made true in real processes.
+ *
+ * A mapped page lives in the client ("away"); an unmapped one in a home frame. Taking a page out:
+ *   1. its entry is looked at under the address space's mmap_lock (read): events of the client are read under the same lock for
+ *      writing, so what the entry says about the address is still so, or the kernel refuses (UFFDIO_COPY) while
+ *      an event is pending
+ *   2. the client's helper moves it to the client's staging area (UFFDIO_MOVE: atomic; refuses pinned pages)
+ *   3. we copy the staging area with process_vm_readv and let the helper drop it
+ * How requests reach the helper is not known here: struct host_transport.
+ *
+ * A helper that does not answer in time (stopped client, heavy load) may still do the work later. Then its request stays
+ * "late": the pages are referenced, faults on them wait, nothing else is asked of that client, until the answer
+ * comes and their content is at home (host_late_done), from where the next fault maps it, or the client ends.
+ */
+#ifndef UMEMCG_PLAT_HOST_HOST_H
+#define UMEMCG_PLAT_HOST_HOST_H
+
+#include <sys/types.h>
+
+#include "mm/mm_types.h"
+#include "plat/host/home.h"
+#include "plat/mmu.h"
+
+struct host_range {
+	uint64_t start;
+	uint64_t npages;
+};
+
+enum host_status { HOST_MOVED, HOST_GONE, HOST_PINNED, HOST_REFUSED, HOST_BUSY };
+
+struct host_client;
+
+struct host_transport {
+	/* Ask the helper to move @n ranges (@npages in all) to its staging area and wait for one status a page.
+	 * 0; -ETIMEDOUT no answer yet; -EPIPE the client is gone; -EPROTO it answered nonsense (it is being ended). */
+	int (*evict)(struct host_client *c, const struct host_range *r, unsigned n, uint8_t *status, unsigned npages);
+	/* The first @n pages of the staging area are copied: drop them. Does not wait. */
+	void (*zap)(struct host_client *c, unsigned n);
+	/* A request went late: tell host_late_done when the answer comes. */
+	void (*late)(struct host_client *c);
+	/* The OOM killer has just ended the client. */
+	void (*killed)(struct host_client *c);
+};
+
+struct host_late {
+	unsigned n;
+	struct page *page[MMU_BATCH_MAX];   /* referenced */
+	uint64_t va[MMU_BATCH_MAX];
+};
+
+struct host_client {
+	struct mm *mm;                /* (C) referenced */
+	int uffd;                     /* (C) until the client ends */
+	pid_t pid;                    /* 0: not known yet (forked, has not spoken) */
+	int pidfd;                    /* -1: none */
+	uint64_t staging;             /* (C) once can_evict */
+	atomic32_t can_evict;         /* a helper that can move pages is there */
+	atomic32_t dead;
+	struct spinlock batch_lock;   /* rank HOST_BATCH: one request at a time; protects late and the transport */
+	atomic32_t is_late;
+	struct host_late late;
+	void *serve;                  /* the supervisor's own record */
+};
+
+struct mmu_host {
+	struct mmu mmu;
+	struct engine *engine;
+	struct home home;
+	const struct host_transport *transport;
+	const void *zeros;            /* (C) FAULT-window of zero bytes, never written */
+	atomic64_t moved, refused, pinned, busy, gone, late;  /* pages; statistics */
+};
+
+#define HOST_ZERO_PAGES 64
+
+int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, const struct host_transport *t);
+void mmu_host_fini(struct mmu_host *h);
+
+void host_client_init(struct host_client *c, struct mm *mm, int uffd);
+/* A late answer came: take the moved pages home, wake who waits for them. Takes batch_lock. */
+void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n);
+/* Is it unknown where @p's content is? */
+bool host_is_late(struct host_client *c, const struct page *p);
+/* The client is gone: forget its late pages. */
+void host_client_end(struct mmu_host *h, struct host_client *c);
+/* Wait until no request is under way for @c (before a fork). False: one is late. */
+bool host_client_quiesce(struct host_client *c);
+
+#endif

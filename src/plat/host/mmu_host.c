@@ -1,0 +1,180 @@
+/* plat/host/mmu_host.c - the MMU operations over userfaultfd, but withdrawal (withdraw.c). */
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mm/page.h"
+#include "plat/host/host.h"
+#include "plat/host/uffd.h"
+#include "plat/host/withdraw.h"
+
+static struct mmu_host *host(struct mmu *mmu)
+{
+	return (struct mmu_host *)mmu;
+}
+
+static void *host_data(struct mmu *mmu, struct page *page)
+{
+	return home_data(&host(mmu)->home, page->pfn);
+}
+
+static int host_bring_frames(struct mmu *mmu, struct page **pages, unsigned n)
+{
+	uint32_t pfns[MMU_BATCH_MAX];
+
+	VM_BUG_ON(n > MMU_BATCH_MAX);
+	for (unsigned i = 0; i < n; i++)
+		pfns[i] = pages[i]->pfn;
+	return home_take(&host(mmu)->home, pfns, n);
+}
+
+static void host_drop_frame(struct mmu *mmu, struct page *page)
+{
+	home_drop(&host(mmu)->home, page->pfn);
+}
+
+static int map_zero(struct mmu_host *h, struct host_client *c, uint64_t va, unsigned n)
+{
+	unsigned done = 0;
+
+	while (done < n) {
+		unsigned k = n - done < HOST_ZERO_PAGES ? n - done : HOST_ZERO_PAGES;
+		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE, h->zeros, k);
+
+		if (got < 0)
+			return done ? (int)done : got;
+		done += (unsigned)got;
+		if ((unsigned)got < k)
+			break;
+	}
+	return (int)done;
+}
+
+/* How many of the pages from @i on lie behind each other in home frames. */
+static unsigned contiguous(struct mmu_host *h, struct page **pages, unsigned i, unsigned n)
+{
+	const char *first = home_data(&h->home, pages[i]->pfn);
+	unsigned k = 1;
+
+	while (i + k < n && home_data(&h->home, pages[i + k]->pfn) == first + k * PAGE_SIZE)
+		k++;
+	return k;
+}
+
+/* Copy home pages into the client; those that arrived give up their frames. */
+static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
+{
+	unsigned done = 0;
+	int err = 0;
+
+	while (done < n && !err) {
+		unsigned k = contiguous(h, pages, done, n);
+		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE, home_data(&h->home, pages[done]->pfn), k);
+
+		if (got < 0)
+			err = got;
+		else if ((unsigned)got < k)
+			err = -EAGAIN;
+		done += got > 0 ? (unsigned)got : 0;
+	}
+	for (unsigned i = 0; i < done; i++)
+		home_drop(&h->home, pages[i]->pfn);
+	return done ? (int)done : err;
+}
+
+static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+{
+	struct mmu_host *h = host(mmu);
+	struct host_client *c = mm->host;
+
+	if (a32_load(&c->dead))
+		return -ESRCH;
+	if (zero && n == 1 && host_is_late(c, pages[0]))
+		return -EBUSY;
+	if (zero && n == 1 && home_data(&h->home, pages[0]->pfn))
+		zero = false;  /* a refresh of a page that was taken out and never left us */
+	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
+}
+
+/* The client's own kernel has flushed before we hear of anything. */
+static void host_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
+{
+	(void)mmu, (void)mm, (void)va, (void)npages;
+}
+
+static void host_signal(struct host_client *c, int sig)
+{
+	if (c->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, c->pidfd, sig, NULL, 0);
+}
+
+static void host_poison(struct mmu *mmu, struct mm *mm, uint64_t va)
+{
+	struct host_client *c = mm->host;
+
+	(void)mmu;
+	/* Kernels before 6.6 cannot poison one page: the process must not go on, and must not read zeros. */
+	if (uffd_poison(c->uffd, va) != 0)
+		host_signal(c, SIGKILL);
+	(void)uffd_wake(c->uffd, va, 1);
+}
+
+static void host_wake(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
+{
+	struct host_client *c = mm->host;
+
+	(void)mmu;
+	(void)uffd_wake(c->uffd, va, npages);
+}
+
+static void host_kill(struct mmu *mmu, struct mm *mm)
+{
+	host_signal(mm->host, SIGKILL);
+	host(mmu)->transport->killed(mm->host);
+}
+
+static const struct mmu_ops host_ops = {
+	.name = "host",
+	.shares = false,
+	.withdraws = true,
+	.data = host_data,
+	.bring_frames = host_bring_frames,
+	.drop_frame = host_drop_frame,
+	.map = host_map,
+	.withdraw = host_withdraw,
+	.flush = host_flush,
+	.poison = host_poison,
+	.wake = host_wake,
+	.kill = host_kill,
+};
+
+int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, const struct host_transport *t)
+{
+	void *zeros = mmap(NULL, HOST_ZERO_PAGES * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (zeros == MAP_FAILED)
+		return -errno;
+	h->mmu.ops = &host_ops;
+	h->engine = e;
+	h->transport = t;
+	h->zeros = zeros;
+	/* Everything may have to come home (a disk that fails): as many frames as pages. Only used ones cost memory. */
+	return home_init(&h->home, max_frames, max_frames + FRAME_CHUNK);
+}
+
+void mmu_host_fini(struct mmu_host *h)
+{
+	home_fini(&h->home);
+	munmap((void *)(uintptr_t)h->zeros, HOST_ZERO_PAGES * PAGE_SIZE);
+}
+
+void host_client_init(struct host_client *c, struct mm *mm, int uffd)
+{
+	memset(c, 0, sizeof(*c));
+	c->mm = mm;
+	c->uffd = uffd;
+	c->pidfd = -1;
+	spin_init(&c->batch_lock, RANK_HOST_BATCH);
+}

@@ -1,0 +1,69 @@
+/* plat/host/uffd.c - userfaultfd calls. */
+#include "plat/host/uffd.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#define PAGE 4096ul
+
+int uffd_api(int fd)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE |
+			    UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_THREAD_ID,
+	};
+
+	return ioctl(fd, UFFDIO_API, &api) == 0 ? 0 : -errno;
+}
+
+int uffd_register(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_register r = { .range = { start, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	return ioctl(fd, UFFDIO_REGISTER, &r) == 0 ? 0 : -errno;
+}
+
+int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
+{
+	unsigned done = 0;
+
+	while (done < n) {
+		struct uffdio_copy c = {
+			.dst = va + done * PAGE, .src = (uintptr_t)src + done * PAGE, .len = (n - done) * PAGE,
+		};
+
+		if (ioctl(fd, UFFDIO_COPY, &c) == 0)
+			return (int)n;
+		if (c.copy > 0) {
+			done += (unsigned)((uint64_t)c.copy / PAGE);
+			continue;
+		}
+		if (errno == EINTR)
+			continue;
+		return done ? (int)done : -errno;
+	}
+	return (int)done;
+}
+
+int uffd_wake(int fd, uint64_t va, uint64_t npages)
+{
+	struct uffdio_range r = { va, npages * PAGE };
+
+	return ioctl(fd, UFFDIO_WAKE, &r) == 0 ? 0 : -errno;
+}
+
+int uffd_poison(int fd, uint64_t va)
+{
+	struct uffdio_poison p = { .range = { va, PAGE } };
+
+	return ioctl(fd, UFFDIO_POISON, &p) == 0 ? 0 : -errno;
+}
+
+int uffd_dead(int fd)
+{
+	/* An address no process can map: the answer is about the address space, nothing is done. */
+	struct uffdio_zeropage z = { .range = { 0, PAGE } };
+
+	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == ESRCH;
+}

@@ -1,0 +1,302 @@
+/* plat/host/withdraw.c - taking pages out of clients.
+ *
+ * Why the entry is checked under mmap_lock: a request names an address; if the program unmapped it and mapped
+ * something else there, the event about the unmapping is still unread or was applied under mmap_lock held for writing. We hold it
+ * for reading and saw the entry map this very page, so the second is excluded; in the first case the
+ * new mapping is empty (every copy into it is refused until the event is read) and the move finds nothing.
+ *
+ * Locks: pages are locked by the caller. mmap_lock only by try: events waiting for it must not wait for us.
+ */
+#include "plat/host/withdraw.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "plat/host/host.h"
+#include "plat/host/uffd.h"
+
+/* What one client is asked for: indices into the caller's requests, in the order of addresses. */
+struct ask {
+	struct mmu_req *req[MMU_BATCH_MAX];
+	unsigned n;
+	struct host_range range[MMU_BATCH_MAX];
+	unsigned nr_ranges;
+	uint8_t status[MMU_BATCH_MAX];
+};
+
+static int by_place(const void *a, const void *b)
+{
+	const struct mmu_req *x = *(struct mmu_req *const *)a, *y = *(struct mmu_req *const *)b;
+
+	if (x->mm != y->mm)
+		return x->mm < y->mm ? -1 : 1;
+	return x->va < y->va ? -1 : x->va > y->va;
+}
+
+static bool maps(struct mm *mm, uint64_t va, const struct page *p)
+{
+	struct leaf *leaf = leaf_find(mm, va);
+	bool yes;
+
+	if (!leaf)
+		return false;
+	spin_lock(&leaf->lock);
+	yes = pte_present(pte_read(leaf, va)) && pte_pfn(pte_read(leaf, va)) == p->pfn;
+	spin_unlock(&leaf->lock);
+	return yes;
+}
+
+/* Drop what is settled already; build ranges of the rest. */
+static void build_ranges(struct mmu_host *h, struct ask *a)
+{
+	unsigned kept = 0;
+
+	a->nr_ranges = 0;
+	for (unsigned i = 0; i < a->n; i++) {
+		struct mmu_req *q = a->req[i];
+		struct host_range *last = a->nr_ranges ? &a->range[a->nr_ranges - 1] : NULL;
+
+		if (home_data(&h->home, q->page->pfn)) {
+			q->result = MMU_WITHDRAWN;  /* it never left us */
+			continue;
+		}
+		if (!maps(q->mm, q->va, q->page)) {
+			q->result = MMU_GONE;
+			continue;
+		}
+		if (last && last->start + last->npages * PAGE_SIZE == q->va)
+			last->npages++;
+		else
+			a->range[a->nr_ranges++] = (struct host_range){ q->va, 1 };
+		a->req[kept++] = q;
+	}
+	a->n = kept;
+}
+
+static void set_all(struct ask *a, enum mmu_result result)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		a->req[i]->result = result;
+}
+
+static int take_frames(struct mmu_host *h, struct ask *a)
+{
+	uint32_t pfns[MMU_BATCH_MAX];
+
+	for (unsigned i = 0; i < a->n; i++)
+		pfns[i] = a->req[i]->page->pfn;
+	return home_take(&h->home, pfns, a->n);
+}
+
+/* Copy the moved pages from the staging area into their frames. */
+static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *a)
+{
+	struct iovec local[MMU_BATCH_MAX], remote[MMU_BATCH_MAX];
+	unsigned n = 0;
+	ssize_t want = 0;
+
+	for (unsigned i = 0; i < a->n; i++) {
+		if (a->status[i] != HOST_MOVED)
+			continue;
+		local[n] = (struct iovec){ home_data(&h->home, a->req[i]->page->pfn), PAGE_SIZE };
+		remote[n] = (struct iovec){ (void *)(uintptr_t)(c->staging + i * PAGE_SIZE), PAGE_SIZE };
+		if (n && (char *)remote[n - 1].iov_base + remote[n - 1].iov_len == remote[n].iov_base &&
+		    (char *)local[n - 1].iov_base + local[n - 1].iov_len == local[n].iov_base) {
+			remote[n - 1].iov_len += PAGE_SIZE;
+			local[n - 1].iov_len += PAGE_SIZE;
+		} else {
+			n++;
+		}
+		want += (ssize_t)PAGE_SIZE;
+	}
+	return want == 0 || process_vm_readv(c->pid, local, n, remote, n, 0) == want;
+}
+
+static void apply_status(struct mmu_host *h, struct ask *a)
+{
+	static const enum mmu_result result[] = {
+		[HOST_MOVED] = MMU_WITHDRAWN, [HOST_GONE] = MMU_GONE, [HOST_PINNED] = MMU_BUSY,
+		[HOST_REFUSED] = MMU_REFUSED, [HOST_BUSY] = MMU_BUSY,
+	};
+	atomic64_t *const count[] = {
+		[HOST_MOVED] = &h->moved, [HOST_GONE] = &h->gone, [HOST_PINNED] = &h->pinned,
+		[HOST_REFUSED] = &h->refused, [HOST_BUSY] = &h->busy,
+	};
+
+	for (unsigned i = 0; i < a->n; i++) {
+		a->req[i]->result = result[a->status[i]];
+		a64_add_relaxed(count[a->status[i]], 1);
+		if (a->status[i] != HOST_MOVED)
+			home_drop(&h->home, a->req[i]->page->pfn);
+	}
+}
+
+/* No answer: remember what may still happen. batch_lock held. */
+static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
+{
+	c->late.n = a->n;
+	for (unsigned i = 0; i < a->n; i++) {
+		c->late.page[i] = a->req[i]->page;
+		c->late.va[i] = a->req[i]->va;
+		page_get(a->req[i]->page);
+		home_drop(&h->home, a->req[i]->page->pfn);
+	}
+	a64_add_relaxed(&h->late, a->n);
+	a32_add(&c->mm->no_reclaim, 1);
+	a32_store(&c->is_late, 1);
+	h->transport->late(c);
+	set_all(a, MMU_BUSY);
+}
+
+/* batch_lock and mmap_lock (read) held. */
+static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
+{
+	unsigned moved = 0;
+	int err;
+
+	build_ranges(h, a);
+	if (a->n == 0)
+		return;
+	if (take_frames(h, a) != 0) {
+		set_all(a, MMU_BUSY);
+		return;
+	}
+	err = h->transport->evict(c, a->range, a->nr_ranges, a->status, a->n);
+	if (err == -ETIMEDOUT) {
+		go_late(h, c, a);
+		return;
+	}
+	if (!err && !read_staging(h, c, a)) {
+		/* Its content cannot be had: it must not live on without it. (Usual reason: it is ending.) */
+		if (c->pidfd >= 0)
+			(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		err = -EPIPE;
+	}
+	if (err) {
+		a32_store(&c->dead, 1);
+		for (unsigned i = 0; i < a->n; i++)
+			home_drop(&h->home, a->req[i]->page->pfn);
+		set_all(a, MMU_BUSY);
+		return;
+	}
+	for (unsigned i = 0; i < a->n; i++)
+		moved += a->status[i] == HOST_MOVED;
+	if (moved)
+		h->transport->zap(c, a->n);
+	apply_status(h, a);
+}
+
+static void withdraw_client(struct mmu_host *h, struct host_client *c, struct ask *a)
+{
+	set_all(a, MMU_BUSY);
+	if (a32_load(&c->dead) || !a32_load(&c->can_evict) || a32_load(&c->mm->no_reclaim))
+		return;
+	if (!rw_tryrdlock(&c->mm->mmap_lock))
+		return;
+	if (spin_trylock(&c->batch_lock)) {
+		if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim))
+			ask_client(h, c, a);
+		spin_unlock(&c->batch_lock);
+	}
+	rw_rdunlock(&c->mm->mmap_lock);
+}
+
+void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
+{
+	struct mmu_host *h = (struct mmu_host *)mmu;
+	struct mmu_req *sorted[MMU_BATCH_MAX];
+	struct ask a;
+
+	VM_BUG_ON(n > MMU_BATCH_MAX);
+	for (unsigned i = 0; i < n; i++)
+		sorted[i] = &reqs[i];
+	qsort(sorted, n, sizeof(*sorted), by_place);
+	for (unsigned i = 0, k; i < n; i += k) {
+		for (k = 0; i + k < n && sorted[i + k]->mm == sorted[i]->mm; k++)
+			a.req[k] = sorted[i + k];
+		a.n = k;
+		withdraw_client(h, sorted[i]->mm->host, &a);
+	}
+}
+
+/* The content of one page that was moved late comes home; its entry still says present, and the next fault
+ * there maps it from its frame. The late reference keeps page and frame. batch_lock held. */
+static bool bring_home(struct mmu_host *h, struct host_client *c, struct page *p, uint64_t staged)
+{
+	struct iovec local, remote = { (void *)(uintptr_t)staged, PAGE_SIZE };
+
+	if (home_take(&h->home, &p->pfn, 1) != 0)
+		return false;
+	local = (struct iovec){ home_data(&h->home, p->pfn), PAGE_SIZE };
+	return process_vm_readv(c->pid, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE;
+}
+
+static void late_forget(struct mmu_host *h, struct host_client *c)
+{
+	for (unsigned i = 0; i < c->late.n; i++)
+		page_put(h->engine, c->late.page[i]);
+	c->late.n = 0;
+	a32_store(&c->is_late, 0);
+	a32_add(&c->mm->no_reclaim, -1);
+}
+
+void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n)
+{
+	uint64_t va[MMU_BATCH_MAX];
+	bool ok = true;
+
+	spin_lock(&c->batch_lock);
+	ok = a32_load(&c->is_late) && n == c->late.n;
+	for (unsigned i = 0; ok && i < n; i++) {
+		va[i] = c->late.va[i];
+		if (status[i] == HOST_MOVED)
+			ok = bring_home(h, c, c->late.page[i], c->staging + i * PAGE_SIZE);
+	}
+	if (ok) {
+		h->transport->zap(c, n);
+		late_forget(h, c);
+	} else if (c->pidfd >= 0) {
+		(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+	}
+	spin_unlock(&c->batch_lock);
+	for (unsigned i = 0; ok && i < n; i++)
+		(void)uffd_wake(c->uffd, va[i], 1);
+}
+
+bool host_is_late(struct host_client *c, const struct page *p)
+{
+	bool late = false;
+
+	if (!a32_load(&c->is_late))
+		return false;
+	spin_lock(&c->batch_lock);
+	for (unsigned i = 0; i < c->late.n; i++)
+		late |= c->late.page[i] == p;
+	spin_unlock(&c->batch_lock);
+	return late;
+}
+
+void host_client_end(struct mmu_host *h, struct host_client *c)
+{
+	a32_store(&c->dead, 1);
+	spin_lock(&c->batch_lock);
+	if (a32_load(&c->is_late))
+		late_forget(h, c);
+	spin_unlock(&c->batch_lock);
+}
+
+bool host_client_quiesce(struct host_client *c)
+{
+	bool quiet;
+
+	spin_lock(&c->batch_lock);
+	quiet = !a32_load(&c->is_late);
+	spin_unlock(&c->batch_lock);
+	return quiet;
+}

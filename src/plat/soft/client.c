@@ -1,0 +1,266 @@
+/* plat/soft/client.c - the exclusive personality: memory that belongs to a client, as with userfaultfd.
+ *
+ * A hash table by (mm, va) holds the pages the clients have. It is the truth; the engine's page tables are the engine's belief.
+ * Content moves between a client page and a home frame by moving the pointer.
+ *
+ * Each access, map and withdrawal of one page is atomic under its bucket's lock: what the kernel's page
+ * table lock gives the real one.
+ */
+#include "plat/soft/client.h"
+
+#include <string.h>
+
+#include "mm/page.h"
+
+static unsigned bucket_of(const struct mm *mm, uint64_t va)
+{
+	uint64_t h = ((va >> PAGE_SHIFT) ^ ((uintptr_t)mm << 7)) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> 40) % SOFT_CLIENT_BUCKETS;
+}
+
+static struct spinlock *lock_of(struct mmu_soft *s, unsigned bucket)
+{
+	return &s->client_lock[bucket % SOFT_CLIENT_LOCKS];
+}
+
+/* The link that points to the page, or to the NULL at the end. Bucket locked. */
+static struct soft_client_page **find(struct mmu_soft *s, unsigned bucket, const struct mm *mm, uint64_t va)
+{
+	struct soft_client_page **link = &s->client[bucket];
+
+	while (*link && ((*link)->mm != mm || (*link)->va != va))
+		link = &(*link)->next;
+	return link;
+}
+
+/* Give @mm a page with @data, which it owns on success. 0, -EEXIST, -ENOMEM. */
+static int insert(struct mmu_soft *s, struct mm *mm, uint64_t va, void *data)
+{
+	unsigned bucket = bucket_of(mm, va);
+	struct soft_client_page *c = plat_alloc(sizeof(*c)), **link;
+	int err = -EEXIST;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct soft_client_page){ .mm = mm, .va = va, .data = data };
+	spin_lock(lock_of(s, bucket));
+	link = find(s, bucket, mm, va);
+	if (!*link) {
+		*link = c;
+		a64_add(&s->nr_client, 1);
+		err = 0;
+	}
+	spin_unlock(lock_of(s, bucket));
+	if (err)
+		plat_free(c);
+	return err;
+}
+
+/* Take the page away; its content, or NULL when there is none. */
+static void *take(struct mmu_soft *s, const struct mm *mm, uint64_t va)
+{
+	unsigned bucket = bucket_of(mm, va);
+	struct soft_client_page **link, *c;
+	void *data = NULL;
+
+	spin_lock(lock_of(s, bucket));
+	link = find(s, bucket, mm, va);
+	c = *link;
+	if (c) {
+		*link = c->next;
+		data = c->data;
+		a64_add(&s->nr_client, -1);
+	}
+	spin_unlock(lock_of(s, bucket));
+	plat_free(c);
+	return data;
+}
+
+/* ---- the MMU's operations ---- */
+
+static int map_one(struct mmu_soft *s, struct mm *mm, uint64_t va, struct page *p, bool zero)
+{
+	void *data = zero ? plat_alloc(PAGE_SIZE) : soft_home(s, p);
+	int err;
+
+	VM_BUG_ON(!zero && !data);
+	if (!data)
+		return -ENOMEM;
+	err = insert(s, mm, va, data);
+	if (err == 0 && !zero)
+		soft_set_home(s, p, NULL);
+	if (err && zero)
+		plat_free(data);
+	return err;
+}
+
+int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+{
+	struct mmu_soft *s = (struct mmu_soft *)mmu;
+	unsigned max = a32_load(&s->inject.map_max);
+	int err = -(int)a32_xchg(&s->inject.map_errno, 0);
+
+	if (err)
+		return err;
+	if (max && n > max)
+		n = max;
+	for (unsigned i = 0; i < n; i++) {
+		err = map_one(s, mm, va + ((uint64_t)i << PAGE_SHIFT), pages[i], zero);
+		if (err)
+			return i ? (int)i : err;
+	}
+	return (int)n;
+}
+
+void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
+{
+	struct mmu_soft *s = (struct mmu_soft *)mmu;
+
+	for (unsigned i = 0; i < n; i++) {
+		void *data;
+
+		VM_BUG_ON(!page_locked(reqs[i].page));
+		reqs[i].result = soft_request_result(s);
+		if (reqs[i].result != MMU_WITHDRAWN)
+			continue;
+		/* At home already: it was withdrawn, and not mapped again where the client has moved it. */
+		if (soft_home(s, reqs[i].page))
+			continue;
+		data = take(s, reqs[i].mm, reqs[i].va);
+		if (!data) {
+			reqs[i].result = MMU_GONE;
+			continue;
+		}
+		soft_set_home(s, reqs[i].page, data);
+	}
+	if (s->withdrawn)
+		s->withdrawn(s->withdrawn_arg, reqs, n);
+}
+
+/* Nothing to do: a withdrawal has ended all access before the entry changes; what is unmapped the client has dropped. */
+void client_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
+{
+	(void)mm, (void)va, (void)npages;
+	a64_add(&((struct mmu_soft *)mmu)->nr_flushes, 1);
+}
+
+static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len, bool write)
+{
+	unsigned bucket = bucket_of(mm, va & PAGE_MASK);
+	struct soft_client_page *c;
+
+	spin_lock(lock_of(s, bucket));
+	c = *find(s, bucket, mm, va & PAGE_MASK);
+	if (c && write)
+		memcpy((char *)c->data + (va & ~PAGE_MASK), buf, len);
+	else if (c)
+		memcpy(buf, (char *)c->data + (va & ~PAGE_MASK), len);
+	spin_unlock(lock_of(s, bucket));
+	return c != NULL;
+}
+
+int client_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len, bool write)
+{
+	while (!try_access(s, mm, va, buf, len, write)) {
+		int err = s->fault(mm, va, write);
+
+		if (err && err != -EAGAIN && err != -ENOENT)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- the client by itself ---- */
+
+void soft_client_discard(struct mmu_soft *s, struct mm *mm, uint64_t start, uint64_t end)
+{
+	for (uint64_t va = start; s->kind == SOFT_EXCLUSIVE && va < end; va += PAGE_SIZE)
+		plat_free(take(s, mm, va));
+}
+
+void soft_client_move(struct mmu_soft *s, struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
+{
+	for (uint64_t off = 0; s->kind == SOFT_EXCLUSIVE && off < len; off += PAGE_SIZE) {
+		void *data = take(s, mm, from + off);
+		int err;
+
+		plat_free(take(s, mm, to + off));
+		if (!data)
+			continue;
+		err = insert(s, mm, to + off, data);
+		VM_BUG_ON(err);
+	}
+}
+
+int soft_client_touch(struct mmu_soft *s, struct mm *mm, uint64_t va)
+{
+	void *data = plat_alloc(PAGE_SIZE);
+	int err = data ? insert(s, mm, va, data) : -ENOMEM;
+
+	if (err)
+		plat_free(data);
+	return err;
+}
+
+/* Copies of @parent's pages in one bucket, as a list. -ENOMEM: what was copied is in the list all the same. */
+static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent, struct soft_client_page **out)
+{
+	int err = 0;
+
+	spin_lock(lock_of(s, bucket));
+	for (struct soft_client_page *c = s->client[bucket]; c && !err; c = c->next) {
+		struct soft_client_page *copy = c->mm == parent ? plat_alloc(sizeof(*copy)) : NULL;
+
+		if (c->mm != parent)
+			continue;
+		err = copy ? 0 : -ENOMEM;
+		if (err)
+			break;
+		*copy = (struct soft_client_page){ .next = *out, .va = c->va, .data = plat_alloc(PAGE_SIZE) };
+		*out = copy;
+		err = copy->data ? 0 : -ENOMEM;
+		if (!err)
+			memcpy(copy->data, c->data, PAGE_SIZE);
+	}
+	spin_unlock(lock_of(s, bucket));
+	return err;
+}
+
+int soft_client_fork(struct mmu_soft *s, struct mm *parent, struct mm *child)
+{
+	struct soft_client_page *copies = NULL, *next;
+	int err = 0;
+
+	for (unsigned b = 0; s->kind == SOFT_EXCLUSIVE && b < SOFT_CLIENT_BUCKETS && !err; b++)
+		err = copy_bucket(s, b, parent, &copies);
+	for (; copies; copies = next) {
+		next = copies->next;
+		if (!err)
+			err = insert(s, child, copies->va, copies->data);
+		if (err)
+			plat_free(copies->data);
+		plat_free(copies);
+	}
+	return err;
+}
+
+void soft_client_exit(struct mmu_soft *s, struct mm *mm)
+{
+	for (unsigned b = 0; b < SOFT_CLIENT_BUCKETS; b++) {
+		struct soft_client_page **link = &s->client[b], *c;
+
+		spin_lock(lock_of(s, b));
+		while ((c = *link)) {
+			if (mm && c->mm != mm) {
+				link = &c->next;
+				continue;
+			}
+			*link = c->next;
+			a64_add(&s->nr_client, -1);
+			plat_free(c->data);
+			plat_free(c);
+		}
+		spin_unlock(lock_of(s, b));
+	}
+}

@@ -1,0 +1,133 @@
+/* serve/adopt.c - taking a client's existing areas and pages into the books. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "mm/fault.h"
+#include "mm/vma.h"
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_FILE    (1ull << 61)
+
+static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t flags)
+{
+	struct mm *mm = c->host.mm;
+	int err = -ESRCH;
+
+	rw_wrlock(&mm->mmap_lock);
+	if (!a32_load(&c->ended))
+		err = vma_insert_gaps(mm, start, end, flags);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
+/* Pages the client has already: charge them. */
+static void adopt_present(struct client *c, int pagemap, uint64_t start, uint64_t end)
+{
+	uint64_t word[512];
+
+	for (uint64_t va = start; va < end;) {
+		uint64_t n = (end - va) >> PAGE_SHIFT;
+		ssize_t got;
+
+		if (n > 512)
+			n = 512;
+		got = pread(pagemap, word, n * 8, (off_t)((va >> PAGE_SHIFT) * 8));
+		if (got <= 0)
+			return;
+		for (ssize_t i = 0; i < got / 8; i++)
+			if (word[i] & PAGEMAP_PRESENT && !(word[i] & PAGEMAP_FILE))
+				(void)fault_adopt(c->host.mm, va + ((uint64_t)i << PAGE_SHIFT));
+		va += (uint64_t)(got / 8) << PAGE_SHIFT;
+	}
+}
+
+struct adopt {
+	struct client *c;
+	int pagemap;
+	uint64_t from, to;  /* only this part of the address space */
+	int error;
+};
+
+static bool is_private(const struct client *c, uint64_t start, uint64_t end)
+{
+	for (int i = 0; i < PRIVATE_RANGES; i++)
+		if (c->private_start[i] < end && start < c->private_end[i])
+			return true;
+	return c->host.staging < end && start < c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE;
+}
+
+static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t flags)
+{
+	if (uffd_register(a->c->host.uffd, start, end - start) != 0)
+		return;  /* stays the kernel's own, measured */
+	if (insert_area(a->c, start, end, flags) != 0)
+		a->error = -ENOMEM;
+	else if (a->pagemap >= 0)
+		adopt_present(a->c, a->pagemap, start, end);
+}
+
+/* The parts of one area that are not the agent's own. */
+static void consider(const struct proc_area *area, void *arg)
+{
+	struct adopt *a = arg;
+	uint64_t start = area->start > a->from ? area->start : a->from;
+	uint64_t end = area->end < a->to ? area->end : a->to;
+
+	if (!area->manageable || start >= end || !(area->flags & VM_WRITE) || a->error)
+		return;
+	if (!is_private(a->c, start, end)) {
+		adopt_area(a, start, end, area->flags);
+		return;
+	}
+	/* The agent's memory may have been merged with a neighbour's: leave out what is its own, page by page runs. */
+	for (uint64_t va = start, run; va < end; va = run) {
+		bool mine = is_private(a->c, va, va + PAGE_SIZE);
+
+		run = va + PAGE_SIZE;
+		while (run < end && is_private(a->c, run, run + PAGE_SIZE) == mine)
+			run += PAGE_SIZE;
+		if (!mine)
+			adopt_area(a, va, run, area->flags);
+	}
+}
+
+static int adopt_between(struct client *c, uint64_t from, uint64_t to)
+{
+	struct adopt a = { .c = c, .from = from, .to = to };
+	char path[64];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.pid);
+	a.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	err = proc_areas(c->host.pid, consider, &a);
+	if (a.pagemap >= 0)
+		close(a.pagemap);
+	return err ? err : a.error;
+}
+
+int adopt_all(struct client *c)
+{
+	return adopt_between(c, 0, UINT64_MAX);
+}
+
+int adopt_range(struct client *c, uint64_t start, uint64_t len)
+{
+	return adopt_between(c, start, start + len);
+}
+
+int adopt_at(struct client *c, uint64_t va)
+{
+	struct proc_area a = { .start = va, .end = va + PAGE_SIZE, .flags = VM_READ | VM_WRITE };
+
+	if (a32_load(&c->ended))
+		return -ENOENT;
+	/* A forked child that has not spoken yet has no name in /proc for us: take the page alone. */
+	if (c->host.pid && proc_area_at(c->host.pid, &c->maps_fd, va, &a) != 0)
+		return -ENOENT;
+	if (va < a.start || va >= a.end)
+		return -ENOENT;
+	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
+}

@@ -1,0 +1,158 @@
+/* serve/client.c - the list of clients, their references and their end. */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+struct client *client_create(struct supervisor *s, int uffd, bool foreign)
+{
+	struct client *c = plat_alloc(sizeof(*c));
+	struct mm *mm = c ? mm_create(&s->engine, s->group, c) : NULL;
+
+	if (!mm) {
+		plat_free(c);
+		if (uffd >= 0)
+			close(uffd);
+		return NULL;
+	}
+	host_client_init(&c->host, mm, uffd);
+	c->s = s;
+	c->sock = c->statm_fd = c->maps_fd = -1;
+	c->foreign = foreign;
+	a32_store(&c->ref, 2);
+	spin_init(&c->fork_lock, RANK_LEAF);
+	spin_lock(&s->clients_lock);
+	c->key = ++s->next_key;
+	list_add_tail(&c->link, &s->clients);
+	spin_unlock(&s->clients_lock);
+	a64_add(&s->nr_clients, 1);
+	if (!foreign)
+		a64_add(&s->total_clients, 1);
+	return c;
+}
+
+int client_listen(struct client *c)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = c->key };
+
+	return epoll_ctl(c->s->fault_ep, EPOLL_CTL_ADD, c->host.uffd, &ev) == 0 ? 0 : -errno;
+}
+
+static struct client *find(struct supervisor *s, bool (*match)(const struct client *c, uint64_t v), uint64_t v)
+{
+	struct client *found = NULL;
+
+	spin_lock(&s->clients_lock);
+	list_for_each(c, &s->clients, struct client, link)
+		if (match(c, v)) {
+			found = c;
+			a32_add(&c->ref, 1);
+			break;
+		}
+	spin_unlock(&s->clients_lock);
+	return found;
+}
+
+static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
+static bool match_pid(const struct client *c, uint64_t pid) { return c->host.pid == (pid_t)pid; }
+static bool match_cookie(const struct client *c, uint64_t cookie)
+{
+	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
+}
+
+struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
+struct client *client_by_pid(struct supervisor *s, pid_t pid) { return find(s, match_pid, (uint64_t)pid); }
+struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
+
+void client_ref(struct client *c)
+{
+	a32_add(&c->ref, 1);
+}
+
+struct client *client_next(struct supervisor *s, struct client *prev)
+{
+	struct client *next = NULL;
+	uint64_t after = prev ? prev->key : 0;
+
+	spin_lock(&s->clients_lock);
+	list_for_each(c, &s->clients, struct client, link)
+		if (c->key > after) {
+			next = c;
+			a32_add(&c->ref, 1);
+			break;
+		}
+	spin_unlock(&s->clients_lock);
+	if (prev)
+		client_put(prev);
+	return next;
+}
+
+static void close_if(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void client_put(struct client *c)
+{
+	if (a32_add(&c->ref, -1) != 0)
+		return;
+	close_if(c->host.uffd);
+	close_if(c->host.pidfd);
+	close_if(c->sock);
+	close_if(c->statm_fd);
+	close_if(c->maps_fd);
+	spin_fini(&c->host.batch_lock);
+	spin_fini(&c->fork_lock);
+	mm_put(c->host.mm);
+	plat_free(c);
+}
+
+void client_set_pid(struct client *c, pid_t pid)
+{
+	struct supervisor *s = c->s;
+
+	c->host.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	proc_comm(pid, c->comm, sizeof(c->comm));
+	spin_lock(&s->clients_lock);
+	c->host.pid = pid;
+	spin_unlock(&s->clients_lock);
+	if (s->keeper && c->host.pidfd >= 0)
+		keeper_add_pid(s->keeper, pid, c->host.pidfd);
+}
+
+void client_kill(struct client *c, int sig)
+{
+	if (c->host.pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, c->host.pidfd, sig, NULL, 0);
+}
+
+void client_end(struct client *c)
+{
+	struct supervisor *s = c->s;
+	int64_t unmanaged;
+
+	if (!a32_cas(&c->ended, 0, 1))
+		return;
+	spin_lock(&s->clients_lock);
+	list_del(&c->link);
+	spin_unlock(&s->clients_lock);
+	a64_add(&s->nr_clients, -1);
+	if (c->host.uffd >= 0)
+		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
+	call_fork_over(c);
+	host_client_end(&s->mmu, &c->host);
+	mm_teardown(c->host.mm);
+	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
+	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
+	if (s->keeper && c->host.pid)
+		keeper_del_pid(s->keeper, c->host.pid);
+	if (s->keeper)
+		keeper_del_fd(s->keeper, c->key);
+	client_put(c);  /* the list's */
+}

@@ -1,0 +1,197 @@
+/* serve/control.c - the control thread: connections, first messages, ends of clients, late answers.
+ *
+ * It never blocks for long: requests that may (fork, mlock, read-ahead) go to the call threads. A connection that says
+ * anything malformed is closed; if it was a client's helper channel the client is killed.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+#define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
+#define TICK_MS 500
+
+union any_msg {
+	struct msg_head h;
+	struct msg_hello hello;
+	struct msg_call call;
+	struct msg_evicted evicted;
+};
+
+static void watch(struct supervisor *s, struct conn *conn, uint32_t events, int op)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = conn };
+
+	(void)epoll_ctl(s->control_ep, op, conn->fd, &ev);
+}
+
+/* Forget a connection. A helper channel's descriptor belongs to its client. */
+static void conn_close(struct supervisor *s, struct conn *conn)
+{
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
+	list_del(&conn->link);
+	if (conn->kind != CONN_HELPER)
+		close(conn->fd);
+	if (conn->client)
+		client_put(conn->client);
+	plat_free(conn);
+}
+
+static void accept_one(struct supervisor *s)
+{
+	struct conn *conn;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	conn = plat_alloc(sizeof(*conn));
+	if (!conn || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
+	    (geteuid() != 0 && cred.uid != geteuid()) || cred.pid <= 0) {
+		plat_free(conn);
+		close(fd);
+		return;
+	}
+	conn->kind = CONN_NEW;
+	conn->fd = fd;
+	conn->pid = cred.pid;
+	conn->uid = cred.uid;
+	conn->deadline_ns = plat_now_ns() + SPEAK_TIMEOUT_NS;
+	list_add_tail(&conn->link, &s->conns);
+	watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_ADD);
+}
+
+static void first_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
+{
+	bool again;
+	struct client *c = hello(s, conn, m, fd, &again);
+
+	if (c) {
+		conn->kind = CONN_HELPER;
+		conn->client = c;
+		watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+	} else if (!again) {
+		conn_close(s, conn);
+	}
+}
+
+static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
+{
+	struct client *c = client_by_pid(s, conn->pid);
+
+	if (!c || c->foreign || m->op == 0 || m->op >= NR_CALLS || (m->start | m->len) & ~PAGE_MASK) {
+		struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = -EINVAL };
+
+		(void)msg_send(conn->fd, &r, sizeof(r), -1);
+		if (c)
+			client_put(c);
+		conn_close(s, conn);
+		return;
+	}
+	conn->kind = CONN_CALL;
+	if (m->op == CALL_FORK) {
+		conn->client = c;
+		client_ref(c);
+	}
+	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+	call_queue(s, c, dup(conn->fd), m);
+	client_put(c);
+}
+
+static void first_message(struct supervisor *s, struct conn *conn)
+{
+	union any_msg m;
+	int fd;
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+	if (head_valid(&m.h, n, MSG_HELLO, sizeof(m.hello))) {
+		first_hello(s, conn, &m.hello, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (head_valid(&m.h, n, MSG_CALL, sizeof(m.call)))
+		first_call(s, conn, &m.call);
+	else
+		conn_close(s, conn);
+}
+
+/* A late answer, or the end. */
+static void helper_event(struct supervisor *s, struct conn *conn, uint32_t events)
+{
+	struct client *c = conn->client;
+
+	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))) {
+		struct msg_evicted m;
+		int fd;
+		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+		if (fd >= 0)
+			close(fd);
+		watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		if (n > 0 && m.n <= EVICT_PAGES_MAX &&
+		    head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + m.n))
+			host_late_done(&s->mmu, &c->host, m.status, m.n);
+		else
+			client_kill(c, SIGKILL);
+		return;
+	}
+	client_end(c);
+	conn_close(s, conn);
+}
+
+static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
+{
+	switch (conn->kind) {
+	case CONN_LISTEN:
+		accept_one(s);
+		break;
+	case CONN_STOP:
+		break;
+	case CONN_NEW:
+		if (events & EPOLLIN)
+			first_message(s, conn);
+		else
+			conn_close(s, conn);
+		break;
+	case CONN_HELPER:
+		helper_event(s, conn, events);
+		break;
+	case CONN_CALL:
+		if (conn->client)
+			call_fork_over(conn->client);
+		conn_close(s, conn);
+		break;
+	}
+}
+
+static void close_silent(struct supervisor *s, bool all)
+{
+	uint64_t now = plat_now_ns();
+
+	list_for_each_safe(conn, tmp, &s->conns, struct conn, link) {
+		if (all && conn->client && conn->kind == CONN_HELPER)
+			client_end(conn->client);
+		if (all || (conn->kind == CONN_NEW && now > conn->deadline_ns))
+			conn_close(s, conn);
+	}
+}
+
+void control_main(void *arg)
+{
+	struct supervisor *s = arg;
+
+	while (!a32_load(&s->stopping)) {
+		struct epoll_event ev;
+		int n = epoll_wait(s->control_ep, &ev, 1, TICK_MS);
+
+		if (n == 1)
+			conn_event(s, ev.data.ptr, ev.events);
+		close_silent(s, false);
+	}
+	close_silent(s, true);
+}

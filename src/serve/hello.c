@@ -1,0 +1,137 @@
+/* serve/hello.c - a client introduces itself. */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
+#define COOKIE_TRIES     500     /* x 200 us: the fork event is being applied */
+
+static void reply_ready(int sock, uint64_t seq, int error, int fd)
+{
+	struct msg_ready m = {
+		.h = { PROTO_MAGIC, MSG_READY, seq }, .error = error, .register_mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	(void)msg_send(sock, &m, sizeof(m), fd);
+}
+
+/* Ranges a client states about itself: only it can be hurt by wrong ones, but they must be ranges. */
+static bool hello_sane(const struct msg_hello *m)
+{
+	if (m->staging & ~PAGE_MASK || m->staging > UINT64_MAX - EVICT_PAGES_MAX * PAGE_SIZE)
+		return false;
+	for (int i = 0; i < PRIVATE_RANGES; i++)
+		if (m->private_start[i] > m->private_end[i] || (m->private_start[i] | m->private_end[i]) & ~PAGE_MASK)
+			return false;
+	return true;
+}
+
+/* From now on the client can be asked to evict. */
+static void attach(struct client *c, struct conn *conn, const struct msg_hello *m)
+{
+	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
+
+	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
+	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
+	c->helper_tid = m->helper_tid;
+	c->host.staging = m->staging;
+	c->host.serve = conn;
+	c->sock = conn->fd;
+	(void)setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
+static void detach_old(struct supervisor *s, pid_t pid)
+{
+	struct client *old = client_by_pid(s, pid);
+
+	/* exec: the old address space of this process is gone, its channel's end is on the way. */
+	if (!old)
+		return;
+	client_end(old);
+	client_put(old);
+}
+
+static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
+{
+	struct client *c;
+	int err = uffd_api(fd);
+
+	if (err) {
+		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s", (int)conn->pid,
+				  strerror(-err));
+		reply_ready(conn->fd, m->h.seq, err, -1);
+		close(fd);
+		return NULL;
+	}
+	detach_old(s, conn->pid);
+	c = client_create(s, fd, false);
+	if (!c) {
+		reply_ready(conn->fd, m->h.seq, -ENOMEM, -1);
+		return NULL;
+	}
+	client_set_pid(c, conn->pid);
+	attach(c, conn, m);
+	if (client_listen(c) != 0 || adopt_all(c) != 0) {
+		/* Registered areas without records: better no process than a wrong one. */
+		client_kill(c, SIGKILL);
+	}
+	a32_store(&c->host.can_evict, (m->flags & HELLO_CAN_MOVE) != 0);
+	reply_ready(conn->fd, m->h.seq, 0, -1);
+	return c;
+}
+
+static struct client *hello_fork(struct supervisor *s, struct conn *conn, const struct msg_hello *m)
+{
+	struct client *c = NULL;
+
+	/* The parent's thread was released when the event was read; it may still be being applied. */
+	for (int i = 0; i < COOKIE_TRIES && !c; i++) {
+		c = client_by_cookie(s, m->fork_cookie);
+		if (!c)
+			plat_sleep_ns(200 * 1000);
+	}
+	if (!c || !a64_cas(&c->awaits_cookie, (int64_t)m->fork_cookie, 0)) {
+		reply_ready(conn->fd, m->h.seq, -ENOENT, -1);
+		if (c)
+			client_put(c);
+		return NULL;
+	}
+	client_set_pid(c, conn->pid);
+	attach(c, conn, m);
+	a32_store(&c->host.can_evict, (m->flags & HELLO_CAN_MOVE) != 0);
+	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);
+	return c;
+}
+
+static void send_device(struct supervisor *s, struct conn *conn, uint64_t seq)
+{
+	struct msg_device m = { .h = { PROTO_MAGIC, MSG_DEVICE, seq }, .error = s->device_fd < 0 ? -EPERM : 0 };
+
+	(void)msg_send(conn->fd, &m, sizeof(m), s->device_fd);
+}
+
+struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again)
+{
+	struct client *c = NULL;
+
+	*again = false;
+	if (!hello_sane(m)) {
+		supervisor_notice(s, "process %d spoke nonsense to the supervisor: disconnected", (int)conn->pid);
+	} else if (m->fork_cookie) {
+		c = hello_fork(s, conn, m);
+	} else if (m->flags & HELLO_NEED_DEVICE && fd < 0) {
+		send_device(s, conn, m->h.seq);
+		*again = s->device_fd >= 0;
+	} else if (fd >= 0) {
+		return hello_exec(s, conn, m, fd);
+	}
+	if (fd >= 0)
+		close(fd);
+	return c;
+}

@@ -1,0 +1,174 @@
+/* serve/internal.h - the supervisor's own structures. Not for other folders.
+ *
+ * A client is one address space: made by HELLO (exec), by a fork event (its HELLO comes later, or never), or by the watcher for a
+ * process without an agent ("foreign": measured and charged, not managed). It ends when its helper channel
+ * closes, or when the watcher sees that it is gone.
+ *
+ * Locks: (K) supervisor->clients_lock, rank LEAF  (C) constant after it is in the table  (A) atomic
+ *        (O) touched by the control thread only.
+ */
+#ifndef UMEMCG_SERVE_INTERNAL_H
+#define UMEMCG_SERVE_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "mm/engine.h"
+#include "plat/host/host.h"
+#include "serve/keeper.h"
+#include "serve/proto.h"
+#include "serve/serve.h"
+
+#define NR_CALL_THREADS 2
+#define NR_WORKERS_MAX 16
+#define PRIVATE_RANGES 4
+
+struct client {
+	struct host_client host;       /* first: the MMU knows us by it */
+	struct supervisor *s;          /* (C) */
+	struct list_head link;         /* (K) supervisor->clients */
+	atomic32_t ref;                /* (A) list + users */
+	atomic32_t ended;              /* (A) 1: taken out of the list */
+	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
+	int sock;                      /* helper channel; -1 none. Set once, by hello */
+	uint32_t helper_tid;
+	uint64_t seq;                  /* host.batch_lock: last EVICT */
+	bool foreign;                  /* (C) */
+	char comm[32];
+	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
+
+	/* fork, of the parent */
+	struct spinlock fork_lock;     /* rank LEAF */
+	uint64_t fork_cookie;          /* fork_lock: 0 = none announced */
+	int64_t fork_charged;          /* fork_lock: pages charged ahead for the child */
+	/* fork, of the child */
+	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
+
+	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
+	int64_t last_unmanaged;        /* watcher */
+};
+
+enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_CALL };
+
+struct conn {
+	struct list_head link;         /* (O) supervisor->conns */
+	enum conn_kind kind;
+	int fd;
+	pid_t pid;                     /* who is on the other end */
+	uid_t uid;
+	uint64_t deadline_ns;          /* CONN_NEW: must have spoken by then */
+	struct client *client;         /* referenced; CONN_HELPER, CONN_CALL of a fork */
+};
+
+/* A request of a program thread, on its way to a call thread. */
+struct call {
+	struct list_head link;         /* calls_lock */
+	struct client *client;         /* referenced */
+	int fd;                        /* a duplicate: reply here */
+	struct msg_call msg;
+};
+
+struct supervisor {
+	struct engine engine;
+	struct mmu_host mmu;
+	struct mem_cgroup *group;
+	struct keeper *keeper;         /* NULL: none */
+	struct serve_config config;
+	char agent_path[4096];
+	char socket_name[64];
+	bool need_device;              /* clients may lack permission: we hold /dev/userfaultfd */
+	int device_fd;
+
+	struct spinlock clients_lock;
+	struct list_head clients;      /* (K) */
+	uint64_t next_key;             /* (K) */
+	atomic64_t nr_clients, total_clients, unmanaged_total, next_cookie;
+
+	int listen_fd, control_ep, fault_ep, stop_fd;
+	struct conn listen_conn, stop_conn;
+	struct list_head conns;        /* (O) */
+
+	struct spinlock calls_lock;    /* rank LEAF */
+	struct list_head calls;
+	struct waitq calls_wait;
+
+	struct plat_thread control, watcher, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
+	unsigned nr_workers;
+	bool started;
+	atomic32_t stopping;
+
+	atomic32_t root_pid;
+	atomic32_t root_oom_killed;
+	struct spinlock names_lock;    /* rank LEAF */
+	unsigned nr_names;
+	char names[SERVE_UNMANAGED_NAMES][64];
+	uint64_t last_notice_ns;       /* names_lock */
+};
+
+/* ---- supervisor.c ---- */
+void supervisor_notice(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- client.c ---- */
+/* A client in the list, with a reference for the caller. Takes @uffd. NULL: out of memory (uffd closed). */
+struct client *client_create(struct supervisor *s, int uffd, bool foreign);
+struct client *client_get(struct supervisor *s, uint64_t key);
+/* The managed or foreign client of a process, referenced; NULL. */
+struct client *client_by_pid(struct supervisor *s, pid_t pid);
+struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
+void client_ref(struct client *c);
+void client_put(struct client *c);
+/* Now it is known which process it is. */
+void client_set_pid(struct client *c, pid_t pid);
+/* The address space is gone: give everything back. Idempotent. */
+void client_end(struct client *c);
+void client_kill(struct client *c, int sig);
+/* Walk: the client after @prev in the list, referenced; drops @prev. NULL at the end. */
+struct client *client_next(struct supervisor *s, struct client *prev);
+/* Let fault workers listen to it. */
+int client_listen(struct client *c);
+
+/* ---- worker.c ---- */
+void worker_main(void *supervisor);
+
+/* ---- adopt.c ---- */
+/* Register and take into the books everything manageable of a process that waits in its HELLO. */
+int adopt_all(struct client *c);
+/* A fault hit an area we have not heard of: look it up. 0, or -ENOENT. */
+int adopt_at(struct client *c, uint64_t va);
+/* Register [start, start + len) remotely and take what is present into the books. */
+int adopt_range(struct client *c, uint64_t start, uint64_t len);
+
+/* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
+void control_main(void *supervisor);
+/* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
+ * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
+struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);
+void call_main(void *supervisor);
+void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m);
+/* The connection of a CALL_FORK closed: the fork is over, one way or the other. */
+void call_fork_over(struct client *c);
+extern const struct host_transport serve_transport;
+int msg_send(int sock, const void *msg, size_t size, int fd);
+/* Size of the packet, 0 at the end, -errno. *@fd gets an attached descriptor or -1. */
+ssize_t msg_recv(int sock, void *buf, size_t size, int *fd);
+bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want);
+void watcher_main(void *supervisor);
+/* Kill whatever is left of the tree; wait for it, bounded. */
+void tree_kill(struct supervisor *s);
+
+/* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
+int64_t proc_anon_pages(pid_t pid, int *fd);
+void proc_comm(pid_t pid, char *out, size_t size);
+/* Calls @fn for every process below @top, @top excluded. */
+void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
+bool proc_shares_memory(pid_t a, pid_t b);
+
+struct proc_area {
+	uint64_t start, end;
+	uint32_t flags;       /* VM_ */
+	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
+};
+int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out);
+/* Every area of a process; 0 or -errno. */
+int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
+
+#endif

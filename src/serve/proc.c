@@ -1,0 +1,218 @@
+/* serve/proc.c - what /proc tells about client processes. Everything here may find that the process is gone. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+/* PROCMAP_QUERY (Linux 6.11) is not in Debian 12's headers. */
+struct procmap_query_ {
+	uint64_t size, query_flags, query_addr;
+	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+	uint64_t vma_name_addr, build_id_addr;
+};
+#define PROCMAP_QUERY_ _IOWR('f', 17, struct procmap_query_)
+#define PROCMAP_READABLE   0x01
+#define PROCMAP_WRITABLE   0x02
+#define PROCMAP_EXECUTABLE 0x04
+#define PROCMAP_SHARED     0x08
+
+static int proc_open(pid_t pid, const char *file)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int64_t proc_anon_pages(pid_t pid, int *fd)
+{
+	int64_t size, resident, shared;
+	char buf[128];
+	ssize_t n;
+
+	if (*fd < 0) {
+		int got = proc_open(pid, "statm");
+
+		if (got < 0)
+			return got;
+		*fd = got;
+	}
+	n = pread(*fd, buf, sizeof(buf) - 1, 0);
+	if (n <= 0)
+		return n < 0 ? -errno : -ESRCH;
+	buf[n] = '\0';
+	if (sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &size, &resident, &shared) != 3)
+		return -EIO;
+	return resident > shared ? resident - shared : 0;
+}
+
+void proc_comm(pid_t pid, char *out, size_t size)
+{
+	int fd = proc_open(pid, "comm");
+	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0) {
+		snprintf(out, size, "?");
+		return;
+	}
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+bool proc_shares_memory(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+/* The children of one thread, appended to @list. */
+static void children_of(pid_t pid, const char *task, void (*fn)(pid_t, pid_t, void *), void *arg)
+{
+	char path[96], buf[4096];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "task/%s/children", task);
+	fd = proc_open(pid, path);
+	if (fd < 0)
+		return;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return;
+	buf[n] = '\0';
+	for (char *p = buf, *end; (void)(end = p), *p; p = end) {
+		long child = strtol(p, &end, 10);
+
+		if (end == p)
+			break;
+		fn((pid_t)child, pid, arg);
+		proc_descendants((pid_t)child, fn, arg);
+		while (*end == ' ')
+			end++;
+	}
+}
+
+void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
+{
+	char path[128];
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)top);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			children_of(top, d->d_name, fn, arg);
+	if (dir)
+		closedir(dir);
+}
+
+static bool name_manageable(const char *name)
+{
+	return name[0] == '\0' || strcmp(name, "[heap]") == 0 || strncmp(name, "[anon:", 6) == 0;
+}
+
+/* One line of /proc/PID/maps. */
+static bool parse_area(char *line, struct proc_area *a)
+{
+	char perms[8], name[64] = "";
+	unsigned major, minor;
+	uint64_t offset, inode;
+	int n;
+
+	line[strcspn(line, "\n")] = '\0';
+	n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64 " %63[^\n]", &a->start, &a->end, perms,
+		   &offset, &major, &minor, &inode, name);
+	if (n < 7)
+		return false;
+	a->flags = (perms[0] == 'r' ? VM_READ : 0) | (perms[1] == 'w' ? VM_WRITE : 0) |
+		   (perms[2] == 'x' ? VM_EXEC : 0);
+	a->manageable = perms[3] == 'p' && inode == 0 && major == 0 && minor == 0 && name_manageable(name);
+	return true;
+}
+
+int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg)
+{
+	int fd = proc_open(pid, "maps");
+	char line[512];
+	FILE *f;
+
+	if (fd < 0)
+		return fd;
+	f = fdopen(fd, "r");
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		struct proc_area a;
+
+		/* A name longer than the buffer belongs to a file: not ours, and its rest does not parse. */
+		if (parse_area(line, &a))
+			fn(&a, arg);
+	}
+	fclose(f);
+	return 0;
+}
+
+static int query_area(int fd, uint64_t va, struct proc_area *out)
+{
+	char name[64] = "";
+	struct procmap_query_ q = {
+		.size = sizeof(q), .query_addr = va, .vma_name_size = sizeof(name), .vma_name_addr = (uintptr_t)name,
+	};
+
+	if (ioctl(fd, PROCMAP_QUERY_, &q) != 0)
+		return -errno;
+	out->start = q.vma_start;
+	out->end = q.vma_end;
+	out->flags = (q.vma_flags & PROCMAP_READABLE ? VM_READ : 0) | (q.vma_flags & PROCMAP_WRITABLE ? VM_WRITE : 0) |
+		     (q.vma_flags & PROCMAP_EXECUTABLE ? VM_EXEC : 0);
+	out->manageable = !(q.vma_flags & PROCMAP_SHARED) && q.inode == 0 && (!q.vma_name_size || name_manageable(name));
+	return 0;
+}
+
+struct find {
+	uint64_t va;
+	struct proc_area *out;
+	bool found;
+};
+
+static void find_area(const struct proc_area *a, void *arg)
+{
+	struct find *f = arg;
+
+	if (a->start <= f->va && f->va < a->end) {
+		*f->out = *a;
+		f->found = true;
+	}
+}
+
+int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)
+{
+	struct find f = { .va = va, .out = out };
+	int err;
+
+	if (*maps_fd < 0)
+		*maps_fd = proc_open(pid, "maps");
+	if (*maps_fd < 0)
+		return *maps_fd;
+	err = query_area(*maps_fd, va, out);
+	if (err != -ENOTTY && err != -EINVAL)
+		return err;
+	err = proc_areas(pid, find_area, &f);
+	return err ? err : f.found ? 0 : -ENOENT;
+}

@@ -1,0 +1,43 @@
+/* serve/snapshot.c - the numbers of a running or ended supervisor. */
+#include <string.h>
+
+#include "serve/internal.h"
+
+static int64_t bytes(int64_t pages)
+{
+	return pages >= PAGE_COUNTER_MAX ? SERVE_UNLIMITED : pages * (int64_t)PAGE_SIZE;
+}
+
+static void counter(const struct page_counter *c, int64_t *current, int64_t *peak, int64_t *max)
+{
+	*current = bytes(page_counter_read(c));
+	*peak = bytes(a64_load(&c->watermark));
+	*max = bytes(a64_load(&c->max));
+}
+
+void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
+{
+	struct mem_cgroup *g = s->group;
+
+	memset(out, 0, sizeof(*out));
+	counter(&g->memory, &out->memory_current, &out->memory_peak, &out->memory_max);
+	counter(&g->swap, &out->swap_current, &out->swap_peak, &out->swap_max);
+	counter(&g->memsw, &out->memsw_current, &out->memsw_peak, &out->memsw_max);
+	out->memory_high = bytes(a64_load(&g->memory.high));
+	for (int i = 0; i < NR_STATS; i++)
+		out->stat[i] = stat_read(g, (enum stat_item)i);
+	for (int i = 0; i < NR_EVENTS; i++)
+		out->event[i] = event_read(g, (enum event_item)i);
+	out->metadata_bytes = engine_metadata_bytes(&s->engine);
+	out->home_bytes = a64_load(&s->mmu.home.used) * (int64_t)PAGE_SIZE;
+	out->home_peak = a64_load(&s->mmu.home.peak) * (int64_t)PAGE_SIZE;
+	out->clients_total = (uint64_t)a64_load(&s->total_clients);
+	out->clients_now = out->processes_now = (uint64_t)a64_load(&s->nr_clients);
+	out->unmanaged_total = (uint64_t)a64_load(&s->unmanaged_total);
+	spin_lock(&s->names_lock);
+	out->nr_unmanaged_names = s->nr_names;
+	memcpy(out->unmanaged_name, s->names, sizeof(s->names));
+	spin_unlock(&s->names_lock);
+	out->root_oom_killed = a32_load(&s->root_oom_killed) != 0;
+	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
+}

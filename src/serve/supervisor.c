@@ -1,0 +1,334 @@
+/* serve/supervisor.c - setting up and ending the supervisor. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define NOTICE_EVERY_NS 100000000ull   /* at most ten notices a second */
+
+static int fail(struct serve_problem *p, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int fail(struct serve_problem *p, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	p->error = error;
+	va_start(ap, fmt);
+	vsnprintf(p->text, sizeof(p->text), fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+void supervisor_notice(struct supervisor *s, const char *fmt, ...)
+{
+	char text[SERVE_TEXT_MAX];
+	uint64_t now = plat_now_ns();
+	bool drop;
+	va_list ap;
+
+	if (!s->config.notice)
+		return;
+	spin_lock(&s->names_lock);
+	drop = now - s->last_notice_ns < NOTICE_EVERY_NS;
+	if (!drop)
+		s->last_notice_ns = now;
+	spin_unlock(&s->names_lock);
+	if (drop)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	s->config.notice(s->config.notice_arg, text);
+}
+
+static void engine_notice(void *arg, const char *text)
+{
+	supervisor_notice(arg, "%s", text);
+}
+
+/* May we, and may our clients, use userfaultfd with fork events? */
+static int check_machine(struct supervisor *s, struct serve_problem *p)
+{
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int err;
+
+	s->device_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == ENOSYS)
+		return fail(p, -ENOSYS, "this kernel has no userfaultfd: umemcg needs Linux 5.11 or later with CONFIG_USERFAULTFD");
+	if (fd < 0 && s->device_fd >= 0)
+		fd = ioctl(s->device_fd, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
+	err = fd < 0 ? -errno : uffd_api(fd);
+	if (fd >= 0)
+		close(fd);
+	if (err == -EPERM || err == -EACCES)
+		return fail(p, err, "not permitted to use userfaultfd with fork events: run as root, or give the program "
+			    "CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep umemcg), with vm.unprivileged_userfaultfd=1 or access to "
+			    "/dev/userfaultfd for programs that are not root");
+	if (err)
+		return fail(p, err, "userfaultfd does not work here: %s", strerror(-err));
+	return 0;
+}
+
+static int find_agent(struct supervisor *s, struct serve_problem *p)
+{
+	char dir[3900];
+	ssize_t n;
+	char *slash;
+
+	if (s->config.agent_path) {
+		snprintf(s->agent_path, sizeof(s->agent_path), "%s", s->config.agent_path);
+		return access(s->agent_path, R_OK) == 0 ? 0 : fail(p, -errno, "cannot read the agent library %s: %s",
+								     s->agent_path, strerror(errno));
+	}
+	n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	dir[n > 0 ? n : 0] = '\0';
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+	snprintf(s->agent_path, sizeof(s->agent_path), "%s/libumemcg-agent.so", dir);
+	if (access(s->agent_path, R_OK) == 0)
+		return 0;
+	snprintf(s->agent_path, sizeof(s->agent_path), "%s/umemcg/libumemcg-agent.so", UMEMCG_LIBDIR);
+	if (access(s->agent_path, R_OK) == 0)
+		return 0;
+	return fail(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s/umemcg: is umemcg installed completely?", dir,
+		    UMEMCG_LIBDIR);
+}
+
+static struct store *open_store(struct supervisor *s, struct serve_problem *p)
+{
+	const struct serve_config *c = &s->config;
+	struct store *store;
+	int err;
+
+	store = store_file_open(c->swap_dir, (uint64_t)c->swap_size / PAGE_SIZE, c->swap_direct, c->engine, &err);
+	if (!store)
+		fail(p, err, "cannot make a swap file in %s: %s", c->swap_dir, strerror(-err));
+	return store;
+}
+
+static int64_t limit_pages(int64_t bytes)
+{
+	return bytes == SERVE_UNLIMITED ? PAGE_COUNTER_MAX : bytes / (int64_t)PAGE_SIZE;
+}
+
+/* Records for what the limit allows and what may exceed it for a moment; without a limit, for all of memory. */
+static uint32_t frames_for(int64_t max)
+{
+	struct sysinfo si;
+	uint64_t all;
+
+	(void)sysinfo(&si);
+	all = (uint64_t)si.totalram * si.mem_unit / PAGE_SIZE;
+	if (max < PAGE_COUNTER_MAX && (uint64_t)max * 2 + 65536 < all)
+		return (uint32_t)max * 2 + 65536;
+	return (uint32_t)(all + 65536);
+}
+
+static int make_group(struct supervisor *s, struct serve_problem *p)
+{
+	int err;
+
+	s->group = group_create(&s->engine, NULL, s->config.group_name ? s->config.group_name : "run", &err);
+	if (!s->group)
+		return fail(p, err, "cannot make the group: %s", strerror(-err));
+	page_counter_force_max(&s->group->memory, limit_pages(s->config.memory_max));
+	page_counter_force_max(&s->group->memsw, limit_pages(s->config.memsw_max));
+	page_counter_force_max(&s->group->swap, limit_pages(s->config.swap_max));
+	a64_store(&s->group->memory.high, limit_pages(s->config.memory_high));
+	return 0;
+}
+
+static int make_engine(struct supervisor *s, struct serve_problem *p)
+{
+	uint32_t frames = frames_for(limit_pages(s->config.memory_max));
+	struct store *store = NULL;
+	int err;
+
+	if (s->config.swap_size >= (int64_t)PAGE_SIZE) {
+		store = open_store(s, p);
+		if (!store)
+			return p->error;
+	}
+	err = mmu_host_init(&s->mmu, &s->engine, frames, &serve_transport);
+	if (err) {
+		store_destroy(store);
+		return fail(p, err, "out of memory");
+	}
+	s->engine.notice = engine_notice;
+	s->engine.notice_arg = s;
+	err = engine_init(&s->engine, &s->mmu.mmu, store, frames);
+	return err ? fail(p, err, "out of memory") : make_group(s, p);
+}
+
+static int make_socket(struct supervisor *s, struct serve_problem *p)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	uint64_t r[2];
+
+	if (getrandom(r, sizeof(r), 0) != sizeof(r))
+		return fail(p, -EIO, "no random numbers for a socket name");
+	snprintf(s->socket_name, sizeof(s->socket_name), "umemcg-%016" PRIx64 "%016" PRIx64, r[0], r[1]);
+	memcpy(a.sun_path + 1, s->socket_name, strlen(s->socket_name));
+	s->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->listen_fd < 0 ||
+	    bind(s->listen_fd, (struct sockaddr *)&a,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->socket_name))) != 0 ||
+	    listen(s->listen_fd, 1024) != 0)
+		return fail(p, -errno, "cannot listen for clients: %s", strerror(errno));
+	s->control_ep = epoll_create1(EPOLL_CLOEXEC);
+	s->fault_ep = epoll_create1(EPOLL_CLOEXEC);
+	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->control_ep < 0 || s->fault_ep < 0 || s->stop_fd < 0)
+		return fail(p, -errno, "cannot make an epoll descriptor: %s", strerror(errno));
+	return 0;
+}
+
+struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem)
+{
+	struct supervisor *s = plat_alloc(sizeof(*s));
+
+	if (!s) {
+		fail(problem, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	s->config = *config;
+	s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
+	spin_init(&s->clients_lock, RANK_LEAF);
+	spin_init(&s->calls_lock, RANK_LEAF);
+	spin_init(&s->names_lock, RANK_LEAF);
+	list_init(&s->clients);
+	list_init(&s->conns);
+	list_init(&s->calls);
+	waitq_init(&s->calls_wait);
+	plat_thread_enter();
+	if (check_machine(s, problem) == 0 && find_agent(s, problem) == 0 && make_engine(s, problem) == 0 &&
+	    make_socket(s, problem) == 0)
+		return s;
+	/* What was made so far goes with the process: a failed start ends it. */
+	return NULL;
+}
+
+void supervisor_set_keeper(struct supervisor *s, struct keeper *k)
+{
+	s->keeper = k;
+}
+
+static int watch_fds(struct supervisor *s)
+{
+	struct epoll_event listen_ev = { .events = EPOLLIN, .data.ptr = &s->listen_conn };
+	struct epoll_event stop_ev = { .events = EPOLLIN, .data.ptr = &s->stop_conn };
+	struct epoll_event fault_stop = { .events = EPOLLIN, .data.u64 = 0 };
+
+	s->listen_conn = (struct conn){ .kind = CONN_LISTEN, .fd = s->listen_fd };
+	s->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };
+	if (epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->listen_fd, &listen_ev) != 0 ||
+	    epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->stop_fd, &stop_ev) != 0 ||
+	    epoll_ctl(s->fault_ep, EPOLL_CTL_ADD, s->stop_fd, &fault_stop) != 0)
+		return -errno;
+	return 0;
+}
+
+int supervisor_start(struct supervisor *s, struct serve_problem *problem)
+{
+	unsigned workers = s->config.workers ? s->config.workers : (unsigned)get_nprocs() + 2;
+	int err = watch_fds(s);
+
+	if (workers > NR_WORKERS_MAX)
+		workers = NR_WORKERS_MAX;
+	if (!err)
+		err = engine_start(&s->engine);
+	if (!err)
+		err = plat_thread_start(&s->control, "umemcg-control", control_main, s);
+	if (!err)
+		err = plat_thread_start(&s->watcher, "umemcg-watcher", watcher_main, s);
+	for (unsigned i = 0; !err && i < NR_CALL_THREADS; i++)
+		err = plat_thread_start(&s->call_thread[i], "umemcg-call", call_main, s);
+	for (unsigned i = 0; !err && i < workers; i++) {
+		err = plat_thread_start(&s->worker[i], "umemcg-fault", worker_main, s);
+		s->nr_workers += !err;
+	}
+	s->started = !err;
+	return err ? fail(problem, err, "cannot start threads: %s", strerror(-err)) : 0;
+}
+
+void supervisor_child_env(const struct supervisor *s)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char *value = NULL;
+
+	if (old && *old && asprintf(&value, "%s:%s", s->agent_path, old) < 0)
+		value = NULL;
+	setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
+	free(value);
+	setenv(PROTO_ENV, s->socket_name, 1);
+}
+
+void supervisor_watch_root(struct supervisor *s, pid_t pid)
+{
+	a32_store(&s->root_pid, (uint32_t)pid);
+}
+
+void supervisor_stop(struct supervisor *s)
+{
+	uint64_t one = 1;
+	struct client *c = NULL;
+
+	if (!s->started)
+		return;
+	tree_kill(s);
+	while ((c = client_next(s, c)))
+		if (c->sock < 0)
+			client_end(c);
+	a32_store(&s->stopping, 1);
+	(void)!write(s->stop_fd, &one, sizeof(one));
+	waitq_wake(&s->calls_wait);
+	waitq_wake(&s->engine.progress);
+	plat_thread_join(&s->control);
+	plat_thread_join(&s->watcher);
+	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
+		plat_thread_join(&s->call_thread[i]);
+	for (unsigned i = 0; i < s->nr_workers; i++)
+		plat_thread_join(&s->worker[i]);
+	while ((c = client_next(s, NULL))) {
+		client_end(c);
+		client_put(c);
+	}
+	engine_stop(&s->engine);
+	s->started = false;
+}
+
+void supervisor_destroy(struct supervisor *s)
+{
+	if (!s)
+		return;
+	supervisor_stop(s);
+	if (s->group) {
+		(void)group_remove(&s->engine, s->group);
+		memcg_put(s->group);
+	}
+	engine_fini(&s->engine);
+	mmu_host_fini(&s->mmu);
+	close(s->listen_fd);
+	close(s->control_ep);
+	close(s->fault_ep);
+	close(s->stop_fd);
+	if (s->device_fd >= 0)
+		close(s->device_fd);
+	plat_free(s);
+	plat_thread_exit();
+}

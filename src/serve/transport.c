@@ -1,0 +1,169 @@
+/* serve/transport.c - packets, and the helper channel as the host MMU sees it. */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+int msg_send(int sock, const void *msg, size_t size, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (void *)(uintptr_t)msg, size };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		m.msg_control = control.buf;
+		m.msg_controllen = sizeof(control.buf);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	do
+		n = sendmsg(sock, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+/* Keep the first descriptor of a packet, close any others. */
+static void take_fds(struct msghdr *m, int *fd)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int got;
+
+			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(got));
+			if (*fd < 0)
+				*fd = got;
+			else
+				close(got);
+		}
+	}
+}
+
+ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = { buf, size };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	ssize_t n;
+
+	*fd = -1;
+	do
+		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	take_fds(&m, fd);
+	return m.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+}
+
+bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want)
+{
+	return got == (ssize_t)want && h->magic == PROTO_MAGIC && h->type == type;
+}
+
+static void protocol_error(struct client *c)
+{
+	supervisor_notice(c->s, "%s (%d) broke the agent protocol and was killed", c->comm, (int)c->host.pid);
+	client_kill(c, SIGKILL);
+}
+
+/* The answer to EVICT @seq, which must be about @npages. */
+static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigned npages)
+{
+	struct msg_evicted m;
+	ssize_t n;
+	int fd;
+
+	n = msg_recv(c->sock, &m, sizeof(m), &fd);
+	if (fd >= 0)
+		close(fd);
+	if (n == -EAGAIN || n == -EWOULDBLOCK)
+		return -ETIMEDOUT;
+	if (n == 0 || n == -ECONNRESET)
+		return -EPIPE;
+	if (n < 0 || !head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + npages) ||
+	    m.h.seq != seq || m.n != npages) {
+		protocol_error(c);
+		return -EPROTO;
+	}
+	for (unsigned i = 0; i < npages; i++)
+		if (m.status[i] > EVICT_BUSY) {
+			protocol_error(c);
+			return -EPROTO;
+		}
+	memcpy(status, m.status, npages);
+	return 0;
+}
+
+_Static_assert((int)HOST_MOVED == EVICT_MOVED && (int)HOST_GONE == EVICT_GONE && (int)HOST_PINNED == EVICT_PINNED &&
+	       (int)HOST_REFUSED == EVICT_REFUSED && (int)HOST_BUSY == EVICT_BUSY, "the same words on both sides");
+_Static_assert(EVICT_PAGES_MAX == MMU_BATCH_MAX, "one withdrawal is one message");
+
+static int transport_evict(struct host_client *hc, const struct host_range *r, unsigned n, uint8_t *status,
+			   unsigned npages)
+{
+	struct client *c = (struct client *)hc;
+	struct msg_evict m = { .h = { PROTO_MAGIC, MSG_EVICT, ++c->seq }, .n = n };
+	int err;
+
+	for (unsigned i = 0; i < n; i++)
+		m.range[i] = (struct evict_range){ r[i].start, r[i].npages };
+	err = msg_send(c->sock, &m, offsetof(struct msg_evict, range) + n * sizeof(m.range[0]), -1);
+	if (err)
+		return -EPIPE;
+	return read_evicted(c, c->seq, status, npages);
+}
+
+static void transport_zap(struct host_client *hc, unsigned n)
+{
+	struct client *c = (struct client *)hc;
+	struct msg_zap m = { .h = { PROTO_MAGIC, MSG_ZAP, c->seq }, .n = n };
+
+	if (msg_send(c->sock, &m, sizeof(m), -1) != 0)
+		client_kill(c, SIGKILL);  /* the channel is gone or stuck: the staging area would stay full */
+}
+
+/* The control thread waits for the answer from now on. */
+static void transport_late(struct host_client *hc)
+{
+	struct client *c = (struct client *)hc;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = c->host.serve };
+
+	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_MOD, c->sock, &ev);
+}
+
+static void transport_killed(struct host_client *hc)
+{
+	struct client *c = (struct client *)hc;
+
+	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid))
+		a32_store(&c->s->root_oom_killed, 1);
+	supervisor_notice(c->s, "out of memory and swap: killed %s (%d)", c->comm, (int)c->host.pid);
+}
+
+const struct host_transport serve_transport = {
+	.evict = transport_evict,
+	.zap = transport_zap,
+	.late = transport_late,
+	.killed = transport_killed,
+};

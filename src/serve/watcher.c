@@ -1,0 +1,230 @@
+/* serve/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
+ * notices ends that no channel reports.
+ *
+ * Unmanaged memory of a client is RssAnon as its kernel counts it, less the pages in the books. While pages are on
+ * their way through the staging area the difference is too high for an instant: an increase counts only when two
+ * looks in a row show it.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define TICK_NS        (10 * 1000000ull)
+#define SCAN_EVERY     10       /* ticks between two walks of the process tree */
+#define CLIENTS_A_TICK 24       /* measured at most, in turn */
+#define GRACE_SCANS    3        /* walks a process is given to speak to us */
+#define SEEN_MAX       256
+#define KILL_WAIT_NS   (5 * 1000000000ull)
+
+/* Processes without a client, and for how many walks. Touched by the watcher only. */
+struct seen {
+	pid_t pid;
+	unsigned scans;
+	bool now;
+};
+
+struct watch {
+	struct supervisor *s;
+	struct seen seen[SEEN_MAX];
+	unsigned nr_seen;
+	uint64_t turn;          /* key of the client measured last */
+};
+
+static bool exited(struct client *c)
+{
+	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
+
+	if (c->host.pidfd >= 0)
+		return poll(&p, 1, 0) == 1;
+	return c->host.uffd >= 0 && uffd_dead(c->host.uffd);
+}
+
+static void measure(struct client *c)
+{
+	struct supervisor *s = c->s;
+	struct mm *mm = c->host.mm;
+	int64_t anon, unmanaged, known = a64_load(&mm->unmanaged), count;
+
+	if (!c->host.pid)
+		return;
+	anon = proc_anon_pages(c->host.pid, &c->statm_fd);
+	if (anon < 0)
+		return;
+	unmanaged = anon - a64_load(&mm->rss);
+	if (unmanaged < 0)
+		unmanaged = 0;
+	count = unmanaged < c->last_unmanaged ? unmanaged : c->last_unmanaged;
+	c->last_unmanaged = unmanaged;
+	if (unmanaged > known && count < known)
+		count = known;
+	if (unmanaged <= known)
+		count = unmanaged;
+	if (count == known || a32_load(&c->ended))
+		return;
+	if (!a64_cas(&mm->unmanaged, known, count))
+		return;
+	charge_unmanaged(&s->engine, s->group, known, count);
+	if (count > known)
+		charge_settle(&s->engine, s->group);
+}
+
+/* Ends that nobody tells us about: foreign processes, and children that never spoke. */
+static bool ended_silently(struct client *c)
+{
+	if (c->sock >= 0)
+		return false;
+	return exited(c);
+}
+
+static void look_at_clients(struct watch *w)
+{
+	struct client *c = NULL;
+	unsigned looked = 0;
+	uint64_t last = 0;
+
+	while ((c = client_next(w->s, c))) {
+		if (ended_silently(c)) {
+			client_end(c);
+			continue;
+		}
+		if (c->key <= w->turn || looked == CLIENTS_A_TICK)
+			continue;
+		measure(c);
+		looked++;
+		last = c->key;
+	}
+	w->turn = looked == CLIENTS_A_TICK ? last : 0;
+}
+
+static void remember_name(struct supervisor *s, const struct client *c)
+{
+	spin_lock(&s->names_lock);
+	if (s->nr_names < SERVE_UNMANAGED_NAMES)
+		snprintf(s->names[s->nr_names++], sizeof(s->names[0]), "%s (%d)", c->comm, (int)c->host.pid);
+	spin_unlock(&s->names_lock);
+}
+
+static void make_foreign(struct supervisor *s, pid_t pid)
+{
+	struct client *c = client_create(s, -1, true);
+
+	if (!c)
+		return;
+	client_set_pid(c, pid);
+	a64_add(&s->unmanaged_total, 1);
+	remember_name(s, c);
+	measure(c);
+	client_put(c);
+}
+
+static struct seen *seen_find(struct watch *w, pid_t pid)
+{
+	for (unsigned i = 0; i < w->nr_seen; i++)
+		if (w->seen[i].pid == pid)
+			return &w->seen[i];
+	if (w->nr_seen == SEEN_MAX)
+		return NULL;
+	w->seen[w->nr_seen] = (struct seen){ .pid = pid };
+	return &w->seen[w->nr_seen++];
+}
+
+static void look_at_process(pid_t pid, pid_t parent, void *arg)
+{
+	struct watch *w = arg;
+	struct supervisor *s = w->s;
+	struct client *c = client_by_pid(s, pid);
+	struct seen *seen;
+
+	if (c) {
+		client_put(c);
+		return;
+	}
+	if ((s->keeper && pid == s->keeper->pid) || !a32_load(&s->root_pid))
+		return;
+	/* A child of vfork lives in its parent's memory until it execs. */
+	if (parent != getpid() && proc_shares_memory(pid, parent))
+		return;
+	seen = seen_find(w, pid);
+	if (!seen)
+		return;
+	seen->now = true;
+	if (++seen->scans == GRACE_SCANS)
+		make_foreign(s, pid);
+}
+
+static void scan_tree(struct watch *w)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < w->nr_seen; i++)
+		w->seen[i].now = false;
+	proc_descendants(getpid(), look_at_process, w);
+	for (unsigned i = 0; i < w->nr_seen; i++)
+		if (w->seen[i].now)
+			w->seen[kept++] = w->seen[i];
+	w->nr_seen = kept;
+}
+
+void watcher_main(void *arg)
+{
+	struct watch w = { .s = arg };
+
+	for (unsigned tick = 0; !a32_load(&w.s->stopping); tick++) {
+		look_at_clients(&w);
+		if (tick % SCAN_EVERY == SCAN_EVERY - 1)
+			scan_tree(&w);
+		plat_sleep_ns(TICK_NS);
+	}
+}
+
+struct kill_walk {
+	struct supervisor *s;
+	unsigned left;
+};
+
+static void kill_one(pid_t pid, pid_t parent, void *arg)
+{
+	struct kill_walk *k = arg;
+	char comm[32];
+
+	(void)parent;
+	if (k->s->keeper && pid == k->s->keeper->pid)
+		return;
+	/* A zombie waits for its parent to collect it; nothing to kill. */
+	proc_comm(pid, comm, sizeof(comm));
+	if (kill(pid, 0) == 0) {
+		char path[64], state = '?';
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		f = fopen(path, "r");
+		if (f) {
+			if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+				state = '?';
+			fclose(f);
+		}
+		if (state == 'Z' || state == 'X')
+			return;
+		k->left++;
+		(void)kill(pid, SIGKILL);
+	}
+}
+
+void tree_kill(struct supervisor *s)
+{
+	uint64_t until = plat_now_ns() + KILL_WAIT_NS;
+	struct kill_walk k = { .s = s };
+
+	do {
+		k.left = 0;
+		proc_descendants(getpid(), kill_one, &k);
+		if (k.left)
+			plat_sleep_ns(2 * 1000000);
+	} while (k.left && plat_now_ns() < until);
+}

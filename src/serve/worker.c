@@ -1,0 +1,244 @@
+/* serve/worker.c - fault workers: read what a client's kernel reports, apply events, resolve faults.
+ *
+ * Order of events. Messages are read with the address space's mmap_lock held for writing, and events (unmap, remap,
+ * discard, fork) are applied before it is dropped. Faults are resolved under the lock for reading. The kernel
+ * refuses every copy while an event is unread, and we apply it in the same critical section in which we read it: so no
+ * page is ever mapped by a decision that an event has overtaken.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "mm/fault.h"
+#include "mm/fork.h"
+#include "mm/unmap.h"
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define READ_BATCH 16
+#define QUEUE_MAX  128
+#define STALL_TRIES 10000
+
+struct fault_msg {
+	uint64_t va;
+	uint32_t tid;
+	bool write;
+};
+
+struct queue {
+	struct fault_msg q[QUEUE_MAX];
+	unsigned head, n;
+};
+
+static void push(struct queue *q, struct fault_msg f)
+{
+	VM_BUG_ON(q->n == QUEUE_MAX);
+	q->q[(q->head + q->n++) % QUEUE_MAX] = f;
+}
+
+static struct fault_msg pop(struct queue *q)
+{
+	struct fault_msg f = q->q[q->head];
+
+	q->head = (q->head + 1) % QUEUE_MAX;
+	q->n--;
+	return f;
+}
+
+/* ---- events; mmap_lock held for writing ---- */
+
+/* What a fork announced, for the child: cookie and pages charged ahead. */
+static uint64_t take_announcement(struct client *parent, int64_t *charged)
+{
+	uint64_t cookie;
+
+	spin_lock(&parent->fork_lock);
+	cookie = parent->fork_cookie;
+	*charged = parent->fork_charged;
+	parent->fork_charged = 0;
+	spin_unlock(&parent->fork_lock);
+	return cookie;
+}
+
+static void event_fork(struct client *parent, int uffd)
+{
+	struct supervisor *s = parent->s;
+	int64_t charged, unmanaged = a64_load(&parent->host.mm->unmanaged);
+	uint64_t cookie = take_announcement(parent, &charged);
+	struct client *child = client_create(s, uffd, false);
+	int err = child ? 0 : -ENOMEM;
+
+	if (!child) {
+		uncharge_pages(s->group, charged);
+	} else {
+		if (s->keeper)
+			keeper_add_fd(s->keeper, child->key, uffd);
+		rw_wrlock(&child->host.mm->mmap_lock);
+		err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
+		rw_wrunlock(&child->host.mm->mmap_lock);
+		/* Pages whose place is not known now cannot be given to a child. */
+		if (!err && a32_load(&parent->host.is_late))
+			err = -EBUSY;
+	}
+	if (err) {
+		/* Without its userfaultfd the child would read zeros: its first missing page must never be served. */
+		supervisor_notice(s, "no memory to follow a fork of %s (%d): its child is not served", parent->comm,
+				  (int)parent->host.pid);
+		if (child)
+			a32_store(&child->host.dead, 1);
+	} else {
+		a64_store(&child->host.mm->unmanaged, unmanaged);
+		charge_unmanaged(&s->engine, s->group, 0, unmanaged);
+		memcpy(child->comm, parent->comm, sizeof(child->comm));
+		a64_store(&child->awaits_cookie, (int64_t)cookie);
+		(void)client_listen(child);
+	}
+	if (child)
+		client_put(child);
+}
+
+static void apply_event(struct client *c, const struct uffd_msg *m)
+{
+	struct mm *mm = c->host.mm;
+
+	switch (m->event) {
+	case UFFD_EVENT_FORK:
+		event_fork(c, (int)m->arg.fork.ufd);
+		break;
+	case UFFD_EVENT_REMAP:
+		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
+		break;
+	case UFFD_EVENT_REMOVE:
+		mm_discard_locked(mm, m->arg.remove.start, m->arg.remove.end);
+		break;
+	case UFFD_EVENT_UNMAP:
+		mm_unmap_locked(mm, m->arg.remove.start, m->arg.remove.end);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Read what is there; events are applied, faults queued. Returns messages read. */
+static unsigned read_messages(struct client *c, struct queue *q)
+{
+	struct uffd_msg m[READ_BATCH];
+	unsigned room = QUEUE_MAX - q->n, n = 0;
+	ssize_t got;
+
+	if (room == 0)
+		return 0;
+	if (room > READ_BATCH)
+		room = READ_BATCH;
+	rw_wrlock(&c->host.mm->mmap_lock);
+	got = a32_load(&c->ended) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
+	n = got > 0 ? (unsigned)((size_t)got / sizeof(m[0])) : 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (m[i].event != UFFD_EVENT_PAGEFAULT)
+			apply_event(c, &m[i]);
+		else
+			push(q, (struct fault_msg){
+				.va = m[i].arg.pagefault.address & PAGE_MASK,
+				.tid = m[i].arg.pagefault.feat.ptid,
+				.write = m[i].arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
+			});
+	}
+	rw_wrunlock(&c->host.mm->mmap_lock);
+	return n;
+}
+
+/* ---- faults ---- */
+
+static void wake(struct client *c, uint64_t va)
+{
+	(void)uffd_wake(c->host.uffd, va, 1);
+}
+
+/* The helper un-shares a page and found nothing there: it was discarded, so zeros are right; and it must
+ * not wait for reclaim, which waits for it. */
+static void serve_helper(struct client *c, uint64_t va)
+{
+	if (uffd_copy(c->host.uffd, va, c->s->mmu.zeros, 1) < 0)
+		wake(c, va);
+}
+
+/* True: done with this fault. False: events come first, try again. */
+static bool serve_fault(struct client *c, const struct fault_msg *f)
+{
+	int err;
+
+	if (c->helper_tid && f->tid == c->helper_tid) {
+		serve_helper(c, f->va);
+		return true;
+	}
+	err = handle_fault(c->host.mm, f->va, f->write);
+	if (err == -EFAULT) {
+		err = adopt_at(c, f->va);
+		if (err == 0)
+			return false;
+		wake(c, f->va);  /* no such area (any more): the program's own kernel decides */
+		return true;
+	}
+	switch (err) {
+	case -EAGAIN:
+		return false;
+	case -ENOENT:
+		wake(c, f->va);
+		return true;
+	case -ENOMEM:
+		if (!a32_load(&c->host.mm->dying)) {
+			supervisor_notice(c->s, "no memory for a page of %s (%d): killed", c->comm, (int)c->host.pid);
+			client_kill(c, SIGKILL);
+		}
+		return true;
+	default:
+		return true;  /* resolved; or the client is gone, poisoned, or woken by whoever knows more */
+	}
+}
+
+static void serve_client(struct client *c)
+{
+	struct queue q = { .n = 0 };
+	unsigned stalled = 0;
+
+	for (;;) {
+		struct fault_msg f;
+		unsigned n = read_messages(c, &q);
+
+		if (q.n == 0) {
+			if (n == 0)
+				return;
+			continue;
+		}
+		f = pop(&q);
+		if (a32_load(&c->ended) || serve_fault(c, &f)) {
+			stalled = 0;
+			continue;
+		}
+		push(&q, f);
+		if (n == 0 && ++stalled % 16 == 0)
+			plat_sleep_ns(50 * 1000);
+		if (stalled > STALL_TRIES)
+			return;  /* the kernel reports the fault again when the thread is woken */
+	}
+}
+
+void worker_main(void *arg)
+{
+	struct supervisor *s = arg;
+
+	while (!a32_load(&s->stopping)) {
+		struct epoll_event ev;
+		struct client *c;
+
+		if (epoll_wait(s->fault_ep, &ev, 1, -1) != 1 || ev.data.u64 == 0)
+			continue;
+		c = client_get(s, ev.data.u64);
+		if (!c)
+			continue;
+		serve_client(c);
+		client_put(c);
+	}
+}
