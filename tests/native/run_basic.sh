@@ -100,10 +100,11 @@ sort_equal() {
 	cmp "$TMP/want" "$TMP/got"
 }
 
+# Charges that must not fail may pass the limit by the stated 4 MiB.
 fill_over_limit() {
 	umemcg_run 32M "$BIN/fill" 96 || return
 	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak || return
-	at_most $((32 << 20)) "$(value memory.peak)" memory.peak
+	at_most $((36 << 20)) "$(value memory.peak)" memory.peak
 }
 
 # The clients alone; what umemcg holds for them besides is the acceptance test's business.
