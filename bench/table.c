@@ -285,7 +285,7 @@ static void write_chart(FILE *f)
 				"set style histogram errorbars gap 1 lw 1\n"
 				"set style fill solid 0.8 border -1\n"
 				"set boxwidth 0.9\nset logscale y\n"
-				"set grid ytics\nset key above horizontal\n"
+				"set grid ytics\nset key above maxrows 2 samplen 1\n"
 				"set xtics rotate by -30\n", panels ? panels : 1);
 	}
 	fprintf(f, "unset multiplot\n");
