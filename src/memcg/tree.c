@@ -200,6 +200,7 @@ int memcg_tree_init(struct memcg_tree *tree)
 	a32_store(&tree->nr_groups, 0);
 	a32_store(&tree->nr_handles, 0);
 	tree->mm_init = NULL;
+	tree->reparent_begin = tree->reparent_end = NULL;
 	tree->root = group_create(tree, NULL, "");
 	if (!tree->root) {
 		spin_fini(&tree->lock);

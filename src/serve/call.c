@@ -36,11 +36,27 @@ void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg
 	waitq_wake(&s->calls_wait);
 }
 
+static bool fork_announced(struct client *c)
+{
+	bool yes;
+
+	spin_lock(&c->fork_lock);
+	yes = c->fork_cookie != 0 && !a32_load(&c->ended);
+	spin_unlock(&c->fork_lock);
+	return yes;
+}
+
 static int call_fork(struct client *c, uint64_t *cookie)
 {
 	struct mm *mm = c->host.mm;
-	int64_t n = a64_load(&mm->rss);
-	int err = charge_pages(&c->s->engine, c->s->group, mm, n ? n : 1, CHARGE_NOOOM);
+	int64_t n;
+	int err;
+
+	/* One fork at a time: the event that follows says nothing about which thread forked. */
+	for (int i = 0; i < QUIESCE_TRIES && fork_announced(c); i++)
+		plat_sleep_ns(500 * 1000);
+	n = a64_load(&mm->rss);
+	err = charge_pages(&c->s->engine, c->s->group, mm, n ? n : 1, CHARGE_NOOOM);
 
 	if (err)
 		n = 0;  /* the fork charges by force; what is over the limit is reclaimed at once after it */

@@ -59,7 +59,10 @@ static struct client *find(struct supervisor *s, bool (*match)(const struct clie
 }
 
 static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
-static bool match_pid(const struct client *c, uint64_t pid) { return c->host.pid == (pid_t)pid; }
+static bool match_pid(const struct client *c, uint64_t pid)
+{
+	return c->host.pid == (pid_t)pid && !a32_load(&c->closing);
+}
 static bool match_cookie(const struct client *c, uint64_t cookie)
 {
 	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
@@ -104,6 +107,7 @@ void client_put(struct client *c)
 		return;
 	close_if(c->host.uffd);
 	close_if(c->host.pidfd);
+	close_if(c->host.pagemap_fd);
 	close_if(c->sock);
 	close_if(c->statm_fd);
 	close_if(c->maps_fd);

@@ -9,10 +9,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "plat/host/uffd.h"
 #include "serve/internal.h"
 
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
 #define TICK_MS 500
+#define CLOSING_MS 1
 
 union any_msg {
 	struct msg_head h;
@@ -140,8 +142,27 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 			client_kill(c, SIGKILL);
 		return;
 	}
-	client_end(c);
-	conn_close(s, conn);
+	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
+	 * futexes, for one): go on serving its faults until the address space itself is gone. */
+	a32_store(&c->host.can_evict, 0);
+	a32_store(&c->closing, 1);
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
+	conn->kind = CONN_CLOSING;
+	list_del(&conn->link);
+	list_add_tail(&conn->link, &s->closing);
+}
+
+/* End the clients whose address spaces are gone by now. */
+static void end_closing(struct supervisor *s, bool all)
+{
+	list_for_each_safe(conn, tmp, &s->closing, struct conn, link) {
+		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd))
+			continue;
+		client_end(conn->client);
+		list_del(&conn->link);
+		client_put(conn->client);
+		plat_free(conn);
+	}
 }
 
 static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
@@ -160,6 +181,8 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 		break;
 	case CONN_HELPER:
 		helper_event(s, conn, events);
+		break;
+	case CONN_CLOSING:
 		break;
 	case CONN_CALL:
 		if (conn->client)
@@ -187,11 +210,13 @@ void control_main(void *arg)
 
 	while (!a32_load(&s->stopping)) {
 		struct epoll_event ev;
-		int n = epoll_wait(s->control_ep, &ev, 1, TICK_MS);
+		int n = epoll_wait(s->control_ep, &ev, 1, list_empty(&s->closing) ? TICK_MS : CLOSING_MS);
 
 		if (n == 1)
 			conn_event(s, ev.data.ptr, ev.events);
+		end_closing(s, false);
 		close_silent(s, false);
 	}
+	end_closing(s, true);
 	close_silent(s, true);
 }

@@ -123,11 +123,11 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 	*again = false;
 	if (!hello_sane(m)) {
 		supervisor_notice(s, "process %d spoke nonsense to the supervisor: disconnected", (int)conn->pid);
-	} else if (m->fork_cookie) {
-		c = hello_fork(s, conn, m);
 	} else if (m->flags & HELLO_NEED_DEVICE && fd < 0) {
 		send_device(s, conn, m->h.seq);
 		*again = s->device_fd >= 0;
+	} else if (m->fork_cookie) {
+		c = hello_fork(s, conn, m);
 	} else if (fd >= 0) {
 		return hello_exec(s, conn, m, fd);
 	}

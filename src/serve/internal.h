@@ -18,8 +18,9 @@
 #include "serve/proto.h"
 #include "serve/serve.h"
 
-#define NR_CALL_THREADS 2
+#define NR_CALL_THREADS 4
 #define NR_WORKERS_MAX 16
+#define NR_WARMERS_MAX 64
 #define PRIVATE_RANGES 4
 
 struct client {
@@ -28,6 +29,7 @@ struct client {
 	struct list_head link;         /* (K) supervisor->clients */
 	atomic32_t ref;                /* (A) list + users */
 	atomic32_t ended;              /* (A) 1: taken out of the list */
+	atomic32_t closing;            /* (A) 1: the helper is gone, the address space may still be read by its kernel */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
 	uint32_t helper_tid;
@@ -47,7 +49,7 @@ struct client {
 	int64_t last_unmanaged;        /* watcher */
 };
 
-enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_CALL };
+enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_CLOSING, CONN_CALL };
 
 struct conn {
 	struct list_head link;         /* (O) supervisor->conns */
@@ -86,10 +88,21 @@ struct supervisor {
 	int listen_fd, control_ep, fault_ep, stop_fd;
 	struct conn listen_conn, stop_conn;
 	struct list_head conns;        /* (O) */
+	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
 
 	struct spinlock calls_lock;    /* rank LEAF */
 	struct list_head calls;
 	struct waitq calls_wait;
+
+	atomic64_t last_fault_ns;      /* when a worker took up a fault last */
+	atomic32_t fault_rate;         /* faults since the warmers looked last */
+	struct waitq warm_wait;
+	struct warmer {
+		struct plat_thread t;
+		struct supervisor *s;
+		unsigned cpu;
+	} warmer[NR_WARMERS_MAX];
+	unsigned nr_warmers;
 
 	struct plat_thread control, watcher, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
@@ -128,6 +141,12 @@ int client_listen(struct client *c);
 
 /* ---- worker.c ---- */
 void worker_main(void *supervisor);
+
+/* ---- warm.c ---- */
+/* Tell the warmers that a fault was taken up. */
+void warm_note(struct supervisor *s);
+int warm_start(struct supervisor *s);
+void warm_stop(struct supervisor *s);
 
 /* ---- adopt.c ---- */
 /* Register and take into the books everything manageable of a process that waits in its HELLO. */

@@ -7,7 +7,8 @@
  *
  * Two kinds of connection:
  *   helper channel  one a client process, opened by HELLO, lives in the helper thread's own file table. Its
- *                   end means that this address space is gone (exit or exec).
+ *                   end means that this address space is going (exit or exec): its faults are served until the kernel says
+ *                   that it is gone.
  *   call            one request, one CALL_REPLY, then closed by the client; made by program threads. For FORK the client
  *                   keeps it open until the fork has returned in the parent: its end is the end of the fork.
  *

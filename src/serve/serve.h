@@ -37,6 +37,7 @@ struct serve_config {
 	bool swap_direct;       /* O_DIRECT */
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
+	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/warm.c) */
 	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
 	const char *group_name; /* "run" */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged

@@ -213,8 +213,10 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	spin_init(&s->names_lock, RANK_LEAF);
 	list_init(&s->clients);
 	list_init(&s->conns);
+	list_init(&s->closing);
 	list_init(&s->calls);
 	waitq_init(&s->calls_wait);
+	waitq_init(&s->warm_wait);
 	plat_thread_enter();
 	if (check_machine(s, problem) == 0 && find_agent(s, problem) == 0 && make_engine(s, problem) == 0 &&
 	    make_socket(s, problem) == 0)
@@ -262,6 +264,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 		err = plat_thread_start(&s->worker[i], "umemcg-fault", worker_main, s);
 		s->nr_workers += !err;
 	}
+	if (!err && !s->config.no_warm)
+		err = warm_start(s);
 	s->started = !err;
 	return err ? fail(problem, err, "cannot start threads: %s", strerror(-err)) : 0;
 }
@@ -298,6 +302,7 @@ void supervisor_stop(struct supervisor *s)
 	(void)!write(s->stop_fd, &one, sizeof(one));
 	waitq_wake(&s->calls_wait);
 	waitq_wake(&s->engine.progress);
+	warm_stop(s);
 	plat_thread_join(&s->control);
 	plat_thread_join(&s->watcher);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)

@@ -51,8 +51,8 @@ static void measure(struct client *c)
 	struct mm *mm = c->host.mm;
 	int64_t anon, unmanaged, known = a64_load(&mm->unmanaged), count;
 
-	if (!c->host.pid)
-		return;
+	if (!c->host.pid || a32_load(&c->closing))
+		return;  /* after exec the pid is another address space's */
 	anon = proc_anon_pages(c->host.pid, &c->statm_fd);
 	if (anon < 0)
 		return;
@@ -77,9 +77,8 @@ static void measure(struct client *c)
 /* Ends that nobody tells us about: foreign processes, and children that never spoke. */
 static bool ended_silently(struct client *c)
 {
-	if (c->sock >= 0)
-		return false;
-	return exited(c);
+	/* A helper channel tells the control thread. */
+	return c->sock < 0 && exited(c);
 }
 
 static void look_at_clients(struct watch *w)

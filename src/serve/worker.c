@@ -108,7 +108,10 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 		event_fork(c, (int)m->arg.fork.ufd);
 		break;
 	case UFFD_EVENT_REMAP:
+		/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
+		spin_lock(&c->host.batch_lock);
 		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
+		spin_unlock(&c->host.batch_lock);
 		break;
 	case UFFD_EVENT_REMOVE:
 		mm_discard_locked(mm, m->arg.remove.start, m->arg.remove.end);
@@ -117,8 +120,10 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 		mm_unmap_locked(mm, m->arg.remove.start, m->arg.remove.end);
 		break;
 	default:
-		break;
+		return;
 	}
+	if (m->event != UFFD_EVENT_FORK)
+		a64_add(&c->host.event_seq, 1);
 }
 
 /* Read what is there; events are applied, faults queued. Returns messages read. */
@@ -212,6 +217,7 @@ static void serve_client(struct client *c)
 				return;
 			continue;
 		}
+		warm_note(c->s);
 		f = pop(&q);
 		if (a32_load(&c->ended) || serve_fault(c, &f)) {
 			stalled = 0;

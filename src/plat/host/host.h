@@ -1,11 +1,10 @@
 /* plat/host/host.h - the host MMU: page-table decisions made true in real processes.
  *
  * A mapped page lives in the client ("away"); an unmapped one in a home frame. Taking a page out:
- *   1. its entry is looked at under the address space's mmap_lock (read): events of the client are read under the same lock for
- *      writing, so what the entry says about the address is still so, or the kernel refuses (UFFDIO_COPY) while
- *      an event is pending
+ *   1. its entry is looked at, and the client's event_seq
  *   2. the client's helper moves it to the client's staging area (UFFDIO_MOVE: atomic; refuses pinned pages)
  *   3. we copy the staging area with process_vm_readv and let the helper drop it
+ *   4. if an event was applied meanwhile the entries are looked at again (withdraw.c)
  * How requests reach the helper is not known here: struct host_transport.
  *
  * A helper that does not answer in time (stopped client, heavy load) may still do the work later. Then its request stays
@@ -54,6 +53,8 @@ struct host_client {
 	pid_t pid;                    /* 0: not known yet (forked, has not spoken) */
 	int pidfd;                    /* -1: none */
 	uint64_t staging;             /* (C) once can_evict */
+	atomic64_t event_seq;         /* events applied that changed what is mapped where */
+	int pagemap_fd;               /* batch_lock; -1: not open */
 	atomic32_t can_evict;         /* a helper that can move pages is there */
 	atomic32_t dead;
 	struct spinlock batch_lock;   /* rank HOST_BATCH: one request at a time; protects late and the transport */

@@ -176,5 +176,6 @@ void host_client_init(struct host_client *c, struct mm *mm, int uffd)
 	c->mm = mm;
 	c->uffd = uffd;
 	c->pidfd = -1;
+	c->pagemap_fd = -1;
 	spin_init(&c->batch_lock, RANK_HOST_BATCH);
 }

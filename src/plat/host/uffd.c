@@ -62,8 +62,9 @@ int uffd_poison(int fd, uint64_t va)
 
 int uffd_dead(int fd)
 {
-	/* An address no process can map: the answer is about the address space, nothing is done. */
-	struct uffdio_zeropage z = { .range = { 0, PAGE } };
+	/* The lowest address a process may map, where no program has a registered area: the kernel looks for the address space
+	 * before it looks for the area, and does nothing in either case. */
+	struct uffdio_zeropage z = { .range = { 16 * PAGE, PAGE } };
 
 	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == ESRCH;
 }

@@ -1,15 +1,19 @@
 /* plat/host/withdraw.c - taking pages out of clients.
  *
- * Why the entry is checked under mmap_lock: a request names an address; if the program unmapped it and mapped
- * something else there, the event about the unmapping is still unread or was applied under mmap_lock held for writing. We hold it
- * for reading and saw the entry map this very page, so the second is excluded; in the first case the
- * new mapping is empty (every copy into it is refused until the event is read) and the move finds nothing.
+ * A request names an address; the program may unmap it and map something else there at any time. What can the
+ * move then find? While the event about the unmapping is unread: nothing, every copy into the new mapping is refused by the kernel.
+ * After it was applied: the content of another page, if a fault has put one there. No lock is held over the request (it
+ * takes as long as a context switch of the client, and faults must go on), so this is detected afterwards: event_seq
+ * tells that something was applied since we looked. Then each entry is looked at again: one that maps another page
+ * now, and whose place in the client is empty, lost its content to us, and gets it back as a home frame.
  *
- * Locks: pages are locked by the caller. mmap_lock only by try: events waiting for it must not wait for us.
+ * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
 #include "plat/host/withdraw.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -154,9 +158,51 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	set_all(a, MMU_BUSY);
 }
 
-/* batch_lock and mmap_lock (read) held. */
+/* Is a page there, as the client's kernel sees it? When it cannot be told: yes. batch_lock held. */
+static bool client_has(struct host_client *c, uint64_t va)
+{
+	uint64_t word = 0;
+
+	if (c->pagemap_fd < 0) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->pid);
+		c->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) != (ssize_t)sizeof(word))
+		return true;
+	return word >> 63;
+}
+
+/* Events were applied since the entries were looked at: whose content did request @i bring? If the entry does not map the
+ * page any more, the page is gone from the program: moves (mremap) are applied under batch_lock, never meanwhile.
+ * batch_lock held. */
+static void recheck(struct mmu_host *h, struct host_client *c, struct ask *a, unsigned i)
+{
+	struct mmu_req *q = a->req[i];
+	struct leaf *leaf = leaf_find(q->mm, q->va);
+	struct page *now;
+	pte_t pte;
+
+	if (!leaf)
+		return;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, q->va);
+	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
+	if (now && now != q->page && !home_data(&h->home, now->pfn) && !client_has(c, q->va)) {
+		/* The other page's: it is at home from now on. */
+		if (home_take(&h->home, &now->pfn, 1) == 0)
+			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn), PAGE_SIZE);
+		else if (c->pidfd >= 0)
+			(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+	}
+	spin_unlock(&leaf->lock);
+}
+
+/* batch_lock held. */
 static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
+	int64_t seq = a64_load(&c->event_seq);
 	unsigned moved = 0;
 	int err;
 
@@ -185,8 +231,11 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		set_all(a, MMU_BUSY);
 		return;
 	}
-	for (unsigned i = 0; i < a->n; i++)
+	for (unsigned i = 0; i < a->n; i++) {
 		moved += a->status[i] == HOST_MOVED;
+		if (a->status[i] == HOST_MOVED && a64_load(&c->event_seq) != seq)
+			recheck(h, c, a, i);
+	}
 	if (moved)
 		h->transport->zap(c, a->n);
 	apply_status(h, a);
@@ -197,14 +246,10 @@ static void withdraw_client(struct mmu_host *h, struct host_client *c, struct as
 	set_all(a, MMU_BUSY);
 	if (a32_load(&c->dead) || !a32_load(&c->can_evict) || a32_load(&c->mm->no_reclaim))
 		return;
-	if (!rw_tryrdlock(&c->mm->mmap_lock))
-		return;
-	if (spin_trylock(&c->batch_lock)) {
-		if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim))
-			ask_client(h, c, a);
-		spin_unlock(&c->batch_lock);
-	}
-	rw_rdunlock(&c->mm->mmap_lock);
+	spin_lock(&c->batch_lock);
+	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead))
+		ask_client(h, c, a);
+	spin_unlock(&c->batch_lock);
 }
 
 void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)

@@ -16,7 +16,7 @@
 
 #ifdef UMEMCG_DEBUG
 
-#define HELD_MAX 64 /* a thread that holds more than this has lost track of them */
+#define HELD_MAX 192 /* more than a batch of reclaim holds (MMU_BATCH_MAX pages): lost track of them */
 
 struct held {
 	const void *lock;
