@@ -64,6 +64,11 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 	if (frames_alloc(f->mm->engine, pages, f->n) != 0)
 		return -ENOMEM;
 	done = mmu->ops->map(mmu, f->mm, f->start, pages, f->n, true);
+	if (done == -ENOENT && f->start != f->va) {
+		/* That was about a neighbour: what is waited for counts. */
+		f->start = f->va;
+		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
+	}
 	if (done == -EEXIST)
 		done = 1;  /* the kernel put it there before we were asked: from now on it is in the books */
 	for (int i = 0; i < done; i++)

@@ -332,6 +332,11 @@ static int map_window(struct fault *f, struct window *w)
 			err = map_copy(f, w, v, leaf);
 		} else if (n) {
 			done = map_run(f, w, v, leaf, first, n);
+			if ((done == -ENOENT || done == -EEXIST) && first != w->self) {
+				/* That was about a neighbour: what is waited for counts. */
+				first = w->self;
+				done = map_run(f, w, v, leaf, first, 1);
+			}
 			err = done < 0 ? done : done > (int)(w->self - first) ? 0 : 1;
 		}
 		spin_unlock(&leaf->lock);

@@ -26,15 +26,23 @@ int uffd_register(int fd, uint64_t start, uint64_t len)
 
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
 {
-	unsigned done = 0;
+	unsigned done = 0, most = n;
 
 	while (done < n) {
+		unsigned k = n - done < most ? n - done : most;
 		struct uffdio_copy c = {
-			.dst = va + done * PAGE, .src = (uintptr_t)src + done * PAGE, .len = (n - done) * PAGE,
+			.dst = va + done * PAGE, .src = (uintptr_t)src + done * PAGE, .len = k * PAGE,
 		};
 
-		if (ioctl(fd, UFFDIO_COPY, &c) == 0)
-			return (int)n;
+		if (ioctl(fd, UFFDIO_COPY, &c) == 0) {
+			done += k;
+			continue;
+		}
+		/* Nothing is copied across the seam of two mappings, and we do not know the kernel's seams. */
+		if (errno == ENOENT && k > 1) {
+			most = k / 2;
+			continue;
+		}
 		if (c.copy > 0) {
 			done += (unsigned)((uint64_t)c.copy / PAGE);
 			continue;
