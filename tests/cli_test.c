@@ -90,6 +90,7 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --report-file= true", "--report-file", "''", "file" },
 		{ "-m 64M --swap= true", "--swap", "''", "directory" },
 		{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
+		{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
 		{ "-m 64M --nonsense true", "unknown", "'--nonsense'", "help run" },
 		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'", "help run" },
 		{ "-m 64M -x true", "unknown", "'-x'", "help run" },
@@ -144,6 +145,20 @@ TEST(a_report_is_made_when_anything_asks_for_it)
 	assert_int_equal(o.report, REPORT_JSON);
 }
 
+/* Switches are off until they are given. */
+TEST(switches_are_passed_on)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("-m 64M true", &o, problem));
+	assert_false(o.config.no_warm || o.config.swap_direct);
+	assert_true(parse("-m 64M --no-spin true", &o, problem));
+	assert_true(o.config.no_warm && !o.config.swap_direct);
+	assert_true(parse("-m 64M --swap-direct true", &o, problem));
+	assert_true(o.config.swap_direct && !o.config.no_warm);
+}
+
 /* --help and --version win over what is missing or wrong behind them. */
 TEST(help_needs_nothing_else)
 {
@@ -171,6 +186,12 @@ TEST(the_swap_directory_comes_from_the_option_then_the_environment)
 	assert_false(run_options_check(&o, problem));
 	assert_non_null(strstr(problem, "--swap"));
 	assert_non_null(strstr(problem, "'/dev/null'"));
+	/* A directory, but no file can be made there; nobody asked for swap, but for the directory. */
+	assert_true(parse("-m 64M --swap /proc true", &o, problem));
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "option --swap: swap directory '/proc'"));
+	assert_true(parse("-m max --swap /proc true", &o, problem));
+	assert_false(run_options_check(&o, problem));
 	/* No swap, no directory. */
 	assert_true(parse("-m 64M --swap-max 0 true", &o, problem));
 	assert_true(run_options_check(&o, problem));

@@ -214,8 +214,7 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 	free(text);
 }
 
-/* ---- construction
- * ------------------------------------------------------------------------------ */
+/* ---- construction ---------------------------------------------------------------------------- */
 
 static int open_report(struct run *r)
 {
@@ -344,6 +343,9 @@ static const char help[] =
 "swap file:\n"
 "      --swap DIR          its directory; default $TMPDIR or /var/tmp\n"
 "      --swap-direct       bypass the page cache (O_DIRECT)\n"
+"\n"
+"speed:\n"
+"      --no-spin           let idle CPUs sleep while pages come and go: slower, less CPU time\n"
 "\n"
 "reports:\n"
 "      --report FORMAT     at the end, a report on standard error: text or json\n"

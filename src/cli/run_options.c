@@ -24,6 +24,7 @@ enum {
 	OPT_MEMSW_MAX,
 	OPT_SWAP,
 	OPT_SWAP_DIRECT,
+	OPT_NO_SPIN,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
 };
@@ -35,6 +36,7 @@ static const struct option long_options[] = {
 	{ "memsw-max",   required_argument, NULL, OPT_MEMSW_MAX },
 	{ "swap",        required_argument, NULL, OPT_SWAP },
 	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
+	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
 	{ "verbose",     no_argument,       NULL, 'v' },
@@ -132,6 +134,9 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		return parse_path(val, arg, &c->swap_dir, problem);
 	case OPT_SWAP_DIRECT:
 		c->swap_direct = true;
+		return true;
+	case OPT_NO_SPIN:
+		c->no_warm = true;
 		return true;
 	case OPT_REPORT:
 		return parse_report(arg, &o->report, problem);
@@ -236,6 +241,42 @@ bool run_options_parse(int argc, char **argv, struct run_options *o,
 	return complete(o, problem);
 }
 
+/* Who named the swap directory, as messages call it. */
+static const char *swap_dir_origin(const struct run_options *o)
+{
+	if (strcmp(o->swap_dir_from, "--swap") == 0)
+		return "option --swap:";
+	return strcmp(o->swap_dir_from, "TMPDIR") == 0 ? "TMPDIR:" : "default";
+}
+
+static void end_probe(struct store_batch *b)
+{
+	(void)b;
+}
+
+/* Make a swap file of one page and write it: only that tells whether there can be one. 0 or
+ * -errno. */
+static int probe_swap_file(const struct serve_config *c)
+{
+	void *page = plat_alloc_big(STORE_PAGE_SIZE);
+	struct store_batch b = { .write = true, .n = 1, .end_io = end_probe };
+	struct store *store;
+	int err;
+
+	if (!page)
+		return -ENOMEM;
+	store = store_file_open(c->swap_dir, 1, c->swap_direct, c->engine, &err);
+	if (store) {
+		b.io[0].data = page;
+		store_submit(store, &b);
+		store_wait(store, &b);
+		err = b.io[0].error;
+		store_destroy(store);
+	}
+	plat_free_big(page, STORE_PAGE_SIZE);
+	return err;
+}
+
 static bool check_swap_dir(const struct run_options *o, char *problem)
 {
 	const char *dir = o->config.swap_dir;
@@ -248,31 +289,50 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 		error = ENOTDIR;
 	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
 		error = errno;
+	else
+		error = -probe_swap_file(&o->config);
 	if (!error)
 		return true;
-	return fail(problem, "%s swap directory '%s': %s; give one that can be written with --swap "
-		    "DIR", strcmp(o->swap_dir_from, "--swap") == 0 ? "option --swap:" :
-		    strcmp(o->swap_dir_from, "TMPDIR") == 0 ? "TMPDIR:" : "default", dir,
+	if (error == EOPNOTSUPP && o->config.swap_direct)
+		return fail(problem, "option --swap-direct: the file system of swap directory '%s' "
+			    "has no O_DIRECT; leave it out, or give another with --swap DIR", dir);
+	return fail(problem, "%s swap directory '%s': no swap file can be made there: %s; give one "
+		    "that can be written with --swap DIR", swap_dir_origin(o), dir,
 		    strerror(error));
+}
+
+/* Bytes free in the swap directory; a file system without a size has no end. */
+static bool swap_dir_room(const struct run_options *o, int64_t *room, char *problem)
+{
+	const char *dir = o->config.swap_dir;
+	char free_text[SIZE_TEXT_MAX], least[SIZE_TEXT_MAX];
+	struct statvfs fs;
+
+	if (statvfs(dir, &fs) != 0)
+		return fail(problem, "%s swap directory '%s': %s", swap_dir_origin(o), dir,
+			    strerror(errno));
+	if (fs.f_blocks == 0 || __builtin_mul_overflow(fs.f_bavail, fs.f_frsize, room))
+		*room = SERVE_UNLIMITED - 1;
+	if (*room >= SWAP_FILE_MIN)
+		return true;
+	return fail(problem, "%s swap directory '%s': only %s free; give one with at least %s with "
+		    "--swap DIR, or no swap with --swap-max 0", swap_dir_origin(o), dir,
+		    size_format(free_text, *room), size_format(least, SWAP_FILE_MIN));
 }
 
 bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 {
 	struct serve_config *c = &o->config;
-	struct statvfs fs;
 	int64_t room;
 
 	c->swap_size = c->swap_max;
-	if (c->swap_max > 0 || strcmp(o->swap_dir_from, "--swap") == 0)
-		if (!check_swap_dir(o, problem))
-			return false;
+	if (c->swap_max == 0 && strcmp(o->swap_dir_from, "--swap") != 0)
+		return true;
+	if (!check_swap_dir(o, problem) || !swap_dir_room(o, &room, problem))
+		return false;
 	if (c->swap_max == 0 || (o->swap_given && c->swap_max != SERVE_UNLIMITED))
 		return true;
 	/* Nobody named a number: no more than there is room for. */
-	if (statvfs(c->swap_dir, &fs) != 0)
-		return fail(problem, "swap directory '%s': %s", c->swap_dir, strerror(errno));
-	if (__builtin_mul_overflow(fs.f_bavail, fs.f_frsize, &room))
-		room = SERVE_UNLIMITED - 1;
 	if (c->swap_size > room)
 		c->swap_size = room & ~(int64_t)(STORE_PAGE_SIZE - 1);
 	if (!o->swap_given && c->swap_max > c->swap_size)

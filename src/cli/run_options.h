@@ -1,7 +1,7 @@
 /* cli/run_options.h - the command line of `umemcg run`, as numbers.
  *
- * Parsing is pure but for $TMPDIR: nothing is opened, nothing printed. Checking looks at the swap
- * directory.
+ * Parsing is pure but for $TMPDIR: nothing is opened, nothing printed. Checking makes a swap file
+ * in the swap directory, one page long, and removes it.
  */
 #ifndef UMEMCG_CLI_RUN_OPTIONS_H
 #define UMEMCG_CLI_RUN_OPTIONS_H
@@ -14,6 +14,7 @@ enum report_format { REPORT_NONE, REPORT_TEXT, REPORT_JSON };
 
 #define OPTIONS_PROBLEM_MAX 512
 #define SWAP_DEFAULT_FACTOR 4  /* swap.max = this many times memory.max when nothing was said */
+#define SWAP_FILE_MIN (1024 * 1024)  /* bytes: room a swap directory must have */
 
 struct run_options {
 	struct serve_config config;  /* notice is not set here */
@@ -30,8 +31,8 @@ struct run_options {
  * accepted. */
 bool run_options_parse(int argc, char **argv, struct run_options *o,
 		       char problem[OPTIONS_PROBLEM_MAX]);
-/* Is the swap directory there, and how large can the swap file be? Completes config.swap_size.
- * False: as above. */
+/* Can a swap file be made in the swap directory, and how large? Completes config.swap_size. False:
+ * as above. */
 bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX]);
 
 #endif
