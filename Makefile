@@ -4,7 +4,7 @@
 #   make test       all tests, lock-order checks on (build-test)
 #   make test-asan  the same under the address and undefined-behaviour sanitizers (build-asan)
 #   make test-tsan  the tests without processes, under the thread sanitizer (build-tsan)
-#   make demo       a program that needs three times its memory limit
+#   make demo       a sort that needs three times its memory limit
 #   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
 #   make soak MINUTES=60
 #   make install PREFIX=/usr/local DESTDIR=
@@ -17,7 +17,7 @@ WERROR ?= false
 TESTS ?=
 BENCH ?=
 
-OPTIONS = -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+OPTIONS = -Dprefix=$(PREFIX) -Dlibdir=lib -Dwerror=$(WERROR)
 TEST_OPTIONS = -Dwerror=$(WERROR) -Ddebug_checks=true
 
 all: setup

@@ -83,29 +83,40 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 	return 0;
 }
 
+/* The agent as LD_PRELOAD names it. */
+static int use_agent(struct supervisor *s, const char *path, struct serve_problem *p)
+{
+	if (access(path, R_OK) != 0 || !realpath(path, s->agent_path))
+		return fail(p, -errno, "cannot read the agent library %s: %s", path, strerror(errno));
+	if (strpbrk(s->agent_path, " :"))
+		return fail(p, -EINVAL, "the agent library %s has a space or a colon in its name, and LD_PRELOAD would "
+			    "take it apart: install umemcg in another place", s->agent_path);
+	return 0;
+}
+
+/* Beside the program (not installed), below its prefix (wherever that was moved to), in the prefix of the build. */
 static int find_agent(struct supervisor *s, struct serve_problem *p)
 {
-	char dir[3900];
-	ssize_t n;
+	static const char *const below[] = { "", "/../" UMEMCG_LIBDIR_NAME };
+	char dir[3800] = "", path[4096];
 	char *slash;
+	ssize_t n;
 
-	if (s->config.agent_path) {
-		snprintf(s->agent_path, sizeof(s->agent_path), "%s", s->config.agent_path);
-		return access(s->agent_path, R_OK) == 0 ? 0 : fail(p, -errno, "cannot read the agent library %s: %s",
-								     s->agent_path, strerror(errno));
-	}
+	if (s->config.agent_path)
+		return use_agent(s, s->config.agent_path, p);
 	n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
 	dir[n > 0 ? n : 0] = '\0';
 	slash = strrchr(dir, '/');
 	if (slash)
 		*slash = '\0';
-	snprintf(s->agent_path, sizeof(s->agent_path), "%s/libumemcg-agent.so", dir);
-	if (access(s->agent_path, R_OK) == 0)
-		return 0;
-	snprintf(s->agent_path, sizeof(s->agent_path), "%s/umemcg/libumemcg-agent.so", UMEMCG_LIBDIR);
-	if (access(s->agent_path, R_OK) == 0)
-		return 0;
-	return fail(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s/umemcg: is umemcg installed completely?", dir,
+	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s/libumemcg-agent.so", dir, below[i]);
+		if (access(path, R_OK) == 0)
+			return use_agent(s, path, p);
+	}
+	if (access(UMEMCG_LIBDIR "/libumemcg-agent.so", R_OK) == 0)
+		return use_agent(s, UMEMCG_LIBDIR "/libumemcg-agent.so", p);
+	return fail(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s: is umemcg installed completely?", dir,
 		    UMEMCG_LIBDIR);
 }
 
