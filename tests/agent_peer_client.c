@@ -184,7 +184,7 @@ static bool serve(struct client *c, uint64_t addr)
 	return true;
 }
 
-void serve_again(struct client *c)
+static void serve_again(struct client *c)
 {
 	unsigned int i, n = 0;
 
