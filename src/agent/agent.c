@@ -12,6 +12,7 @@
 #include <link.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -320,10 +321,11 @@ static void fork_prepare(void)
 	forking.prepared = true;
 	forking.cookie = 0;
 	forking.uffd = agent->uffd;
-	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
-	maplock_lock();         /* a move under way ends before the fork */
-	maplock_unlock();
+	/* The supervisor makes room for the child, of our own pages too; then it moves no more. */
 	forking.call = channel_call_open(CALL_FORK, 0, 0, &forking.cookie);
+	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
+	maplock_lock();         /* a move that it has given up ends before the fork */
+	maplock_unlock();
 }
 
 static void fork_parent(void)
@@ -336,10 +338,16 @@ static void fork_parent(void)
 	sys_restore_signals(&forking.mask);
 }
 
+/* What the parent had swapped out is then lost to the child too, and no helper watches over it. */
+static bool supervisor_lost(int err)
+{
+	return err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE || err == -EPROTO;
+}
+
 /* The parent's descriptor refers to the parent's memory. */
 static void fork_child(void)
 {
-	int err = -ENOTCONN;
+	int err = forking.call < 0 ? forking.call : -EPROTO;
 
 	if (!forking.prepared)
 		return;
@@ -351,6 +359,8 @@ static void fork_child(void)
 		err = attach(forking.cookie);
 	if (err)
 		agent_debug("umemcg: the child of a fork is not managed:", err);
+	if (supervisor_lost(err))
+		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
 	sys_restore_signals(&forking.mask);
 }
 

@@ -38,11 +38,15 @@ struct move_args {
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+/* Linux 5.7 */
+#define REMAP_DONTUNMAP 4
+
 #define LOCK_TRIES  64
 #define AGAIN_TRIES 8
 
 struct helper {
 	struct helper_setup setup;
+	bool remapped;         /* part of the staging area came by mremap */
 	struct msg_evicted reply;
 	union {
 		struct msg_head head;
@@ -82,6 +86,43 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	return m.moved > 0 ? (long)((uint64_t)m.moved / agent_page) : err;
 }
 
+/* UFFDIO_MOVE takes pages of writable mappings only. Others (read-only, no access) go by mremap, which leaves the
+ * mapping where it is, empty and registered, and never opens it for writing, not for an instant. What arrives is taken out of the
+ * program's userfaultfd, so that a page that was not there reads as zeros, and made readable. 0 or -errno. */
+static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
+{
+	char *dst = h->setup.staging + slot * agent_page;
+	struct uffdio_range range = { .start = (uintptr_t)dst, .len = n * agent_page };
+	long got = sys_call5(SYS_mremap, src, range.len, range.len,
+			     MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, dst);
+
+	if (got != (long)(uintptr_t)dst)
+		return got < 0 ? got : -EINVAL;
+	h->remapped = true;
+	sys_madvise(dst, range.len, MADV_DONTFORK);
+	sys_ioctl(h->setup.uffd, UFFDIO_UNREGISTER, &range);
+	return sys_call3(SYS_mprotect, dst, range.len, PROT_READ | PROT_WRITE);
+}
+
+/* The staging area as it was made: remapped parts are other mappings. */
+static long renew_staging(struct helper *h)
+{
+	const size_t len = EVICT_PAGES_MAX * agent_page;
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)h->setup.staging, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	long err = sys_mmap(h->setup.staging, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+
+	if (err < 0)
+		return err;
+	h->remapped = false;
+	sys_madvise(h->setup.staging, len, MADV_DONTFORK);
+	sys_madvise(h->setup.staging, len, MADV_NOHUGEPAGE);
+	return sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
+}
+
 /* Why the one page at @src was not moved; tries once more where that can help. */
 static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, long err)
 {
@@ -109,7 +150,7 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 	}
 }
 
-/* Move one range. A range that spans mappings of different kinds is refused as a whole, so ask for
+/* Move one range. A range that spans mappings of different kinds is refused as a whole by either way, so ask for
  * half until the part before the seam goes through. */
 static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
@@ -121,6 +162,9 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 
 		if (moved > 0) {
 			for (; moved; moved--)
+				status[i++] = EVICT_MOVED;
+		} else if (moved == -EINVAL && !remap(h, src + i * agent_page, slot + (unsigned int)i, n)) {
+			for (; n; n--)
 				status[i++] = EVICT_MOVED;
 		} else if (moved == -EINVAL && n > 1) {
 			n /= 2;
@@ -195,6 +239,11 @@ static void zap(struct helper *h, int size)
 
 	if (size != sizeof *m || m->n > EVICT_PAGES_MAX)
 		die();
+	if (h->remapped) {
+		if (renew_staging(h) < 0)
+			die();
+		return;
+	}
 	/* mlockall may be on its way through the region. */
 	if (m->n && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
 		die();

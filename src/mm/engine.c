@@ -22,15 +22,27 @@ int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t
 		e->swap = swap_create(store);
 		if (!e->swap) {
 			store_destroy(store);
+			spin_fini(&e->mm_lock);
 			return -ENOMEM;
 		}
 	}
-	if (frames_init(e, max_frames) != 0 || memcg_tree_init(&e->tree) != 0)
-		return -ENOMEM;
+	if (frames_init(e, max_frames) != 0)
+		goto no_frames;
+	if (memcg_tree_init(&e->tree) != 0)
+		goto no_tree;
 	e->tree.mm_init = lruvec_create;
 	e->tree.reparent_begin = lru_reparent_begin;
 	e->tree.reparent_end = lru_reparent_end;
-	return lruvec_create(e->tree.root);
+	if (lruvec_create(e->tree.root) == 0)
+		return 0;
+	memcg_tree_fini(&e->tree);
+no_tree:
+	frames_fini(e);
+no_frames:
+	swap_destroy(e->swap);
+	e->swap = NULL;
+	spin_fini(&e->mm_lock);
+	return -ENOMEM;
 }
 
 int engine_start(struct engine *e)

@@ -69,8 +69,11 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		f->start = f->va;
 		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
 	}
-	if (done == -EEXIST)
-		done = 1;  /* the kernel put it there before we were asked: from now on it is in the books */
+	if (done == -EEXIST) {
+		/* The kernel put it there before we were asked: from now on it is in the books. */
+		mmu->ops->wake(mmu, f->mm, f->start, 1);
+		done = 1;
+	}
 	for (int i = 0; i < done; i++)
 		finish_new_page(pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
 	for (int i = done < 0 ? 0 : done; i < (int)f->n; i++)
@@ -107,6 +110,9 @@ static int fault_anon(struct fault *f)
 		spin_lock(&leaf->lock);
 		done = pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
 		spin_unlock(&leaf->lock);
+		/* Somebody else was here first; if it was gone again before our thread looked, only we can wake it. */
+		if (done == 0)
+			e->mmu->ops->wake(e->mmu, f->mm, f->va, 1);
 	}
 	/* Before mmap_lock is released: the entries hold the only references, an unmap would free the pages. */
 	if (done > 0)

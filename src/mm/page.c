@@ -19,7 +19,10 @@ int frames_init(struct engine *e, uint32_t max_frames)
 	list_init(&e->free_frames);
 	e->max_chunks = (max_frames + FRAME_CHUNK - 1) / FRAME_CHUNK;
 	e->chunks = plat_alloc_big(e->max_chunks * sizeof(*e->chunks));
-	return e->chunks ? 0 : -ENOMEM;
+	if (e->chunks)
+		return 0;
+	spin_fini(&e->frames_lock);
+	return -ENOMEM;
 }
 
 void frames_fini(struct engine *e)

@@ -62,8 +62,21 @@ static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, uns
 	return protect_scan_target(size, usage, prot);
 }
 
-/* Free up to @n pages of one group's lists. */
-static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigned flags, struct reclaim_result *r)
+/* A slot takes its charge of memory+swap before that of its page goes, which is to the stock. Where this has brought the sum
+ * above a limit the stock is given back. */
+static void settle_memsw(struct mem_cgroup *memcg)
+{
+	for (struct page_counter *c = &memcg->memsw; c; c = c->parent)
+		if (page_counter_read(c) > a64_load(&c->max)) {
+			stock_drain(memcg);
+			return;
+		}
+}
+
+/* Free up to @n pages of one group's lists, in batches of at least @batch_min: what is cheap at once may be a little more
+ * than asked for, but not from a protected group. */
+static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigned batch_min, unsigned flags,
+			  struct reclaim_result *r)
 {
 	int64_t scan_max = lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
 	int64_t done = r->reclaimed + n, scanned = 0;
@@ -73,8 +86,8 @@ static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigne
 		int64_t want = done - r->reclaimed;
 		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
 
-		if (batch < 32)
-			batch = 32;
+		if (batch < batch_min)
+			batch = batch_min;
 		if (lruvec_size(l, LRU_INACTIVE_ANON) < lruvec_size(l, LRU_ACTIVE_ANON))
 			lru_deactivate(l, batch);
 		got = lru_isolate(l, LRU_INACTIVE_ANON, pages, batch, &looked);
@@ -83,6 +96,7 @@ static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigne
 		scanned += looked;
 		r->scanned += looked;
 		shrink_pages(e, pages, got, flags, r);
+		settle_memsw(l->memcg);
 	}
 }
 
@@ -140,7 +154,7 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 			continue;
 		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0)
 			event_add(m, EVENT_LOW, 1);
-		shrink_lruvec(e, memcg_lruvec(m), share, flags, r);
+		shrink_lruvec(e, memcg_lruvec(m), share, target < group_size(m) ? 1 : 32, flags, r);
 		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);
 	}
 }

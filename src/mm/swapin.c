@@ -347,7 +347,10 @@ static int map_window(struct fault *f, struct window *w)
 		if (w->page[i])
 			page_unlock(e, w->page[i]);
 	rw_rdunlock(&f->mm->mmap_lock);
-	return err == -EEXIST ? 0 : err;
+	if (err != -EEXIST)
+		return err;
+	e->mmu->ops->wake(e->mmu, f->mm, f->va, 1);
+	return 0;
 }
 
 static void put_window(struct engine *e, struct window *w)

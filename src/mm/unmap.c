@@ -142,24 +142,14 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 	if (!err)
 		err = vma_split_at(mm, from + len);
 	mm_unmap_locked(mm, to, to + len);
-	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
-	for (uint64_t va = from; !err && va < from + len;) {
-		struct vma *v = vma_find(mm, va), *copy;
-
-		if (!v) {
-			unsigned i = vma_index(mm, va);
-
-			va = i < mm->nr_vmas ? mm->vmas[i]->start : from + len;
-			continue;
-		}
-		va = v->end;
-		copy = vma_copy(mm, v, v->start + m.delta, v->end + m.delta, v->pgoff, true);
-		if (copy)
-			aptr_store(&copy->anon_vma, aptr_load(&v->anon_vma));
-		err = copy ? vma_link(mm, copy) : -ENOMEM;
-		if (err && copy)
-			vma_free(copy);
+	if (!err && vma_index(mm, to) != vma_index(mm, to + len - 1))
+		err = -ENOMEM;  /* an area could not be split: it is in the way */
+	if (err) {
+		mm_discard_locked(mm, from, from + len);
+		return err;
 	}
+	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
+	vma_move_range(mm, from, from + len, m.delta);
 	/* Leaf by leaf, not leaf_for_range: moving makes leaves, which may rebuild the directory. */
 	for (uint64_t va = from, stop; va < from + len; va = stop) {
 		struct leaf *leaf = leaf_find(mm, va);
@@ -170,7 +160,5 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		if (leaf)
 			move_leaf(leaf, va, stop, &m);
 	}
-	if (!err)
-		vma_remove_range(mm, from, from + len);
-	return err ? err : m.error;
+	return m.error;
 }

@@ -10,7 +10,7 @@ void mm_discard_locked(struct mm *mm, uint64_t start, uint64_t end);
  * area stays as an empty one. */
 void mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end);
 /* mremap: [from, from + len) becomes [to, to + len), contents and areas; what was at @to is dropped. 0 or -ENOMEM:
- * contents did move in any case. */
+ * contents that there was no memory to move are dropped. */
 int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len);
 
 #endif

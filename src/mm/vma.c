@@ -209,6 +209,39 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 	mm->nr_vmas -= last - first;
 }
 
+static void reverse(struct vma **v, unsigned from, unsigned to)
+{
+	for (; from + 1 < to; from++, to--) {
+		struct vma *swap = v[from];
+
+		v[from] = v[to - 1];
+		v[to - 1] = swap;
+	}
+}
+
+void vma_move_range(struct mm *mm, uint64_t start, uint64_t end, uint64_t delta)
+{
+	unsigned first = vma_index(mm, start), n = 0, at = 0;
+
+	for (; first + n < mm->nr_vmas && mm->vmas[first + n]->start < end; n++) {
+		struct vma *v = mm->vmas[first + n];
+
+		VM_BUG_ON(v->start < start || v->end > end);
+		vma_adjust(v, v->start + delta, v->end + delta, v->pgoff);
+	}
+	for (unsigned i = 0; i < mm->nr_vmas; i++)
+		at += (i < first || i >= first + n) && mm->vmas[i]->start < start + delta;
+	/* Rotate them to index @at, past those in between. */
+	reverse(mm->vmas, first, first + n);
+	if (at < first) {
+		reverse(mm->vmas, at, first);
+		reverse(mm->vmas, at, first + n);
+	} else {
+		reverse(mm->vmas, first + n, at + n);
+		reverse(mm->vmas, first, at + n);
+	}
+}
+
 int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear)
 {
 	int err = vma_split_at(mm, start);

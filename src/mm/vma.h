@@ -19,6 +19,8 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 int vma_split_at(struct mm *mm, uint64_t va);
 /* Forget every area in [start, end), which start and end at its boundaries. Page tables must be clear. */
 void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end);
+/* Move the areas in [start, end), which start and end at its boundaries, by @delta, to where none is. Never fails. */
+void vma_move_range(struct mm *mm, uint64_t start, uint64_t end, uint64_t delta);
 /* Set and clear flags on [start, end); splits as needed. 0 or -ENOMEM. */
 int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear);
 /* A copy of @src's shape in @mm, chained to @src's anon_vmas when pages are shared after fork. */

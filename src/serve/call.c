@@ -16,8 +16,9 @@
 #include "serve/internal.h"
 
 #define QUIESCE_TRIES 2000   /* x 1 ms */
+#define FORK_CHARGE_STEP 256 /* pages */
 
-void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m)
+void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie)
 {
 	struct call *call = fd < 0 ? NULL : plat_alloc(sizeof(*call));
 
@@ -29,6 +30,7 @@ void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg
 	client_ref(c);
 	call->client = c;
 	call->fd = fd;
+	call->cookie = cookie;
 	call->msg = *m;
 	spin_lock(&s->calls_lock);
 	list_add_tail(&call->link, &s->calls);
@@ -36,61 +38,105 @@ void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg
 	waitq_wake(&s->calls_wait);
 }
 
-static bool fork_announced(struct client *c)
+static bool fork_announce(struct client *c, uint64_t cookie)
 {
-	bool yes;
+	bool mine;
 
 	spin_lock(&c->fork_lock);
-	yes = c->fork_cookie != 0 && !a32_load(&c->ended);
+	mine = !a64_load(&c->fork_cookie);
+	if (mine)
+		a64_store(&c->fork_cookie, (int64_t)cookie);
 	spin_unlock(&c->fork_lock);
-	return yes;
+	return mine;
 }
 
-static int call_fork(struct client *c, uint64_t *cookie)
+/* False: the caller went away meanwhile, and its fork was declared over. */
+static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged)
+{
+	bool mine;
+
+	spin_lock(&c->fork_lock);
+	mine = (uint64_t)a64_load(&c->fork_cookie) == cookie;
+	if (mine) {
+		c->fork_charged = charged;
+		c->fork_held = true;
+	}
+	spin_unlock(&c->fork_lock);
+	return mine;
+}
+
+/* As many pages as the parent has, in steps: making room for the child may take the parent's own, and it is then fewer. What
+ * cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
+static int64_t charge_child(struct client *c)
+{
+	struct mm *mm = c->host.mm;
+	int64_t n = 0, want;
+
+	while ((want = a64_load(&mm->rss) - n) > 0) {
+		if (want > FORK_CHARGE_STEP)
+			want = FORK_CHARGE_STEP;
+		if (charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM) != 0)
+			break;
+		n += want;
+	}
+	return n;
+}
+
+static int call_fork(struct client *c, uint64_t cookie)
 {
 	struct mm *mm = c->host.mm;
 	int64_t n;
-	int err;
 
 	/* One fork at a time: the event that follows says nothing about which thread forked. */
-	for (int i = 0; i < QUIESCE_TRIES && fork_announced(c); i++)
+	for (int i = 0; !fork_announce(c, cookie); i++) {
+		if (i == QUIESCE_TRIES || a32_load(&c->ended))
+			return -EBUSY;
 		plat_sleep_ns(500 * 1000);
-	n = a64_load(&mm->rss);
-	err = charge_pages(&c->s->engine, c->s->group, mm, n ? n : 1, CHARGE_NOOOM);
-
-	if (err)
-		n = 0;  /* the fork charges by force; what is over the limit is reclaimed at once after it */
-	else if (!n)
-		uncharge_pages(c->s->group, 1);
+	}
+	n = charge_child(c);
 	a32_add(&mm->no_reclaim, 1);
 	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !a32_load(&c->ended); i++)
 		plat_sleep_ns(1000 * 1000);
-	*cookie = (uint64_t)a64_add(&c->s->next_cookie, 1);
-	spin_lock(&c->fork_lock);
-	c->fork_cookie = *cookie;
-	c->fork_charged = n;
-	spin_unlock(&c->fork_lock);
+	if (!fork_prepared(c, cookie, n)) {
+		uncharge_pages(c->s->group, n);
+		a32_add(&mm->no_reclaim, -1);
+		return -ECONNRESET;
+	}
 	if (a32_load(&c->ended))
-		call_fork_over(c);  /* it ended while we made room: nobody else will */
+		call_fork_over(c, cookie);  /* it ended while we made room: nobody else will */
 	return 0;
 }
 
-void call_fork_over(struct client *c)
+/* The caller of fork goes on as soon as its event is read: let what was read be applied. */
+void call_events_applied(struct client *c)
 {
-	uint64_t cookie;
-	int64_t charged;
+	uint32_t turn = a32_load(&c->event_turn);
 
+	while (turn & 1 && a32_load(&c->event_turn) == turn)
+		plat_sleep_ns(50 * 1000);
+}
+
+void call_fork_over(struct client *c, uint64_t cookie)
+{
+	int64_t charged = 0;
+	bool mine, held = false;
+
+	call_events_applied(c);
 	spin_lock(&c->fork_lock);
-	cookie = c->fork_cookie;
-	charged = c->fork_charged;
-	c->fork_cookie = 0;
-	c->fork_charged = 0;
+	mine = a64_load(&c->fork_cookie) && (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
+	if (mine) {
+		charged = c->fork_charged;
+		held = c->fork_held;
+		a64_store(&c->fork_cookie, 0);
+		c->fork_charged = 0;
+		c->fork_held = false;
+	}
 	spin_unlock(&c->fork_lock);
-	if (!cookie)
-		return;
 	uncharge_pages(c->s->group, charged);  /* the fork failed, or had fewer pages */
-	a32_add(&c->host.mm->no_reclaim, -1);
-	kswapd_wake(&c->s->engine);
+	if (held)
+		a32_add(&c->host.mm->no_reclaim, -1);
+	if (mine)
+		kswapd_wake(&c->s->engine);
 }
 
 static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
@@ -114,15 +160,18 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	return err;
 }
 
-static int do_call(struct client *c, const struct msg_call *m, uint64_t *value)
+static int do_call(const struct call *call, uint64_t *value)
 {
+	const struct msg_call *m = &call->msg;
+	struct client *c = call->client;
 	uint64_t len = m->len;
 
 	if (m->start > UINT64_MAX - len)
 		return -EINVAL;
 	switch (m->op) {
 	case CALL_FORK:
-		return call_fork(c, value);
+		*value = call->cookie;
+		return call_fork(c, call->cookie);
 	case CALL_MLOCK:
 		return call_lock(c, m->start, len, true);
 	case CALL_MUNLOCK:
@@ -170,9 +219,10 @@ void call_main(void *arg)
 			continue;
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
-		r.error = do_call(call->client, &call->msg, &r.value);
-		/* If the caller is gone already its fork is over: the control thread has seen the end. */
-		(void)msg_send(call->fd, &r, sizeof(r), -1);
+		r.error = do_call(call, &r.value);
+		/* The control thread may have seen the end of the connection before there was a fork to end. */
+		if (msg_send(call->fd, &r, sizeof(r), -1) != 0 && call->cookie)
+			call_fork_over(call->client, call->cookie);
 		close(call->fd);
 		client_put(call->client);
 		plat_free(call);

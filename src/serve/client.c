@@ -68,9 +68,15 @@ static bool match_cookie(const struct client *c, uint64_t cookie)
 	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
 }
 
+static bool match_forking(const struct client *c, uint64_t cookie)
+{
+	return a64_load(&c->fork_cookie) == (int64_t)cookie;
+}
+
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
 struct client *client_by_pid(struct supervisor *s, pid_t pid) { return find(s, match_pid, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
+struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
 
 void client_ref(struct client *c)
 {
@@ -149,7 +155,7 @@ void client_end(struct client *c)
 	a64_add(&s->nr_clients, -1);
 	if (c->host.uffd >= 0)
 		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
-	call_fork_over(c);
+	call_fork_over(c, 0);
 	host_client_end(&s->mmu, &c->host);
 	mm_teardown(c->host.mm);
 	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);

@@ -3,9 +3,11 @@
  * It never blocks for long: requests that may (fork, mlock, read-ahead) go to the call threads. A connection that says
  * anything malformed is closed; if it was a client's helper channel the client is killed.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,6 +83,17 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	}
 }
 
+/* Nobody but the child that inherits it may know it. */
+static uint64_t fork_cookie(void)
+{
+	uint64_t cookie = 0;
+
+	while (!cookie)
+		if (getrandom(&cookie, sizeof(cookie), 0) != sizeof(cookie))
+			cookie = 0;
+	return cookie;
+}
+
 static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
 {
 	struct client *c = client_by_pid(s, conn->pid);
@@ -98,9 +111,10 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 	if (m->op == CALL_FORK) {
 		conn->client = c;
 		client_ref(c);
+		conn->cookie = fork_cookie();
 	}
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
-	call_queue(s, c, dup(conn->fd), m);
+	call_queue(s, c, fcntl(conn->fd, F_DUPFD_CLOEXEC, 0), m, conn->cookie);
 	client_put(c);
 }
 
@@ -185,8 +199,10 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 	case CONN_CLOSING:
 		break;
 	case CONN_CALL:
+		/* In this order: a call thread that is about to announce the fork finds the connection closed. */
+		(void)shutdown(conn->fd, SHUT_RDWR);
 		if (conn->client)
-			call_fork_over(conn->client);
+			call_fork_over(conn->client, conn->cookie);
 		conn_close(s, conn);
 		break;
 	}

@@ -10,7 +10,6 @@
 #include "serve/internal.h"
 
 #define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
-#define COOKIE_TRIES     500     /* x 200 us: the fork event is being applied */
 
 static void reply_ready(int sock, uint64_t seq, int error, int fd)
 {
@@ -88,14 +87,14 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 
 static struct client *hello_fork(struct supervisor *s, struct conn *conn, const struct msg_hello *m)
 {
-	struct client *c = NULL;
+	struct client *parent = client_forking(s, m->fork_cookie), *c;
 
 	/* The parent's thread was released when the event was read; it may still be being applied. */
-	for (int i = 0; i < COOKIE_TRIES && !c; i++) {
-		c = client_by_cookie(s, m->fork_cookie);
-		if (!c)
-			plat_sleep_ns(200 * 1000);
+	if (parent) {
+		call_events_applied(parent);
+		client_put(parent);
 	}
+	c = client_by_cookie(s, m->fork_cookie);
 	if (!c || !a64_cas(&c->awaits_cookie, (int64_t)m->fork_cookie, 0)) {
 		reply_ready(conn->fd, m->h.seq, -ENOENT, -1);
 		if (c)
@@ -103,6 +102,12 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	client_set_pid(c, conn->pid);
+	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
+		/* Its memory could not be followed, or the OOM killer chose it before it had a name. */
+		client_kill(c, SIGKILL);
+		client_put(c);
+		return NULL;
+	}
 	attach(c, conn, m);
 	a32_store(&c->host.can_evict, (m->flags & HELLO_CAN_MOVE) != 0);
 	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);

@@ -40,8 +40,10 @@ struct client {
 
 	/* fork, of the parent */
 	struct spinlock fork_lock;     /* rank LEAF */
-	uint64_t fork_cookie;          /* fork_lock: 0 = none announced */
+	atomic64_t fork_cookie;        /* fork_lock to write, (A) to read: 0 = no fork is under way */
 	int64_t fork_charged;          /* fork_lock: pages charged ahead for the child */
+	bool fork_held;                /* fork_lock: reclaim is kept away for it */
+	atomic32_t event_turn;         /* (A) odd: messages have been read and are being applied */
 	/* fork, of the child */
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
 
@@ -59,6 +61,7 @@ struct conn {
 	uid_t uid;
 	uint64_t deadline_ns;          /* CONN_NEW: must have spoken by then */
 	struct client *client;         /* referenced; CONN_HELPER, CONN_CALL of a fork */
+	uint64_t cookie;               /* CONN_CALL of a fork: which one */
 };
 
 /* A request of a program thread, on its way to a call thread. */
@@ -66,6 +69,7 @@ struct call {
 	struct list_head link;         /* calls_lock */
 	struct client *client;         /* referenced */
 	int fd;                        /* a duplicate: reply here */
+	uint64_t cookie;               /* of a fork */
 	struct msg_call msg;
 };
 
@@ -83,7 +87,7 @@ struct supervisor {
 	struct spinlock clients_lock;
 	struct list_head clients;      /* (K) */
 	uint64_t next_key;             /* (K) */
-	atomic64_t nr_clients, total_clients, unmanaged_total, next_cookie;
+	atomic64_t nr_clients, total_clients, unmanaged_total;
 
 	int listen_fd, control_ep, fault_ep, stop_fd;
 	struct conn listen_conn, stop_conn;
@@ -127,6 +131,8 @@ struct client *client_get(struct supervisor *s, uint64_t key);
 /* The managed or foreign client of a process, referenced; NULL. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
+/* Whose fork it is, while the fork is under way. */
+struct client *client_forking(struct supervisor *s, uint64_t cookie);
 void client_ref(struct client *c);
 void client_put(struct client *c);
 /* Now it is known which process it is. */
@@ -162,9 +168,12 @@ void control_main(void *supervisor);
  * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);
 void call_main(void *supervisor);
-void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m);
+/* @cookie: of a fork; else 0. */
+void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie);
 /* The connection of a CALL_FORK closed: the fork is over, one way or the other. */
-void call_fork_over(struct client *c);
+void call_fork_over(struct client *c, uint64_t cookie);
+/* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */
+void call_events_applied(struct client *c);
 extern const struct host_transport serve_transport;
 int msg_send(int sock, const void *msg, size_t size, int fd);
 /* Size of the packet, 0 at the end, -errno. *@fd gets an attached descriptor or -1. */
@@ -177,6 +186,8 @@ void tree_kill(struct supervisor *s);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
 void proc_comm(pid_t pid, char *out, size_t size);
+/* The parent of a process, and the letter of its state. 0 or -errno. */
+int proc_parent(pid_t pid, pid_t *parent, char *state);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);

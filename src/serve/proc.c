@@ -77,47 +77,87 @@ bool proc_shares_memory(pid_t a, pid_t b)
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
 }
 
-/* The children of one thread, appended to @list. */
-static void children_of(pid_t pid, const char *task, void (*fn)(pid_t, pid_t, void *), void *arg)
+int proc_parent(pid_t pid, pid_t *parent, char *state)
 {
-	char path[96], buf[4096];
+	int fd = proc_open(pid, "stat"), ppid;
+	char buf[512], *after;
 	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), "task/%s/children", task);
+	if (fd < 0)
+		return fd;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	/* The name may hold anything; the fields start after its last parenthesis. */
+	after = strrchr(buf, ')');
+	if (!after || sscanf(after + 1, " %c %d", state, &ppid) != 2)
+		return -ESRCH;
+	*parent = ppid;
+	return 0;
+}
+
+/* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */
+struct to_visit {
+	pid_t *pid;
+	size_t n, room;
+};
+
+static void visit_later(struct to_visit *v, pid_t pid)
+{
+	if (v->n == v->room) {
+		size_t room = v->room ? 2 * v->room : 64;
+		pid_t *more = realloc(v->pid, room * sizeof(*more));
+
+		if (!more)
+			return;
+		v->pid = more;
+		v->room = room;
+	}
+	v->pid[v->n++] = pid;
+}
+
+static void children_of(pid_t pid, const char *task, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
+{
+	char path[96];
+	int fd, child;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "task/%.16s/children", task);
 	fd = proc_open(pid, path);
 	if (fd < 0)
 		return;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n <= 0)
+	f = fdopen(fd, "r");
+	if (!f) {
+		close(fd);
 		return;
-	buf[n] = '\0';
-	for (char *p = buf, *end; (void)(end = p), *p; p = end) {
-		long child = strtol(p, &end, 10);
-
-		if (end == p)
-			break;
-		fn((pid_t)child, pid, arg);
-		proc_descendants((pid_t)child, fn, arg);
-		while (*end == ' ')
-			end++;
 	}
+	while (fscanf(f, "%d", &child) == 1) {
+		fn(child, pid, arg);
+		visit_later(v, child);
+	}
+	fclose(f);
 }
 
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
 {
-	char path[128];
-	struct dirent *d;
-	DIR *dir;
+	struct to_visit v = { 0 };
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)top);
-	dir = opendir(path);
-	while (dir && (d = readdir(dir)))
-		if (d->d_name[0] != '.')
-			children_of(top, d->d_name, fn, arg);
-	if (dir)
-		closedir(dir);
+	visit_later(&v, top);
+	while (v.n) {
+		pid_t pid = v.pid[--v.n];
+		char path[64];
+		struct dirent *d;
+		DIR *dir;
+
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+		dir = opendir(path);
+		while (dir && (d = readdir(dir)))
+			if (d->d_name[0] != '.')
+				children_of(pid, d->d_name, &v, fn, arg);
+		if (dir)
+			closedir(dir);
+	}
+	free(v.pid);
 }
 
 static bool name_manageable(const char *name)

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
@@ -190,29 +191,21 @@ struct kill_walk {
 static void kill_one(pid_t pid, pid_t parent, void *arg)
 {
 	struct kill_walk *k = arg;
-	char comm[32];
+	pid_t now = 0;
+	char state;
+	int pidfd;
 
-	(void)parent;
 	if (k->s->keeper && pid == k->s->keeper->pid)
 		return;
-	/* A zombie waits for its parent to collect it; nothing to kill. */
-	proc_comm(pid, comm, sizeof(comm));
-	if (kill(pid, 0) == 0) {
-		char path[64], state = '?';
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-		f = fopen(path, "r");
-		if (f) {
-			if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-				state = '?';
-			fclose(f);
-		}
-		if (state == 'Z' || state == 'X')
-			return;
+	/* The number may have been given to a stranger since it was listed: only who is ours still is killed. Orphans are
+	 * our own children. A zombie waits for its parent to collect it; nothing to kill. */
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return;
+	if (proc_parent(pid, &now, &state) == 0 && (now == parent || now == getpid()) && state != 'Z' && state != 'X' &&
+	    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
 		k->left++;
-		(void)kill(pid, SIGKILL);
-	}
+	close(pidfd);
 }
 
 void tree_kill(struct supervisor *s)

@@ -55,7 +55,7 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged)
 	uint64_t cookie;
 
 	spin_lock(&parent->fork_lock);
-	cookie = parent->fork_cookie;
+	cookie = (uint64_t)a64_load(&parent->fork_cookie);
 	*charged = parent->fork_charged;
 	parent->fork_charged = 0;
 	spin_unlock(&parent->fork_lock);
@@ -86,8 +86,10 @@ static void event_fork(struct client *parent, int uffd)
 		/* Without its userfaultfd the child would read zeros: its first missing page must never be served. */
 		supervisor_notice(s, "no memory to follow a fork of %s (%d): its child is not served", parent->comm,
 				  (int)parent->host.pid);
-		if (child)
+		if (child) {
 			a32_store(&child->host.dead, 1);
+			a64_store(&child->awaits_cookie, (int64_t)cookie);
+		}
 	} else {
 		a64_store(&child->host.mm->unmanaged, unmanaged);
 		charge_unmanaged(&s->engine, s->group, 0, unmanaged);
@@ -108,6 +110,9 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 		event_fork(c, (int)m->arg.fork.ufd);
 		break;
 	case UFFD_EVENT_REMAP:
+		/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
+		if (m->arg.remap.to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
+			break;
 		/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
 		spin_lock(&c->host.batch_lock);
 		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
@@ -122,7 +127,7 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 	default:
 		return;
 	}
-	if (m->event != UFFD_EVENT_FORK)
+	if (m->event != UFFD_EVENT_FORK && m->event != UFFD_EVENT_REMAP)
 		a64_add(&c->host.event_seq, 1);
 }
 
@@ -138,6 +143,7 @@ static unsigned read_messages(struct client *c, struct queue *q)
 	if (room > READ_BATCH)
 		room = READ_BATCH;
 	rw_wrlock(&c->host.mm->mmap_lock);
+	a32_add(&c->event_turn, 1);
 	got = a32_load(&c->ended) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
 	n = got > 0 ? (unsigned)((size_t)got / sizeof(m[0])) : 0;
 	for (unsigned i = 0; i < n; i++) {
@@ -150,6 +156,7 @@ static unsigned read_messages(struct client *c, struct queue *q)
 				.write = m[i].arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
 			});
 	}
+	a32_add(&c->event_turn, 1);
 	rw_wrunlock(&c->host.mm->mmap_lock);
 	return n;
 }
@@ -226,8 +233,12 @@ static void serve_client(struct client *c)
 		push(&q, f);
 		if (n == 0 && ++stalled % 16 == 0)
 			plat_sleep_ns(50 * 1000);
-		if (stalled > STALL_TRIES)
-			return;  /* the kernel reports the fault again when the thread is woken */
+		if (stalled > STALL_TRIES) {
+			/* Start over: a woken thread that still misses its page reports it again. */
+			while (q.n)
+				wake(c, pop(&q).va);
+			return;
+		}
 	}
 }
 
