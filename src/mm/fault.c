@@ -70,9 +70,14 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
 	}
 	if (done == -EEXIST) {
-		/* The kernel put it there before we were asked: from now on it is in the books. */
-		mmu->ops->wake(mmu, f->mm, f->start, 1);
-		done = 1;
+		/* Something is there that is not in the books: on its way out (the client is told of a discard before its kernel
+		 * carries it out), or from before. Leave it alone. If it is a neighbour, bring the one page alone. */
+		if (f->start != f->va)
+			done = mmu->ops->map(mmu, f->mm, f->start = f->va, pages, 1, true);
+		if (done == -EEXIST) {
+			mmu->ops->wake(mmu, f->mm, f->va, 1);
+			done = 0;
+		}
 	}
 	for (int i = 0; i < done; i++)
 		finish_new_page(pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
@@ -257,7 +262,7 @@ static int fault_cow(struct fault *f, pte_t pte, struct page *old)
 /* ---- a present entry faulted ---- */
 
 /* Nobody holds the page: either the fault was resolved by another thread, or its content is still at home, or the client's
- * kernel has dropped the page without telling (then zeros are its content). map tells which. The page is locked over
+ * kernel has dropped the page without telling (then zeros are its content). The MMU tells which. The page is locked over
  * that: else reclaim could withdraw it just before, and zeros would take the place of its content. */
 static int fault_refresh(struct fault *f, struct page *p)
 {
@@ -278,7 +283,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 	if (leaf) {
 		spin_lock(&leaf->lock);
 		if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn)
-			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, mmu_data(mmu, p) == NULL);
+			done = mmu->ops->refresh(mmu, f->mm, f->va, p);
 		spin_unlock(&leaf->lock);
 	}
 	page_unlock(e, p);

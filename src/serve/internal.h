@@ -47,6 +47,7 @@ struct client {
 	/* fork, of the child */
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
 
+	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	int64_t last_unmanaged;        /* watcher */
 };
@@ -146,6 +147,8 @@ struct client *client_next(struct supervisor *s, struct client *prev);
 int client_listen(struct client *c);
 
 /* ---- worker.c ---- */
+/* Threads that were held back may try again, if the reason is gone. */
+void client_let_go(struct client *c);
 void worker_main(void *supervisor);
 
 /* ---- warm.c ---- */

@@ -93,6 +93,7 @@ static void look_at_clients(struct watch *w)
 			client_end(c);
 			continue;
 		}
+		client_let_go(c);
 		if (c->key <= w->turn || looked == CLIENTS_A_TICK)
 			continue;
 		measure(c);

@@ -20,6 +20,9 @@
 #define READ_BATCH 16
 #define QUEUE_MAX  128
 #define STALL_TRIES 10000
+#define HOLD_SHARE 8    /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
+#define ALL_START (16 * PAGE_SIZE)
+#define ALL_END   ((1ull << 47) - PAGE_SIZE)
 
 struct fault_msg {
 	uint64_t va;
@@ -176,6 +179,32 @@ static void serve_helper(struct client *c, uint64_t va)
 		wake(c, va);
 }
 
+/* A client whose helper does not answer gives nothing back. It keeps what it has, but must not take the rest of the group's
+ * memory, page by page, from those who do. */
+static bool takes_too_much(struct client *c)
+{
+	struct page_counter *memory = &c->s->group->memory;
+
+	return a32_load(&c->host.is_late) && !a32_load(&c->ended) &&
+	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
+}
+
+static bool hold_back(struct client *c)
+{
+	if (!takes_too_much(c))
+		return false;
+	a32_store(&c->held_back, 1);
+	return true;
+}
+
+void client_let_go(struct client *c)
+{
+	if (!a32_load(&c->held_back) || takes_too_much(c))
+		return;
+	a32_store(&c->held_back, 0);
+	(void)uffd_wake(c->host.uffd, ALL_START, (ALL_END - ALL_START) / PAGE_SIZE);
+}
+
 /* True: done with this fault. False: events come first, try again. */
 static bool serve_fault(struct client *c, const struct fault_msg *f)
 {
@@ -185,6 +214,8 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		serve_helper(c, f->va);
 		return true;
 	}
+	if (hold_back(c))
+		return true;
 	err = handle_fault(c->host.mm, f->va, f->write);
 	if (err == -EFAULT) {
 		err = adopt_at(c, f->va);

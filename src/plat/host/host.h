@@ -59,6 +59,7 @@ struct host_client {
 	atomic32_t dead;
 	struct spinlock batch_lock;   /* rank HOST_BATCH: one request at a time; protects late and the transport */
 	atomic32_t is_late;
+	atomic32_t asking;            /* a request is under way; set and cleared under batch_lock */
 	struct host_late late;
 	void *serve;                  /* the supervisor's own record */
 };

@@ -91,10 +91,6 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 
 	if (a32_load(&c->dead))
 		return -ESRCH;
-	if (zero && n == 1 && host_is_late(c, pages[0]))
-		return -EBUSY;
-	if (zero && n == 1 && home_data(&h->home, pages[0]->pfn))
-		zero = false;  /* a refresh of a page that was taken out and never left us */
 	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
 }
 
@@ -135,6 +131,24 @@ static void host_kill(struct mmu *mmu, struct mm *mm)
 	host(mmu)->transport->killed(mm->host);
 }
 
+/* An empty place whose entry says present. The page was taken out and is with us; or is on its way to us, then
+ * the outcome is waited for; or the client's kernel dropped it: then zeros are its content. */
+static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page)
+{
+	struct mmu_host *h = host(mmu);
+	struct host_client *c = mm->host;
+
+	if (a32_load(&c->dead))
+		return -ESRCH;
+	if (a32_load(&c->asking))
+		return -EAGAIN;
+	if (host_is_late(c, page))
+		return -EBUSY;
+	if (home_data(&h->home, page->pfn))
+		return map_home(h, c, va, &page, 1);
+	return map_zero(h, c, va, 1);
+}
+
 static const struct mmu_ops host_ops = {
 	.name = "host",
 	.shares = false,
@@ -143,6 +157,7 @@ static const struct mmu_ops host_ops = {
 	.bring_frames = host_bring_frames,
 	.drop_frame = host_drop_frame,
 	.map = host_map,
+	.refresh = host_refresh,
 	.withdraw = host_withdraw,
 	.flush = host_flush,
 	.poison = host_poison,

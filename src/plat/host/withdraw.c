@@ -5,7 +5,8 @@
  * After it was applied: the content of another page, if a fault has put one there. No lock is held over the request (it
  * takes as long as a context switch of the client, and faults must go on), so this is detected afterwards: event_seq
  * tells that something was applied since we looked. Then each entry is looked at again: one that maps another page
- * now, and whose place in the client is empty, lost its content to us, and gets it back as a home frame.
+ * now, and whose place in the client is empty, lost its content to us, and gets it back as a home frame. Until then
+ * ("asking") nobody fills an empty place whose entry says present (host_map).
  *
  * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
@@ -247,8 +248,11 @@ static void withdraw_client(struct mmu_host *h, struct host_client *c, struct as
 	if (a32_load(&c->dead) || !a32_load(&c->can_evict) || a32_load(&c->mm->no_reclaim))
 		return;
 	spin_lock(&c->batch_lock);
-	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead))
+	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead)) {
+		a32_store(&c->asking, 1);
 		ask_client(h, c, a);
+		a32_store(&c->asking, 0);
+	}
 	spin_unlock(&c->batch_lock);
 }
 

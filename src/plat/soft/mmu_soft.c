@@ -266,6 +266,12 @@ static void soft_kill(struct mmu *mmu, struct mm *mm)
 		s->killed(s->killed_arg, mm);
 }
 
+/* From home when the content is there; else the client dropped it, and gets zeros. */
+static int client_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page)
+{
+	return client_map(mmu, mm, va, &page, 1, mmu_data(mmu, page) == NULL);
+}
+
 static const struct mmu_ops shared_ops = {
 	.name = "soft",
 	.shares = true,
@@ -287,6 +293,7 @@ static const struct mmu_ops exclusive_ops = {
 	.bring_frames = soft_bring_frames,
 	.drop_frame = soft_drop_frame,
 	.map = client_map,
+	.refresh = client_refresh,
 	.withdraw = client_withdraw,
 	.flush = client_flush,
 	.poison = soft_poison,
