@@ -1,4 +1,5 @@
 /* serve/transport.c - packets, and the helper channel as the host MMU sees it. */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -134,13 +135,31 @@ static int transport_evict(struct host_client *hc, const struct host_range *r, u
 	return read_evicted(c, c->seq, status, npages);
 }
 
+/* exec and exit close the helper's end before anything else of the address space goes. */
+static bool helper_gone(const struct client *c)
+{
+	struct pollfd p = { .fd = c->sock, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) == 1 && p.revents & (POLLRDHUP | POLLHUP);
+}
+
+static void transport_lost(struct host_client *hc)
+{
+	struct client *c = (struct client *)hc;
+
+	if (helper_gone(c))
+		return;
+	supervisor_notice(c->s, "the memory of %s (%d) cannot be read: killed", c->comm, (int)hc->pid);
+	client_kill(c, SIGKILL);
+}
+
 static void transport_zap(struct host_client *hc, unsigned n)
 {
 	struct client *c = (struct client *)hc;
 	struct msg_zap m = { .h = { PROTO_MAGIC, MSG_ZAP, c->seq }, .n = n };
 
 	if (msg_send(c->sock, &m, sizeof(m), -1) != 0)
-		client_kill(c, SIGKILL);  /* the channel is gone or stuck: the staging area would stay full */
+		transport_lost(hc);  /* or the staging area would stay full */
 }
 
 /* The control thread waits for the answer from now on. */
@@ -165,5 +184,6 @@ const struct host_transport serve_transport = {
 	.evict = transport_evict,
 	.zap = transport_zap,
 	.late = transport_late,
+	.lost = transport_lost,
 	.killed = transport_killed,
 };

@@ -37,6 +37,9 @@ struct host_transport {
 	void (*zap)(struct host_client *c, unsigned n);
 	/* A request went late: tell host_late_done when the answer comes. */
 	void (*late)(struct host_client *c);
+	/* Content of the client cannot be had: end it, it must not live on without. Unless it is ending anyway: after exec its
+	 * process is another program. */
+	void (*lost)(struct host_client *c);
 	/* The OOM killer has just ended the client. */
 	void (*killed)(struct host_client *c);
 };

@@ -13,11 +13,9 @@
 #include "plat/host/withdraw.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -194,8 +192,8 @@ static void recheck(struct mmu_host *h, struct host_client *c, struct ask *a, un
 		/* The other page's: it is at home from now on. */
 		if (home_take(&h->home, &now->pfn, 1) == 0)
 			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn), PAGE_SIZE);
-		else if (c->pidfd >= 0)
-			(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		else
+			h->transport->lost(c);
 	}
 	spin_unlock(&leaf->lock);
 }
@@ -220,9 +218,7 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		return;
 	}
 	if (!err && !read_staging(h, c, a)) {
-		/* Its content cannot be had: it must not live on without it. (Usual reason: it is ending.) */
-		if (c->pidfd >= 0)
-			(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+		h->transport->lost(c);
 		err = -EPIPE;
 	}
 	if (err) {
@@ -310,8 +306,8 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	if (ok) {
 		h->transport->zap(c, n);
 		late_forget(h, c);
-	} else if (c->pidfd >= 0) {
-		(void)syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+	} else {
+		h->transport->lost(c);
 	}
 	spin_unlock(&c->batch_lock);
 	for (unsigned i = 0; ok && i < n; i++)
