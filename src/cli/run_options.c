@@ -323,7 +323,7 @@ static bool swap_dir_room(const struct run_options *o, int64_t *room, char *prob
 bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 {
 	struct serve_config *c = &o->config;
-	int64_t room;
+	int64_t room = 0;
 
 	c->swap_size = c->swap_max;
 	if (c->swap_max == 0 && strcmp(o->swap_dir_from, "--swap") != 0)
