@@ -111,6 +111,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		if (!start) {
 			start = plat_now_ns();
 			event_add(g, EVENT_MAX, 1);
+			if (mm && e->mmu->ops->blocking)
+				e->mmu->ops->blocking(e->mmu, mm);
 		}
 		again = !(flags & CHARGE_NORECLAIM) && make_room(e, g, n, memsw, &retries, start);
 		if (again)

@@ -71,6 +71,9 @@ struct mmu_ops {
 	void (*poison)(struct mmu *mmu, struct mm *mm, uint64_t va);
 	/* Whoever waits for a fault at @va may try again. */
 	void (*wake)(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages);
+	/* The caller works for @mm and is about to wait for reclaim: let somebody else serve its other threads. NULL: nothing to
+	 * do. */
+	void (*blocking)(struct mmu *mmu, struct mm *mm);
 	/* End the process behind @mm: the group is out of memory. Must not block. */
 	void (*kill)(struct mmu *mmu, struct mm *mm);
 };

@@ -36,10 +36,20 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	return c;
 }
 
+/* One worker a client reads; others are woken for it only when that one blocks, or finds several faults at once. */
+void client_rearm(struct client *c)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = c->key };
+
+	if (a32_cas(&c->armed, 0, 1))
+		(void)epoll_ctl(c->s->fault_ep, EPOLL_CTL_MOD, c->host.uffd, &ev);
+}
+
 int client_listen(struct client *c)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = c->key };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = c->key };
 
+	a32_store(&c->armed, 1);
 	return epoll_ctl(c->s->fault_ep, EPOLL_CTL_ADD, c->host.uffd, &ev) == 0 ? 0 : -errno;
 }
 

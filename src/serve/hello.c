@@ -1,4 +1,5 @@
 /* serve/hello.c - a client introduces itself. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -49,7 +50,8 @@ static void detach_old(struct supervisor *s, pid_t pid)
 {
 	struct client *old = client_by_pid(s, pid);
 
-	/* exec: the old address space of this process is gone, its channel's end is on the way. */
+	/* exec: the old address space of this process is gone, its channel's end is on the way. Or it was taken for one
+	 * that would never speak. */
 	if (!old)
 		return;
 	client_end(old);
@@ -59,7 +61,8 @@ static void detach_old(struct supervisor *s, pid_t pid)
 static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
 {
 	struct client *c;
-	int err = uffd_api(fd);
+	/* A worker that waited for a message would wait for ever. */
+	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ? -errno : uffd_api(fd);
 
 	if (err) {
 		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s", (int)conn->pid,
@@ -101,6 +104,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 			client_put(c);
 		return NULL;
 	}
+	detach_old(s, conn->pid);  /* the watcher may have lost patience with it */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
 		/* Its memory could not be followed, or the OOM killer chose it before it had a name. */

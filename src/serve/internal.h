@@ -29,6 +29,7 @@ struct client {
 	struct list_head link;         /* (K) supervisor->clients */
 	atomic32_t ref;                /* (A) list + users */
 	atomic32_t ended;              /* (A) 1: taken out of the list */
+	atomic32_t armed;              /* (A) 1: its next message wakes a worker; 0: a worker is reading */
 	atomic32_t closing;            /* (A) 1: the helper is gone, the address space may still be read by its kernel */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
@@ -145,6 +146,8 @@ void client_kill(struct client *c, int sig);
 struct client *client_next(struct supervisor *s, struct client *prev);
 /* Let fault workers listen to it. */
 int client_listen(struct client *c);
+/* The worker that was woken has read everything, or is about to block: the next message wakes a worker again. */
+void client_rearm(struct client *c);
 
 /* ---- worker.c ---- */
 /* Threads that were held back may try again, if the reason is gone. */

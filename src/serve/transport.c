@@ -180,10 +180,16 @@ static void transport_killed(struct host_client *hc)
 	supervisor_notice(c->s, "out of memory and swap: killed %s (%d)", c->comm, (int)c->host.pid);
 }
 
+static void transport_blocking(struct host_client *hc)
+{
+	client_rearm((struct client *)hc);
+}
+
 const struct host_transport serve_transport = {
 	.evict = transport_evict,
 	.zap = transport_zap,
 	.late = transport_late,
 	.lost = transport_lost,
+	.blocking = transport_blocking,
 	.killed = transport_killed,
 };

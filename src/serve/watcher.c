@@ -20,6 +20,7 @@
 #define SCAN_EVERY     10       /* ticks between two walks of the process tree */
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
 #define GRACE_SCANS    3        /* walks a process is given to speak to us */
+#define FORK_SCANS     50       /* the same, while a child of a client has not spoken yet */
 #define SEEN_MAX       256
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
@@ -35,6 +36,7 @@ struct watch {
 	struct seen seen[SEEN_MAX];
 	unsigned nr_seen;
 	uint64_t turn;          /* key of the client measured last */
+	unsigned nr_silent;     /* clients that have not said which process they are */
 };
 
 static bool exited(struct client *c)
@@ -85,7 +87,7 @@ static bool ended_silently(struct client *c)
 static void look_at_clients(struct watch *w)
 {
 	struct client *c = NULL;
-	unsigned looked = 0;
+	unsigned looked = 0, silent = 0;
 	uint64_t last = 0;
 
 	while ((c = client_next(w->s, c))) {
@@ -94,6 +96,7 @@ static void look_at_clients(struct watch *w)
 			continue;
 		}
 		client_let_go(c);
+		silent += !c->host.pid;
 		if (c->key <= w->turn || looked == CLIENTS_A_TICK)
 			continue;
 		measure(c);
@@ -101,6 +104,7 @@ static void look_at_clients(struct watch *w)
 		last = c->key;
 	}
 	w->turn = looked == CLIENTS_A_TICK ? last : 0;
+	w->nr_silent = silent;
 }
 
 static void remember_name(struct supervisor *s, const struct client *c)
@@ -155,7 +159,7 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	if (!seen)
 		return;
 	seen->now = true;
-	if (++seen->scans == GRACE_SCANS)
+	if (++seen->scans >= (w->nr_silent ? FORK_SCANS : GRACE_SCANS))
 		make_foreign(s, pid);
 }
 

@@ -256,6 +256,8 @@ static void serve_client(struct client *c)
 			continue;
 		}
 		warm_note(c->s);
+		if (q.n > 1)
+			client_rearm(c);  /* several threads: the others need not wait for this one's page */
 		f = pop(&q);
 		if (a32_load(&c->ended) || serve_fault(c, &f)) {
 			stalled = 0;
@@ -286,7 +288,9 @@ void worker_main(void *arg)
 		c = client_get(s, ev.data.u64);
 		if (!c)
 			continue;
+		a32_store(&c->armed, 0);
 		serve_client(c);
+		client_rearm(c);
 		client_put(c);
 	}
 }

@@ -40,6 +40,8 @@ struct host_transport {
 	/* Content of the client cannot be had: end it, it must not live on without. Unless it is ending anyway: after exec its
 	 * process is another program. */
 	void (*lost)(struct host_client *c);
+	/* The fault worker that serves the client is about to wait. */
+	void (*blocking)(struct host_client *c);
 	/* The OOM killer has just ended the client. */
 	void (*killed)(struct host_client *c);
 };

@@ -149,6 +149,11 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 	return map_zero(h, c, va, 1);
 }
 
+static void host_blocking(struct mmu *mmu, struct mm *mm)
+{
+	host(mmu)->transport->blocking(mm->host);
+}
+
 static const struct mmu_ops host_ops = {
 	.name = "host",
 	.shares = false,
@@ -162,6 +167,7 @@ static const struct mmu_ops host_ops = {
 	.flush = host_flush,
 	.poison = host_poison,
 	.wake = host_wake,
+	.blocking = host_blocking,
 	.kill = host_kill,
 };
 
