@@ -205,7 +205,8 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 		a64_add(&mm->locked, -(int64_t)locked_pages(v));
 		vma_free(v);
 	}
-	memmove(mm->vmas + first, mm->vmas + last, (mm->nr_vmas - last) * sizeof(*mm->vmas));
+	if (last > first)
+		memmove(mm->vmas + first, mm->vmas + last, (mm->nr_vmas - last) * sizeof(*mm->vmas));
 	mm->nr_vmas -= last - first;
 }
 

@@ -115,6 +115,7 @@ struct supervisor {
 	bool started;
 	atomic32_t stopping;
 
+	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
 	struct spinlock names_lock;    /* rank LEAF */

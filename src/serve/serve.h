@@ -75,7 +75,7 @@ struct serve_snapshot {
 	int64_t memsw_current, memsw_peak, memsw_max;                  /* bytes */
 	int64_t stat[NR_STATS];         /* memory.stat; gauges in pages */
 	int64_t event[NR_EVENTS];
-	int64_t metadata_bytes;         /* engine metadata in use */
+	int64_t metadata_bytes;         /* engine metadata, at most so far */
 	int64_t home_bytes, home_peak;  /* frames held by the supervisor now, and at most */
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */

@@ -29,6 +29,8 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	for (int i = 0; i < NR_EVENTS; i++)
 		out->event[i] = event_read(g, (enum event_item)i);
 	out->metadata_bytes = engine_metadata_bytes(&s->engine);
+	if (out->metadata_bytes < a64_load(&s->metadata_peak))
+		out->metadata_bytes = a64_load(&s->metadata_peak);
 	out->home_bytes = a64_load(&s->mmu.home.used) * (int64_t)PAGE_SIZE;
 	out->home_peak = a64_load(&s->mmu.home.peak) * (int64_t)PAGE_SIZE;
 	out->clients_total = (uint64_t)a64_load(&s->total_clients);

@@ -145,6 +145,7 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	struct supervisor *s = w->s;
 	struct client *c = client_by_pid(s, pid);
 	struct seen *seen;
+	char state;
 
 	if (c) {
 		client_put(c);
@@ -159,7 +160,9 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	if (!seen)
 		return;
 	seen->now = true;
-	if (++seen->scans >= (w->nr_silent ? FORK_SCANS : GRACE_SCANS))
+	/* One that is over and waits for its parent to collect it has no memory. */
+	if (++seen->scans >= (w->nr_silent ? FORK_SCANS : GRACE_SCANS) &&
+	    proc_parent(pid, &parent, &state) == 0 && state != 'Z' && state != 'X')
 		make_foreign(s, pid);
 }
 
@@ -181,6 +184,10 @@ void watcher_main(void *arg)
 	struct watch w = { .s = arg };
 
 	for (unsigned tick = 0; !a32_load(&w.s->stopping); tick++) {
+		int64_t metadata = engine_metadata_bytes(&w.s->engine);
+
+		if (metadata > a64_load(&w.s->metadata_peak))
+			a64_store(&w.s->metadata_peak, metadata);
 		look_at_clients(&w);
 		if (tick % SCAN_EVERY == SCAN_EVERY - 1)
 			scan_tree(&w);

@@ -135,10 +135,12 @@ unsigned store_begin(struct store_file *f, struct store_batch *b, struct store_r
 {
 	unsigned nr = split(f, b, runs);
 
-	if (nr > 1)
+	/* A write into the page cache is a copy. io_uring hands it to a kernel worker on most file systems: a wake-up a
+	 * run, dearer than the copy. */
+	if (nr > 1 && (f->direct || !b->write))
 		return nr;
-	if (nr == 1)
-		store_run_io(f, b, runs[0]);
+	for (unsigned i = 0; i < nr; i++)
+		store_run_io(f, b, runs[i]);
 	store_end(b);
 	return 0;
 }
@@ -229,6 +231,7 @@ struct store *store_file_open(const char *dir, uint64_t nr_slots, bool direct,
 	}
 	if (!*err) {
 		f->fd = fd;
+		f->direct = direct;
 		f->store.nr_slots = nr_slots;
 		*err = start_engine(f, engine);
 	}

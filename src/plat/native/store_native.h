@@ -17,6 +17,7 @@
 struct store_file {
 	struct store store;  /* (C) first: an engine casts back */
 	int fd;              /* (C) */
+	bool direct;         /* (C) O_DIRECT: transfers wait for the device */
 	void *engine;        /* (C) the engine's own */
 };
 
