@@ -6,38 +6,44 @@
  * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the
  * RssAnon of all its descendants but the keeper. The frames umemcg holds for its clients are in its
  * own RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the
- * group holds. Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of -o or to
- * standard output, one "name value" a line:
+ * group holds; "clients + frames" is what it holds, on kernels that show which memory is the frames
+ * (CONFIG_ANON_VMA_NAME). Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of
+ * -o or to standard output, one "name value" a line:
  *     samples late clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
+ *     held_max_kb (clients + frames; -1: the kernel does not show the frames)
  * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
  * processes.
  *
- * A sample is not one instant: the supervisor is read before and after the clients, and the lesser
- * figure is taken, so that a page which changes sides in between is not counted twice. A process
- * counts from the moment it is listed in its parent's /proc/PID/task/TID/children; one whose parent
- * has died and that was adopted by somebody outside the tree is not seen.
+ * A sample is not one instant: the supervisor and its frames are read before and after the clients,
+ * and the lesser figure is taken, so that a page which changes sides in between is not counted
+ * twice. A process counts from the moment it is listed in its parent's /proc/PID/task/TID/children;
+ * one whose parent has died and that was adopted by somebody outside the tree is not seen. A child
+ * of vfork lives in its parent's memory until it execs, and is not counted again.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define KEEPER "umemcg-keeper"
+#define FRAMES "[anon:umemcg frames]"
 #define NS_PER_MS 1000000l
 
 static volatile sig_atomic_t stopped;
 
 static struct {
-	long samples, late, clients, supervisor, sum, sum_ms, processes;
-} most;
+	long samples, late, clients, supervisor, sum, sum_ms, processes, held;
+} most = { .held = -1 };
 
 static void on_signal(int sig)
 {
@@ -72,6 +78,30 @@ static long rss_anon_kb(pid_t pid)
 	return line ? strtol(line + 9, NULL, 10) : -1;
 }
 
+/* The home frames of @pid in use, in kB; -1 when they cannot be told from its other memory. */
+static long frames_kb(pid_t pid)
+{
+	char line[256];
+	long sum = -1;
+	bool inside = false;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/smaps", pid);
+	f = fopen(line, "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, FRAMES)) {
+			inside = true;
+			sum = sum < 0 ? 0 : sum;
+		} else if (inside && !strncmp(line, "Anonymous:", 10)) {
+			sum += strtol(line + 10, NULL, 10);
+			inside = false;
+		}
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
 static bool is_keeper(pid_t pid)
 {
 	char path[64], text[64];
@@ -80,9 +110,15 @@ static bool is_keeper(pid_t pid)
 	return slurp(path, text, sizeof(text)) && !strncmp(text, KEEPER, strlen(KEEPER));
 }
 
+/* True when it cannot be told: then the sum is too high rather than too low. */
+static bool has_own_memory(pid_t pid, pid_t parent)
+{
+	return syscall(SYS_kcmp, pid, parent, KCMP_VM, 0, 0) != 0;
+}
+
 static long tree_kb(pid_t pid, bool top, long *processes);
 
-static long children_kb(const char *path, bool top, long *processes)
+static long children_kb(const char *path, pid_t parent, bool top, long *processes)
 {
 	char text[65536], *at = text, *end;
 	long sum = 0;
@@ -99,7 +135,7 @@ static long children_kb(const char *path, bool top, long *processes)
 		if (top && is_keeper(child))
 			continue;
 		own = rss_anon_kb(child);
-		sum += own > 0 ? own : 0;
+		sum += own > 0 && has_own_memory(child, parent) ? own : 0;
 		*processes += own >= 0;
 		sum += tree_kb(child, false, processes);
 	}
@@ -121,7 +157,7 @@ static long tree_kb(pid_t pid, bool top, long *processes)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/children", pid, e->d_name);
-		sum += children_kb(path, top, processes);
+		sum += children_kb(path, pid, top, processes);
 	}
 	closedir(d);
 	return sum;
@@ -143,16 +179,20 @@ static long larger(long a, long b)
 /* One sample. False when umemcg is gone. */
 static bool sample(pid_t pid, long ms, FILE *series)
 {
-	long before = rss_anon_kb(pid), processes = 0;
+	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), processes = 0;
 	long clients = tree_kb(pid, true, &processes);
 	long after = rss_anon_kb(pid), supervisor = before < after ? before : after;
+	long frames = frames_before < 0 ? -1 : frames_kb(pid);
 
+	frames = frames < frames_before ? frames : frames_before;
 	if (supervisor < 0)
 		return false;
 	most.samples++;
 	most.clients = larger(most.clients, clients);
 	most.supervisor = larger(most.supervisor, supervisor);
 	most.processes = larger(most.processes, processes);
+	if (frames >= 0)
+		most.held = larger(most.held, clients + frames);
 	if (clients + supervisor > most.sum) {
 		most.sum = clients + supervisor;
 		most.sum_ms = ms;
@@ -202,8 +242,8 @@ static void print_most(FILE *f)
 {
 	fprintf(f, "samples %ld\nlate %ld\n", most.samples, most.late);
 	fprintf(f, "clients_max_kb %ld\nsupervisor_max_kb %ld\n", most.clients, most.supervisor);
-	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\n", most.sum, most.sum_ms,
-		most.processes);
+	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\nheld_max_kb %ld\n",
+		most.sum, most.sum_ms, most.processes, most.held);
 }
 
 static FILE *must_create(const char *path)

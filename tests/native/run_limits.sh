@@ -1,0 +1,144 @@
+#!/bin/sh
+# tests/native/run_limits.sh - the limit holds at every instant, whatever runs under it.
+#
+# Every 10 ms: the RssAnon of the group's processes and the frames that umemcg holds for them are
+# together at most memory.max and the stated 4 MiB. Where the kernel does not show which memory is
+# the frames, the most there ever were is added to the most the processes ever had, which is more
+# than both had at once.
+#
+# Each case says what it saw, in a comment. UMEMCG_LONG=1 runs the long versions.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog fill forks threads execs staticprog sampler reportget
+
+SLACK_KB=4096
+report=$TMP/report.json
+
+# short_or_long SHORT LONG
+short_or_long() {
+	if [ "${UMEMCG_LONG:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi
+}
+
+value() { # PATH
+	"$BIN/reportget" "$report" "$1"
+}
+
+sampled() { # NAME
+	sed -n "s/^$1 //p" "$TMP/sampled"
+}
+
+# sampled_run LIMIT_MIB COMMAND...: its exit code
+sampled_run() {
+	limit_kb=$(($1 << 10))
+	shift
+	rm -f "$report"
+	bounded "$BIN/sampler" -i 10 -o "$TMP/sampled" -- "$UMEMCG" run -m ${limit_kb}K \
+		--swap-max 1G --report json --report-file "$report" -- "$@"
+}
+
+# What the group held at most, in kB.
+held_kb() {
+	held=$(sampled held_max_kb)
+	[ "$held" -ge 0 ] || held=$(($(sampled clients_max_kb) + $(value umemcg/home_peak) / 1024))
+	echo "$held"
+}
+
+# holds SAMPLES_MIN LIMIT_MIB COMMAND...: it ends well, and the limit holds.
+holds() {
+	samples_min=$1
+	shift
+	sampled_run "$@" || { echo "exit code $?"; return 1; }
+	over=$(($(held_kb) - limit_kb))
+	diag "$(($(held_kb))) kB held of $limit_kb kB; umemcg itself" \
+		"$(sampled supervisor_max_kb) kB, $(($(value umemcg/home_peak) / 1024)) kB of" \
+		"them frames; $(sampled samples) samples" >"$TMP/seen"
+	[ "$(sampled samples)" -ge "$samples_min" ] || { cat "$TMP/sampled"; return 1; }
+	[ $over -le $SLACK_KB ] && return
+	echo "$over kB over the limit of $limit_kb kB"
+	cat "$TMP/sampled"
+	return 1
+}
+
+# case_of NAME CHECK...: a check, and what was seen.
+case_of() {
+	: >"$TMP/seen"
+	check "$@"
+	cat "$TMP/seen"
+}
+
+python_sum() {
+	n=$(short_or_long 1500000 4000000)
+	holds 20 64 "$python" -c "a = [str(i * 7) for i in range($n)]; print(sum(map(len, a)))"
+}
+
+# Four files of a thousand lines each, so that the compilers need more than the limit together.
+make_sources() {
+	mkdir -p "$TMP/project" || return
+	for file in 1 2 3 4; do
+		awk -v f=$file 'BEGIN {
+			for (i = 0; i < 1000; i++)
+				printf "int f%d_%d(int x) { for (int i = 0; i < x; i++) x ^= x * %d + i; " \
+				       "return x; }\n", f, i, i
+		}' >"$TMP/project/$file.c"
+	done
+	printf 'all: 1.o 2.o 3.o 4.o\n%%.o: %%.c\n\tcc -O1 -c -o $@ $<\n' \
+		>"$TMP/project/Makefile"
+}
+
+make_two() {
+	make_sources && holds 20 24 make -j2 -C "$TMP/project"
+}
+
+stress_vm() {
+	holds 100 64 stress-ng --vm 2 --vm-bytes 256M --vm-method all --verify \
+		-t "$(short_or_long 5 60)s" --temp-path "$TMP"
+}
+
+# A program that cannot be managed is measured; the others make room for it.
+static_beside_fill() {
+	holds 50 64 sh -c '"$1/staticprog" 24 2000 & sleep 0.7; "$1/fill" 128 fsv && wait' x "$BIN"
+}
+
+# What the engine itself needs: its own count, and all that the supervisor has besides frames.
+metadata() {
+	sampled_run 64 "$BIN/fill" 256 || return
+	managed=$(($(value memory.peak) + $(value memory.swap.peak)))
+	own=$(($(value umemcg/metadata_bytes)))
+	all=$((($(sampled supervisor_max_kb) << 10) - $(value umemcg/home_peak)))
+	diag "metadata $own bytes, all but frames $all bytes, for $managed bytes" >"$TMP/seen"
+	[ $((own * 50)) -le $managed ] && [ $((all * 50)) -le $managed ] && return
+	echo "more than 2 % of $managed: $own by its own count, $all in all"
+	return 1
+}
+
+plan 10
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3)
+[ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
+mib=$(short_or_long 192 256)
+
+case_of "the limit holds: a program that fills four times as much" holds 20 64 "$BIN/fill" "$mib"
+case_of "the limit holds: children of a parent that is mostly swapped out" \
+	holds 20 64 "$BIN/forks" 128 "$(short_or_long 5 50)"
+case_of "the limit holds: four children at once" holds 20 64 "$BIN/forks" 48 8 4
+case_of "the limit holds: four threads" holds 20 64 "$BIN/threads" "$mib" "$(short_or_long 1 5)"
+case_of "the limit holds: many short processes" holds 20 64 "$BIN/execs" \
+	"$(short_or_long 200 10000)" fork 40
+if [ -n "$python" ]; then
+	case_of "the limit holds: python3" python_sum
+else
+	skip "the limit holds: python3" "python3 is not installed"
+fi
+if command -v make >/dev/null && command -v cc >/dev/null; then
+	case_of "the limit holds: make -j2" make_two
+else
+	skip "the limit holds: make -j2" "make or cc is not installed"
+fi
+if command -v stress-ng >/dev/null; then
+	case_of "the limit holds: stress-ng --vm 2" stress_vm
+else
+	skip "the limit holds: stress-ng --vm 2" "stress-ng is not installed"
+fi
+case_of "the limit holds: a static program beside one that fills" static_beside_fill
+case_of "metadata is at most 2 % of the memory managed" metadata

@@ -1,0 +1,266 @@
+#!/bin/sh
+# tests/native/run_programs.sh - real programs under a quarter of what they need: same results.
+#
+# Everything runs with -m 64M --swap-max 1G unless its name says otherwise. UMEMCG_LONG=1 runs the
+# long versions: full sizes, a minute of stress-ng, ten thousand program starts.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog reportget \
+	stacks staticprog syscalls threads
+
+long=${UMEMCG_LONG:-0}
+[ "$long" != 1 ] || BOUND_S=600
+report=$TMP/report.json
+python=/usr/bin/python3
+[ -x "$python" ] || python=$(command -v python3)
+LC_ALL=C
+export LC_ALL
+
+# short_or_long SHORT LONG
+short_or_long() {
+	if [ "$long" = 1 ]; then echo "$2"; else echo "$1"; fi
+}
+
+# under LIMIT COMMAND...
+under() {
+	limit=$1
+	shift
+	rm -f "$report"
+	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" \
+		-- "$@"
+}
+
+value() { # PATH
+	"$BIN/reportget" "$report" "$1"
+}
+
+# at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT
+at_most() {
+	[ -n "$2" ] && [ "$2" -le "$1" ] && return
+	echo "$3: '$2' is not at most $1"
+	return 1
+}
+
+at_least() {
+	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
+	echo "$3: '$2' is not at least $1"
+	return 1
+}
+
+# program NAME ARGUMENT...: one of the test programs
+program() {
+	name=$1
+	shift
+	under 64M "$BIN/$name" "$@"
+}
+
+# check_tool TOOL NAME COMMAND...: skipped where TOOL is not installed
+check_tool() {
+	tool=$1
+	shift
+	if [ -n "$tool" ] && command -v "$tool" >/dev/null; then
+		check "$@"
+	else
+		skip "$1" "${tool:-it} is not installed"
+	fi
+}
+
+stress_vm() {
+	under 64M stress-ng --vm 2 --vm-bytes 256M --vm-method all --verify \
+		-t "$(short_or_long 10 60)s" --temp-path "$TMP"
+}
+
+# Its mlock is refused; then it tries with less, a page at a time.
+memory_tester() {
+	under 64M memtester "$(short_or_long 80 200)M" 1
+}
+
+python_structure() {
+	job="a = list(range($(short_or_long 2000000 4500000)))
+b = {i: str(i) for i in a}
+print(sum(a), sum(len(v) for v in b.values()), sum(b))"
+	want=$("$python" -c "$job") || return
+	expect "$want" "$(under 64M "$python" -c "$job")" || return
+	at_least "$(short_or_long 150000000 350000000)" "$(value memory.swap.peak)" memory.swap.peak
+}
+
+sort_file() {
+	seq "$(short_or_long 2000000 5000000)" | rev >"$TMP/shuffled"
+	sort "$TMP/shuffled" >"$TMP/want" || return
+	under 64M sort -S 256M -T "$TMP" "$TMP/shuffled" >"$TMP/got" || return
+	cmp "$TMP/want" "$TMP/got" || return
+	at_least 20000000 "$(value memory.swap.peak)" memory.swap.peak
+	code=$?
+	rm "$TMP/shuffled" "$TMP/want" "$TMP/got"
+	return $code
+}
+
+# 4 KiB a key, the key eight digits long and the value made of it.
+redis_value='function value(k, v) {
+	v = sprintf("%08d", k)
+	while (length(v) < 4096)
+		v = v v
+	return v
+}'
+
+redis_load() {
+	awk -v n="$1" "$redis_value"' BEGIN {
+		for (k = 0; k < n; k++)
+			printf "*3\r\n$3\r\nSET\r\n$8\r\n%08d\r\n$4096\r\n%s\r\n", k, value(k)
+	}' | bounded redis-cli -s "$TMP/redis" --pipe
+}
+
+redis_compare() {
+	awk -v n="$1" 'BEGIN { for (k = 0; k < n; k++) printf "GET %08d\n", k }' |
+		bounded redis-cli -s "$TMP/redis" >"$TMP/got" || return
+	awk -v n="$1" "$redis_value"' BEGIN { for (k = 0; k < n; k++) print value(k) }' |
+		cmp - "$TMP/got"
+}
+
+redis_wait() {
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		[ "$(redis-cli -s "$TMP/redis" ping 2>/dev/null)" = PONG ] && return
+		sleep 0.3
+	done
+	echo "the server does not answer"
+	return 1
+}
+
+redis_keys() {
+	keys=$(short_or_long 24576 65536)
+	timeout -k 5 "$BOUND_S" "$UMEMCG" run -m 64M --swap-max 1G --report json \
+		--report-file "$report" -- redis-server --port 0 --unixsocket "$TMP/redis" \
+		--save '' --appendonly no --dir "$TMP" >"$TMP/redis.log" 2>&1 &
+	server=$!
+	redis_wait && redis_load "$keys" && redis_compare "$keys" && redis_compare "$keys"
+	code=$?
+	redis-cli -s "$TMP/redis" shutdown nosave 2>/dev/null
+	wait $server || code=1
+	[ $code = 0 ] || tail -n 20 "$TMP/redis.log"
+	rm -f "$TMP/got"
+	[ $code = 0 ] && at_least $((keys * 2048)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
+shell_pipeline() {
+	job='for i in 1 2 3 4 5; do
+		seq $((i * 20000)) | rev | sort -r | awk "{ s += \$1 } END { printf \"%d\", s }"
+		echo " $(echo $i | cat | wc -c) $(head -c 100000 /dev/zero | tr "\0" x | wc -c)"
+	done'
+	want=$(bash -c "$job")
+	expect "$want" "$(under 16M bash -c "$job")"
+}
+
+make_project() {
+	mkdir -p "$TMP/project" || return
+	for file in 1 2 3 4; do
+		awk -v f=$file 'BEGIN {
+			for (i = 0; i < 800; i++)
+				printf "int f%d_%d(int x) { return x * %d + %d; }\n", f, i, i, f
+		}' >"$TMP/project/$file.c"
+	done
+	echo 'int f1_3(int), f4_9(int); int main(void) { return f1_3(5) + f4_9(2) - 38; }' \
+		>"$TMP/project/main.c"
+	printf 'it: 1.o 2.o 3.o 4.o main.o\n\tcc -o $@ $^\n%%.o: %%.c\n\tcc -O2 -c -o $@ $<\n' \
+		>"$TMP/project/Makefile"
+	under 32M make -j2 -C "$TMP/project" && "$TMP/project/it"
+}
+
+# This project, without what was built of it before.
+make_umemcg() {
+	mkdir -p "$TMP/copy" || return
+	(cd "$lib_top" && tar cf - --exclude='./build*' --exclude=./.git .) |
+		tar xf - -C "$TMP/copy" || return
+	under 64M make -j2 -C "$TMP/copy" && [ -x "$TMP/copy/build/umemcg" ]
+}
+
+# What the supervisor has of descriptors and memory, seen from below it, before and after.
+starts_leak_nothing() {
+	job='look() {
+		sleep 0.5
+		echo "$(ls /proc/$PPID/fd | wc -l)" \
+		     "$(sed -n "s/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p" /proc/$PPID/status)"
+	}
+	"$1/execs" 100 fork >&2; look; "$1/execs" "$2" fork >&2; look'
+	set -- $(under 64M sh -c "$job" x "$BIN" "$(short_or_long 500 10000)")
+	echo "descriptors $1 -> $3, RssAnon $2 kB -> $4 kB"
+	expect 4 $# numbers && at_most $(($1 + 1)) "$3" descriptors &&
+		at_most $(($2 + 1024)) "$4" "RssAnon in kB" || return
+	at_most $((2 << 20)) "$(value memory.current)" memory.current || return
+	expect "0 0 0 0" "$(echo $(value memory.swap.current) $(value memory.stat/anon) \
+		$(value memory.stat/unmanaged) $(value memory.stat/swapcached))" \
+		"swap.current anon unmanaged swapcached"
+}
+
+oom_is_plain() {
+	bounded "$UMEMCG" run -m 32M --swap-max 32M -- "$BIN/oomhog" 2>"$TMP/err" >"$TMP/out"
+	expect 137 $? "exit code" || return
+	cat "$TMP/err"
+	expect 1 "$(grep -c 'needed more than its limits of 32.0 MiB memory and 32.0 MiB swap' \
+		"$TMP/err")" "sentences that say why" || return
+	at_most 2 "$(wc -l <"$TMP/err")" "lines on standard error"
+}
+
+static_is_named() {
+	program staticprog 24 1000 || return
+	expect 1 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total || return
+	value umemcg/unmanaged_processes | grep -q staticprog || return
+	at_least $((24 << 20)) "$(value memory.peak)" memory.peak
+}
+
+# works_or_oom LIMIT COMMAND...: in time, and right or killed with the reason.
+works_or_oom() {
+	BOUND_S=20 under "$@" >"$TMP/out" 2>"$TMP/err"
+	code=$?
+	[ $code = 0 ] && return
+	cat "$TMP/err"
+	expect 137 $code "exit code" && grep -q 'needed more than its limit' "$TMP/err"
+}
+
+tiny_limits() {
+	for size in 32M 16M 4M 1M; do
+		echo "-m $size"
+		works_or_oom $size true || return
+		works_or_oom $size sh -c 'seq 20000 | sort -n | tail -1' || return
+		[ -s "$TMP/err" ] || expect 20000 "$(cat "$TMP/out")" "-m $size: sort" || return
+		[ -z "$python" ] || works_or_oom $size "$python" -c 'print(sum(range(1000)))' || return
+		works_or_oom $size "$BIN/fill" 16 || return
+		works_or_oom $size "$BIN/forks" 8 3 || return
+	done
+	# Nothing of these sizes may fail.
+	under 4M "$BIN/fill" 16
+}
+
+plan 27
+check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
+check_tool memtester "memtester finds no error" memory_tester
+check_tool "$python" "python3 sums a structure of several times the limit" python_structure
+check "sort -S 256M gives the same file" sort_file
+check_tool redis-server "redis-server answers every key right" redis_keys
+check "four threads lose no change" program threads 256 "$(short_or_long 2 10)" 4
+check "children of a swapped-out parent see its bytes" \
+	program forks "$(short_or_long 128 256)" "$(short_or_long 10 50)"
+check "eight children at once" program forks 48 16 8
+check "mremap keeps what was written" program mremap 128 "$(short_or_long 2 10)"
+check "madvise drops and keeps what it should" program madvise "$(short_or_long 96 256)"
+check "locked memory stays, locking too much is refused" program mlock 8 128 128
+check "direct I/O into memory that is swapped out" program odirect
+check "system calls on swapped-out buffers" program syscalls 128
+check "the heap grows and shrinks by brk" program brkgrow 160
+check ".bss larger than the limit" program bss 100
+check "thread stacks that together exceed the limit" program stacks 96 1024
+check "threads that map and unmap at random" program mmapstorm "$(short_or_long 5 60)" 4
+check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
+check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96
+check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" spawn 96
+check "program starts leak nothing" starts_leak_nothing
+check "a program without end is killed, with one plain sentence" oom_is_plain
+check "a static program is named and charged" static_is_named
+check_tool bash "pipelines of bash in 16 MiB" shell_pipeline
+check_tool make "make -j2 in 32 MiB" make_project
+if [ "$long" = 1 ]; then
+	check_tool meson "make -j2 of this project" make_umemcg
+else
+	skip "make -j2 of this project" "only with UMEMCG_LONG=1"
+fi
+check "tiny limits work or kill, and never hang" tiny_limits
