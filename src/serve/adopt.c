@@ -100,9 +100,9 @@ static int adopt_between(struct client *c, uint64_t from, uint64_t to)
 	char path[64];
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.pid);
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.task);
 	a.pagemap = open(path, O_RDONLY | O_CLOEXEC);
-	err = proc_areas(c->host.pid, consider, &a);
+	err = proc_areas(c->host.task, consider, &a);
 	if (a.pagemap >= 0)
 		close(a.pagemap);
 	return err ? err : a.error;
@@ -125,7 +125,7 @@ int adopt_at(struct client *c, uint64_t va)
 	if (a32_load(&c->ended))
 		return -ENOENT;
 	/* A forked child that has not spoken yet has no name in /proc for us: take the page alone. */
-	if (c->host.pid && proc_area_at(c->host.pid, &c->maps_fd, va, &a) != 0)
+	if (c->host.task && proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0)
 		return -ENOENT;
 	if (va < a.start || va >= a.end)
 		return -ENOENT;

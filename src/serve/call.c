@@ -148,7 +148,7 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	for (uint64_t va = start; lock && va < start + len;) {
 		struct proc_area a;
 
-		if (proc_area_at(c->host.pid, &c->maps_fd, va, &a) != 0 || va < a.start)
+		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
 			break;
 		if (a.manageable)
 			(void)adopt_at(c, va);

@@ -141,6 +141,7 @@ void client_set_pid(struct client *c, pid_t pid)
 	proc_comm(pid, c->comm, sizeof(c->comm));
 	spin_lock(&s->clients_lock);
 	c->host.pid = pid;
+	c->host.task = pid;
 	spin_unlock(&s->clients_lock);
 	if (s->keeper && c->host.pidfd >= 0)
 		keeper_add_pid(s->keeper, pid, c->host.pidfd);

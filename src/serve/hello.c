@@ -40,6 +40,8 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
 	c->helper_tid = m->helper_tid;
+	if (proc_has_thread(conn->pid, (pid_t)m->helper_tid))
+		c->host.task = (pid_t)m->helper_tid;
 	c->host.staging = m->staging;
 	c->host.serve = conn;
 	c->sock = conn->fd;

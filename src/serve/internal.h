@@ -193,8 +193,10 @@ void tree_kill(struct supervisor *s);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
 void proc_comm(pid_t pid, char *out, size_t size);
-/* The parent of a process, and the letter of its state. 0 or -errno. */
-int proc_parent(pid_t pid, pid_t *parent, char *state);
+/* The parent of a process; -1 when it is gone. */
+pid_t proc_parent(pid_t pid);
+/* Is @tid a thread of process @pid? */
+bool proc_has_thread(pid_t pid, pid_t tid);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);

@@ -77,23 +77,28 @@ bool proc_shares_memory(pid_t a, pid_t b)
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
 }
 
-int proc_parent(pid_t pid, pid_t *parent, char *state)
+pid_t proc_parent(pid_t pid)
 {
 	int fd = proc_open(pid, "stat"), ppid;
 	char buf[512], *after;
 	ssize_t n;
 
 	if (fd < 0)
-		return fd;
+		return -1;
 	n = read(fd, buf, sizeof(buf) - 1);
 	close(fd);
 	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
-	if (!after || sscanf(after + 1, " %c %d", state, &ppid) != 2)
-		return -ESRCH;
-	*parent = ppid;
-	return 0;
+	return after && sscanf(after + 1, " %*c %d", &ppid) == 1 ? ppid : -1;
+}
+
+bool proc_has_thread(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return tid > 0 && access(path, F_OK) == 0;
 }
 
 /* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */

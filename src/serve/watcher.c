@@ -56,7 +56,7 @@ static void measure(struct client *c)
 
 	if (!c->host.pid || a32_load(&c->closing))
 		return;  /* after exec the pid is another address space's */
-	anon = proc_anon_pages(c->host.pid, &c->statm_fd);
+	anon = proc_anon_pages(c->host.task, &c->statm_fd);
 	if (anon < 0)
 		return;
 	unmanaged = anon - a64_load(&mm->rss);
@@ -139,13 +139,22 @@ static struct seen *seen_find(struct watch *w, pid_t pid)
 	return &w->seen[w->nr_seen++];
 }
 
+static bool process_over(pid_t pid)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	bool over = p.fd < 0 || poll(&p, 1, 0) == 1;
+
+	if (p.fd >= 0)
+		close(p.fd);
+	return over;
+}
+
 static void look_at_process(pid_t pid, pid_t parent, void *arg)
 {
 	struct watch *w = arg;
 	struct supervisor *s = w->s;
 	struct client *c = client_by_pid(s, pid);
 	struct seen *seen;
-	char state;
 
 	if (c) {
 		client_put(c);
@@ -162,7 +171,7 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	seen->now = true;
 	/* One that is over and waits for its parent to collect it has no memory. */
 	if (++seen->scans >= (w->nr_silent ? FORK_SCANS : GRACE_SCANS) &&
-	    proc_parent(pid, &parent, &state) == 0 && state != 'Z' && state != 'X')
+	    !process_over(pid))
 		make_foreign(s, pid);
 }
 
@@ -203,21 +212,21 @@ struct kill_walk {
 static void kill_one(pid_t pid, pid_t parent, void *arg)
 {
 	struct kill_walk *k = arg;
-	pid_t now = 0;
-	char state;
-	int pidfd;
+	struct pollfd p;
+	pid_t now;
 
 	if (k->s->keeper && pid == k->s->keeper->pid)
 		return;
 	/* The number may have been given to a stranger since it was listed: only who is ours still is killed. Orphans are
 	 * our own children. A zombie waits for its parent to collect it; nothing to kill. */
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd < 0)
+	p = (struct pollfd){ .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	if (p.fd < 0)
 		return;
-	if (proc_parent(pid, &now, &state) == 0 && (now == parent || now == getpid()) && state != 'Z' && state != 'X' &&
-	    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
+	now = proc_parent(pid);
+	if ((now == parent || now == getpid()) && poll(&p, 1, 0) == 0 &&
+	    syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0)
 		k->left++;
-	close(pidfd);
+	close(p.fd);
 }
 
 void tree_kill(struct supervisor *s)

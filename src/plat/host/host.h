@@ -56,6 +56,7 @@ struct host_client {
 	struct mm *mm;                /* (C) referenced */
 	int uffd;                     /* (C) until the client ends */
 	pid_t pid;                    /* 0: not known yet (forked, has not spoken) */
+	pid_t task;                   /* whose memory it is: the helper's; a program may outlive its main thread. 0: as pid */
 	int pidfd;                    /* -1: none */
 	uint64_t staging;             /* (C) once can_evict */
 	atomic64_t event_seq;         /* events applied that changed what is mapped where */

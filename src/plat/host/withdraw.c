@@ -118,7 +118,7 @@ static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *
 		}
 		want += (ssize_t)PAGE_SIZE;
 	}
-	return want == 0 || process_vm_readv(c->pid, local, n, remote, n, 0) == want;
+	return want == 0 || process_vm_readv(c->task, local, n, remote, n, 0) == want;
 }
 
 static void apply_status(struct mmu_host *h, struct ask *a)
@@ -165,7 +165,7 @@ static bool client_has(struct host_client *c, uint64_t va)
 	if (c->pagemap_fd < 0) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->pid);
+		snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->task);
 		c->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) != (ssize_t)sizeof(word))
@@ -279,7 +279,7 @@ static bool bring_home(struct mmu_host *h, struct host_client *c, struct page *p
 	if (home_take(&h->home, &p->pfn, 1) != 0)
 		return false;
 	local = (struct iovec){ home_data(&h->home, p->pfn), PAGE_SIZE };
-	return process_vm_readv(c->pid, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE;
+	return process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE;
 }
 
 static void late_forget(struct mmu_host *h, struct host_client *c)
