@@ -213,36 +213,38 @@ static void forked(struct client *c, int uffd)
 	}
 }
 
+static void message(struct client *c, const struct uffd_msg *m)
+{
+	switch (m->event) {
+	case UFFD_EVENT_PAGEFAULT:
+		count.faults++;
+		if (c->nr_faults < NR_FAULTS_MAX)
+			c->fault[c->nr_faults++] = m->arg.pagefault.address & ~(PAGE - 1);
+		break;
+	case UFFD_EVENT_FORK:
+		forked(c, (int)m->arg.fork.ufd);
+		break;
+	case UFFD_EVENT_REMAP:
+		pg_range(&c->pages, m->arg.remap.from, m->arg.remap.from + m->arg.remap.len,
+			 m->arg.remap.to);
+		break;
+	case UFFD_EVENT_REMOVE:
+	case UFFD_EVENT_UNMAP:
+		pg_range(&c->pages, m->arg.remove.start, m->arg.remove.end, 0);
+		break;
+	default:
+		fail("%d: event %x", c->pid, m->event);
+	}
+	if (c->nr_faults == NR_FAULTS_MAX)
+		serve_again(c);
+}
+
 void uffd_read(struct client *c)
 {
 	struct uffd_msg m;
 
-	while (read(c->uffd, &m, sizeof m) == sizeof m) {
-		uint64_t addr = m.arg.pagefault.address & ~(PAGE - 1);
-
-		switch (m.event) {
-		case UFFD_EVENT_PAGEFAULT:
-			count.faults++;
-			if (c->nr_faults < NR_FAULTS_MAX)
-				c->fault[c->nr_faults++] = addr;
-			break;
-		case UFFD_EVENT_FORK:
-			forked(c, (int)m.arg.fork.ufd);
-			break;
-		case UFFD_EVENT_REMAP:
-			pg_range(&c->pages, m.arg.remap.from, m.arg.remap.from + m.arg.remap.len,
-				 m.arg.remap.to);
-			break;
-		case UFFD_EVENT_REMOVE:
-		case UFFD_EVENT_UNMAP:
-			pg_range(&c->pages, m.arg.remove.start, m.arg.remove.end, 0);
-			break;
-		default:
-			fail("%d: event %x", c->pid, m.event);
-		}
-		if (c->nr_faults == NR_FAULTS_MAX)
-			serve_again(c);
-	}
+	while (read(c->uffd, &m, sizeof m) == sizeof m)
+		message(c, &m);
 	serve_again(c);
 }
 
@@ -278,9 +280,36 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Messages read while an EVICT was under way: dealt with after its answer. */
+struct later {
+	struct uffd_msg m[64];
+	unsigned int n;
+};
+
+/* The helper takes out pages that are not writable by mremap, and waits until we have read that event; so messages are read before
+ * the answer is there. The others must wait: what they are about is known only after the answer. */
+static bool await_answer(struct client *c, struct later *later)
+{
+	struct pollfd p[2] = {
+		{ .fd = c->channel, .events = POLLIN },
+		{ .fd = c->uffd, .events = POLLIN },
+	};
+
+	while (poll(p, later->n < 64 ? 2 : 1, EVICT_TIMEOUT_MS) > 0) {
+		struct uffd_msg *m = &later->m[later->n];
+
+		if (p[0].revents)
+			return true;
+		if (read(c->uffd, m, sizeof *m) == sizeof *m)
+			later->n += m->event != UFFD_EVENT_REMAP ||
+				    m->arg.remap.to - c->staging >= EVICT_PAGES_MAX * PAGE;
+	}
+	return false;
+}
+
 static void evict(struct client *c)
 {
-	struct pollfd p = { .fd = c->channel, .events = POLLIN };
+	struct later later = { .n = 0 };
 	struct msg_evict m = { .h = { PROTO_MAGIC, MSG_EVICT, random64() } };
 	struct msg_evicted reply;
 	uint64_t addr[EVICT_PAGES_MAX];
@@ -307,7 +336,7 @@ static void evict(struct client *c)
 	size = offsetof(struct msg_evict, range) + m.n * sizeof m.range[0];
 	if (packet_send(c->channel, &m, size, -1))
 		return;
-	if (poll(&p, 1, EVICT_TIMEOUT_MS) != 1) {
+	if (!await_answer(c, &later)) {
 		fail("%d: no answer to EVICT", c->pid);
 		return;
 	}
@@ -319,6 +348,9 @@ static void evict(struct client *c)
 		fail("%d: bad answer to EVICT", c->pid);
 	else
 		evicted(c, addr, &reply);
+	for (i = 0; i < later.n; i++)
+		message(c, &later.m[i]);
+	serve_again(c);
 }
 
 void evict_somebody(void)
