@@ -125,9 +125,9 @@ static int fault_anon(struct fault *f)
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (charged > (done > 0 ? (unsigned)done : 0))
 		uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
-	if (done < 0)
+	if (done <= 0)
 		return done;
-	/* Not ours to map any more, or what was mapped ends before it: look again. */
+	/* What was mapped may end before it: look again. */
 	return f->va < f->start || f->va - f->start >= (uint64_t)done << PAGE_SHIFT;
 }
 

@@ -1,10 +1,12 @@
-/* plat/soft/client.c - the exclusive personality: memory that belongs to a client, as with userfaultfd.
+/* plat/soft/client.c - the exclusive personality: memory that belongs to a client, as with
+ * userfaultfd.
  *
- * A hash table by (mm, va) holds the pages the clients have. It is the truth; the engine's page tables are the engine's belief.
- * Content moves between a client page and a home frame by moving the pointer.
+ * A hash table by (mm, va) holds the pages the clients have. It is the truth; the engine's page
+ * tables are the engine's belief. Content moves between a client page and a home frame by moving
+ * the pointer.
  *
- * Each access, map and withdrawal of one page is atomic under its bucket's lock: what the kernel's page
- * table lock gives the real one.
+ * Each access, map and withdrawal of one page is atomic under its bucket's lock: what the kernel's
+ * page table lock gives the real one.
  */
 #include "plat/soft/client.h"
 
@@ -25,7 +27,8 @@ static struct spinlock *lock_of(struct mmu_soft *s, unsigned bucket)
 }
 
 /* The link that points to the page, or to the NULL at the end. Bucket locked. */
-static struct soft_client_page **find(struct mmu_soft *s, unsigned bucket, const struct mm *mm, uint64_t va)
+static struct soft_client_page **find(struct mmu_soft *s, unsigned bucket, const struct mm *mm,
+				      uint64_t va)
 {
 	struct soft_client_page **link = &s->client[bucket];
 
@@ -95,7 +98,8 @@ static int map_one(struct mmu_soft *s, struct mm *mm, uint64_t va, struct page *
 	return err;
 }
 
-int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
+	       bool zero)
 {
 	struct mmu_soft *s = (struct mmu_soft *)mmu;
 	unsigned max = a32_load(&s->inject.map_max);
@@ -124,7 +128,8 @@ void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 		reqs[i].result = soft_request_result(s);
 		if (reqs[i].result != MMU_WITHDRAWN)
 			continue;
-		/* At home already: it was withdrawn, and not mapped again where the client has moved it. */
+		/* At home already: it was withdrawn, and not mapped again where the client has
+		 * moved it. */
 		if (soft_home(s, reqs[i].page))
 			continue;
 		data = take(s, reqs[i].mm, reqs[i].va);
@@ -138,14 +143,16 @@ void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 		s->withdrawn(s->withdrawn_arg, reqs, n);
 }
 
-/* Nothing to do: a withdrawal has ended all access before the entry changes; what is unmapped the client has dropped. */
+/* Nothing to do: a withdrawal has ended all access before the entry changes; what is unmapped the
+ * client has dropped. */
 void client_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	(void)mm, (void)va, (void)npages;
 	a64_add(&((struct mmu_soft *)mmu)->nr_flushes, 1);
 }
 
-static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len, bool write)
+static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len,
+		       bool write)
 {
 	unsigned bucket = bucket_of(mm, va & PAGE_MASK);
 	struct soft_client_page *c;
@@ -203,8 +210,10 @@ int soft_client_touch(struct mmu_soft *s, struct mm *mm, uint64_t va)
 	return err;
 }
 
-/* Copies of @parent's pages in one bucket, as a list. -ENOMEM: what was copied is in the list all the same. */
-static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent, struct soft_client_page **out)
+/* Copies of @parent's pages in one bucket, as a list. -ENOMEM: what was copied is in the list all
+ * the same. */
+static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent,
+		       struct soft_client_page **out)
 {
 	int err = 0;
 
@@ -217,7 +226,9 @@ static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent, s
 		err = copy ? 0 : -ENOMEM;
 		if (err)
 			break;
-		*copy = (struct soft_client_page){ .next = *out, .va = c->va, .data = plat_alloc(PAGE_SIZE) };
+		*copy = (struct soft_client_page){ .next = *out,
+						   .va = c->va,
+						   .data = plat_alloc(PAGE_SIZE) };
 		*out = copy;
 		err = copy->data ? 0 : -ENOMEM;
 		if (!err)

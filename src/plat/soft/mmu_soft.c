@@ -1,8 +1,10 @@
-/* plat/soft/mmu_soft.c - the MMU that walks page tables, with a TLB a CPU; and what both personalities share.
+/* plat/soft/mmu_soft.c - the MMU that walks page tables, with a TLB a CPU; and what both
+ * personalities share.
  *
- * A translation is put into a TLB under the leaf lock, and flushed under it: so whoever changed an entry and flushed
- * knows that no TLB holds the old one. The walk sets YOUNG, and DIRTY on a write; a translation is cached as
- * writable only when DIRTY is set, so that the first store through it is seen.
+ * A translation is put into a TLB under the leaf lock, and flushed under it: so whoever changed an
+ * entry and flushed knows that no TLB holds the old one. The walk sets YOUNG, and DIRTY on a write;
+ * a translation is cached as writable only when DIRTY is set, so that the first store through it is
+ * seen.
  */
 #include "plat/soft/mmu_soft.h"
 
@@ -73,7 +75,8 @@ static int map_fails(struct mmu_soft *s)
 }
 
 /* Entries are made true by the engine's setting them; only content is to be made. */
-static int shared_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+static int shared_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
+		      bool zero)
 {
 	struct mmu_soft *s = (struct mmu_soft *)mmu;
 	unsigned max = a32_load(&s->inject.map_max);
@@ -156,7 +159,8 @@ static void shared_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t n
 /* ---- shared: access ---- */
 
 /* @va's page through the TLB; false: not there, or not for writing. */
-static bool access_cached(struct soft_cpu *cpu, struct mm *mm, uint64_t va, void *buf, size_t len, bool write)
+static bool access_cached(struct soft_cpu *cpu, struct mm *mm, uint64_t va, void *buf, size_t len,
+			  bool write)
 {
 	struct soft_tlb_entry *t = tlb_entry(cpu, mm, va & PAGE_MASK);
 	bool hit;
@@ -172,7 +176,8 @@ static bool access_cached(struct soft_cpu *cpu, struct mm *mm, uint64_t va, void
 }
 
 /* Walk the page table and fill the TLB. False: it must fault. */
-static bool walk_and_fill(struct mmu_soft *s, struct soft_cpu *cpu, struct mm *mm, uint64_t va, bool write)
+static bool walk_and_fill(struct mmu_soft *s, struct soft_cpu *cpu, struct mm *mm, uint64_t va,
+			  bool write)
 {
 	struct leaf *leaf = leaf_find(mm, va);
 	bool ok = false;
@@ -189,7 +194,9 @@ static bool walk_and_fill(struct mmu_soft *s, struct soft_cpu *cpu, struct mm *m
 		pte_set(leaf, va, pte);
 		spin_lock(&cpu->lock);
 		*t = (struct soft_tlb_entry){
-			.mm = mm, .va = va, .write = pte & PTE_WRITE && pte & PTE_DIRTY,
+			.mm = mm,
+			.va = va,
+			.write = pte & PTE_WRITE && pte & PTE_DIRTY,
 			.data = soft_home(s, pfn_page(mm->engine, pte_pfn(pte))),
 		};
 		VM_BUG_ON(!t->data);
@@ -200,7 +207,8 @@ static bool walk_and_fill(struct mmu_soft *s, struct soft_cpu *cpu, struct mm *m
 	return ok;
 }
 
-static int shared_access(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, void *buf, size_t len, bool write)
+static int shared_access(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, void *buf,
+			 size_t len, bool write)
 {
 	struct soft_cpu *c = &s->cpu[cpu % PLAT_NR_CPUS];
 	int err;
@@ -217,7 +225,8 @@ static int shared_access(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64
 
 /* ---- both ---- */
 
-static int soft_access(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, char *buf, size_t len, bool write)
+static int soft_access(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, char *buf,
+		       size_t len, bool write)
 {
 	int err = 0;
 
@@ -240,7 +249,8 @@ int soft_read(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, void
 	return soft_access(s, mm, cpu, va, buf, len, false);
 }
 
-int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, const void *buf, size_t len)
+int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, const void *buf,
+	       size_t len)
 {
 	return soft_access(s, mm, cpu, va, (char *)(uintptr_t)buf, len, true);
 }

@@ -1,15 +1,15 @@
 /* plat/soft/mmu_soft.h - MMUs in software, for tests and the checker.
  *
  * Two personalities.
- *   shared     Page tables are walked as hardware does, each CPU has a TLB. An access through a cached translation
- *              takes no lock of the engine; it holds its TLB's lock, so that a flush waits for it, as it
- *              waits for the answer to an interrupt. Pages are always at home.
- *   exclusive  Imitates the host MMU: an address space has memory of its own (the client's), the engine's page tables are
- *              only what the engine believes. A page is at home or in one client; withdraw takes it away,
- *              accesses then fault. The client can discard and move memory before the engine hears of it.
+ *   shared     Page tables are walked as hardware does, each CPU has a TLB. An access through a
+ * cached translation takes no lock of the engine; it holds its TLB's lock, so that a flush waits
+ * for it, as it waits for the answer to an interrupt. Pages are always at home. exclusive  Imitates
+ * the host MMU: an address space has memory of its own (the client's), the engine's page tables are
+ *              only what the engine believes. A page is at home or in one client; withdraw takes it
+ * away, accesses then fault. The client can discard and move memory before the engine hears of it.
  *
- * Every page's content is an allocation of its own, so that the address sanitizer sees a use after the frame was given
- * back.
+ * Every page's content is an allocation of its own, so that the address sanitizer sees a use after
+ * the frame was given back.
  *
  * Locks: TLBs and client memory have locks of rank LEAF, taken under the leaf lock or alone.
  */
@@ -18,27 +18,27 @@
 
 #include "plat/mmu.h"
 
-#define SOFT_TLB_SIZE       64
+#define SOFT_TLB_SIZE	    64
 #define SOFT_CLIENT_BUCKETS 1024
 #define SOFT_CLIENT_LOCKS   64
 
 enum soft_kind { SOFT_SHARED, SOFT_EXCLUSIVE };
 
 struct soft_tlb_entry {
-	struct mm *mm;              /* NULL: unused */
+	struct mm *mm; /* NULL: unused */
 	uint64_t va;
 	void *data;
 	bool write;
 };
 
 struct soft_cpu {
-	struct spinlock lock;       /* rank LEAF: the entries, and accesses through them */
+	struct spinlock lock; /* rank LEAF: the entries, and accesses through them */
 	struct soft_tlb_entry tlb[SOFT_TLB_SIZE];
 };
 
 /* One page of a client's memory (exclusive). */
 struct soft_client_page {
-	struct soft_client_page *next;  /* bucket's lock */
+	struct soft_client_page *next; /* bucket's lock */
 	struct mm *mm;
 	uint64_t va;
 	void *data;
@@ -46,30 +46,30 @@ struct soft_client_page {
 
 /* What an MMU may answer besides success; tests set these. 0: off. */
 struct soft_inject {
-	atomic32_t map_errno;       /* the next map fails with -map_errno; cleared by it */
-	atomic32_t map_max;         /* most pages one map makes true */
-	atomic32_t busy_every;      /* every nth request of a withdrawal is busy */
-	atomic32_t refuse_every;    /* likewise, refused */
-	atomic32_t no_frames;       /* bring_frames fails */
+	atomic32_t map_errno;	 /* the next map fails with -map_errno; cleared by it */
+	atomic32_t map_max;	 /* most pages one map makes true */
+	atomic32_t busy_every;	 /* every nth request of a withdrawal is busy */
+	atomic32_t refuse_every; /* likewise, refused */
+	atomic32_t no_frames;	 /* bring_frames fails */
 };
 
 struct mmu_soft {
 	struct mmu mmu;
-	enum soft_kind kind;                 /* (C) */
-	uint32_t max_frames;                 /* (C) */
-	atomicptr_t *home;                   /* pfn -> content at home, or NULL */
-	struct soft_cpu cpu[PLAT_NR_CPUS];   /* shared */
-	struct soft_client_page **client;    /* exclusive: buckets by (mm, va) */
-	struct spinlock client_lock[SOFT_CLIENT_LOCKS];  /* rank LEAF; bucket % SOFT_CLIENT_LOCKS */
-	int (*fault)(struct mm *mm, uint64_t va, bool write);  /* (C) the engine's */
-	void (*killed)(void *arg, struct mm *mm);  /* called by kill; may be NULL */
+	enum soft_kind kind;				/* (C) */
+	uint32_t max_frames;				/* (C) */
+	atomicptr_t *home;				/* pfn -> content at home, or NULL */
+	struct soft_cpu cpu[PLAT_NR_CPUS];		/* shared */
+	struct soft_client_page **client;		/* exclusive: buckets by (mm, va) */
+	struct spinlock client_lock[SOFT_CLIENT_LOCKS]; /* rank LEAF; bucket % SOFT_CLIENT_LOCKS */
+	int (*fault)(struct mm *mm, uint64_t va, bool write); /* (C) the engine's */
+	void (*killed)(void *arg, struct mm *mm);	      /* called by kill; may be NULL */
 	void *killed_arg;
-	/* Called at the end of a withdrawal, before the engine learns the results: tests do in it what a client
-	 * might do at that moment. May be NULL. */
+	/* Called at the end of a withdrawal, before the engine learns the results: tests do in it
+	 * what a client might do at that moment. May be NULL. */
 	void (*withdrawn)(void *arg, struct mmu_req *reqs, unsigned n);
 	void *withdrawn_arg;
 	struct soft_inject inject;
-	atomic64_t nr_home, nr_client;       /* pages of content */
+	atomic64_t nr_home, nr_client; /* pages of content */
 	atomic64_t nr_requests, nr_kills, nr_poisons, nr_wakes, nr_flushes;
 };
 
@@ -78,10 +78,11 @@ int soft_init(struct mmu_soft *s, enum soft_kind kind, uint32_t max_frames,
 	      int (*fault)(struct mm *mm, uint64_t va, bool write));
 void soft_fini(struct mmu_soft *s);
 
-/* Access memory as a thread of @mm on CPU @cpu would. 0, or what the fault said: -EFAULT, -EACCES, -EIO (SIGBUS), -ENOMEM
- * and -ESRCH (killed). Bytes before the failing page are done. */
+/* Access memory as a thread of @mm on CPU @cpu would. 0, or what the fault said: -EFAULT, -EACCES,
+ * -EIO (SIGBUS), -ENOMEM and -ESRCH (killed). Bytes before the failing page are done. */
 int soft_read(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, void *buf, size_t len);
-int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, const void *buf, size_t len);
+int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, const void *buf,
+	       size_t len);
 
 /* ---- what a client does to its memory by itself (exclusive; nothing happens in shared) ---- */
 

@@ -1,0 +1,59 @@
+/* audit/audit.h - the engine's invariants as one function: a recount of everything.
+ *
+ * Read-only, and only at rest: no other thread is in the engine, no page is under I/O, deferred
+ * calls are flushed where the caller wants them counted. It walks frames, page tables, areas, swap
+ * slots, lists and groups once each and compares what it counted with what the engine keeps.
+ *
+ * The numbers. Up to 24 they are those of the controller's list of invariants; 16, 18 to 21 and 24
+ * are not states but orders of events: the lock checker and the MMU's own check see to them. 8
+ * stands for its flag. From 30 on: the engine's own.
+ *
+ *    1  memory of a group = its pages + unmanaged + stocks + children's memory
+ *    2  memory+swap of a group = the same + its slots whose page is not in memory + children's
+ *    3  swap of a group = slots it owns + children's
+ *    4  every gauge of a group = a recount by owner, and not negative
+ *    5  a hierarchical statistic = local + children's
+ *    6  usage <= max (but for forced charges: AUDIT_FORCED), memory <= memory+swap
+ *    7  a page in use is charged once: a free one carries nothing; a handle's references = pages +
+ * slots + its group 8  no page keeps MIGRATION 9  a page is on a list iff PG_lru says so, on the
+ * one its flags say, of its owner; list sizes; pages in use are listed 10  a slot's count = swap
+ * entries; CACHE iff the cache has a page; free iff the word is 0 and the bitmap says so 11  no
+ * slot without references keeps a page that is unmapped, unlocked and not under writeback 12  page
+ * <-> slot of the swap cache is a bijection 13  refcount = present entries + cache + writeback;
+ * nothing else at rest 14  groups and handles: those that can be found are those that are counted
+ * (after a flush: AUDIT_FLUSHED) 15  every mapping of a page is found from its anon_vma: chained
+ * area, index; chains and their counts agree 17  mapcount = present entries; no migration entry 22
+ * event counters never go back, from one audit to the next with the same report 23  nor does their
+ * sum over all groups when one is removed 30  rss, swapents and locked of an address space =
+ * recount 31  areas are sorted, disjoint and aligned; every entry lies in an area 32  frames: free
+ * ones are blank and counted 33  the engine's own numbers of address spaces, leaves, areas,
+ * anon_vmas, chains, used slots
+ *
+ * Locks: none taken but RCU; the caller guarantees rest.
+ */
+#ifndef UMEMCG_AUDIT_AUDIT_H
+#define UMEMCG_AUDIT_AUDIT_H
+
+#include "mm/mm_types.h"
+
+#define AUDIT_FORCED 1u	 /* usage may exceed max: charges were forced, or a limit was just lowered \
+			  */
+#define AUDIT_FLUSHED 2u /* rcu_flush was called and nobody refers to a removed group */
+
+#define AUDIT_NR   40
+#define AUDIT_TEXT 2048
+
+/* Zeroed before the first audit; kept for the next ones of the same engine. */
+struct audit_report {
+	unsigned flags;			 /* in */
+	unsigned violations;		 /* out, of this audit */
+	unsigned by_invariant[AUDIT_NR]; /* out: how many of each */
+	char text[AUDIT_TEXT];		 /* out: a line each, as many as fit */
+	int64_t past_event[NR_EVENTS];	 /* sums of the root at the last audit */
+	int64_t past_stat[NR_STATS];
+};
+
+/* 0: nothing violated. 1: see @report. -ENOMEM: could not look. */
+int audit_engine(struct engine *e, struct audit_report *report);
+
+#endif

@@ -1,0 +1,100 @@
+/* audit/audit_swap.c - swap slots and the swap cache. */
+#include "audit/recount.h"
+#include "mm/page.h"
+#include "mm/swap.h"
+
+/* The slot's cached page, checked to be one. NULL: none, or a shadow. */
+static struct page *cached_page(struct audit *a, uint32_t slot, uint32_t map)
+{
+	void *v = aptr_load(&a->e->swap->cache[slot]);
+	struct page *p;
+
+	if (!v || (uintptr_t)v & 1) {
+		if (map & SLOT_CACHE)
+			audit_fail(a, 10, "slot %u is marked as cached, but the cache has no page",
+				   slot);
+		return NULL;
+	}
+	if (!(map & SLOT_CACHE)) {
+		audit_fail(a, 10, "the cache has a page for slot %u, which is not marked", slot);
+		return NULL;
+	}
+	p = v;
+	if (p->pfn >= a->nr_frames || pfn_page(a->e, p->pfn) != p) {
+		audit_fail(a, 12, "slot %u caches something that is no page", slot);
+		return NULL;
+	}
+	return p;
+}
+
+static void check_cached(struct audit *a, uint32_t slot, uint32_t map, struct page *p)
+{
+	a->frame[p->pfn].slots++;
+	if (!page_test(p, PG_swapcache) || page_entry(p) != slot + 1)
+		audit_fail(a, 12, "slot %u caches page %u, which says entry %u", slot, p->pfn,
+			   page_entry(p));
+	if (slot_count(map) == 0 && !page_mapped(p) && !page_locked(p) &&
+	    !page_test(p, PG_writeback))
+		audit_fail(a, 11, "slot %u: nothing refers to it but the idle page %u", slot,
+			   p->pfn);
+	if (!page_test(p, PG_dirty) && !page_test(p, PG_error) && !page_mapped(p) &&
+	    !(map & SLOT_VALID))
+		audit_fail(a, 10, "slot %u: page %u is clean, but the slot has no content", slot,
+			   p->pfn);
+}
+
+static void check_used(struct audit *a, uint32_t slot, uint32_t map)
+{
+	struct memcg_handle *h = a->e->swap->owner[slot];
+	struct group_count *g;
+	struct page *p;
+
+	audit_equal(a, 10, "the count of a slot", slot_count(map), a->swap_ptes[slot]);
+	p = cached_page(a, slot, map);
+	if (p)
+		check_cached(a, slot, map, p);
+	if (!(map & SLOT_USED) || (!(map & SLOT_CACHE) && slot_count(map) == 0))
+		audit_fail(a, 10, "slot %u is in use for nothing (%x)", slot, map);
+	if (!(map & SLOT_CACHE) != !!(map & SLOT_MEMSW))
+		audit_fail(a, 2, "slot %u (%x) must carry a charge of its own iff it is not cached",
+			   slot, map);
+	if (!(map & (SLOT_VALID | SLOT_CACHE)))
+		audit_fail(a, 10, "slot %u has no content, and no page has it", slot);
+	g = h ? audit_group(a, handle_memcg(h)) : NULL;
+	if (!g) {
+		audit_fail(a, 3, "slot %u has no owner that can be found", slot);
+		return;
+	}
+	g->slots++;
+	g->memsw_slots += (map & SLOT_MEMSW) != 0;
+}
+
+static void check_free(struct audit *a, uint32_t slot)
+{
+	const struct swap_device *d = a->e->swap;
+
+	audit_equal(a, 10, "the count of a free slot", 0, a->swap_ptes[slot]);
+	if (aptr_load(&d->cache[slot]) || d->owner[slot])
+		audit_fail(a, 10, "slot %u is free, but has a page or an owner", slot);
+}
+
+void audit_swap(struct audit *a)
+{
+	const struct swap_device *d = a->e->swap;
+	int64_t used = 0;
+
+	for (uint32_t slot = 0; slot < d->nr_slots; slot++) {
+		uint32_t map = a32_load(&d->map[slot]);
+		bool bit = d->bitmap[slot / 64] >> (slot % 64) & 1;
+
+		if (bit != (map != 0))
+			audit_fail(a, 10, "slot %u: the bitmap says %d, its word is %x", slot, bit,
+				   map);
+		used += map != 0;
+		if (map)
+			check_used(a, slot, map);
+		else
+			check_free(a, slot);
+	}
+	audit_equal(a, 33, "used slots", a64_load(&d->nr_used), used);
+}
