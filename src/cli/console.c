@@ -3,6 +3,7 @@
  * Locks: console->lock guards the queue only and is never held while writing.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -46,28 +47,53 @@ void console_notice(void *console, const char *text)
 	eventfd_write(c->event_fd, 1);
 }
 
-void console_flush(struct console *c)
+static bool writable(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) != 0;  /* an error too: the write will not wait */
+}
+
+/* The oldest notice, or how many were lost once there is none. False: nothing to say. */
+static bool take_notice(struct console *c, char *text)
+{
+	bool any;
+
+	pthread_mutex_lock(&c->lock);
+	any = c->nr > 0 || c->lost > 0;
+	if (c->nr > 0) {
+		memcpy(text, c->notice[0], CONSOLE_TEXT_MAX);
+		memmove(c->notice[0], c->notice[1], --c->nr * sizeof(c->notice[0]));
+	} else if (any) {
+		snprintf(text, CONSOLE_TEXT_MAX, "%u more messages were dropped", c->lost);
+		c->lost = 0;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return any;
+}
+
+static void flush(struct console *c, bool wait)
 {
 	char text[CONSOLE_TEXT_MAX];
 	eventfd_t ignored;
-	unsigned lost;
 
 	eventfd_read(c->event_fd, &ignored);
-	for (unsigned i = 0;; i++) {
-		pthread_mutex_lock(&c->lock);
-		lost = c->lost;
-		if (i == c->nr) {
-			c->nr = c->lost = 0;
-			pthread_mutex_unlock(&c->lock);
-			break;
-		}
-		memcpy(text, c->notice[i], sizeof(text));
-		pthread_mutex_unlock(&c->lock);
+	while (wait || !(c->stuck = !writable())) {
+		if (!take_notice(c, text))
+			return;
 		console_clear(c);
 		cli_fail("%s", text);
 	}
-	if (lost)
-		cli_fail("%u more messages were dropped", lost);
+}
+
+void console_flush(struct console *c)
+{
+	flush(c, true);
+}
+
+void console_try_flush(struct console *c)
+{
+	flush(c, false);
 }
 
 static void put(const char *text, size_t len)

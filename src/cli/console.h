@@ -24,6 +24,7 @@ struct console {
 	int event_fd;             /* readable when there are notices */
 	bool live;                /* a status line is wanted, and standard error is a terminal */
 	bool shown;               /* a status line is on the screen */
+	bool stuck;               /* notices wait until standard error takes them */
 };
 
 /* 0 or -errno. */
@@ -32,8 +33,10 @@ void console_fini(struct console *c);
 /* Queue one sentence. Any thread; never waits for the terminal. The type serve_config.notice asks
  * for. */
 void console_notice(void *console, const char *text);
-/* Write what is queued. */
+/* Write what is queued, however long that takes. */
 void console_flush(struct console *c);
+/* Write what standard error takes now; @c->stuck when something is left. */
+void console_try_flush(struct console *c);
 /* Show @text as the status line. Does nothing unless live and in the terminal's foreground. */
 void console_status(struct console *c, const char *text);
 /* Take the status line away. */

@@ -119,13 +119,15 @@ static void watch(struct run *r)
 			{ .fd = r->child.exec_fd, .events = POLLIN },  /* -1 is passed over */
 		};
 
+		if (r->console.stuck)
+			p[1] = (struct pollfd){ .fd = STDERR_FILENO, .events = POLLOUT };
 		poll(p, 3, r->console.live ? STATUS_INTERVAL_MS : -1);
 		if (p[2].revents)
 			child_read_exec(&r->child);
 		if (p[0].revents)
 			handle_signals(r);
 		if (p[1].revents)
-			console_flush(&r->console);
+			console_try_flush(&r->console);
 		update_status(r);
 	}
 	if (r->child.exec_fd >= 0)
