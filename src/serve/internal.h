@@ -10,6 +10,7 @@
 #ifndef UMEMCG_SERVE_INTERNAL_H
 #define UMEMCG_SERVE_INTERNAL_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "mm/engine.h"
@@ -94,6 +95,7 @@ struct supervisor {
 	int listen_fd, control_ep, fault_ep, stop_fd;
 	struct conn listen_conn, stop_conn;
 	struct list_head conns;        /* (O) */
+	struct rlimit files;           /* (C) as the program shall find it; ours is higher */
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
 
 	struct spinlock calls_lock;    /* rank LEAF */
@@ -200,6 +202,8 @@ bool proc_has_thread(pid_t pid, pid_t tid);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);
+/* Does it run a program without a dynamic loader, into which nothing can be preloaded? */
+bool proc_is_static(pid_t pid);
 
 struct proc_area {
 	uint64_t start, end;

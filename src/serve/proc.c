@@ -1,5 +1,6 @@
 /* serve/proc.c - what /proc tells about client processes. Everything here may find that the process is gone. */
 #include <dirent.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kcmp.h>
@@ -75,6 +76,24 @@ void proc_comm(pid_t pid, char *out, size_t size)
 bool proc_shares_memory(pid_t a, pid_t b)
 {
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+bool proc_is_static(pid_t pid)
+{
+	Elf64_Ehdr head;
+	Elf64_Phdr part;
+	int fd = proc_open(pid, "exe");
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	yes = pread(fd, &head, sizeof(head), 0) == sizeof(head) && !memcmp(head.e_ident, ELFMAG, SELFMAG) &&
+	      head.e_ident[EI_CLASS] == ELFCLASS64;
+	for (unsigned i = 0; yes && i < head.e_phnum; i++)
+		yes = pread(fd, &part, sizeof(part), (off_t)(head.e_phoff + i * sizeof(part))) == sizeof(part) &&
+		      part.p_type != PT_INTERP;
+	close(fd);
+	return yes;
 }
 
 pid_t proc_parent(pid_t pid)

@@ -17,17 +17,19 @@
 #include "serve/internal.h"
 
 #define TICK_NS        (10 * 1000000ull)
-#define SCAN_EVERY     10       /* ticks between two walks of the process tree */
+#define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
+#define SCAN_EVERY_MAX 10
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
-#define GRACE_SCANS    3        /* walks a process is given to speak to us */
-#define FORK_SCANS     50       /* the same, while a child of a client has not spoken yet */
+#define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
+#define FORK_NS        (5 * 1000000000ull)   /* the same, while a child of a client has not spoken yet */
+#define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
 #define SEEN_MAX       256
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
-/* Processes without a client, and for how many walks. Touched by the watcher only. */
+/* Processes without a client, and since when. Touched by the watcher only. */
 struct seen {
 	pid_t pid;
-	unsigned scans;
+	uint64_t since_ns;
 	bool now;
 };
 
@@ -135,7 +137,7 @@ static struct seen *seen_find(struct watch *w, pid_t pid)
 			return &w->seen[i];
 	if (w->nr_seen == SEEN_MAX)
 		return NULL;
-	w->seen[w->nr_seen] = (struct seen){ .pid = pid };
+	w->seen[w->nr_seen] = (struct seen){ .pid = pid, .since_ns = plat_now_ns() };
 	return &w->seen[w->nr_seen++];
 }
 
@@ -155,6 +157,7 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	struct supervisor *s = w->s;
 	struct client *c = client_by_pid(s, pid);
 	struct seen *seen;
+	uint64_t age_ns;
 
 	if (c) {
 		client_put(c);
@@ -169,9 +172,11 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	if (!seen)
 		return;
 	seen->now = true;
+	age_ns = plat_now_ns() - seen->since_ns;
+	if (age_ns < (w->nr_silent ? FORK_NS : GRACE_NS) && (age_ns < STATIC_NS || !proc_is_static(pid)))
+		return;
 	/* One that is over and waits for its parent to collect it has no memory. */
-	if (++seen->scans >= (w->nr_silent ? FORK_SCANS : GRACE_SCANS) &&
-	    !process_over(pid))
+	if (!process_over(pid))
 		make_foreign(s, pid);
 }
 
@@ -188,18 +193,28 @@ static void scan_tree(struct watch *w)
 	w->nr_seen = kept;
 }
 
+/* Ticks. A walk costs some 50 us for each process. */
+static int64_t scan_every(int64_t nr_clients)
+{
+	int64_t ticks = SCAN_EVERY_MIN + nr_clients / 2;
+
+	return ticks < SCAN_EVERY_MAX ? ticks : SCAN_EVERY_MAX;
+}
+
 void watcher_main(void *arg)
 {
 	struct watch w = { .s = arg };
 
-	for (unsigned tick = 0; !a32_load(&w.s->stopping); tick++) {
+	for (int64_t tick = 0, last_scan = 0; !a32_load(&w.s->stopping); tick++) {
 		int64_t metadata = engine_metadata_bytes(&w.s->engine);
 
 		if (metadata > a64_load(&w.s->metadata_peak))
 			a64_store(&w.s->metadata_peak, metadata);
 		look_at_clients(&w);
-		if (tick % SCAN_EVERY == SCAN_EVERY - 1)
+		if (tick - last_scan >= scan_every(a64_load(&w.s->nr_clients))) {
 			scan_tree(&w);
+			last_scan = tick;
+		}
 		plat_sleep_ns(TICK_NS);
 	}
 }
