@@ -175,8 +175,10 @@ static void transport_killed(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
 
-	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid))
+	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
 		a32_store(&c->s->root_oom_killed, 1);
+		return;  /* the last word about the run says it */
+	}
 	supervisor_notice(c->s, "out of memory and swap: killed %s (%d)", c->comm, (int)c->host.pid);
 }
 

@@ -198,7 +198,7 @@ oom_is_plain() {
 	cat "$TMP/err"
 	expect 1 "$(grep -c 'needed more than its limits of 32.0 MiB memory and 32.0 MiB swap' \
 		"$TMP/err")" "sentences that say why" || return
-	at_most 2 "$(wc -l <"$TMP/err")" "lines on standard error"
+	expect 1 "$(wc -l <"$TMP/err")" "lines on standard error"
 }
 
 static_is_named() {
