@@ -35,6 +35,7 @@ struct agent *agent;
 unsigned long agent_page;
 
 static bool debug, hooked;
+static bool no_move; /* do as on a kernel without UFFDIO_MOVE (tests) */
 static uint64_t own_start, own_end;     /* this library's writable segments */
 
 /* What fork's prepare handler leaves for the other two, in the forking thread. */
@@ -207,7 +208,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie)
 		sys_close(fd);
 	else
 		a->fd.uffd = fd;
-	a->fd.staging_uffd = make_staging_uffd(a->fd.staging, a->device);
+	a->fd.staging_uffd = no_move ? -1 : make_staging_uffd(a->fd.staging, a->device);
 	if (a->device >= 0)
 		sys_close(a->device);
 	a->device = -1;
@@ -394,6 +395,7 @@ __attribute__((constructor)) static void agent_start(void)
 	int saved = errno, err;
 
 	debug = getenv("UMEMCG_AGENT_DEBUG") != NULL;
+	no_move = getenv("UMEMCG_AGENT_NO_MOVE") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();
 	if (!name || !channel_set_name(name))

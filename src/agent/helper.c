@@ -79,14 +79,17 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 		.len = n * agent_page,
 		.mode = MOVE_MODE_DONTWAKE,
 	};
-	long err = sys_ioctl(h->setup.staging_uffd, MOVE_IOCTL, &m);
+	long err;
 
+	if (h->setup.staging_uffd < 0)
+		return -EINVAL;  /* before Linux 6.8: everything goes by mremap */
+	err = sys_ioctl(h->setup.staging_uffd, MOVE_IOCTL, &m);
 	if (!err)
 		return (long)n;
 	return m.moved > 0 ? (long)((uint64_t)m.moved / agent_page) : err;
 }
 
-/* UFFDIO_MOVE takes pages of writable mappings only. Others (read-only, no access) go by mremap, which leaves the
+/* UFFDIO_MOVE (Linux 6.8) takes pages of writable mappings only. Others (read-only, no access) go by mremap, which leaves the
  * mapping where it is, empty and registered, and never opens it for writing, not for an instant. What arrives is taken out of the
  * program's userfaultfd, so that a page that was not there reads as zeros, and made readable. 0 or -errno. */
 static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
@@ -120,7 +123,7 @@ static long renew_staging(struct helper *h)
 	h->remapped = false;
 	sys_madvise(h->setup.staging, len, MADV_DONTFORK);
 	sys_madvise(h->setup.staging, len, MADV_NOHUGEPAGE);
-	return sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
+	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
 }
 
 /* Why the one page at @src was not moved; tries once more where that can help. */
@@ -215,11 +218,9 @@ static void evict(struct helper *h, int size)
 {
 	const struct msg_evict *m = &h->in.evict;
 	uint32_t i, slot = 0, pages = evict_pages(m, size);
-	bool can = h->setup.staging_uffd >= 0, locked = can && lock_for_moving();
-
 	for (i = 0; i < pages; i++)
-		h->reply.status[i] = can ? EVICT_BUSY : EVICT_REFUSED;
-	if (locked) {
+		h->reply.status[i] = EVICT_BUSY;
+	if (lock_for_moving()) {
 		for (i = 0; i < m->n; i++) {
 			evict_range(h, m->range[i].start, slot, m->range[i].npages);
 			slot += (uint32_t)m->range[i].npages;
@@ -245,7 +246,7 @@ static void zap(struct helper *h, int size)
 		return;
 	}
 	/* mlockall may be on its way through the region. */
-	if (m->n && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
+	if (m->n && h->setup.staging_uffd >= 0 && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
 		die();
 }
 

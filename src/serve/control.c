@@ -16,6 +16,8 @@
 
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
 #define TICK_MS 500
+#define SILENT_MAX 256            /* connections of one process that have said nothing yet */
+#define NO_ROOM_NS (10 * 1000000) /* no descriptor for a connection: how long to let others go on */
 #define CLOSING_MS 1
 
 union any_msg {
@@ -44,6 +46,15 @@ static void conn_close(struct supervisor *s, struct conn *conn)
 	plat_free(conn);
 }
 
+static bool too_many_silent(struct supervisor *s, pid_t pid)
+{
+	unsigned n = 0;
+
+	list_for_each(conn, &s->conns, struct conn, link)
+		n += conn->kind == CONN_NEW && conn->pid == pid;
+	return n >= SILENT_MAX;
+}
+
 static void accept_one(struct supervisor *s)
 {
 	struct conn *conn;
@@ -51,11 +62,15 @@ static void accept_one(struct supervisor *s)
 	socklen_t len = sizeof(cred);
 	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			plat_sleep_ns(NO_ROOM_NS);
 		return;
+	}
 	conn = plat_alloc(sizeof(*conn));
 	if (!conn || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
-	    (geteuid() != 0 && cred.uid != geteuid()) || cred.pid <= 0) {
+	    (geteuid() != 0 && cred.uid != geteuid()) || cred.pid <= 0 ||
+	    too_many_silent(s, cred.pid)) {
 		plat_free(conn);
 		close(fd);
 		return;

@@ -85,7 +85,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		/* Registered areas without records: better no process than a wrong one. */
 		client_kill(c, SIGKILL);
 	}
-	a32_store(&c->host.can_evict, (m->flags & HELLO_CAN_MOVE) != 0);
+	a32_store(&c->host.can_evict, 1);
 	reply_ready(conn->fd, m->h.seq, 0, -1);
 	return c;
 }
@@ -115,7 +115,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	attach(c, conn, m);
-	a32_store(&c->host.can_evict, (m->flags & HELLO_CAN_MOVE) != 0);
+	a32_store(&c->host.can_evict, 1);
 	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);
 	return c;
 }

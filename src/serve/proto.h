@@ -50,7 +50,7 @@ struct msg_head {
 };
 
 #define HELLO_NEED_DEVICE 1u  /* userfaultfd(2) refused: send a device descriptor */
-#define HELLO_CAN_MOVE    2u  /* UFFDIO_MOVE works: the staging area is registered */
+#define HELLO_CAN_MOVE    2u  /* UFFDIO_MOVE works: pages pinned by I/O are refused, not lost */
 #define HELLO_HOOKED      4u  /* libc's own entry points are redirected, not only the symbols */
 
 /* Ranges are [start, end) in bytes, page aligned. */

@@ -256,11 +256,23 @@ static int watch_fds(struct supervisor *s)
 	return 0;
 }
 
+/* A client takes up to seven descriptors. */
+static void allow_files(struct supervisor *s)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &s->files) != 0)
+		return;
+	more = (struct rlimit){ s->files.rlim_max, s->files.rlim_max };
+	(void)setrlimit(RLIMIT_NOFILE, &more);
+}
+
 int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 {
 	unsigned workers = s->config.workers ? s->config.workers : (unsigned)get_nprocs() + 2;
 	int err = watch_fds(s);
 
+	allow_files(s);
 	if (workers > NR_WORKERS_MAX)
 		workers = NR_WORKERS_MAX;
 	if (!err)
@@ -291,6 +303,8 @@ void supervisor_child_env(const struct supervisor *s)
 	setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
+	if (s->files.rlim_max)
+		(void)setrlimit(RLIMIT_NOFILE, &s->files);
 }
 
 void supervisor_watch_root(struct supervisor *s, pid_t pid)
