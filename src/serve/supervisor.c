@@ -60,24 +60,42 @@ static void engine_notice(void *arg, const char *text)
 	supervisor_notice(arg, "%s", text);
 }
 
-/* May we, and may our clients, use userfaultfd with fork events? */
+static bool sysctl_unprivileged(void)
+{
+	FILE *f = fopen("/proc/sys/vm/unprivileged_userfaultfd", "re");
+	int value = 0;
+
+	if (f) {
+		if (fscanf(f, "%d", &value) != 1)
+			value = 0;
+		fclose(f);
+	}
+	return value == 1;
+}
+
+static int not_permitted(struct serve_problem *p)
+{
+	return fail(p, -EPERM, "not permitted to use userfaultfd with fork events: run as root; or give umemcg CAP_SYS_PTRACE "
+		    "(setcap cap_sys_ptrace+ep umemcg) and set vm.unprivileged_userfaultfd=1; or give it CAP_SYS_PTRACE and access "
+		    "to /dev/userfaultfd");
+}
+
+/* May we, and may our clients, use userfaultfd with fork events? The clients have none of our capabilities. */
 static int check_machine(struct supervisor *s, struct serve_problem *p)
 {
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	int err;
+	int err = fd < 0 ? -errno : 0;
 
+	if (err == -ENOSYS)
+		return fail(p, err, "this kernel has no userfaultfd: umemcg needs Linux 5.14 or later with CONFIG_USERFAULTFD");
 	s->device_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	if (fd < 0 && errno == ENOSYS)
-		return fail(p, -ENOSYS, "this kernel has no userfaultfd: umemcg needs Linux 5.11 or later with CONFIG_USERFAULTFD");
 	if (fd < 0 && s->device_fd >= 0)
 		fd = ioctl(s->device_fd, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
-	err = fd < 0 ? -errno : uffd_api(fd);
+	err = fd < 0 ? err : uffd_api(fd);
 	if (fd >= 0)
 		close(fd);
-	if (err == -EPERM || err == -EACCES)
-		return fail(p, err, "not permitted to use userfaultfd with fork events: run as root, or give the program "
-			    "CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep umemcg), with vm.unprivileged_userfaultfd=1 or access to "
-			    "/dev/userfaultfd for programs that are not root");
+	if (err == -EPERM || err == -EACCES || (geteuid() != 0 && s->device_fd < 0 && !sysctl_unprivileged()))
+		return not_permitted(p);
 	if (err)
 		return fail(p, err, "userfaultfd does not work here: %s", strerror(-err));
 	return 0;
