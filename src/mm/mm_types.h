@@ -209,7 +209,7 @@ struct swap_device {
 	struct spinlock slot_lock[SWAP_SLOT_LOCKS];  /* rank SWAPCACHE; slot / 64 % 64 */
 	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
 	uint64_t *bitmap;               /* alloc_lock: 1 = used */
-	uint32_t hint;                  /* alloc_lock: where to look next */
+	uint32_t hint;                  /* alloc_lock: every slot below is used */
 	atomic64_t nr_used;
 };
 

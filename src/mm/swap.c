@@ -1,7 +1,8 @@
 /* mm/swap.c - slots and their references. Invariants and the stale-entry rule: swap.h.
  *
- * Slots are handed out next to each other to one batch after another, so that what is evicted together is
- * written and read together.
+ * Slots are handed out next to each other to the pages of a batch, so that what is evicted together is written and
+ * read together; a batch begins at the lowest free slot, so that the file and these tables are no larger in use
+ * than they must be.
  */
 #include "mm/swap.h"
 
@@ -71,23 +72,16 @@ static bool bit_used(const struct swap_device *d, uint32_t slot)
 	return d->bitmap[slot / 64] >> (slot % 64) & 1;
 }
 
-/* First free slot from @from on, wrapping once. alloc_lock held. */
-static int64_t find_free(const struct swap_device *d, uint32_t from)
+/* The lowest free slot; every slot below hint is used. alloc_lock held. */
+static int64_t find_free(const struct swap_device *d)
 {
-	uint32_t nwords = (d->nr_slots + 63) / 64, w = from / 64;
+	uint32_t nwords = (d->nr_slots + 63) / 64;
 
-	for (uint32_t i = 0; i <= nwords; i++, w = (w + 1) % nwords) {
-		uint64_t free = ~d->bitmap[w];
+	for (uint32_t w = d->hint / 64; w < nwords; w++) {
+		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~d->bitmap[w] ? ~d->bitmap[w] : 1);
 
-		if (i == 0)
-			free &= ~0ull << (from % 64);
-		while (free) {
-			uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(free);
-
-			if (slot < d->nr_slots)
-				return slot;
-			free &= free - 1;
-		}
+		if (~d->bitmap[w])
+			return slot < d->nr_slots ? (int64_t)slot : -1;
 	}
 	return -1;
 }
@@ -99,15 +93,17 @@ static int64_t slot_alloc(struct swap_device *d, uint32_t *near)
 
 	spin_lock(&d->alloc_lock);
 	if (a64_load(&d->nr_used) < d->nr_slots) {
-		uint32_t want = *near ? entry_slot(*near) + 1 : d->hint;
+		uint32_t want = *near ? entry_slot(*near) + 1 : 0;
 
-		if (want >= d->nr_slots)
-			want = 0;
-		slot = !bit_used(d, want) ? (int64_t)want : find_free(d, d->hint < d->nr_slots ? d->hint : 0);
+		if (*near && want < d->nr_slots && !bit_used(d, want))
+			slot = want;
+		else
+			slot = find_free(d);
 	}
 	if (slot >= 0) {
 		d->bitmap[slot / 64] |= 1ull << (slot % 64);
-		d->hint = (uint32_t)slot + 1;
+		if ((uint32_t)slot == d->hint)
+			d->hint++;
 		a64_add(&d->nr_used, 1);
 		*near = (uint32_t)slot + 1;
 	}
@@ -120,8 +116,8 @@ static void slot_release(struct swap_device *d, uint32_t slot)
 	spin_lock(&d->alloc_lock);
 	d->bitmap[slot / 64] &= ~(1ull << (slot % 64));
 	a64_add(&d->nr_used, -1);
-	if (slot < d->hint && d->hint - slot < 64)
-		d->hint = slot & ~63u;
+	if (slot < d->hint)
+		d->hint = slot;
 	spin_unlock(&d->alloc_lock);
 }
 
