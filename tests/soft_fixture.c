@@ -1,4 +1,6 @@
 /* tests/soft_fixture.c - see soft_fixture.h. */
+#include <pthread.h>
+
 #include "soft_fixture.h"
 
 #define WORDS (PAGE_SIZE / sizeof(uint64_t))
@@ -83,9 +85,12 @@ static void on_kill(void *arg, struct mm *mm)
 
 static void on_notice(void *arg, const char *text)
 {
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 	struct soft_fixture *fx = arg;
 
+	pthread_mutex_lock(&mutex);
 	snprintf(fx->notice, sizeof(fx->notice), "%s", text);
+	pthread_mutex_unlock(&mutex);
 }
 
 int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
@@ -190,17 +195,15 @@ void fx_exit(struct soft_fixture *fx, struct mm *mm)
 {
 	soft_client_exit(&fx->soft, mm);
 	mm_teardown(mm);
+	soft_client_exit(&fx->soft, mm); /* what its threads touched meanwhile */
 	mm_put(mm);
 }
 
 /* In the order of a real fork's books: no new reclaim, then the tables, then the memory itself. */
-struct mm *fx_fork(struct soft_fixture *fx, struct mm *parent, struct mem_cgroup *memcg)
+int fx_fork_into(struct soft_fixture *fx, struct mm *parent, struct mm *child)
 {
-	struct mm *child = fx_mm(fx, memcg);
 	int err;
 
-	if (!child)
-		return NULL;
 	a32_add(&parent->no_reclaim, 1);
 	rw_wrlock(&parent->mmap_lock);
 	rw_wrlock(&child->mmap_lock);
@@ -210,10 +213,19 @@ struct mm *fx_fork(struct soft_fixture *fx, struct mm *parent, struct mem_cgroup
 	rw_wrunlock(&child->mmap_lock);
 	rw_wrunlock(&parent->mmap_lock);
 	a32_add(&parent->no_reclaim, -1);
-	if (!err) {
+	if (!err)
 		charge_settle(&fx->e, child->memcg);
+	return err;
+}
+
+struct mm *fx_fork(struct soft_fixture *fx, struct mm *parent, struct mem_cgroup *memcg)
+{
+	struct mm *child = fx_mm(fx, memcg);
+
+	if (!child)
+		return NULL;
+	if (fx_fork_into(fx, parent, child) == 0)
 		return child;
-	}
 	fx_exit(fx, child);
 	return NULL;
 }

@@ -69,6 +69,8 @@ void fx_ungroup(struct soft_fixture *fx, struct mem_cgroup *memcg);
 struct mm *fx_mm(struct soft_fixture *fx, struct mem_cgroup *memcg);
 /* The process ends. */
 void fx_exit(struct soft_fixture *fx, struct mm *mm);
+/* fork into an empty address space. 0 or -ENOMEM: it is to be ended. */
+int fx_fork_into(struct soft_fixture *fx, struct mm *parent, struct mm *child);
 /* fork; NULL: out of memory. */
 struct mm *fx_fork(struct soft_fixture *fx, struct mm *parent, struct mem_cgroup *memcg);
 

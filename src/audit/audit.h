@@ -14,31 +14,36 @@
  *    4  every gauge of a group = a recount by owner, and not negative
  *    5  a hierarchical statistic = local + children's
  *    6  usage <= max (but for forced charges: AUDIT_FORCED), memory <= memory+swap
- *    7  a page in use is charged once: a free one carries nothing; a handle's references = pages +
- * slots + its group 8  no page keeps MIGRATION 9  a page is on a list iff PG_lru says so, on the
- * one its flags say, of its owner; list sizes; pages in use are listed 10  a slot's count = swap
- * entries; CACHE iff the cache has a page; free iff the word is 0 and the bitmap says so 11  no
- * slot without references keeps a page that is unmapped, unlocked and not under writeback 12  page
- * <-> slot of the swap cache is a bijection 13  refcount = present entries + cache + writeback;
- * nothing else at rest 14  groups and handles: those that can be found are those that are counted
- * (after a flush: AUDIT_FLUSHED) 15  every mapping of a page is found from its anon_vma: chained
- * area, index; chains and their counts agree 17  mapcount = present entries; no migration entry 22
- * event counters never go back, from one audit to the next with the same report 23  nor does their
- * sum over all groups when one is removed 30  rss, swapents and locked of an address space =
- * recount 31  areas are sorted, disjoint and aligned; every entry lies in an area 32  frames: free
- * ones are blank and counted 33  the engine's own numbers of address spaces, leaves, areas,
- * anon_vmas, chains, used slots
+ *    7  a page in use is charged once, a free one carries nothing;
+ *       a handle's references = pages + slots + its group
+ *    8  no page keeps MIGRATION
+ *    9  a page in use is on one list: its owner's, the one its flags say; list sizes agree
+ *   10  a slot's count = swap entries; CACHE iff the cache has a page; free iff the word is 0 and
+ *       the bitmap says so; content is in the slot or in a page
+ *   11  no slot without references keeps a page that is unmapped, unlocked, not under writeback
+ *   12  page <-> slot of the swap cache is a bijection
+ *   13  refcount = present entries + cache + writeback; nothing else at rest
+ *   14  groups and handles: those found are those counted (after a flush: AUDIT_FLUSHED)
+ *   15  every mapping of a page is found from its anon_vma: chained area, index
+ *   17  mapcount = present entries; no migration entry
+ *   22  event counters never go back, from one audit to the next with the same report
+ *   23  nor does the sum of a statistic over all groups when one is removed
+ *   30  rss, swapents and locked of an address space = recount
+ *   31  areas are sorted, disjoint and aligned; every entry lies in an area
+ *   32  frames: free ones are blank and counted; those in use are unlocked and have content
+ *   33  the engine's own numbers of address spaces, leaves, areas, anon_vmas, chains, used slots
  *
- * Locks: none taken but RCU; the caller guarantees rest.
+ * Locks: the tree's, against deferred calls, and RCU; the caller guarantees rest, and holds nothing.
  */
 #ifndef UMEMCG_AUDIT_AUDIT_H
 #define UMEMCG_AUDIT_AUDIT_H
 
 #include "mm/mm_types.h"
 
-#define AUDIT_FORCED 1u	 /* usage may exceed max: charges were forced, or a limit was just lowered \
-			  */
-#define AUDIT_FLUSHED 2u /* rcu_flush was called and nobody refers to a removed group */
+/* Usage may exceed max: charges were forced, or a limit was just lowered. */
+#define AUDIT_FORCED  1u
+/* rcu_flush was called, and nobody refers to a removed group. */
+#define AUDIT_FLUSHED 2u
 
 #define AUDIT_NR   40
 #define AUDIT_TEXT 2048

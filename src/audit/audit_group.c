@@ -155,7 +155,10 @@ void audit_groups(struct audit *a)
 	rcu_rd_lock();
 	for (unsigned i = 0; i < a->nr_groups; i++)
 		check_group(a, &a->group[i]);
+	/* Handles are unlinked by deferred calls, at rest as well. */
+	spin_lock(&a->e->tree.lock);
 	check_handles(a);
+	spin_unlock(&a->e->tree.lock);
 	check_past(a);
 	rcu_rd_unlock();
 }

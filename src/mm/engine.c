@@ -47,8 +47,10 @@ no_frames:
 
 int engine_start(struct engine *e)
 {
-	int err = plat_thread_start(&e->kswapd, "umemcg-kswapd", kswapd_main, e);
+	int err;
 
+	a32_store(&e->kswapd_stop, 0);
+	err = plat_thread_start(&e->kswapd, "umemcg-kswapd", kswapd_main, e);
 	e->kswapd_running = err == 0;
 	return err;
 }

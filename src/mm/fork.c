@@ -150,11 +150,11 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 	for (unsigned i = 0; i < parent->nr_vmas && !f.error; i++) {
 		struct vma *src = parent->vmas[i], *v;
 
-		v = vma_copy(child, src, src->start, src->end, src->pgoff, shares);
+		/* Locks are not inherited. */
+		v = vma_copy(child, src, src->flags & ~(uint32_t)VM_LOCKED, shares);
 		f.error = v ? 0 : -ENOMEM;
 		if (!v)
 			break;
-		v->flags &= ~(uint32_t)VM_LOCKED;  /* locks are not inherited */
 		f.error = vma_link(child, v);
 		if (f.error)
 			vma_free(v);

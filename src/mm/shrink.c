@@ -97,8 +97,6 @@ static bool find_mappings(struct shrink *s, struct victim *v)
 		return true;
 	else if (!page_set(v->page, PG_active))
 		page_stat(v->page, STAT_PGACTIVATE, 1);
-	drop_reqs(s, v->first_req);
-	v->nr_reqs = 0;
 	return false;
 }
 
@@ -132,13 +130,11 @@ static bool prepare(struct shrink *s, struct victim *v)
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache))
-		return false;  /* its last user is gone: our reference frees it */
+		return false;  /* its last user is gone, perhaps just now: our reference frees it */
 	if (!page_test(p, PG_swapcache)) {
 		err = swap_add_page(s->e, p, &s->near);
 		if (err) {
 			swap_refused(p, err);
-			drop_reqs(s, v->first_req);
-			v->nr_reqs = 0;
 			return false;
 		}
 		v->fresh_slot = true;
@@ -260,12 +256,16 @@ void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned fl
 	s.flags = flags;
 	for (unsigned i = 0; i < n; i++) {
 		struct victim *v = &s.v[i];
+		unsigned first = s.nr_reqs;
 
 		*v = (struct victim){ .page = pages[i] };
-		if (!prepare(&s, v) && v->locked) {
-			v->locked = false;
+		if (prepare(&s, v))
+			continue;
+		drop_reqs(&s, first);
+		v->nr_reqs = 0;
+		if (v->locked)
 			page_unlock(e, v->page);
-		}
+		v->locked = false;
 	}
 	if (s.nr_reqs)
 		e->mmu->ops->withdraw(e->mmu, s.reqs, s.nr_reqs);

@@ -263,9 +263,9 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 	return 0;
 }
 
-struct vma *vma_copy(struct mm *mm, const struct vma *src, uint64_t start, uint64_t end, uint64_t pgoff, bool chain)
+struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool chain)
 {
-	struct vma *v = vma_alloc(mm, start, end, pgoff, src->flags);
+	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags);
 
 	if (v && chain && anon_vma_clone(v, src) != 0) {
 		vma_free(v);

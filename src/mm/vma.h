@@ -23,8 +23,9 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end);
 void vma_move_range(struct mm *mm, uint64_t start, uint64_t end, uint64_t delta);
 /* Set and clear flags on [start, end); splits as needed. 0 or -ENOMEM. */
 int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, uint32_t clear);
-/* A copy of @src's shape in @mm, chained to @src's anon_vmas when pages are shared after fork. */
-struct vma *vma_copy(struct mm *mm, const struct vma *src, uint64_t start, uint64_t end, uint64_t pgoff, bool chain);
+/* A copy of @src in @mm with @flags, chained to @src's anon_vmas when pages are shared after fork: rmap walks find it from
+ * then on. NULL: out of memory. */
+struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool chain);
 /* Put a copied area into the table. 0, -ENOMEM. */
 int vma_link(struct mm *mm, struct vma *v);
 void vma_free(struct vma *v);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "mm/page.h"
+#include "mm/pgtable.h"
 
 static unsigned bucket_of(const struct mm *mm, uint64_t va)
 {
@@ -117,27 +118,37 @@ int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages,
 	return (int)n;
 }
 
+/* The entry is looked at under its lock: the client may have unmapped the page since the request
+ * was made, and mapped another one there. */
+static enum mmu_result withdraw_one(struct mmu_soft *s, const struct mmu_req *q)
+{
+	struct leaf *leaf = leaf_find(q->mm, q->va);
+	void *data = NULL;
+	pte_t pte;
+
+	if (!leaf)
+		return MMU_GONE;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, q->va);
+	if (pte_present(pte) && pte_pfn(pte) == q->page->pfn)
+		data = take(s, q->mm, q->va);
+	if (data)
+		soft_set_home(s, q->page, data);
+	spin_unlock(&leaf->lock);
+	return data ? MMU_WITHDRAWN : MMU_GONE;
+}
+
 void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 {
 	struct mmu_soft *s = (struct mmu_soft *)mmu;
 
 	for (unsigned i = 0; i < n; i++) {
-		void *data;
-
 		VM_BUG_ON(!page_locked(reqs[i].page));
 		reqs[i].result = soft_request_result(s);
-		if (reqs[i].result != MMU_WITHDRAWN)
-			continue;
 		/* At home already: it was withdrawn, and not mapped again where the client has
 		 * moved it. */
-		if (soft_home(s, reqs[i].page))
-			continue;
-		data = take(s, reqs[i].mm, reqs[i].va);
-		if (!data) {
-			reqs[i].result = MMU_GONE;
-			continue;
-		}
-		soft_set_home(s, reqs[i].page, data);
+		if (reqs[i].result == MMU_WITHDRAWN && !soft_home(s, reqs[i].page))
+			reqs[i].result = withdraw_one(s, &reqs[i]);
 	}
 	if (s->withdrawn)
 		s->withdrawn(s->withdrawn_arg, reqs, n);

@@ -1,0 +1,504 @@
+/* tests/engine_stress_test.c - everything at once on real threads, on both kinds of MMU.
+ *
+ * Owners each run a few address spaces: they fill and check pages, map, unmap, discard, move, lock,
+ * fork and exit, and know what every page must hold. Visitors are second threads of those spaces:
+ * they fault on any page at any time and write a word of their own. One thread makes, limits and
+ * removes groups and reclaims from them; background reclaim runs; swap fails now and then.
+ *
+ * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
+ * UMEMCG_STRESS_SECONDS says how long it runs, all in all; the default is 2.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "soft_fixture.h"
+
+#define NR_OWNERS   4
+#define NR_VISITORS 2
+#define NR_THREADS  (NR_OWNERS + NR_VISITORS + 1)
+#define NR_SPACES   3 /* an owner */
+#define NR_GROUPS   4
+#define PAGES	    96
+#define AREA	    (FX_BASE + 460 * PAGE_SIZE) /* across two leaves */
+#define ELSEWHERE   (FX_BASE + 5000 * PAGE_SIZE)
+#define BLOCK	    256 /* bytes an owner writes in a page, at BLOCK_AT */
+#define BLOCK_AT    1024
+#define PAUSE_NS    200000000ull
+
+enum seen {
+	SEEN_FILL,
+	SEEN_CHECK,
+	SEEN_VISIT,
+	SEEN_UNMAP,
+	SEEN_DISCARD,
+	SEEN_MOVE,
+	SEEN_LOCK,
+	SEEN_FORK,
+	SEEN_EXIT,
+	SEEN_KILLED,
+	SEEN_LOST,
+	SEEN_GROUP,
+	SEEN_REMOVE,
+	SEEN_LIMIT,
+	NR_SEEN
+};
+
+struct space {
+	struct mm *mm;
+	uint64_t at;	      /* where the area is now */
+	uint64_t seed[PAGES]; /* what the page holds; 0: zeros */
+};
+
+struct worker {
+	struct plat_thread thread;
+	unsigned id;
+	uint64_t random;
+	struct space space[NR_SPACES];
+};
+
+static struct soft_fixture fx;
+static struct worker workers[NR_THREADS];
+static struct mem_cgroup *top, *groups[NR_GROUPS];
+static pthread_mutex_t groups_mutex =
+	PTHREAD_MUTEX_INITIALIZER;		    /* groups[]: joining and removing */
+static atomicptr_t shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
+static atomic64_t seen[NR_SEEN];
+static atomic32_t stop, pausing, parked;
+static struct waitq resume;
+
+static void saw(enum seen what)
+{
+	a64_add_relaxed(&seen[what], 1);
+}
+
+static uint64_t draw(struct worker *w, uint64_t n)
+{
+	w->random ^= w->random << 13;
+	w->random ^= w->random >> 7;
+	w->random ^= w->random << 17;
+	return (w->random >> 20) % n;
+}
+
+static void park(void)
+{
+	while (a32_load(&pausing)) {
+		uint32_t t = waitq_prepare(&resume);
+
+		a32_add(&parked, 1);
+		if (a32_load(&pausing))
+			waitq_sleep(&resume, t, 1000000000);
+		a32_add(&parked, -1);
+	}
+}
+
+/* ---- owners ---- */
+
+static uint64_t page_va(const struct space *s, uint64_t i)
+{
+	return s->at + i * PAGE_SIZE;
+}
+
+static void fill_block(uint64_t *block, uint64_t seed)
+{
+	for (unsigned i = 0; i < BLOCK / 8; i++)
+		block[i] = seed ? seed * 0x9e3779b97f4a7c15ull + i : 0;
+}
+
+/* The device lost the page: start over with zeros. */
+static void lost_page(struct space *s, uint64_t i)
+{
+	fx_discard(&fx, s->mm, page_va(s, i), 1);
+	s->seed[i] = 0;
+	saw(SEEN_LOST);
+}
+
+static void op_fill(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 12), block[BLOCK / 8];
+
+	for (; n > 0 && i < PAGES; n--, i++) {
+		uint64_t seed = 1 + draw(w, 1u << 30);
+		int err;
+
+		fill_block(block, seed);
+		err = soft_write(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, block, BLOCK);
+		if (err == 0)
+			s->seed[i] = seed;
+		else if (err == -EIO)
+			lost_page(s, i);
+		else
+			VM_BUG_ON(err != -ENOMEM && err != -ESRCH);
+		saw(SEEN_FILL);
+	}
+}
+
+static void check_page(struct worker *w, struct space *s, uint64_t i)
+{
+	uint64_t want[BLOCK / 8], got[BLOCK / 8];
+	int err = soft_read(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, got, BLOCK);
+
+	saw(SEEN_CHECK);
+	if (err == -EIO) {
+		lost_page(s, i);
+		return;
+	}
+	VM_BUG_ON(err && err != -ENOMEM && err != -ESRCH);
+	if (err)
+		return;
+	fill_block(want, s->seed[i]);
+	if (memcmp(want, got, BLOCK) == 0)
+		return;
+	fprintf(stderr, "owner %u, page %llx: seed %llx, got %llx, pte %llx\n", w->id,
+		(unsigned long long)page_va(s, i), (unsigned long long)s->seed[i],
+		(unsigned long long)got[0], (unsigned long long)fx_pte(s->mm, page_va(s, i)));
+	VM_BUG_ON("a page holds what it should not");
+}
+
+static void op_check(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 30);
+
+	for (; n > 0 && i < PAGES; n--, i++)
+		check_page(w, s, i);
+}
+
+static void op_discard(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 20);
+
+	if (n > PAGES - i)
+		n = PAGES - i;
+	if (draw(w, 2)) {
+		fx_discard(&fx, s->mm, page_va(s, i), n);
+		saw(SEEN_DISCARD);
+	} else {
+		int err;
+
+		fx_unmap(&fx, s->mm, page_va(s, i), n);
+		err = fx_map(s->mm, page_va(s, i), n);
+		VM_BUG_ON(err);
+		saw(SEEN_UNMAP);
+	}
+	memset(s->seed + i, 0, n * sizeof(s->seed[0]));
+}
+
+static void op_move(struct space *s)
+{
+	uint64_t to = s->at == AREA ? ELSEWHERE : AREA;
+	int err = fx_remap(&fx, s->mm, s->at, to, PAGES);
+
+	VM_BUG_ON(err);
+	s->at = to;
+	saw(SEEN_MOVE);
+}
+
+static void op_lock(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES - 6);
+
+	if (fx_mlock(s->mm, page_va(s, i), 6) == 0) {
+		op_check(w, s);
+		fx_munlock(s->mm, page_va(s, i), 6);
+		saw(SEEN_LOCK);
+	}
+}
+
+static void publish(struct worker *w, struct space *s)
+{
+	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
+}
+
+static void op_exit(struct worker *w, struct space *s)
+{
+	struct mm *mm = s->mm;
+
+	s->mm = NULL;
+	publish(w, s);
+	fx_exit(&fx, mm);
+	saw(SEEN_EXIT);
+}
+
+static void op_start(struct worker *w, struct space *s)
+{
+	int err;
+
+	pthread_mutex_lock(&groups_mutex);
+	s->mm = fx_mm(&fx, groups[draw(w, NR_GROUPS)]);
+	pthread_mutex_unlock(&groups_mutex);
+	VM_BUG_ON(!s->mm);
+	s->at = AREA;
+	memset(s->seed, 0, sizeof(s->seed));
+	err = fx_map(s->mm, AREA, PAGES);
+	VM_BUG_ON(err);
+	publish(w, s);
+}
+
+static void op_fork(struct worker *w, struct space *s)
+{
+	struct space *child = &w->space[draw(w, NR_SPACES)];
+	struct mm *mm;
+
+	if (child == s)
+		return;
+	if (child->mm)
+		op_exit(w, child);
+	pthread_mutex_lock(&groups_mutex);
+	mm = fx_mm(&fx, draw(w, 4) ? s->mm->memcg : groups[draw(w, NR_GROUPS)]);
+	pthread_mutex_unlock(&groups_mutex);
+	VM_BUG_ON(!mm || fx_fork_into(&fx, s->mm, mm) != 0);
+	child->mm = mm;
+	child->at = s->at;
+	memcpy(child->seed, s->seed, sizeof(s->seed));
+	publish(w, child);
+	saw(SEEN_FORK);
+}
+
+static void owner_step(struct worker *w)
+{
+	struct space *s = &w->space[draw(w, NR_SPACES)];
+
+	if (s->mm && a32_load(&s->mm->dying)) {
+		op_exit(w, s);
+		saw(SEEN_KILLED);
+	}
+	if (!s->mm)
+		op_start(w, s);
+	switch (draw(w, 40)) {
+	case 0:
+		op_exit(w, s);
+		break;
+	case 1:
+	case 2:
+		op_fork(w, s);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		op_discard(w, s);
+		break;
+	case 6:
+	case 7:
+		op_move(s);
+		break;
+	case 8:
+		op_lock(w, s);
+		break;
+	case 9:
+		fault_willneed(s->mm, s->at, s->at + PAGES * PAGE_SIZE);
+		break;
+	default:
+		if (draw(w, 2))
+			op_fill(w, s);
+		else
+			op_check(w, s);
+	}
+}
+
+static void owner(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		park();
+		owner_step(w);
+	}
+	for (unsigned k = 0; k < NR_SPACES; k++) {
+		struct space *s = &w->space[k];
+
+		for (uint64_t i = 0; s->mm && !a32_load(&s->mm->dying) && i < PAGES; i++)
+			check_page(w, s, i);
+		if (s->mm)
+			op_exit(w, s);
+	}
+}
+
+/* ---- visitors ---- */
+
+static void visit(struct worker *w, struct mm *mm)
+{
+	uint64_t va = (draw(w, 2) ? AREA : ELSEWHERE) + draw(w, PAGES) * PAGE_SIZE,
+		 word = w->random;
+	int err;
+
+	if (draw(w, 2))
+		err = soft_write(&fx.soft, mm, w->id, va + w->id * 8, &word, 8);
+	else
+		err = soft_read(&fx.soft, mm, w->id, va + w->id * 8, &word, 8);
+	VM_BUG_ON(err && err != -EFAULT && err != -EIO && err != -ENOMEM && err != -ESRCH);
+	saw(SEEN_VISIT);
+}
+
+static void visitor(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		struct mm *mm;
+
+		park();
+		rcu_rd_lock();
+		mm = aptr_load(&shared_mm[draw(w, NR_OWNERS)][draw(w, NR_SPACES)]);
+		if (mm && !mm_tryget(mm))
+			mm = NULL;
+		rcu_rd_unlock();
+		if (!mm)
+			continue;
+		for (int i = 0; i < 8; i++)
+			visit(w, mm);
+		mm_put(mm);
+	}
+}
+
+/* ---- groups ---- */
+
+static void set_limits(struct worker *w, struct mem_cgroup *m)
+{
+	page_counter_force_max(&m->memory, 50 + (int64_t)draw(w, 200));
+	page_counter_force_max(&m->swap, draw(w, 8) ? PAGE_COUNTER_MAX : 100);
+	a64_store(&m->memory.high, draw(w, 4) ? PAGE_COUNTER_MAX : 60);
+	a64_store(&m->low, (int64_t)draw(w, 3) * 20);
+	a64_store(&m->min, (int64_t)draw(w, 3) * 10);
+	charge_settle(&fx.e, m);
+	saw(SEEN_LIMIT);
+}
+
+static void renew(struct worker *w, unsigned i)
+{
+	static unsigned serial;
+	char name[32];
+	int err;
+
+	pthread_mutex_lock(&groups_mutex);
+	err = groups[i] ? group_remove(&fx.e, groups[i]) : 0;
+	if (err == 0) {
+		if (groups[i]) {
+			memcg_put(groups[i]);
+			saw(SEEN_REMOVE);
+		}
+		snprintf(name, sizeof(name), "g%u", serial++);
+		groups[i] = fx_group(&fx, top, name, 100 + (int64_t)draw(w, 100));
+		VM_BUG_ON(!groups[i]);
+		saw(SEEN_GROUP);
+	} else {
+		VM_BUG_ON(err != -EBUSY);
+	}
+	pthread_mutex_unlock(&groups_mutex);
+}
+
+static void keeper(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		unsigned i = (unsigned)draw(w, NR_GROUPS);
+		struct reclaim_result r;
+
+		park();
+		switch (draw(w, 6)) {
+		case 0:
+			set_limits(w, groups[i]);
+			break;
+		case 1:
+			reclaim_group(&fx.e, draw(w, 2) ? top : groups[i], 40, 0, &r);
+			break;
+		case 2:
+			a32_store(&fx.store->fail_every, draw(w, 4) ? 0 : 40);
+			break;
+		case 3:
+			a32_store(&fx.soft.inject.busy_every, draw(w, 3) ? 0 : 5);
+			a32_store(&fx.soft.inject.map_max, draw(w, 3) ? 0 : 2);
+			break;
+		default:
+			renew(w, i);
+		}
+		plat_sleep_ns(300000);
+	}
+	a32_store(&fx.store->fail_every, 0);
+}
+
+/* ---- the whole ---- */
+
+static void pause_and_audit(void)
+{
+	a32_store(&pausing, 1);
+	while (a32_load(&parked) < NR_THREADS)
+		plat_sleep_ns(100000);
+	engine_stop(&fx.e);
+	/* A limit may be met late: the last charge was forced. */
+	fx_audit(&fx, AUDIT_FLUSHED | AUDIT_FORCED);
+	assert_int_equal(engine_start(&fx.e), 0);
+	a32_store(&pausing, 0);
+	waitq_wake(&resume);
+}
+
+static void run(enum soft_kind kind, uint64_t ns)
+{
+	static void (*const role[NR_THREADS])(void *) = {
+		owner, owner, owner, owner, visitor, visitor, keeper,
+	};
+	uint64_t end = plat_now_ns() + ns;
+
+	fx_up(&fx, kind, 8192, 4096);
+	fx.reap = false;
+	waitq_init(&resume);
+	a32_store(&stop, 0);
+	memset(workers, 0, sizeof(workers));
+	top = fx_group(&fx, NULL, "top", 400);
+	for (unsigned i = 0; i < NR_GROUPS; i++) {
+		workers[0].random = i + 1;
+		groups[i] = NULL;
+		renew(&workers[0], i);
+	}
+	assert_int_equal(engine_start(&fx.e), 0);
+	for (unsigned i = 0; i < NR_THREADS; i++) {
+		workers[i].id = i;
+		workers[i].random = 0x1234567 * (i + 1);
+		assert_int_equal(
+			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
+	}
+	while (plat_now_ns() < end) {
+		plat_sleep_ns(PAUSE_NS);
+		pause_and_audit();
+	}
+	a32_store(&stop, 1);
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		plat_thread_join(&workers[i].thread);
+	engine_stop(&fx.e);
+	for (unsigned i = 0; i < NR_GROUPS; i++)
+		fx_ungroup(&fx, groups[i]);
+	fx_ungroup(&fx, top);
+	fx_down(&fx);
+}
+
+static uint64_t stress_ns(void)
+{
+	const char *s = getenv("UMEMCG_STRESS_SECONDS");
+
+	return (s ? strtoull(s, NULL, 10) : 2) * 1000000000ull;
+}
+
+static void report(void)
+{
+	static const char *const name[NR_SEEN] = {
+		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
+		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
+	};
+
+	for (int i = 0; i < NR_SEEN; i++)
+		print_message("# %s %lld\n", name[i], (long long)a64_load(&seen[i]));
+	for (int i = 0; i < NR_SEEN; i++)
+		if (i != SEEN_KILLED && i != SEEN_LOST)
+			assert_true(a64_load(&seen[i]) > 0);
+}
+
+TEST(everything_at_once_on_shared_page_tables_keeps_every_content_and_every_count)
+{
+	run(SOFT_SHARED, stress_ns() / 2);
+	report();
+}
+
+TEST(everything_at_once_on_exclusive_memory_keeps_every_content_and_every_count)
+{
+	run(SOFT_EXCLUSIVE, stress_ns() / 2);
+	report();
+}
