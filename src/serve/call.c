@@ -15,6 +15,8 @@
 #include "mm/vma.h"
 #include "serve/internal.h"
 
+#define USER_END (1ull << 47)
+#define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
 #define QUIESCE_TRIES 2000   /* x 1 ms */
 #define FORK_CHARGE_STEP 256 /* pages */
 
@@ -166,7 +168,7 @@ static int do_call(const struct call *call, uint64_t *value)
 	struct client *c = call->client;
 	uint64_t len = m->len;
 
-	if (m->start > UINT64_MAX - len)
+	if (m->start > USER_END || len > USER_END - m->start)
 		return -EINVAL;
 	switch (m->op) {
 	case CALL_FORK:
@@ -181,7 +183,7 @@ static int do_call(const struct call *call, uint64_t *value)
 	case CALL_MUNLOCKALL:
 		return call_lock(c, PAGE_SIZE, (1ull << 47) - 2 * PAGE_SIZE, false);
 	case CALL_WILLNEED:
-		fault_willneed(c->host.mm, m->start, m->start + len);
+		fault_willneed(c->host.mm, m->start, m->start + (len < WILLNEED_MAX ? len : WILLNEED_MAX));
 		return 0;
 	case CALL_ADOPT:
 		return adopt_range(c, m->start, len);

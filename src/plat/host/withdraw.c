@@ -118,6 +118,7 @@ static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *
 		}
 		want += (ssize_t)PAGE_SIZE;
 	}
+	errno = 0;
 	return want == 0 || process_vm_readv(c->task, local, n, remote, n, 0) == want;
 }
 
@@ -218,7 +219,9 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		return;
 	}
 	if (!err && !read_staging(h, c, a)) {
-		h->transport->lost(c);
+		/* ESRCH: it is on its way out, and its memory went first. */
+		if (errno != ESRCH)
+			h->transport->lost(c);
 		err = -EPIPE;
 	}
 	if (err) {
