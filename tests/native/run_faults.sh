@@ -1,0 +1,277 @@
+#!/bin/sh
+# tests/native/run_faults.sh - what happens when something breaks: no wrong byte, no hang, and a
+# word about it.
+#
+# The programs check their memory all the time (steady). Whatever is killed, stopped, full or
+# spoiled around them, they print no "FAILED", and nothing of a program tree outlives its
+# supervisor.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog steady freeze spoil identity fill oomhog reportget proto_fuzz
+plan 19
+BOUND_S=40
+
+log=$TMP/log
+out=$TMP/out
+err=$TMP/err
+report=$TMP/report.json
+
+# start LIMIT SWAP COMMAND...: umemcg in the background; $up is its pid.
+start() {
+	limit=$1 swap=$2
+	shift 2
+	rm -f "$out" "$err" "$report"
+	: >"$log"
+	"$UMEMCG" run -m "$limit" --swap-max "$swap" --swap "${swap_dir:-$TMP}" --report json \
+		--report-file "$report" -- "$@" >"$out" 2>"$err" &
+	up=$!
+	test_pid=$up
+}
+
+# The exit code of what was started; 124 when it hangs, and then it is killed.
+finish() {
+	waited=0
+	while kill -0 "$up" 2>/dev/null && [ $waited -lt $((BOUND_S * 10)) ]; do
+		case $(ps -o stat= -p "$up") in Z*) break ;; esac
+		sleep 0.1
+		waited=$((waited + 1))
+	done
+	test_pid=
+	if [ $waited -ge $((BOUND_S * 10)) ]; then
+		echo "umemcg hangs:"
+		ps -o pid,stat,wchan:20,comm -g "$up"
+		kill -KILL "$up"
+		return 124
+	fi
+	wait "$up"
+}
+
+value() { "$BIN/reportget" "$report" "$1"; }
+
+# wait_for N: N processes have begun.
+wait_for() {
+	tries=0
+	while [ "$(grep -c '^start' "$log" 2>/dev/null)" -lt "$1" ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 200 ] || { echo "only $(cat "$log") has begun"; return 1; }
+		sleep 0.1
+	done
+}
+
+right() {
+	! grep -a FAILED "$out" "$log"
+}
+
+# The processes in $log that live, zombies left out.
+living() {
+	for pid in $(sed -n 's/^start //p' "$log"); do
+		case $(ps -o stat= -p "$pid" 2>/dev/null) in '' | Z*) ;; *) echo "$pid" ;; esac
+	done
+}
+
+all_die() {
+	tries=0
+	while [ -n "$(living)" ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || { echo "still there: $(living)"; kill -KILL $(living); return 1; }
+		sleep 0.05
+	done
+	right
+}
+
+# kill_supervisor KEEPER PROCESSES ARGUMENT...: KEEPER is what happens to the keeper before.
+kill_supervisor() {
+	what=$1 begun=$2
+	shift 2
+	start 24M 512M "$BIN/steady" -l "$log" "$@"
+	wait_for "$begun" || return
+	sleep 0.3
+	keeper=$(ps -o pid=,comm= --ppid "$up" | sed -n 's/^ *\([0-9]*\) *umemcg-keeper$/\1/p')
+	[ "$what" = none ] || kill "-$what" "$keeper"
+	kill -KILL "$up"
+	test_pid=
+	wait "$up" 2>/dev/null
+	all_die
+	code=$?
+	[ "$what" != STOP ] || kill -KILL "$keeper"
+	return $code
+}
+
+three='for i in 1 2 3; do "$0" -l "$1" 24 5 & done; wait'
+
+# gap PID: the longest wait of process PID, in ms.
+gap() { sed -n "s/.*pid $1: .*max gap \([0-9]*\) ms.*/\1/p" "$out"; }
+
+# Of three, one cannot answer for 2 s: the others wait less than 1.5 s.
+one_does_not_answer() {
+	start 32M 512M sh -c "$three" "$BIN/steady" "$log"
+	wait_for 3 || return
+	victim=$(sed -n 's/^start //p' "$log" | head -n 1)
+	"$@" "$victim" || return
+	finish || { echo "exit code $?"; cat "$err" "$out"; return 1; }
+	right || return
+	for pid in $(sed -n 's/^start //p' "$log"); do
+		[ -n "$(gap "$pid")" ] || { echo "$pid has no result"; return 1; }
+		[ "$pid" = "$victim" ] || [ "$(gap "$pid")" -lt 1500 ] || { cat "$out"; return 1; }
+	done
+}
+
+stop_it() { kill -STOP "$1" && sleep 2 && kill -CONT "$1"; }
+kill_it() { kill -KILL "$1"; }
+freeze_helper() { "$BIN/freeze" "$1" umemcg-helper 2000; }
+
+one_is_killed() {
+	start 32M 512M sh -c "$three" "$BIN/steady" "$log"
+	wait_for 3 || return
+	kill -KILL "$(sed -n 's/^start //p' "$log" | head -n 1)"
+	finish
+	expect 0 $? "exit code" && right && expect 2 "$(grep -c ': ok' "$out")" survivors
+}
+
+swap_file() {
+	for fd in /proc/"$up"/fd/*; do
+		case $(readlink "$fd") in "${swap_dir:-$TMP}"/*deleted*) echo "$fd" && return ;; esac
+	done
+	return 1
+}
+
+# Until there is something in it.
+swap_file_in_use() {
+	tries=0
+	until file=$(swap_file) && [ "$(stat -Lc %b "$file")" -gt 8192 ]; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || { echo "the swap file stays empty"; return 1; }
+		sleep 0.1
+	done
+}
+
+flipped_byte() {
+	start 16M 128M "$BIN/steady" -l "$log" 40 10
+	swap_file_in_use && "$BIN/spoil" "$file" || return
+	finish
+	code=$?
+	right || return
+	[ $code -eq 135 ] || [ $code -eq 139 ] || { echo "exit code $code"; return 1; }
+	[ "$(value memory.swap.events/corrupt)" -gt 0 ] && grep checksum "$err"
+}
+
+cut_file() {
+	start 16M 128M "$BIN/steady" -l "$log" 40 10
+	swap_file_in_use && truncate -s 0 "$file" || return
+	finish
+	code=$?
+	right || return
+	[ $code -eq 135 ] || [ $code -eq 139 ] || { echo "exit code $code"; return 1; }
+	[ $(($(value memory.swap.events/corrupt) + $(value memory.swap.events/read_error))) -gt 0 ]
+}
+
+# As much as fits stays; then there is no more swap than the disk has.
+full_disk() {
+	swap_dir=$TMP/small
+	mkdir "$swap_dir" && mount -t tmpfs -o size=8M none "$swap_dir" || return 77
+	start 16M 128M "$BIN/steady" -l "$log" 40 10
+	finish
+	code=$?
+	umount "$swap_dir"
+	swap_dir=
+	expect 137 $code "exit code" && right && grep "disk under the swap file is full" "$err"
+}
+
+two_groups() {
+	"$UMEMCG" run -m 24M --swap-max 256M -- "$BIN/steady" -f -c 1 24 4 >"$TMP/other" &
+	other=$!
+	start 24M 256M "$BIN/steady" -f -c 1 -l "$log" 24 4
+	finish
+	code=$?
+	wait $other
+	expect 0 $? "exit code of the other" && expect 0 $code "exit code" && right &&
+		expect 4 "$(cat "$TMP/other" "$out" | grep -c ': ok')" "processes that ended well"
+}
+
+out_of_memory() {
+	start 16M "$1" "$BIN/oomhog" 100
+	finish
+	expect 137 $? "exit code" || return
+	expect 1 "$(value memory.events/oom_kill)" oom_kill || return
+	grep "needed more than its limits" "$err" || grep "out of memory" "$err"
+}
+
+only_the_hog() {
+	start 48M 16M sh -c '"$0" -l "$1" 8 3 & sleep 0.5; "$2" 300; echo hog $?; wait' \
+		"$BIN/steady" "$log" "$BIN/oomhog"
+	finish
+	expect 0 $? "exit code" && right && grep "hog 137" "$out" && grep ": ok" "$out" &&
+		expect 1 "$(value memory.events/oom_kill)" oom_kill
+}
+
+identities() {
+	for steps in c C d u r t e ct ue te; do
+		start 16M 256M "$BIN/identity" 20 $steps
+		finish
+		code=$?
+		[ $code -eq 0 ] && right && expect 0 "$(value umemcg/unmanaged_total)" unmanaged && continue
+		echo "steps $steps: exit code $code"
+		cat "$out" "$err"
+		return 1
+	done
+}
+
+# Not SIGINT: a shell without job control has its background jobs ignore it.
+signalled() {
+	for sig in TERM HUP USR1; do
+		start 16M 128M "$BIN/steady" -l "$log" 24 0
+		wait_for 1 || return
+		kill -$sig "$up"
+		finish
+		code=$?
+		[ $code -gt 128 ] && [ -z "$(living)" ] && right && continue
+		echo "SIG$sig: exit code $code, living: $(living)"
+		return 1
+	done
+}
+
+closed_stderr() {
+	bounded "$UMEMCG" run -m 16M --swap-max 128M --report text -- "$BIN/fill" 24 2>&-
+}
+
+garbage() {
+	start 24M 256M sh -c '"$0" -f -l "$1" 32 6 & "$2" 5 || exit; wait $!' \
+		"$BIN/steady" "$log" "$BIN/proto_fuzz"
+	wait_for 1 || return
+	before=$(ls /proc/"$up"/fd | wc -l)
+	sleep 5.5
+	after=$(ls /proc/"$up"/fd | wc -l)
+	finish
+	code=$?
+	cat "$out" && expect 0 $code "exit code" && right && grep "steady: ok" "$out" || return
+	[ "$after" -le $((before + 10)) ] || { echo "descriptors: $before, then $after"; return 1; }
+}
+
+check "a killed supervisor takes a forking program along" kill_supervisor none 1 -f 32 0
+check "the same with many children" kill_supervisor none 4 -c 8 8 0
+check "the same with a deep tree" kill_supervisor none 8 -d 30 4 0
+check "the same with the keeper killed first" kill_supervisor KILL 6 -d 20 4 0
+check "the same with the keeper stopped" kill_supervisor STOP 6 -d 20 4 0
+check "one member is killed, the others go on" one_is_killed
+check "one member is stopped, the others go on" one_does_not_answer stop_it
+check "one member's helper is stopped, the others go on" one_does_not_answer freeze_helper
+check "a flipped byte in the swap file reaches nobody" flipped_byte
+check "a cut swap file gives nobody wrong bytes" cut_file
+if [ "$(id -u)" -eq 0 ]; then
+	check "a full disk under the swap file loses nothing" full_disk
+else
+	skip "a full disk under the swap file loses nothing" "it takes root to make one"
+fi
+check "two groups under pressure do not disturb each other" two_groups
+check "without swap, too much memory is 137 and a sentence" out_of_memory 0
+check "with too little swap as well" out_of_memory 8M
+check "only the hog is killed, the rest lives" only_the_hog
+if [ "$(id -u)" -eq 0 ]; then
+	check "a process stays managed whatever it becomes" identities
+else
+	skip "a process stays managed whatever it becomes" "it takes root to become anything"
+fi
+check "signals end the tree" signalled
+check "a closed standard error does not matter" closed_stderr
+check "garbage on the socket harms nobody else" garbage
