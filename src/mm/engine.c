@@ -163,6 +163,8 @@ void mm_put(struct mm *mm)
 	VM_BUG_ON(mm->nr_vmas != 0);
 	VM_BUG_ON(!list_empty(&mm->link));
 	VM_BUG_ON(a64_load(&mm->rss) != 0 || a64_load(&mm->swapents) != 0);
+	if (mm->host && mm->engine->mmu->ops->release)
+		mm->engine->mmu->ops->release(mm->engine->mmu, mm);
 	pgtable_fini(mm);
 	plat_free(mm->vmas);
 	a64_add(&mm->engine->nr_mms, -1);

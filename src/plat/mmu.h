@@ -74,6 +74,8 @@ struct mmu_ops {
 	/* The caller works for @mm and is about to wait for reclaim: let somebody else serve its other threads. NULL: nothing to
 	 * do. */
 	void (*blocking)(struct mmu *mmu, struct mm *mm);
+	/* The last reference of @mm is gone: its host record is not needed any more. NULL: there is none. */
+	void (*release)(struct mmu *mmu, struct mm *mm);
 	/* End the process behind @mm: the group is out of memory. Must not block. */
 	void (*kill)(struct mmu *mmu, struct mm *mm);
 };

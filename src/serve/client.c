@@ -9,23 +9,32 @@
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
+static void close_if(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 {
 	struct client *c = plat_alloc(sizeof(*c));
-	struct mm *mm = c ? mm_create(&s->engine, s->group, c) : NULL;
 
-	if (!mm) {
-		plat_free(c);
-		if (uffd >= 0)
-			close(uffd);
+	if (!c) {
+		close_if(uffd);
 		return NULL;
 	}
-	host_client_init(&c->host, mm, uffd);
+	/* Everything before the address space: from then on the OOM killer finds us. */
+	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
 	c->foreign = foreign;
 	a32_store(&c->ref, 2);
 	spin_init(&c->fork_lock, RANK_LEAF);
+	c->host.mm = mm_create(&s->engine, s->group, c);
+	if (!c->host.mm) {
+		client_free(c);
+		return NULL;
+	}
 	spin_lock(&s->clients_lock);
 	c->key = ++s->next_key;
 	list_add_tail(&c->link, &s->clients);
@@ -111,16 +120,8 @@ struct client *client_next(struct supervisor *s, struct client *prev)
 	return next;
 }
 
-static void close_if(int fd)
+void client_free(struct client *c)
 {
-	if (fd >= 0)
-		close(fd);
-}
-
-void client_put(struct client *c)
-{
-	if (a32_add(&c->ref, -1) != 0)
-		return;
 	close_if(c->host.uffd);
 	close_if(c->host.pidfd);
 	close_if(c->host.pagemap_fd);
@@ -129,8 +130,14 @@ void client_put(struct client *c)
 	close_if(c->maps_fd);
 	spin_fini(&c->host.batch_lock);
 	spin_fini(&c->fork_lock);
-	mm_put(c->host.mm);
 	plat_free(c);
+}
+
+/* Reclaim and the OOM killer hold the address space alone, and reach the record through it: it goes with that. */
+void client_put(struct client *c)
+{
+	if (a32_add(&c->ref, -1) == 0)
+		mm_put(c->host.mm);
 }
 
 void client_set_pid(struct client *c, pid_t pid)

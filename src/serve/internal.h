@@ -124,6 +124,7 @@ struct supervisor {
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][64];
 	uint64_t last_notice_ns;       /* names_lock */
+	char last_notice[SERVE_TEXT_MAX];
 };
 
 /* ---- supervisor.c ---- */
@@ -140,6 +141,8 @@ struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
 struct client *client_forking(struct supervisor *s, uint64_t cookie);
 void client_ref(struct client *c);
 void client_put(struct client *c);
+/* The last reference of its address space is gone. */
+void client_free(struct client *c);
 /* Now it is known which process it is. */
 void client_set_pid(struct client *c, pid_t pid);
 /* The address space is gone: give everything back. Idempotent. */

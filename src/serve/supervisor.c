@@ -18,7 +18,8 @@
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
-#define NOTICE_EVERY_NS 100000000ull   /* at most ten notices a second */
+#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
+#define NOTICE_SAME_NS  5000000000ull   /* the same sentence again */
 
 static int fail(struct serve_problem *p, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -33,26 +34,35 @@ static int fail(struct serve_problem *p, int error, const char *fmt, ...)
 	return error;
 }
 
+/* The same sentence once in a while, any at a bounded rate. names_lock held. */
+static bool notice_due(struct supervisor *s, const char *text)
+{
+	uint64_t now = plat_now_ns();
+	bool same = strcmp(text, s->last_notice) == 0;
+
+	if (s->last_notice_ns && now - s->last_notice_ns < (same ? NOTICE_SAME_NS : NOTICE_EVERY_NS))
+		return false;
+	s->last_notice_ns = now;
+	snprintf(s->last_notice, sizeof(s->last_notice), "%s", text);
+	return true;
+}
+
 void supervisor_notice(struct supervisor *s, const char *fmt, ...)
 {
 	char text[SERVE_TEXT_MAX];
-	uint64_t now = plat_now_ns();
-	bool drop;
+	bool due;
 	va_list ap;
 
 	if (!s->config.notice)
 		return;
-	spin_lock(&s->names_lock);
-	drop = now - s->last_notice_ns < NOTICE_EVERY_NS;
-	if (!drop)
-		s->last_notice_ns = now;
-	spin_unlock(&s->names_lock);
-	if (drop)
-		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	s->config.notice(s->config.notice_arg, text);
+	spin_lock(&s->names_lock);
+	due = notice_due(s, text);
+	spin_unlock(&s->names_lock);
+	if (due)
+		s->config.notice(s->config.notice_arg, text);
 }
 
 static void engine_notice(void *arg, const char *text)

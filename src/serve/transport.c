@@ -187,11 +187,17 @@ static void transport_blocking(struct host_client *hc)
 	client_rearm((struct client *)hc);
 }
 
+static void transport_release(struct host_client *hc)
+{
+	client_free((struct client *)hc);
+}
+
 const struct host_transport serve_transport = {
 	.evict = transport_evict,
 	.zap = transport_zap,
 	.late = transport_late,
 	.lost = transport_lost,
 	.blocking = transport_blocking,
+	.release = transport_release,
 	.killed = transport_killed,
 };

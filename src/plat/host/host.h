@@ -42,6 +42,8 @@ struct host_transport {
 	void (*lost)(struct host_client *c);
 	/* The fault worker that serves the client is about to wait. */
 	void (*blocking)(struct host_client *c);
+	/* Nobody can reach the client's record through its address space any more: free it. */
+	void (*release)(struct host_client *c);
 	/* The OOM killer has just ended the client. */
 	void (*killed)(struct host_client *c);
 };

@@ -154,6 +154,11 @@ static void host_blocking(struct mmu *mmu, struct mm *mm)
 	host(mmu)->transport->blocking(mm->host);
 }
 
+static void host_release(struct mmu *mmu, struct mm *mm)
+{
+	host(mmu)->transport->release(mm->host);
+}
+
 static const struct mmu_ops host_ops = {
 	.name = "host",
 	.shares = false,
@@ -168,6 +173,7 @@ static const struct mmu_ops host_ops = {
 	.poison = host_poison,
 	.wake = host_wake,
 	.blocking = host_blocking,
+	.release = host_release,
 	.kill = host_kill,
 };
 
