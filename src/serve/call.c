@@ -162,6 +162,15 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	return err;
 }
 
+/* More than could ever be locked: refused before anything is looked up. Programs try again with a page less, thousands of times. */
+static bool lock_hopeless(const struct client *c, uint64_t len)
+{
+	const struct mem_cgroup *g = c->s->group;
+
+	return (int64_t)(len >> PAGE_SHIFT) >
+	       mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
+}
+
 static int do_call(const struct call *call, uint64_t *value)
 {
 	const struct msg_call *m = &call->msg;
@@ -175,6 +184,8 @@ static int do_call(const struct call *call, uint64_t *value)
 		*value = call->cookie;
 		return call_fork(c, call->cookie);
 	case CALL_MLOCK:
+		if (lock_hopeless(c, len))
+			return -ENOMEM;
 		return call_lock(c, m->start, len, true);
 	case CALL_MUNLOCK:
 		return call_lock(c, m->start, len, false);
