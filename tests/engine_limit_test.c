@@ -61,6 +61,20 @@ TEST(an_eighth_of_a_limit_cannot_be_locked)
 	assert_true(mlock_limit(PAGE_COUNTER_MAX, 0) > 1ll << 40);
 }
 
+TEST(a_window_is_at_most_a_sixteenth_of_the_limit)
+{
+	static const struct {
+		int64_t limit;
+		unsigned n;
+	} t[] = {
+		{ 0, 1 },    { 1, 1 },	   { 31, 1 },	    { 32, 2 },
+		{ 256, 16 }, { 1024, 64 }, { 1 << 20, 64 }, { PAGE_COUNTER_MAX, 64 },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(window_max(t[i].limit), t[i].n);
+}
+
 TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
 {
 	/* Page numbers of faults, one after another, and the window expected of each, with 4 pages
@@ -423,6 +437,43 @@ TEST(low_gives_way_when_nothing_else_is_left_and_min_does_not)
 	fx_ungroup(&fx, m);
 	fx_ungroup(&fx, top);
 	fx_down(&fx);
+}
+
+/* Reclaim in small portions takes no more from a group than lies above its protection. */
+static void portions(enum soft_kind kind)
+{
+	struct mem_cgroup *top, *m[2];
+	struct reclaim_result r;
+	struct mm *mm[2];
+
+	fx_up(&fx, kind, 1024, 1024);
+	top = fx_group(&fx, NULL, "top", 0);
+	for (int i = 0; i < 2; i++) {
+		m[i] = fx_group(&fx, top, i ? "b" : "a", 0);
+		mm[i] = fx_mm(&fx, m[i]);
+		assert_int_equal(fx_map(mm[i], FX_BASE, 300), 0);
+		fx_fill_run(&fx, mm[i], FX_BASE, 300, 1);
+	}
+	stock_drain_tree(top);
+	a64_store(&m[0]->min, 290);
+	for (int i = 0; i < 20; i++)
+		reclaim_group(&fx.e, top, 10, 0, &r);
+	stock_drain_tree(top);
+	assert_true(page_counter_read(&m[0]->memory) >= 289);
+	assert_true(page_counter_read(&m[1]->memory) <= 200);
+	fx_audit(&fx, 0);
+	for (int i = 0; i < 2; i++) {
+		fx_check_run(&fx, mm[i], FX_BASE, 300, 1);
+		fx_exit(&fx, mm[i]);
+		fx_ungroup(&fx, m[i]);
+	}
+	fx_ungroup(&fx, top);
+	fx_down(&fx);
+}
+
+TEST(small_portions_do_not_eat_into_what_is_protected)
+{
+	each_kind(portions);
 }
 
 TEST(background_reclaim_keeps_a_margin_below_the_limit)

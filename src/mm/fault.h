@@ -32,5 +32,7 @@ struct fault {
 int fault_swap(struct fault *f, pte_t pte);
 /* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. */
 void stream_window(struct fault *f, unsigned first);
+/* Most pages a window may have where @limit is the smallest limit: a window must not push out what a small group works with. Pure. */
+unsigned window_max(int64_t limit);
 
 #endif

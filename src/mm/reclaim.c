@@ -7,6 +7,7 @@
 
 #include "memcg/protect.h"
 #include "mm/lru.h"
+#include "mm/swap.h"
 
 #define ISOLATE_MAX MMU_BATCH_MAX
 
@@ -62,15 +63,19 @@ static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, uns
 	return protect_scan_target(size, usage, prot);
 }
 
-/* A slot takes its charge of memory+swap before that of its page goes, which is to the stock. Where this has brought the sum
- * above a limit the stock is given back. */
-static void settle_memsw(struct mem_cgroup *memcg)
+/* Can anything of @memcg go out: is there a slot to be had, or a page that has one? */
+static bool can_swap_out(struct engine *e, struct mem_cgroup *memcg)
 {
-	for (struct page_counter *c = &memcg->memsw; c; c = c->parent)
-		if (page_counter_read(c) > a64_load(&c->max)) {
-			stock_drain(memcg);
-			return;
-		}
+	return swap_available(e, memcg, 1) > 0 || stat_read_local(memcg, STAT_SWAPCACHED) > 0;
+}
+
+static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
+{
+	if (flags & RECLAIM_KSWAPD)
+		return;
+	if (page_counter_margin(&memcg->swap) == 0)
+		event_add(memcg, EVENT_SWAP_MAX, 1);
+	event_add(memcg, EVENT_SWAP_FAIL, 1);
 }
 
 /* Free up to @n pages of one group's lists, in batches of at least @batch_min: what is cheap at once may be a little more
@@ -86,6 +91,10 @@ static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigne
 		int64_t want = done - r->reclaimed;
 		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
 
+		if (!can_swap_out(e, l->memcg)) {
+			count_swap_full(l->memcg, flags);
+			break;
+		}
 		if (batch < batch_min)
 			batch = batch_min;
 		if (lruvec_size(l, LRU_INACTIVE_ANON) < lruvec_size(l, LRU_ACTIVE_ANON))
@@ -96,7 +105,10 @@ static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigne
 		scanned += looked;
 		r->scanned += looked;
 		shrink_pages(e, pages, got, flags, r);
-		settle_memsw(l->memcg);
+		/* What was freed went to the group's stock. There it is of no use to the charge that waits, which may be another
+		 * group's, hides how far protection reaches, and keeps memory+swap, where slots were charged first, above
+		 * its limit. */
+		stock_drain(l->memcg);
 	}
 }
 
@@ -152,9 +164,9 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 		share = (n * target + total - 1) / total;
 		if (share <= 0)
 			continue;
-		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0)
-			event_add(m, EVENT_LOW, 1);
 		shrink_lruvec(e, memcg_lruvec(m), share, target < group_size(m) ? 1 : 32, flags, r);
+		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0 && r->scanned > before.scanned)
+			event_add(m, EVENT_LOW, 1);
 		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);
 	}
 }

@@ -28,20 +28,43 @@ static struct stream *stream_oldest(struct mm *mm)
 	return oldest;
 }
 
+unsigned window_max(int64_t limit)
+{
+	int64_t n = limit / 16;
+
+	if (n < 1)
+		n = 1;
+	return n > FAULT_PAGES_MAX ? FAULT_PAGES_MAX : (unsigned)n;
+}
+
+/* The smallest limit that a charge for @memcg has to meet. */
+static int64_t smallest_limit(const struct mem_cgroup *memcg)
+{
+	int64_t limit = PAGE_COUNTER_MAX;
+
+	for (; memcg; memcg = memcg->parent)
+		if (a64_load(&memcg->memory.max) < limit)
+			limit = a64_load(&memcg->memory.max);
+	return limit;
+}
+
 void stream_window(struct fault *f, unsigned first)
 {
 	struct mm *mm = f->mm;
+	unsigned max = window_max(smallest_limit(mm->memcg));
 	struct stream *s;
 	bool down = false;
 
 	spin_lock(&mm->stream_lock);
 	s = stream_find(mm, f->va, &down);
 	if (s) {
-		s->window = s->window * 2 > FAULT_PAGES_MAX ? FAULT_PAGES_MAX : s->window * 2;
+		s->window *= 2;
 	} else {
 		s = stream_oldest(mm);
 		s->window = first;
 	}
+	if (s->window > max)
+		s->window = max;
 	f->n = s->window;
 	f->start = f->va;
 	if (down) {
