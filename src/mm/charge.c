@@ -105,8 +105,14 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			break;
 		if (flags & CHARGE_NORECLAIM && !(flags & CHARGE_FORCE))
 			return -ENOMEM;
-		if (mm && a32_load(&mm->dying))
-			return -ESRCH;
+		/* It gives everything back soon, but its kernel may need a page to get there (exec reads the list of robust
+		 * futexes). */
+		if (mm && a32_load(&mm->dying)) {
+			if (n > 1)
+				return -ENOMEM;
+			charge_force(memcg, n);
+			return 0;
+		}
 		g = counter_group(memcg, full, &memsw);
 		if (!start) {
 			start = plat_now_ns();

@@ -10,7 +10,7 @@
 
 /* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an OOM
  * victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's); a charge for an address space
- * that was chosen as a victim fails. 0, -ENOMEM, -ESRCH (@mm is dying). */
+ * that is dying gets one page at a time, limit or not. 0 or -ENOMEM. */
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
 /* Give back @n pages charged by charge_pages and committed to no page. */
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n);

@@ -173,9 +173,10 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 	}
 	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
 	 * futexes, for one): go on serving its faults until the address space itself is gone. */
-	a32_store(&c->host.can_evict, 0);
 	a32_store(&c->closing, 1);
 	a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
+	host_helper_gone(&s->mmu, &c->host);
+	client_let_go(c);
 	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
 	conn->kind = CONN_CLOSING;
 	list_del(&conn->link);

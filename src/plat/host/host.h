@@ -91,7 +91,9 @@ void host_client_init(struct host_client *c, struct mm *mm, int uffd);
 void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n);
 /* Is it unknown where @p's content is? */
 bool host_is_late(struct host_client *c, const struct page *p);
-/* The client is gone: forget its late pages. */
+/* Nobody answers any more, the program runs no more: forget its late pages. What its kernel still asks for is served. */
+void host_helper_gone(struct mmu_host *h, struct host_client *c);
+/* The client is gone. */
 void host_client_end(struct mmu_host *h, struct host_client *c);
 /* Wait until no request is under way for @c (before a fork). False: one is late. */
 bool host_client_quiesce(struct host_client *c);

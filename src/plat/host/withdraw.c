@@ -225,7 +225,8 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		err = -EPIPE;
 	}
 	if (err) {
-		a32_store(&c->dead, 1);
+		/* A helper that is gone went first: its kernel may still need pages of the others. */
+		a32_store(err == -EPIPE ? &c->can_evict : &c->dead, err != -EPIPE);
 		for (unsigned i = 0; i < a->n; i++)
 			home_drop(&h->home, a->req[i]->page->pfn);
 		set_all(a, MMU_BUSY);
@@ -330,13 +331,19 @@ bool host_is_late(struct host_client *c, const struct page *p)
 	return late;
 }
 
-void host_client_end(struct mmu_host *h, struct host_client *c)
+void host_helper_gone(struct mmu_host *h, struct host_client *c)
 {
-	a32_store(&c->dead, 1);
+	a32_store(&c->can_evict, 0);
 	spin_lock(&c->batch_lock);
 	if (a32_load(&c->is_late))
 		late_forget(h, c);
 	spin_unlock(&c->batch_lock);
+}
+
+void host_client_end(struct mmu_host *h, struct host_client *c)
+{
+	a32_store(&c->dead, 1);
+	host_helper_gone(h, c);
 }
 
 bool host_client_quiesce(struct host_client *c)
