@@ -263,6 +263,61 @@ TEST(no_swap_entry_is_stranded_by_a_zap_while_reclaim_holds_the_pages)
 	each_kind(stale);
 }
 
+/* Run zap on a thread of its own, now. */
+static void zap_now(void *arg)
+{
+	struct plat_thread t;
+
+	(void)arg;
+	assert_int_equal(plat_thread_start(&t, "zap", zap, NULL), 0);
+	plat_thread_join(&t);
+}
+
+static void stale_write(enum soft_kind kind)
+{
+	struct mem_cgroup *g;
+
+	fx_up(&fx, kind, 1024, 128);
+	g = fx_group(&fx, NULL, "a", 300);
+	zap_mm = fx_mm(&fx, g);
+	assert_int_equal(fx_map(zap_mm, FX_BASE, 40), 0);
+	fx_fill_run(&fx, zap_mm, FX_BASE, 40, 1);
+	fx.store->during_write = zap_now;
+	fx_reclaim(&fx, g, 40);
+	assert_null(fx.store->during_write);
+	assert_int_equal(page_counter_read(&g->swap), 20);
+	assert_int_equal(a64_load(&fx.e.nr_frames) - a64_load(&fx.e.nr_free), 0);
+	fx_check_zero(&fx, zap_mm, FX_BASE, 20);
+	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
+	end(g, zap_mm);
+}
+
+TEST(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_written)
+{
+	each_kind(stale_write);
+}
+
+static void stale_read(enum soft_kind kind)
+{
+	struct mem_cgroup *g;
+
+	zap_mm = swapped_out(kind, &g);
+	fx.store->during_read = zap_now;
+	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 4, 1);
+	fx.store->during_read = zap_now;
+	fault_willneed(zap_mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE);
+	assert_int_equal(a64_load(&zap_mm->swapents) + a64_load(&zap_mm->rss), 20);
+	fx_audit(&fx, 0);
+	fx_check_zero(&fx, zap_mm, FX_BASE, 20);
+	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
+	end(g, zap_mm);
+}
+
+TEST(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_read_ahead)
+{
+	each_kind(stale_read);
+}
+
 /* Frames are less than the limits allow: the fault fails cleanly and works again when some are
  * free. */
 static void no_frames(enum soft_kind kind)

@@ -29,7 +29,15 @@ static int test_io(struct test_store *t, bool write, uint64_t slot, char *data)
 
 static void test_submit(struct store *s, struct store_batch *b)
 {
+	struct test_store *t = (struct test_store *)s;
+	void (**during)(void *arg) = b->write ? &t->during_write : &t->during_read;
+	void (*fn)(void *arg) = *during;
+
 	VM_BUG_ON(b->n > STORE_BATCH_MAX);
+	if (fn) {
+		*during = NULL;
+		fn(t->during_arg);
+	}
 	for (unsigned i = 0; i < b->n; i++)
 		b->io[i].error =
 			test_io((struct test_store *)s, b->write, b->io[i].slot, b->io[i].data);

@@ -37,7 +37,10 @@ struct test_store {
 	atomic32_t read_errno, write_errno; /* every io fails with this; 0: none */
 	atomic32_t corrupt_reads;	    /* every read returns wrong bytes */
 	atomic32_t fail_every;		    /* every nth io fails with EIO */
-	atomic64_t nr_reads, nr_writes;	    /* ios */
+	/* Called once, at the start of the next batch of that direction; NULL: off. */
+	void (*during_read)(void *arg), (*during_write)(void *arg);
+	void *during_arg;
+	atomic64_t nr_reads, nr_writes; /* ios */
 };
 
 struct soft_fixture {
