@@ -75,6 +75,11 @@ static void measure(struct client *c)
 	if (!a64_cas(&mm->unmanaged, known, count))
 		return;
 	charge_unmanaged(&s->engine, s->group, known, count);
+	if (a32_load(&c->ended)) {
+		/* Meanwhile, and its sum was given back before this. */
+		charge_unmanaged(&s->engine, s->group, a64_xchg(&mm->unmanaged, 0), 0);
+		return;
+	}
 	if (count > known)
 		charge_settle(&s->engine, s->group);
 }

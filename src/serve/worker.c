@@ -79,7 +79,17 @@ static void event_fork(struct client *parent, int uffd)
 		if (s->keeper)
 			keeper_add_fd(s->keeper, child->key, uffd);
 		rw_wrlock(&child->host.mm->mmap_lock);
-		err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
+		/* It may be gone again, and been found so: what was entered now would stay for ever. */
+		if (a32_load(&child->ended)) {
+			uncharge_pages(s->group, charged);
+			unmanaged = 0;
+		} else {
+			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
+		}
+		if (!err) {
+			a64_store(&child->host.mm->unmanaged, unmanaged);
+			charge_unmanaged(&s->engine, s->group, 0, unmanaged);
+		}
 		rw_wrunlock(&child->host.mm->mmap_lock);
 		/* Pages whose place is not known now cannot be given to a child. */
 		if (!err && a32_load(&parent->host.is_late))
@@ -94,8 +104,6 @@ static void event_fork(struct client *parent, int uffd)
 			a64_store(&child->awaits_cookie, (int64_t)cookie);
 		}
 	} else {
-		a64_store(&child->host.mm->unmanaged, unmanaged);
-		charge_unmanaged(&s->engine, s->group, 0, unmanaged);
 		memcpy(child->comm, parent->comm, sizeof(child->comm));
 		a64_store(&child->awaits_cookie, (int64_t)cookie);
 		(void)client_listen(child);
