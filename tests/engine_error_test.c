@@ -303,8 +303,6 @@ static void stale_read(enum soft_kind kind)
 
 	zap_mm = swapped_out(kind, &g);
 	fx.store->during_read = zap_now;
-	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 4, 1);
-	fx.store->during_read = zap_now;
 	fault_willneed(zap_mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE);
 	assert_int_equal(a64_load(&zap_mm->swapents) + a64_load(&zap_mm->rss), 20);
 	fx_audit(&fx, 0);
