@@ -168,6 +168,16 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 	return 0;
 }
 
+/* Move the seam of two neighbours with the same chain. At once: a rmap walk that found a page in both would have it taken
+ * out twice, and in none, not at all. */
+static void move_seam(struct vma *v, struct vma *tail, uint64_t v_end, uint64_t tail_end)
+{
+	lock_chains(v);
+	v->end = v_end;
+	tail->end = tail_end;
+	unlock_chains(v);
+}
+
 int vma_split_at(struct mm *mm, uint64_t va)
 {
 	struct vma *v = vma_find(mm, va), *tail;
@@ -176,19 +186,19 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
-	tail = vma_alloc(mm, va, v->end, pgoff, v->flags);
+	tail = vma_alloc(mm, va, va, pgoff, v->flags);  /* found by nobody yet */
 	if (!tail)
 		return -ENOMEM;
 	if (anon_vma_clone(tail, v) != 0)
 		goto fail;
 	aptr_store(&tail->anon_vma, aptr_load(&v->anon_vma));
 	end = v->end;
+	move_seam(v, tail, va, end);
 	a64_add(&mm->locked, -(int64_t)locked_pages(tail));
-	vma_adjust(v, v->start, va, v->pgoff);
 	if (vma_link(mm, tail) == 0)
 		return 0;
-	vma_adjust(v, v->start, end, v->pgoff);
 	a64_add(&mm->locked, (int64_t)locked_pages(tail));
+	move_seam(v, tail, end, va);
 fail:
 	vma_free(tail);
 	return -ENOMEM;
