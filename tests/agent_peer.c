@@ -134,7 +134,8 @@ static void hello(int fd, const struct msg_hello *m, int uffd, pid_t pid)
 		c = client_add(uffd, pid);
 	c->pid = pid;
 	c->channel = fd;
-	c->can_move = (m->flags & HELLO_CAN_MOVE) && !no_evict;
+	c->wants_move = (m->flags & HELLO_CAN_MOVE) && !no_evict;
+	c->can_move = false; /* until STARTED */
 	c->staging = m->staging;
 	memcpy(c->private_start, m->private_start, sizeof m->private_start);
 	memcpy(c->private_end, m->private_end, sizeof m->private_end);
@@ -276,7 +277,7 @@ static void round_trip(const struct timespec *limit)
 
 		if ((p[i].revents & POLLIN) || c->nr_faults)
 			uffd_read(c);
-		if (p[i + 1].revents)
+		if (p[i + 1].revents && !channel_started(c))
 			channel_ended(c);
 		if (c->ending && client_gone(c))
 			client_drop(c);

@@ -21,7 +21,7 @@ struct client {
 	pid_t pid;
 	uint64_t cookie;            /* what the child of a fork will say */
 	uint64_t fork_cookie;       /* of the fork under way in this client, 0 = none */
-	bool can_move, ending;
+	bool can_move, wants_move, ending;
 	uint64_t staging, private_start[5], private_end[5];
 	struct pages pages;
 	uint64_t fault[NR_FAULTS_MAX]; /* to be served again: events came first */
@@ -49,6 +49,8 @@ struct client *client_add(int uffd, pid_t pid);
 void client_drop(struct client *c);
 struct client *client_of(pid_t pid, uint64_t cookie);
 bool client_gone(struct client *c);
+/* Was it the helper's first word? */
+bool channel_started(struct client *c);
 void channel_ended(struct client *c);
 void adopt(struct client *c, uint64_t from, uint64_t to);
 void uffd_read(struct client *c);

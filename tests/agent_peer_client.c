@@ -83,6 +83,17 @@ bool client_gone(struct client *c)
 	return ioctl(c->uffd, UFFDIO_COPY, &probe) && errno == ESRCH;
 }
 
+bool channel_started(struct client *c)
+{
+	struct msg_started m;
+	int fd;
+
+	if (packet_recv(c->channel, &m, sizeof m, &fd) != sizeof m || m.h.type != MSG_STARTED)
+		return false;
+	c->can_move = c->wants_move;
+	return true;
+}
+
 void channel_ended(struct client *c)
 {
 	close(c->channel);

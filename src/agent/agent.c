@@ -333,9 +333,13 @@ static void fork_parent(void)
 {
 	if (!forking.prepared)
 		return;
-	if (forking.call >= 0)
-		sys_close(forking.call);
+	/* The end of the connection is the end of the fork for the supervisor: the helper must be willing by then. Shut down, not
+	 * only closed: a child that another thread forked meanwhile may have a copy. */
 	__atomic_fetch_sub(&agent->forking, 1, __ATOMIC_ACQ_REL);
+	if (forking.call >= 0) {
+		sys_call2(SYS_shutdown, forking.call, SHUT_RDWR);
+		sys_close(forking.call);
+	}
 	sys_restore_signals(&forking.mask);
 }
 

@@ -317,6 +317,9 @@ static void run(void *arg)
 	if (order == HELPER_LEAVE)
 		leave();
 	take_ready(h);
+	msg_init(&h->reply.h, MSG_STARTED, 0);
+	if (channel_send(h->setup.channel, &h->reply.h, sizeof(struct msg_started), -1) < 0)
+		die();
 	for (;;) {
 		n = channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, NULL);
 		if (n < (int)sizeof h->in.head)

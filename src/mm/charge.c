@@ -121,6 +121,12 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 				e->mmu->ops->blocking(e->mmu, mm);
 		}
 		again = !(flags & CHARGE_NORECLAIM) && make_room(e, g, n, memsw, &retries, start);
+		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */
+		if (mm && n == 1 && a32_load(&mm->held)) {
+			if (!try_charge(memcg, n, &full))
+				charge_force(memcg, n);
+			break;
+		}
 		if (again)
 			continue;
 		if (flags & CHARGE_FORCE) {

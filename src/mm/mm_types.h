@@ -161,6 +161,9 @@ struct mm {
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
 	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork in progress, client not answering) */
 
+	atomic32_t held;               /* > 0: in the middle of a fork, which only its own faults can finish: they may exceed the
+	                                * limit by a page at a time, for none of its pages can be taken meanwhile */
+
 	struct spinlock stream_lock;   /* rank LEAF */
 	struct stream streams[MM_STREAMS];
 	uint32_t stream_clock;

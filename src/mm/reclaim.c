@@ -79,7 +79,7 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 }
 
 /* Free up to @n pages of one group's lists, in batches of at least @batch_min: what is cheap at once may be a little more
- * than asked for, but not from a protected group. */
+ * than asked for, but not more than is unprotected. */
 static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigned batch_min, unsigned flags,
 			  struct reclaim_result *r)
 {
@@ -164,7 +164,7 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 		share = (n * target + total - 1) / total;
 		if (share <= 0)
 			continue;
-		shrink_lruvec(e, memcg_lruvec(m), share, target < group_size(m) ? 1 : 32, flags, r);
+		shrink_lruvec(e, memcg_lruvec(m), share, target > 32 ? 32 : (unsigned)target, flags, r);
 		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0 && r->scanned > before.scanned)
 			event_add(m, EVENT_LOW, 1);
 		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);

@@ -96,12 +96,14 @@ static int call_fork(struct client *c, uint64_t cookie)
 		plat_sleep_ns(500 * 1000);
 	}
 	n = charge_child(c);
+	a32_add(&mm->held, 1);
 	a32_add(&mm->no_reclaim, 1);
 	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !a32_load(&c->ended); i++)
 		plat_sleep_ns(1000 * 1000);
 	if (!fork_prepared(c, cookie, n)) {
 		uncharge_pages(c->s->group, n);
 		a32_add(&mm->no_reclaim, -1);
+		a32_add(&mm->held, -1);
 		return -ECONNRESET;
 	}
 	if (a32_load(&c->ended))
@@ -135,8 +137,10 @@ void call_fork_over(struct client *c, uint64_t cookie)
 	}
 	spin_unlock(&c->fork_lock);
 	uncharge_pages(c->s->group, charged);  /* the fork failed, or had fewer pages */
-	if (held)
+	if (held) {
 		a32_add(&c->host.mm->no_reclaim, -1);
+		a32_add(&c->host.mm->held, -1);
+	}
 	if (mine)
 		kswapd_wake(&c->s->engine);
 }

@@ -28,6 +28,7 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
 	c->foreign = foreign;
+	c->created_ns = plat_now_ns();
 	a32_store(&c->ref, 2);
 	spin_init(&c->fork_lock, RANK_LEAF);
 	c->host.mm = mm_create(&s->engine, s->group, c);
@@ -43,6 +44,18 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	if (!foreign)
 		a64_add(&s->total_clients, 1);
 	return c;
+}
+
+void client_enter(struct client *c)
+{
+	a32_add(&c->host.mm->held, 1);
+	a32_store(&c->entering, 1);
+}
+
+void client_entered(struct client *c)
+{
+	if (a32_cas(&c->entering, 1, 0))
+		a32_add(&c->host.mm->held, -1);
 }
 
 /* One worker a client reads; others are woken for it only when that one blocks, or finds several faults at once. */

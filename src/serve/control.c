@@ -92,7 +92,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	if (c) {
 		conn->kind = CONN_HELPER;
 		conn->client = c;
-		watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
 	} else if (!again) {
 		conn_close(s, conn);
 	}
@@ -151,11 +151,35 @@ static void first_message(struct supervisor *s, struct conn *conn)
 		conn_close(s, conn);
 }
 
-/* A late answer, or the end. */
+/* The first word of a helper. Its program's thread is through with HELLO: nothing of the client is out of reach any more. */
+static void helper_started(struct supervisor *s, struct conn *conn)
+{
+	struct client *c = conn->client;
+	struct msg_started m;
+	int fd;
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (!head_valid(&m.h, n, MSG_STARTED, sizeof(m))) {
+		client_kill(c, SIGKILL);
+		return;
+	}
+	c->started = true;
+	a32_store(&c->host.can_evict, 1);
+	client_entered(c);
+	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+}
+
+/* The first word, a late answer, or the end. */
 static void helper_event(struct supervisor *s, struct conn *conn, uint32_t events)
 {
 	struct client *c = conn->client;
 
+	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP)) && !c->started) {
+		helper_started(s, conn);
+		return;
+	}
 	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))) {
 		struct msg_evicted m;
 		int fd;

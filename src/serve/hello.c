@@ -80,12 +80,12 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	client_set_pid(c, conn->pid);
+	client_enter(c);
 	attach(c, conn, m);
 	if (client_listen(c) != 0 || adopt_all(c) != 0) {
 		/* Registered areas without records: better no process than a wrong one. */
 		client_kill(c, SIGKILL);
 	}
-	a32_store(&c->host.can_evict, 1);
 	reply_ready(conn->fd, m->h.seq, 0, -1);
 	return c;
 }
@@ -115,7 +115,6 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	attach(c, conn, m);
-	a32_store(&c->host.can_evict, 1);
 	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);
 	return c;
 }

@@ -37,6 +37,8 @@ struct client {
 	uint32_t helper_tid;
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
 	bool foreign;                  /* (C) */
+	bool started;                  /* (O) its helper has spoken */
+	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
 	char comm[32];
 	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
 
@@ -47,6 +49,7 @@ struct client {
 	bool fork_held;                /* fork_lock: reclaim is kept away for it */
 	atomic32_t event_turn;         /* (A) odd: messages have been read and are being applied */
 	/* fork, of the child */
+	uint64_t created_ns;           /* (C) */
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
 
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
@@ -150,6 +153,9 @@ void client_end(struct client *c);
 void client_kill(struct client *c, int sig);
 /* Walk: the client after @prev in the list, referenced; drops @prev. NULL at the end. */
 struct client *client_next(struct supervisor *s, struct client *prev);
+/* Until its helper has started a client may exceed the limit, a page at a time: nothing of it can be taken. */
+void client_enter(struct client *c);
+void client_entered(struct client *c);
 /* Let fault workers listen to it. */
 int client_listen(struct client *c);
 /* The worker that was woken has read everything, or is about to block: the next message wakes a worker again. */

@@ -18,6 +18,7 @@
  *          HELLO again with the userfaultfd attached, or close.
  *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with
  *          the child's userfaultfd attached.
+ *   then   STARTED from the helper: from now on it answers
  *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one at a time.
  *
  * This header is shared with src/agent and includes only the standard library.
@@ -27,7 +28,7 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC   0x756d6331u   /* "umc1"; changes with every incompatible change */
+#define PROTO_MAGIC   0x756d6332u   /* "umc2"; changes with every incompatible change */
 #define PROTO_ENV     "UMEMCG_SOCKET"
 #define EVICT_PAGES_MAX 128         /* pages a batch; the staging area is this large */
 
@@ -40,6 +41,7 @@ enum msg_type {
 	MSG_ZAP,
 	MSG_CALL,
 	MSG_CALL_REPLY,
+	MSG_STARTED,
 	NR_MSG_TYPES
 };
 
@@ -74,6 +76,12 @@ struct msg_ready {
 	struct msg_head h;
 	int32_t error;                /* 0, or -errno: the process stays unmanaged, the agent ends quietly */
 	uint32_t register_mode;       /* UFFDIO_REGISTER modes for new mappings */
+};
+
+/* Helper -> supervisor, once: the program's thread is through with its HELLO and the helper reads. Before that the thread may need
+ * pages itself, and an EVICT would wait for it. */
+struct msg_started {
+	struct msg_head h;
 };
 
 struct evict_range {

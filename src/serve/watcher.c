@@ -23,6 +23,7 @@
 #define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
 #define FORK_NS        (5 * 1000000000ull)   /* the same, while a child of a client has not spoken yet */
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
+#define HELD_NS        (2 * 1000000000ull)
 #define SEEN_MAX       256
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
@@ -48,6 +49,13 @@ static bool exited(struct client *c)
 	if (c->host.pidfd >= 0)
 		return poll(&p, 1, 0) == 1;
 	return c->host.uffd >= 0 && uffd_dead(c->host.uffd);
+}
+
+/* A client whose helper does not start in time loses the privilege of one that is about to. */
+static void end_privilege(struct client *c)
+{
+	if (plat_now_ns() - c->created_ns > HELD_NS)
+		client_entered(c);
 }
 
 static void measure(struct client *c)
@@ -106,6 +114,7 @@ static void look_at_clients(struct watch *w)
 		silent += !c->host.pid;
 		if (c->key <= w->turn || looked == CLIENTS_A_TICK)
 			continue;
+		end_privilege(c);
 		measure(c);
 		looked++;
 		last = c->key;

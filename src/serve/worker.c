@@ -105,6 +105,9 @@ static void event_fork(struct client *parent, int uffd)
 		}
 	} else {
 		memcpy(child->comm, parent->comm, sizeof(child->comm));
+		/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
+		if (cookie)
+			client_enter(child);
 		a64_store(&child->awaits_cookie, (int64_t)cookie);
 		(void)client_listen(child);
 	}
@@ -127,6 +130,7 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 		/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
 		spin_lock(&c->host.batch_lock);
 		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
+		host_late_moved(&c->host, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
 		spin_unlock(&c->host.batch_lock);
 		break;
 	case UFFD_EVENT_REMOVE:

@@ -73,7 +73,7 @@ stress_vm() {
 
 # Its mlock is refused; then it tries with less, a page at a time.
 memory_tester() {
-	under 64M memtester "$(short_or_long 80 200)M" 1
+	under "$(short_or_long 16 64)M" memtester "$(short_or_long 24 200)M" 1
 }
 
 python_structure() {

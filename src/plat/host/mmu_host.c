@@ -142,7 +142,7 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 		return -ESRCH;
 	if (a32_load(&c->asking))
 		return -EAGAIN;
-	if (host_is_late(c, page))
+	if (host_is_late(c, va, page))
 		return -EBUSY;
 	if (home_data(&h->home, page->pfn))
 		return map_home(h, c, va, &page, 1);

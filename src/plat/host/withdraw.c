@@ -147,7 +147,7 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	c->late.n = a->n;
 	for (unsigned i = 0; i < a->n; i++) {
 		c->late.page[i] = a->req[i]->page;
-		c->late.va[i] = a->req[i]->va;
+		c->late.va[i] = c->late.place[i] = a->req[i]->va;
 		page_get(a->req[i]->page);
 		home_drop(&h->home, a->req[i]->page->pfn);
 	}
@@ -286,6 +286,30 @@ static bool bring_home(struct mmu_host *h, struct host_client *c, struct page *p
 	return process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE;
 }
 
+/* What the helper found at va[@i], perhaps after the program changed what is there: the page's content, or that of
+ * the page that is there now, or of one that is gone. batch_lock held. */
+static bool late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
+{
+	uint64_t va = c->late.va[i], place = c->late.place[i], staged = c->staging + i * PAGE_SIZE;
+	struct page *p = c->late.page[i], *now;
+	struct leaf *leaf;
+	bool ok = true;
+	pte_t pte;
+
+	if (maps(c->mm, place, p) && (place == va || !client_has(c, place)))
+		return bring_home(h, c, p, staged);
+	leaf = leaf_find(c->mm, va);
+	if (!leaf)
+		return true;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, va);
+	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
+	if (now && now != p && !home_data(&h->home, now->pfn) && !client_has(c, va))
+		ok = bring_home(h, c, now, staged);
+	spin_unlock(&leaf->lock);
+	return ok;
+}
+
 static void late_forget(struct mmu_host *h, struct host_client *c)
 {
 	for (unsigned i = 0; i < c->late.n; i++)
@@ -297,15 +321,16 @@ static void late_forget(struct mmu_host *h, struct host_client *c)
 
 void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n)
 {
-	uint64_t va[MMU_BATCH_MAX];
+	uint64_t place[MMU_BATCH_MAX], va[MMU_BATCH_MAX];
 	bool ok = true;
 
 	spin_lock(&c->batch_lock);
 	ok = a32_load(&c->is_late) && n == c->late.n;
 	for (unsigned i = 0; ok && i < n; i++) {
 		va[i] = c->late.va[i];
+		place[i] = c->late.place[i];
 		if (status[i] == HOST_MOVED)
-			ok = bring_home(h, c, c->late.page[i], c->staging + i * PAGE_SIZE);
+			ok = late_moved(h, c, i);
 	}
 	if (ok) {
 		h->transport->zap(c, n);
@@ -314,19 +339,31 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 		h->transport->lost(c);
 	}
 	spin_unlock(&c->batch_lock);
-	for (unsigned i = 0; ok && i < n; i++)
+	for (unsigned i = 0; ok && i < n; i++) {
 		(void)uffd_wake(c->uffd, va[i], 1);
+		if (place[i] != va[i])
+			(void)uffd_wake(c->uffd, place[i], 1);
+	}
 }
 
-bool host_is_late(struct host_client *c, const struct page *p)
+void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t len)
+{
+	for (unsigned i = 0; i < c->late.n; i++)
+		if (c->late.place[i] - from < len)
+			c->late.place[i] += to - from;
+}
+
+bool host_is_late(struct host_client *c, uint64_t va, const struct page *p)
 {
 	bool late = false;
 
 	if (!a32_load(&c->is_late))
 		return false;
-	spin_lock(&c->batch_lock);
+	/* The caller holds a leaf lock, which a withdrawal takes under batch_lock: it may only try. */
+	if (!spin_trylock(&c->batch_lock))
+		return true;
 	for (unsigned i = 0; i < c->late.n; i++)
-		late |= c->late.page[i] == p;
+		late |= c->late.page[i] == p || c->late.va[i] == va;
 	spin_unlock(&c->batch_lock);
 	return late;
 }
