@@ -131,7 +131,6 @@ static void apply_event(struct client *c, const struct uffd_msg *m)
 		spin_lock(&c->host.batch_lock);
 		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
 		host_late_moved(&c->host, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
-		host_late_moved(&c->host, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
 		spin_unlock(&c->host.batch_lock);
 		break;
 	case UFFD_EVENT_REMOVE:
