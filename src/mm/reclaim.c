@@ -63,6 +63,16 @@ static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, uns
 	return protect_scan_target(size, usage, prot);
 }
 
+/* What is freed goes to the group's stock. That is where its own charge takes it from; but it is of no use to another group's
+ * charge, hides how far protection reaches, and may keep memory+swap, where the slots were charged first, above its limit. */
+static bool over_memsw(const struct mem_cgroup *memcg)
+{
+	for (const struct page_counter *c = &memcg->memsw; c; c = c->parent)
+		if (page_counter_read(c) > a64_load(&c->max))
+			return true;
+	return false;
+}
+
 /* Can anything of @memcg go out: is there a slot to be had, or a page that has one? */
 static bool can_swap_out(struct engine *e, struct mem_cgroup *memcg)
 {
@@ -78,10 +88,10 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 	event_add(memcg, EVENT_SWAP_FAIL, 1);
 }
 
-/* Free up to @n pages of one group's lists, in batches of at least @batch_min: what is cheap at once may be a little more
+/* Free up to @n pages of one group's lists for @top, in batches of at least @batch_min: what is cheap at once may be a little more
  * than asked for, but not more than is unprotected. */
-static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigned batch_min, unsigned flags,
-			  struct reclaim_result *r)
+static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
+			  unsigned flags, struct reclaim_result *r)
 {
 	int64_t scan_max = lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
 	int64_t done = r->reclaimed + n, scanned = 0;
@@ -105,10 +115,8 @@ static void shrink_lruvec(struct engine *e, struct lruvec *l, int64_t n, unsigne
 		scanned += looked;
 		r->scanned += looked;
 		shrink_pages(e, pages, got, flags, r);
-		/* What was freed went to the group's stock. There it is of no use to the charge that waits, which may be another
-		 * group's, hides how far protection reaches, and keeps memory+swap, where slots were charged first, above
-		 * its limit. */
-		stock_drain(l->memcg);
+		if (l->memcg != top || over_memsw(l->memcg))
+			stock_drain(l->memcg);
 	}
 }
 
@@ -164,7 +172,7 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 		share = (n * target + total - 1) / total;
 		if (share <= 0)
 			continue;
-		shrink_lruvec(e, memcg_lruvec(m), share, target > 32 ? 32 : (unsigned)target, flags, r);
+		shrink_lruvec(e, top, memcg_lruvec(m), share, target > 32 ? 32 : (unsigned)target, flags, r);
 		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0 && r->scanned > before.scanned)
 			event_add(m, EVENT_LOW, 1);
 		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);
