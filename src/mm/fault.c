@@ -288,7 +288,8 @@ static int fault_refresh(struct fault *f, struct page *p)
 	}
 	page_unlock(e, p);
 	rw_rdunlock(&f->mm->mmap_lock);
-	mmu->ops->wake(mmu, f->mm, f->va, 1);
+	if (done != -EBUSY)  /* then whoever learns where the page is wakes */
+		mmu->ops->wake(mmu, f->mm, f->va, 1);
 	return done < 0 && done != -EEXIST ? done : 0;
 }
 

@@ -132,6 +132,7 @@ void call_fork_over(struct client *c, uint64_t cookie)
 		charged = c->fork_charged;
 		held = c->fork_held;
 		a64_store(&c->fork_cookie, 0);
+		c->fork_taken = false;
 		c->fork_charged = 0;
 		c->fork_held = false;
 	}

@@ -46,6 +46,7 @@ struct client {
 	struct spinlock fork_lock;     /* rank LEAF */
 	atomic64_t fork_cookie;        /* fork_lock to write, (A) to read: 0 = no fork is under way */
 	int64_t fork_charged;          /* fork_lock: pages charged ahead for the child */
+	bool fork_taken;               /* fork_lock: an event has used the announcement */
 	bool fork_held;                /* fork_lock: reclaim is kept away for it */
 	atomic32_t event_turn;         /* (A) odd: messages have been read and are being applied */
 	/* fork, of the child */

@@ -130,8 +130,13 @@ static int transport_evict(struct host_client *hc, const struct host_range *r, u
 	for (unsigned i = 0; i < n; i++)
 		m.range[i] = (struct evict_range){ r[i].start, r[i].npages };
 	err = msg_send(c->sock, &m, offsetof(struct msg_evict, range) + n * sizeof(m.range[0]), -1);
-	if (err)
+	if (err == -EPIPE || err == -ECONNRESET)
 		return -EPIPE;
+	if (err) {
+		/* Nothing was asked: no room in the socket, no memory. */
+		memset(status, HOST_BUSY, npages);
+		return 0;
+	}
 	return read_evicted(c, c->seq, status, npages);
 }
 

@@ -52,17 +52,36 @@ static struct fault_msg pop(struct queue *q)
 
 /* ---- events; mmap_lock held for writing ---- */
 
+/* Two forks, one announcement: another thread forked past libc. Which child is the announced one cannot be told, so neither is
+ * joined to a HELLO: the one that says it is refused, and ends itself. */
+static void revoke_announcement(struct supervisor *s, uint64_t cookie)
+{
+	struct client *first = client_by_cookie(s, cookie);
+
+	if (!first)
+		return;
+	(void)a64_cas(&first->awaits_cookie, (int64_t)cookie, 0);
+	client_entered(first);
+	client_put(first);
+}
+
 /* What a fork announced, for the child: cookie and pages charged ahead. */
 static uint64_t take_announcement(struct client *parent, int64_t *charged)
 {
 	uint64_t cookie;
+	bool again;
 
 	spin_lock(&parent->fork_lock);
 	cookie = (uint64_t)a64_load(&parent->fork_cookie);
+	again = cookie && parent->fork_taken;
+	parent->fork_taken = cookie != 0;
 	*charged = parent->fork_charged;
 	parent->fork_charged = 0;
 	spin_unlock(&parent->fork_lock);
-	return cookie;
+	if (!again)
+		return cookie;
+	revoke_announcement(parent->s, cookie);
+	return 0;
 }
 
 static void event_fork(struct client *parent, int uffd)

@@ -90,8 +90,9 @@ void mmu_host_fini(struct mmu_host *h);
 void host_client_init(struct host_client *c, struct mm *mm, int uffd);
 /* A late answer came: take the moved pages home, wake who waits for them. Takes batch_lock. */
 void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n);
-/* Is it unknown where the content of @p, which belongs at @va, is? */
-bool host_is_late(struct host_client *c, uint64_t va, const struct page *p);
+/* Is it unknown where the content of @p, which belongs at @va, is? 0: no. -EBUSY: yes; who learns it wakes. -EAGAIN: cannot be told
+ * now. Under a leaf lock. */
+int host_is_late(struct host_client *c, uint64_t va, const struct page *p);
 /* Entries have moved. batch_lock held. */
 void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t len);
 /* Nobody answers any more, the program runs no more: forget its late pages. What its kernel still asks for is served. */

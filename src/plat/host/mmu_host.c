@@ -137,13 +137,15 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 {
 	struct mmu_host *h = host(mmu);
 	struct host_client *c = mm->host;
+	int late;
 
 	if (a32_load(&c->dead))
 		return -ESRCH;
 	if (a32_load(&c->asking))
 		return -EAGAIN;
-	if (host_is_late(c, va, page))
-		return -EBUSY;
+	late = host_is_late(c, va, page);
+	if (late)
+		return late;
 	if (home_data(&h->home, page->pfn))
 		return map_home(h, c, va, &page, 1);
 	return map_zero(h, c, va, 1);

@@ -6,7 +6,7 @@
  * takes as long as a context switch of the client, and faults must go on), so this is detected afterwards: event_seq
  * tells that something was applied since we looked. Then each entry is looked at again: one that maps another page
  * now, and whose place in the client is empty, lost its content to us, and gets it back as a home frame. Until then
- * ("asking") nobody fills an empty place whose entry says present (host_map).
+ * ("asking") nobody fills an empty place whose entry says present (host_refresh).
  *
  * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
@@ -353,19 +353,19 @@ void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t
 			c->late.place[i] += to - from;
 }
 
-bool host_is_late(struct host_client *c, uint64_t va, const struct page *p)
+int host_is_late(struct host_client *c, uint64_t va, const struct page *p)
 {
 	bool late = false;
 
 	if (!a32_load(&c->is_late))
-		return false;
+		return 0;
 	/* The caller holds a leaf lock, which a withdrawal takes under batch_lock: it may only try. */
 	if (!spin_trylock(&c->batch_lock))
-		return true;
+		return -EAGAIN;
 	for (unsigned i = 0; i < c->late.n; i++)
 		late |= c->late.page[i] == p || c->late.va[i] == va;
 	spin_unlock(&c->batch_lock);
-	return late;
+	return late ? -EBUSY : 0;
 }
 
 void host_helper_gone(struct mmu_host *h, struct host_client *c)
