@@ -328,6 +328,42 @@ TEST(a_page_the_client_dropped_without_telling_reads_as_zero)
 	fx_down(&fx);
 }
 
+static void split(void *mm)
+{
+	VM_BUG_ON(fx_mlock(mm, FX_BASE + 6 * PAGE_SIZE, 4) != 0);
+}
+
+static void split_while_reading(void *arg)
+{
+	struct plat_thread t;
+
+	assert_int_equal(plat_thread_start(&t, "split", split, arg), 0);
+	plat_thread_join(&t);
+}
+
+/* The pages read around a fault may belong to another area by the time they are mapped. */
+TEST(an_area_cut_while_a_window_is_read_gets_only_its_own_pages)
+{
+	struct mm *mm;
+
+	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
+	mm = fx_mm(&fx, NULL);
+	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 16, 5);
+	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 16), 16);
+	for (uint64_t i = 15; i > 11; i--) /* a stream downwards: windows of 1, 2, 4 */
+		assert_int_equal(fx_check(&fx, mm, FX_BASE + i * PAGE_SIZE, 5), 0);
+	fx.store->during_read = split_while_reading;
+	fx.store->during_arg = mm;
+	fx_check_run(&fx, mm, FX_BASE + 8 * PAGE_SIZE, 1, 5);
+	assert_null(fx.store->during_read);
+	fx_audit(&fx, 0);
+	fx_check_run(&fx, mm, FX_BASE, 16, 5);
+	fx_audit(&fx, 0);
+	fx_exit(&fx, mm);
+	fx_down(&fx);
+}
+
 static void move(void *mm)
 {
 	VM_BUG_ON(fx_remap(&fx, mm, FX_BASE, FX_BASE + 64 * PAGE_SIZE, 8) != 0);

@@ -148,6 +148,7 @@ void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared)
 {
 	const struct anon_vma_chain *c = list_first(&v->chains, struct anon_vma_chain, same_vma);
 
+	VM_BUG_ON(va < v->start || va >= v->end);
 	p->index = vma_page_index(v, va);
 	aptr_store(&p->mapping, shared ? c->anon_vma : aptr_load(&v->anon_vma));
 }

@@ -276,16 +276,19 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	return 0;
 }
 
-/* The longest run around the page that is waited for whose entries are what they were. Leaf lock held. */
-static unsigned run_around(const struct window *w, const struct leaf *leaf, bool around, unsigned *first)
+/* The longest run around the page that is waited for whose entries are what they were, in its area, which may have been cut
+ * since. Leaf lock held. */
+static unsigned run_around(const struct window *w, const struct vma *v, const struct leaf *leaf, bool around,
+			   unsigned *first)
 {
 	unsigned lo = w->self, hi = w->self;
 
 	if (pte_read(leaf, w->va[w->self]) != pte_make_swap(w->entry[w->self]))
 		return 0;
-	while (around && lo > 0 && w->page[lo - 1] && pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1]))
+	while (around && lo > 0 && w->page[lo - 1] && w->va[lo - 1] >= v->start &&
+	       pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1]))
 		lo--;
-	while (around && hi + 1 < w->n && w->page[hi + 1] &&
+	while (around && hi + 1 < w->n && w->page[hi + 1] && w->va[hi + 1] < v->end &&
 	       pte_read(leaf, w->va[hi + 1]) == pte_make_swap(w->entry[hi + 1]))
 		hi++;
 	*first = lo;
@@ -324,7 +327,7 @@ static int map_window(struct fault *f, struct window *w)
 		unsigned first = 0, n;
 
 		spin_lock(&leaf->lock);
-		n = run_around(w, leaf, e->mmu->ops->withdraws, &first);
+		n = run_around(w, v, leaf, e->mmu->ops->withdraws, &first);
 		if (n && !page_test(w->page[w->self], PG_uptodate)) {
 			poison_entry(f, w, leaf);
 			err = -EIO;
