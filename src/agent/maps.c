@@ -162,6 +162,13 @@ static bool register_new(uint64_t start, uint64_t end)
 	return false;
 }
 
+/* Enough for libc's struct pthread; with the thread-local storage of the libraries below it where it lies above. */
+#if defined(__x86_64__)
+#define STACK_TOP_PAGES 2
+#else
+#define STACK_TOP_PAGES 4
+#endif
+
 static void adopt(uint64_t start, uint64_t end)
 {
 	channel_call(CALL_ADOPT, start, end - start);
@@ -195,23 +202,36 @@ static void populate(uint64_t start, size_t len, int prot, int flags)
 		sys_madvise((void *)start, len, MADV_POPULATE_READ);
 }
 
+/* The top of a thread's stack holds libc's record of the thread, and in it the word that the kernel clears when the thread
+ * exits, for pthread_join. A missing page is not served any more to an exiting task (userfaultfd refuses it): the
+ * word would stay, and the join wait for ever. So these pages stay with the kernel; they are measured. */
+static uint64_t managed_end(uint64_t start, size_t len, int flags)
+{
+	const uint64_t top = STACK_TOP_PAGES * agent_page, end = start + page_up(len);
+
+	if (!(flags & MAP_STACK))
+		return end;
+	return end - start > top ? end - top : start;
+}
+
 static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
-	uint64_t mask;
+	uint64_t mask, end;
 	bool known = true;
 	long ret;
 
 	sys_block_signals(&mask);
 	maplock_lock();
 	ret = sys_mmap(addr, len, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd, off);
-	if ((unsigned long)ret <= -4096ul)
-		known = register_new((uint64_t)ret, (uint64_t)ret + page_up(len));
+	end = managed_end((uint64_t)ret, len, flags);
+	if ((unsigned long)ret <= -4096ul && end > (uint64_t)ret)
+		known = register_new((uint64_t)ret, end);
 	maplock_unlock();
 	sys_restore_signals(&mask);
 	if ((unsigned long)ret > -4096ul)
 		return ret;
 	if (!known)
-		adopt((uint64_t)ret, (uint64_t)ret + page_up(len));
+		adopt((uint64_t)ret, end);
 	if (flags & (MAP_POPULATE | MAP_LOCKED))
 		populate((uint64_t)ret, len, prot, flags);
 	return ret;
