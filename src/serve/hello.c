@@ -10,6 +10,7 @@
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
+#define GONE_TRIES       20      /* x 1 ms */
 #define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
 
 static void reply_ready(int sock, uint64_t seq, int error, int fd)
@@ -48,16 +49,29 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
-static void detach_old(struct supervisor *s, pid_t pid)
+/* A process that is a client already speaks again. After exec its old address space is gone, only its channel's end was not seen
+ * yet. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
+static bool detach_old(struct supervisor *s, pid_t pid)
 {
 	struct client *old = client_by_pid(s, pid);
+	bool gone = true;
 
-	/* exec: the old address space of this process is gone, its channel's end is on the way. Or it was taken for one
-	 * that would never speak. */
 	if (!old)
-		return;
-	client_end(old);
+		return true;
+	for (int i = 0; !old->foreign && i < GONE_TRIES; i++) {
+		gone = uffd_dead(old->host.uffd);
+		if (gone)
+			break;
+		plat_sleep_ns(1000 * 1000);  /* somebody may be looking at it in /proc */
+	}
+	if (gone) {
+		client_end(old);
+	} else {
+		supervisor_notice(s, "%s (%d) said hello twice and was killed", old->comm, (int)pid);
+		client_kill(old, SIGKILL);
+	}
 	client_put(old);
+	return gone;
 }
 
 static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
@@ -73,7 +87,10 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		close(fd);
 		return NULL;
 	}
-	detach_old(s, conn->pid);
+	if (!detach_old(s, conn->pid)) {
+		close(fd);
+		return NULL;
+	}
 	c = client_create(s, fd, false);
 	if (!c) {
 		reply_ready(conn->fd, m->h.seq, -ENOMEM, -1);
