@@ -33,7 +33,7 @@ test: setup
 
 test-asan: setup
 	@tools/configure.sh build-asan $(TEST_OPTIONS) -Db_sanitize=address,undefined
-	@tools/run-tests.sh build-asan -t 4 --no-suite shape $(TESTS)
+	@tools/run-tests.sh build-asan -t 4 $(if $(TESTS),$(TESTS),--no-suite shape)
 
 test-tsan: setup
 	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
