@@ -7,6 +7,8 @@
  * when the agent broke a rule. -d refuses to let the agent have EVICT (only faults and events);
  * -v prints what happened.
  *
+ * Pages are taken from a client by its own processor time, not by the clock: see evict_due().
+ *
  * One thread. EVICT is a blocking round trip: faults and events wait meanwhile, so a helper that
  * needed either to answer would be found out as a time-out.
  *
@@ -57,6 +59,13 @@ void fail(const char *what, ...)
 	fprintf(stderr, "\n");
 	va_end(ap);
 	count.failures++;
+}
+
+int64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	return clock_gettime(clock, &t) ? -1 : t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
 /* Messages. */
@@ -331,7 +340,8 @@ static int listen_on(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct timespec limit = { 0, 500000 };
+	struct timespec limit;
+	int64_t now, last = 0;
 	char name[64];
 	int opt, status;
 	size_t i;
@@ -343,7 +353,7 @@ int main(int argc, char **argv)
 		else if (opt == 'd')
 			no_evict = true;
 		else if (opt == 'i')
-			limit.tv_nsec = atol(optarg) * 1000;
+			evict_interval = atoll(optarg) * 1000;
 		else if (opt == 'n')
 			evict_pages = (unsigned int)atoi(optarg) % (EVICT_PAGES_MAX + 1);
 	}
@@ -356,16 +366,13 @@ int main(int argc, char **argv)
 	snprintf(name, sizeof name, "umemcg-peer-%d", getpid());
 	listener = listen_on(name);
 	pid = start(argv + optind, name);
+	limit = (struct timespec){ evict_interval / 1000000000, evict_interval % 1000000000 };
 	do {
-		struct timespec t0, t1;
-		static long last;
-
 		round_trip(&limit);
-		clock_gettime(CLOCK_MONOTONIC, &t0);
-		t1 = t0;
-		if ((t1.tv_sec * 1000000000L + t1.tv_nsec) - last >= limit.tv_nsec) {
-			last = t1.tv_sec * 1000000000L + t1.tv_nsec;
-			evict_somebody();
+		now = clock_ns(CLOCK_MONOTONIC);
+		if (now - last >= evict_interval) {
+			last = now;
+			evict_somebody(now);
 		}
 	} while (waitpid(pid, &status, WNOHANG) == 0);
 	if (verbose)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "agent_pages.h"
 #include "serve/proto.h"
@@ -22,6 +23,8 @@ struct client {
 	uint64_t cookie;            /* what the child of a fork will say */
 	uint64_t fork_cookie;       /* of the fork under way in this client, 0 = none */
 	bool can_move, wants_move, ending;
+	int64_t evicted_cpu, evicted_at; /* ns: its processor time and the clock, at the last eviction (cpu: paid for) */
+	unsigned int evicted_idle;  /* evictions since then that it has not paid for with processor time */
 	uint64_t staging, private_start[5], private_end[5];
 	struct pages pages;
 	uint64_t fault[NR_FAULTS_MAX]; /* to be served again: events came first */
@@ -37,8 +40,10 @@ extern struct client *clients[NR_CLIENTS];
 extern struct counts count;
 extern bool verbose;
 extern unsigned int evict_pages;
+extern int64_t evict_interval;      /* ns */
 
 /* agent_peer.c */
+int64_t clock_ns(clockid_t clock);
 void fail(const char *what, ...);
 void call_forget(struct client *c);
 int packet_send(int fd, const void *msg, size_t n, int attach);
@@ -54,6 +59,6 @@ bool channel_started(struct client *c);
 void channel_ended(struct client *c);
 void adopt(struct client *c, uint64_t from, uint64_t to);
 void uffd_read(struct client *c);
-void evict_somebody(void);
+void evict_somebody(int64_t now);
 
 #endif

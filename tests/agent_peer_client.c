@@ -13,9 +13,12 @@
 #include "agent_peer.h"
 
 #define EVICT_TIMEOUT_MS 5000
+#define IDLE_NS          5000000ll
+#define IDLE_MAX         8
 
 struct client *clients[NR_CLIENTS];
 unsigned int evict_pages = 32;
+int64_t evict_interval = 250000;
 
 static uint64_t rng = 88172645463325252ull;
 
@@ -364,14 +367,37 @@ static void evict(struct client *c)
 	serve_again(c);
 }
 
-void evict_somebody(void)
+/* By the clock alone, a client that gets no processor loses pages faster than it can touch them again: on a loaded machine a
+ * program of a fraction of a second took minutes. So an eviction is earned with processor time, whoever else runs. A client that
+ * only waits gets some for nothing, at twice the distance each time. */
+static bool evict_due(struct client *c, int64_t now)
+{
+	clockid_t clock;
+	int64_t cpu;
+
+	if (clock_getcpuclockid(c->pid, &clock))
+		return false;
+	cpu = clock_ns(clock);
+	if (cpu - c->evicted_cpu >= evict_interval) {
+		c->evicted_cpu = cpu;
+		c->evicted_idle = 0;
+	} else if (c->evicted_idle < IDLE_MAX && now - c->evicted_at >= IDLE_NS << c->evicted_idle) {
+		c->evicted_idle++;
+	} else {
+		return false;
+	}
+	c->evicted_at = now;
+	return true;
+}
+
+void evict_somebody(int64_t now)
 {
 	struct client *c = clients[random64() % NR_CLIENTS];
 	size_t i, at = random64();
 
 	for (i = 0; i < NR_CLIENTS; i++) {
 		c = clients[(at + i) % NR_CLIENTS];
-		if (c && c->can_move && !c->fork_cookie) {
+		if (c && c->can_move && !c->fork_cookie && evict_due(c, now)) {
 			evict(c);
 			return;
 		}
