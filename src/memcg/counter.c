@@ -40,14 +40,14 @@ static bool try_charge_from(struct page_counter *c, int64_t n, struct page_count
 		return true;
 	usage = a64_add(&c->usage, n);
 	if (usage > a64_load(&c->max)) {
-		a64_add(&c->failcnt, 1);
+		a64_acc(&c->failcnt, 1);
 		if (fail)
 			*fail = c;
 	} else if (try_charge_from(c->parent, n, fail)) {
 		raise_watermark(c, usage);
 		return true;
 	}
-	a64_add(&c->usage, -n);
+	a64_acc(&c->usage, -n);
 	return false;
 }
 
@@ -67,11 +67,8 @@ void page_counter_charge(struct page_counter *c, int64_t n)
 void page_counter_uncharge(struct page_counter *c, int64_t n)
 {
 	VM_BUG_ON(n <= 0);
-	for (; c; c = c->parent) {
-		int64_t usage = a64_add(&c->usage, -n);
-
-		VM_BUG_ON(usage < 0);
-	}
+	for (; c; c = c->parent)
+		a64_sub(&c->usage, n);
 }
 
 int page_counter_set_max(struct page_counter *c, int64_t max)

@@ -27,7 +27,7 @@ const char *event_file(enum event_item item)
 void event_add(struct mem_cgroup *memcg, enum event_item item, int64_t d)
 {
 	VM_BUG_ON(d < 0);
-	a64_add(&memcg->stat.event[item], d);
+	a64_acc(&memcg->stat.event[item], d);
 }
 
 int64_t event_read_local(const struct mem_cgroup *memcg, enum event_item item)

@@ -61,7 +61,7 @@ static void fold(atomic64_t *from, atomic64_t *to)
 	int64_t d = a64_load(from) ? a64_xchg(from, 0) : 0;
 
 	if (d)
-		a64_add(to, d);
+		a64_acc(to, d);
 }
 
 void stat_fold(struct mem_cgroup *from, struct mem_cgroup *to)

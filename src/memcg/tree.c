@@ -46,14 +46,14 @@ static struct memcg_handle *handle_create(struct mem_cgroup *memcg)
 	aptr_store(&h->memcg, memcg);
 	a32_store(&h->ref, 1);
 	list_init(&h->link);
-	a32_add(&memcg->tree->nr_handles, 1);
+	a32_acc(&memcg->tree->nr_handles, 1);
 	return h;
 }
 
 static void handle_free(struct memcg_tree *tree, struct memcg_handle *h)
 {
 	plat_free(h);
-	a32_add(&tree->nr_handles, -1);
+	a32_acc(&tree->nr_handles, -1);
 }
 
 static void handle_free_deferred(struct plat_rcu_head *head)
@@ -72,9 +72,7 @@ static void handle_free_deferred(struct plat_rcu_head *head)
 
 void handle_get_many(struct memcg_handle *h, int32_t n)
 {
-	uint32_t ref = a32_add(&h->ref, n);
-
-	VM_BUG_ON(n <= 0 || ref <= (uint32_t)n);
+	a32_get(&h->ref, n);
 }
 
 void handle_put_many(struct memcg_handle *h, int32_t n)
@@ -121,7 +119,7 @@ static struct mem_cgroup *group_create(struct memcg_tree *tree, struct mem_cgrou
 		return NULL;
 	}
 	list_add(&memcg->handle->link, &memcg->handles);
-	a32_add(&tree->nr_groups, 1);
+	a32_acc(&tree->nr_groups, 1);
 	if (parent)
 		memcg_get(parent);
 	return memcg;
@@ -135,7 +133,7 @@ static void group_free(struct mem_cgroup *memcg)
 	if (memcg->mm_free)
 		memcg->mm_free(memcg);
 	plat_free(memcg);
-	a32_add(&tree->nr_groups, -1);
+	a32_acc(&tree->nr_groups, -1);
 }
 
 /* Undo group_create for a group that was never found by anybody. */
@@ -164,15 +162,13 @@ static void group_free_deferred(struct plat_rcu_head *head)
 
 void memcg_get(struct mem_cgroup *memcg)
 {
-	uint32_t ref = a32_add(&memcg->ref, 1);
-
-	VM_BUG_ON(ref <= 1);
+	a32_get(&memcg->ref, 1);
 }
 
 bool memcg_tryget(struct mem_cgroup *memcg)
 {
 	if (bug_on(OWNER_WITHOUT_TRYGET)) {
-		a32_add(&memcg->ref, 1); /* revives a group whose last reference is gone */
+		a32_acc(&memcg->ref, 1); /* revives a group whose last reference is gone */
 		return true;
 	}
 	return a32_inc_not_zero(&memcg->ref);

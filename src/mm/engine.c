@@ -115,7 +115,7 @@ struct mm *mm_create(struct engine *e, struct mem_cgroup *memcg, void *host)
 	rw_init(&mm->mmap_lock, RANK_MMAP);
 	spin_init(&mm->pt_lock, RANK_PGTABLE);
 	spin_init(&mm->stream_lock, RANK_LEAF);
-	a64_add(&e->nr_mms, 1);
+	a64_acc(&e->nr_mms, 1);
 	spin_lock(&e->mm_lock);
 	list_add_tail(&mm->link, &e->mms);
 	spin_unlock(&e->mm_lock);
@@ -138,7 +138,7 @@ void mm_teardown(struct mm *mm)
 
 void mm_get(struct mm *mm)
 {
-	a32_add(&mm->refcount, 1);
+	a32_get(&mm->refcount, 1);
 }
 
 bool mm_tryget(struct mm *mm)
@@ -167,7 +167,7 @@ void mm_put(struct mm *mm)
 		mm->engine->mmu->ops->release(mm->engine->mmu, mm);
 	pgtable_fini(mm);
 	plat_free(mm->vmas);
-	a64_add(&mm->engine->nr_mms, -1);
+	a64_acc(&mm->engine->nr_mms, -1);
 	memcg_put(mm->memcg);
 	rcu_defer(&mm->rcu, mm_free_rcu);
 }

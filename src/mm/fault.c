@@ -83,7 +83,7 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		finish_new_page(pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
 	for (int i = done < 0 ? 0 : done; i < (int)f->n; i++)
 		page_put(f->mm->engine, pages[i]);
-	a64_add(&f->mm->rss, done > 0 ? done : 0);
+	a64_acc(&f->mm->rss, done > 0 ? done : 0);
 	return done;
 }
 
@@ -150,7 +150,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 		spin_lock(&leaf->lock);
 		if (pte_none(pte_read(leaf, va))) {
 			finish_new_page(p, v, leaf, va);
-			a64_add(&mm->rss, 1);
+			a64_acc(&mm->rss, 1);
 		} else {
 			err = -EEXIST;
 		}
@@ -213,7 +213,7 @@ static int cow_copy(struct fault *f, pte_t pte, struct page *old)
 	if (!err && v)
 		err = anon_vma_prepare(v);
 	if (!err && v && leaf && v->flags & VM_WRITE) {
-		memcpy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
+		plat_copy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
 		spin_lock(&leaf->lock);
 		done = cow_replace(f, v, leaf, pte, old, copy);
 		spin_unlock(&leaf->lock);

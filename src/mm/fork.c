@@ -42,7 +42,7 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 			page_put(e, p);
 			return -ENOMEM;
 		}
-		memcpy(mmu_data(e->mmu, p), home, PAGE_SIZE);
+		plat_copy(mmu_data(e->mmu, p), home, PAGE_SIZE);
 	}
 	if (f->charged > 0)
 		f->charged--;
@@ -78,11 +78,11 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 			share_page(f, v, src, dst, va, pte);
 		else if (double_page(f, v, dst, va, pte) != 0)
 			return -ENOMEM;
-		a64_add(&f->child->rss, 1);
+		a64_acc(&f->child->rss, 1);
 	} else if (pte_is_swap(pte)) {
 		swap_dup(e, pte_entry(pte));
 		pte_set(dst, va, pte);
-		a64_add(&f->child->swapents, 1);
+		a64_acc(&f->child->swapents, 1);
 	} else if (pte_is_poison(pte)) {
 		pte_set(dst, va, pte);
 	}

@@ -83,7 +83,7 @@ static enum lru_list page_list(const struct page *p)
 /* lruvec locked. */
 static void list_account(struct lruvec *l, enum lru_list list, int64_t d)
 {
-	a64_add(&l->nr[list], d);
+	a64_acc(&l->nr[list], d);
 	stat_add(l->memcg, list_stat(list), d);
 }
 

@@ -218,7 +218,7 @@ struct swap_device {
 
 /* ---- the engine ---------------------------------------------------------------------------- */
 
-#define FRAME_CHUNK 1024            /* page records allocated at once */
+#define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once */
 
 struct engine {
 	struct memcg_tree tree;

@@ -51,8 +51,8 @@ static int frames_grow(struct engine *e)
 		list_add_tail(&chunk[i].lru, &e->free_frames);
 	}
 	e->chunks[e->nr_chunks++] = chunk;
-	a64_add(&e->nr_frames, FRAME_CHUNK);
-	a64_add(&e->nr_free, FRAME_CHUNK);
+	a64_acc(&e->nr_frames, FRAME_CHUNK);
+	a64_acc(&e->nr_free, FRAME_CHUNK);
 	return 0;
 }
 
@@ -70,7 +70,7 @@ int frames_alloc(struct engine *e, struct page **pages, unsigned n)
 		pages[i] = p;
 	}
 	if (err == 0)
-		a64_add(&e->nr_free, -(int64_t)n);
+		a64_acc(&e->nr_free, -(int64_t)n);
 	spin_unlock(&e->frames_lock);
 	for (unsigned i = 0; err == 0 && i < n; i++)
 		a32_store(&pages[i]->refcount, 1);
@@ -100,7 +100,7 @@ static void page_free(struct engine *e, struct page *p)
 	a32_store(&p->flags, 0);
 	spin_lock(&e->frames_lock);
 	list_add(&p->lru, &e->free_frames);
-	a64_add(&e->nr_free, 1);
+	a64_acc(&e->nr_free, 1);
 	spin_unlock(&e->frames_lock);
 }
 

@@ -14,13 +14,13 @@ static inline struct page *pfn_page(const struct engine *e, uint32_t pfn)
 	return &e->chunks[pfn / FRAME_CHUNK][pfn % FRAME_CHUNK];
 }
 
-static inline bool page_test(const struct page *p, uint32_t flag) { return a32_load(&p->flags) & flag; }
+static inline bool page_test(const struct page *p, uint32_t flag) { return a32_test(&p->flags, flag); }
 static inline bool page_set(struct page *p, uint32_t flag) { return a32_or(&p->flags, flag) & flag; }
 static inline bool page_clear(struct page *p, uint32_t flag) { return a32_and(&p->flags, ~flag) & flag; }
 static inline uint32_t page_entry(const struct page *p) { return (uint32_t)a64_load(&p->entry); }
 static inline bool page_mapped(const struct page *p) { return a32_load(&p->mapcount) != 0; }
 
-static inline void page_get(struct page *p) { a32_add(&p->refcount, 1); }
+static inline void page_get(struct page *p) { a32_get(&p->refcount, 1); }
 /* False: the page is being freed. */
 static inline bool page_try_get(struct page *p) { return a32_inc_not_zero(&p->refcount); }
 /* Drop a reference; the last one takes the page off its list, ends its charge and frees it. */

@@ -82,7 +82,7 @@ struct leaf *leaf_get(struct mm *mm, uint64_t va)
 		fresh->hash_next = mm->leaves[h];
 		mm->leaves[h] = fresh;
 		mm->nr_leaves++;
-		a64_add(&mm->engine->nr_leaves, 1);
+		a64_acc(&mm->engine->nr_leaves, 1);
 		l = fresh;
 	}
 	spin_unlock(&mm->pt_lock);
@@ -111,7 +111,7 @@ void pgtable_fini(struct mm *mm)
 			next = l->hash_next;
 			for (unsigned k = 0; k < LEAF_ENTRIES; k++)
 				VM_BUG_ON(a64_load(&l->pte[k]) != 0);
-			a64_add(&mm->engine->nr_leaves, -1);
+			a64_acc(&mm->engine->nr_leaves, -1);
 			rcu_defer(&l->rcu, leaf_free_rcu);
 		}
 	}

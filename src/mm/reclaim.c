@@ -184,11 +184,11 @@ void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsign
 	*r = (struct reclaim_result){ 0 };
 	if (flags & RECLAIM_NOSWAP || !e->swap)
 		return;
-	a32_add(&e->reclaimers, 1);
+	a32_acc(&e->reclaimers, 1);
 	reclaim_pass(e, memcg, n, flags, r);
 	if (r->scanned == 0)
 		reclaim_pass(e, memcg, n, flags | RECLAIM_LOW, r);
-	a32_add(&e->reclaimers, -1);
+	a32_acc(&e->reclaimers, -1);
 	if (r->reclaimed)
 		waitq_wake(&e->progress);
 }

@@ -18,7 +18,7 @@ void anon_vma_put(struct anon_vma *av)
 	if (a32_add(&av->refcount, -1) != 0)
 		return;
 	VM_BUG_ON(!list_empty(&av->chains));
-	a64_add(&av->engine->nr_anon_vmas, -1);
+	a64_acc(&av->engine->nr_anon_vmas, -1);
 	rcu_defer(&av->rcu, anon_vma_free_rcu);
 }
 
@@ -33,8 +33,8 @@ static struct anon_vma_chain *chain_alloc(struct vma *v, struct anon_vma *av)
 	c->anon_vma = av;
 	list_init(&c->same_vma);
 	list_init(&c->same_anon_vma);
-	a32_add(&av->refcount, 1);
-	a64_add(&av->engine->nr_chains, 1);
+	a32_acc(&av->refcount, 1);
+	a64_acc(&av->engine->nr_chains, 1);
 	return c;
 }
 
@@ -54,7 +54,7 @@ static void chain_free(struct anon_vma_chain *c)
 	list_del(&c->same_anon_vma);
 	rw_wrunlock(&av->lock);
 	list_del(&c->same_vma);
-	a64_add(&av->engine->nr_chains, -1);
+	a64_acc(&av->engine->nr_chains, -1);
 	plat_free(c);
 	anon_vma_put(av);
 }
@@ -69,7 +69,7 @@ static struct anon_vma *anon_vma_alloc(struct engine *e)
 	rw_init(&av->lock, RANK_RMAP);
 	list_init(&av->chains);
 	av->engine = e;
-	a64_add(&e->nr_anon_vmas, 1);
+	a64_acc(&e->nr_anon_vmas, 1);
 	return av;
 }
 

@@ -163,10 +163,10 @@ static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
 		} else {
 			swap_dup(e, page_entry(q->page));
 			pte_set(leaf, q->va, pte_make_swap(page_entry(q->page)));
-			a64_add(&q->mm->swapents, 1);
+			a64_acc(&q->mm->swapents, 1);
 		}
 		e->mmu->ops->flush(e->mmu, q->mm, q->va, 1);
-		a64_add(&q->mm->rss, -1);
+		a64_acc(&q->mm->rss, -1);
 		page_remove_rmap(q->page);
 		page_put(e, q->page);  /* the entry's reference; ours is left */
 	}

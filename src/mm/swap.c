@@ -104,7 +104,7 @@ static int64_t slot_alloc(struct swap_device *d, uint32_t *near)
 		d->bitmap[slot / 64] |= 1ull << (slot % 64);
 		if ((uint32_t)slot == d->hint)
 			d->hint++;
-		a64_add(&d->nr_used, 1);
+		a64_acc(&d->nr_used, 1);
 		*near = (uint32_t)slot + 1;
 	}
 	spin_unlock(&d->alloc_lock);
@@ -115,7 +115,7 @@ static void slot_release(struct swap_device *d, uint32_t slot)
 {
 	spin_lock(&d->alloc_lock);
 	d->bitmap[slot / 64] &= ~(1ull << (slot % 64));
-	a64_add(&d->nr_used, -1);
+	a64_acc(&d->nr_used, -1);
 	if (slot < d->hint)
 		d->hint = slot;
 	spin_unlock(&d->alloc_lock);

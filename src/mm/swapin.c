@@ -236,8 +236,8 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 			page_set_anon_rmap(p, v, va, shared);
 		page_add_rmap(p, v, va);
 		pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE && !shared));
-		a64_add(&f->mm->rss, 1);
-		a64_add(&f->mm->swapents, -1);
+		a64_acc(&f->mm->rss, 1);
+		a64_acc(&f->mm->swapents, -1);
 		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)
 			stat_add(f->mm->memcg, STAT_SWAP_RA_HIT, 1);
 		swap_put(e, w->entry[first + (unsigned)i]);
@@ -257,7 +257,7 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	if (frames_alloc(e, &copy, 1) != 0)
 		return -ENOMEM;
 	if (e->mmu->ops->bring_frames(e->mmu, &copy, 1) == 0) {
-		memcpy(mmu_data(e->mmu, copy), mmu_data(e->mmu, w->page[w->self]), PAGE_SIZE);
+		plat_copy(mmu_data(e->mmu, copy), mmu_data(e->mmu, w->page[w->self]), PAGE_SIZE);
 		done = e->mmu->ops->map(e->mmu, f->mm, f->va, &copy, 1, false);
 	}
 	if (done <= 0) {
@@ -269,8 +269,8 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	page_set(copy, PG_uptodate);
 	page_add_rmap(copy, v, f->va);
 	pte_set(leaf, f->va, pte_make_present(copy->pfn, v->flags & VM_WRITE));
-	a64_add(&f->mm->rss, 1);
-	a64_add(&f->mm->swapents, -1);
+	a64_acc(&f->mm->rss, 1);
+	a64_acc(&f->mm->swapents, -1);
 	swap_put(e, w->entry[w->self]);
 	lru_add(copy);
 	return 0;
@@ -303,7 +303,7 @@ static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
 	if (pte_read(leaf, f->va) != pte_make_swap(w->entry[w->self]))
 		return;
 	pte_set(leaf, f->va, PTE_POISON);
-	a64_add(&f->mm->swapents, -1);
+	a64_acc(&f->mm->swapents, -1);
 	swap_put(e, w->entry[w->self]);
 	e->mmu->ops->poison(e->mmu, f->mm, f->va);
 }

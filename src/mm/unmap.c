@@ -57,10 +57,10 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 		}
 	}
 	spin_unlock(&leaf->lock);
-	a64_add(&mm->rss, -(int64_t)g.nr_pages);
+	a64_acc(&mm->rss, -(int64_t)g.nr_pages);
 	for (unsigned i = 0; i < g.nr_entries; i++)
 		swap_put(e, g.entries[i]);
-	a64_add(&mm->swapents, -(int64_t)g.nr_entries);
+	a64_acc(&mm->swapents, -(int64_t)g.nr_entries);
 }
 
 void mm_discard_locked(struct mm *mm, uint64_t start, uint64_t end)

@@ -58,14 +58,14 @@ static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64
 	v->pgoff = pgoff;
 	v->flags = flags;
 	list_init(&v->chains);
-	a64_add(&mm->engine->nr_vmas, 1);
+	a64_acc(&mm->engine->nr_vmas, 1);
 	return v;
 }
 
 void vma_free(struct vma *v)
 {
 	anon_vma_unlink(v);
-	a64_add(&v->mm->engine->nr_vmas, -1);
+	a64_acc(&v->mm->engine->nr_vmas, -1);
 	plat_free(v);
 }
 
@@ -85,7 +85,7 @@ int vma_link(struct mm *mm, struct vma *v)
 		return err;
 	mm->vmas[i] = v;
 	mm->nr_vmas++;
-	a64_add(&mm->locked, (int64_t)locked_pages(v));
+	a64_acc(&mm->locked, (int64_t)locked_pages(v));
 	return 0;
 }
 
@@ -130,7 +130,7 @@ int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 		return -EEXIST;
 	if (i > 0 && fits_behind(mm->vmas[i - 1], start, pgoff, flags)) {
 		v = mm->vmas[i - 1];
-		a64_add(&mm->locked, flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
+		a64_acc(&mm->locked, flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
 		vma_adjust(v, v->start, end, v->pgoff);
 		return 0;
 	}
@@ -194,10 +194,10 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	aptr_store(&tail->anon_vma, aptr_load(&v->anon_vma));
 	end = v->end;
 	move_seam(v, tail, va, end);
-	a64_add(&mm->locked, -(int64_t)locked_pages(tail));
+	a64_acc(&mm->locked, -(int64_t)locked_pages(tail));
 	if (vma_link(mm, tail) == 0)
 		return 0;
-	a64_add(&mm->locked, (int64_t)locked_pages(tail));
+	a64_acc(&mm->locked, (int64_t)locked_pages(tail));
 	move_seam(v, tail, end, va);
 fail:
 	vma_free(tail);
@@ -212,7 +212,7 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 		struct vma *v = mm->vmas[last++];
 
 		VM_BUG_ON(v->start < start || v->end > end);
-		a64_add(&mm->locked, -(int64_t)locked_pages(v));
+		a64_acc(&mm->locked, -(int64_t)locked_pages(v));
 		vma_free(v);
 	}
 	if (last > first)
@@ -264,11 +264,11 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
 		struct vma *v = mm->vmas[i];
 
-		a64_add(&mm->locked, -(int64_t)locked_pages(v));
+		a64_acc(&mm->locked, -(int64_t)locked_pages(v));
 		lock_chains(v);
 		v->flags = (v->flags | set) & ~clear;
 		unlock_chains(v);
-		a64_add(&mm->locked, (int64_t)locked_pages(v));
+		a64_acc(&mm->locked, (int64_t)locked_pages(v));
 	}
 	return 0;
 }

@@ -13,6 +13,11 @@
  *   a32_xchg(p,v)->old a32_cas(p,old,new)->bool         and the same with a64_ and aptr_ (no
  *   arithmetic on pointers). a64_add_relaxed(p,d), a64_load_relaxed(p): statistics only.
  *   a32_inc_not_zero(p)->bool: take a reference unless the last one is gone.
+ *   a32_acc(p,d) a64_acc(p,d): add where nobody looks at the sum: two of them commute.
+ *   a32_get(p,n): a32_acc of references, at least one exists. a64_sub(p,n): a64_acc(p,-n), which
+ *   never goes below 0. Both stop the program when that does not hold.
+ *   a32_test(p,m)->bool: is one of the bits @m set? Looks at no other bit. Likewise only the bits @m
+ *   of what a32_or returns, and the bits ~@m of what a32_and returns, may be used.
  *
  * Locks. Ranks come from lockorder.def; debug builds keep a stack of held locks a thread and stop
  * at the first violation.
@@ -37,7 +42,8 @@
  *   plat_yield(). plat_now_ns(): monotonic. plat_sleep_ns(n).
  *
  * Memory. plat_alloc(n) (zeroed, NULL when out of memory), plat_free(p), plat_alloc_big(n): zeroed, page
- *   aligned, backed lazily; plat_free_big(p, n). fault_arm(kind, nth): the nth call from now of that
+ *   aligned, backed lazily; plat_free_big(p, n). plat_copy(dst, src, n): copy content that a program may
+ *   be changing meanwhile (a page, a swap slot). fault_arm(kind, nth): the nth call from now of that
  *   kind fails once (tests); kinds FAULT_ALLOC, FAULT_READ, FAULT_WRITE.
  *
  * Checks. VM_BUG_ON(cond): an invariant of the engine; always on, prints the place and aborts.
@@ -60,8 +66,8 @@ enum lock_rank {
 
 enum fault_kind { FAULT_ALLOC, FAULT_READ, FAULT_WRITE, NR_FAULT_KINDS };
 
-#define PLAT_NR_CPUS 8
-
+/* machine.h also says how large things are: PLAT_NR_CPUS, per-CPU slots; PLAT_CHUNK, page records made at
+ * once. */
 #include "machine.h"
 
 #endif

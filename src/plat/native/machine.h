@@ -6,6 +6,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define PLAT_NR_CPUS 8
+#define PLAT_CHUNK   1024
 
 /* ---- atomics -------------------------------------------------------------------------- */
 
@@ -54,6 +58,20 @@ static inline int64_t a64_load_relaxed(const atomic64_t *p)
 {
 	return atomic_load_explicit(&((atomic64_t *)p)->v_, memory_order_relaxed);
 }
+
+static inline bool a32_test(const atomic32_t *p, uint32_t m) { return a32_load(p) & m; }
+static inline void a32_acc(atomic32_t *p, int32_t d) { a32_add(p, d); }
+static inline void a64_acc(atomic64_t *p, int64_t d) { a64_add(p, d); }
+#define a32_get(p, n)                                            \
+	do {                                                     \
+		uint32_t ref = a32_add(p, n);                    \
+		VM_BUG_ON((n) <= 0 || ref <= (uint32_t)(n));     \
+	} while (0)
+#define a64_sub(p, n)                                            \
+	do {                                                     \
+		int64_t usage = a64_add(p, -(n));                \
+		VM_BUG_ON(usage < 0);                            \
+	} while (0)
 
 static inline void *aptr_load(const atomicptr_t *p) { return atomic_load(&((atomicptr_t *)p)->v_); }
 static inline void aptr_store(atomicptr_t *p, void *v) { atomic_store(&p->v_, v); }
@@ -227,6 +245,8 @@ uint64_t plat_now_ns(void);
 void plat_sleep_ns(uint64_t ns);
 
 /* ---- memory, faults, checks ------------------------------------------------------------ */
+
+static inline void plat_copy(void *dst, const void *src, size_t n) { memcpy(dst, src, n); }
 
 void *plat_alloc(size_t n);
 void plat_free(void *p);

@@ -52,7 +52,7 @@ static int insert(struct mmu_soft *s, struct mm *mm, uint64_t va, void *data)
 	link = find(s, bucket, mm, va);
 	if (!*link) {
 		*link = c;
-		a64_add(&s->nr_client, 1);
+		a64_acc(&s->nr_client, 1);
 		err = 0;
 	}
 	spin_unlock(lock_of(s, bucket));
@@ -74,7 +74,7 @@ static void *take(struct mmu_soft *s, const struct mm *mm, uint64_t va)
 	if (c) {
 		*link = c->next;
 		data = c->data;
-		a64_add(&s->nr_client, -1);
+		a64_acc(&s->nr_client, -1);
 	}
 	spin_unlock(lock_of(s, bucket));
 	plat_free(c);
@@ -159,7 +159,7 @@ void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 void client_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	(void)mm, (void)va, (void)npages;
-	a64_add(&((struct mmu_soft *)mmu)->nr_flushes, 1);
+	a64_acc(&((struct mmu_soft *)mmu)->nr_flushes, 1);
 }
 
 static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len,
@@ -171,9 +171,9 @@ static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf
 	spin_lock(lock_of(s, bucket));
 	c = *find(s, bucket, mm, va & PAGE_MASK);
 	if (c && write)
-		memcpy((char *)c->data + (va & ~PAGE_MASK), buf, len);
+		plat_copy((char *)c->data + (va & ~PAGE_MASK), buf, len);
 	else if (c)
-		memcpy(buf, (char *)c->data + (va & ~PAGE_MASK), len);
+		plat_copy(buf, (char *)c->data + (va & ~PAGE_MASK), len);
 	spin_unlock(lock_of(s, bucket));
 	return c != NULL;
 }
@@ -243,7 +243,7 @@ static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent,
 		*out = copy;
 		err = copy->data ? 0 : -ENOMEM;
 		if (!err)
-			memcpy(copy->data, c->data, PAGE_SIZE);
+			plat_copy(copy->data, c->data, PAGE_SIZE);
 	}
 	spin_unlock(lock_of(s, bucket));
 	return err;
@@ -279,7 +279,7 @@ void soft_client_exit(struct mmu_soft *s, struct mm *mm)
 				continue;
 			}
 			*link = c->next;
-			a64_add(&s->nr_client, -1);
+			a64_acc(&s->nr_client, -1);
 			plat_free(c->data);
 			plat_free(c);
 		}

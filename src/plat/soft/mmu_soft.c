@@ -28,7 +28,7 @@ void soft_set_home(struct mmu_soft *s, const struct page *p, void *data)
 
 	VM_BUG_ON(p->pfn >= s->max_frames);
 	old = aptr_xchg(&s->home[p->pfn], data);
-	a64_add(&s->nr_home, (data != NULL) - (old != NULL));
+	a64_acc(&s->nr_home, (data != NULL) - (old != NULL));
 }
 
 static void *soft_data(struct mmu *mmu, struct page *page)
@@ -151,7 +151,7 @@ static void shared_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t n
 {
 	struct mmu_soft *s = (struct mmu_soft *)mmu;
 
-	a64_add(&s->nr_flushes, 1);
+	a64_acc(&s->nr_flushes, 1);
 	for (unsigned i = 0; i < PLAT_NR_CPUS; i++)
 		tlb_flush(&s->cpu[i], mm, va, npages);
 }
@@ -168,9 +168,9 @@ static bool access_cached(struct soft_cpu *cpu, struct mm *mm, uint64_t va, void
 	spin_lock(&cpu->lock);
 	hit = tlb_hit(t, mm, va & PAGE_MASK) && (!write || t->write);
 	if (hit && write)
-		memcpy((char *)t->data + (va & ~PAGE_MASK), buf, len);
+		plat_copy((char *)t->data + (va & ~PAGE_MASK), buf, len);
 	else if (hit)
-		memcpy(buf, (char *)t->data + (va & ~PAGE_MASK), len);
+		plat_copy(buf, (char *)t->data + (va & ~PAGE_MASK), len);
 	spin_unlock(&cpu->lock);
 	return hit;
 }
@@ -258,20 +258,20 @@ int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, con
 static void soft_poison(struct mmu *mmu, struct mm *mm, uint64_t va)
 {
 	(void)mm, (void)va;
-	a64_add(&((struct mmu_soft *)mmu)->nr_poisons, 1);
+	a64_acc(&((struct mmu_soft *)mmu)->nr_poisons, 1);
 }
 
 static void soft_wake(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	(void)mm, (void)va, (void)npages;
-	a64_add(&((struct mmu_soft *)mmu)->nr_wakes, 1);
+	a64_acc(&((struct mmu_soft *)mmu)->nr_wakes, 1);
 }
 
 static void soft_kill(struct mmu *mmu, struct mm *mm)
 {
 	struct mmu_soft *s = (struct mmu_soft *)mmu;
 
-	a64_add(&s->nr_kills, 1);
+	a64_acc(&s->nr_kills, 1);
 	if (s->killed)
 		s->killed(s->killed_arg, mm);
 }

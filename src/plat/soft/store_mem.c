@@ -22,9 +22,9 @@ static int slot_io(struct store_mem *m, bool write, uint64_t slot, void *data)
 	if (fault_hit(write ? FAULT_WRITE : FAULT_READ) || slot >= m->store.nr_slots)
 		return -EIO;
 	if (write)
-		memcpy(m->slots + slot * STORE_PAGE_SIZE, data, STORE_PAGE_SIZE);
+		plat_copy(m->slots + slot * STORE_PAGE_SIZE, data, STORE_PAGE_SIZE);
 	else
-		memcpy(data, m->slots + slot * STORE_PAGE_SIZE, STORE_PAGE_SIZE);
+		plat_copy(data, m->slots + slot * STORE_PAGE_SIZE, STORE_PAGE_SIZE);
 	return 0;
 }
 
