@@ -35,7 +35,7 @@ static void check_areas(struct audit *a, const struct mm *mm)
 static void check_rmap(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va)
 {
 	const struct vma *v = vma_find(mm, va);
-	const struct anon_vma *av = aptr_load(&p->mapping);
+	const struct anon_vma *av = page_anon_vma(p);
 	bool found = false;
 
 	if (!v) {

@@ -52,13 +52,16 @@ struct page {
 	atomic32_t refcount;       /* ptes + swap cache + writeback + whoever works on it; 0 = free */
 	atomic32_t mapcount;       /* present ptes; changes under (T) of the pte */
 	uint32_t pfn;              /* (C) */
-	atomicptr_t mapping;       /* anon_vma it was first mapped through; NULL = never mapped */
-	uint64_t index;            /* (C once mapped) page number within the anon_vma's space: vma->pgoff + ... */
+	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space + PAGE_MAPPING_FILE; NULL = neither;
+	                            * (P) to write, (A) to read: page_anon_vma, page_file_mapping */
+	uint64_t index;            /* (C while mapping is set) page number in the file, or in the anon_vma's space: vma->pgoff + ... */
 	atomic64_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
 	struct list_head lru;      /* (L); on the free list (F); private list of whoever isolated it */
 	atomic64_t pcg;            /* page_cgroup word */
 };
 _Static_assert(sizeof(struct page) <= 64, "a page record is 64 bytes");
+
+#define PAGE_MAPPING_FILE 1u   /* bit 0 of page->mapping: the rest is a struct address_space, not an anon_vma */
 
 /* ---- page tables ------------------------------------------------------------------------ */
 
@@ -104,6 +107,8 @@ struct leaf {
 #define VM_WRITE  0x2
 #define VM_EXEC   0x4
 #define VM_LOCKED 0x8
+
+struct address_space;               /* one file or one shared-memory object */
 
 struct anon_vma {
 	atomic32_t refcount;           /* chains + temporary users; taken with inc-not-zero from a page */

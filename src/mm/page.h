@@ -20,6 +20,24 @@ static inline bool page_clear(struct page *p, uint32_t flag) { return a32_and(&p
 static inline uint32_t page_entry(const struct page *p) { return (uint32_t)a64_load(&p->entry); }
 static inline bool page_mapped(const struct page *p) { return a32_load(&p->mapcount) != 0; }
 
+/* What page->mapping says. A page of a file is anonymous to nobody, and the other way round; a page that was never mapped and
+ * belongs to no file counts as anonymous. Stable while the page is locked, or mapped by an entry whose leaf is locked. */
+static inline bool page_is_anon(const struct page *p) { return !((uintptr_t)aptr_load(&p->mapping) & PAGE_MAPPING_FILE); }
+/* NULL: a page of a file, or never mapped. To be used by rmap.h's rule of life-time. */
+static inline struct anon_vma *page_anon_vma(const struct page *p)
+{
+	void *m = aptr_load(&p->mapping);
+
+	return (uintptr_t)m & PAGE_MAPPING_FILE ? NULL : m;
+}
+/* The file @p is cached for, or NULL. The page lock keeps it. */
+static inline struct address_space *page_file_mapping(const struct page *p)
+{
+	uintptr_t m = (uintptr_t)aptr_load(&p->mapping);
+
+	return m & PAGE_MAPPING_FILE ? (struct address_space *)(m - PAGE_MAPPING_FILE) : NULL;
+}
+
 static inline void page_get(struct page *p) { a32_get(&p->refcount, 1); }
 /* False: the page is being freed. */
 static inline bool page_try_get(struct page *p) { return a32_inc_not_zero(&p->refcount); }

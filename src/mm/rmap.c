@@ -130,7 +130,7 @@ struct anon_vma *page_get_anon_vma(const struct page *p)
 
 	rcu_rd_lock();
 	if (page_mapped(p) || bug_on(MIGRATE_ANON_CHECK_OUTSIDE_RCU)) {
-		av = aptr_load(&p->mapping);
+		av = page_anon_vma(p);
 		if (av && !a32_inc_not_zero(&av->refcount))
 			av = NULL;
 	}
@@ -149,6 +149,7 @@ void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared)
 	const struct anon_vma_chain *c = list_first(&v->chains, struct anon_vma_chain, same_vma);
 
 	VM_BUG_ON(va < v->start || va >= v->end);
+	VM_BUG_ON(!page_is_anon(p));
 	p->index = vma_page_index(v, va);
 	aptr_store(&p->mapping, shared ? c->anon_vma : aptr_load(&v->anon_vma));
 }
