@@ -137,7 +137,7 @@ TEST(charges_and_handles_that_disagree_are_seen)
 	expect(9);
 	a64_store(&p->pcg, word);
 	add32(&h->handle->ref, 1, 7);
-	p = list_first(&fx.e.free_frames, struct page, lru);
+	p = list_first(&fx.e.free_frames[0], struct page, lru);
 	a64_store(&p->pcg, word);
 	expect(7);
 	a64_store(&p->pcg, 0);
@@ -150,7 +150,7 @@ TEST(lists_that_disagree_with_flags_are_seen)
 	flip(&page_at(0)->flags, PG_lru, 9);
 	flip(&page_at(0)->flags, PG_active, 9);
 	flip(&page_at(0)->flags, PG_unevictable, 9);
-	add64(&memcg_lruvec(h)->nr[LRU_INACTIVE_ANON], 1, 9);
+	add64(&memcg_lruvec(h, 0)->nr[LRU_INACTIVE_ANON], 1, 9);
 	assert_true(lru_isolate_page(page_at(1)));
 	expect(9);
 	lru_add(page_at(1));
@@ -183,15 +183,15 @@ TEST(slots_that_disagree_with_entries_are_seen)
 TEST(a_swap_cache_that_is_no_bijection_is_seen)
 {
 	struct page *p;
-	int64_t entry;
+	uint32_t entry;
 
 	up();
 	p = page_at(3);
 	assert_true(page_test(p, PG_swapcache));
-	entry = a64_load(&p->entry);
-	a64_store(&p->entry, entry + 1);
+	entry = a32_load(&p->entry);
+	a32_store(&p->entry, entry + 1);
 	expect(12);
-	a64_store(&p->entry, entry);
+	a32_store(&p->entry, entry);
 	flip(&p->flags, PG_swapcache, 12);
 	down();
 }
@@ -305,7 +305,7 @@ TEST(frames_that_are_not_blank_or_not_idle_are_seen)
 	struct page *p;
 
 	up();
-	p = list_first(&fx.e.free_frames, struct page, lru);
+	p = list_first(&fx.e.free_frames[0], struct page, lru);
 	flip(&p->flags, PG_dirty, 32);
 	add64(&fx.e.nr_free, 1, 32);
 	flip(&page_at(0)->flags, PG_locked, 32);

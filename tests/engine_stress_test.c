@@ -438,7 +438,7 @@ static void run(enum soft_kind kind, uint64_t ns)
 	};
 	uint64_t end = plat_now_ns() + ns;
 
-	fx_up(&fx, kind, 8192, 4096);
+	fx_up_nodes(&fx, kind, 8192, 4096, kind == SOFT_SHARED ? 2 : 1);
 	fx.reap = false;
 	waitq_init(&resume);
 	a32_store(&stop, 0);

@@ -101,7 +101,8 @@ static void on_notice(void *arg, const char *text)
 	pthread_mutex_unlock(&mutex);
 }
 
-int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
+static int try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
+		  unsigned nr_nodes)
 {
 	int err;
 
@@ -119,6 +120,7 @@ int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames,
 			return -ENOMEM;
 		}
 	}
+	fx->e.nr_nodes = nr_nodes;
 	err = engine_init(&fx->e, &fx->soft.mmu, fx->store ? &fx->store->store : NULL, max_frames);
 	if (err)
 		soft_fini(&fx->soft);
@@ -127,9 +129,20 @@ int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames,
 	return err;
 }
 
+int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
+{
+	return try_up(fx, kind, max_frames, nr_slots, 0);
+}
+
 void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
 {
 	assert_int_equal(fx_try_up(fx, kind, max_frames, nr_slots), 0);
+}
+
+void fx_up_nodes(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
+		 unsigned nr_nodes)
+{
+	assert_int_equal(try_up(fx, kind, max_frames, nr_slots, nr_nodes), 0);
 }
 
 void fx_audit(struct soft_fixture *fx, unsigned flags)

@@ -54,6 +54,9 @@ struct soft_fixture {
 
 /* @nr_slots 0: no swap. */
 void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots);
+/* As fx_up, with several memory nodes. */
+void fx_up_nodes(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
+		 unsigned nr_nodes);
 /* As fx_up, but says why it failed: 0 or -ENOMEM. */
 int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots);
 /* Audit, check that nothing is left but the root, and end everything. */

@@ -19,19 +19,21 @@ static void check_listed(struct audit *a, const struct lruvec *l, enum lru_list 
 	if (list_of(p) != list)
 		audit_fail(a, 9, "page %u is on list %d, its flags say %d", p->pfn, list,
 			   list_of(p));
+	if (p->node != l->node)
+		audit_fail(a, 9, "page %u of node %u is on the lists of node %u", p->pfn, p->node,
+			   l->node);
 	if (page_cgroup_memcg(&p->pcg) != l->memcg)
 		audit_fail(a, 9, "page %u is on the lists of group %u, which does not own it",
 			   p->pfn, l->memcg->id);
 }
 
-static void check_lruvec(struct audit *a, struct group_count *g)
+static void check_lruvec(struct audit *a, struct group_count *g, const struct lruvec *l)
 {
 	static const enum stat_item gauge[NR_LRU_LISTS] = {
 		STAT_INACTIVE_ANON,
 		STAT_ACTIVE_ANON,
 		STAT_UNEVICTABLE,
 	};
-	const struct lruvec *l = memcg_lruvec(g->memcg);
 
 	for (int i = 0; i < NR_LRU_LISTS; i++) {
 		int64_t n = 0;
@@ -41,7 +43,7 @@ static void check_lruvec(struct audit *a, struct group_count *g)
 			n++;
 		}
 		audit_equal(a, 9, "the size of a list", lruvec_size(l, i), n);
-		g->gauge[gauge[i]] = n;
+		g->gauge[gauge[i]] += n;
 	}
 }
 
@@ -49,7 +51,8 @@ void audit_lists(struct audit *a)
 {
 	rcu_rd_lock();
 	for (unsigned i = 0; i < a->nr_groups; i++)
-		check_lruvec(a, &a->group[i]);
+		for (unsigned node = 0; node < a->e->nr_nodes; node++)
+			check_lruvec(a, &a->group[i], memcg_lruvec(a->group[i].memcg, node));
 	rcu_rd_unlock();
 }
 
@@ -62,7 +65,7 @@ static void check_free_frame(struct audit *a, const struct page *p)
 			   f->ptes, f->slots, f->listed);
 	if (a64_load(&p->pcg))
 		audit_fail(a, 7, "page %u is free, but charged", p->pfn);
-	if (a32_load(&p->flags) || a32_load(&p->mapcount) || a64_load(&p->entry) ||
+	if (a32_load(&p->flags) || a32_load(&p->mapcount) || a32_load(&p->entry) ||
 	    aptr_load(&p->mapping))
 		audit_fail(a, 32, "page %u is free, but not blank (flags %x)", p->pfn,
 			   a32_load(&p->flags));
@@ -121,6 +124,8 @@ void audit_frames(struct audit *a)
 	for (uint32_t pfn = 0; pfn < a->nr_frames; pfn++) {
 		const struct page *p = pfn_page(a->e, pfn);
 
+		if (p->node >= a->e->nr_nodes)
+			audit_fail(a, 32, "page %u is of node %u", pfn, p->node);
 		if (a32_load(&p->refcount) == 0) {
 			free++;
 			check_free_frame(a, p);
@@ -129,8 +134,18 @@ void audit_frames(struct audit *a)
 		}
 	}
 	rcu_rd_unlock();
-	list_for_each (p, &a->e->free_frames, struct page, lru)
-		listed++;
+	for (unsigned node = 0; node < NODES_MAX; node++) {
+		int64_t before = listed;
+
+		list_for_each (p, &a->e->free_frames[node], struct page, lru) {
+			listed++;
+			if (p->node != node)
+				audit_fail(a, 32, "page %u of node %u is free on node %u", p->pfn, p->node,
+					   node);
+		}
+		audit_equal(a, 32, "the free frames of a node", a->e->node_free[node],
+			    listed - before);
+	}
 	audit_equal(a, 32, "free frames", a64_load(&a->e->nr_free), free);
 	audit_equal(a, 32, "the list of free frames", listed, free);
 }

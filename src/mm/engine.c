@@ -14,6 +14,9 @@
 int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t max_frames)
 {
 	e->mmu = mmu;
+	if (e->nr_nodes == 0)
+		e->nr_nodes = 1;
+	VM_BUG_ON(e->nr_nodes > NODES_MAX);
 	spin_init(&e->mm_lock, RANK_LEAF);
 	list_init(&e->mms);
 	waitq_init(&e->kswapd_wait);
@@ -183,7 +186,8 @@ int64_t engine_metadata_bytes(const struct engine *e)
 	bytes += a64_load(&e->nr_anon_vmas) * (int64_t)sizeof(struct anon_vma);
 	bytes += a64_load(&e->nr_chains) * (int64_t)sizeof(struct anon_vma_chain);
 	bytes += (int64_t)a32_load(&e->tree.nr_groups) *
-		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct lruvec));
+		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct group_lists) +
+			   e->nr_nodes * sizeof(struct lruvec));
 	if (e->swap)
 		bytes += a64_load(&e->swap->nr_used) *
 			 (int64_t)(sizeof(atomic32_t) + sizeof(atomicptr_t) + sizeof(void *) +

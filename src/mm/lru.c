@@ -9,32 +9,52 @@
 
 #include "mm/page.h"
 
-static void lruvec_free(struct mem_cgroup *memcg)
-{
-	struct lruvec *l = memcg->mm_private;
 
-	if (!l)
+static void lists_free(struct mem_cgroup *memcg)
+{
+	struct group_lists *g = memcg->mm_private;
+
+	if (!g)
 		return;
-	for (int i = 0; i < NR_LRU_LISTS; i++)
-		VM_BUG_ON(!list_empty(&l->lists[i]));
-	spin_fini(&l->lock);
-	plat_free(l);
+	for (unsigned node = 0; node < g->nr_nodes; node++) {
+		for (int i = 0; i < NR_LRU_LISTS; i++)
+			VM_BUG_ON(!list_empty(&g->node[node].lists[i]));
+		spin_fini(&g->node[node].lock);
+	}
+	plat_free(g);
 	memcg->mm_private = NULL;
 }
 
 int lruvec_create(struct mem_cgroup *memcg)
 {
-	struct lruvec *l = plat_alloc(sizeof(*l));
+	unsigned nr_nodes = container_of(memcg->tree, struct engine, tree)->nr_nodes;
+	struct group_lists *g = plat_alloc(sizeof(*g) + nr_nodes * sizeof(g->node[0]));
 
-	if (!l)
+	if (!g)
 		return -ENOMEM;
-	spin_init(&l->lock, RANK_LRUVEC);
-	for (int i = 0; i < NR_LRU_LISTS; i++)
-		list_init(&l->lists[i]);
-	l->memcg = memcg;
-	memcg->mm_private = l;
-	memcg->mm_free = lruvec_free;
+	g->nr_nodes = nr_nodes;
+	for (unsigned node = 0; node < nr_nodes; node++) {
+		struct lruvec *l = &g->node[node];
+
+		spin_init(&l->lock, RANK_LRUVEC);
+		for (int i = 0; i < NR_LRU_LISTS; i++)
+			list_init(&l->lists[i]);
+		l->memcg = memcg;
+		l->node = node;
+	}
+	memcg->mm_private = g;
+	memcg->mm_free = lists_free;
 	return 0;
+}
+
+int64_t group_list_size(const struct mem_cgroup *memcg, enum lru_list list)
+{
+	const struct group_lists *g = memcg_lists(memcg);
+	int64_t sum = 0;
+
+	for (unsigned node = 0; node < g->nr_nodes; node++)
+		sum += lruvec_size(&g->node[node], list);
+	return sum;
 }
 
 /* Lock the lruvec of @p's owner; NULL when it is not charged. RCU stays held until lruvec_unlock. */
@@ -49,7 +69,7 @@ static struct lruvec *lruvec_lock_page(const struct page *p)
 			rcu_rd_unlock();
 			return NULL;
 		}
-		l = memcg_lruvec(memcg);
+		l = memcg_lruvec(memcg, p->node);
 		spin_lock(&l->lock);
 		if (page_cgroup_memcg(&p->pcg) == memcg)
 			return l;
@@ -101,7 +121,7 @@ void lru_add_many(struct page **pages, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct page *p = pages[i];
 
-		if (l && page_cgroup_memcg(&p->pcg) != l->memcg) {
+		if (l && (p->node != l->node || page_cgroup_memcg(&p->pcg) != l->memcg)) {
 			lruvec_unlock(l);
 			l = NULL;
 		}
@@ -193,23 +213,30 @@ unsigned lru_deactivate(struct lruvec *l, unsigned n)
 	return done;
 }
 
+/* One splice a list: what it costs does not depend on the pages. */
 void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent)
 {
-	struct lruvec *from = memcg_lruvec(child), *to = memcg_lruvec(parent);
+	unsigned nr_nodes = memcg_lists(child)->nr_nodes;
 
-	spin_lock(&from->lock);
-	spin_lock(&to->lock);
-	for (int i = 0; i < NR_LRU_LISTS; i++) {
-		int64_t nr = lruvec_size(from, i);
+	for (unsigned node = 0; node < nr_nodes; node++) {
+		struct lruvec *from = memcg_lruvec(child, node), *to = memcg_lruvec(parent, node);
 
-		list_splice_tail(&from->lists[i], &to->lists[i]);
-		list_account(from, i, -nr);
-		list_account(to, i, nr);
+		spin_lock(&from->lock);
+		spin_lock(&to->lock);
+		for (int i = 0; i < NR_LRU_LISTS; i++) {
+			int64_t nr = lruvec_size(from, i);
+
+			list_splice_tail(&from->lists[i], &to->lists[i]);
+			list_account(from, i, -nr);
+			list_account(to, i, nr);
+		}
 	}
 }
 
 void lru_reparent_end(struct mem_cgroup *child, struct mem_cgroup *parent)
 {
-	spin_unlock(&memcg_lruvec(parent)->lock);
-	spin_unlock(&memcg_lruvec(child)->lock);
+	for (unsigned node = memcg_lists(child)->nr_nodes; node-- > 0;) {
+		spin_unlock(&memcg_lruvec(parent, node)->lock);
+		spin_unlock(&memcg_lruvec(child, node)->lock);
+	}
 }

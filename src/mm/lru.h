@@ -10,9 +10,15 @@
 
 #include "mm/mm_types.h"
 
-/* 0 or -ENOMEM: gives @memcg its lists (memcg->mm_private). */
+/* 0 or -ENOMEM: gives @memcg its lists (memcg->mm_private), one set a node. */
 int lruvec_create(struct mem_cgroup *memcg);
-static inline struct lruvec *memcg_lruvec(const struct mem_cgroup *memcg) { return memcg->mm_private; }
+static inline struct group_lists *memcg_lists(const struct mem_cgroup *memcg) { return memcg->mm_private; }
+static inline struct lruvec *memcg_lruvec(const struct mem_cgroup *memcg, unsigned node)
+{
+	return &memcg_lists(memcg)->node[node];
+}
+/* Pages on one list of all nodes. */
+int64_t group_list_size(const struct mem_cgroup *memcg, enum lru_list list);
 
 /* Put charged pages on their owner's lists: unevictable, active or inactive by their flags. */
 void lru_add_many(struct page **pages, unsigned n);
@@ -26,7 +32,7 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 bool lru_isolate_page(struct page *p);
 /* Move up to @n of the oldest active pages to the inactive list. Returns how many. */
 unsigned lru_deactivate(struct lruvec *l, unsigned n);
-/* Take both locks and hand @child's pages to @parent; the owner switch happens between begin and end. */
+/* Take the locks of both and hand @child's pages to @parent; the owner switch happens between begin and end. */
 void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent);
 void lru_reparent_end(struct mem_cgroup *child, struct mem_cgroup *parent);
 

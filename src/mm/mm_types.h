@@ -55,7 +55,8 @@ struct page {
 	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space + PAGE_MAPPING_FILE; NULL = neither;
 	                            * (P) to write, (A) to read: page_anon_vma, page_file_mapping */
 	uint64_t index;            /* (C while mapping is set) page number in the file, or in the anon_vma's space: vma->pgoff + ... */
-	atomic64_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
+	atomic32_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
+	uint32_t node;             /* (C) the memory node it is part of */
 	struct list_head lru;      /* (L); on the free list (F); private list of whoever isolated it */
 	atomic64_t pcg;            /* page_cgroup word */
 };
@@ -182,12 +183,20 @@ struct mm {
 
 enum lru_list { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_UNEVICTABLE, NR_LRU_LISTS };
 
+/* The pages of one group on one node. */
 struct lruvec {
 	struct spinlock lock;                 /* rank LRUVEC */
 	struct list_head lists[NR_LRU_LISTS]; /* (L) head = youngest */
 	atomic64_t nr[NR_LRU_LISTS];          /* (L) to write, (A) to read; pages */
-	atomic64_t age;                       /* evictions and activations so far: the clock of refaults */
 	struct mem_cgroup *memcg;             /* (C) */
+	unsigned node;                        /* (C) */
+};
+
+/* What a group keeps here (mem_cgroup.mm_private). */
+struct group_lists {
+	atomic64_t age;                       /* evictions so far, of all nodes: the clock of refaults */
+	unsigned nr_nodes;                    /* (C) */
+	struct lruvec node[];
 };
 
 /* ---- swap -------------------------------------------------------------------------------- */
@@ -223,18 +232,21 @@ struct swap_device {
 
 /* ---- the engine ---------------------------------------------------------------------------- */
 
-#define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once */
+#define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once; all of one node */
+#define NODES_MAX   4
 
 struct engine {
 	struct memcg_tree tree;
 	struct mmu *mmu;                /* (C) */
 	struct swap_device *swap;       /* (C) NULL = none */
+	unsigned nr_nodes;              /* (C) memory nodes, 1..NODES_MAX; set before engine_init, 0 means 1 */
 
 	struct spinlock frames_lock;    /* rank FRAMES */
 	struct page **chunks;           /* (F) to write; entries constant once set */
 	uint32_t nr_chunks, max_chunks;
-	struct list_head free_frames;   /* (F) */
-	atomic64_t nr_free, nr_frames;
+	struct list_head free_frames[NODES_MAX];  /* (F) */
+	int64_t node_free[NODES_MAX];   /* (F) their sizes */
+	atomic64_t nr_free, nr_frames;  /* of all nodes */
 
 	struct spinlock mm_lock;        /* rank LEAF */
 	struct list_head mms;           /* mm_lock */

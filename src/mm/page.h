@@ -4,8 +4,11 @@
 
 #include "mm/mm_types.h"
 
-/* Hand out @n page records with refcount 1, nothing else set. All or none: 0 or -ENOMEM. */
+/* Hand out @n page records of one node with refcount 1, nothing else set: of this CPU's node, or of another when that has none. All or none:
+ * 0 or -ENOMEM. */
 int frames_alloc(struct engine *e, struct page **pages, unsigned n);
+/* As frames_alloc, but of @node only. */
+int frames_alloc_node(struct engine *e, unsigned node, struct page **pages, unsigned n);
 int frames_init(struct engine *e, uint32_t max_frames);
 void frames_fini(struct engine *e);
 
@@ -17,7 +20,7 @@ static inline struct page *pfn_page(const struct engine *e, uint32_t pfn)
 static inline bool page_test(const struct page *p, uint32_t flag) { return a32_test(&p->flags, flag); }
 static inline bool page_set(struct page *p, uint32_t flag) { return a32_or(&p->flags, flag) & flag; }
 static inline bool page_clear(struct page *p, uint32_t flag) { return a32_and(&p->flags, ~flag) & flag; }
-static inline uint32_t page_entry(const struct page *p) { return (uint32_t)a64_load(&p->entry); }
+static inline uint32_t page_entry(const struct page *p) { return a32_load(&p->entry); }
 static inline bool page_mapped(const struct page *p) { return a32_load(&p->mapcount) != 0; }
 
 /* What page->mapping says. A page of a file is anonymous to nobody, and the other way round; a page that was never mapped and

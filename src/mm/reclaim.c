@@ -37,11 +37,14 @@ static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg
 				    above, children_claims(parent, low));
 }
 
+static int64_t lruvec_evictable(const struct lruvec *l)
+{
+	return lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+}
+
 static int64_t group_size(struct mem_cgroup *memcg)
 {
-	struct lruvec *l = memcg_lruvec(memcg);
-
-	return lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+	return group_list_size(memcg, LRU_INACTIVE_ANON) + group_list_size(memcg, LRU_ACTIVE_ANON);
 }
 
 /* How many pages of @memcg this pass may look at. Inside RCU. */
@@ -93,7 +96,7 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
 			  unsigned flags, struct reclaim_result *r)
 {
-	int64_t scan_max = lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+	int64_t scan_max = lruvec_evictable(l);
 	int64_t done = r->reclaimed + n, scanned = 0;
 
 	while (r->reclaimed < done && scanned < scan_max) {
@@ -117,6 +120,21 @@ static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruve
 		shrink_pages(e, pages, got, flags, r);
 		if (l->memcg != top || over_memsw(l->memcg))
 			stock_drain(l->memcg);
+	}
+}
+
+/* Each node gives in proportion to what it has. */
+static void shrink_group(struct engine *e, struct mem_cgroup *top, struct mem_cgroup *memcg, int64_t n, unsigned batch_min,
+			 unsigned flags, struct reclaim_result *r)
+{
+	int64_t size = group_size(memcg);
+
+	for (unsigned node = 0; node < e->nr_nodes && size > 0; node++) {
+		struct lruvec *l = memcg_lruvec(memcg, node);
+		int64_t share = (n * lruvec_evictable(l) + size - 1) / size;
+
+		if (share > 0)
+			shrink_lruvec(e, top, l, share, batch_min, flags, r);
 	}
 }
 
@@ -172,7 +190,7 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 		share = (n * target + total - 1) / total;
 		if (share <= 0)
 			continue;
-		shrink_lruvec(e, top, memcg_lruvec(m), share, target > 32 ? 32 : (unsigned)target, flags, r);
+		shrink_group(e, top, m, share, target > 32 ? 32 : (unsigned)target, flags, r);
 		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0 && r->scanned > before.scanned)
 			event_add(m, EVENT_LOW, 1);
 		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);

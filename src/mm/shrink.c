@@ -234,7 +234,7 @@ static bool remove_clean(struct shrink *s, struct page *p)
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
 		if (memcg)
-			age = (uint64_t)a64_add(&memcg_lruvec(memcg)->age, 1);
+			age = (uint64_t)a64_add(&memcg_lists(memcg)->age, 1);
 		rcu_rd_unlock();
 		swapcache_del(e, p, age);
 		freed = true;

@@ -172,7 +172,7 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
 	d->owner[slot] = h;
 	aptr_store(&d->cache[slot], p);
-	a64_store(&p->entry, slot + 1);
+	a32_store(&p->entry, (uint32_t)slot + 1);
 	page_set(p, PG_swapcache | PG_dirty);
 	a32_store(&d->map[slot], SLOT_USED | SLOT_CACHE);
 	spin_unlock(slot_lock(d, (uint32_t)slot));
@@ -321,7 +321,7 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 	}
 	page_get(p);
 	aptr_store(&d->cache[slot], p);
-	a64_store(&p->entry, entry);
+	a32_store(&p->entry, entry);
 	page_set(p, PG_swapcache);
 	a32_store(&d->map[slot], (map | SLOT_CACHE) & ~SLOT_MEMSW);
 	if (map & SLOT_MEMSW) {
@@ -346,7 +346,7 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 	map = a32_load(&d->map[slot]);
 	VM_BUG_ON(!(map & SLOT_CACHE) || aptr_load(&d->cache[slot]) != p);
 	page_clear(p, PG_swapcache | PG_dirty);
-	a64_store(&p->entry, 0);
+	a32_store(&p->entry, 0);
 	if (slot_count(map) == 0) {
 		h = slot_clear(d, slot);
 	} else {

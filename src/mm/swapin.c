@@ -70,14 +70,15 @@ static bool look_around(struct fault *f, struct window *w)
 /* A page that came back soon after it left belongs to the working set (Linux workingset.c, a528910e12ec). */
 static void note_refault(struct mm *mm, struct page *p, uint64_t shadow)
 {
-	struct lruvec *l = memcg_lruvec(mm->memcg);
+	struct mem_cgroup *memcg = mm->memcg;
 	int64_t distance;
 
 	if (!shadow)
 		return;
 	stat_add(mm->memcg, STAT_REFAULT_ANON, 1);
-	distance = a64_load(&l->age) - (int64_t)shadow;
-	if (distance < 0 || distance > lruvec_size(l, LRU_ACTIVE_ANON) + lruvec_size(l, LRU_INACTIVE_ANON))
+	distance = a64_load(&memcg_lists(memcg)->age) - (int64_t)shadow;
+	if (distance < 0 ||
+	    distance > group_list_size(memcg, LRU_ACTIVE_ANON) + group_list_size(memcg, LRU_INACTIVE_ANON))
 		return;
 	page_set(p, PG_active | PG_workingset);
 	stat_add(mm->memcg, STAT_ACTIVATE_ANON, 1);
