@@ -18,6 +18,7 @@ BEGIN {
 
 	# Folder, header it may use all the same, reason.
 	except("plat", "machine.h", "the machine chosen at build time by the include path")
+	except("plat/sim", "bugs.def", "the named bugs, which the contract makes bug_on of")
 	except("plat/soft", "mm/page.h", "the software MMU walks the page tables of the engine")
 	except("plat/soft", "mm/pgtable.h", "the software MMU walks the page tables of the engine")
 	except("plat/soft", "mm/mm_types.h", "the software MMU walks the page tables of the engine")

@@ -1,0 +1,20 @@
+/* check/scenario.h - small programs on the engine, each about one race. */
+#ifndef UMEMCG_CHECK_SCENARIO_H
+#define UMEMCG_CHECK_SCENARIO_H
+
+#include "plat/plat.h"
+
+struct scenario {
+	const char *name;         /* words with hyphens */
+	const char *text;         /* one line: who races with whom for what */
+	void (*setup)(void);      /* builds the engine in the arena, declares the tasks (sim_task) */
+	void (*end)(void);        /* everything is over: looks, tears down, looks again; sim_fail */
+	bool no_time;             /* waits with a time limit do not end by it: a lost wake-up is a deadlock */
+	bool slow;                /* more than a few seconds: not in the subset of CI */
+};
+
+extern const struct scenario *const scenarios[];
+extern const unsigned nr_scenarios;
+const struct scenario *scenario_find(const char *name);
+
+#endif

@@ -1,0 +1,193 @@
+/* plat/sim/atomic.c - atomics of the simulated machine: announce, then do. One task runs at a time, so doing it is
+ * plain; see machine.h for what each is called in the source. */
+#include "plat/sim/sim.h"
+
+static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask, bool relaxed, sim_at at,
+			    void *pc)
+{
+	if (sim_current < 0)
+		return;
+	arena_check(p, width, kind != OP_READ, at, pc);
+	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = (uint8_t)width, .relaxed = relaxed,
+				   .obj = arena_object(p), .mask = mask, .at = at, .pc = pc });
+	arena_check(p, width, kind != OP_READ, at, pc); /* it may have been freed while we waited for our turn */
+	if (relaxed)
+		return;
+	clocks_acquire(arena_object(p));
+	if (kind != OP_READ)
+		clocks_release(arena_object(p));
+}
+
+#define PC __builtin_return_address(0)
+
+uint32_t sim_load32(const atomic32_t *p, uint32_t mask, sim_at at)
+{
+	announce(OP_READ, p, 4, mask, false, at, PC);
+	return p->v_;
+}
+
+void sim_store32(atomic32_t *p, uint32_t v, sim_at at)
+{
+	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
+	p->v_ = v;
+}
+
+uint32_t sim_add32(atomic32_t *p, int32_t d, sim_at at)
+{
+	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
+	return p->v_ += (uint32_t)d;
+}
+
+void sim_acc32(atomic32_t *p, int32_t d, int32_t least, sim_at at)
+{
+	announce(OP_ADD, p, 4, UINT32_MAX, false, at, PC);
+	p->v_ += (uint32_t)d;
+	if (least != INT32_MIN && (int32_t)p->v_ < least)
+		sim_fail(SIM_BUG, at->file, at->line, "a reference of what has none: %s is %d", at->expr, (int)p->v_ - d);
+}
+
+uint32_t sim_or32(atomic32_t *p, uint32_t m, sim_at at)
+{
+	uint32_t old;
+
+	announce(OP_WRITE, p, 4, m, false, at, PC);
+	old = p->v_;
+	p->v_ |= m;
+	return old & m;
+}
+
+uint32_t sim_and32(atomic32_t *p, uint32_t m, sim_at at)
+{
+	uint32_t old;
+
+	announce(OP_WRITE, p, 4, (uint32_t)~m, false, at, PC);
+	old = p->v_;
+	p->v_ &= m;
+	return old & ~m;
+}
+
+uint32_t sim_xchg32(atomic32_t *p, uint32_t v, sim_at at)
+{
+	uint32_t old;
+
+	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
+	old = p->v_;
+	p->v_ = v;
+	return old;
+}
+
+bool sim_cas32(atomic32_t *p, uint32_t old, uint32_t new_, sim_at at)
+{
+	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
+	if (p->v_ != old)
+		return false;
+	p->v_ = new_;
+	return true;
+}
+
+/* The native loop's effect in one step: what it does between two failed exchanges nobody can see. */
+bool sim_inc_not_zero(atomic32_t *p, sim_at at)
+{
+	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
+	if (p->v_ == 0)
+		return false;
+	p->v_++;
+	return true;
+}
+
+int64_t sim_load64(const atomic64_t *p, bool relaxed, sim_at at)
+{
+	announce(OP_READ, p, 8, UINT64_MAX, relaxed, at, PC);
+	return p->v_;
+}
+
+void sim_store64(atomic64_t *p, int64_t v, sim_at at)
+{
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	p->v_ = v;
+}
+
+int64_t sim_add64(atomic64_t *p, int64_t d, sim_at at)
+{
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	return p->v_ += d;
+}
+
+void sim_acc64(atomic64_t *p, int64_t d, int64_t least, bool relaxed, sim_at at)
+{
+	announce(OP_ADD, p, 8, UINT64_MAX, relaxed, at, PC);
+	p->v_ += d;
+	if (least != INT64_MIN && p->v_ < least)
+		sim_fail(SIM_BUG, at->file, at->line, "more was taken than was there: %s is %lld", at->expr,
+			 (long long)p->v_);
+}
+
+int64_t sim_or64(atomic64_t *p, int64_t m, sim_at at)
+{
+	int64_t old;
+
+	announce(OP_WRITE, p, 8, (uint64_t)m, false, at, PC);
+	old = p->v_;
+	p->v_ |= m;
+	return old & m;
+}
+
+int64_t sim_and64(atomic64_t *p, int64_t m, sim_at at)
+{
+	int64_t old;
+
+	announce(OP_WRITE, p, 8, (uint64_t)~m, false, at, PC);
+	old = p->v_;
+	p->v_ &= m;
+	return old & ~m;
+}
+
+int64_t sim_xchg64(atomic64_t *p, int64_t v, sim_at at)
+{
+	int64_t old;
+
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	old = p->v_;
+	p->v_ = v;
+	return old;
+}
+
+bool sim_cas64(atomic64_t *p, int64_t old, int64_t new_, sim_at at)
+{
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	if (p->v_ != old)
+		return false;
+	p->v_ = new_;
+	return true;
+}
+
+void *sim_loadptr(const atomicptr_t *p, sim_at at)
+{
+	announce(OP_READ, p, 8, UINT64_MAX, false, at, PC);
+	return p->v_;
+}
+
+void sim_storeptr(atomicptr_t *p, void *v, sim_at at)
+{
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	p->v_ = v;
+}
+
+void *sim_xchgptr(atomicptr_t *p, void *v, sim_at at)
+{
+	void *old;
+
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	old = p->v_;
+	p->v_ = v;
+	return old;
+}
+
+bool sim_casptr(atomicptr_t *p, void *old, void *new_, sim_at at)
+{
+	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
+	if (p->v_ != old)
+		return false;
+	p->v_ = new_;
+	return true;
+}

@@ -1,0 +1,58 @@
+/* plat/sim/explore.h - strategies: which schedules of a program are run.
+ *
+ *   exhaustive  source-set dynamic partial-order reduction with sleep sets: one execution (or few) a class of
+ *               schedules that differ only in the order of independent operations. EXHAUSTED is said by this only.
+ *   naive       every schedule; for the test of the above.
+ *   bounded     every schedule with at most k preemptions. BOUNDED(k).
+ *   random      priorities with d changes (PCT: Burckhardt et al., ASPLOS 2010). The seed is part of the result.
+ *   replay      one schedule, from a list of tasks.
+ *
+ * References: Abdulla, Aronsson, Jonsson, Sagonas, "Source sets: a foundation for optimal dynamic partial order
+ * reduction", JACM 2017; Flanagan, Godefroid, POPL 2005.
+ */
+#ifndef UMEMCG_PLAT_SIM_EXPLORE_H
+#define UMEMCG_PLAT_SIM_EXPLORE_H
+
+#include "plat/sim/sim.h"
+
+enum explore_mode { EXPLORE_EXHAUSTIVE, EXPLORE_NAIVE, EXPLORE_BOUNDED, EXPLORE_RANDOM };
+
+enum explore_end { EXPLORE_DONE, EXPLORE_FAILED, EXPLORE_BUDGET };
+
+struct explore_stats {
+	uint64_t executions;     /* complete ones */
+	uint64_t blocked;        /* stopped because all that could go on was covered elsewhere */
+	uint64_t steps;          /* operations, of all executions */
+	uint64_t failures;
+	unsigned max_depth;
+	unsigned tasks;          /* most tasks of an execution */
+	double seconds;
+};
+
+struct explore {
+	enum explore_mode mode;
+	unsigned preemptions;    /* BOUNDED */
+	uint64_t seed;           /* RANDOM */
+	uint64_t budget;         /* executions, blocked ones included; 0: none */
+	bool keep_going;         /* after a failure */
+	/* After every execution that was not stopped; NULL: none. */
+	void (*each)(void *arg);
+	/* Now and then, for a progress line; @done is an estimate, 0 .. 1. NULL: none. */
+	void (*progress)(void *arg, const struct explore_stats *stats, double done);
+	void *arg;
+
+	struct explore_stats stats;                 /* out */
+	struct sim_failure failure;                 /* out, of the first failure */
+	uint8_t schedule[SIM_DEPTH_MAX];            /* out: its tasks in order */
+	unsigned schedule_len;
+};
+
+/* Run @program's schedules. sim_load was called. */
+enum explore_end explore_run(struct explore *x);
+/* Run one schedule; beyond its end the first task that can go on. SIM_BAD_REPLAY when a task in it cannot. */
+enum sim_finding explore_replay(const uint8_t *schedule, unsigned len);
+
+/* How many preemptions sim_trace has: a task was left that could have gone on. */
+unsigned explore_preemptions(void);
+
+#endif

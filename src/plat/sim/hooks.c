@@ -1,0 +1,71 @@
+/* plat/sim/hooks.c - what the compiler calls around plain accesses and functions.
+ *
+ * The engine of the check build is compiled with -fsanitize=thread, and linked with these functions in place of the
+ * sanitizer's: every plain load and store of the engine comes by here and is checked against the order of
+ * locks and atomics (clocks.c) and against freed memory (arena.c). Entering and leaving functions keeps the list of
+ * callers for the drawings.
+ */
+#include "plat/sim/sim.h"
+
+void __tsan_init(void);
+void __tsan_func_entry(void *pc);
+void __tsan_func_exit(void);
+void __tsan_read_range(void *p, unsigned long n);
+void __tsan_write_range(void *p, unsigned long n);
+void __tsan_vptr_update(void **p, void *v);
+void __tsan_vptr_read(void **p);
+
+static inline void plain(const void *p, size_t n, bool write, void *pc)
+{
+	uintptr_t in_stack;
+
+	if (sim_current < 0)
+		return;
+	in_stack = (uintptr_t)p - (uintptr_t)arena_stack(sim_current);
+	if (in_stack < SIM_STACK_SIZE || !arena_object(p))
+		return;
+	arena_check(p, n, write, NULL, pc);
+	clocks_plain(p, n, write, pc);
+}
+
+#define ACCESS(n)                                                                                 \
+	void __tsan_read##n(void *p);                                                             \
+	void __tsan_write##n(void *p);                                                            \
+	void __tsan_unaligned_read##n(void *p);                                                   \
+	void __tsan_unaligned_write##n(void *p);                                                  \
+	void __tsan_read_write##n(void *p);                                                       \
+	void __tsan_read##n(void *p) { plain(p, n, false, __builtin_return_address(0)); }         \
+	void __tsan_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); }         \
+	void __tsan_unaligned_read##n(void *p) { plain(p, n, false, __builtin_return_address(0)); } \
+	void __tsan_unaligned_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); } \
+	void __tsan_read_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); }
+ACCESS(1)
+ACCESS(2)
+ACCESS(4)
+ACCESS(8)
+ACCESS(16)
+
+void __tsan_read_range(void *p, unsigned long n) { plain(p, n, false, __builtin_return_address(0)); }
+void __tsan_write_range(void *p, unsigned long n) { plain(p, n, true, __builtin_return_address(0)); }
+void __tsan_init(void) { }
+void __tsan_vptr_update(void **p, void *v) { (void)p, (void)v; }
+void __tsan_vptr_read(void **p) { (void)p; }
+
+void __tsan_func_entry(void *pc)
+{
+	struct sim_task *t;
+
+	(void)pc;
+	if (sim_current < 0)
+		return;
+	t = &sim_tasks[sim_current];
+	if (t->nr_calls < SIM_CALLS_MAX)
+		t->calls[t->nr_calls] = __builtin_return_address(0);
+	t->nr_calls++;
+}
+
+void __tsan_func_exit(void)
+{
+	if (sim_current >= 0)
+		sim_tasks[sim_current].nr_calls--;
+}

@@ -1,0 +1,215 @@
+/* plat/sim/lock.c - locks and waits of the simulated machine.
+ *
+ * A lock is its state word; taking it is one operation that can be done while it is free. Every task keeps a stack of
+ * what it holds, and taking one out of the order of lockorder.def is a finding, as it stops a debug build.
+ *
+ * A wait has three operations (prepare, the caller's look at its condition, sleep), so that a lost wake-up shows as
+ * a deadlock. A wait with a time limit ends by time only when no task can go on otherwise (task.c): the
+ * time limit is longer than everything else.
+ */
+#include "plat/sim/sim.h"
+
+#define PC __builtin_return_address(0)
+
+static const struct { const char *name; bool nesting; } ranks[NR_LOCK_RANKS] = {
+#define LOCK_RANK(name, nesting) { #name, nesting },
+#include "plat/lockorder.def"
+#undef LOCK_RANK
+};
+
+static void held_push(const void *lock, enum lock_rank rank, bool try_, sim_at at)
+{
+	struct sim_task *t = &sim_tasks[sim_current];
+
+	if (sim_current < 0)
+		return;
+	for (unsigned i = 0; i < t->nr_held && !try_; i++) {
+		enum lock_rank r = t->held[i].rank;
+
+		if (r > rank || (r == rank && !ranks[rank].nesting))
+			sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s (%s) is taken while %s (%s) is held", at->expr,
+				 ranks[rank].name, t->held[i].at->expr, ranks[r].name);
+	}
+	if (t->nr_held == SIM_HELD_MAX)
+		sim_fail(SIM_LOCK_ORDER, at->file, at->line, "more than %d locks are held", SIM_HELD_MAX);
+	t->held[t->nr_held++] = (struct sim_held){ lock, rank, at };
+}
+
+static void held_pop(const void *lock, sim_at at)
+{
+	struct sim_task *t = &sim_tasks[sim_current];
+
+	if (sim_current < 0)
+		return;
+	for (unsigned i = t->nr_held; i-- > 0;) {
+		if (t->held[i].lock != lock)
+			continue;
+		memmove(&t->held[i], &t->held[i + 1], (t->nr_held - i - 1) * sizeof(t->held[0]));
+		t->nr_held--;
+		return;
+	}
+	/* A page lock may be given back by whoever ends its I/O. */
+	for (unsigned k = 0; k < sim_nr_tasks; k++)
+		for (unsigned i = 0; i < sim_tasks[k].nr_held; i++) {
+			t = &sim_tasks[k];
+			if (t->held[i].lock != lock || t->held[i].rank != RANK_PAGE)
+				continue;
+			memmove(&t->held[i], &t->held[i + 1], (t->nr_held - i - 1) * sizeof(t->held[0]));
+			t->nr_held--;
+			return;
+		}
+	sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s is given back by a task that does not hold it", at->expr);
+}
+
+void sim_assert_held(const void *lock)
+{
+	if (sim_current < 0)
+		return;
+	for (unsigned i = 0; i < sim_tasks[sim_current].nr_held; i++)
+		if (sim_tasks[sim_current].held[i].lock == lock)
+			return;
+	sim_fail(SIM_LOCK_ORDER, NULL, 0, "a lock that should be held is not");
+}
+
+static void point(enum op_kind kind, const void *p, uint64_t mask, sim_at at, void *pc)
+{
+	if (sim_current < 0)
+		return;
+	arena_check(p, 4, true, at, pc);
+	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = 4, .obj = arena_object(p), .mask = mask, .at = at,
+				   .pc = pc });
+	arena_check(p, 4, true, at, pc);
+	if (kind == OP_UNLOCK || kind == OP_RDUNLOCK)
+		clocks_release(arena_object(p));
+	else
+		clocks_acquire(arena_object(p));
+}
+
+void sim_lock_init(uint32_t *state, enum lock_rank *where, enum lock_rank rank)
+{
+	*state = 0;
+	*where = rank;
+}
+
+void sim_lock_fini(uint32_t *state)
+{
+	if (*state)
+		sim_fail(SIM_BUG, NULL, 0, "a lock that is held is destroyed");
+}
+
+static void must_be(bool ok, sim_at at)
+{
+	if (!ok)
+		sim_fail(SIM_DEADLOCK, at->file, at->line, "%s would never be had: nobody else runs", at->expr);
+}
+
+void sim_lock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	held_push(state, rank, false, at);
+	point(OP_LOCK, state, UINT32_MAX, at, PC);
+	must_be(*state == 0, at);
+	*state = SIM_WRITER;
+}
+
+bool sim_trylock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	point(OP_TRYLOCK, state, UINT32_MAX, at, PC);
+	if (*state)
+		return false;
+	*state = SIM_WRITER;
+	held_push(state, rank, true, at);
+	return true;
+}
+
+void sim_unlock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	(void)rank;
+	held_pop(state, at);
+	point(OP_UNLOCK, state, UINT32_MAX, at, PC);
+	*state = 0;
+}
+
+void sim_rdlock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	held_push(state, rank, false, at);
+	point(OP_RDLOCK, state, UINT32_MAX, at, PC);
+	must_be(!(*state & SIM_WRITER), at);
+	++*state;
+}
+
+bool sim_tryrdlock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	point(OP_TRYRD, state, UINT32_MAX, at, PC);
+	if (*state & SIM_WRITER)
+		return false;
+	++*state;
+	held_push(state, rank, true, at);
+	return true;
+}
+
+void sim_rdunlock(uint32_t *state, enum lock_rank rank, sim_at at)
+{
+	(void)rank;
+	held_pop(state, at);
+	point(OP_RDUNLOCK, state, UINT32_MAX, at, PC);
+	--*state;
+}
+
+/* ---- bits of a word ---- */
+
+bool sim_bit_trylock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
+{
+	point(OP_TRYLOCK, word, bit, at, PC);
+	if (word->v_ & bit)
+		return false;
+	word->v_ |= bit;
+	held_push(word, rank, true, at);
+	return true;
+}
+
+void sim_bit_lock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
+{
+	held_push(word, rank, false, at);
+	point(OP_LOCK, word, bit, at, PC);
+	must_be(!(word->v_ & bit), at);
+	word->v_ |= bit;
+}
+
+void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
+{
+	(void)rank;
+	held_pop(word, at);
+	point(OP_UNLOCK, word, bit, at, PC);
+	word->v_ &= ~bit;
+}
+
+static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool not, sim_at at, void *pc)
+{
+	arena_check(word, 4, false, at, pc);
+	sim_point((struct sim_op){ .kind = OP_AWAIT, .width = 4, .obj = arena_object(word), .mask = mask, .arg = value,
+				   .arg_not = not, .at = at, .pc = pc });
+	clocks_acquire(arena_object(word));
+}
+
+void sim_bit_wait(atomic32_t *word, uint32_t bit, sim_at at)
+{
+	if (sim_current < 0)
+		must_be(!(word->v_ & bit), at);
+	else
+		await(word, bit, 0, false, at, PC);
+}
+
+bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_at at)
+{
+	struct sim_task *t = &sim_tasks[sim_current];
+
+	if (sim_current < 0) {
+		must_be(q->seq.v_ != ticket || timeout_ns >= 0, at);
+		return q->seq.v_ != ticket;
+	}
+	t->timed = timeout_ns >= 0;
+	t->deadline = sim_now + (uint64_t)(timeout_ns > 0 ? timeout_ns : 0);
+	await(&q->seq, UINT32_MAX, ticket, true, at, PC);
+	t->timed = t->timed_out = false;
+	return q->seq.v_ != ticket;
+}

@@ -1,0 +1,107 @@
+/* plat/sim/op.c - which operations depend on each other, and when one can be done. This table is what the word
+ * EXHAUSTED rests on; tests/explorer_test.c compares it with a search that uses none.
+ *
+ * Two operations depend when they touch a common bit of one object, are not both reads, and are not both
+ * additions nobody reads. Taking a lock for reading, and giving it back, are additions to its count. Entering and
+ * leaving an RCU section are additions to the set of readers; a grace period's start reads that set. Its end
+ * comes after the sections it waits for, whatever new ones begin.
+ */
+#include "plat/sim/sim.h"
+
+static const struct {
+	const char *name;
+	enum op_class class;
+	bool may_block;
+} kinds[NR_OP_KINDS] = {
+	[OP_NONE]       = { "-",               CLASS_NONE,  false },
+	[OP_READ]       = { "read",            CLASS_READ,  false },
+	[OP_WRITE]      = { "write",           CLASS_WRITE, false },
+	[OP_ADD]        = { "add",             CLASS_ADD,   false },
+	[OP_LOCK]       = { "lock",            CLASS_WRITE, true },
+	[OP_UNLOCK]     = { "unlock",          CLASS_WRITE, false },
+	[OP_TRYLOCK]    = { "trylock",         CLASS_WRITE, false },
+	[OP_RDLOCK]     = { "lock shared",     CLASS_ADD,   true },
+	[OP_RDUNLOCK]   = { "unlock shared",   CLASS_ADD,   false },
+	[OP_TRYRD]      = { "trylock shared",  CLASS_WRITE, false },
+	[OP_AWAIT]      = { "wait",            CLASS_READ,  true },
+	[OP_RCU_LOCK]   = { "rcu_read_lock",   CLASS_ADD,   false },
+	[OP_RCU_UNLOCK] = { "rcu_read_unlock", CLASS_ADD,   false },
+	[OP_GP_START]   = { "grace period starts", CLASS_READ, false },
+	[OP_GP_END]     = { "grace period ends",   CLASS_READ, true },
+	[OP_SLEEP]      = { "sleep",           CLASS_NONE,  true },
+};
+
+const char *op_name(enum op_kind kind)
+{
+	return kinds[kind].name;
+}
+
+enum op_class op_class(const struct sim_op *op)
+{
+	return kinds[op->kind].class;
+}
+
+bool op_may_block(const struct sim_op *op)
+{
+	return kinds[op->kind].may_block;
+}
+
+bool op_dependent(const struct sim_op *a, const struct sim_op *b)
+{
+	enum op_class ca = kinds[a->kind].class, cb = kinds[b->kind].class;
+
+	if (a->obj != b->obj || !(a->mask & b->mask) || ca == CLASS_NONE || cb == CLASS_NONE)
+		return false;
+	if (ca == cb && ca != CLASS_WRITE)
+		return false;
+	if ((a->kind == OP_GP_END && b->kind == OP_RCU_LOCK) || (b->kind == OP_GP_END && a->kind == OP_RCU_LOCK))
+		return false;
+	return true;
+}
+
+bool op_covers(const struct sim_op *e, const struct sim_op *op)
+{
+	return kinds[e->kind].class == CLASS_WRITE && !(op->mask & ~e->mask);
+}
+
+bool op_enabled_at(const struct sim_op *op, uint64_t value)
+{
+	switch (op->kind) {
+	case OP_LOCK:
+		return (value & op->mask) == 0;
+	case OP_RDLOCK:
+		return !(value & SIM_WRITER);
+	case OP_AWAIT:
+		return ((value & op->mask) == op->arg) != op->arg_not;
+	case OP_GP_END:
+		return rcu_gp_over((unsigned)op->arg);
+	case OP_SLEEP:
+		return false;
+	default:
+		return true;
+	}
+}
+
+uint64_t op_value(const struct sim_op *op)
+{
+	const void *p;
+
+	if (!op->width) {
+		unsigned t = op->obj - OBJ_TASK(0);
+
+		return op->obj >= OBJ_TASK(0) && t < sim_nr_tasks && !sim_tasks[t].alive; /* it has ended */
+	}
+	p = sim_object_address(op->obj);
+	return op->width == 4 ? *(const uint32_t *)p : *(const uint64_t *)p;
+}
+
+bool sim_task_enabled(int t)
+{
+	const struct sim_task *k = &sim_tasks[t];
+
+	if (!k->alive || k->next.kind == OP_NONE)
+		return false;
+	if (k->timed_out || !kinds[k->next.kind].may_block)
+		return true;
+	return op_enabled_at(&k->next, op_value(&k->next));
+}

@@ -1,0 +1,135 @@
+/* plat/sim/rcu.c - grace periods of the simulated machine.
+ *
+ * A grace period's start notes who is in a read section; its end can be done when each of them has left. So it is as
+ * short as is allowed: the worst that can happen to a reader who relies on more. A deferred call is a task that
+ * begins with such an end.
+ *
+ * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the end of set-up.
+ */
+#include "plat/sim/sim.h"
+
+#define PC __builtin_return_address(0)
+
+static uint32_t waits_for[SIM_SPAWN_MAX]; /* tasks whose section the period waits for */
+static unsigned nr_periods;
+static struct plat_rcu_head *deferred;    /* outside executions */
+
+void rcu_reset(void)
+{
+	nr_periods = 0;
+	deferred = NULL;
+}
+
+bool rcu_gp_over(unsigned gp)
+{
+	return waits_for[gp] == 0;
+}
+
+static void point(enum op_kind kind, uint64_t arg, sim_at at, void *pc)
+{
+	sim_point((struct sim_op){ .kind = (uint8_t)kind, .obj = OBJ_RCU, .mask = 1, .arg = arg, .at = at, .pc = pc });
+}
+
+void sim_rcu_lock(sim_at at)
+{
+	if (sim_current < 0 || sim_tasks[sim_current].rcu_nesting++ > 0)
+		return;
+	sim_tasks[sim_current].rcu_nesting--;
+	point(OP_RCU_LOCK, 0, at, PC);
+	sim_tasks[sim_current].rcu_nesting++;
+}
+
+void sim_rcu_unlock(sim_at at)
+{
+	struct sim_task *t = &sim_tasks[sim_current];
+
+	if (sim_current < 0)
+		return;
+	if (t->rcu_nesting == 0)
+		sim_fail(SIM_BUG, at->file, at->line, "an RCU section ends that never began");
+	if (t->rcu_nesting > 1) {
+		t->rcu_nesting--;
+		return;
+	}
+	point(OP_RCU_UNLOCK, 0, at, PC);
+	t->rcu_nesting = 0;
+	for (unsigned i = 0; i < nr_periods; i++)
+		if (waits_for[i] & 1u << sim_current) {
+			waits_for[i] &= ~(1u << sim_current);
+			clocks_release(OBJ_RCU);
+		}
+}
+
+/* Announce the start; returns the number of the period. */
+static unsigned period_begins(sim_at at, void *pc)
+{
+	uint32_t readers = 0;
+
+	point(OP_GP_START, 0, at, pc);
+	if (nr_periods == SIM_SPAWN_MAX)
+		sim_fail(SIM_LIVELOCK, at->file, at->line, "more than %d grace periods in one execution", SIM_SPAWN_MAX);
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		if (sim_tasks[t].alive && sim_tasks[t].rcu_nesting)
+			readers |= 1u << t;
+	waits_for[nr_periods] = readers;
+	return nr_periods++;
+}
+
+void sim_rcu_synchronize(sim_at at)
+{
+	unsigned gp;
+
+	if (sim_current < 0)
+		return;
+	if (sim_tasks[sim_current].rcu_nesting)
+		sim_fail(SIM_DEADLOCK, at->file, at->line, "a grace period is waited for inside a read section");
+	gp = period_begins(at, PC);
+	point(OP_GP_END, gp, at, PC);
+	clocks_acquire(OBJ_RCU);
+}
+
+static void run_deferred(void *arg)
+{
+	struct plat_rcu_head *head = arg;
+
+	clocks_acquire(OBJ_RCU);
+	head->fn(head);
+	sim_task_ends();
+}
+
+void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *), sim_at at)
+{
+	struct sim_op end = { .kind = OP_GP_END, .obj = OBJ_RCU, .mask = 1, .at = at, .pc = PC };
+
+	head->fn = fn;
+	if (sim_current < 0) {
+		head->next = deferred;
+		deferred = head;
+		return;
+	}
+	end.arg = period_begins(at, PC);
+	sim_spawn(at->expr, run_deferred, head, &end);
+}
+
+void rcu_settle(void)
+{
+	while (deferred) {
+		struct plat_rcu_head *head = deferred;
+
+		deferred = head->next;
+		head->fn(head);
+	}
+}
+
+/* Waits for every task that is a deferred call, in the order they were made. */
+void sim_rcu_flush(sim_at at)
+{
+	if (sim_current < 0) {
+		rcu_settle();
+		return;
+	}
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		if (sim_tasks[t].fn == run_deferred && sim_tasks[t].alive)
+			sim_point((struct sim_op){ .kind = OP_AWAIT, .obj = OBJ_TASK(t), .mask = 1, .arg = 1, .at = at,
+						   .pc = PC });
+}

@@ -1,0 +1,224 @@
+/* plat/sim/sim.h - the simulated machine from inside and from above: tasks, operations, executions.
+ *
+ * One execution runs at a time, on one thread. A task announces its next operation and gives up control; the
+ * strategy (explore.h) picks one of the tasks whose operation can be done now; that task does it and everything
+ * up to its next announcement. All memory of the program is in one arena, put back by copying before every
+ * execution; what the simulator itself knows is outside.
+ *
+ * Executions are deterministic: the same picks give the same operations on the same addresses. Memory a task
+ * allocates comes from a region of its own, so that addresses do not depend on the order of tasks.
+ *
+ * Locks: none; one thread.
+ */
+#ifndef UMEMCG_PLAT_SIM_SIM_H
+#define UMEMCG_PLAT_SIM_SIM_H
+
+#include "plat/plat.h"
+
+#define SIM_TASKS_MAX 32
+#define SIM_DEPTH_MAX 20000   /* operations an execution; more is a LIVELOCK */
+#define SIM_SPAWN_MAX 64      /* grace periods an execution */
+
+/* ---- operations ---- */
+
+enum op_kind {
+	OP_NONE,
+	OP_READ, OP_WRITE, OP_ADD,      /* ADD: nobody looks at the sum */
+	OP_LOCK, OP_UNLOCK, OP_TRYLOCK, /* also of a rwsem for writing */
+	OP_RDLOCK, OP_RDUNLOCK, OP_TRYRD,
+	OP_AWAIT,                       /* until the masked value is @arg (arg_not: is not) */
+	OP_RCU_LOCK, OP_RCU_UNLOCK,
+	OP_GP_START, OP_GP_END,         /* arg of GP_END: the grace period's number */
+	OP_SLEEP,                       /* until time passes */
+	NR_OP_KINDS
+};
+
+struct sim_op {
+	uint8_t kind;
+	uint8_t width;        /* bytes of the object's value: 4 or 8; 0: it has none */
+	bool arg_not;
+	bool relaxed;         /* orders nothing but itself */
+	uint32_t obj;         /* 4-byte cell of the arena, or one of the numbers below */
+	uint64_t mask;        /* bits of the value it looks at or changes */
+	uint64_t arg;
+	sim_at at;
+	void *pc;             /* in the function that announced it */
+};
+
+#define OBJ_RCU       1u
+#define OBJ_TASK(t)   (2u + (t))
+#define OBJ_MISC      (2u + SIM_TASKS_MAX)       /* injected faults, one a kind */
+#define OBJ_FIRST     256u                       /* cells of the arena */
+
+/* How two operations on one object relate. */
+enum op_class { CLASS_NONE, CLASS_READ, CLASS_ADD, CLASS_WRITE };
+enum op_class op_class(const struct sim_op *op);
+bool op_dependent(const struct sim_op *a, const struct sim_op *b);
+/* Everything that depends on @op depends on @e. */
+bool op_covers(const struct sim_op *e, const struct sim_op *op);
+/* Could @op be done when its object's value is @value? Only for those that op_may_block. */
+bool op_may_block(const struct sim_op *op);
+bool op_enabled_at(const struct sim_op *op, uint64_t value);
+uint64_t op_value(const struct sim_op *op);
+const char *op_name(enum op_kind kind);
+
+/* ---- tasks ---- */
+
+#define SIM_CALLS_MAX 24      /* remembered callers of an operation */
+#define SIM_HELD_MAX  16
+
+struct sim_held {
+	const void *lock;
+	enum lock_rank rank;
+	sim_at at;
+};
+
+struct sim_task {
+	const char *name;
+	void (*fn)(void *arg);
+	void *arg;
+	bool alive;
+	int parent;                  /* -1: declared by the set-up */
+	int starter;                 /* the task that waits for its first announcement, -1: the main program; -2: none */
+	unsigned cpu;
+	unsigned group;              /* tasks of one group > 0 are identical */
+	unsigned ops_done;
+	struct sim_op next;
+	bool timed, timed_out;       /* its operation also ends when time passes */
+	uint64_t deadline;
+	unsigned rcu_nesting;
+	struct sim_held held[SIM_HELD_MAX];
+	unsigned nr_held;
+	void *calls[SIM_CALLS_MAX];  /* return addresses, outermost first: hooks.c */
+	unsigned nr_calls;
+	uint32_t heap_used;
+	void *sp;                    /* coro.c */
+	void *fake_stack;
+};
+
+extern struct sim_task sim_tasks[SIM_TASKS_MAX];
+extern unsigned sim_nr_tasks;
+extern int sim_current;              /* the running task; -1: the main program */
+
+/* Declare a task during set-up. @group > 0: interchangeable with the others of that number. */
+int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, unsigned group);
+/* From inside a task: a new one, stopped at its first operation. */
+int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op *first);
+/* The last operation of a task that others may wait for. */
+void sim_task_ends(void);
+/* Announce; returns when the operation is to be done. Nothing outside an execution. */
+void sim_point(struct sim_op op);
+bool sim_task_enabled(int t);
+
+/* ---- findings ---- */
+
+enum sim_finding {
+	SIM_OK, SIM_DEADLOCK, SIM_LIVELOCK, SIM_BUG /* VM_BUG_ON */, SIM_USE_AFTER_FREE, SIM_RACE, SIM_LEAK,
+	SIM_AUDIT, SIM_LOCK_ORDER, SIM_WRONG /* a scenario's own claim */, SIM_BAD_REPLAY
+};
+const char *sim_finding_name(enum sim_finding f);
+
+struct sim_failure {
+	enum sim_finding kind;
+	int task;                    /* who found it, -1: the look at the end */
+	unsigned step;               /* operations done before it */
+	char text[1024];
+	const char *file;
+	int line;
+};
+extern struct sim_failure sim_failure;
+
+/* Record a finding and end the execution; does not return inside one. The first one stays. */
+__attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt, ...);
+
+/* ---- executions ---- */
+
+struct sim_event {
+	struct sim_op op;
+	int task;
+	uint32_t enabled;    /* who could have gone on instead */
+	uint64_t before, after;
+};
+extern struct sim_event sim_trace[SIM_DEPTH_MAX + 1];
+extern unsigned sim_depth;           /* operations done or being done */
+
+/* Picks the next task out of @enabled (never 0), or -1: end the execution here. */
+typedef int (*sim_pick)(uint32_t enabled);
+
+struct sim_program {
+	const char *name;
+	void (*setup)(void *arg);    /* once: allocates, calls sim_task */
+	void (*end)(void *arg);      /* after every complete execution; calls sim_fail */
+	void *arg;
+	bool no_time;                /* a sleep with a time limit never ends by it */
+};
+
+/* Run set-up and keep the image. -1: the program failed in it (sim_failure). */
+int sim_load(const struct sim_program *program);
+/* One execution. SIM_OK also for one that the strategy stopped: sim_stopped tells. @quiet_point, when not NULL, is called
+ * when no task can go on, before time passes or the end. */
+enum sim_finding sim_run(sim_pick pick, void (*quiet_point)(void));
+extern bool sim_stopped;
+/* Free what a program holds outside the arena. */
+void sim_unload(void);
+
+/* ---- coroutines: coro.c ---- */
+
+#define SIM_STACK_SIZE (192u << 10)
+void coro_prepare(int t, char *stack);
+/* Switch from the running task (or main) to @t (-1: main). @ending: the caller never comes back. */
+void coro_switch(int t, bool ending);
+
+/* ---- arena: arena.c ---- */
+
+void arena_init(void);
+void arena_save(void);               /* what is there now is what reset brings back */
+void arena_reset(void);
+uint32_t arena_object(const void *p);  /* 0: not in the arena */
+char *arena_stack(int t);
+size_t arena_image_size(void);
+/* Stop if @p is not memory that is in use. */
+void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc);
+bool arena_in_use(const void *p);
+/* Number of allocations made and not freed since set-up ended; *@first: one of them. */
+unsigned arena_leaks(const void **first);
+/* Names for drawings. */
+void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+bool sim_name_of(const void *p, char *buf, size_t n);
+const void *sim_object_address(uint32_t obj);
+
+/* ---- what is remembered of an object during one execution: clocks.c ---- */
+
+typedef struct { uint16_t c[SIM_TASKS_MAX]; } sim_clock;
+
+static inline void clock_join(sim_clock *into, const sim_clock *from)
+{
+	for (unsigned i = 0; i < SIM_TASKS_MAX; i++)
+		into->c[i] = into->c[i] > from->c[i] ? into->c[i] : from->c[i];
+}
+
+struct sim_object {
+	int32_t last;                /* the last event on it, -1: none (explore.c) */
+	sim_clock released;          /* what whoever acquires it gets to know */
+};
+struct sim_object *sim_object(uint32_t obj);
+
+/* ---- order of plain accesses: clocks.c, fed by atomic.c, lock.c and the compiler's hooks ---- */
+
+void clocks_reset(void);
+void clocks_fork(int parent, int child);
+void clocks_acquire(uint32_t obj);
+void clocks_release(uint32_t obj);
+void clocks_plain(const void *p, size_t n, bool write, void *pc);
+void clocks_join_all(int t);
+
+/* rcu.c */
+void rcu_reset(void);
+bool rcu_gp_over(unsigned gp);
+void rcu_settle(void);               /* outside executions: run what was deferred */
+
+/* task.c */
+extern uint64_t sim_now;
+extern bool sim_running;
+
+#endif
