@@ -3,7 +3,7 @@
  *
  * Unmanaged memory of a client is RssAnon as its kernel counts it, less the pages in the books. While pages are on
  * their way through the staging area the difference is too high for an instant: an increase counts only when two
- * looks in a row show it.
+ * looks in a row show it. A foreign process has neither: what is seen of it counts at once.
  */
 #include <poll.h>
 #include <signal.h>
@@ -72,7 +72,7 @@ static void measure(struct client *c)
 	unmanaged = anon - a64_load(&mm->rss);
 	if (unmanaged < 0)
 		unmanaged = 0;
-	count = unmanaged < c->last_unmanaged ? unmanaged : c->last_unmanaged;
+	count = unmanaged < c->last_unmanaged || c->foreign ? unmanaged : c->last_unmanaged;
 	c->last_unmanaged = unmanaged;
 	if (unmanaged > known && count < known)
 		count = known;

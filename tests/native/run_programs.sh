@@ -202,7 +202,7 @@ oom_is_plain() {
 }
 
 static_is_named() {
-	program staticprog 24 150 || return
+	program staticprog 24 1500 || return
 	expect 1 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total || return
 	value umemcg/unmanaged_processes | grep -q staticprog || return
 	at_least $((24 << 20)) "$(value memory.peak)" memory.peak
