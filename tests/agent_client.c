@@ -264,6 +264,47 @@ static void test_fork_threads(void)
 		pthread_join(t[i], NULL);
 }
 
+#define NR_OWNERS 4
+
+/* The kernel finds the mutexes of a dying thread through a list in the thread's own memory, and then no missing page
+ * is served any more: whoever waits for such a mutex would wait for ever. */
+static void test_robust(void)
+{
+	struct owned {
+		pthread_mutex_t mutex;
+		volatile bool locked;
+	} *o = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutexattr_t attr;
+	struct timespec limit;
+	pid_t pid[NR_OWNERS];
+	int i;
+
+	CHECK(o != MAP_FAILED && !pthread_mutexattr_init(&attr));
+	CHECK(!pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED));
+	CHECK(!pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST));
+	for (i = 0; i < NR_OWNERS; i++) {
+		CHECK(!pthread_mutex_init(&o[i].mutex, &attr));
+		pid[i] = fork();
+		if (!pid[i]) {
+			CHECK(!pthread_mutex_lock(&o[i].mutex));
+			o[i].locked = true;
+			pause();
+			_exit(1);
+		}
+	}
+	for (i = 0; i < NR_OWNERS; i++) {
+		while (!o[i].locked)
+			usleep(1000);
+	}
+	usleep(1000000);        /* enough to lose every page that may be taken */
+	for (i = 0; i < NR_OWNERS; i++) {
+		CHECK(!kill(pid[i], SIGKILL) && waitpid(pid[i], NULL, 0) == pid[i]);
+		CHECK(!clock_gettime(CLOCK_REALTIME, &limit));
+		limit.tv_sec += 5;
+		CHECK(pthread_mutex_timedlock(&o[i].mutex, &limit) == EOWNERDEAD);
+	}
+}
+
 static void test_threads(void)
 {
 	pthread_t t[8];
@@ -444,6 +485,7 @@ static const struct {
 	{ "fork_shared", test_fork_shared },
 	{ "fork_storm", test_fork_storm },
 	{ "fork_threads", test_fork_threads },
+	{ "robust", test_robust },
 	{ "threads", test_threads },
 	{ "direct", test_direct },
 	{ "sweep", test_sweep },

@@ -46,7 +46,7 @@ if ! supervised true 2> /dev/null; then
 	echo "1..0 # SKIP no userfaultfd with fork events here"
 	exit 0
 fi
-for test in keep mremap dontneed populate brk fork_shared fork_storm fork_threads threads direct \
+for test in keep mremap dontneed populate brk fork_shared fork_storm fork_threads robust threads direct \
 	    sweep signals raw_clone; do
 	check "$test" supervised "$client" "$test"
 done

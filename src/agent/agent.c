@@ -25,6 +25,7 @@
 #include "agent/sys.h"
 
 #define READY_TIMEOUT_MS 10000
+#define THREAD_RECORD_BYTES 4096u  /* enough for libc's struct pthread */
 #define FEATURE_MOVE     (1ull << 16)  /* Linux 6.8 */
 
 #ifndef USERFAULTFD_IOC_NEW
@@ -37,6 +38,7 @@ unsigned long agent_page;
 static bool debug, hooked;
 static bool no_move; /* do as on a kernel without UFFDIO_MOVE (tests) */
 static uint64_t own_start, own_end;     /* this library's writable segments */
+static uint64_t thread_start, thread_end; /* libc's record of the first thread */
 
 /* What fork's prepare handler leaves for the other two, in the forking thread. */
 static __thread struct {
@@ -221,9 +223,9 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 		.helper_tid = agent->helper_tid,
 		.fork_cookie = cookie,
 		.staging = (uintptr_t)a->fd.staging,
-		.private_start = { (uintptr_t)agent, own_start },
+		.private_start = { (uintptr_t)agent, own_start, thread_start },
 		.private_end = { (uintptr_t)agent + agent_page + HELPER_BYTES + staging_bytes(),
-				 own_end },
+				 own_end, thread_end },
 	};
 
 	msg_init(&hello.h, MSG_HELLO, 2);
@@ -393,6 +395,24 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/* libc's record of a thread holds what the kernel reads and writes when the thread exits: the list of its robust mutexes, the
+ * word for pthread_join. Its page has to be there then, see managed_end() for the other threads. The first one's lies in
+ * memory of the dynamic linker, below the thread pointer or from there on. */
+static void find_thread(void)
+{
+	uint64_t at = (uintptr_t)__builtin_thread_pointer();
+
+#if defined(__x86_64__)
+	thread_start = at;
+	thread_end = at + THREAD_RECORD_BYTES;
+#else
+	thread_start = at - THREAD_RECORD_BYTES;
+	thread_end = at;
+#endif
+	thread_start &= ~(agent_page - 1);
+	thread_end = (thread_end + agent_page - 1) & ~(agent_page - 1);
+}
+
 __attribute__((constructor)) static void agent_start(void)
 {
 	const char *name = getenv(PROTO_ENV);
@@ -405,6 +425,7 @@ __attribute__((constructor)) static void agent_start(void)
 	if (!name || !channel_set_name(name))
 		return;
 	dl_iterate_phdr(find_own, NULL);
+	find_thread();
 	err = attach(0);
 	if (err)
 		agent_debug("umemcg: not managed:", err);

@@ -62,7 +62,7 @@ struct msg_hello {
 	uint32_t helper_tid;
 	uint64_t fork_cookie;
 	uint64_t staging;             /* start of EVICT_PAGES_MAX pages, never managed */
-	uint64_t private_start[4];    /* the agent's own memory: never adopt it */
+	uint64_t private_start[4];    /* the agent's own memory, and what the kernel needs at exit: never adopt it */
 	uint64_t private_end[4];      /* unused ones: 0, 0 */
 };
 
