@@ -395,9 +395,9 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* libc's record of a thread holds what the kernel reads and writes when the thread exits: the list of its robust mutexes, the
- * word for pthread_join. Its page has to be there then, see managed_end() for the other threads. The first one's lies in
- * memory of the dynamic linker, below the thread pointer or from there on. */
+/* libc's record of a thread holds what the kernel reads and writes when the thread exits: the list of its robust
+ * mutexes, the word for pthread_join. Its page has to be there then, see managed_end() for the other threads. The
+ * first one's lies in memory of the dynamic linker, below the thread pointer or from there on. */
 static void find_thread(void)
 {
 	uint64_t at = (uintptr_t)__builtin_thread_pointer();
