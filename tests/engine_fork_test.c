@@ -320,6 +320,33 @@ TEST(moved_memory_keeps_its_contents_and_is_found_by_reclaim)
 	each_kind(remap);
 }
 
+/* The moved pages keep their numbers, and the new ones at their old place get the same: rmap finds two places for each, and
+ * one of them is another page's. */
+TEST(pages_whose_numbers_were_used_again_after_a_move_go_out_in_one_pass)
+{
+	const uint64_t half = FX_BASE + 8 * PAGE_SIZE, to = FX_BASE + 64 * PAGE_SIZE;
+	struct reclaim_result r;
+	struct mm *mm;
+
+	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
+	mm = fx_mm(&fx, NULL);
+	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 16, 1);
+	assert_int_equal(fx_remap(&fx, mm, half, to, 8), 0);
+	assert_int_equal(fx_map(mm, half, 8), 0);
+	assert_int_equal(mm->nr_vmas, 2); /* the new ones have joined the area that was cut */
+	fx_fill_run(&fx, mm, half, 8, 2);
+	reclaim_group(&fx.e, fx.e.tree.root, 24, 0, &r);
+	assert_int_equal(r.reclaimed, 24);
+	assert_int_equal(a64_load(&mm->rss), 0);
+	fx_audit(&fx, 0);
+	fx_check_run(&fx, mm, FX_BASE, 8, 1);
+	fx_check_run(&fx, mm, half, 8, 2);
+	fx_check_moved(&fx, mm, to, half, 8, 1);
+	fx_exit(&fx, mm);
+	fx_down(&fx);
+}
+
 /* Many leaves, so that the directory of leaves is rebuilt in the middle of the move. */
 TEST(a_move_of_many_leaves_loses_none)
 {

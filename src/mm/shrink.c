@@ -174,18 +174,28 @@ static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
 	rcu_rd_unlock();
 }
 
-static void unmap_page(struct shrink *s, struct victim *v)
+/* Is all access to the page at an end? A place that was empty proves nothing: mremap can leave two areas of one anon_vma with the
+ * same page numbers, rmap then finds both places, and the page is in one. That its content is at home does. */
+static bool is_withdrawn(struct shrink *s, const struct victim *v)
 {
-	bool withdrawn = true, zero;
+	bool withdrawn = true, gone = false;
 
 	for (unsigned i = 0; i < v->nr_reqs; i++) {
-		struct mmu_req *q = &s->reqs[v->first_req + i];
+		enum mmu_result result = s->reqs[v->first_req + i].result;
 
-		withdrawn &= q->result == MMU_WITHDRAWN;
-		if (q->result == MMU_BUSY)
+		withdrawn &= result == MMU_WITHDRAWN || result == MMU_GONE;
+		gone |= result == MMU_GONE;
+		if (result == MMU_BUSY)
 			s->r->busy++;
 	}
-	if (withdrawn) {
+	return withdrawn && (!gone || mmu_data(s->e->mmu, v->page));
+}
+
+static void unmap_page(struct shrink *s, struct victim *v)
+{
+	bool zero;
+
+	if (is_withdrawn(s, v)) {
 		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
 		for (unsigned i = 0; i < v->nr_reqs; i++)
 			unmap_one(s, &s->reqs[v->first_req + i], zero);
