@@ -21,6 +21,8 @@
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
 #
+# sanitized           is the program built with the address sanitizer, whose memory is in its own then?
+#
 # $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end;
 # umemcg's swap files go there too (TMPDIR).
 
@@ -137,6 +139,10 @@ require_uffd() {
 	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 1 ] && return
 	[ -r /dev/userfaultfd ] && [ -w /dev/userfaultfd ] && return
 	skip_all "userfaultfd needs root, CAP_SYS_PTRACE, or vm.unprivileged_userfaultfd=1"
+}
+
+sanitized() {
+	grep -q __asan_init "$UMEMCG"
 }
 
 require_tool() {

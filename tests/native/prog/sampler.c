@@ -6,11 +6,12 @@
  * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the
  * RssAnon of all its descendants but the keeper. The frames umemcg holds for its clients are in its
  * own RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the
- * group holds; "clients + frames" is what it holds, on kernels that show which memory is the frames
- * (CONFIG_ANON_VMA_NAME). Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of
+ * group holds; "clients + frames" is what it holds. Which memory is the frames is told by its name
+ * (CONFIG_ANON_VMA_NAME), or by what is true of no other: reserved by nothing, never of huge pages,
+ * and part of a core. Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of
  * -o or to standard output, one "name value" a line:
  *     samples late clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
- *     held_max_kb (clients + frames; -1: the kernel does not show the frames)
+ *     held_max_kb (clients + frames; -1: the frames cannot be told)
  * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
  * processes.
  *
@@ -78,23 +79,32 @@ static long rss_anon_kb(pid_t pid)
 	return line ? strtol(line + 9, NULL, 10) : -1;
 }
 
+/* VmFlags of the frames: MAP_NORESERVE, MADV_NOHUGEPAGE. Threads' stacks are the latter only; a
+ * sanitizer's shadow is both, and kept out of cores. */
+static bool flags_of_frames(const char *flags)
+{
+	return strstr(flags, " nr") && strstr(flags, " nh") && !strstr(flags, " dd");
+}
+
 /* The home frames of @pid in use, in kB; -1 when they cannot be told from its other memory. */
 static long frames_kb(pid_t pid)
 {
 	char line[256];
-	long sum = -1;
-	bool inside = false;
+	long sum = -1, here = 0;
+	bool named = false;
 	FILE *f;
 
 	snprintf(line, sizeof(line), "/proc/%d/smaps", pid);
 	f = fopen(line, "r");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (strstr(line, FRAMES)) {
-			inside = true;
-			sum = sum < 0 ? 0 : sum;
-		} else if (inside && !strncmp(line, "Anonymous:", 10)) {
-			sum += strtol(line + 10, NULL, 10);
-			inside = false;
+		if (strstr(line, FRAMES))
+			named = true;
+		else if (!strncmp(line, "Anonymous:", 10))
+			here = strtol(line + 10, NULL, 10);
+		else if (!strncmp(line, "VmFlags:", 8)) {
+			if (named || flags_of_frames(line))
+				sum = (sum < 0 ? 0 : sum) + here;
+			named = false;
 		}
 	}
 	if (f)
