@@ -366,6 +366,87 @@ TEST(a_move_of_many_leaves_loses_none)
 	fx_down(&fx);
 }
 
+/* As the host does it: the pages get home frames first, and there is no content in them until the client has answered. */
+static void slow_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
+{
+	struct mmu_soft *s = &fx.soft;
+	struct page *got[MMU_BATCH_MAX];
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct leaf *l = leaf_find(reqs[i].mm, reqs[i].va);
+		bool there = false;
+
+		if (l) {
+			spin_lock(&l->lock);
+			there = pte_present(pte_read(l, reqs[i].va)) && !mmu_data(mmu, reqs[i].page);
+			spin_unlock(&l->lock);
+		}
+		if (there && mmu->ops->bring_frames(mmu, &reqs[i].page, 1) == 0)
+			got[nr++] = reqs[i].page;
+	}
+	for (int i = 0; i < 20; i++)
+		plat_yield();
+	for (unsigned i = 0; i < nr; i++)
+		mmu->ops->drop_frame(mmu, got[i]);
+	for (unsigned i = 0; i < n; i++)
+		reqs[i].result = MMU_BUSY;
+	a64_add(&s->nr_requests, n);
+}
+
+static atomic32_t stop_reclaim;
+
+static void reclaim_always(void *arg)
+{
+	struct reclaim_result r;
+
+	while (!a32_load(&stop_reclaim))
+		reclaim_group(&fx.e, arg, 128, 0, &r);
+}
+
+/* A fork past libc is not announced: reclaim goes on in the parent, and takes pages in hand at any time. It gets none here, so
+ * that the child must find each where its kernel has put it. */
+TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
+{
+	struct mmu_ops ops;
+	struct plat_thread t;
+	struct mm *parent, *child;
+
+	fx_up(&fx, SOFT_EXCLUSIVE, 4096, 1024);
+	ops = *fx.soft.mmu.ops;
+	ops.withdraw = slow_withdraw;
+	fx.soft.mmu.ops = &ops;
+	parent = fx_mm(&fx, NULL);
+	assert_int_equal(fx_map(parent, FX_BASE, 256), 0);
+	fx_fill_run(&fx, parent, FX_BASE, 256, 1);
+	a32_store(&stop_reclaim, 0);
+	assert_int_equal(plat_thread_start(&t, "reclaim", reclaim_always, fx.e.tree.root), 0);
+	while (a64_load(&fx.soft.nr_requests) < 256)
+		plat_yield();
+	for (int i = 0; i < 30; i++) {
+		child = fx_mm(&fx, NULL);
+		a32_add(&child->no_reclaim, 1); /* or its own pages are in hand, too */
+		rw_wrlock(&parent->mmap_lock);
+		rw_wrlock(&child->mmap_lock);
+		assert_int_equal(soft_client_fork(&fx.soft, parent, child), 0);
+		assert_int_equal(mm_fork_locked(parent, child, 0), 0);
+		for (uint64_t p = 0; p < 256; p++) {
+			pte_t pte = fx_pte(child, FX_BASE + p * PAGE_SIZE);
+
+			assert_true(pte_present(pte));
+			assert_null(mmu_data(&fx.soft.mmu, pfn_page(&fx.e, pte_pfn(pte))));
+		}
+		rw_wrunlock(&child->mmap_lock);
+		rw_wrunlock(&parent->mmap_lock);
+		fx_exit(&fx, child);
+	}
+	a32_store(&stop_reclaim, 1);
+	plat_thread_join(&t);
+	fx_check_run(&fx, parent, FX_BASE, 256, 1);
+	fx_exit(&fx, parent);
+	fx_down(&fx);
+}
+
 static void mlock_story(enum soft_kind kind)
 {
 	struct mem_cgroup *g;

@@ -27,7 +27,8 @@ static void flush_fresh(struct fork *f)
 	f->nr_fresh = 0;
 }
 
-/* The kernel has given the child this page already: make a record of it. Both leaves locked. */
+/* The kernel has given the child this page already: make a record of it. Nobody holds the page: a withdrawal gives it a home
+ * frame before there is content for it. Both leaves locked. */
 static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t va, pte_t pte)
 {
 	struct engine *e = f->child->engine;
@@ -46,8 +47,8 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	}
 	if (f->charged > 0)
 		f->charged--;
-	else if (charge_pages(e, f->child->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE) != 0)
-		return -ENOMEM;
+	else
+		charge_pages(e, f->child->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);  /* never fails */
 	page_commit_charge(p, f->child->memcg);
 	page_set(p, PG_uptodate);
 	page_add_rmap(p, v, va);
@@ -68,6 +69,7 @@ static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct l
 	pte_set(dst, va, pte);
 }
 
+/* 0, -ENOMEM; -EAGAIN: reclaim holds the page. Both leaves locked. */
 static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va)
 {
 	struct engine *e = f->child->engine;
@@ -76,6 +78,8 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	if (pte_present(pte)) {
 		if (e->mmu->ops->shares)
 			share_page(f, v, src, dst, va, pte);
+		else if (page_locked(pfn_page(e, pte_pfn(pte))))
+			return -EAGAIN;
 		else if (double_page(f, v, dst, va, pte) != 0)
 			return -ENOMEM;
 		a64_acc(&f->child->rss, 1);
@@ -112,6 +116,22 @@ static void wait_for_reclaim(struct mm *mm, struct leaf *leaf, uint64_t from, ui
 	}
 }
 
+/* Up to a page that reclaim has taken hold of since it was waited for: it must be waited for again, and what is still free now
+ * stays so while the leaf is locked, for a withdrawal looks at the entry before it does anything. Returns where it stopped. */
+static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, uint64_t stop)
+{
+	for (; va < stop; va += PAGE_SIZE) {
+		int err = copy_entry(f, v, src, dst, va);
+
+		if (err == -EAGAIN)
+			break;
+		f->error = err;
+		if (err)
+			break;
+	}
+	return va;
+}
+
 static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64_t to, void *arg)
 {
 	struct fork *f = arg;
@@ -119,7 +139,7 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 	struct leaf *dst;
 
 	for (uint64_t va = from; va < to && !f->error;) {
-		uint64_t stop = va + FORK_BATCH * PAGE_SIZE < to ? va + FORK_BATCH * PAGE_SIZE : to;
+		uint64_t at, stop = va + FORK_BATCH * PAGE_SIZE < to ? va + FORK_BATCH * PAGE_SIZE : to;
 		struct vma *v = vma_find(f->child, va);
 
 		dst = leaf_get(f->child, va);
@@ -131,14 +151,13 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 			wait_for_reclaim(parent, src, va, stop);
 		spin_lock(&src->lock);
 		spin_lock(&dst->lock);
-		for (uint64_t a = va; a < stop && !f->error; a += PAGE_SIZE)
-			f->error = copy_entry(f, v, src, dst, a);
+		at = copy_entries(f, v, src, dst, va, stop);
 		if (mmu->ops->shares)
 			mmu->ops->flush(mmu, parent, va, (stop - va) >> PAGE_SHIFT);
 		spin_unlock(&dst->lock);
 		spin_unlock(&src->lock);
 		flush_fresh(f);
-		va = stop;
+		va = at;
 	}
 }
 
