@@ -2,11 +2,27 @@
  *
  * A request names an address; the program may unmap it and map something else there at any time. What can the
  * move then find? While the event about the unmapping is unread: nothing, every copy into the new mapping is refused by the kernel.
- * After it was applied: the content of another page, if a fault has put one there. No lock is held over the request (it
- * takes as long as a context switch of the client, and faults must go on), so this is detected afterwards: event_seq
- * tells that something was applied since we looked. Then each entry is looked at again: one that maps another page
- * now, and whose place in the client is empty, lost its content to us, and gets it back as a home frame. Until then
- * ("asking") nobody fills an empty place whose entry says present (host_refresh).
+ * After it was applied: the content of another page, if a fault has put one there. No lock that a fault needs is held over the
+ * request (it takes as long as a context switch of the client), so this is detected afterwards:
+ *
+ *   event_seq   tells that an unmapping or a discard was applied since we looked. Then each entry is looked at again: one that
+ *               maps another page now, and whose place in the client is empty, lost its content to us, and gets it back as a
+ *               home frame (recheck).
+ *   asking      set from before the look until after that: an empty place whose entry says present may be one whose content we
+ *               have, and a fault there is not resolved but tried again (host_refresh), which leaves it empty for recheck.
+ *   batch_lock  held all the while: one request at a time a client; and moves (mremap) are applied under it, so that the page asked
+ *               for is still where it was, or is gone from the program.
+ *
+ * A request without an answer is "late" (go_late). batch_lock and asking are let go then, and is_late takes their place: nothing
+ * is asked of the client, host_refresh waits for the late pages, moves are followed (host_late_moved), and what was brought
+ * is judged when the answer comes (late_moved).
+ *
+ * Frames. A page asked for has a home frame from before the request, without content; so who finds one must have the page's
+ * lock, or know that nobody has it (mm/fork.c). It keeps the frame only if its content came.
+ *
+ * It is the helper's memory that is read: a program may outlive its main thread. At exec and exit the helper goes first, and its
+ * memory before its channel: ESRCH says that; the control thread hears the end of the channel and does the rest. No signal then:
+ * after exec the process is another program.
  *
  * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
@@ -275,39 +291,47 @@ void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 }
 
 /* The content of one page that was moved late comes home; its entry still says present, and the next fault
- * there maps it from its frame. The late reference keeps page and frame. batch_lock held. */
-static bool bring_home(struct mmu_host *h, struct host_client *c, struct page *p, uint64_t staged)
+ * there maps it from its frame. The late reference keeps page and frame. 0; -ESRCH: the helper is gone; -ENOMEM, -EIO: the content
+ * cannot be had. batch_lock held. */
+static int bring_home(struct mmu_host *h, struct host_client *c, struct page *p, uint64_t staged)
 {
 	struct iovec local, remote = { (void *)(uintptr_t)staged, PAGE_SIZE };
+	int err;
 
 	if (home_take(&h->home, &p->pfn, 1) != 0)
-		return false;
+		return -ENOMEM;
 	local = (struct iovec){ home_data(&h->home, p->pfn), PAGE_SIZE };
-	return process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE;
+	errno = 0;
+	if (process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE)
+		return 0;
+	/* A program may outlive its main thread: only the helper's end is that of the address space. */
+	err = errno == ESRCH && c->task != c->pid ? -ESRCH : -EIO;
+	home_drop(&h->home, p->pfn);
+	return err;
 }
 
 /* What the helper found at va[@i], perhaps after the program changed what is there: the page's content, or that of
- * the page that is there now, or of one that is gone. batch_lock held. */
-static bool late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
+ * the page that is there now, or of one that is gone. 0 or as bring_home. batch_lock held. */
+static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 {
 	uint64_t va = c->late.va[i], place = c->late.place[i], staged = c->staging + i * PAGE_SIZE;
 	struct page *p = c->late.page[i], *now;
 	struct leaf *leaf;
-	bool ok = true;
+	int err = 0;
 	pte_t pte;
 
 	if (maps(c->mm, place, p) && (place == va || !client_has(c, place)))
 		return bring_home(h, c, p, staged);
 	leaf = leaf_find(c->mm, va);
 	if (!leaf)
-		return true;
+		return 0;
 	spin_lock(&leaf->lock);
 	pte = pte_read(leaf, va);
 	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
 	if (now && now != p && !home_data(&h->home, now->pfn) && !client_has(c, va))
-		ok = bring_home(h, c, now, staged);
+		err = bring_home(h, c, now, staged);
 	spin_unlock(&leaf->lock);
-	return ok;
+	return err;
 }
 
 static void late_forget(struct mmu_host *h, struct host_client *c)
@@ -322,24 +346,24 @@ static void late_forget(struct mmu_host *h, struct host_client *c)
 void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n)
 {
 	uint64_t place[MMU_BATCH_MAX], va[MMU_BATCH_MAX];
-	bool ok = true;
+	int err;
 
 	spin_lock(&c->batch_lock);
-	ok = a32_load(&c->is_late) && n == c->late.n;
-	for (unsigned i = 0; ok && i < n; i++) {
+	err = a32_load(&c->is_late) && n == c->late.n ? 0 : -EPROTO;
+	for (unsigned i = 0; !err && i < n; i++) {
 		va[i] = c->late.va[i];
 		place[i] = c->late.place[i];
 		if (status[i] == HOST_MOVED)
-			ok = late_moved(h, c, i);
+			err = late_moved(h, c, i);
 	}
-	if (ok) {
+	if (!err) {
 		h->transport->zap(c, n);
 		late_forget(h, c);
-	} else {
+	} else if (err != -ESRCH) {  /* else host_helper_gone forgets them */
 		h->transport->lost(c);
 	}
 	spin_unlock(&c->batch_lock);
-	for (unsigned i = 0; ok && i < n; i++) {
+	for (unsigned i = 0; !err && i < n; i++) {
 		(void)uffd_wake(c->uffd, va[i], 1);
 		if (place[i] != va[i])
 			(void)uffd_wake(c->uffd, place[i], 1);
