@@ -93,6 +93,41 @@ static void shared_loss(enum soft_kind kind)
 	end(g, a);
 }
 
+static atomic64_t figure;
+static atomic32_t figure_stop;
+
+static void give_back_always(void *arg)
+{
+	while (!a32_load(&figure_stop))
+		charge_unmanaged(&fx.e, arg, a64_xchg(&figure, 0), 0);
+}
+
+/* A process ends while it is measured. What is given back for it is charged by then: the counter would go below zero, which stops
+ * the engine, as nothing else is charged. */
+TEST(what_was_measured_is_charged_before_it_can_be_given_back)
+{
+	struct mem_cgroup *root;
+	struct plat_thread t;
+	unsigned won = 0;
+
+	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 0);
+	root = fx.e.tree.root;
+	a32_store(&figure_stop, 0);
+	assert_int_equal(plat_thread_start(&t, "ends", give_back_always, root), 0);
+	for (int i = 0; i < 200000; i++) {
+		int64_t old = a64_load(&figure);
+
+		won += charge_unmanaged_figure(&fx.e, root, &figure, old, old > 50 ? old - 50 : old + 30 + i % 60);
+	}
+	a32_store(&figure_stop, 1);
+	plat_thread_join(&t);
+	assert_true(won > 0);
+	assert_int_equal(page_counter_read(&root->memory), a64_load(&figure));
+	assert_int_equal(stat_read(root, STAT_UNMANAGED), a64_load(&figure));
+	charge_unmanaged(&fx.e, root, a64_xchg(&figure, 0), 0);
+	fx_down(&fx);
+}
+
 TEST(a_lost_page_is_lost_for_everybody_who_shares_it)
 {
 	each_kind(shared_loss);

@@ -161,6 +161,21 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 	}
 }
 
+/* Who takes the figure gives back what it says: what is new is charged before it stands there, what is not is given back after. */
+bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now)
+{
+	bool won;
+
+	if (now > old)
+		charge_unmanaged(e, memcg, old, now);
+	won = a64_cas(figure, old, now);
+	if (won && now < old)
+		charge_unmanaged(e, memcg, old, now);
+	else if (!won && now > old)
+		charge_unmanaged(e, memcg, now, old);
+	return won;
+}
+
 static int64_t overage(const struct page_counter *c)
 {
 	return page_counter_read(c) - a64_load(&c->max);

@@ -16,6 +16,9 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n);
 /* Set the charge for memory that is measured, not managed, from @old to @now pages. Never fails (FORCE): the memory exists. */
 void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, int64_t now);
+/* The same for a figure that others may take over meanwhile, to give it back: *@figure goes from @old to @now and is charged at every
+ * instant. False: it was not @old any more, and nothing has changed. */
+bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now);
 /* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. */
 void charge_settle(struct engine *e, struct mem_cgroup *memcg);
 

@@ -80,9 +80,8 @@ static void measure(struct client *c)
 		count = unmanaged;
 	if (count == known || a32_load(&c->ended))
 		return;
-	if (!a64_cas(&mm->unmanaged, known, count))
+	if (!charge_unmanaged_figure(&s->engine, s->group, &mm->unmanaged, known, count))
 		return;
-	charge_unmanaged(&s->engine, s->group, known, count);
 	if (a32_load(&c->ended)) {
 		/* Meanwhile, and its sum was given back before this. */
 		charge_unmanaged(&s->engine, s->group, a64_xchg(&mm->unmanaged, 0), 0);
