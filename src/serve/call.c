@@ -15,7 +15,6 @@
 #include "mm/vma.h"
 #include "serve/internal.h"
 
-#define USER_END (1ull << 47)
 #define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
 #define QUIESCE_TRIES 2000   /* x 1 ms */
 #define FORK_CHARGE_STEP 256 /* pages */
@@ -180,9 +179,9 @@ static int do_call(const struct call *call, uint64_t *value)
 {
 	const struct msg_call *m = &call->msg;
 	struct client *c = call->client;
-	uint64_t len = m->len;
+	uint64_t len = m->len, end = proc_addresses_end();
 
-	if (m->start > USER_END || len > USER_END - m->start)
+	if (m->start > end || len > end - m->start)
 		return -EINVAL;
 	switch (m->op) {
 	case CALL_FORK:
@@ -195,9 +194,9 @@ static int do_call(const struct call *call, uint64_t *value)
 	case CALL_MUNLOCK:
 		return call_lock(c, m->start, len, false);
 	case CALL_MLOCKALL:
-		return m->start & MCL_CURRENT ? call_lock(c, PAGE_SIZE, (1ull << 47) - 2 * PAGE_SIZE, true) : 0;
+		return m->start & MCL_CURRENT ? call_lock(c, PAGE_SIZE, end - 2 * PAGE_SIZE, true) : 0;
 	case CALL_MUNLOCKALL:
-		return call_lock(c, PAGE_SIZE, (1ull << 47) - 2 * PAGE_SIZE, false);
+		return call_lock(c, PAGE_SIZE, end - 2 * PAGE_SIZE, false);
 	case CALL_WILLNEED:
 		fault_willneed(c->host.mm, m->start, m->start + (len < WILLNEED_MAX ? len : WILLNEED_MAX));
 		return 0;

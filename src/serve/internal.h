@@ -220,6 +220,8 @@ struct proc_area {
 	uint32_t flags;       /* VM_ */
 	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
 };
+/* Where the addresses that programs can map end. */
+uint64_t proc_addresses_end(void);
 int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out);
 /* Every area of a process; 0 or -errno. */
 int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -263,6 +264,15 @@ static void find_area(const struct proc_area *a, void *arg)
 		*f->out = *a;
 		f->found = true;
 	}
+}
+
+/* The kernel puts the stack just below it, at random in a small part: a power of two is above that. 47 bits on x86-64; 39 or 48 on
+ * aarch64, as the kernel was built. */
+uint64_t proc_addresses_end(void)
+{
+	uint64_t stack = getauxval(AT_RANDOM);
+
+	return stack ? 1ull << (64 - __builtin_clzll(stack)) : 1ull << 47;
 }
 
 int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)

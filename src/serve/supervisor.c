@@ -93,9 +93,13 @@ static int not_permitted(struct serve_problem *p)
 /* May we, and may our clients, use userfaultfd with fork events? The clients have none of our capabilities. */
 static int check_machine(struct supervisor *s, struct serve_problem *p)
 {
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	int err = fd < 0 ? -errno : 0;
+	int fd, err;
 
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
+		return fail(p, -ENOTSUP, "this kernel has pages of %ld bytes: umemcg knows only %lu",
+			    sysconf(_SC_PAGESIZE), PAGE_SIZE);
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	err = fd < 0 ? -errno : 0;
 	if (err == -ENOSYS)
 		return fail(p, err, "this kernel has no userfaultfd: umemcg needs Linux 5.14 or later with CONFIG_USERFAULTFD");
 	s->device_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);

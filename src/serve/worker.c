@@ -22,7 +22,6 @@
 #define STALL_TRIES 10000
 #define HOLD_SHARE 8    /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
 #define ALL_START (16 * PAGE_SIZE)
-#define ALL_END   ((1ull << 47) - PAGE_SIZE)
 
 struct fault_msg {
 	uint64_t va;
@@ -233,7 +232,7 @@ void client_let_go(struct client *c)
 	if (!a32_load(&c->held_back) || takes_too_much(c))
 		return;
 	a32_store(&c->held_back, 0);
-	(void)uffd_wake(c->host.uffd, ALL_START, (ALL_END - ALL_START) / PAGE_SIZE);
+	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
 }
 
 /* True: done with this fault. False: events come first, try again. */
