@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -103,6 +104,14 @@ static void put(const char *text, size_t len)
 		errno = 0;
 }
 
+/* Editors, pagers and other full-screen programs read key by key: the screen is theirs, all of it. */
+static bool has_the_screen(void)
+{
+	struct termios t;
+
+	return tcgetattr(STDERR_FILENO, &t) == 0 && !(t.c_lflag & ICANON);
+}
+
 void console_status(struct console *c, const char *text)
 {
 	struct winsize size = { 0 };
@@ -111,6 +120,10 @@ void console_status(struct console *c, const char *text)
 
 	if (!c->live || tcgetpgrp(STDERR_FILENO) != getpgrp())
 		return;
+	if (has_the_screen()) {
+		c->shown = false;
+		return;
+	}
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
 	columns = size.ws_col ? size.ws_col : COLUMNS_DEFAULT;
 	/* One column less: the cursor must not wrap. */

@@ -37,7 +37,8 @@ void console_notice(void *console, const char *text);
 void console_flush(struct console *c);
 /* Write what standard error takes now; @c->stuck when something is left. */
 void console_try_flush(struct console *c);
-/* Show @text as the status line. Does nothing unless live and in the terminal's foreground. */
+/* Show @text as the status line. Does nothing unless live and in the terminal's foreground, nor while
+ * a program reads the terminal key by key. */
 void console_status(struct console *c, const char *text);
 /* Take the status line away. */
 void console_clear(struct console *c);

@@ -54,6 +54,8 @@ static int help_command(int argc, char **argv)
 
 	if (argc < 2)
 		return print_help();
+	if (strcmp(argv[1], "help") == 0)
+		return print_help();
 	if (argc > 2)
 		return cli_fail("help takes one command, not %d", argc - 1);
 	command = find_command(argv[1]);
