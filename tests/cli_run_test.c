@@ -146,8 +146,9 @@ TEST(our_own_failure_is_125_and_starts_nothing)
 TEST(out_of_memory_is_137_with_one_plain_sentence)
 {
 	expect_run("oom", "", "kill -KILL $$", 137,
-		   "umemcg: 'sh' was killed: it needed more than its limits of 64.0 MiB memory "
-		   "and 0 B swap; raise -m or --swap-max\n");
+		   "umemcg: 'sh' was killed: it and what it started ran out of memory (64.0 MiB used of 64.0 MiB) "
+		   "and swap (0 B of 0 B); raise -m or --swap-max\n");
+	expect_run("oom disk", "", "exit 137", 137, "' is full: free space there");
 }
 
 TEST(notices_are_lines_and_have_a_bound)

@@ -2,7 +2,9 @@
  * line out; numbers in, report out. Nothing is started here; cli_run_test.c does that.
  */
 #include <cjson/cJSON.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/run_child.h"
@@ -92,7 +94,14 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
 		{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
 		{ "-m 64M --nonsense true", "unknown", "'--nonsense'", "help run" },
-		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'", "help run" },
+		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'", "--memory-max, --memory-high" },
+		{ "-m 64M --sw=1M true", "ambiguous", "'--sw=1M'", "--swap-max, --swap, --swap-direct" },
+		{ "-m 64M --swap-max 100000T true", "--swap-max", "'100000T'", "8T" },
+		{ "-m 64M --swap-max -1 true", "--swap-max", "'-1'", "64M" },
+		{ "-m 64M --memory-high= true", "--memory-high", "''", "64M" },
+		{ "-m 64M --memsw-max 9223372036854775808 true", "--memsw-max", "'9223372036854775808'", "2^63 - 1" },
+		{ "-m 64M --report xml true", "--report", "'xml'", "text and json" },
+		{ "-m 64M -m 0 true", "-m/--memory-max", "'0'", "1M" },
 		{ "-m 64M -x true", "unknown", "'-x'", "help run" },
 		{ "-m", "-m/--memory-max", "needs a value", "help run" },
 		{ "-m 64M --swap-max", "--swap-max", "needs a value", "help run" },
@@ -215,6 +224,85 @@ TEST(the_swap_file_has_a_size)
 	assert_true(o.config.swap_size < MAX);
 	assert_int_equal(o.config.swap_size % STORE_PAGE_SIZE, 0);
 	assert_true(o.config.swap_max == MAX);
+}
+
+static void bound_file_size(rlim_t bytes)
+{
+	struct rlimit size;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &size), 0);
+	size.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &size), 0);
+}
+
+/* 'ulimit -f' bounds the swap file: what nobody named shrinks, what was asked for and does not fit is refused. */
+TEST(the_swap_file_obeys_the_file_size_limit)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+	struct rlimit old;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	bound_file_size(1000 << 10);
+	assert_true(parse("-m 64M --swap /tmp true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_int_equal(o.config.swap_size, 1000 << 10);
+	assert_int_equal(o.config.swap_max, 1000 << 10);
+	assert_int_equal(o.swap_bound, SWAP_BOUND_FILE_SIZE);
+	assert_true(parse("-m 64M --swap-max max --swap /tmp true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_int_equal(o.config.swap_size, 1000 << 10);
+	assert_true(parse("-m 64M --swap-max 500K --swap /tmp true", &o, problem));
+	assert_true(run_options_check(&o, problem));
+	assert_int_equal(o.swap_bound, SWAP_BOUND_NONE);
+	assert_true(parse("-m 64M --swap-max 1G --swap /tmp true", &o, problem));
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "option --swap-max: 1G"));
+	assert_non_null(strstr(problem, "'ulimit -f' is 1000.0 KiB"));
+	bound_file_size(1024);
+	assert_true(parse("-m 64M --swap /tmp true", &o, problem));
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "--swap-max 0"));
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+}
+
+/* Each cause of "out of memory" has a remedy of its own; a full disk comes before all others. */
+TEST(out_of_memory_names_the_remedy)
+{
+	static const struct {
+		bool disk_full;
+		int64_t memsw_max, memsw_peak;
+		enum swap_bound bound;
+		const char *remedy;
+	} rows[] = {
+		{ false, MAX, GIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ true, MAX, GIB, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
+		{ false, GIB, GIB, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
+		{ false, GIB, GIB / 2, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ false, MAX, GIB, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
+		{ false, MAX, GIB, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
+	};
+	char *argv[] = { "job", NULL }, text[OOM_TEXT_MAX];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct run_options o = { .argv = argv, .swap_bound = rows[i].bound };
+		struct serve_snapshot s = {
+			.memory_max = 64 * MIB,
+			.oom_memory = 63 * MIB,
+			.swap_max = 4 * MIB,
+			.oom_swap = 3 * MIB,
+			.memsw_max = rows[i].memsw_max,
+			.memsw_peak = rows[i].memsw_peak,
+			.swap_disk_full = rows[i].disk_full,
+		};
+
+		o.config.swap_dir = "/swaps";
+		report_oom(text, &o, &s);
+		if (!strstr(text, rows[i].remedy) || !strstr(text, "'job' was killed") ||
+		    !strstr(text, "63.0 MiB used of 64.0 MiB") || !strstr(text, "3.0 MiB of 4.0 MiB"))
+			fail_msg("row %zu: %s", i, text);
+	}
 }
 
 /* The program gets a signal once: from the terminal, or from us. */

@@ -4,6 +4,7 @@
  * $UMEMCG_FAKE, read at creation: words separated by spaces.
  *   create, start    that step fails
  *   oom              the root process is said to have been killed for lack of memory
+ *   disk             the disk under the swap file is said to be full
  *   notice           one notice at start
  *   flood            more notices than the console keeps
  *
@@ -130,6 +131,8 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 		.nr_unmanaged_names = 1,
 		.unmanaged_name = { "odd\n\"name\" (7)" },
 		.root_oom_killed = asked_for("oom"),
+		.oom_memory = s->config.memory_max,
+		.swap_disk_full = asked_for("disk"),
 		.store_name = s->config.swap_size ? "fake" : "none",
 	};
 	out->stat[STAT_ANON] = 3;

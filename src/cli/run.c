@@ -16,13 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/size.h"
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/run_child.h"
+#include "cli/run_limits.h"
 #include "cli/run_options.h"
 #include "cli/run_report.h"
 #include "serve/keeper.h"
+#include "serve/limits.h"
 
 #define STATUS_INTERVAL_MS 250
 #define REAP_WAIT_MS 2000  /* for what supervisor_stop killed */
@@ -31,6 +32,7 @@ struct run {
 	struct run_options options;
 	struct console console;
 	struct saved_signals signals;
+	struct run_limits limits;
 	struct keeper keeper;
 	struct supervisor *supervisor;
 	struct child child;
@@ -173,15 +175,14 @@ static int exit_status(const struct run *r, const struct serve_snapshot *snap)
 
 static void say_why(const struct run *r, const struct serve_snapshot *snap)
 {
-	const char *program = r->options.argv[0];
-	char memory[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX];
+	char text[OOM_TEXT_MAX];
 
 	if (r->child.exec_error)
-		cli_fail("cannot run '%s': %s", program, strerror(r->child.exec_error));
-	else if (snap->root_oom_killed)
-		cli_fail("'%s' was killed: it needed more than its limits of %s memory and %s "
-			 "swap; raise -m or --swap-max", program,
-			 size_format(memory, snap->memory_max), size_format(swap, snap->swap_max));
+		cli_fail("cannot run '%s': %s", r->options.argv[0], strerror(r->child.exec_error));
+	if (r->child.exec_error || !snap->root_oom_killed)
+		return;
+	report_oom(text, &r->options, snap);
+	cli_fail("%s", text);
 }
 
 /* Whole or with a message; never a reason to change the program's exit status. */
@@ -205,6 +206,9 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 	}
 	if (o->report == REPORT_JSON)
 		text[len++] = '\n';  /* in the place of the final 0 */
+	/* The program's last line may not have been ended. JSON may begin with white space, and ends what we write. */
+	if (o->report == REPORT_JSON && r->report_fd < 0 && write(fd, "\n", 1) < 0)
+		errno = 0;
 	/* Pipes and devices refuse to be cut; there is nothing to cut then. */
 	if (r->report_fd >= 0 && ftruncate(fd, 0) != 0)
 		errno = 0;
@@ -232,15 +236,22 @@ static int open_report(struct run *r)
 			"directory that can be written", name, strerror(errno));
 }
 
+static int cannot_fork(int error)
+{
+	char hint[LIMITS_TEXT_MAX];
+
+	return cli_fail("run: cannot start a process: %s%s", strerror(-error), limits_hint(error, hint));
+}
+
 static int run_program(struct run *r)
 {
 	struct serve_snapshot snap;
 	int status, ret;
 
 	r->start_ns = r->status_ns = plat_now_ns();
-	ret = child_start(&r->child, r->options.argv, &r->signals, r->supervisor);
+	ret = child_start(&r->child, r->options.argv, &r->signals, &r->limits, r->supervisor);
 	if (ret != 0)
-		return cli_fail("run: cannot start a process: %s", strerror(-ret));
+		return cannot_fork(ret);
 	if (r->child.pidfd >= 0)
 		keeper_add_pid(&r->keeper, r->child.pid, r->child.pidfd);
 	supervisor_watch_root(r->supervisor, r->child.pid);
@@ -269,7 +280,7 @@ static int run_supervised(struct run *r)
 		return cli_fail("run: %s", problem.text);
 	ret = keeper_start(&r->keeper);
 	if (ret != 0) {
-		status = cli_fail("run: cannot start a process: %s", strerror(-ret));
+		status = cannot_fork(ret);
 		goto destroy;
 	}
 	supervisor_set_keeper(r->supervisor, &r->keeper);
@@ -312,7 +323,7 @@ static int run_main(int argc, char **argv)
 		return cli_print(run_command.help);
 	if (r.options.version)
 		return cli_print("umemcg " UMEMCG_VERSION "\n");
-	if (!run_options_check(&r.options, problem))
+	if (!run_limits_take(&r.limits, problem, sizeof(problem)) || !run_options_check(&r.options, problem))
 		return cli_fail("run: %s", problem);
 	if (open_report(&r) != 0)
 		return EXIT_OURS;

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/run_child.h"
+#include "cli/run_limits.h"
 #include "serve/serve.h"
 
 static const int handled[] = {
@@ -86,7 +87,8 @@ void signals_stop_self(void)
 }
 
 static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
-				 const struct saved_signals *saved, const struct supervisor *s)
+				 const struct saved_signals *saved, const struct run_limits *limits,
+				 const struct supervisor *s)
 {
 	char byte;
 	int error;
@@ -98,6 +100,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	if (n != 1)
 		_exit(EXIT_OURS);  /* the supervisor is gone */
 	supervisor_child_env(s);
+	run_limits_give_back(limits);
 	sigaction(SIGPIPE, &saved->pipe, NULL);
 	sigaction(SIGCHLD, &saved->child, NULL);
 	sigprocmask(SIG_SETMASK, &saved->mask, NULL);
@@ -108,7 +111,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	_exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
 }
 
-int child_start(struct child *c, char **argv, const struct saved_signals *saved,
+int child_start(struct child *c, char **argv, const struct saved_signals *saved, const struct run_limits *limits,
 		const struct supervisor *s)
 {
 	int go[2], exec[2], ret;
@@ -127,7 +130,7 @@ int child_start(struct child *c, char **argv, const struct saved_signals *saved,
 	if (c->pid == 0) {
 		close(go[1]);
 		close(exec[0]);
-		child_main(argv, go[0], exec[1], saved, s);
+		child_main(argv, go[0], exec[1], saved, limits, s);
 	}
 	close(go[0]);
 	close(exec[1]);

@@ -31,6 +31,7 @@ struct child {
 };
 
 struct supervisor;
+struct run_limits;
 
 /* Block what we handle, arrange for children to be waited for. Returns a signalfd, or -errno.
  * Call before any thread exists. */
@@ -46,7 +47,7 @@ bool stop_is_for_job(pid_t root, int sig);
 void signals_stop_self(void);
 
 /* Fork. 0 or -errno. */
-int child_start(struct child *c, char **argv, const struct saved_signals *saved,
+int child_start(struct child *c, char **argv, const struct saved_signals *saved, const struct run_limits *limits,
 		const struct supervisor *s);
 void child_release(struct child *c);
 /* exec_fd is readable. */

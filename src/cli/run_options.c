@@ -16,7 +16,10 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "cli/run_limits.h"
 #include "cli/run_options.h"
+
+#define SWAP_FILE_LEAST STORE_PAGE_SIZE  /* what any swap file needs */
 
 enum {
 	OPT_MEMORY_HIGH = 256,
@@ -94,6 +97,16 @@ static bool parse_bytes(int val, const char *text, int64_t least, int64_t *bytes
 	return true;
 }
 
+static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
+{
+	if (!parse_bytes(OPT_SWAP_MAX, text, 0, bytes, problem))
+		return false;
+	if (*bytes == SERVE_UNLIMITED || *bytes <= SWAP_FILE_MAX)
+		return true;
+	return fail(problem, "option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "
+		    "directory has free", text, (int)(SWAP_FILE_MAX >> 40));
+}
+
 static bool parse_report(const char *text, enum report_format *format, char *problem)
 {
 	if (strcmp(text, "text") == 0)
@@ -126,7 +139,8 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		return parse_bytes(val, arg, 0, &c->memory_high, problem);
 	case OPT_SWAP_MAX:
 		o->swap_given = true;
-		return parse_bytes(val, arg, 0, &c->swap_max, problem);
+		o->swap_given_as = arg;
+		return parse_swap_max(arg, &c->swap_max, problem);
 	case OPT_MEMSW_MAX:
 		return parse_bytes(val, arg, 0, &c->memsw_max, problem);
 	case OPT_SWAP:
@@ -154,6 +168,23 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	}
 }
 
+/* Not an option, or the beginning of several. */
+static bool refuse_long(const char *arg, char *problem)
+{
+	size_t len = strcspn(arg + 2, "=");
+	char names[128] = "";
+
+	for (const struct option *o = long_options; o->name; o++) {
+		size_t at = strlen(names);
+
+		if (strncmp(o->name, arg + 2, len) == 0)
+			snprintf(names + at, sizeof(names) - at, "%s--%s", at ? ", " : "", o->name);
+	}
+	if (!*names)
+		return fail(problem, "unknown option '%s'; see 'umemcg help run'", arg);
+	return fail(problem, "option '%s' is ambiguous: it may be %s", arg, names);
+}
+
 /* getopt_long refused argv[optind - 1], or a letter in it. */
 static bool refuse(int val, char **argv, char *problem)
 {
@@ -166,8 +197,7 @@ static bool refuse(int val, char **argv, char *problem)
 		return fail(problem, "option %s takes no value, but was given '%s'",
 			    option_name(optopt), strchr(arg, '=') ? strchr(arg, '=') + 1 : "");
 	if (optopt == 0 || strncmp(arg, "--", 2) == 0)
-		return fail(problem, "unknown or ambiguous option '%s'; see 'umemcg help run'",
-			    arg);
+		return refuse_long(arg, problem);
 	return fail(problem, "unknown option '-%c'; see 'umemcg help run'", optopt);
 }
 
@@ -254,9 +284,8 @@ static void end_probe(struct store_batch *b)
 	(void)b;
 }
 
-/* Make a swap file of one page and write it: only that tells whether there can be one. 0 or
- * -errno. */
-static int probe_swap_file(const struct serve_config *c)
+/* Make a swap file of @bytes and write its first page: only that tells whether there can be one. 0 or -errno. */
+static int probe_swap_file(const struct serve_config *c, int64_t bytes)
 {
 	void *page = plat_alloc_big(STORE_PAGE_SIZE);
 	struct store_batch b = { .write = true, .n = 1, .end_io = end_probe };
@@ -265,7 +294,7 @@ static int probe_swap_file(const struct serve_config *c)
 
 	if (!page)
 		return -ENOMEM;
-	store = store_file_open(c->swap_dir, 1, c->swap_direct, c->engine, &err);
+	store = store_file_open(c->swap_dir, (uint64_t)bytes / STORE_PAGE_SIZE, c->swap_direct, c->engine, &err);
 	if (store) {
 		b.io[0].data = page;
 		store_submit(store, &b);
@@ -290,7 +319,7 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 	else if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
 		error = errno;
 	else
-		error = -probe_swap_file(&o->config);
+		error = -probe_swap_file(&o->config, STORE_PAGE_SIZE);
 	if (!error)
 		return true;
 	if (error == EOPNOTSUPP && o->config.swap_direct)
@@ -320,6 +349,41 @@ static bool swap_dir_room(const struct run_options *o, int64_t *room, char *prob
 		    size_format(free_text, *room), size_format(least, SWAP_FILE_MIN));
 }
 
+/* May a file here be as large as was asked for, or hold a page at all? */
+static bool check_file_size(const struct run_options *o, char *problem)
+{
+	const struct serve_config *c = &o->config;
+	int64_t most = run_limits_file_size();
+	bool number = o->swap_given && c->swap_max != SERVE_UNLIMITED;
+	char limit[SIZE_TEXT_MAX], size[SIZE_TEXT_MAX];
+
+	if (most >= (number && c->swap_max > SWAP_FILE_LEAST ? c->swap_max : SWAP_FILE_LEAST))
+		return true;
+	return fail(problem, "option --swap-max: %s does not fit into a file: 'ulimit -f' is %s; raise it, or give "
+		    "less, or --swap-max 0 for no swap", number ? o->swap_given_as : size_format(size, c->swap_max),
+		    size_format(limit, most));
+}
+
+/* File systems bound a file's size, too. */
+static bool check_swap_size(const struct run_options *o, char *problem)
+{
+	const struct serve_config *c = &o->config;
+	int err = c->swap_max < STORE_PAGE_SIZE ? 0 : probe_swap_file(c, c->swap_max);
+
+	if (!err)
+		return true;
+	return fail(problem, "option --swap-max: %s: no swap file of that size can be made in '%s': %s; give less, or "
+		    "another directory with --swap DIR", o->swap_given_as, c->swap_dir, strerror(-err));
+}
+
+static void bound_swap_size(struct run_options *o, int64_t most, enum swap_bound why)
+{
+	if (o->config.swap_size <= most)
+		return;
+	o->config.swap_size = most & ~(int64_t)(STORE_PAGE_SIZE - 1);
+	o->swap_bound = why;
+}
+
 bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 {
 	struct serve_config *c = &o->config;
@@ -328,13 +392,16 @@ bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 	c->swap_size = c->swap_max;
 	if (c->swap_max == 0 && strcmp(o->swap_dir_from, "--swap") != 0)
 		return true;
-	if (!check_swap_dir(o, problem) || !swap_dir_room(o, &room, problem))
+	if (!check_file_size(o, problem) || !check_swap_dir(o, problem) || !swap_dir_room(o, &room, problem))
 		return false;
-	if (c->swap_max == 0 || (o->swap_given && c->swap_max != SERVE_UNLIMITED))
+	if (c->swap_max == 0)
 		return true;
+	if (o->swap_given && c->swap_max != SERVE_UNLIMITED)
+		return check_swap_size(o, problem);
 	/* Nobody named a number: no more than there is room for. */
-	if (c->swap_size > room)
-		c->swap_size = room & ~(int64_t)(STORE_PAGE_SIZE - 1);
+	bound_swap_size(o, room, SWAP_BOUND_DISK);
+	bound_swap_size(o, run_limits_file_size(), SWAP_BOUND_FILE_SIZE);
+	bound_swap_size(o, SWAP_FILE_MAX, SWAP_BOUND_NONE);
 	if (!o->swap_given && c->swap_max > c->swap_size)
 		c->swap_max = c->swap_size;
 	return true;

@@ -10,6 +10,8 @@
 #include "cli/cli.h"
 #include "cli/run_report.h"
 
+#define MEMSW_NEAR (1024 * 1024)  /* bytes: so near is full, as charges come in batches */
+
 static void put_limits(FILE *f, const struct serve_snapshot *s)
 {
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
@@ -94,6 +96,38 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 		return NULL;
 	}
 	return text;
+}
+
+/* What the user can do. A full disk first: with a higher limit it would be as full. */
+static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
+{
+	const char *dir = o->config.swap_dir;
+	char most[SIZE_TEXT_MAX];
+
+	if (s->swap_disk_full)
+		snprintf(text, OOM_TEXT_MAX, "the disk of swap directory '%s' is full: free space there, or give another "
+			 "with --swap DIR", dir);
+	else if (s->memsw_max != SERVE_UNLIMITED && s->memsw_peak > s->memsw_max - MEMSW_NEAR)
+		snprintf(text, OOM_TEXT_MAX, "both together may be %s: raise --memsw-max",
+			 size_format(most, s->memsw_max));
+	else if (o->swap_bound == SWAP_BOUND_DISK)
+		snprintf(text, OOM_TEXT_MAX, "swap directory '%s' had no more room: raise -m, or give another directory "
+			 "with --swap DIR", dir);
+	else if (o->swap_bound == SWAP_BOUND_FILE_SIZE)
+		snprintf(text, OOM_TEXT_MAX, "'ulimit -f' bounds the swap file: raise it, or -m");
+	else
+		snprintf(text, OOM_TEXT_MAX, "raise -m or --swap-max");
+}
+
+void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
+{
+	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX], d[SIZE_TEXT_MAX];
+	char remedy[OOM_TEXT_MAX];
+
+	oom_remedy(remedy, o, s);
+	snprintf(text, OOM_TEXT_MAX, "'%s' was killed: it and what it started ran out of memory (%s used of %s) and swap "
+		 "(%s of %s); %.600s", o->argv[0], size_format(a, s->oom_memory), size_format(b, s->memory_max),
+		 size_format(c, s->oom_swap), size_format(d, s->swap_max), remedy);
 }
 
 void report_status(char line[STATUS_MAX], const struct serve_snapshot *s, double faults_per_s)

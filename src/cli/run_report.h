@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "serve/serve.h"
+#include "cli/run_options.h"
 
 struct run_result {
 	const char *program;
@@ -19,6 +19,10 @@ struct run_result {
 /* The caller frees the text. NULL: out of memory. */
 char *report_text(const struct serve_snapshot *snap, const struct run_result *result);
 char *report_json(const struct serve_snapshot *snap, const struct run_result *result);
+
+#define OOM_TEXT_MAX 1024
+/* The root process was killed for lack of memory: limits, usage and the remedy, in one sentence. */
+void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *snap);
 
 #define STATUS_MAX 160
 /* The live status line. @faults_per_s: of the last interval. */

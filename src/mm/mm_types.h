@@ -262,6 +262,8 @@ struct engine {
 
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
 
+	atomic32_t swap_disk_full;      /* a swap write failed for lack of space */
+
 	/* Text for the user about a named event; may be NULL. */
 	void (*notice)(void *arg, const char *text);
 	void *notice_arg;

@@ -108,13 +108,20 @@ void swap_read_pages(struct engine *e, struct page **pages, unsigned n)
 	store_wait(e->swap->store, &b);
 }
 
+static bool no_space(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
 /* One page's write is over. The writeback flag holds a reference. */
 static void end_swap_write(struct engine *e, struct page *p, int error)
 {
 	if (error) {
 		page_set(p, PG_dirty);
 		page_event(p, EVENT_SWAP_WRITE_ERR);
-		notice(e, error == -ENOSPC
+		if (no_space(error))
+			a32_store(&e->swap_disk_full, 1);
+		notice(e, no_space(error)
 			       ? "the disk under the swap file is full: pages stay in memory"
 			       : "writing the swap file failed: pages stay in memory");
 	} else {

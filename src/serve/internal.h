@@ -99,7 +99,6 @@ struct supervisor {
 	int listen_fd, control_ep, fault_ep, stop_fd;
 	struct conn listen_conn, stop_conn;
 	struct list_head conns;        /* (O) */
-	struct rlimit files;           /* (C) as the program shall find it; ours is higher */
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
 
 	struct spinlock calls_lock;    /* rank LEAF */
@@ -119,11 +118,13 @@ struct supervisor {
 	struct plat_thread control, watcher, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
 	bool started;
+	bool ready;                    /* supervisor_start has succeeded once */
 	atomic32_t stopping;
 
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
+	atomic64_t oom_memory, oom_swap;  /* bytes in use at that time */
 	struct spinlock names_lock;    /* rank LEAF */
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][64];

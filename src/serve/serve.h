@@ -82,6 +82,8 @@ struct serve_snapshot {
 	unsigned nr_unmanaged_names;
 	char unmanaged_name[SERVE_UNMANAGED_NAMES][64];  /* comm and pid: "busybox (1234)" */
 	bool root_oom_killed;           /* the OOM killer took the root process */
+	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
+	bool swap_disk_full;            /* a write of the swap file found the file system (or a quota) full */
 	const char *store_name;         /* "io_uring", "thread-pool", "none" */
 };
 void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out);

@@ -41,5 +41,8 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	memcpy(out->unmanaged_name, s->names, sizeof(s->names));
 	spin_unlock(&s->names_lock);
 	out->root_oom_killed = a32_load(&s->root_oom_killed) != 0;
+	out->oom_memory = a64_load(&s->oom_memory);
+	out->oom_swap = a64_load(&s->oom_swap);
+	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
 }

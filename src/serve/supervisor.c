@@ -16,8 +16,15 @@
 #include <unistd.h>
 
 #include "plat/host/uffd.h"
+#include "plat/native/registered.h"
 #include "serve/internal.h"
+#include "serve/limits.h"
 
+#define FRAME_BYTES     (sizeof(struct page) + 16)
+#define SLOT_BYTES      40              /* of the tables in struct swap_device */
+#define OTHER_THREADS   12              /* control, watcher, kswapd, 2 workers more than CPUs, liburcu's, the store's */
+#define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
+#define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
 #define NOTICE_SAME_NS  5000000000ull   /* the same sentence again */
 
@@ -196,12 +203,27 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	return 0;
 }
 
+/* Address space for the page buffers, the tables, and our threads' stacks. Most of it is never touched. */
+static uint64_t space_for(const struct serve_config *c, uint32_t frames)
+{
+	uint64_t stack = THREAD_STACK_GUESS, slots = (uint64_t)c->swap_size / PAGE_SIZE;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_STACK, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+		stack = r.rlim_cur;
+	return frames * (PAGE_SIZE + FRAME_BYTES) + slots * SLOT_BYTES + SPACE_SPARE +
+	       stack * (NR_CALL_THREADS + OTHER_THREADS + 2 * (uint64_t)get_nprocs());
+}
+
 static int make_engine(struct supervisor *s, struct serve_problem *p)
 {
 	uint32_t frames = frames_for(limit_pages(s->config.memory_max));
 	struct store *store = NULL;
+	char text[LIMITS_TEXT_MAX];
 	int err;
 
+	if (!limits_have_room(space_for(&s->config, frames), text))
+		return fail(p, -ENOMEM, "%s", text);
 	if (s->config.swap_size >= (int64_t)PAGE_SIZE) {
 		store = open_store(s, p);
 		if (!store)
@@ -221,6 +243,7 @@ static int make_engine(struct supervisor *s, struct serve_problem *p)
 static int make_socket(struct supervisor *s, struct serve_problem *p)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char hint[LIMITS_TEXT_MAX];
 	uint64_t r[2];
 
 	if (getrandom(r, sizeof(r), 0) != sizeof(r))
@@ -232,12 +255,13 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 	    bind(s->listen_fd, (struct sockaddr *)&a,
 		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->socket_name))) != 0 ||
 	    listen(s->listen_fd, 1024) != 0)
-		return fail(p, -errno, "cannot listen for clients: %s", strerror(errno));
+		return fail(p, -errno, "cannot listen for clients: %s%s", strerror(errno), limits_hint(-errno, hint));
 	s->control_ep = epoll_create1(EPOLL_CLOEXEC);
 	s->fault_ep = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->control_ep < 0 || s->fault_ep < 0 || s->stop_fd < 0)
-		return fail(p, -errno, "cannot make an epoll descriptor: %s", strerror(errno));
+		return fail(p, -errno, "cannot make an epoll descriptor: %s%s", strerror(errno),
+			    limits_hint(-errno, hint));
 	return 0;
 }
 
@@ -288,23 +312,12 @@ static int watch_fds(struct supervisor *s)
 	return 0;
 }
 
-/* A client takes up to seven descriptors. */
-static void allow_files(struct supervisor *s)
-{
-	struct rlimit more;
-
-	if (getrlimit(RLIMIT_NOFILE, &s->files) != 0)
-		return;
-	more = (struct rlimit){ s->files.rlim_max, s->files.rlim_max };
-	(void)setrlimit(RLIMIT_NOFILE, &more);
-}
-
 int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 {
 	unsigned workers = s->config.workers ? s->config.workers : (unsigned)get_nprocs() + 2;
 	int err = watch_fds(s);
+	char hint[LIMITS_TEXT_MAX];
 
-	allow_files(s);
 	if (workers > NR_WORKERS_MAX)
 		workers = NR_WORKERS_MAX;
 	if (!err)
@@ -321,8 +334,11 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	}
 	if (!err && !s->config.no_warm)
 		err = warm_start(s);
+	if (!err)
+		err = rcu_prepare();
 	s->started = !err;
-	return err ? fail(problem, err, "cannot start threads: %s", strerror(-err)) : 0;
+	s->ready = !err;
+	return err ? fail(problem, err, "cannot start threads: %s%s", strerror(-err), limits_hint(err, hint)) : 0;
 }
 
 void supervisor_child_env(const struct supervisor *s)
@@ -335,8 +351,6 @@ void supervisor_child_env(const struct supervisor *s)
 	setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
-	if (s->files.rlim_max)
-		(void)setrlimit(RLIMIT_NOFILE, &s->files);
 }
 
 void supervisor_watch_root(struct supervisor *s, pid_t pid)
@@ -376,7 +390,9 @@ void supervisor_stop(struct supervisor *s)
 
 void supervisor_destroy(struct supervisor *s)
 {
-	if (!s)
+	/* Threads of a failed start still run on what would be freed here, and before a start liburcu would make its thread
+	 * only to wait for it, or abort where it cannot: all that goes with the process. */
+	if (!s || !s->ready)
 		return;
 	supervisor_stop(s);
 	if (s->group) {

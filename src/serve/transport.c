@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/size.h"
 #include "serve/internal.h"
 
 int msg_send(int sock, const void *msg, size_t size, int fd)
@@ -181,12 +182,20 @@ static void transport_late(struct host_client *hc)
 static void transport_killed(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
+	char memory[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX], swap_max[SIZE_TEXT_MAX];
+	struct serve_snapshot now;
 
+	supervisor_snapshot(c->s, &now);
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
+		a64_store(&c->s->oom_memory, now.memory_current);
+		a64_store(&c->s->oom_swap, now.swap_current);
 		a32_store(&c->s->root_oom_killed, 1);
 		return;  /* the last word about the run says it */
 	}
-	supervisor_notice(c->s, "out of memory and swap: killed %s (%d)", c->comm, (int)c->host.pid);
+	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s (%d), the largest",
+			  size_format(memory, now.memory_current), size_format(max, now.memory_max),
+			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max), c->comm,
+			  (int)c->host.pid);
 }
 
 static void transport_blocking(struct host_client *hc)

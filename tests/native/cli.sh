@@ -4,6 +4,14 @@
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
+# Limits of the shell (ulimit) that `refused` and `limited` run umemcg with.
+limits=:
+
+# limited ARGUMENTS: umemcg run, with $limits.
+limited() {
+	bounded sh -c "$limits"' || exit 9; exec "$0" run "$@"' "$UMEMCG" "$@"
+}
+
 # refused NAMES... -- ARGUMENTS: exit status 125, nothing started, one line, and every one of NAMES in it.
 refused() {
 	names=
@@ -13,7 +21,7 @@ refused() {
 		shift
 	done
 	shift
-	bounded "$UMEMCG" run "$@" >"$TMP/out" 2>"$TMP/err"
+	limited "$@" >"$TMP/out" 2>"$TMP/err"
 	expect 125 $? "exit status" || return 1
 	expect "" "$(cat "$TMP/out")" "standard output" || return 1
 	expect 1 "$(wc -l <"$TMP/err")" "lines" || return 1
@@ -35,7 +43,11 @@ all_refused() {
 	refused "no program" -- -m 64M &&
 	refused "'--frob'" -- -m 64M --frob echo started &&
 	refused --memsw-max "32.0 MiB" "64.0 MiB" -- -m 64M --memsw-max 32M echo started &&
-	refused --report "'yaml'" "text and json" -- -m 64M --report yaml echo started
+	refused --report "'yaml'" "text and json" -- -m 64M --report yaml echo started &&
+	refused --swap-max "'100000T'" 8T max -- -m 64M --swap-max 100000T echo started &&
+	refused -m/--memory-max "''" 64M -- -m "" echo started &&
+	refused "'--mem'" ambiguous --memory-max --memsw-max -- -m 64M --mem 1G echo started &&
+	refused -m/--memory-max "'0'" -- -m 64M -m 0 echo started
 }
 
 bad_files() {
@@ -46,6 +58,41 @@ bad_files() {
 	refused --swap "'/proc'" -- -m 64M --swap-max 1G --swap /proc echo started &&
 	refused --swap "'/proc'" -- -m max --swap /proc echo started &&
 	refused --report-file "'$TMP/none/r'" -- -m 64M --report-file "$TMP/none/r" echo started
+}
+
+# Each message names the limit that is met, and its value.
+low_limits() {
+	limits="ulimit -n 20"
+	refused "ulimit -n" "is 20" 64 -- -m 64M echo started || return 1
+	limits="ulimit -f 2000"
+	refused --swap-max 1G "ulimit -f" "1000.0 KiB" -- -m 64M --swap-max 1G echo started || return 1
+	limits="ulimit -v 200000"
+	refused "ulimit -v" "195.3 MiB" -m -- -m 64M echo started || return 1
+	limits="ulimit -d 200000"
+	refused "ulimit -d" "195.3 MiB" -m -- -m 64M echo started
+}
+
+# Whatever a limit of address space leaves: a run, or one line and 125; never an abort.
+narrow_space() {
+	for limits in "ulimit -v 400000" "ulimit -v 500000" "ulimit -v 550000" "ulimit -v 600000" "ulimit -v 650000"; do
+		limited -m 64M true >"$TMP/out" 2>"$TMP/err"
+		code=$?
+		[ "$code" -eq 0 ] && continue
+		expect 125 "$code" "exit status with $limits" && expect 1 "$(wc -l <"$TMP/err")" lines || return 1
+	done
+	expect 0 "$code" "exit status with the last"
+}
+
+# What umemcg changes for itself is as it was in the program: open files, and to die of a file that may not grow.
+limits_of_the_program() {
+	limits="ulimit -f 2000; ulimit -S -n 30"
+	limited -m 64M sh -c 'ulimit -f; ulimit -S -n; sed -n s/^SigIgn://p /proc/self/status' >"$TMP/out" || return 1
+	(eval "$limits"; sh -c 'ulimit -f; ulimit -S -n; sed -n s/^SigIgn://p /proc/self/status') >"$TMP/want"
+	diff "$TMP/want" "$TMP/out" || return 1
+	limited -m 8M "$BIN/fill" 8 || return 1
+	limits=:
+	limited -m 64M --swap-max 4M sh -c 'kill -XFSZ $$; echo survived'
+	expect 153 $? "exit status after SIGXFSZ"
 }
 
 # ended STATUS ARGUMENTS: `umemcg run -m 64M ARGUMENTS` ends so.
@@ -104,6 +151,19 @@ reported() {
 }
 
 # fill, as it must touch memory for there to be faults: `true` has all its pages before it starts.
+json_on_stderr() {
+	ended 0 --report json -- sh -c 'printf "no end of line" >&2' || return 1
+	expect "no end of line" "$(head -n 1 "$TMP/err")" "the program's line" || return 1
+	tail -n +2 "$TMP/err" >"$TMP/r"
+	expect "}" "$(tail -n 1 "$TMP/r")" "the last line" && reported umemcg/exit_status -eq 0
+}
+
+out_of_memory() {
+	ended 137 -m 8M --swap-max 4M -- "$BIN/fill" 64 || return 1
+	expect 1 "$(wc -l <"$TMP/err")" "lines" &&
+		grep -q "umemcg: '.*fill' was killed: .* of 8.0 MiB.* of 4.0 MiB); raise -m or --swap-max" "$TMP/err"
+}
+
 json() {
 	ended 0 --memory-high 48M --swap-max 128M --report json --report-file "$TMP/r" -- "$BIN/fill" 8 || return 1
 	expect "" "$(cat "$TMP/err")" "standard error" || return 1
@@ -184,12 +244,18 @@ check "bad options are refused in one line that names them" all_refused
 check "bad files are refused in one line that names them" bad_files
 require_uffd
 require_prog fill reportget
+check "a limit that is too low is named, with its value" low_limits
+check "little address space is an error or enough" narrow_space
+limits=:
+check "the program's limits are its own" limits_of_the_program
+check "out of memory is one sentence with limits, usage and remedy" out_of_memory
 check "exit statuses are the program's, 126 and 127" statuses
 check "standard input, output and error are the program's" stdio
 check "--no-spin leaves the threads out that keep CPUs awake" spinners
 check "a signal to umemcg reaches the program" terminated
 check "the processes of a killed umemcg end" killed
 check "the JSON report holds what the controller's files would" json
+check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
 	check "an installed umemcg finds its agent" installed
 else

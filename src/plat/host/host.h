@@ -44,7 +44,7 @@ struct host_transport {
 	void (*blocking)(struct host_client *c);
 	/* Nobody can reach the client's record through its address space any more: free it. */
 	void (*release)(struct host_client *c);
-	/* The OOM killer has just ended the client. */
+	/* The OOM killer is about to end the client, whose memory is still counted. */
 	void (*killed)(struct host_client *c);
 };
 

@@ -127,8 +127,9 @@ static void host_wake(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npag
 
 static void host_kill(struct mmu *mmu, struct mm *mm)
 {
-	host_signal(mm->host, SIGKILL);
+	/* Told first: whoever says how full the group was must look before the victim's memory is given back. */
 	host(mmu)->transport->killed(mm->host);
+	host_signal(mm->host, SIGKILL);
 }
 
 /* An empty place whose entry says present. The page was taken out and is with us; or is on its way to us, then

@@ -89,6 +89,24 @@ void rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *))
 	urcu_memb_call_rcu((struct rcu_head *)head, run_deferred);
 }
 
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+int rcu_prepare(void)
+{
+	struct plat_thread trial;
+	int err = plat_thread_start(&trial, "umemcg-trial", nothing, NULL);
+
+	if (err)
+		return err;
+	/* Its stack is kept by libc, for the next thread. */
+	plat_thread_join(&trial);
+	(void)urcu_memb_get_default_call_rcu_data();
+	return 0;
+}
+
 void rcu_flush(void)
 {
 	VM_BUG_ON(urcu_memb_read_ongoing());

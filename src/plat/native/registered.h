@@ -12,4 +12,8 @@ extern _Thread_local unsigned plat_thread_registered_;
 void rcu_thread_begin(void);
 void rcu_thread_end(void);
 
+/* rcu.c: make liburcu's thread for deferred functions now. 0, or -EAGAIN where no thread can be had: liburcu
+ * would abort when it needed it. */
+int rcu_prepare(void);
+
 #endif
