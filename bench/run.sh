@@ -5,7 +5,7 @@
 #
 #   -r  repeats of everything (3). Columns take turns, and another one begins each time.
 #   -q  quick: 64 MiB in 16 MiB instead of 256 MiB in 64 MiB
-#   -w  a selection of pages,redis,sort (all)
+#   -w  a selection of pages,redis,sort (those three) and hash,xz,zstd: programs that thrash, at limits of their own
 #   -d  where the swap files and the input go (/var/tmp); both swap files are on that disk
 #   -t  bound of one run in seconds (300)
 #   -o  where results.tsv, raw.tsv, machine.txt, bench.svg and bench.png go (bench/out)
@@ -286,12 +286,50 @@ work_redis() {
 	rm -f redis.sock redis.log
 }
 
+# Programs that touch two to four times their limit in no order. The processor time is that of the program and of what
+# serves it: on a busy machine it says more than the wall clock.
+thrash() { # WORK COMMAND...
+	thrash_work=$1
+	shift
+	limited "$@" <input >output 2>errors &
+	child=$!
+	finish || { failed "$thrash_work ended with $?" "$thrash_work" "$thrash_work-cpu"; return; }
+	[ "$(cksum <output)" = "$(cat "sum.$thrash_work" 2>/dev/null || cksum <output | tee "sum.$thrash_work")" ] || {
+		failed "$thrash_work gave another result" "$thrash_work" "$thrash_work-cpu"
+		return
+	}
+	limit_held || { failed "the report shows no limit at work" "$thrash_work" "$thrash_work-cpu"; return; }
+	record "$thrash_work" "$(wall_us_per 1000000)"
+	record "$thrash_work-cpu" "$(awk '{ print $2 + $3 }' times)"
+}
+
+work_hash() {
+	thrash hash perl -e '
+		my (%h, $n);
+		$h{"key$_"} = "value $_" for 1..400000;
+		$n += length $h{"key" . ($_ * 7919 % 400000 + 1)} for 1..100000;
+		print "$n\n"'
+}
+
+work_xz() { head -c 1M lines.thrash >input && thrash xz xz -9 -T1 -c; }
+
+work_zstd() { head -c 4M lines.thrash >input && thrash zstd zstd -15 -q --single-thread -c; }
+
+limit_of() { # WORK
+	case $1 in
+	hash) echo 24 ;;
+	xz | zstd) echo 32 ;;
+	*) echo "$limit_mib_all" ;;
+	esac
+}
+
 # ---- all of it -----------------------------------------------------------------------------------
 
 one_run() { # WORK, in $column
 	say "repeat $repeat of $repeats: $1, $column"
 	: >errors
 	rm -f report.json
+	limit_mib=$(limit_of "$1")
 	if [ "$column" = kernel ]; then
 		if ! kernel_begin $((limit_mib << 20)) $((swap_mib << 20)) "$dir" 2>errors; then
 			failed "the kernel's controller could not be set up"
@@ -313,6 +351,7 @@ rotate() {
 
 measure() {
 	works=$(echo "$works" | tr ',' ' ')
+	limit_mib_all=$limit_mib
 	repeat=1
 	while [ "$repeat" -le "$repeats" ]; do
 		for work in $works; do
@@ -359,5 +398,7 @@ cd "$dir" || exit 1
 : >raw.tsv
 choose_columns
 case $works in *sort*) sort_input ;; esac
+: >input
+"$build/bench-gen" lines $((4 << 20)) >lines.thrash
 measure
 report

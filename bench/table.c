@@ -33,6 +33,12 @@ static const struct work {
 	{ "redis-get", "us/request", 0 },
 	{ "redis-set", "us/request", 0 },
 	{ "sort", "s", 0 },
+	{ "hash", "s", 0 },
+	{ "hash-cpu", "s", 0 },
+	{ "xz", "s", 0 },
+	{ "xz-cpu", "s", 0 },
+	{ "zstd", "s", 0 },
+	{ "zstd-cpu", "s", 0 },
 };
 #define NR_WORKS (sizeof(works) / sizeof(works[0]))
 
