@@ -189,13 +189,14 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc)
 	size_t off = (size_t)((const char *)p - arena), u = off / UNIT;
 	char name[80];
 
-	(void)n, (void)pc;
+	(void)n;
 	if (off >= ARENA_SIZE || state[u] == LIVE || state[u] == LIVE_HEAD)
 		return;
 	if (off >= IMAGE_MAX && (off - IMAGE_MAX) % TASK_SIZE >= HEAP_MAX)
 		return; /* a stack */
 	if (!sim_name_of(p, name, sizeof(name)))
 		snprintf(name, sizeof(name), "%p", p);
+	sim_fail_pc(pc, NULL, -1);
 	sim_fail(SIM_USE_AFTER_FREE, at ? at->file : NULL, at ? at->line : 0, "%s of %s, which %s%s%s",
 		 write ? "write" : "read", name, state[u] == FREED ? "was freed" : "is no allocation",
 		 at ? ": " : "", at ? at->expr : "");
@@ -271,7 +272,7 @@ void sim_name(const void *p, size_t n, const char *fmt, ...)
 }
 
 /* The smallest named thing that holds @p. */
-bool sim_name_of(const void *p, char *buf, size_t n)
+const char *sim_name_at(const void *p, const void **start, size_t *size)
 {
 	int best = -1;
 
@@ -280,7 +281,19 @@ bool sim_name_of(const void *p, char *buf, size_t n)
 		    (best < 0 || names[i].n < names[best].n))
 			best = (int)i;
 	if (best < 0)
-		return false;
-	snprintf(buf, n, "%s", names[best].text);
-	return true;
+		return NULL;
+	*start = names[best].p;
+	*size = names[best].n;
+	return names[best].text;
+}
+
+bool sim_name_of(const void *p, char *buf, size_t n)
+{
+	const void *start;
+	size_t size;
+	const char *name = sim_name_at(p, &start, &size);
+
+	if (name)
+		snprintf(buf, n, "%s", name);
+	return name != NULL;
 }

@@ -102,11 +102,11 @@ static struct plain *plain_at(uint32_t cell)
 	return &plains[plain_of[cell] - 1];
 }
 
-static void race(const void *p, bool write, unsigned other, bool other_write, void *pc)
+static void race(const void *p, bool write, unsigned other, bool other_write, void *pc, void *other_pc)
 {
 	char name[80];
 
-	(void)pc;
+	sim_fail_pc(pc, other_pc, (int)other);
 	if (!sim_name_of(p, name, sizeof(name)))
 		snprintf(name, sizeof(name), "%p", p);
 	sim_fail(SIM_RACE, NULL, 0, "plain %s of %s, and a plain %s of it by %s: nothing orders them",
@@ -125,12 +125,12 @@ static void plain_cell(const void *p, bool write, void *pc)
 	if (!c)
 		return;
 	if (c->write.task1 && c->write.task1 != me + 1 && c->write.clock > mine->c[c->write.task1 - 1])
-		race(p, write, c->write.task1 - 1u, true, pc);
+		race(p, write, c->write.task1 - 1u, true, pc, c->write_pc);
 	for (unsigned i = 0; i < READERS; i++) {
 		unsigned r = c->read[i].task1;
 
 		if (write && r && (int)r != me + 1 && c->read[i].clock > mine->c[r - 1])
-			race(p, true, r - 1, false, pc);
+			race(p, true, r - 1, false, pc, c->read_pc[i]);
 		if (r == 0 || (int)r == me + 1 || c->read[i].clock <= mine->c[r - 1])
 			free = i;
 	}

@@ -55,12 +55,11 @@ void __tsan_func_entry(void *pc)
 {
 	struct sim_task *t;
 
-	(void)pc;
 	if (sim_current < 0)
 		return;
 	t = &sim_tasks[sim_current];
 	if (t->nr_calls < SIM_CALLS_MAX)
-		t->calls[t->nr_calls] = __builtin_return_address(0);
+		t->calls[t->nr_calls] = pc;
 	t->nr_calls++;
 }
 

@@ -14,16 +14,20 @@
 #define PLAT_NR_CPUS 2
 #define PLAT_CHUNK   8
 
+/* Where an operation stands in the source, and how it reads there: @op is its name ("store", "cas"; NULL: the kind of
+ * the operation says it all), @expr what it is applied to, @arg and @arg2 its other arguments, NULL for none. */
 struct sim_site {
 	const char *file, *func, *expr;
 	int line;
+	const char *op, *arg, *arg2;
 };
 
-#define SIM_SITE(e)                                                                              \
+#define SIM_SITE_OP(e, o, a, b)                                                                  \
 	({                                                                                       \
-		static const struct sim_site site_ = { __FILE__, __func__, e, __LINE__ };        \
+		static const struct sim_site site_ = { __FILE__, __func__, e, __LINE__, o, a, b }; \
 		&site_;                                                                          \
 	})
+#define SIM_SITE(e) SIM_SITE_OP(e, NULL, NULL, NULL)
 
 #define SIM_USED __attribute__((warn_unused_result))
 
@@ -57,32 +61,32 @@ void sim_storeptr(atomicptr_t *p, void *v, sim_at at);
 void *sim_xchgptr(atomicptr_t *p, void *v, sim_at at);
 bool sim_casptr(atomicptr_t *p, void *old, void *new_, sim_at at);
 
-#define a32_load(p)          sim_load32((p), UINT32_MAX, SIM_SITE(#p))
-#define a32_test(p, m)       ((sim_load32((p), (m), SIM_SITE(#p)) & (m)) != 0)
-#define a32_store(p, v)      sim_store32((p), (v), SIM_SITE(#p))
-#define a32_add(p, d)        sim_add32((p), (d), SIM_SITE(#p))
-#define a32_acc(p, d)        sim_acc32((p), (d), INT32_MIN, SIM_SITE(#p))
-#define a32_get(p, n)        sim_acc32((p), (n), (n) + 1, SIM_SITE(#p))
-#define a32_or(p, m)         sim_or32((p), (m), SIM_SITE(#p))
-#define a32_and(p, m)        sim_and32((p), (m), SIM_SITE(#p))
-#define a32_xchg(p, v)       sim_xchg32((p), (v), SIM_SITE(#p))
-#define a32_cas(p, o, n)     sim_cas32((p), (o), (n), SIM_SITE(#p))
-#define a32_inc_not_zero(p)  sim_inc_not_zero((p), SIM_SITE(#p))
-#define a64_load(p)          sim_load64((p), false, SIM_SITE(#p))
-#define a64_load_relaxed(p)  sim_load64((p), true, SIM_SITE(#p))
-#define a64_store(p, v)      sim_store64((p), (v), SIM_SITE(#p))
-#define a64_add(p, d)        sim_add64((p), (d), SIM_SITE(#p))
-#define a64_acc(p, d)        sim_acc64((p), (d), INT64_MIN, false, SIM_SITE(#p))
-#define a64_add_relaxed(p, d) sim_acc64((p), (d), INT64_MIN, true, SIM_SITE(#p))
-#define a64_sub(p, n)        sim_acc64((p), -(n), 0, false, SIM_SITE(#p))
-#define a64_or(p, m)         sim_or64((p), (m), SIM_SITE(#p))
-#define a64_and(p, m)        sim_and64((p), (m), SIM_SITE(#p))
-#define a64_xchg(p, v)       sim_xchg64((p), (v), SIM_SITE(#p))
-#define a64_cas(p, o, n)     sim_cas64((p), (o), (n), SIM_SITE(#p))
-#define aptr_load(p)         sim_loadptr((p), SIM_SITE(#p))
-#define aptr_store(p, v)     sim_storeptr((p), (v), SIM_SITE(#p))
-#define aptr_xchg(p, v)      sim_xchgptr((p), (v), SIM_SITE(#p))
-#define aptr_cas(p, o, n)    sim_casptr((p), (o), (n), SIM_SITE(#p))
+#define a32_load(p)          sim_load32((p), UINT32_MAX, SIM_SITE_OP(#p, "load", NULL, NULL))
+#define a32_test(p, m)       ((sim_load32((p), (m), SIM_SITE_OP(#p, "test", #m, NULL)) & (m)) != 0)
+#define a32_store(p, v)      sim_store32((p), (v), SIM_SITE_OP(#p, "store", #v, NULL))
+#define a32_add(p, d)        sim_add32((p), (d), SIM_SITE_OP(#p, "add", #d, NULL))
+#define a32_acc(p, d)        sim_acc32((p), (d), INT32_MIN, SIM_SITE_OP(#p, "add", #d, NULL))
+#define a32_get(p, n)        sim_acc32((p), (n), (n) + 1, SIM_SITE_OP(#p, "get", #n, NULL))
+#define a32_or(p, m)         sim_or32((p), (m), SIM_SITE_OP(#p, "or", #m, NULL))
+#define a32_and(p, m)        sim_and32((p), (m), SIM_SITE_OP(#p, "and", #m, NULL))
+#define a32_xchg(p, v)       sim_xchg32((p), (v), SIM_SITE_OP(#p, "xchg", #v, NULL))
+#define a32_cas(p, o, n)     sim_cas32((p), (o), (n), SIM_SITE_OP(#p, "cas", #o, #n))
+#define a32_inc_not_zero(p)  sim_inc_not_zero((p), SIM_SITE_OP(#p, "get unless zero", NULL, NULL))
+#define a64_load(p)          sim_load64((p), false, SIM_SITE_OP(#p, "load", NULL, NULL))
+#define a64_load_relaxed(p)  sim_load64((p), true, SIM_SITE_OP(#p, "load", NULL, NULL))
+#define a64_store(p, v)      sim_store64((p), (v), SIM_SITE_OP(#p, "store", #v, NULL))
+#define a64_add(p, d)        sim_add64((p), (d), SIM_SITE_OP(#p, "add", #d, NULL))
+#define a64_acc(p, d)        sim_acc64((p), (d), INT64_MIN, false, SIM_SITE_OP(#p, "add", #d, NULL))
+#define a64_add_relaxed(p, d) sim_acc64((p), (d), INT64_MIN, true, SIM_SITE_OP(#p, "add", #d, NULL))
+#define a64_sub(p, n)        sim_acc64((p), -(n), 0, false, SIM_SITE_OP(#p, "sub", #n, NULL))
+#define a64_or(p, m)         sim_or64((p), (m), SIM_SITE_OP(#p, "or", #m, NULL))
+#define a64_and(p, m)        sim_and64((p), (m), SIM_SITE_OP(#p, "and", #m, NULL))
+#define a64_xchg(p, v)       sim_xchg64((p), (v), SIM_SITE_OP(#p, "xchg", #v, NULL))
+#define a64_cas(p, o, n)     sim_cas64((p), (o), (n), SIM_SITE_OP(#p, "cas", #o, #n))
+#define aptr_load(p)         sim_loadptr((p), SIM_SITE_OP(#p, "load pointer", NULL, NULL))
+#define aptr_store(p, v)     sim_storeptr((p), (v), SIM_SITE_OP(#p, "store pointer", #v, NULL))
+#define aptr_xchg(p, v)      sim_xchgptr((p), (v), SIM_SITE_OP(#p, "xchg pointer", #v, NULL))
+#define aptr_cas(p, o, n)    sim_casptr((p), (o), (n), SIM_SITE_OP(#p, "cas pointer", #o, #n))
 
 /* ---- locks: lock.c ---- */
 
@@ -126,11 +130,12 @@ void sim_assert_held(const void *lock);
 #define rw_rdlock(l)         sim_rdlock(&(l)->state, (l)->rank, SIM_SITE(#l))
 #define rw_tryrdlock(l)      sim_tryrdlock(&(l)->state, (l)->rank, SIM_SITE(#l))
 #define rw_rdunlock(l)       sim_rdunlock(&(l)->state, (l)->rank, SIM_SITE(#l))
-#define bit_trylock(w, b, r) sim_bit_trylock((w), (b), (r), SIM_SITE(#w))
-#define bit_lock(w, b, waiters, r)   ((void)(waiters), sim_bit_lock((w), (b), (r), SIM_SITE(#w)))
-#define bit_unlock(w, b, waiters, r) ((void)(waiters), sim_bit_unlock((w), (b), (r), SIM_SITE(#w)))
-#define bit_wait(w, b, waiters)      ((void)(waiters), sim_bit_wait((w), (b), SIM_SITE(#w)))
-#define bit_clear_wake(w, b, waiters) ((void)(waiters), (void)sim_and32((w), ~(uint32_t)(b), SIM_SITE(#w)))
+#define bit_trylock(w, b, r) sim_bit_trylock((w), (b), (r), SIM_SITE_OP(#w, "bit", #b, NULL))
+#define bit_lock(w, b, waiters, r)   ((void)(waiters), sim_bit_lock((w), (b), (r), SIM_SITE_OP(#w, "bit", #b, NULL)))
+#define bit_unlock(w, b, waiters, r) ((void)(waiters), sim_bit_unlock((w), (b), (r), SIM_SITE_OP(#w, "bit", #b, NULL)))
+#define bit_wait(w, b, waiters)      ((void)(waiters), sim_bit_wait((w), (b), SIM_SITE_OP(#w, "bit", #b, NULL)))
+#define bit_clear_wake(w, b, waiters) \
+	((void)(waiters), (void)sim_and32((w), ~(uint32_t)(b), SIM_SITE_OP(#w, "clear", #b, NULL)))
 #define lockdep_assert_held(l) sim_assert_held(l)
 
 /* ---- waits: lock.c ---- */

@@ -89,7 +89,7 @@ struct sim_task {
 	unsigned rcu_nesting;
 	struct sim_held held[SIM_HELD_MAX];
 	unsigned nr_held;
-	void *calls[SIM_CALLS_MAX];  /* return addresses, outermost first: hooks.c */
+	void *calls[SIM_CALLS_MAX];  /* where each function was called from, outermost first: hooks.c */
 	unsigned nr_calls;
 	uint32_t heap_used;
 	void *sp;                    /* coro.c */
@@ -123,10 +123,14 @@ struct sim_failure {
 	int task;                    /* who found it, -1: the look at the end */
 	unsigned step;               /* operations done before it */
 	char text[1024];
-	const char *file;
+	const char *file;            /* NULL: only @pc is known, or nothing */
 	int line;
+	void *pc, *other_pc;         /* of the access, and of the one it races with */
+	int other;                   /* the task that made that, -1: none */
 };
 extern struct sim_failure sim_failure;
+/* Of the access that is looked at: sim_fail puts it into sim_failure. */
+void sim_fail_pc(void *pc, void *other_pc, int other);
 
 /* Record a finding and end the execution; does not return inside one. The first one stays. */
 __attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt, ...);
@@ -159,6 +163,10 @@ int sim_load(const struct sim_program *program);
  * when no task can go on, before time passes or the end. */
 enum sim_finding sim_run(sim_pick pick, void (*quiet_point)(void));
 extern bool sim_stopped;
+/* Told of every operation before it is done, with its task still where it announced it; NULL: nobody is. */
+extern void (*sim_on_event)(int task);
+/* Tasks of the set-up that do not run: for finding out which a failure needs. */
+extern uint32_t sim_left_out;
 /* Free what a program holds outside the arena. */
 void sim_unload(void);
 
@@ -185,6 +193,8 @@ unsigned arena_leaks(const void **first);
 /* Names for drawings. */
 void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool sim_name_of(const void *p, char *buf, size_t n);
+/* The same: the name, and where the named thing begins and how large it is. NULL: @p is in none. */
+const char *sim_name_at(const void *p, const void **start, size_t *size);
 const void *sim_object_address(uint32_t obj);
 
 /* ---- what is remembered of an object during one execution: clocks.c ---- */

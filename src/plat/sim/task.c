@@ -23,6 +23,8 @@ unsigned sim_depth;
 bool sim_stopped, sim_running;
 uint64_t sim_now;
 enum sim_bug_id sim_bug;
+void (*sim_on_event)(int task);
+uint32_t sim_left_out;
 
 static struct sim_task declared[SIM_TASKS_MAX];
 static unsigned nr_declared;
@@ -42,17 +44,28 @@ const char *sim_finding_name(enum sim_finding f)
 	return names[f];
 }
 
+static struct { void *pc, *other_pc; int other; } fail_pc = { NULL, NULL, -1 };
+
+void sim_fail_pc(void *pc, void *other_pc, int other)
+{
+	fail_pc.pc = pc;
+	fail_pc.other_pc = other_pc;
+	fail_pc.other = other;
+}
+
 void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (sim_failure.kind == SIM_OK) {
 		sim_failure = (struct sim_failure){ .kind = kind, .task = sim_current, .step = sim_depth, .file = file,
-						    .line = line };
+						    .line = line, .pc = fail_pc.pc, .other_pc = fail_pc.other_pc,
+						    .other = fail_pc.other };
 		va_start(ap, fmt);
 		vsnprintf(sim_failure.text, sizeof(sim_failure.text), fmt, ap);
 		va_end(ap);
 	}
+	sim_fail_pc(NULL, NULL, -1);
 	if (sim_current >= 0)
 		coro_switch(-1, true);
 	if (!sim_running) { /* in the set-up: there is nothing to go back to */
@@ -66,6 +79,17 @@ void plat_bug(const char *what, const char *file, int line)
 	sim_fail(SIM_BUG, file, line, "%s", what);
 	fprintf(stderr, "umemcg check: BUG outside of an execution: %s (%s:%d)\n", what, file, line);
 	abort();
+}
+
+/* A finding about the execution as a whole. The caller writes its text. */
+static void nobody_fails(enum sim_finding kind)
+{
+	sim_failure.kind = kind;
+	sim_failure.task = sim_failure.other = -1;
+	sim_failure.step = sim_depth;
+	sim_failure.file = NULL;
+	sim_failure.line = 0;
+	sim_failure.pc = sim_failure.other_pc = NULL;
 }
 
 /* ---- scheduling ---- */
@@ -109,6 +133,8 @@ static void begin_event(int t, uint32_t enabled)
 	sim_trace[sim_depth].op = sim_tasks[t].next;
 	sim_trace[sim_depth].task = t;
 	sim_trace[sim_depth].before = op_value(&sim_tasks[t].next);
+	if (__builtin_expect(sim_on_event != NULL, 0))
+		sim_on_event(t);
 	sim_depth++;
 	sim_tasks[t].ops_done++;
 }
@@ -130,10 +156,8 @@ static int schedule(void)
 	if (!enabled)
 		return -1;
 	if (sim_depth == SIM_DEPTH_MAX) {
-		sim_failure.kind = SIM_LIVELOCK;
+		nobody_fails(SIM_LIVELOCK);
 		snprintf(sim_failure.text, sizeof(sim_failure.text), "no end after %d operations", SIM_DEPTH_MAX);
-		sim_failure.step = sim_depth;
-		sim_failure.task = -1;
 		return -1;
 	}
 	t = pick(enabled);
@@ -314,6 +338,7 @@ static void describe_deadlock(void)
 {
 	size_t n = 0;
 
+	nobody_fails(SIM_DEADLOCK);
 	for (unsigned t = 0; t < sim_nr_tasks && n < sizeof(sim_failure.text); t++) {
 		const struct sim_task *k = &sim_tasks[t];
 
@@ -323,9 +348,6 @@ static void describe_deadlock(void)
 				      n ? "; " : "", k->name, k->next.at ? k->next.at->expr : "the end of a task",
 				      op_name(k->next.kind));
 	}
-	sim_failure.kind = SIM_DEADLOCK;
-	sim_failure.task = -1;
-	sim_failure.step = sim_depth;
 }
 
 enum sim_finding sim_run(sim_pick strategy, void (*quiet_point)(void))
@@ -346,7 +368,10 @@ enum sim_finding sim_run(sim_pick strategy, void (*quiet_point)(void))
 	clocks_reset();
 	sim_running = true;
 	for (unsigned t = 0; t < nr_declared && sim_failure.kind == SIM_OK; t++)
-		coro_switch(new_task(&declared[t]), false);
+		if (sim_left_out & 1u << t)
+			sim_tasks[new_task(&declared[t])].alive = false;
+		else
+			coro_switch(new_task(&declared[t]), false);
 	first = sim_failure.kind == SIM_OK ? schedule() : -1;
 	if (first >= 0)
 		coro_switch(first, false);
