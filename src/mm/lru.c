@@ -9,6 +9,7 @@
 
 #include "mm/page.h"
 
+#define LOOK_MAX 512   /* pages at one hold of the lock */
 
 static void lists_free(struct mem_cgroup *memcg)
 {
@@ -187,6 +188,28 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 		}
 		unlink_locked(l, p);
 		out[got++] = p;
+	}
+	spin_unlock(&l->lock);
+	return got;
+}
+
+unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked)
+{
+	unsigned got = 0;
+
+	*looked = 0;
+	spin_lock(&l->lock);
+	while (got < n && *looked < LOOK_MAX && !list_empty(&l->lists[list])) {
+		struct page *p = list_last(&l->lists[list], struct page, lru);
+
+		++*looked;
+		if (page_test(p, PG_swapcache) && page_try_get(p)) {
+			unlink_locked(l, p);
+			out[got++] = p;
+		} else {
+			list_del(&p->lru);
+			list_add(&p->lru, &l->lists[list]);
+		}
 	}
 	spin_unlock(&l->lock);
 	return got;

@@ -28,6 +28,8 @@ void lru_del(struct page *p);
 /* Take up to @n pages from the tail of a list, referenced and off the lists. Returns how many;
  * *@scanned counts the pages looked at. */
 unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned);
+/* The same of pages in the swap cache alone; the others go to the head. Looks at 512 at most, and says at how many. */
+unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked);
 /* Isolate this page. False: it is not on a list, somebody else has it. */
 bool lru_isolate_page(struct page *p);
 /* Move up to @n of the oldest active pages to the inactive list. Returns how many. */

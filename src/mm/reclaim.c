@@ -9,7 +9,9 @@
 #include "mm/lru.h"
 #include "mm/swap.h"
 
-#define ISOLATE_MAX MMU_BATCH_MAX
+#define ISOLATE_MAX  MMU_BATCH_MAX
+#define BUSY_MAX     (4 * ISOLATE_MAX)   /* on a list; then let it be for now: they went to its head */
+#define CACHED_SHARE 64   /* of the lists: less than that is not worth a search */
 
 /* The sum of what the children of @parent claim by min (or low). Inside RCU. */
 static int64_t children_claims(struct mem_cgroup *parent, bool low)
@@ -76,12 +78,6 @@ static bool over_memsw(const struct mem_cgroup *memcg)
 	return false;
 }
 
-/* Can anything of @memcg go out: is there a slot to be had, or a page that has one? */
-static bool can_swap_out(struct engine *e, struct mem_cgroup *memcg)
-{
-	return swap_available(e, memcg, 1) > 0 || stat_read_local(memcg, STAT_SWAPCACHED) > 0;
-}
-
 static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 {
 	if (flags & RECLAIM_KSWAPD)
@@ -91,28 +87,61 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 	event_add(memcg, EVENT_SWAP_FAIL, 1);
 }
 
+/* No slot is to be had: only what has one already can go out, so nothing else is looked at twice (Linux: no scan of anonymous
+ * pages when get_nr_swap_pages() is 0). Background reclaim leaves a few to those who would fail without them. */
+static void shrink_cached(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t done, unsigned flags,
+			  struct reclaim_result *r)
+{
+	static const enum lru_list order[] = { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON };
+
+	for (unsigned i = 0; i < 2; i++) {
+		int64_t left = lruvec_size(l, order[i]);
+
+		while (left > 0 && r->reclaimed < done) {
+			int64_t cached = stat_read_local(l->memcg, STAT_SWAPCACHED);
+			struct page *pages[ISOLATE_MAX];
+			unsigned got, looked;
+
+			if (cached <= 0 || (flags & RECLAIM_KSWAPD && cached < group_size(l->memcg) / CACHED_SHARE))
+				return;
+			got = lru_isolate_cached(l, order[i], pages, ISOLATE_MAX, &looked);
+			if (looked == 0)
+				break;
+			left -= looked;
+			r->scanned += got;
+			shrink_pages(e, pages, got, flags, r);
+			if (got && (l->memcg != top || over_memsw(l->memcg)))
+				stock_drain(l->memcg);
+		}
+	}
+}
+
 /* Free up to @n pages of one group's lists for @top, in batches of at least @batch_min: what is cheap at once may be a little more
  * than asked for, but not more than is unprotected. */
 static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
 			  unsigned flags, struct reclaim_result *r)
 {
 	int64_t scan_max = lruvec_evictable(l);
-	int64_t done = r->reclaimed + n, scanned = 0;
+	int64_t done = r->reclaimed + n, scanned = 0, busy = r->busy;
 
-	while (r->reclaimed < done && scanned < scan_max) {
+	while (r->reclaimed < done && scanned < scan_max && r->busy - busy < 2 * BUSY_MAX) {
+		/* The inactive list may hold nothing but pages out of reach, and the active one all the others. */
+		enum lru_list from = r->busy - busy < BUSY_MAX ? LRU_INACTIVE_ANON : LRU_ACTIVE_ANON;
 		struct page *pages[ISOLATE_MAX];
 		int64_t want = done - r->reclaimed;
 		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
 
-		if (!can_swap_out(e, l->memcg)) {
-			count_swap_full(l->memcg, flags);
-			break;
-		}
 		if (batch < batch_min)
 			batch = batch_min;
+		batch = swap_available(e, l->memcg, batch);
+		if (batch == 0) {
+			count_swap_full(l->memcg, flags);
+			shrink_cached(e, top, l, done, flags, r);
+			break;
+		}
 		if (lruvec_size(l, LRU_INACTIVE_ANON) < lruvec_size(l, LRU_ACTIVE_ANON))
 			lru_deactivate(l, batch);
-		got = lru_isolate(l, LRU_INACTIVE_ANON, pages, batch, &looked);
+		got = lru_isolate(l, from, pages, batch, &looked);
 		if (got == 0)
 			break;
 		scanned += looked;
