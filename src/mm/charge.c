@@ -6,12 +6,18 @@
  */
 #include "mm/charge.h"
 
+#include "mm/lru.h"
 #include "mm/oom.h"
 #include "mm/reclaim.h"
 
 #define CHARGE_RETRIES     16
-#define BUSY_WAIT_NS       (200 * 1000)          /* between two tries when everything is busy */
-#define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* then it is not busy but stuck */
+#define BUSY_WAIT_NS       (200 * 1000)          /* between two tries when everything is busy: doubled each time, */
+#define BUSY_DOUBLE_MAX    5                     /* so often */
+#define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* nobody got on for so long: it is not busy but stuck */
+#define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: for what the caller can do without */
+#define PARK_TIME_NS       (50 * 1000000ull)     /* PARK */
+
+enum room { ROOM_NONE, ROOM_AGAIN, ROOM_BUSY };
 
 /* Both counters. On failure *@full is the counter that was full. */
 static bool charge_counters(struct mem_cgroup *memcg, int64_t n, struct page_counter **full)
@@ -72,34 +78,65 @@ static void charge_force(struct mem_cgroup *memcg, int64_t n)
 	page_counter_charge(&memcg->memory, n);
 }
 
-/* One round of making room below @g. True: try the charge again. */
-static bool make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, int *retries, uint64_t busy_since)
+/* Has nobody made any room below @g for a long time, though it is wanted? */
+static bool stuck(struct mem_cgroup *g)
+{
+	struct group_lists *l = memcg_lists(g);
+	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&l->stuck_since);
+
+	if (!since)
+		(void)a64_cas(&l->stuck_since, 0, now);
+	return since && now - since > (int64_t)BUSY_TIME_MAX_NS;
+}
+
+static void unstick(struct mem_cgroup *g)
+{
+	if (a64_load(&memcg_lists(g)->stuck_since))
+		a64_store(&memcg_lists(g)->stuck_since, 0);
+}
+
+/* One round of making room below @g. */
+static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, int *retries)
 {
 	struct reclaim_result r;
 
 	reclaim_group(e, g, n > 32 ? n : 32, memsw ? RECLAIM_NOSWAP : 0, &r);
-	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n)
-		return true;
-	if (stock_drain_tree(g) > 0)
-		return true;
-	if (r.busy > 0 && plat_now_ns() - busy_since < BUSY_TIME_MAX_NS) {
-		uint32_t t = waitq_prepare(&e->progress);
-
-		waitq_sleep(&e->progress, t, BUSY_WAIT_NS);
-		return true;
+	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n || stock_drain_tree(g) > 0) {
+		unstick(g);
+		return ROOM_AGAIN;
 	}
-	return --*retries > 0 && r.scanned > 0;
+	if (r.busy > 0 && !stuck(g))
+		return ROOM_BUSY;
+	return --*retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
+}
+
+/* What could be freed is busy. True: try again, having waited. False: the caller had better do something else. */
+static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, unsigned flags, unsigned *doubled)
+{
+	uint64_t waited = plat_now_ns() - start;
+	uint32_t t;
+
+	if (flags & CHARGE_NOOOM && (waited > OPTIONAL_TIME_NS || (mm && a32_load(&mm->held))))
+		return false;
+	if (flags & CHARGE_PARK && waited > PARK_TIME_NS)
+		return false;
+	t = waitq_prepare(&e->progress);
+	waitq_sleep(&e->progress, t, BUSY_WAIT_NS << *doubled);
+	*doubled += *doubled < BUSY_DOUBLE_MAX;
+	return true;
 }
 
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
 	int retries = CHARGE_RETRIES;
+	unsigned doubled = 0;
 	uint64_t start = 0;
 
 	for (;;) {
 		struct page_counter *full;
 		struct mem_cgroup *g;
-		bool memsw, again;
+		enum room room;
+		bool memsw;
 
 		if (try_charge(memcg, n, &full))
 			break;
@@ -120,23 +157,25 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			if (mm && e->mmu->ops->blocking)
 				e->mmu->ops->blocking(e->mmu, mm);
 		}
-		again = !(flags & CHARGE_NORECLAIM) && make_room(e, g, n, memsw, &retries, start);
+		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, &retries);
 		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
 			if (!try_charge(memcg, n, &full))
 				charge_force(memcg, n);
 			break;
 		}
-		if (again)
+		if (room == ROOM_AGAIN || (room == ROOM_BUSY && wait_busy(e, mm, start, flags, &doubled)))
 			continue;
 		if (flags & CHARGE_FORCE) {
 			charge_force(memcg, n);
 			break;
 		}
-		if (flags & CHARGE_NOOOM)
+		if (room == ROOM_BUSY)
+			return -ETIME;
+		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, !(flags & CHARGE_PARK)))
 			return -ENOMEM;
-		if (!oom_kill(e, g, mm))
-			return -ENOMEM;
+		if (flags & CHARGE_PARK)
+			return -ETIME;
 		retries = CHARGE_RETRIES;
 	}
 	if (start)
@@ -181,21 +220,28 @@ static int64_t overage(const struct page_counter *c)
 	return page_counter_read(c) - a64_load(&c->max);
 }
 
-void charge_settle(struct engine *e, struct mem_cgroup *memcg)
+bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
 {
 	int retries = CHARGE_RETRIES;
-	uint64_t start = plat_now_ns();
+	bool killed = false;
 
 	for (;;) {
 		int64_t over = overage(&memcg->memory), over_memsw = overage(&memcg->memsw);
 		bool memsw = over <= 0;
 
 		if (over <= 0 && over_memsw <= 0)
-			return;
-		if (make_room(e, memcg, memsw ? over_memsw : over, memsw, &retries, start))
-			continue;
-		if (!oom_kill(e, memcg, NULL))
-			return;
-		retries = CHARGE_RETRIES;
+			return true;
+		switch (make_room(e, memcg, memsw ? over_memsw : over, memsw, &retries)) {
+		case ROOM_AGAIN:
+			break;
+		case ROOM_BUSY:
+			return false;
+		case ROOM_NONE:
+			if (killed)
+				return false;
+			(void)oom_kill(e, memcg, NULL, false);
+			killed = true;
+			break;
+		}
 	}
 }

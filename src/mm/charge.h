@@ -7,10 +7,12 @@
 #define CHARGE_NORECLAIM 1u  /* fail at once when the limit is met */
 #define CHARGE_NOOOM     2u  /* reclaim, but rather fail than kill */
 #define CHARGE_FORCE     4u  /* must not fail: exceeds the limit when reclaim cannot help; the caller says why */
+#define CHARGE_PARK      8u  /* do not wait long, neither for what is busy nor for a victim: the caller comes again */
 
-/* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an OOM
- * victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's); a charge for an address space
- * that is dying gets one page at a time, limit or not. 0 or -ENOMEM. */
+/* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an
+ * OOM victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's); a charge for an
+ * address space that is dying gets one page at a time, limit or not. 0; -ENOMEM; -ETIME with NOOOM or PARK: not now, as what
+ * could be freed is busy, or a victim is on its way. */
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
 /* Give back @n pages charged by charge_pages and committed to no page. */
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n);
@@ -19,7 +21,8 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 /* The same for a figure that others may take over meanwhile, to give it back: *@figure goes from @old to @now and is charged at every
  * instant. False: it was not @old any more, and nothing has changed. */
 bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now);
-/* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. */
-void charge_settle(struct engine *e, struct mem_cgroup *memcg);
+/* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. False: not there yet,
+ * what could be freed is busy; come again. */
+bool charge_settle(struct engine *e, struct mem_cgroup *memcg);
 
 #endif

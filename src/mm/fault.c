@@ -87,6 +87,12 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 	return done;
 }
 
+/* A client's thread can wait where it is: who serves it must not wait with it, others depend on that one. */
+int charge_fault_page(struct mm *mm)
+{
+	return charge_pages(mm->engine, mm->memcg, mm, 1, mm->host ? CHARGE_PARK : 0);
+}
+
 static int fault_anon(struct fault *f)
 {
 	struct engine *e = f->mm->engine;
@@ -98,11 +104,11 @@ static int fault_anon(struct fault *f)
 
 	stream_window(f, FIRST_TOUCH_PAGES);
 	charged = f->n;
-	err = charge_pages(e, f->mm->memcg, f->mm, charged, charged > 1 ? CHARGE_NOOOM : 0);
-	if (err == -ENOMEM && charged > 1) {
+	err = charged > 1 ? charge_pages(e, f->mm->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f->mm);
+	if (err && charged > 1) {
 		charged = f->n = 1;
 		f->start = f->va;
-		err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+		err = charge_fault_page(f->mm);
 	}
 	if (err)
 		return err;

@@ -30,6 +30,8 @@ struct fault {
 
 /* swapin.c: @pte is the swap entry seen at f->va. */
 int fault_swap(struct fault *f, pte_t pte);
+/* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */
+int charge_fault_page(struct mm *mm);
 /* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. */
 void stream_window(struct fault *f, unsigned first);
 /* Most pages a window may have where @limit is the smallest limit: a window must not push out what a small group works with. Pure. */

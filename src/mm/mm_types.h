@@ -165,6 +165,7 @@ struct mm {
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
+	int64_t dying_since;           /* engine->mm_lock: when the OOM killer saw that first */
 	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork in progress, client not answering) */
 
 	atomic32_t held;               /* > 0: in the middle of a fork, which only its own faults can finish: they may exceed the
@@ -195,6 +196,7 @@ struct lruvec {
 /* What a group keeps here (mem_cgroup.mm_private). */
 struct group_lists {
 	atomic64_t age;                       /* evictions so far, of all nodes: the clock of refaults */
+	atomic64_t stuck_since;               /* since when charges wait and nobody makes room; 0: they do not */
 	unsigned nr_nodes;                    /* (C) */
 	struct lruvec node[];
 };

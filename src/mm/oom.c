@@ -31,20 +31,25 @@ static struct mm *choose(struct engine *e, struct mem_cgroup *memcg)
 	return worst;
 }
 
-/* Is somebody below @memcg being killed and not yet gone? */
+/* Is somebody below @memcg on the way out, and not for long yet? */
 static bool victim_pending(struct engine *e, struct mem_cgroup *memcg)
 {
+	int64_t now = (int64_t)plat_now_ns();
 	bool pending = false;
 
 	spin_lock(&e->mm_lock);
-	list_for_each(mm, &e->mms, struct mm, link)
-		if (a32_load(&mm->dying) && memcg_is_descendant(mm->memcg, memcg))
-			pending = true;
+	list_for_each(mm, &e->mms, struct mm, link) {
+		if (!a32_load(&mm->dying) || !memcg_is_descendant(mm->memcg, memcg))
+			continue;
+		if (!mm->dying_since)
+			mm->dying_since = now;
+		pending |= now - mm->dying_since < OOM_WAIT_NS;
+	}
 	spin_unlock(&e->mm_lock);
 	return pending;
 }
 
-bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self)
+bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, bool wait)
 {
 	uint32_t ticket = waitq_prepare(&e->progress);
 	struct mm *victim;
@@ -52,8 +57,11 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self)
 
 	if (self && a32_load(&self->dying))
 		return false;
-	if (victim_pending(e, memcg) && waitq_sleep(&e->progress, ticket, OOM_WAIT_NS))
+	if (victim_pending(e, memcg)) {
+		if (wait)
+			waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
 		return true;
+	}
 	victim = choose(e, memcg);
 	if (!victim)
 		return false;
@@ -63,7 +71,7 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self)
 		event_add(victim->memcg, EVENT_OOM_KILL, 1);
 		ticket = waitq_prepare(&e->progress);
 		e->mmu->ops->kill(e->mmu, victim);
-		if (!mine)
+		if (!mine && wait)
 			waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
 	}
 	mm_put(victim);

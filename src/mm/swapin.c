@@ -118,13 +118,13 @@ static int charge_window(struct fault *f, struct window *w)
 	unsigned want = w->n;
 	int err;
 
-	err = charge_pages(e, f->mm->memcg, f->mm, want, want > 1 ? CHARGE_NOOOM : 0);
-	if (err == -ENOMEM && want > 1) {
+	err = want > 1 ? charge_pages(e, f->mm->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f->mm);
+	if (err && want > 1) {
 		w->va[0] = w->va[w->self];
 		w->entry[0] = w->entry[w->self];
 		w->n = want = 1;
 		w->self = 0;
-		err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+		err = charge_fault_page(f->mm);
 	}
 	return err ? err : (int)want;
 }

@@ -16,8 +16,18 @@
 #include "serve/internal.h"
 
 #define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
-#define QUIESCE_TRIES 2000   /* x 1 ms */
+#define TURN_NS (500 * 1000)    /* between two looks whether it is a fork's turn */
+#define QUIESCE_TRIES 20000  /* x 1 ms: a child cannot be followed when its parent's pages are on their way */
 #define FORK_CHARGE_STEP 256 /* pages */
+#define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy */
+
+static void call_enqueue(struct supervisor *s, struct call *call)
+{
+	spin_lock(&s->calls_lock);
+	list_add_tail(&call->link, &s->calls);
+	spin_unlock(&s->calls_lock);
+	waitq_wake(&s->calls_wait);
+}
 
 void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie)
 {
@@ -33,10 +43,7 @@ void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg
 	call->fd = fd;
 	call->cookie = cookie;
 	call->msg = *m;
-	spin_lock(&s->calls_lock);
-	list_add_tail(&call->link, &s->calls);
-	spin_unlock(&s->calls_lock);
-	waitq_wake(&s->calls_wait);
+	call_enqueue(s, call);
 }
 
 static bool fork_announce(struct client *c, uint64_t cookie)
@@ -71,14 +78,19 @@ static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged)
 static int64_t charge_child(struct client *c)
 {
 	struct mm *mm = c->host.mm;
+	uint64_t start = plat_now_ns();
 	int64_t n = 0, want;
 
 	while ((want = a64_load(&mm->rss) - n) > 0) {
+		int err;
+
 		if (want > FORK_CHARGE_STEP)
 			want = FORK_CHARGE_STEP;
-		if (charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM) != 0)
+		err = charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM);
+		if (!err)
+			n += want;
+		else if (err != -ETIME || a32_load(&c->ended) || plat_now_ns() - start > FORK_PATIENCE_NS)
 			break;
-		n += want;
 	}
 	return n;
 }
@@ -88,12 +100,12 @@ static int call_fork(struct client *c, uint64_t cookie)
 	struct mm *mm = c->host.mm;
 	int64_t n;
 
-	/* One fork at a time: the event that follows says nothing about which thread forked. */
-	for (int i = 0; !fork_announce(c, cookie); i++) {
-		if (i == QUIESCE_TRIES || a32_load(&c->ended))
-			return -EBUSY;
-		plat_sleep_ns(500 * 1000);
-	}
+	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
+	 * never be managed, so its turn is waited for, in the queue, while others are served. */
+	if (a32_load(&c->ended))
+		return -EBUSY;
+	if (!fork_announce(c, cookie))
+		return -EAGAIN;
 	n = charge_child(c);
 	a32_add(&mm->held, 1);
 	a32_add(&mm->no_reclaim, 1);
@@ -237,6 +249,11 @@ void call_main(void *arg)
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
 		r.error = do_call(call, &r.value);
+		if (r.error == -EAGAIN && call->cookie) {
+			plat_sleep_ns(TURN_NS);
+			call_enqueue(s, call);
+			continue;
+		}
 		/* The control thread may have seen the end of the connection before there was a fork to end. */
 		if (msg_send(call->fd, &r, sizeof(r), -1) != 0 && call->cookie)
 			call_fork_over(call->client, call->cookie);

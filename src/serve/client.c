@@ -19,10 +19,8 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 {
 	struct client *c = plat_alloc(sizeof(*c));
 
-	if (!c) {
-		close_if(uffd);
+	if (!c)
 		return NULL;
-	}
 	/* Everything before the address space: from then on the OOM killer finds us. */
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
@@ -33,6 +31,7 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	spin_init(&c->fork_lock, RANK_LEAF);
 	c->host.mm = mm_create(&s->engine, s->group, c);
 	if (!c->host.mm) {
+		c->host.uffd = -1;
 		client_free(c);
 		return NULL;
 	}
@@ -95,6 +94,10 @@ static bool match_pid(const struct client *c, uint64_t pid)
 {
 	return c->host.pid == (pid_t)pid && !a32_load(&c->closing);
 }
+static bool match_fault(const struct client *c, uint64_t pid)
+{
+	return !c->host.pid && a32_load(&c->fault_tid) == (uint32_t)pid;
+}
 static bool match_cookie(const struct client *c, uint64_t cookie)
 {
 	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
@@ -107,6 +110,7 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
 struct client *client_by_pid(struct supervisor *s, pid_t pid) { return find(s, match_pid, (uint64_t)pid); }
+struct client *client_by_fault(struct supervisor *s, pid_t pid) { return find(s, match_fault, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
 struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
 

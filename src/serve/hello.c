@@ -94,6 +94,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 	c = client_create(s, fd, false);
 	if (!c) {
 		reply_ready(conn->fd, m->h.seq, -ENOMEM, -1);
+		close(fd);
 		return NULL;
 	}
 	client_set_pid(c, conn->pid);

@@ -23,6 +23,8 @@
 #define NR_WORKERS_MAX 16
 #define NR_WARMERS_MAX 64
 #define PRIVATE_RANGES 4
+#define NR_SPARES 16
+#define STRAY_KEY (1ull << 63)  /* in epoll data: no client's key, but a stray's descriptor */
 
 struct client {
 	struct host_client host;       /* first: the MMU knows us by it */
@@ -52,6 +54,7 @@ struct client {
 	/* fork, of the child */
 	uint64_t created_ns;           /* (C) */
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
+	atomic32_t fault_tid;          /* (A) who faulted first, before it has said which process it is */
 
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
@@ -98,6 +101,7 @@ struct supervisor {
 
 	int listen_fd, control_ep, fault_ep, stop_fd;
 	struct conn listen_conn, stop_conn;
+	atomic32_t spare[NR_SPARES];   /* (A) descriptors in reserve; 0: none */
 	struct list_head conns;        /* (O) */
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
 
@@ -121,6 +125,7 @@ struct supervisor {
 	bool ready;                    /* supervisor_start has succeeded once */
 	atomic32_t stopping;
 
+	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
@@ -136,11 +141,13 @@ struct supervisor {
 void supervisor_notice(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- client.c ---- */
-/* A client in the list, with a reference for the caller. Takes @uffd. NULL: out of memory (uffd closed). */
+/* A client in the list, with a reference for the caller. Takes @uffd. NULL: out of memory (@uffd is left alone). */
 struct client *client_create(struct supervisor *s, int uffd, bool foreign);
 struct client *client_get(struct supervisor *s, uint64_t key);
 /* The managed or foreign client of a process, referenced; NULL. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
+/* The client that has not said which process it is, but has faulted as @pid, referenced; NULL. */
+struct client *client_by_fault(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
 /* Whose fork it is, while the fork is under way. */
 struct client *client_forking(struct supervisor *s, uint64_t cookie);
@@ -167,6 +174,15 @@ void client_rearm(struct client *c);
 /* Threads that were held back may try again, if the reason is gone. */
 void client_let_go(struct client *c);
 void worker_main(void *supervisor);
+
+/* ---- stray.c ---- */
+/* Keep @uffd of a child there is no record for. */
+void stray_add(struct supervisor *s, int uffd);
+void stray_serve(struct supervisor *s, int uffd);
+/* Descriptors in reserve: have them all; give one up (false: none is left); give up all. */
+void spare_fill(struct supervisor *s);
+bool spare_drop(struct supervisor *s);
+void spare_close(struct supervisor *s);
 
 /* ---- warm.c ---- */
 /* Tell the warmers that a fault was taken up. */
@@ -208,6 +224,8 @@ int64_t proc_anon_pages(pid_t pid, int *fd);
 void proc_comm(pid_t pid, char *out, size_t size);
 /* The parent of a process; -1 when it is gone. */
 pid_t proc_parent(pid_t pid);
+/* Kill the process that has thread @tid, if it is below us. */
+void proc_kill_ours(pid_t tid);
 /* Is @tid a thread of process @pid? */
 bool proc_has_thread(pid_t pid, pid_t tid);
 /* Calls @fn for every process below @top, @top excluded. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kcmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct procmap_query_ {
 #define PROCMAP_WRITABLE   0x02
 #define PROCMAP_EXECUTABLE 0x04
 #define PROCMAP_SHARED     0x08
+
+#define GENERATIONS_MAX 4096
 
 static int proc_open(pid_t pid, const char *file)
 {
@@ -111,6 +114,17 @@ pid_t proc_parent(pid_t pid)
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
 	return after && sscanf(after + 1, " %*c %d", &ppid) == 1 ? ppid : -1;
+}
+
+void proc_kill_ours(pid_t tid)
+{
+	pid_t up = tid;
+
+	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != getpid(); i++)
+		up = proc_parent(up);
+	/* It waits for its page, so the number is still its own. */
+	if (up == getpid() && tid != up)
+		(void)kill(tid, SIGKILL);
 }
 
 bool proc_has_thread(pid_t pid, pid_t tid)

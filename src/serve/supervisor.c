@@ -401,6 +401,7 @@ void supervisor_destroy(struct supervisor *s)
 	}
 	engine_fini(&s->engine);
 	mmu_host_fini(&s->mmu);
+	spare_close(s);
 	close(s->listen_fd);
 	close(s->control_ep);
 	close(s->fault_ep);

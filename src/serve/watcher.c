@@ -23,8 +23,8 @@
 #define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
 #define FORK_NS        (5 * 1000000000ull)   /* the same, while a child of a client has not spoken yet */
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
-#define HELD_NS        (2 * 1000000000ull)
-#define SEEN_MAX       256
+#define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
+#define SEEN_MIN       64
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
 /* Processes without a client, and since when. Touched by the watcher only. */
@@ -36,8 +36,8 @@ struct seen {
 
 struct watch {
 	struct supervisor *s;
-	struct seen seen[SEEN_MAX];
-	unsigned nr_seen;
+	struct seen *seen;
+	unsigned nr_seen, cap_seen;
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_silent;     /* clients that have not said which process they are */
 };
@@ -88,7 +88,7 @@ static void measure(struct client *c)
 		return;
 	}
 	if (count > known)
-		charge_settle(&s->engine, s->group);
+		a32_store(&s->unsettled, 1);
 }
 
 /* Ends that nobody tells us about: foreign processes, and children that never spoke. */
@@ -143,12 +143,31 @@ static void make_foreign(struct supervisor *s, pid_t pid)
 	client_put(c);
 }
 
+/* Room for one more. False: out of memory; the process is met again at the next walk. */
+static bool seen_grow(struct watch *w)
+{
+	unsigned cap = w->cap_seen ? 2 * w->cap_seen : SEEN_MIN;
+	struct seen *more;
+
+	if (w->nr_seen < w->cap_seen)
+		return true;
+	more = plat_alloc(cap * sizeof(*more));
+	if (!more)
+		return false;
+	if (w->nr_seen)
+		memcpy(more, w->seen, w->nr_seen * sizeof(*more));
+	plat_free(w->seen);
+	w->seen = more;
+	w->cap_seen = cap;
+	return true;
+}
+
 static struct seen *seen_find(struct watch *w, pid_t pid)
 {
 	for (unsigned i = 0; i < w->nr_seen; i++)
 		if (w->seen[i].pid == pid)
 			return &w->seen[i];
-	if (w->nr_seen == SEEN_MAX)
+	if (!seen_grow(w))
 		return NULL;
 	w->seen[w->nr_seen] = (struct seen){ .pid = pid, .since_ns = plat_now_ns() };
 	return &w->seen[w->nr_seen++];
@@ -172,6 +191,8 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	struct seen *seen;
 	uint64_t age_ns;
 
+	if (!c)
+		c = client_by_fault(s, pid);  /* its pages are in the books: they must not count twice */
 	if (c) {
 		client_put(c);
 		return;
@@ -224,12 +245,16 @@ void watcher_main(void *arg)
 		if (metadata > a64_load(&w.s->metadata_peak))
 			a64_store(&w.s->metadata_peak, metadata);
 		look_at_clients(&w);
+		spare_fill(w.s);
+		if (a32_load(&w.s->unsettled) && charge_settle(&w.s->engine, w.s->group))
+			a32_store(&w.s->unsettled, 0);
 		if (tick - last_scan >= scan_every(a64_load(&w.s->nr_clients))) {
 			scan_tree(&w);
 			last_scan = tick;
 		}
 		plat_sleep_ns(TICK_NS);
 	}
+	plat_free(w.seen);
 }
 
 struct kill_walk {

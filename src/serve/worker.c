@@ -83,22 +83,24 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged)
 	return 0;
 }
 
-static void event_fork(struct client *parent, int uffd)
+/* @err: why the child cannot be followed; 0: it can. */
+static void event_fork(struct client *parent, int uffd, int err)
 {
 	struct supervisor *s = parent->s;
 	int64_t charged, unmanaged = a64_load(&parent->host.mm->unmanaged);
 	uint64_t cookie = take_announcement(parent, &charged);
 	struct client *child = client_create(s, uffd, false);
-	int err = child ? 0 : -ENOMEM;
 
 	if (!child) {
 		uncharge_pages(s->group, charged);
+		stray_add(s, uffd);
+		err = -ENOMEM;
 	} else {
 		if (s->keeper)
 			keeper_add_fd(s->keeper, child->key, uffd);
 		rw_wrlock(&child->host.mm->mmap_lock);
 		/* It may be gone again, and been found so: what was entered now would stay for ever. */
-		if (a32_load(&child->ended)) {
+		if (err || a32_load(&child->ended)) {
 			uncharge_pages(s->group, charged);
 			unmanaged = 0;
 		} else {
@@ -109,37 +111,34 @@ static void event_fork(struct client *parent, int uffd)
 			charge_unmanaged(&s->engine, s->group, 0, unmanaged);
 		}
 		rw_wrunlock(&child->host.mm->mmap_lock);
-		/* Pages whose place is not known now cannot be given to a child. */
+		/* Pages whose place is not known now cannot be given to a child, nor those of one that was not followed. */
 		if (!err && a32_load(&parent->host.is_late))
 			err = -EBUSY;
+		if (!err && a32_load(&parent->host.dead))
+			err = -ESRCH;
 	}
-	if (err) {
-		/* Without its userfaultfd the child would read zeros: its first missing page must never be served. */
-		supervisor_notice(s, "no memory to follow a fork of %s (%d): its child is not served", parent->comm,
-				  (int)parent->host.pid);
-		if (child) {
-			a32_store(&child->host.dead, 1);
-			a64_store(&child->awaits_cookie, (int64_t)cookie);
-		}
-	} else {
-		memcpy(child->comm, parent->comm, sizeof(child->comm));
-		/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
-		if (cookie)
-			client_enter(child);
-		a64_store(&child->awaits_cookie, (int64_t)cookie);
-		(void)client_listen(child);
-	}
-	if (child)
-		client_put(child);
+	if (err)
+		supervisor_notice(s, "cannot follow a fork of %s (%d): %s; its child is killed when it misses a page",
+				  parent->comm, (int)parent->host.pid, strerror(-err));
+	if (!child)
+		return;
+	memcpy(child->comm, parent->comm, sizeof(child->comm));
+	a32_store(&child->host.dead, err != 0);
+	/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
+	if (cookie && !err)
+		client_enter(child);
+	a64_store(&child->awaits_cookie, (int64_t)cookie);
+	(void)client_listen(child);
+	client_put(child);
 }
 
-static void apply_event(struct client *c, const struct uffd_msg *m)
+static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 {
 	struct mm *mm = c->host.mm;
 
 	switch (m->event) {
 	case UFFD_EVENT_FORK:
-		event_fork(c, (int)m->arg.fork.ufd);
+		event_fork(c, (int)m->arg.fork.ufd, err);
 		break;
 	case UFFD_EVENT_REMAP:
 		/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
@@ -170,6 +169,7 @@ static unsigned read_messages(struct client *c, struct queue *q)
 	struct uffd_msg m[READ_BATCH];
 	unsigned room = QUEUE_MAX - q->n, n = 0;
 	ssize_t got;
+	int err = 0;
 
 	if (room == 0)
 		return 0;
@@ -178,10 +178,20 @@ static unsigned read_messages(struct client *c, struct queue *q)
 	rw_wrlock(&c->host.mm->mmap_lock);
 	a32_add(&c->event_turn, 1);
 	got = a32_load(&c->ended) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
+	while (got < 0 && !a32_load(&c->ended) && (errno == EMFILE || errno == ENFILE)) {
+		/* A fork, and no descriptor for its child's userfaultfd. The event waits, and with it the parent. */
+		err = -errno;
+		if (!spare_drop(c->s)) {
+			supervisor_notice(c->s, "no descriptor to follow a fork of %s (%d): killed", c->comm, (int)c->host.pid);
+			client_kill(c, SIGKILL);
+			break;
+		}
+		got = read(c->host.uffd, m, sizeof(m[0]));
+	}
 	n = got > 0 ? (unsigned)((size_t)got / sizeof(m[0])) : 0;
 	for (unsigned i = 0; i < n; i++) {
 		if (m[i].event != UFFD_EVENT_PAGEFAULT)
-			apply_event(c, &m[i]);
+			apply_event(c, &m[i], i ? 0 : err);
 		else
 			push(q, (struct fault_msg){
 				.va = m[i].arg.pagefault.address & PAGE_MASK,
@@ -235,6 +245,13 @@ void client_let_go(struct client *c)
 	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
 }
 
+/* A client that must not live on, and has not said which process it is: its fault tells. */
+static void kill_nameless(struct client *c, uint32_t tid)
+{
+	if (!c->host.pid)
+		proc_kill_ours((pid_t)tid);
+}
+
 /* True: done with this fault. False: events come first, try again. */
 static bool serve_fault(struct client *c, const struct fault_msg *f)
 {
@@ -244,6 +261,12 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		serve_helper(c, f->va);
 		return true;
 	}
+	if (!c->host.pid && !a32_load(&c->fault_tid))
+		a32_store(&c->fault_tid, f->tid);
+	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
+		kill_nameless(c, f->tid);
+	if (a32_load(&c->host.dead))
+		return true;
 	if (hold_back(c))
 		return true;
 	err = handle_fault(c->host.mm, f->va, f->write);
@@ -257,6 +280,9 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 	switch (err) {
 	case -EAGAIN:
 		return false;
+	case -ETIME:
+		a32_store(&c->held_back, 1);  /* no memory now: the watcher lets its threads try again */
+		return true;
 	case -ENOENT:
 		wake(c, f->va);
 		return true;
@@ -264,6 +290,7 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		if (!a32_load(&c->host.mm->dying)) {
 			supervisor_notice(c->s, "no memory for a page of %s (%d): killed", c->comm, (int)c->host.pid);
 			client_kill(c, SIGKILL);
+			kill_nameless(c, f->tid);
 		}
 		return true;
 	default:
@@ -315,6 +342,10 @@ void worker_main(void *arg)
 
 		if (epoll_wait(s->fault_ep, &ev, 1, -1) != 1 || ev.data.u64 == 0)
 			continue;
+		if (ev.data.u64 & STRAY_KEY) {
+			stray_serve(s, (int)(ev.data.u64 & ~STRAY_KEY));
+			continue;
+		}
 		c = client_get(s, ev.data.u64);
 		if (!c)
 			continue;
