@@ -10,7 +10,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill forks threads execs staticprog sampler reportget
+require_prog fill forks forkstorm threads execs staticprog sampler reportget
 
 SLACK_KB=4096
 report=$TMP/report.json
@@ -119,7 +119,26 @@ metadata() {
 	return 1
 }
 
-plan 10
+# Threads fork over swapped-out memory, many at once, while little of it is in reach: nobody is killed, nothing stays stuck.
+fork_storm() {
+	runs=$(short_or_long 2 40)
+	while [ "$runs" -gt 0 ]; do
+		bounded "$UMEMCG" run -m 6M --swap-max 2G -- "$BIN/forkstorm" 12 4 3 2 "$runs" || return
+		runs=$((runs - 1))
+	done
+}
+
+# What cannot be written is not looked at again and again: a program that fills memory and swap is killed at once, and few
+# more pages are scanned than were written.
+full_swap() {
+	bounded "$UMEMCG" run -m 16M --swap-max 16M --report json --report-file "$report" -- "$BIN/fill" 200 >"$TMP/out" 2>&1
+	expect 137 $? "exit code" || return
+	scanned=$(value memory.stat/pgscan) stolen=$(value memory.stat/pgsteal)
+	diag "$scanned pages scanned, $stolen reclaimed" >"$TMP/seen"
+	[ "$scanned" -le $((stolen * 3)) ]
+}
+
+plan 12
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 [ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
@@ -149,3 +168,5 @@ else
 fi
 case_of "the limit holds: a static program beside one that fills" static_beside_fill
 case_of "metadata is at most 2 % of the memory managed" metadata
+case_of "threads fork under a tiny limit" fork_storm
+case_of "full swap is noticed" full_swap
