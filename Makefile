@@ -22,7 +22,7 @@ TEST_OPTIONS = -Dwerror=$(WERROR) -Ddebug_checks=true
 
 all: setup
 	@tools/configure.sh build $(OPTIONS)
-	@ninja -C build $(if $(VERBOSE),-v) umemcg libumemcg-agent.so
+	@ninja -C build $(if $(VERBOSE),-v) umemcg umemcg-check libumemcg-agent.so
 
 setup:
 	@tools/setup.sh
