@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "mm/migrate.h"
 #include "soft_fixture.h"
 
 #define NR_OWNERS   4
@@ -40,6 +41,7 @@ enum seen {
 	SEEN_GROUP,
 	SEEN_REMOVE,
 	SEEN_LIMIT,
+	SEEN_MIGRATE,
 	NR_SEEN
 };
 
@@ -203,6 +205,17 @@ static void op_lock(struct worker *w, struct space *s)
 	}
 }
 
+static void op_migrate(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES - 24);
+	struct migrate_result r;
+	int err = migrate_range(s->mm, page_va(s, i), page_va(s, i + 24), (unsigned)draw(w, fx.e.nr_nodes),
+				draw(w, 2) ? MIGRATE_SYSCALL : MIGRATE_COMPACTION, &r);
+
+	VM_BUG_ON(err && err != -EAGAIN && err != -ENOMEM && err != -EOPNOTSUPP);
+	a64_add_relaxed(&seen[SEEN_MIGRATE], r.migrated);
+}
+
 static void publish(struct worker *w, struct space *s)
 {
 	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
@@ -282,6 +295,10 @@ static void owner_step(struct worker *w)
 		break;
 	case 8:
 		op_lock(w, s);
+		break;
+	case 10:
+	case 11:
+		op_migrate(w, s);
 		break;
 	case 9:
 		fault_willneed(s->mm, s->at, s->at + PAGES * PAGE_SIZE);
@@ -482,6 +499,7 @@ static void report(void)
 	static const char *const name[NR_SEEN] = {
 		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
 		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
+		"migrations",
 	};
 
 	for (int i = 0; i < NR_SEEN; i++)

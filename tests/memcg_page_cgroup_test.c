@@ -114,6 +114,26 @@ TEST(migration_keeps_the_charge_until_it_ends)
 	world_fini(&w);
 }
 
+/* The record goes to the page that takes the place: one charge, one reference, marked until the end. */
+TEST(a_replaced_page_hands_its_charge_to_the_new_one)
+{
+	atomic64_t new = { 0 };
+	struct world w;
+
+	world_init(&w);
+	assert_false(page_cgroup_replace(&w.word, &new));
+	assert_true(page_cgroup_charge(&w.word, w.a->handle));
+	assert_true(page_cgroup_set_migration(&w.word));
+	assert_true(page_cgroup_replace(&w.word, &new));
+	assert_int_equal(a64_load(&w.word), 0);
+	assert_int_equal(refs(w.a), 1);
+	assert_null(page_cgroup_uncharge(&new));
+	assert_true(page_cgroup_clear_migration(&new));
+	assert_ptr_equal(page_cgroup_uncharge(&new), w.a->handle);
+	handle_put_many(w.a->handle, 1);
+	world_fini(&w);
+}
+
 TEST(the_owner_of_a_page_is_the_parent_once_its_group_is_removed)
 {
 	struct world w;

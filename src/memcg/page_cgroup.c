@@ -80,6 +80,18 @@ bool page_cgroup_clear_migration(atomic64_t *word)
 	return true;
 }
 
+bool page_cgroup_replace(atomic64_t *from, atomic64_t *to)
+{
+	int64_t v = a64_load(from);
+
+	if (!(v & PCG_USED))
+		return false;
+	VM_BUG_ON(!bug_on(MIGRATE_WITHOUT_FLAG) && !(v & PCG_MIGRATION));
+	a64_store(to, v);
+	a64_store(from, 0);
+	return true;
+}
+
 struct mem_cgroup *page_cgroup_get_memcg(const atomic64_t *word)
 {
 	struct mem_cgroup *memcg;

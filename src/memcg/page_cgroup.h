@@ -11,6 +11,8 @@
  *   migrate   handle|USED -> handle|USED|MIGRATION and back
  *   transfer  a|USED -> b|USED             winner moves the counters. Loser: it was uncharged,
  *                                          moved, or MIGRATION is set
+ *   replace   handle|USED|MIGRATION -> 0  and 0 -> handle|USED|MIGRATION on the new page. Nobody
+ *                                          competes: MIGRATION keeps all others off
  *
  * Readers follow the word inside rcu_rd_lock. The owner is stable for a holder of the page lock,
  * an isolated page, or an exclusive reference.
@@ -36,6 +38,9 @@ bool page_cgroup_transfer(atomic64_t *word, struct memcg_handle *from, struct me
 /* Set / clear MIGRATION. False: not charged, or the flag was so already. */
 bool page_cgroup_set_migration(atomic64_t *word);
 bool page_cgroup_clear_migration(atomic64_t *word);
+/* The page of @from, which has MIGRATION set, is replaced by that of @to, which carries nothing: the charge and its handle reference go
+ * over, MIGRATION stays set, no counter changes. @to is USED before @from ceases to be. False: @from is not charged. */
+bool page_cgroup_replace(atomic64_t *from, atomic64_t *to);
 
 static inline struct memcg_handle *page_cgroup_handle(const atomic64_t *word)
 {

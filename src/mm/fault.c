@@ -9,6 +9,7 @@
 
 #include "mm/charge.h"
 #include "mm/lru.h"
+#include "mm/migrate.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/rmap.h"
@@ -359,6 +360,9 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 		} else if (pte_present(pte)) {
 			err = fault_present(&f, pte, p);
 			page_put(mm->engine, p);
+		} else if (pte_is_migration(pte)) {
+			migration_entry_wait(mm->engine, pte);
+			err = 1;
 		} else {
 			err = fault_swap(&f, pte);
 		}

@@ -57,6 +57,15 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	return 0;
 }
 
+/* Its page is on its way to another frame: the migrator, which finds the child's area behind the parent's, maps it in both, for
+ * reading. Both leaves locked. */
+static void share_migration(struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
+{
+	pte &= ~((pte_t)PTE_WRITE << PTE_MIGRATION_FLAGS_SHIFT);
+	pte_set(src, va, pte);
+	pte_set(dst, va, pte);
+}
+
 /* Both may read it, whoever writes first gets a copy. Both leaves locked. */
 static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
 {
@@ -87,6 +96,9 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 		swap_dup(e, pte_entry(pte));
 		pte_set(dst, va, pte);
 		a64_acc(&f->child->swapents, 1);
+	} else if (pte_is_migration(pte)) {
+		share_migration(src, dst, va, pte);
+		a64_acc(&f->child->rss, 1);
 	} else if (pte_is_poison(pte)) {
 		pte_set(dst, va, pte);
 	}

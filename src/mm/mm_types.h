@@ -77,6 +77,8 @@ typedef int64_t pte_t;     /* stored in an atomic64_t */
 #define PTE_SWAP       0x2
 #define PTE_MIGRATION  0x4
 #define PTE_POISON     0x6
+/* a migration entry: the pfn of the page that is on its way, and WRITE, YOUNG and DIRTY of the entry it stands for */
+#define PTE_MIGRATION_FLAGS_SHIFT 3
 
 static inline pte_t pte_make_present(uint32_t pfn, bool write)
 {
@@ -86,9 +88,21 @@ static inline pte_t pte_make_swap(uint32_t entry) { return ((pte_t)entry << PAGE
 static inline bool pte_present(pte_t p) { return p & PTE_PRESENT; }
 static inline bool pte_none(pte_t p) { return p == 0; }
 static inline bool pte_is_swap(pte_t p) { return !(p & PTE_PRESENT) && (p & PTE_KIND_MASK) == PTE_SWAP; }
+static inline bool pte_is_migration(pte_t p) { return !(p & PTE_PRESENT) && (p & PTE_KIND_MASK) == PTE_MIGRATION; }
 static inline bool pte_is_poison(pte_t p) { return p == PTE_POISON; }
 static inline uint32_t pte_pfn(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
 static inline uint32_t pte_entry(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
+
+#define PTE_MOVES (PTE_WRITE | PTE_YOUNG | PTE_DIRTY)
+/* The migration entry for a present one; and the present entry, of the page @pfn, for a migration entry. */
+static inline pte_t pte_make_migration(pte_t p)
+{
+	return ((pte_t)pte_pfn(p) << PAGE_SHIFT) | PTE_MIGRATION | (p & PTE_MOVES) << PTE_MIGRATION_FLAGS_SHIFT;
+}
+static inline pte_t pte_from_migration(pte_t p, uint32_t pfn)
+{
+	return ((pte_t)pfn << PAGE_SHIFT) | PTE_PRESENT | (p >> PTE_MIGRATION_FLAGS_SHIFT & PTE_MOVES);
+}
 
 #define LEAF_SHIFT   21
 #define LEAF_SPAN    (1ul << LEAF_SHIFT)
@@ -160,7 +174,7 @@ struct mm {
 	struct leaf **leaves;          /* hash by address >> LEAF_SHIFT */
 	unsigned nr_leaves, cap_leaves;
 
-	atomic64_t rss;                /* present ptes */
+	atomic64_t rss;                /* present ptes and migration entries */
 	atomic64_t swapents;           /* swap ptes */
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */

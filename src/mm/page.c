@@ -102,6 +102,13 @@ static void page_uncharge(struct page *p)
 	handle_put_many(h, 1);
 }
 
+void page_uncharge_unused(struct page *p)
+{
+	VM_BUG_ON(!page_locked(p) || page_test(p, PG_lru));
+	if (!page_mapped(p) && !page_test(p, PG_swapcache) && page_is_anon(p) && a32_load(&p->refcount) == 1)
+		page_uncharge(p);
+}
+
 static void page_free(struct engine *e, struct page *p)
 {
 	VM_BUG_ON(a32_load(&p->mapcount) != 0);

@@ -53,11 +53,17 @@ static inline bool page_locked(const struct page *p) { return page_test(p, PG_lo
 /* Unlock, then look: if the last page-table reference of its slot went away meanwhile, free the slot (seed 2).
  * The caller holds a reference of its own. */
 void page_unlock(struct engine *e, struct page *p);
+/* Are @n references all there are? If so nobody else gets one (page_try_get) until page_unfreeze_refs gives back @n of them. */
+static inline bool page_freeze_refs(struct page *p, uint32_t n) { return a32_cas(&p->refcount, n, 0); }
+static inline void page_unfreeze_refs(struct page *p, uint32_t n) { a32_store(&p->refcount, n); }
 /* Sleep until writeback has ended. The caller holds a reference. */
 static inline void page_wait_writeback(struct page *p) { bit_wait(&p->flags, PG_writeback, PG_waiters); }
 
 /* Begin a page's charge to @memcg's handle. The caller charged the counters before. */
 void page_commit_charge(struct page *p, struct mem_cgroup *memcg);
+/* The caller has @p locked and isolated. If nothing maps it, no cache holds it and nobody else refers to it, its charge ends
+ * here, ahead of its last reference; but not while MIGRATION is set. */
+void page_uncharge_unused(struct page *p);
 /* Add to a statistic of the page's owner; nothing when it is not charged. */
 void page_stat(const struct page *p, enum stat_item item, int64_t d);
 

@@ -203,3 +203,15 @@ int rmap_places(struct page *p, struct rmap_place *out, unsigned max)
 	anon_vma_put(av);
 	return n;
 }
+
+void rmap_walk_anon(struct anon_vma *av, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg)
+{
+	rw_rdlock(&av->lock);
+	list_for_each(c, &av->chains, struct anon_vma_chain, same_anon_vma) {
+		struct vma *v = c->vma;
+
+		if (index >= v->pgoff && index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT)
+			fn(v, v->start + ((index - v->pgoff) << PAGE_SHIFT), arg);
+	}
+	rw_rdunlock(&av->lock);
+}

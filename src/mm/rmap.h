@@ -27,6 +27,10 @@ void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared)
 void page_add_rmap(struct page *p, struct vma *v, uint64_t va);
 void page_remove_rmap(struct page *p);
 
+/* Call @fn for every area of @av that page number @index lies in, at the address it would be mapped at. @av->lock is held for
+ * reading: the areas stay, and so do their address spaces' tables. The caller has a reference on @av. */
+void rmap_walk_anon(struct anon_vma *av, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg);
+
 struct rmap_place {
 	struct mm *mm;      /* referenced */
 	uint64_t va;

@@ -365,6 +365,31 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 	page_put(e, p);  /* the cache's reference; the caller holds another */
 }
 
+bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
+{
+	struct swap_device *d = e->swap;
+	uint32_t entry = page_entry(old), slot = entry_slot(entry);
+	bool frozen;
+
+	VM_BUG_ON(!page_locked(old) || !page_locked(new) || page_test(old, PG_writeback));
+	/* Who looks @old up here gets its reference under this lock: before, and it is not ours to take; after, and he finds
+	 * @new, and waits for its lock. */
+	spin_lock(slot_lock(d, slot));
+	VM_BUG_ON(aptr_load(&d->cache[slot]) != old);
+	frozen = page_freeze_refs(old, 2);
+	if (frozen) {
+		page_get(new);
+		a32_store(&new->entry, entry);
+		page_set(new, PG_swapcache);
+		aptr_store(&d->cache[slot], new);
+		page_clear(old, PG_swapcache);
+		a32_store(&old->entry, 0);
+		page_unfreeze_refs(old, 1);
+	}
+	spin_unlock(slot_lock(d, slot));
+	return frozen;
+}
+
 bool swapcache_try_free(struct engine *e, struct page *p)
 {
 	VM_BUG_ON(!page_locked(p));

@@ -47,6 +47,9 @@ uint64_t swapcache_shadow(struct engine *e, uint32_t entry);
 int swapcache_add(struct engine *e, struct page *p, uint32_t entry);
 /* Take a locked page out of the cache; leaves @shadow. Frees the slot when nothing refers to it. */
 void swapcache_del(struct engine *e, struct page *p, uint64_t shadow);
+/* Let @new take the place of @old, both locked, in the cache: entry, references and charge of the slot stay. False: somebody
+ * besides the cache and the caller (one reference) refers to @old. The cache's reference goes over. */
+bool swapcache_replace(struct engine *e, struct page *old, struct page *new);
 /* The slot has no reference but its mapped page, is locked: give the slot back if swap is scarce. */
 bool swapcache_try_free(struct engine *e, struct page *p);
 /* Seed 2's recheck: called after the page lock was released or writeback ended. */

@@ -7,6 +7,7 @@
  */
 #include "mm/unmap.h"
 
+#include "mm/migrate.h"
 #include "mm/mlock.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
@@ -19,6 +20,7 @@ struct gather {
 	unsigned nr_pages;
 	uint32_t entries[LEAF_ENTRIES];
 	unsigned nr_entries;
+	unsigned nr_migrations;  /* nobody's reference: the migrator maps one fewer */
 };
 
 /* Clear the entries of [from, to) and remember what they held. Leaf lock held. */
@@ -34,6 +36,8 @@ static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint
 			g->pages[g->nr_pages++] = pfn_page(mm->engine, pte_pfn(pte));
 		else if (pte_is_swap(pte))
 			g->entries[g->nr_entries++] = pte_entry(pte);
+		else if (pte_is_migration(pte))
+			g->nr_migrations++;
 	}
 }
 
@@ -43,7 +47,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 	struct gather g;
 
 	(void)arg;
-	g.nr_pages = g.nr_entries = 0;
+	g.nr_pages = g.nr_entries = g.nr_migrations = 0;
 	spin_lock(&leaf->lock);
 	gather_entries(mm, leaf, from, to, &g);
 	if (g.nr_pages) {
@@ -57,7 +61,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 		}
 	}
 	spin_unlock(&leaf->lock);
-	a64_acc(&mm->rss, -(int64_t)g.nr_pages);
+	a64_acc(&mm->rss, -(int64_t)(g.nr_pages + g.nr_migrations));
 	for (unsigned i = 0; i < g.nr_entries; i++)
 		swap_put(e, g.entries[i]);
 	a64_acc(&mm->swapents, -(int64_t)g.nr_entries);
@@ -134,6 +138,21 @@ static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move 
 	}
 }
 
+/* Entries that are on their way to another frame while their area moves would not be found again: wait for them. New ones do not
+ * come, as migration looks at mm->no_reclaim under the leaf lock. */
+static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
+{
+	(void)arg;
+	spin_lock(&leaf->lock);
+	spin_unlock(&leaf->lock);
+	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
+		pte_t pte;
+
+		while (pte_is_migration(pte = pte_read(leaf, va)))
+			migration_entry_wait(mm->engine, pte);
+	}
+}
+
 int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 {
 	struct move m = { .mm = mm, .delta = to - from };
@@ -148,6 +167,8 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		mm_discard_locked(mm, from, from + len);
 		return err;
 	}
+	a32_add(&mm->no_reclaim, 1);
+	leaf_for_range(mm, from, from + len, wait_for_migration, NULL);
 	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
 	vma_move_range(mm, from, from + len, m.delta);
 	/* Leaf by leaf, not leaf_for_range: moving makes leaves, which may rebuild the directory. */
@@ -160,5 +181,6 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		if (leaf)
 			move_leaf(leaf, va, stop, &m);
 	}
+	a32_add(&mm->no_reclaim, -1);
 	return m.error;
 }

@@ -1,0 +1,347 @@
+/* mm/migrate.c - page migration, of anonymous pages and pages in the swap cache.
+ *
+ * One page: lock -> mark the charge -> unmap to migration entries -> freeze -> replace in the swap cache -> copy ->
+ * move the charge -> remap -> unmark -> unlock. A failure anywhere before the charge moved remaps the old page.
+ *
+ * M1  A migration entry exists only while the page it names is locked by the migrator.
+ * M2  (seed 0) The new page's word is USED before it is mapped, for mapped pages are counted at mapcount 0->1, to the owner
+ *     the word names then. MIGRATION is set before the old page is unmapped, for the charge of an isolated page ends
+ *     when nothing maps and no cache holds it (page_uncharge_unused). The record moves: counters do not change, so a
+ *     migration never meets a limit. Success and failure end alike: unmark the survivor; if it has become unused
+ *     meanwhile, its charge ends, once.
+ * M3  (seed 3) The anon_vma is used only with a reference, taken while the page was seen mapped (page_get_anon_vma). A
+ *     page that was not mapped when it was locked is moved without an anon_vma and never remapped; one that was
+ *     mapped is remapped, in the swap cache or not.
+ * M4  The old page is replaced only when its references are the migrator's and the swap cache's, found and frozen in one
+ *     step; in the swap cache under the slot lock, so that nobody gets a reference there between.
+ * M5  The second walk finds every entry the first made: an area that moves keeps migration off (mm->no_reclaim) and
+ *     waits for the entries that are there (unmap.c); fork links the child's areas behind the parent's before it
+ *     copies entries, and a walk goes through them in that order.
+ *
+ * Locks: old page, then new page (by try) -> anon_vma (read) -> leaf, one at a time -> slot.
+ */
+#include "mm/migrate.h"
+
+#include "mm/charge.h"
+#include "mm/lru.h"
+#include "mm/mlock.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+
+#define PASSES_MAX 4  /* looks at a page that is in use */
+
+/* What of a page's flags says something about its content or its place in the lists. */
+#define PG_MOVES (PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset)
+
+struct migration {
+	struct engine *e;
+	struct page *old, *new;
+	struct page *to;          /* whom the entries go to at the end */
+	struct anon_vma *av;      /* referenced; NULL: was not mapped */
+	unsigned nr_entries;      /* migration entries made */
+};
+
+void migration_entry_wait(struct engine *e, pte_t pte)
+{
+	bit_wait(&pfn_page(e, pte_pfn(pte))->flags, PG_locked, PG_waiters);
+}
+
+/* ---- entries ---- */
+
+static void unmap_one(struct vma *v, uint64_t va, void *arg)
+{
+	struct migration *m = arg;
+	struct mmu *mmu = m->e->mmu;
+	struct leaf *leaf = leaf_find(v->mm, va);
+	pte_t pte;
+
+	if (!leaf)
+		return;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, va);
+	if (pte_present(pte) && pte_pfn(pte) == m->old->pfn && !a32_load(&v->mm->no_reclaim)) {
+		pte_set(leaf, va, pte_make_migration(pte));
+		mmu->ops->flush(mmu, v->mm, va, 1);
+		page_remove_rmap(m->old);
+		page_put(m->e, m->old);  /* the entry's reference; ours is left */
+		m->nr_entries++;
+	}
+	spin_unlock(&leaf->lock);
+}
+
+static void remap_one(struct vma *v, uint64_t va, void *arg)
+{
+	struct migration *m = arg;
+	struct leaf *leaf = leaf_find(v->mm, va);
+	pte_t pte;
+
+	if (!leaf)
+		return;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, va);
+	if (pte_is_migration(pte) && pte_pfn(pte) == m->old->pfn) {
+		page_get(m->to);
+		page_add_rmap(m->to, v, va);
+		pte_set(leaf, va, pte_from_migration(pte, m->to->pfn));
+	}
+	spin_unlock(&leaf->lock);
+}
+
+static void remap(struct migration *m, struct page *to)
+{
+	if (!m->av)
+		return;
+	/* "Pages of the swap cache were not mapped": true of some, but this one was if we are here (seed 3). */
+	if (bug_on(MIGRATE_SWAPCACHE_NEVER_REMAPPED) && page_test(to, PG_swapcache))
+		return;
+	m->to = to;
+	rmap_walk_anon(m->av, to->index, remap_one, m);
+}
+
+static struct anon_vma *get_anon_vma(struct page *p)
+{
+	if (bug_on(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
+		return page_anon_vma(p);  /* may be freed at any time, or is already */
+	return page_get_anon_vma(p);
+}
+
+static void put_anon_vma(struct anon_vma *av)
+{
+	if (av && !bug_on(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
+		anon_vma_put(av);
+}
+
+/* ---- replacing ---- */
+
+/* Let the new page take the old one's place. False: somebody else refers to the old one. */
+static bool replace_page(struct migration *m)
+{
+	struct page *old = m->old, *new = m->new;
+
+	new->index = old->index;
+	aptr_store(&new->mapping, aptr_load(&old->mapping));
+	if (page_test(old, PG_swapcache)) {
+		if (!swapcache_replace(m->e, old, new))
+			return false;
+	} else {
+		if (!page_freeze_refs(old, 1))
+			return false;
+		page_unfreeze_refs(old, 1);  /* nothing leads to it any more */
+	}
+	page_set(new, a32_load(&old->flags) & PG_MOVES);
+	plat_copy(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
+	return true;
+}
+
+/* The old way to end a failure: what was unmapped was uncharged, so charge it again, limit or not (seed 0). */
+static void recharge(struct migration *m)
+{
+	struct mem_cgroup *memcg = page_cgroup_get_memcg(&m->old->pcg);
+	struct memcg_handle *h;
+
+	page_cgroup_clear_migration(&m->old->pcg);
+	h = page_cgroup_uncharge(&m->old->pcg);
+	if (h) {
+		handle_uncharge(h, 1);  /* others may take the room now */
+		handle_put_many(h, 1);
+		charge_pages(m->e, memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+		page_commit_charge(m->old, memcg);
+	}
+	if (memcg)
+		memcg_put(memcg);
+}
+
+/* Both pages locked, the old one with content and not under writeback. 0, -EAGAIN, or -ENOENT: the old page is gone. */
+static int move_page(struct migration *m)
+{
+	struct page *old = m->old, *new = m->new, *survivor;
+	bool replaced;
+
+	if (!bug_on(MIGRATE_WITHOUT_FLAG))
+		page_cgroup_set_migration(&old->pcg);
+	if (m->av)
+		rmap_walk_anon(m->av, old->index, unmap_one, m);
+	page_uncharge_unused(old);  /* refused: it is in use by the migration entries */
+	replaced = !page_mapped(old) && (m->nr_entries || page_test(old, PG_swapcache)) && replace_page(m);
+	survivor = replaced ? new : old;
+	if (replaced && !bug_on(MIGRATE_COMMIT_AFTER_REMAP))
+		page_cgroup_replace(&old->pcg, &new->pcg);
+	if (!replaced && !page_mapped(old) && bug_on(MIGRATE_FAILURE_RECHARGES))
+		recharge(m);
+	remap(m, survivor);
+	if (replaced && bug_on(MIGRATE_COMMIT_AFTER_REMAP))
+		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, and counted to nobody */
+	page_cgroup_clear_migration(&survivor->pcg);
+	page_uncharge_unused(survivor);
+	if (replaced)
+		return 0;
+	return page_mapped(old) || page_test(old, PG_swapcache) ? -EAGAIN : -ENOENT;
+}
+
+/* ---- one page ---- */
+
+/* The old page is locked. */
+static int migrate_locked(struct migration *m)
+{
+	int err;
+
+	if (!page_mapped(m->old) && !page_test(m->old, PG_swapcache))
+		return -ENOENT;
+	if (!page_is_anon(m->old) || !page_test(m->old, PG_uptodate))
+		return -EAGAIN;
+	m->av = get_anon_vma(m->old);
+	if (!page_trylock(m->new))
+		VM_BUG_ON("a fresh page is locked");
+	err = move_page(m);
+	put_anon_vma(m->av);
+	page_unlock(m->e, m->new);
+	return err;
+}
+
+static bool lock_old(struct page *p, bool wait)
+{
+	if (wait)
+		page_lock(p);
+	else if (!page_trylock(p))
+		return false;
+	return true;
+}
+
+static int new_page(struct engine *e, unsigned node, struct page **new)
+{
+	if (frames_alloc_node(e, node, new, 1) != 0)
+		return -ENOMEM;
+	if (e->mmu->ops->bring_frames(e->mmu, new, 1) == 0)
+		return 0;
+	page_put(e, *new);
+	return -ENOMEM;
+}
+
+/* Back on a list, and our reference dropped: the last one if the page was freed meanwhile. */
+static void put_back(struct engine *e, struct page *p)
+{
+	lru_add(p);
+	mlock_recheck(e, p);
+	page_put(e, p);
+}
+
+/* 0: the old page is done with. -ENOENT: gone, to be put. -EAGAIN, -ENOMEM: still there. */
+static int migrate_one(struct engine *e, struct page *old, unsigned node, bool wait)
+{
+	struct migration m = { .e = e, .old = old };
+	int err = new_page(e, node, &m.new);
+
+	if (err)
+		return err;
+	if (!lock_old(old, wait)) {
+		page_put(e, m.new);
+		return -EAGAIN;
+	}
+	if (wait)
+		page_wait_writeback(old);
+	err = page_test(old, PG_writeback) ? -EAGAIN : migrate_locked(&m);
+	page_unlock(e, old);
+	if (err) {
+		page_put(e, m.new);
+		return err;
+	}
+	page_stat(m.new, STAT_PGMIGRATE_SUCCESS, 1);
+	page_put(e, old);
+	put_back(e, m.new);
+	return 0;
+}
+
+int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
+		  struct migrate_result *r)
+{
+	bool wait = reason == MIGRATE_SYSCALL;
+	int ret = !e->mmu->ops->shares ? -EOPNOTSUPP : node >= e->nr_nodes ? -EINVAL : 0;
+
+	*r = (struct migrate_result){ 0 };
+	for (unsigned i = 0; i < n; i++) {
+		int err = ret == -EOPNOTSUPP || ret == -EINVAL ? ret : -EAGAIN;
+
+		for (int pass = 0; err == -EAGAIN && pass < PASSES_MAX; pass++) {
+			if (pass)
+				plat_yield();
+			err = migrate_one(e, pages[i], node, wait);
+		}
+		if (err == 0) {
+			r->migrated++;
+			continue;
+		}
+		if (err == -ENOENT) {
+			r->gone++;
+		} else {
+			r->failed++;
+			page_stat(pages[i], STAT_PGMIGRATE_FAIL, 1);
+			ret = ret == 0 || err == -ENOMEM ? err : ret;
+		}
+		put_back(e, pages[i]);
+	}
+	return ret;
+}
+
+/* ---- a range ---- */
+
+/* Isolate what is mapped in [*va, end) and not on @node, up to a batch; *va is where to go on. */
+static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigned node, struct page **pages,
+			      unsigned *missed)
+{
+	unsigned n = 0;
+
+	rw_rdlock(&mm->mmap_lock);
+	while (*va < end && n < MIGRATE_BATCH_MAX) {
+		struct leaf *leaf = leaf_find(mm, *va);
+		uint64_t stop = (*va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+
+		if (stop > end)
+			stop = end;
+		if (leaf)
+			spin_lock(&leaf->lock);
+		for (; leaf && *va < stop && n < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
+			pte_t pte = pte_read(leaf, *va);
+			struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
+
+			if (!p || p->node == node)
+				continue;
+			page_get(p);
+			if (lru_isolate_page(p)) {
+				pages[n++] = p;
+			} else {
+				++*missed;
+				page_put(mm->engine, p);  /* the entry holds another */
+			}
+		}
+		if (leaf)
+			spin_unlock(&leaf->lock);
+		else
+			*va = stop;
+	}
+	rw_rdunlock(&mm->mmap_lock);
+	return n;
+}
+
+int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node, enum migrate_reason reason,
+		  struct migrate_result *r)
+{
+	struct page *pages[MIGRATE_BATCH_MAX];
+	int ret = 0;
+
+	*r = (struct migrate_result){ 0 };
+	for (uint64_t va = start & PAGE_MASK; va < end;) {
+		struct migrate_result part;
+		unsigned missed = 0, n = isolate_range(mm, &va, end, node, pages, &missed);
+		int err = migrate_pages(mm->engine, pages, n, node, reason, &part);
+
+		r->migrated += part.migrated;
+		r->gone += part.gone;
+		r->failed += part.failed + missed;
+		if (!err && missed)
+			err = -EAGAIN;
+		ret = ret == 0 || err == -ENOMEM ? err : ret;
+	}
+	return ret;
+}
