@@ -71,12 +71,12 @@ static bool alone_at(int i, const struct sim_op *op)
 	return true;
 }
 
-/* Can the order of event @i and @op, which comes later, be reversed as far as @op's being enabled goes? */
-static bool reversible(unsigned i, const struct sim_op *op)
+/* Can the order of event @i and task @p's @op, which comes later, be reversed as far as @op's being enabled goes? */
+static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 {
 	const struct sim_op *e = &sim_trace[i].op;
 
-	if (!op_may_block(op))
+	if (!op_may_block(op) || sim_tasks[p].timed_out)
 		return true;
 	if (op->kind == OP_GP_END)
 		return false; /* it comes after the sections it waits for, in every schedule */
@@ -152,7 +152,7 @@ static void find_races(unsigned p, const struct sim_op *op)
 				break;
 			continue;
 		}
-		if (!reversible((unsigned)i, op) || happens_before((unsigned)i, &clocks[p]))
+		if (!reversible((unsigned)i, p, op) || happens_before((unsigned)i, &clocks[p]))
 			continue;
 		for (unsigned k = 0; k < nr && !covered; k++)
 			covered = happens_before((unsigned)i, &dpor_nodes[found[k]].clock);

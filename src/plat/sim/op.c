@@ -46,6 +46,42 @@ bool op_may_block(const struct sim_op *op)
 	return kinds[op->kind].may_block;
 }
 
+unsigned op_fault;
+
+/* What a wrong table would overlook; tests/check/explorer_test.c must notice each. */
+static bool overlooked(const struct sim_op *a, const struct sim_op *b)
+{
+	enum op_class ca = kinds[a->kind].class, cb = kinds[b->kind].class;
+
+	switch (op_fault) {
+	case OP_FAULT_READ_WRITE:
+		return a->kind == OP_READ && b->kind == OP_WRITE;
+	case OP_FAULT_ADD_READ:
+		return a->kind == OP_ADD && b->kind == OP_READ;
+	case OP_FAULT_ADD_WRITE:
+		return ca == CLASS_ADD && b->kind == OP_WRITE;
+	case OP_FAULT_TRYLOCK:
+		return a->kind == OP_TRYLOCK && (b->kind == OP_LOCK || b->kind == OP_UNLOCK);
+	case OP_FAULT_SHARED:
+		return a->kind == OP_RDLOCK && b->kind == OP_LOCK;
+	case OP_FAULT_AWAIT:
+		return a->kind == OP_AWAIT && cb != CLASS_READ;
+	case OP_FAULT_PERIOD:
+		return a->kind == OP_GP_START && b->kind == OP_RCU_LOCK;
+	case OP_FAULT_MASK:
+		return a->mask != b->mask;
+	default:
+		return false;
+	}
+}
+
+/* Does grace period @a wait for the section that @b ends? Sections of the same task that begin later do not matter to it. */
+static bool ends_section(const struct sim_op *a, const struct sim_op *b)
+{
+	return a->kind == OP_GP_END && b->kind == OP_RCU_UNLOCK &&
+	       rcu_gp_waits_for((unsigned)a->arg, (unsigned)__builtin_ctzll(b->mask), (unsigned)b->arg);
+}
+
 bool op_dependent(const struct sim_op *a, const struct sim_op *b)
 {
 	enum op_class ca = kinds[a->kind].class, cb = kinds[b->kind].class;
@@ -54,9 +90,9 @@ bool op_dependent(const struct sim_op *a, const struct sim_op *b)
 		return false;
 	if (ca == cb && ca != CLASS_WRITE)
 		return false;
-	if ((a->kind == OP_GP_END && b->kind == OP_RCU_LOCK) || (b->kind == OP_GP_END && a->kind == OP_RCU_LOCK))
-		return false;
-	return true;
+	if (a->kind == OP_GP_END || b->kind == OP_GP_END)
+		return ends_section(a, b) || ends_section(b, a);
+	return !op_fault || !(overlooked(a, b) || overlooked(b, a));
 }
 
 bool op_covers(const struct sim_op *e, const struct sim_op *op)

@@ -11,6 +11,8 @@
 #define PC __builtin_return_address(0)
 
 static uint32_t waits_for[SIM_SPAWN_MAX]; /* tasks whose section the period waits for */
+static uint16_t noted[SIM_SPAWN_MAX][SIM_TASKS_MAX]; /* the section of each that it began in; 0: none */
+static uint16_t sections[SIM_TASKS_MAX];  /* begun so far */
 static unsigned nr_periods;
 static struct plat_rcu_head *deferred;    /* outside executions */
 
@@ -18,6 +20,12 @@ void rcu_reset(void)
 {
 	nr_periods = 0;
 	deferred = NULL;
+	memset(sections, 0, sizeof(sections));
+}
+
+bool rcu_gp_waits_for(unsigned gp, unsigned task, unsigned section)
+{
+	return noted[gp][task] == section;
 }
 
 bool rcu_gp_over(unsigned gp)
@@ -25,9 +33,10 @@ bool rcu_gp_over(unsigned gp)
 	return waits_for[gp] == 0;
 }
 
-static void point(enum op_kind kind, uint64_t arg, sim_at at, void *pc)
+/* @mask: the readers it is about. */
+static void point(enum op_kind kind, uint64_t mask, uint64_t arg, sim_at at, void *pc)
 {
-	sim_point((struct sim_op){ .kind = (uint8_t)kind, .obj = OBJ_RCU, .mask = 1, .arg = arg, .at = at, .pc = pc });
+	sim_point((struct sim_op){ .kind = (uint8_t)kind, .obj = OBJ_RCU, .mask = mask, .arg = arg, .at = at, .pc = pc });
 }
 
 void sim_rcu_lock(sim_at at)
@@ -35,8 +44,9 @@ void sim_rcu_lock(sim_at at)
 	if (sim_current < 0 || sim_tasks[sim_current].rcu_nesting++ > 0)
 		return;
 	sim_tasks[sim_current].rcu_nesting--;
-	point(OP_RCU_LOCK, 0, at, PC);
+	point(OP_RCU_LOCK, 1ull << sim_current, 0, at, PC);
 	sim_tasks[sim_current].rcu_nesting++;
+	sections[sim_current]++;
 }
 
 void sim_rcu_unlock(sim_at at)
@@ -51,7 +61,7 @@ void sim_rcu_unlock(sim_at at)
 		t->rcu_nesting--;
 		return;
 	}
-	point(OP_RCU_UNLOCK, 0, at, PC);
+	point(OP_RCU_UNLOCK, 1ull << sim_current, sections[sim_current], at, PC);
 	t->rcu_nesting = 0;
 	for (unsigned i = 0; i < nr_periods; i++)
 		if (waits_for[i] & 1u << sim_current) {
@@ -65,12 +75,15 @@ static unsigned period_begins(sim_at at, void *pc)
 {
 	uint32_t readers = 0;
 
-	point(OP_GP_START, 0, at, pc);
+	point(OP_GP_START, UINT64_MAX, 0, at, pc);
 	if (nr_periods == SIM_SPAWN_MAX)
 		sim_fail(SIM_LIVELOCK, at->file, at->line, "more than %d grace periods in one execution", SIM_SPAWN_MAX);
+	memset(noted[nr_periods], 0, sizeof(noted[0]));
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
-		if (sim_tasks[t].alive && sim_tasks[t].rcu_nesting)
+		if (sim_tasks[t].alive && sim_tasks[t].rcu_nesting) {
 			readers |= 1u << t;
+			noted[nr_periods][t] = sections[t];
+		}
 	waits_for[nr_periods] = readers;
 	return nr_periods++;
 }
@@ -84,7 +97,7 @@ void sim_rcu_synchronize(sim_at at)
 	if (sim_tasks[sim_current].rcu_nesting)
 		sim_fail(SIM_DEADLOCK, at->file, at->line, "a grace period is waited for inside a read section");
 	gp = period_begins(at, PC);
-	point(OP_GP_END, gp, at, PC);
+	point(OP_GP_END, waits_for[gp], gp, at, PC);
 	clocks_acquire(OBJ_RCU);
 }
 
@@ -99,7 +112,7 @@ static void run_deferred(void *arg)
 
 void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *), sim_at at)
 {
-	struct sim_op end = { .kind = OP_GP_END, .obj = OBJ_RCU, .mask = 1, .at = at, .pc = PC };
+	struct sim_op end = { .kind = OP_GP_END, .obj = OBJ_RCU, .at = at, .pc = PC };
 
 	head->fn = fn;
 	if (sim_current < 0) {
@@ -108,6 +121,7 @@ void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *
 		return;
 	}
 	end.arg = period_begins(at, PC);
+	end.mask = waits_for[end.arg];
 	sim_spawn(at->expr, run_deferred, head, &end);
 }
 

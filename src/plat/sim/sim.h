@@ -62,6 +62,13 @@ bool op_enabled_at(const struct sim_op *op, uint64_t value);
 uint64_t op_value(const struct sim_op *op);
 const char *op_name(enum op_kind kind);
 
+/* For the explorer's own test: one kind of dependence is overlooked. */
+enum op_fault {
+	OP_FAULT_NONE, OP_FAULT_READ_WRITE, OP_FAULT_ADD_READ, OP_FAULT_ADD_WRITE, OP_FAULT_TRYLOCK, OP_FAULT_SHARED,
+	OP_FAULT_AWAIT, OP_FAULT_PERIOD, OP_FAULT_MASK, NR_OP_FAULTS
+};
+extern unsigned op_fault;
+
 /* ---- tasks ---- */
 
 #define SIM_CALLS_MAX 24      /* remembered callers of an operation */
@@ -225,6 +232,8 @@ void clocks_join_all(int t);
 /* rcu.c */
 void rcu_reset(void);
 bool rcu_gp_over(unsigned gp);
+/* Does the end of @gp come after the end of that section? */
+bool rcu_gp_waits_for(unsigned gp, unsigned task, unsigned section);
 void rcu_settle(void);               /* outside executions: run what was deferred */
 
 /* task.c */

@@ -104,20 +104,23 @@ static uint32_t enabled_tasks(void)
 	return mask;
 }
 
-/* Nobody can go on: the sleeper with the earliest deadline does. False: there is none. */
+/* Nobody can go on: the sleepers with the earliest deadline can. False: there are none. */
 static bool time_passes(void)
 {
-	int first = -1;
+	uint64_t deadline = UINT64_MAX;
 
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
-		if (sim_tasks[t].alive && sim_tasks[t].timed && (first < 0 || sim_tasks[t].deadline < sim_tasks[first].deadline))
-			first = (int)t;
-	if (first < 0 || program->no_time)
+		if (sim_tasks[t].alive && sim_tasks[t].timed && sim_tasks[t].deadline < deadline)
+			deadline = sim_tasks[t].deadline;
+	if (deadline == UINT64_MAX || program->no_time)
 		return false;
-	if (sim_tasks[first].deadline > sim_now)
-		sim_now = sim_tasks[first].deadline;
-	sim_tasks[first].timed_out = true;
-	clocks_join_all(first);
+	if (deadline > sim_now)
+		sim_now = deadline;
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		if (sim_tasks[t].alive && sim_tasks[t].timed && sim_tasks[t].deadline == deadline) {
+			sim_tasks[t].timed_out = true;
+			clocks_join_all((int)t);
+		}
 	return true;
 }
 

@@ -1,0 +1,417 @@
+/* tests/check/explorer_test.c - the explorer against itself: random small programs over every kind of operation the
+ * contract has, searched with the reduction and without. Both must find the same final states: what memory
+ * holds, what every task saw, who is stuck where. That is what makes the word EXHAUSTED mean something.
+ *
+ * Usage: explorer_test [PROGRAMS [SEED]]. TAP. The seed of a program that differs is printed; run it alone with 1 SEED.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "plat/sim/explore.h"
+
+#define VARS       2
+#define LOCKS      2
+#define TASKS_MAX  4
+#define CODE_MAX   6
+#define LOG_MAX    64
+#define STATES_MAX 65536
+#define NAIVE_MAX  6000    /* executions; programs with more are passed over */
+
+enum code {
+	C_LOAD, C_STORE, C_ADD, C_ACC, C_CAS, C_INC_NOT_ZERO, C_OR, C_AND, C_TEST, C_XCHG,
+	C_LOCK, C_UNLOCK, C_TRYLOCK, C_RDLOCK, C_RDUNLOCK, C_TRYRD, C_WRLOCK, C_WRUNLOCK,
+	C_BIT_LOCK, C_BIT_UNLOCK, C_BIT_WAIT, C_PREPARE, C_SLEEP, C_SLEEP_TIMED, C_WAKE,
+	C_RCU_LOCK, C_RCU_UNLOCK, C_SYNCHRONIZE, C_DEFER, C_SPAWN, C_JOIN, C_COPY, C_TIME, NR_CODES
+};
+
+struct instr {
+	uint8_t code, obj, value;
+};
+
+static struct program {
+	unsigned nr_tasks, nr_code[TASKS_MAX + 1];
+	struct instr code[TASKS_MAX + 1][CODE_MAX + 6];   /* the last one is what C_SPAWN runs */
+	unsigned group[TASKS_MAX];
+} prog;
+
+/* The program's memory, in the arena. */
+struct shared {
+	atomic32_t var[VARS];
+	struct spinlock lock[LOCKS];
+	struct rwsem rw[LOCKS];
+	struct waitq wait;
+	uint64_t log[SIM_TASKS_MAX][LOG_MAX];
+	unsigned nr_log[SIM_TASKS_MAX];
+	struct deferred {
+		struct plat_rcu_head head;
+		uint8_t value;
+	} deferred[SIM_TASKS_MAX];
+	atomic32_t nr_deferred;
+};
+static struct shared *mem;
+static char *content;
+
+static uint64_t seed_state;
+
+static uint64_t rnd(void)
+{
+	uint64_t z = seed_state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+
+static unsigned below(unsigned n)
+{
+	return (unsigned)(rnd() % n);
+}
+
+/* ---- generation ---- */
+
+static void emit(unsigned t, enum code code, unsigned obj, unsigned value)
+{
+	prog.code[t][prog.nr_code[t]++] = (struct instr){ (uint8_t)code, (uint8_t)obj, (uint8_t)value };
+}
+
+/* Sections are closed in the order a program would: every lock taken is given back. */
+static void generate_section(unsigned t)
+{
+	static const enum code open[] = { C_LOCK, C_TRYLOCK, C_RDLOCK, C_TRYRD, C_WRLOCK, C_BIT_LOCK, C_RCU_LOCK };
+	static const enum code close[] = { C_UNLOCK, C_UNLOCK, C_RDUNLOCK, C_RDUNLOCK, C_WRUNLOCK, C_BIT_UNLOCK, C_RCU_UNLOCK };
+	unsigned k = below(sizeof(open) / sizeof(open[0])), obj = below(LOCKS);
+
+	emit(t, open[k], obj, 0);
+	if (below(4))
+		emit(t, (enum code)below(C_LOCK), below(VARS), 1 + below(3));
+	emit(t, close[k], obj, 0);
+}
+
+static void generate_task(unsigned t, unsigned len, bool may_spawn)
+{
+	while (prog.nr_code[t] < len) {
+		switch (below(12)) {
+		case 0 ... 4:
+			emit(t, (enum code)below(C_LOCK), below(VARS), 1 + below(3));
+			break;
+		case 5 ... 7:
+			generate_section(t);
+			break;
+		case 8:
+			emit(t, C_WAKE, 0, 0);
+			break;
+		case 9:
+			emit(t, C_PREPARE, 0, 0);
+			emit(t, below(2) ? C_SLEEP_TIMED : C_SLEEP, 0, 0);
+			break;
+		case 10:
+			if (may_spawn && below(2)) {
+				emit(t, C_SPAWN, 0, 0);
+				emit(t, C_JOIN, 0, 0);
+				may_spawn = false;
+			} else {
+				emit(t, below(2) ? C_SYNCHRONIZE : C_DEFER, 0, 1 + below(3));
+			}
+			break;
+		default:
+			emit(t, below(3) == 0 ? C_BIT_WAIT : below(2) ? C_COPY : C_TIME, below(LOCKS), below(2));
+		}
+	}
+}
+
+static void generate(uint64_t seed)
+{
+	unsigned total;
+
+	memset(&prog, 0, sizeof(prog));
+	seed_state = seed;
+	prog.nr_tasks = 2 + below(TASKS_MAX - 1);
+	total = prog.nr_tasks == 2 ? 5 : prog.nr_tasks == 3 ? 3 : 2;
+	for (unsigned t = 0; t < prog.nr_tasks; t++)
+		generate_task(t, 1 + below(total), t == 0);
+	generate_task(TASKS_MAX, 1, false);
+	if (below(4) == 0) { /* twins */
+		memcpy(prog.code[1], prog.code[0], sizeof(prog.code[0]));
+		prog.nr_code[1] = prog.nr_code[0];
+		prog.group[0] = prog.group[1] = 1;
+	}
+}
+
+/* ---- execution ---- */
+
+static void note(uint64_t v)
+{
+	unsigned t = (unsigned)sim_current;
+
+	if (mem->nr_log[t] < LOG_MAX)
+		mem->log[t][mem->nr_log[t]++] = v;
+}
+
+static void deferred_call(struct plat_rcu_head *head)
+{
+	struct deferred *d = container_of(head, struct deferred, head);
+
+	note(a32_add(&mem->var[d->value % VARS], d->value));
+}
+
+static void run_task(void *arg);
+
+struct local {
+	bool got[NR_CODES][LOCKS];
+	uint32_t ticket;
+	struct plat_thread child;
+};
+
+static void run_atomic(const struct instr *i)
+{
+	atomic32_t *v = &mem->var[i->obj % VARS];
+
+	switch (i->code) {
+	case C_LOAD: note(a32_load(v)); break;
+	case C_STORE: a32_store(v, i->value); break;
+	case C_ADD: note(a32_add(v, i->value)); break;
+	case C_ACC: a32_acc(v, i->value); break;
+	case C_CAS: note(a32_cas(v, i->value - 1u, i->value)); break;
+	case C_INC_NOT_ZERO: note(a32_inc_not_zero(v)); break;
+	case C_OR: note(a32_or(v, i->value)); break;
+	case C_AND: note(a32_and(v, ~(uint32_t)i->value)); break;
+	case C_TEST: note(a32_test(v, i->value)); break;
+	default: note(a32_xchg(v, i->value)); break;
+	}
+}
+
+static void run_lock(const struct instr *i, struct local *l)
+{
+	struct spinlock *s = &mem->lock[i->obj % LOCKS];
+	struct rwsem *rw = &mem->rw[i->obj % LOCKS];
+	bool *got = &l->got[0][i->obj % LOCKS], *gotrd = &l->got[1][i->obj % LOCKS];
+
+	switch (i->code) {
+	case C_LOCK: spin_lock(s); *got = true; break;
+	case C_TRYLOCK: note(*got = spin_trylock(s)); break;
+	case C_UNLOCK: if (*got) spin_unlock(s); break;
+	case C_RDLOCK: rw_rdlock(rw); *gotrd = true; break;
+	case C_TRYRD: note(*gotrd = rw_tryrdlock(rw)); break;
+	case C_RDUNLOCK: if (*gotrd) rw_rdunlock(rw); break;
+	case C_WRLOCK: rw_wrlock(rw); break;
+	case C_WRUNLOCK: rw_wrunlock(rw); break;
+	case C_BIT_LOCK: bit_lock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE); break;
+	case C_BIT_UNLOCK: bit_unlock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE); break;
+	default: bit_wait(&mem->var[0], i->value ? 1u << (8 + i->obj) : 1u, 0); break;
+	}
+}
+
+static void run_other(const struct instr *i, struct local *l)
+{
+	uint64_t word;
+	unsigned t = (unsigned)sim_current;
+
+	switch (i->code) {
+	case C_PREPARE: l->ticket = waitq_prepare(&mem->wait); break;
+	case C_SLEEP: note(waitq_sleep(&mem->wait, l->ticket, -1)); break;
+	case C_SLEEP_TIMED: note(waitq_sleep(&mem->wait, l->ticket, 100)); break;
+	case C_WAKE: waitq_wake(&mem->wait); break;
+	case C_RCU_LOCK: rcu_rd_lock(); break;
+	case C_RCU_UNLOCK: rcu_rd_unlock(); break;
+	case C_SYNCHRONIZE: rcu_synchronize(); break;
+	case C_DEFER:
+		mem->deferred[t].value = i->value;
+		rcu_defer(&mem->deferred[t].head, deferred_call);
+		break;
+	case C_SPAWN: plat_thread_start(&l->child, "child", run_task, (void *)(uintptr_t)TASKS_MAX); break;
+	case C_JOIN: plat_thread_join(&l->child); break;
+	case C_COPY:
+		word = prog.group[t % TASKS_MAX] ? 7 : t + 1;
+		if (i->value)
+			plat_copy(content + 8 * i->obj, &word, 8);
+		else
+			plat_copy(&word, content, 8);
+		note(word);
+		break;
+	default: note(plat_now_ns()); break;
+	}
+}
+
+static void run_task(void *arg)
+{
+	unsigned t = (unsigned)(uintptr_t)arg;
+	struct local l;
+
+	memset(&l, 0, sizeof(l));
+	for (unsigned k = 0; k < prog.nr_code[t]; k++) {
+		const struct instr *i = &prog.code[t][k];
+
+		if (i->code < C_LOCK)
+			run_atomic(i);
+		else if (i->code < C_PREPARE)
+			run_lock(i, &l);
+		else
+			run_other(i, &l);
+	}
+}
+
+static void setup(void *arg)
+{
+	(void)arg;
+	mem = plat_alloc(sizeof(*mem));
+	content = plat_alloc(4096);
+	for (unsigned i = 0; i < LOCKS; i++) {
+		spin_init(&mem->lock[i], RANK_PTE);
+		rw_init(&mem->rw[i], RANK_MMAP);
+	}
+	waitq_init(&mem->wait);
+	for (unsigned t = 0; t < prog.nr_tasks; t++)
+		sim_task("task", run_task, (void *)(uintptr_t)t, t, prog.group[t]);
+}
+
+/* ---- sets of final states ---- */
+
+struct set {
+	uint64_t hash[STATES_MAX];
+	unsigned n;
+};
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+	h = (h ^ v) * 0xff51afd7ed558ccdull;
+	return h ^ h >> 32;
+}
+
+/* A task by what it saw and where it stopped; children by their parent's. Twins count as one. */
+static uint64_t task_hash(unsigned t)
+{
+	const struct sim_task *k = &sim_tasks[t];
+	uint64_t h = mix(0x1234, k->parent < 0 ? (k->group ? 77 : t) : 1000);
+
+	for (unsigned p = t; sim_tasks[p].parent >= 0; p = (unsigned)sim_tasks[p].parent)
+		h = mix(h, sim_tasks[sim_tasks[p].parent].group ? 77 : (uint64_t)sim_tasks[p].parent);
+	for (unsigned i = 0; i < mem->nr_log[t]; i++)
+		h = mix(h, mem->log[t][i]);
+	return mix(h, k->alive ? 1 + k->next.kind + (uint64_t)k->ops_done * 64 : 0);
+}
+
+static uint64_t state_hash(void)
+{
+	uint64_t h = 0;
+
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		h += task_hash(t); /* in any order */
+	for (unsigned i = 0; i < VARS; i++)
+		h = mix(h, mem->var[i].v_);
+	h = mix(h, *(uint64_t *)content);
+	return mix(h, *(uint64_t *)(content + 8));
+}
+
+static void add_state(void *arg)
+{
+	struct set *s = arg;
+	uint64_t h = state_hash();
+
+	for (unsigned i = h % STATES_MAX;; i = (i + 1) % STATES_MAX) {
+		if (s->hash[i] == h)
+			return;
+		if (s->hash[i] == 0) {
+			s->hash[i] = h;
+			s->n++;
+			return;
+		}
+	}
+}
+
+static bool same(const struct set *a, const struct set *b)
+{
+	for (unsigned i = 0; i < STATES_MAX; i++) {
+		bool found = a->hash[i] == 0;
+
+		for (unsigned k = a->hash[i] % STATES_MAX; !found && b->hash[k]; k = (k + 1) % STATES_MAX)
+			found = b->hash[k] == a->hash[i];
+		if (!found)
+			return false;
+	}
+	return a->n == b->n;
+}
+
+static struct set reduced, naive;
+static struct explore x;
+static struct explore_stats reduced_stats;
+
+/* 1 equal, 0 different, -1 too large. */
+static int compare(uint64_t seed)
+{
+	struct sim_program p = { .name = "random", .setup = setup };
+
+	generate(seed);
+	memset(&naive, 0, sizeof(naive));
+	memset(&reduced, 0, sizeof(reduced));
+	sim_load(&p);
+	x.keep_going = true;
+	x.each = add_state;
+	x.mode = EXPLORE_EXHAUSTIVE;
+	x.budget = NAIVE_MAX;
+	x.arg = &reduced;
+	explore_run(&x);
+	reduced_stats = x.stats;
+	if (x.stats.executions + x.stats.blocked >= NAIVE_MAX)
+		return -1;
+	x.mode = EXPLORE_NAIVE;
+	x.arg = &naive;
+	explore_run(&x);
+	if (x.stats.executions >= NAIVE_MAX)
+		return -1;
+	return same(&reduced, &naive);
+}
+
+static void dump(void)
+{
+	static const char *const names[NR_CODES] = {
+		"load", "store", "add", "acc", "cas", "inc_not_zero", "or", "and", "test", "xchg", "lock", "unlock",
+		"trylock", "rdlock", "rdunlock", "tryrd", "wrlock", "wrunlock", "bit_lock", "bit_unlock", "bit_wait",
+		"prepare", "sleep", "sleep_timed", "wake", "rcu_lock", "rcu_unlock", "synchronize", "defer", "spawn", "join",
+		"copy", "time",
+	};
+
+	for (unsigned t = 0; t <= TASKS_MAX; t++) {
+		if (t >= prog.nr_tasks && t != TASKS_MAX)
+			continue;
+		printf("#   task %u%s:", t, t < TASKS_MAX && prog.group[t] ? " (twin)" : "");
+		for (unsigned k = 0; k < prog.nr_code[t]; k++)
+			printf(" %s(%u,%u)", names[prog.code[t][k].code], prog.code[t][k].obj, prog.code[t][k].value);
+		printf("\n");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned want = argc > 1 ? (unsigned)atoi(argv[1]) : 2000, n = 0, large = 0, bad = 0, test = 0;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = seed, runs = 0, states = 0;
+
+	printf("1..%d\n", NR_OP_FAULTS);
+	for (; n < want; seed++) {
+		int r = compare(seed);
+
+		if (r < 0) {
+			large++;
+			continue;
+		}
+		n++;
+		runs += reduced_stats.executions + reduced_stats.blocked;
+		states += naive.n;
+		if (r == 0 && bad++ < 3) {
+			printf("# seed %llu: %u states with the reduction, %u without\n", (unsigned long long)seed, reduced.n, naive.n);
+			dump();
+		}
+	}
+	printf("%s %u - %u random programs, %llu states, %llu executions with the reduction: %u differ (%u too large)\n",
+	       bad ? "not ok" : "ok", ++test, n, (unsigned long long)states, (unsigned long long)runs, bad, large);
+	for (op_fault = 1; op_fault < NR_OP_FAULTS; op_fault++) {
+		unsigned tried = 0;
+		int r = 1;
+
+		for (seed = first; tried < 20000 && r != 0; seed++, tried++)
+			r = compare(seed);
+		printf("%s %u - dependence %u overlooked is noticed (program %u)\n", r == 0 ? "ok" : "not ok", ++test, op_fault,
+		       tried);
+	}
+	return bad != 0;
+}
