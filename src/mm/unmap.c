@@ -167,7 +167,7 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		mm_discard_locked(mm, from, from + len);
 		return err;
 	}
-	a32_add(&mm->no_reclaim, 1);
+	a32_acc(&mm->no_reclaim, 1);
 	leaf_for_range(mm, from, from + len, wait_for_migration, NULL);
 	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
 	vma_move_range(mm, from, from + len, m.delta);
@@ -181,6 +181,6 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		if (leaf)
 			move_leaf(leaf, va, stop, &m);
 	}
-	a32_add(&mm->no_reclaim, -1);
+	a32_acc(&mm->no_reclaim, -1);
 	return m.error;
 }
