@@ -64,7 +64,7 @@ static const struct store_ops test_ops = {
 	.destroy = test_destroy,
 };
 
-static struct test_store *test_store_create(uint64_t nr_slots)
+struct test_store *fx_store(uint64_t nr_slots)
 {
 	struct test_store *t = plat_alloc(sizeof(*t));
 
@@ -114,7 +114,7 @@ static int try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_fra
 	fx->soft.killed = on_kill;
 	fx->soft.killed_arg = fx;
 	if (nr_slots) {
-		fx->store = test_store_create(nr_slots);
+		fx->store = fx_store(nr_slots);
 		if (!fx->store) {
 			soft_fini(&fx->soft);
 			return -ENOMEM;

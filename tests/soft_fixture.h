@@ -13,6 +13,7 @@
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/fault.h"
+#include "mm/filemap.h"
 #include "mm/fork.h"
 #include "mm/lru.h"
 #include "mm/mlock.h"
@@ -51,6 +52,9 @@ struct soft_fixture {
 	bool reap;
 	char notice[256]; /* the last one */
 };
+
+/* A store for a file; given to file_create. NULL: out of memory. */
+struct test_store *fx_store(uint64_t nr_slots);
 
 /* @nr_slots 0: no swap. */
 void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots);

@@ -82,6 +82,7 @@ int audit_engine(struct engine *e, struct audit_report *report)
 	if (!err) {
 		find_groups(&a);
 		audit_spaces(&a);
+		audit_files(&a);
 		if (e->swap)
 			audit_swap(&a);
 		audit_lists(&a);

@@ -4,7 +4,7 @@
  * calls are flushed where the caller wants them counted. It walks frames, page tables, areas, swap
  * slots, lists and groups once each and compares what it counted with what the engine keeps.
  *
- * The numbers. Up to 24 they are those of the controller's list of invariants; 16, 18 to 21 and 24
+ * The numbers. Up to 24 they are those of the controller's list of invariants; 16, 20, 21 and 24
  * are not states but orders of events: the lock checker and the MMU's own check see to them. 8
  * stands for its flag. From 30 on: the engine's own.
  *
@@ -18,20 +18,22 @@
  *       a handle's references = pages + slots + its group
  *    8  no page keeps MIGRATION
  *    9  a page in use is on one list: its owner's, the one its flags say; list sizes agree
- *   10  a slot's count = swap entries; CACHE iff the cache has a page; free iff the word is 0 and
+ *   10  a slot's count = swap entries + shared memory's tables; CACHE iff the cache has a page; free iff the word is 0 and
  *       the bitmap says so; content is in the slot or in a page
  *   11  no slot without references keeps a page that is unmapped, unlocked, not under writeback
- *   12  page <-> slot of the swap cache is a bijection
- *   13  refcount = present entries + cache + writeback; nothing else at rest
+ *   12  page <-> slot of the swap cache is a bijection, and so is page <-> place in a file's table
+ *   13  refcount = present entries + swap cache + file's table + writeback; nothing else at rest
  *   14  groups and handles: those found are those counted (after a flush: AUDIT_FLUSHED)
- *   15  every mapping of a page is found from its anon_vma: chained area, index
+ *   15  every mapping of a page is found from its anon_vma or file: chained or linked area, index
  *   17  mapcount = present entries; no migration entry
+ *   18  an entry that lets stores through to a file's page is in a shared area, and the page dirty
+ *   19  a clean page of a file holds what its store holds: no store was lost when it was cleaned
  *   22  event counters never go back, from one audit to the next with the same report
  *   23  nor does the sum of a statistic over all groups when one is removed
  *   30  rss, swapents and locked of an address space = recount
  *   31  areas are sorted, disjoint and aligned; every entry lies in an area
  *   32  frames: free ones are blank and counted; those in use are unlocked and have content
- *   33  the engine's own numbers of address spaces, leaves, areas, anon_vmas, chains, used slots
+ *   33  the engine's own numbers of address spaces, files, leaves, areas, anon_vmas, chains, used slots
  *
  * Locks: the tree's, against deferred calls, and RCU; the caller guarantees rest, and holds nothing.
  */

@@ -7,7 +7,8 @@ static enum lru_list list_of(const struct page *p)
 {
 	if (page_test(p, PG_unevictable))
 		return LRU_UNEVICTABLE;
-	return page_test(p, PG_active) ? LRU_ACTIVE_ANON : LRU_INACTIVE_ANON;
+	return (page_test(p, PG_file) ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) +
+	       (page_test(p, PG_active) ? 1 : 0);
 }
 
 static void check_listed(struct audit *a, const struct lruvec *l, enum lru_list list,
@@ -32,6 +33,8 @@ static void check_lruvec(struct audit *a, struct group_count *g, const struct lr
 	static const enum stat_item gauge[NR_LRU_LISTS] = {
 		STAT_INACTIVE_ANON,
 		STAT_ACTIVE_ANON,
+		STAT_INACTIVE_FILE,
+		STAT_ACTIVE_FILE,
 		STAT_UNEVICTABLE,
 	};
 
@@ -60,9 +63,10 @@ static void check_free_frame(struct audit *a, const struct page *p)
 {
 	const struct frame_count *f = &a->frame[p->pfn];
 
-	if (f->ptes || f->slots || f->listed)
-		audit_fail(a, 13, "page %u is free, but has %u entries, %u slots, %u lists", p->pfn,
-			   f->ptes, f->slots, f->listed);
+	if (f->ptes || f->slots || f->files || f->listed)
+		audit_fail(a, 13,
+			   "page %u is free, but has %u entries, %u slots, %u files, %u lists",
+			   p->pfn, f->ptes, f->slots, f->files, f->listed);
 	if (a64_load(&p->pcg))
 		audit_fail(a, 7, "page %u is free, but charged", p->pfn);
 	if (a32_load(&p->flags) || a32_load(&p->mapcount) || a32_load(&p->entry) ||
@@ -88,9 +92,17 @@ static void count_page(struct audit *a, const struct page *p)
 	if (a64_load(&p->pcg) & PCG_MIGRATION)
 		audit_fail(a, 8, "page %u kept MIGRATION", p->pfn);
 	g->pages++;
-	g->gauge[STAT_ANON] += page_mapped(p);
 	g->gauge[STAT_SWAPCACHED] += page_test(p, PG_swapcache);
-	g->gauge[STAT_WRITEBACK] += page_test(p, PG_writeback);
+	if (page_is_anon(p)) {
+		g->gauge[STAT_ANON] += page_mapped(p);
+		g->gauge[STAT_WRITEBACK] += page_test(p, PG_writeback);
+		return;
+	}
+	g->gauge[STAT_FILE]++;
+	g->gauge[STAT_SHMEM] += !page_test(p, PG_file);
+	g->gauge[STAT_FILE_MAPPED] += page_mapped(p);
+	g->gauge[STAT_FILE_DIRTY] += page_test(p, PG_file) && page_test(p, PG_dirty);
+	g->gauge[STAT_FILE_WRITEBACK] += page_test(p, PG_writeback);
 }
 
 static void check_used_frame(struct audit *a, const struct page *p)
@@ -101,9 +113,13 @@ static void check_used_frame(struct audit *a, const struct page *p)
 	if (a32_load(&p->mapcount) != f->ptes)
 		audit_fail(a, 17, "page %u: mapcount %u, %u present entries", p->pfn,
 			   a32_load(&p->mapcount), f->ptes);
-	if (a32_load(&p->refcount) != f->ptes + f->slots + writeback)
-		audit_fail(a, 13, "page %u: refcount %u, but %u entries, %u slots, writeback %d",
-			   p->pfn, a32_load(&p->refcount), f->ptes, f->slots, writeback);
+	if (a32_load(&p->refcount) != f->ptes + f->slots + f->files + writeback)
+		audit_fail(a, 13,
+			   "page %u: refcount %u, but %u entries, %u slots, %u files, writeback %d",
+			   p->pfn, a32_load(&p->refcount), f->ptes, f->slots, f->files, writeback);
+	if (f->files != !page_is_anon(p))
+		audit_fail(a, 12, "page %u: %u files have it, its mapping says %d", p->pfn,
+			   f->files, !page_is_anon(p));
 	if (f->slots != cached || (page_entry(p) != 0) != cached)
 		audit_fail(a, 12, "page %u: %u slots name it, entry %u, marked %d", p->pfn,
 			   f->slots, page_entry(p), cached);

@@ -27,8 +27,24 @@ static void check_areas(struct audit *a, const struct mm *mm)
 					   (unsigned long long)v->start);
 		}
 		a->nr_vmas++;
+		a->nr_file_vmas += v->file != NULL;
 	}
 	audit_equal(a, 30, "locked", a64_load(&mm->locked), locked);
+}
+
+/* Stores through this entry: only where they belong, and the page is known to be dirty. */
+static void check_store(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va, pte_t pte)
+{
+	const struct vma *v = vma_find(mm, va);
+
+	if (page_is_anon(p) || !(pte & (PTE_WRITE | PTE_DIRTY)))
+		return;
+	if (!v || !(v->flags & VM_SHARED) || !(v->flags & VM_WRITE))
+		audit_fail(a, 18, "page %u is of a file, and entry %llx of no shared area stores to it", p->pfn,
+			   (unsigned long long)va);
+	if (page_test(p, PG_file) && !page_test(p, PG_dirty))
+		audit_fail(a, 18, "page %u is clean, but entry %llx is %llx", p->pfn, (unsigned long long)va,
+			   (unsigned long long)pte);
 }
 
 /* From the page the reverse mapping must lead to this entry. */
@@ -36,7 +52,7 @@ static void check_rmap(struct audit *a, const struct mm *mm, const struct page *
 {
 	const struct vma *v = vma_find(mm, va);
 	const struct anon_vma *av = page_anon_vma(p);
-	bool found = false;
+	bool found = page_file_mapping(p) && page_file_mapping(p) == (v ? v->file : NULL);
 
 	if (!v) {
 		audit_fail(a, 31, "present entry %llx lies in no area", (unsigned long long)va);
@@ -45,7 +61,7 @@ static void check_rmap(struct audit *a, const struct mm *mm, const struct page *
 	list_for_each (c, &v->chains, struct anon_vma_chain, same_vma)
 		found |= c->anon_vma == av;
 	if (!found)
-		audit_fail(a, 15, "page %u is mapped at %llx, but its anon_vma does not lead there",
+		audit_fail(a, 15, "page %u is mapped at %llx, but nothing leads there from it",
 			   p->pfn, (unsigned long long)va);
 	else if (p->index != vma_page_index(v, va))
 		audit_fail(a, 15, "page %u has index %llu, its entry at %llx is %llu", p->pfn,
@@ -65,6 +81,7 @@ static void check_entry(struct audit *a, const struct mm *mm, uint64_t va, pte_t
 		++*rss;
 		a->frame[pte_pfn(pte)].ptes++;
 		check_rmap(a, mm, pfn_page(a->e, pte_pfn(pte)), va);
+		check_store(a, mm, pfn_page(a->e, pte_pfn(pte)), va, pte);
 	} else if (pte_is_swap(pte)) {
 		++*swapents;
 		if (!a->e->swap || pte_entry(pte) == 0 || pte_entry(pte) > a->e->swap->nr_slots)

@@ -7,6 +7,7 @@
 struct frame_count {
 	uint32_t ptes;	 /* present entries */
 	uint32_t slots;	 /* swap-cache slots that name the page */
+	uint32_t files;	 /* tables of files that name the page */
 	uint32_t listed; /* times met on a list */
 };
 
@@ -26,12 +27,12 @@ struct audit {
 	struct audit_report *r;
 	uint32_t nr_frames;
 	struct frame_count *frame; /* by pfn */
-	uint32_t *swap_ptes;	   /* by slot */
+	uint32_t *swap_ptes;	   /* by slot; shared memory's references as well */
 	struct group_count *group;
 	unsigned nr_groups, max_groups;
 	struct handle_count *handle; /* a hash table by address */
 	unsigned handle_table; /* its size, a power of two, at least twice as many as there are */
-	int64_t nr_leaves, nr_vmas, nr_chains;
+	int64_t nr_leaves, nr_vmas, nr_chains, nr_file_vmas;
 };
 
 /* Note a violation of @invariant. */
@@ -44,6 +45,8 @@ struct group_count *audit_group(struct audit *a, const struct mem_cgroup *memcg)
 
 void audit_spaces(
 	struct audit *a); /* audit_space.c: page tables and areas; fills frame[].ptes, swap_ptes */
+void audit_files(
+	struct audit *a); /* audit_file.c: tables of files; fills frame[].files, swap_ptes */
 void audit_swap(
 	struct audit *a); /* audit_swap.c: slots; fills frame[].slots and the groups' slots */
 void audit_lists(

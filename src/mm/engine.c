@@ -19,6 +19,7 @@ int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t
 	VM_BUG_ON(e->nr_nodes > NODES_MAX);
 	spin_init(&e->mm_lock, RANK_LEAF);
 	list_init(&e->mms);
+	list_init(&e->files);
 	waitq_init(&e->kswapd_wait);
 	waitq_init(&e->progress);
 	if (store) {
@@ -73,6 +74,7 @@ void engine_fini(struct engine *e)
 	engine_stop(e);
 	rcu_flush();
 	VM_BUG_ON(!list_empty(&e->mms));
+	VM_BUG_ON(!list_empty(&e->files));
 	if (e->tree.root)
 		memcg_tree_fini(&e->tree);
 	rcu_flush();
@@ -185,6 +187,8 @@ int64_t engine_metadata_bytes(const struct engine *e)
 	bytes += a64_load(&e->nr_vmas) * (int64_t)(sizeof(struct vma) + 2 * sizeof(void *));
 	bytes += a64_load(&e->nr_anon_vmas) * (int64_t)sizeof(struct anon_vma);
 	bytes += a64_load(&e->nr_chains) * (int64_t)sizeof(struct anon_vma_chain);
+	bytes += a64_load(&e->nr_files) * (int64_t)sizeof(struct address_space);
+	bytes += a64_load(&e->nr_file_chunks) * (int64_t)(sizeof(struct file_chunk) + sizeof(void *));
 	bytes += (int64_t)a32_load(&e->tree.nr_groups) *
 		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct group_lists) +
 			   e->nr_nodes * sizeof(struct lruvec));

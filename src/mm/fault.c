@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mm/charge.h"
+#include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/migrate.h"
 #include "mm/page.h"
@@ -71,8 +72,9 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
 	}
 	if (done == -EEXIST) {
-		/* Something is there that is not in the books: on its way out (the client is told of a discard before its kernel
-		 * carries it out), or from before. Leave it alone. If it is a neighbour, bring the one page alone. */
+		/* Something is there that is not in the books: on its way out (the client is told of a discard before
+		 * its kernel carries it out), or from before. Leave it alone. If it is a neighbour, bring the one
+		 * page alone. */
 		if (f->start != f->va)
 			done = mmu->ops->map(mmu, f->mm, f->start = f->va, pages, 1, true);
 		if (done == -EEXIST) {
@@ -102,6 +104,7 @@ static int fault_anon(struct fault *f)
 	struct vma *v;
 	unsigned charged;
 	int done = -EFAULT, err;
+	bool file;
 
 	stream_window(f, FIRST_TOUCH_PAGES);
 	charged = f->n;
@@ -115,10 +118,11 @@ static int fault_anon(struct fault *f)
 		return err;
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	leaf = v ? leaf_get(f->mm, f->va) : NULL;
-	if (v && (!leaf || anon_vma_prepare(v) != 0))
+	file = v && v->file;  /* meanwhile */
+	leaf = v && !file ? leaf_get(f->mm, f->va) : NULL;
+	if (v && !file && (!leaf || anon_vma_prepare(v) != 0))
 		done = -ENOMEM;
-	else if (v) {
+	else if (v && !file) {
 		spin_lock(&leaf->lock);
 		done = pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
 		spin_unlock(&leaf->lock);
@@ -132,6 +136,8 @@ static int fault_anon(struct fault *f)
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (charged > (done > 0 ? (unsigned)done : 0))
 		uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
+	if (file)
+		return 1;
 	if (done <= 0)
 		return done;
 	/* What was mapped may end before it: look again. */
@@ -178,12 +184,12 @@ int fault_adopt(struct mm *mm, uint64_t va)
 /* The only user of the page, swap entries included: write to it as it is. Page locked. */
 static bool cow_reuse(struct engine *e, struct page *p)
 {
-	if (a32_load(&p->mapcount) != 1)
+	if (a32_load(&p->mapcount) != 1 || !page_is_anon(p))
 		return false;
 	return !page_test(p, PG_swapcache) || slot_count(swap_map(e, page_entry(p))) == 0;
 }
 
-/* Put @copy in the place of @old at f->va if the entry is still @pte. Leaf lock held. */
+/* Put @copy in the place of @old at f->va if the entry is still @pte (0: of nothing). Leaf lock held. */
 static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t pte, struct page *old,
 			struct page *copy)
 {
@@ -191,15 +197,34 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 
 	if ((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))
 		return false;
-	pte_set(leaf, f->va, 0);
-	mmu->ops->flush(mmu, f->mm, f->va, 1);
-	page_remove_rmap(old);
+	if (pte) {
+		pte_set(leaf, f->va, 0);
+		mmu->ops->flush(mmu, f->mm, f->va, 1);
+		page_remove_rmap(old);
+	} else {
+		a64_acc(&f->mm->rss, 1);
+	}
 	finish_new_page(copy, v, leaf, f->va);
 	return true;
 }
 
-static int cow_copy(struct fault *f, pte_t pte, struct page *old)
+/* A page of a file changes while others store to it: keep them off, so that one version is copied. False: it is not
+ * what @v should show at f->va any more. Locks @old if it is true. */
+static bool cow_hold(struct fault *f, const struct vma *v, struct page *old)
 {
+	page_lock(old);
+	if (v->file && page_file_mapping(old) == v->file && old->index == vma_page_index(v, f->va)) {
+		rmap_file_protect(old);
+		return true;
+	}
+	page_unlock(f->mm->engine, old);
+	return false;
+}
+
+/* Give f->va a copy of @old. Whether it was done or the entry had changed: 0. */
+int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
+{
+	bool file = !pte || !page_is_anon(old), held = false;
 	struct engine *e = f->mm->engine;
 	struct page *copy;
 	struct leaf *leaf;
@@ -216,22 +241,27 @@ static int cow_copy(struct fault *f, pte_t pte, struct page *old)
 	err = e->mmu->ops->bring_frames(e->mmu, &copy, 1);
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	leaf = leaf_find(f->mm, f->va);
+	leaf = v ? leaf_get(f->mm, f->va) : NULL;
 	if (!err && v)
-		err = anon_vma_prepare(v);
-	if (!err && v && leaf && v->flags & VM_WRITE) {
+		err = leaf ? anon_vma_prepare(v) : -ENOMEM;
+	if (!err && v && file)
+		held = cow_hold(f, v, old);
+	if (!err && v && held == file && (v->flags & (VM_WRITE | VM_SHARED)) == VM_WRITE) {
 		plat_copy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
 		spin_lock(&leaf->lock);
 		done = cow_replace(f, v, leaf, pte, old, copy);
 		spin_unlock(&leaf->lock);
 	}
+	if (held)
+		page_unlock(e, old);
 	if (done)
 		lru_add(copy);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done) {
 		stat_add(f->mm->memcg, STAT_COW, 1);
 		swapcache_check_stale(e, old);
-		page_put(e, old);  /* the entry's reference */
+		if (pte)
+			page_put(e, old);  /* the entry's reference */
 	} else {
 		uncharge_pages(f->mm->memcg, 1);
 		page_put(e, copy);
@@ -239,7 +269,7 @@ static int cow_copy(struct fault *f, pte_t pte, struct page *old)
 	return err;
 }
 
-static int fault_cow(struct fault *f, pte_t pte, struct page *old)
+int fault_cow(struct fault *f, pte_t pte, struct page *old)
 {
 	struct engine *e = f->mm->engine;
 	bool reused = false;
@@ -262,15 +292,15 @@ static int fault_cow(struct fault *f, pte_t pte, struct page *old)
 	page_unlock(e, old);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (!reused)
-		err = cow_copy(f, pte, old);
+		err = fault_cow_copy(f, pte, old);
 	return err;
 }
 
 /* ---- a present entry faulted ---- */
 
-/* Nobody holds the page: either the fault was resolved by another thread, or its content is still at home, or the client's
- * kernel has dropped the page without telling (then zeros are its content). The MMU tells which. The page is locked over
- * that: else reclaim could withdraw it just before, and zeros would take the place of its content. */
+/* Nobody holds the page: either the fault was resolved by another thread, or its content is still at home, or the
+ * client's kernel has dropped the page without telling (then zeros are its content). The MMU tells which. The page is
+ * locked over that: else reclaim could withdraw it just before, and zeros would take the place of its content. */
 static int fault_refresh(struct fault *f, struct page *p)
 {
 	struct engine *e = f->mm->engine;
@@ -305,11 +335,13 @@ static int fault_present(struct fault *f, pte_t pte, struct page *p)
 {
 	if (!f->mm->engine->mmu->ops->shares)
 		return fault_refresh(f, p);
-	return f->write && !(pte & PTE_WRITE) ? fault_cow(f, pte, p) : 0;
+	if (!f->write || pte & PTE_WRITE)
+		return 0;
+	return page_is_anon(p) ? fault_cow(f, pte, p) : fault_file_store(f, pte, p);
 }
 
-/* Read the entry; a present page comes back referenced. -EFAULT or -EACCES. */
-static int fault_look(struct fault *f, pte_t *pte, struct page **page)
+/* Read the entry; a present page comes back referenced. @file: the area is one of a file. -EFAULT or -EACCES. */
+static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *file)
 {
 	struct leaf *leaf;
 	struct vma *v;
@@ -319,6 +351,7 @@ static int fault_look(struct fault *f, pte_t *pte, struct page **page)
 	*pte = 0;
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
+	*file = v && v->file;
 	if (!v)
 		err = -EFAULT;
 	else if (!f->mm->host && !(v->flags & (f->write ? VM_WRITE : VM_READ | VM_WRITE)))
@@ -346,9 +379,10 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 	for (;;) {
 		struct page *p;
 		pte_t pte;
+		bool file;
 		int err;
 
-		err = fault_look(&f, &pte, &p);
+		err = fault_look(&f, &pte, &p, &file);
 		if (err)
 			return err;
 		if (pte_is_poison(pte)) {
@@ -356,7 +390,7 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 			return -EIO;
 		}
 		if (pte_none(pte)) {
-			err = fault_anon(&f);
+			err = file ? fault_file(&f) : fault_anon(&f);
 		} else if (pte_present(pte)) {
 			err = fault_present(&f, pte, p);
 			page_put(mm->engine, p);

@@ -28,6 +28,10 @@ struct fault {
 	unsigned n;
 };
 
+/* fault.c: a store to @old, which is mapped at f->va by @pte for reading only. As handle_fault. */
+int fault_cow(struct fault *f, pte_t pte, struct page *old);
+/* Its second half: map a copy. @pte 0: @old is a page of a file that is not mapped there yet. */
+int fault_cow_copy(struct fault *f, pte_t pte, struct page *old);
 /* swapin.c: @pte is the swap entry seen at f->va. */
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */

@@ -85,6 +85,8 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	pte_t pte = pte_read(src, va);
 
 	if (pte_present(pte)) {
+		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
+			return 0;  /* the child finds it in the file */
 		if (e->mmu->ops->shares)
 			share_page(f, v, src, dst, va, pte);
 		else if (page_locked(pfn_page(e, pte_pfn(pte))))
@@ -189,7 +191,7 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 		f.error = vma_link(child, v);
 		if (f.error)
 			vma_free(v);
-		else
+		else if (!(v->flags & VM_SHARED))
 			leaf_for_range(parent, v->start, v->end, copy_leaf, &f);
 	}
 	uncharge_pages(child->memcg, f.charged);

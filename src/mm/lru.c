@@ -87,18 +87,16 @@ static void lruvec_unlock(struct lruvec *l)
 static enum stat_item list_stat(enum lru_list list)
 {
 	static const enum stat_item item[NR_LRU_LISTS] = {
-		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_UNEVICTABLE,
+		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_INACTIVE_FILE, STAT_ACTIVE_FILE, STAT_UNEVICTABLE,
 	};
 	return item[list];
 }
 
 static enum lru_list page_list(const struct page *p)
 {
-	uint32_t flags = a32_load(&p->flags);
-
-	if (flags & PG_unevictable)
+	if (page_test(p, PG_unevictable))
 		return LRU_UNEVICTABLE;
-	return flags & PG_active ? LRU_ACTIVE_ANON : LRU_INACTIVE_ANON;
+	return (page_test(p, PG_file) ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) + (page_test(p, PG_active) ? 1 : 0);
 }
 
 /* lruvec locked. */
@@ -215,19 +213,19 @@ unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **
 	return got;
 }
 
-unsigned lru_deactivate(struct lruvec *l, unsigned n)
+unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n)
 {
 	unsigned done = 0;
 
 	spin_lock(&l->lock);
-	while (done < n && !list_empty(&l->lists[LRU_ACTIVE_ANON])) {
-		struct page *p = list_last(&l->lists[LRU_ACTIVE_ANON], struct page, lru);
+	while (done < n && !list_empty(&l->lists[active])) {
+		struct page *p = list_last(&l->lists[active], struct page, lru);
 
 		list_del(&p->lru);
-		list_account(l, LRU_ACTIVE_ANON, -1);
+		list_account(l, active, -1);
 		page_clear(p, PG_active);
-		list_add(&p->lru, &l->lists[LRU_INACTIVE_ANON]);
-		list_account(l, LRU_INACTIVE_ANON, 1);
+		list_add(&p->lru, &l->lists[active - 1]);
+		list_account(l, active - 1, 1);
 		done++;
 	}
 	spin_unlock(&l->lock);

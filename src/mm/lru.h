@@ -32,8 +32,8 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked);
 /* Isolate this page. False: it is not on a list, somebody else has it. */
 bool lru_isolate_page(struct page *p);
-/* Move up to @n of the oldest active pages to the inactive list. Returns how many. */
-unsigned lru_deactivate(struct lruvec *l, unsigned n);
+/* Move up to @n of the oldest pages of an active list to its inactive list. Returns how many. */
+unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n);
 /* Take the locks of both and hand @child's pages to @parent; the owner switch happens between begin and end. */
 void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent);
 void lru_reparent_end(struct mem_cgroup *child, struct mem_cgroup *parent);

@@ -3,6 +3,7 @@
 #include "mm/mlock.h"
 
 #include "mm/engine.h"
+#include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
@@ -64,14 +65,19 @@ static void rescue(struct page *p)
 void mlock_recheck(struct engine *e, struct page *p)
 {
 	struct rmap_place places[64];
-	bool locked = false;
-	int n;
+	struct file_use use = { 0 };
+	bool locked;
+	int n = 0;
 
 	if (!page_test(p, PG_unevictable))
 		return;
 	page_lock(p);
-	n = rmap_places(p, places, 64);
+	if (page_is_anon(p))
+		n = rmap_places(p, places, 64);
+	else
+		rmap_file_look(p, &use);
 	page_unlock(e, p);
+	locked = use.vm_flags & VM_LOCKED;
 	for (int i = 0; i < n; i++) {
 		locked |= places[i].vm_flags & VM_LOCKED;
 		mm_put(places[i].mm);

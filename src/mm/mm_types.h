@@ -8,8 +8,8 @@
  *   leaf        a page-table leaf: 512 entries, 2 MiB of addresses, one lock
  *
  * Locks: (M) mm->mmap_lock  (P) page lock  (R) anon_vma->lock  (T) leaf->lock  (S) swap slot lock
- *        (L) lruvec->lock  (F) frames lock  (A) atomic  (C) constant after init.
- *        Two letters: either is enough to read, both are needed to write.
+ *        (X) lock of a file's table  (I) a file's i_mmap_lock  (L) lruvec->lock  (F) frames lock  (A) atomic  (C)
+ *        constant after init. Two letters: either is enough to read, both are needed to write.
  */
 #ifndef UMEMCG_MM_TYPES_H
 #define UMEMCG_MM_TYPES_H
@@ -30,9 +30,9 @@
 enum page_flag {
 	PG_locked      = 1u << 0,   /* the page lock */
 	PG_waiters     = 1u << 1,   /* somebody sleeps on this word */
-	PG_writeback   = 1u << 2,   /* being written to swap; holds a reference */
+	PG_writeback   = 1u << 2,   /* being written to swap or to its file; holds a reference */
 	PG_uptodate    = 1u << 3,   /* content is valid */
-	PG_dirty       = 1u << 4,   /* in the swap cache, content not (yet) in the slot */
+	PG_dirty       = 1u << 4,   /* content not (yet) in the swap slot, or in the file: filemap.h */
 	PG_lru         = 1u << 5,   /* on a list of its group's lruvec (L) */
 	PG_active      = 1u << 6,   /* the active list (L) */
 	PG_unevictable = 1u << 7,   /* the unevictable list (L) */
@@ -41,6 +41,8 @@ enum page_flag {
 	PG_readahead   = 1u << 10,  /* read before anybody asked */
 	PG_workingset  = 1u << 11,  /* came back soon after eviction */
 	PG_reclaim     = 1u << 12,  /* isolated by reclaim */
+	PG_file        = 1u << 13,  /* (C until free) of a file with a store: on the file lists, written to it */
+	PG_referenced  = 1u << 14,  /* reclaim has seen it used once */
 };
 
 /* A page's life:
@@ -49,12 +51,13 @@ enum page_flag {
  *        -> or mapped again from the swap cache at any point before "free". */
 struct page {
 	atomic32_t flags;
-	atomic32_t refcount;       /* ptes + swap cache + writeback + whoever works on it; 0 = free */
+	atomic32_t refcount;       /* ptes + swap cache + file's table + writeback + whoever works on it; 0 = free */
 	atomic32_t mapcount;       /* present ptes; changes under (T) of the pte */
 	uint32_t pfn;              /* (C) */
-	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space + PAGE_MAPPING_FILE; NULL = neither;
-	                            * (P) to write, (A) to read: page_anon_vma, page_file_mapping */
-	uint64_t index;            /* (C while mapping is set) page number in the file, or in the anon_vma's space: vma->pgoff + ... */
+	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space + PAGE_MAPPING_FILE; NULL =
+	                            * neither; (P) to write, (A) to read: page_anon_vma, page_file_mapping */
+	uint64_t index;            /* (C while mapping is set) page number in the file, or in the anon_vma's space:
+	                            * vma->pgoff + ... */
 	atomic32_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
 	uint32_t node;             /* (C) the memory node it is part of */
 	struct list_head lru;      /* (L); on the free list (F); private list of whoever isolated it */
@@ -122,8 +125,31 @@ struct leaf {
 #define VM_WRITE  0x2
 #define VM_EXEC   0x4
 #define VM_LOCKED 0x8
+#define VM_SHARED 0x10               /* of a file: stores go to the file, not to a copy */
 
-struct address_space;               /* one file or one shared-memory object */
+#define FILE_CHUNK 512
+
+/* (X) The pages of FILE_CHUNK neighbours of a file: NULL, a struct page, or (shared memory) a swap entry << 1 | 1. */
+struct file_chunk {
+	void *slot[FILE_CHUNK];
+};
+
+/* One file, or one object of shared memory, and its pages in memory: filemap.h. */
+struct address_space {
+	struct engine *engine;         /* (C) */
+	struct store *store;           /* (C) owned; NULL: shared memory, whose pages go to swap */
+	atomic32_t refcount;           /* areas + users; its pages hold none, they go with the last one */
+	atomic32_t write_error;        /* errno of a write-back that nobody was told of yet; 0 = none */
+	struct spinlock lock;          /* (X) rank FILEMAP */
+	uint64_t nr_pages;             /* (X) its size: there is no page from here on */
+	struct file_chunk **chunks;    /* (X) */
+	uint64_t nr_chunks;            /* (X) */
+	uint64_t *stored;              /* (X) a bit a slot of the store: it has the page; clear: that reads as zeros */
+	int64_t nr_cached, nr_swapped; /* (X) */
+	struct rwsem i_mmap_lock;      /* (I) rank RMAP */
+	struct list_head i_mmap;       /* (I) vma->file_link: every area that maps it */
+	struct list_head link;         /* engine->mm_lock */
+};
 
 struct anon_vma {
 	atomic32_t refcount;           /* chains + temporary users; taken with inc-not-zero from a page */
@@ -141,14 +167,16 @@ struct anon_vma_chain {
 };
 
 /* An area of an address space: [start, end). Fields change under (M) held for writing, start, end, pgoff and flags also
- * under (R) of every anon_vma on its chain. */
+ * under (R) of every anon_vma on its chain and (I) of its file. */
 struct vma {
 	struct mm *mm;                 /* (C) */
 	uint64_t start, end;           /* bytes, page aligned */
-	uint64_t pgoff;                /* page number of start in its anon_vma's space */
+	uint64_t pgoff;                /* page number of start in its file, and in its anon_vma's space */
 	uint32_t flags;                /* VM_ */
 	atomicptr_t anon_vma;          /* the one its new pages get; set once, at the first fault, under pt_lock */
 	struct list_head chains;       /* (M) */
+	struct address_space *file;    /* (C) referenced; NULL: anonymous */
+	struct list_head file_link;    /* (I) file->i_mmap */
 };
 
 #define MM_STREAMS 8
@@ -196,7 +224,10 @@ struct mm {
 
 /* ---- lists ------------------------------------------------------------------------------- */
 
-enum lru_list { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_UNEVICTABLE, NR_LRU_LISTS };
+/* The anon lists have what goes to swap, shared memory included; an active list follows its inactive one. */
+enum lru_list {
+	LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, LRU_UNEVICTABLE, NR_LRU_LISTS
+};
 
 /* The pages of one group on one node. */
 struct lruvec {
@@ -218,7 +249,7 @@ struct group_lists {
 /* ---- swap -------------------------------------------------------------------------------- */
 
 /* map word of a slot (S to write, A to read). Free <=> 0. */
-#define SLOT_COUNT_MASK 0x0000ffffu  /* page-table references */
+#define SLOT_COUNT_MASK 0x0000ffffu  /* references: page-table entries, a shared-memory object's table */
 #define SLOT_CACHE      0x00010000u  /* the swap cache holds a page for it */
 #define SLOT_VALID      0x00020000u  /* content and checksum are in place */
 #define SLOT_ZERO       0x00040000u  /* content is zero: no I/O */
@@ -266,6 +297,7 @@ struct engine {
 
 	struct spinlock mm_lock;        /* rank LEAF */
 	struct list_head mms;           /* mm_lock */
+	struct list_head files;         /* mm_lock */
 
 	struct plat_thread kswapd;
 	struct waitq kswapd_wait;
@@ -277,6 +309,7 @@ struct engine {
 	atomic32_t oom_victims;         /* address spaces killed and not yet gone */
 
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
+	atomic64_t nr_files, nr_file_chunks;                             /* likewise */
 
 	atomic32_t swap_disk_full;      /* a swap write failed for lack of space */
 

@@ -112,7 +112,7 @@ void page_uncharge_unused(struct page *p)
 static void page_free(struct engine *e, struct page *p)
 {
 	VM_BUG_ON(a32_load(&p->mapcount) != 0);
-	VM_BUG_ON(page_test(p, PG_swapcache | PG_writeback));
+	VM_BUG_ON(page_test(p, PG_swapcache | PG_writeback) || !page_is_anon(p));
 	lru_del(p);
 	page_uncharge(p);
 	e->mmu->ops->drop_frame(e->mmu, p);

@@ -4,7 +4,8 @@
 
 #include "mm/mm_types.h"
 
-/* Hand out @n page records of one node with refcount 1, nothing else set: of this CPU's node, or of another when that has none. All or none:
+/* Hand out @n page records of one node with refcount 1, nothing else set: of this CPU's node, or of another when that
+ * has none. All or none:
  * 0 or -ENOMEM. */
 int frames_alloc(struct engine *e, struct page **pages, unsigned n);
 /* As frames_alloc, but of @node only. */
@@ -23,9 +24,13 @@ static inline bool page_clear(struct page *p, uint32_t flag) { return a32_and(&p
 static inline uint32_t page_entry(const struct page *p) { return a32_load(&p->entry); }
 static inline bool page_mapped(const struct page *p) { return a32_load(&p->mapcount) != 0; }
 
-/* What page->mapping says. A page of a file is anonymous to nobody, and the other way round; a page that was never mapped and
- * belongs to no file counts as anonymous. Stable while the page is locked, or mapped by an entry whose leaf is locked. */
-static inline bool page_is_anon(const struct page *p) { return !((uintptr_t)aptr_load(&p->mapping) & PAGE_MAPPING_FILE); }
+/* What page->mapping says. A page of a file is anonymous to nobody, and the other way round; a page that was never
+ * mapped and belongs to no file counts as anonymous. Stable while the page is locked, or mapped by an entry whose
+ * leaf is locked. */
+static inline bool page_is_anon(const struct page *p)
+{
+	return !((uintptr_t)aptr_load(&p->mapping) & PAGE_MAPPING_FILE);
+}
 /* NULL: a page of a file, or never mapped. To be used by rmap.h's rule of life-time. */
 static inline struct anon_vma *page_anon_vma(const struct page *p)
 {

@@ -12,6 +12,7 @@
 #define ISOLATE_MAX  MMU_BATCH_MAX
 #define BUSY_MAX     (4 * ISOLATE_MAX)   /* on a list; then let it be for now: they went to its head */
 #define CACHED_SHARE 64   /* of the lists: less than that is not worth a search */
+#define SWAPPINESS   60   /* of 200: weight of the anon lists; the file lists have the rest */
 
 /* The sum of what the children of @parent claim by min (or low). Inside RCU. */
 static int64_t children_claims(struct mem_cgroup *parent, bool low)
@@ -39,14 +40,33 @@ static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg
 				    above, children_claims(parent, low));
 }
 
+/* Pages on a kind's two lists; @inactive names the kind. */
+static int64_t kind_size(const struct lruvec *l, enum lru_list inactive)
+{
+	return lruvec_size(l, inactive) + lruvec_size(l, inactive + 1);
+}
+
 static int64_t lruvec_evictable(const struct lruvec *l)
 {
-	return lruvec_size(l, LRU_INACTIVE_ANON) + lruvec_size(l, LRU_ACTIVE_ANON);
+	return kind_size(l, LRU_INACTIVE_ANON) + kind_size(l, LRU_INACTIVE_FILE);
 }
 
 static int64_t group_size(struct mem_cgroup *memcg)
 {
-	return group_list_size(memcg, LRU_INACTIVE_ANON) + group_list_size(memcg, LRU_ACTIVE_ANON);
+	int64_t size = 0;
+
+	for (enum lru_list i = LRU_INACTIVE_ANON; i <= LRU_ACTIVE_FILE; i++)
+		size += group_list_size(memcg, i);
+	return size;
+}
+
+int64_t reclaim_split(int64_t n, int64_t anon, int64_t file, bool can_swap)
+{
+	int64_t weight = anon * SWAPPINESS, sum = weight + file * (200 - SWAPPINESS);
+
+	if (!can_swap || sum == 0)
+		return 0;
+	return file == 0 ? n : n * weight / sum;
 }
 
 /* How many pages of @memcg this pass may look at. Inside RCU. */
@@ -68,8 +88,9 @@ static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, uns
 	return protect_scan_target(size, usage, prot);
 }
 
-/* What is freed goes to the group's stock. That is where its own charge takes it from; but it is of no use to another group's
- * charge, hides how far protection reaches, and may keep memory+swap, where the slots were charged first, above its limit. */
+/* What is freed goes to the group's stock. That is where its own charge takes it from; but it is of no use to another
+ * group's charge, hides how far protection reaches, and may keep memory+swap, where the slots were charged first,
+ * above its limit. */
 static bool over_memsw(const struct mem_cgroup *memcg)
 {
 	for (const struct page_counter *c = &memcg->memsw; c; c = c->parent)
@@ -116,31 +137,32 @@ static void shrink_cached(struct engine *e, struct mem_cgroup *top, struct lruve
 	}
 }
 
-/* Free up to @n pages of one group's lists for @top, in batches of at least @batch_min: what is cheap at once may be a little more
- * than asked for, but not more than is unprotected. */
-static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
-			  unsigned flags, struct reclaim_result *r)
+/* Free up to @n pages of one kind of a group's lists for @top, in batches of at least @batch_min: what is cheap at
+ * once may be a little more than asked for, but not more than is unprotected. */
+static void shrink_kind(struct engine *e, struct mem_cgroup *top, struct lruvec *l, enum lru_list inactive, int64_t n,
+			unsigned batch_min, unsigned flags, struct reclaim_result *r)
 {
-	int64_t scan_max = lruvec_evictable(l);
+	int64_t scan_max = kind_size(l, inactive);
 	int64_t done = r->reclaimed + n, scanned = 0, busy = r->busy;
 
 	while (r->reclaimed < done && scanned < scan_max && r->busy - busy < 2 * BUSY_MAX) {
 		/* The inactive list may hold nothing but pages out of reach, and the active one all the others. */
-		enum lru_list from = r->busy - busy < BUSY_MAX ? LRU_INACTIVE_ANON : LRU_ACTIVE_ANON;
+		enum lru_list from = r->busy - busy < BUSY_MAX ? inactive : inactive + 1;
 		struct page *pages[ISOLATE_MAX];
 		int64_t want = done - r->reclaimed;
 		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
 
 		if (batch < batch_min)
 			batch = batch_min;
-		batch = swap_available(e, l->memcg, batch);
+		if (inactive == LRU_INACTIVE_ANON)
+			batch = swap_available(e, l->memcg, batch);
 		if (batch == 0) {
 			count_swap_full(l->memcg, flags);
 			shrink_cached(e, top, l, done, flags, r);
 			break;
 		}
-		if (lruvec_size(l, LRU_INACTIVE_ANON) < lruvec_size(l, LRU_ACTIVE_ANON))
-			lru_deactivate(l, batch);
+		if (lruvec_size(l, inactive) < lruvec_size(l, inactive + 1))
+			lru_deactivate(l, inactive + 1, batch);
 		got = lru_isolate(l, from, pages, batch, &looked);
 		if (got == 0)
 			break;
@@ -152,9 +174,27 @@ static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruve
 	}
 }
 
+/* Free up to @n pages of one group's lists: of each kind its part, then what one did not give of the other. */
+static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
+			  unsigned flags, struct reclaim_result *r)
+{
+	bool may_swap = e->swap && !(flags & RECLAIM_NOSWAP);
+	int64_t done = r->reclaimed + n, file = kind_size(l, LRU_INACTIVE_FILE), anon;
+
+	/* Full swap shows when the files do not give enough. */
+	anon = reclaim_split(n, kind_size(l, LRU_INACTIVE_ANON), file,
+			     may_swap && (file == 0 || swap_available(e, l->memcg, 1) > 0));
+	if (n > anon)
+		shrink_kind(e, top, l, LRU_INACTIVE_FILE, n - anon, batch_min, flags, r);
+	if (may_swap && r->reclaimed < done)
+		shrink_kind(e, top, l, LRU_INACTIVE_ANON, done - r->reclaimed, batch_min, flags, r);
+	if (anon > 0 && r->reclaimed < done)
+		shrink_kind(e, top, l, LRU_INACTIVE_FILE, done - r->reclaimed, batch_min, flags, r);
+}
+
 /* Each node gives in proportion to what it has. */
-static void shrink_group(struct engine *e, struct mem_cgroup *top, struct mem_cgroup *memcg, int64_t n, unsigned batch_min,
-			 unsigned flags, struct reclaim_result *r)
+static void shrink_group(struct engine *e, struct mem_cgroup *top, struct mem_cgroup *memcg, int64_t n,
+			 unsigned batch_min, unsigned flags, struct reclaim_result *r)
 {
 	int64_t size = group_size(memcg);
 
@@ -229,8 +269,6 @@ static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, un
 void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r)
 {
 	*r = (struct reclaim_result){ 0 };
-	if (flags & RECLAIM_NOSWAP || !e->swap)
-		return;
 	a32_acc(&e->reclaimers, 1);
 	reclaim_pass(e, memcg, n, flags, r);
 	if (r->scanned == 0)

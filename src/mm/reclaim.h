@@ -17,6 +17,11 @@ struct reclaim_result {
 /* Free about @n pages below @memcg. Nothing may be locked. Blocks for I/O and for clients, bounded. */
 void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r);
 
+/* How many of @n pages to take from the anon lists, the rest being for the file lists, where they have @anon and
+ * @file pages: by their sizes, and a page of a file is taken rather than one that has to be written to swap.
+ * @can_swap: the anon lists may be used. Pure. */
+int64_t reclaim_split(int64_t n, int64_t anon, int64_t file, bool can_swap);
+
 /* Background reclaim of this group is due: less than a margin is left below max. */
 bool kswapd_wanted(const struct mem_cgroup *memcg);
 /* The margin for a limit: pure. Pages. */

@@ -159,7 +159,7 @@ void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
 	if (!aptr_load(&p->mapping))
 		page_set_anon_rmap(p, v, va, false);
 	if (a32_add(&p->mapcount, 1) == 1)
-		page_stat(p, STAT_ANON, 1);
+		page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, 1);
 }
 
 void page_remove_rmap(struct page *p)
@@ -168,7 +168,7 @@ void page_remove_rmap(struct page *p)
 
 	VM_BUG_ON(left == UINT32_MAX);
 	if (left == 0)
-		page_stat(p, STAT_ANON, -1);
+		page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, -1);
 }
 
 int rmap_places(struct page *p, struct rmap_place *out, unsigned max)

@@ -23,7 +23,8 @@ void anon_vma_put(struct anon_vma *av);
  * have entries for it too; then it must be an anon_vma that all of them are chained to: the oldest of @v's chain, which
  * is that of the ancestor the page comes from. */
 void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared);
-/* A present entry is about to map / does no longer map @p: leaf lock held. Counts ANON at 0->1 and 1->0. */
+/* A present entry is about to map / does no longer map @p: leaf lock held. Counts ANON, or FILE_MAPPED,
+ * at 0->1 and 1->0. */
 void page_add_rmap(struct page *p, struct vma *v, uint64_t va);
 void page_remove_rmap(struct page *p);
 

@@ -1,13 +1,19 @@
 /* mm/shrink.c - freeing a batch of isolated pages.
  *
- * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the contents (one
- * call of the MMU); replace the entries by swap entries; write; free what is clean and unmapped; put the rest back.
+ * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the
+ * contents (one call of the MMU); replace the entries by swap entries; write; free what is clean and unmapped; put
+ * the rest back.
  *
  * Who wins. A fault that comes between withdraw and the swap entry sees a present entry and a locked page: it
  * waits for the page lock and looks again. A fault after it finds the page in the swap cache. An unmap in between finds
  * a present entry and takes the mapping away as ever; we then find the entry gone and drop the page.
+ *
+ * Pages of files take the same steps with walks of their own (rmap_file.c) and no withdrawal: they are shared, so
+ * their content is at home. Their entries become nothing; a dirty page is written to its file; shared memory leaves
+ * its entry in its table.
  */
 #include "mm/engine.h"
+#include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/mlock.h"
 #include "mm/page.h"
@@ -24,7 +30,8 @@ struct victim {
 	unsigned first_req, nr_reqs;
 	bool locked;
 	bool fresh_slot;     /* we put it into the swap cache */
-	bool write;
+	bool write;          /* to its slot */
+	bool write_file;
 };
 
 struct shrink {
@@ -112,6 +119,40 @@ static void swap_refused(struct page *p, int err)
 	memcg_put(memcg);
 }
 
+/* A page of a file, or of shared memory, locked: used since? Else a slot for the latter. False: put it back. A file's
+ * page must be met in use twice to become active: most are used once. */
+static bool prepare_file(struct shrink *s, struct victim *v)
+{
+	struct page *p = v->page;
+	struct file_use use;
+	int err;
+
+	rmap_file_look(p, &use);
+	if (use.vm_flags & VM_LOCKED) {
+		page_set(p, PG_unevictable);
+		return false;
+	}
+	if (use.no_reclaim) {
+		s->r->busy++;
+		return false;
+	}
+	if (use.young) {
+		if (page_test(p, PG_file) && !page_set(p, PG_referenced))
+			return false;
+		page_clear(p, PG_referenced);
+		if (!page_set(p, PG_active))
+			page_stat(p, STAT_PGACTIVATE, 1);
+		return false;
+	}
+	if (page_test(p, PG_file))
+		return true;
+	err = swap_add_page(s->e, p, &s->near);
+	if (err)
+		swap_refused(p, err);
+	v->fresh_slot = err == 0;
+	return err == 0;
+}
+
 /* Lock, look, find mappings, get a slot. False: put it back. */
 static bool prepare(struct shrink *s, struct victim *v)
 {
@@ -127,6 +168,8 @@ static bool prepare(struct shrink *s, struct victim *v)
 		s->r->busy++;
 		return false;
 	}
+	if (!page_is_anon(p))
+		return prepare_file(s, v);
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache))
@@ -195,6 +238,12 @@ static void unmap_page(struct shrink *s, struct victim *v)
 {
 	bool zero;
 
+	if (!page_is_anon(v->page)) {
+		rmap_file_unmap(v->page);
+		v->write_file = page_test(v->page, PG_file) && page_test(v->page, PG_dirty);
+		if (!page_test(v->page, PG_file))
+			shmem_swap_out(v->page);
+	}
 	if (is_withdrawn(s, v)) {
 		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
 		for (unsigned i = 0; i < v->nr_reqs; i++)
@@ -211,8 +260,8 @@ static void unmap_page(struct shrink *s, struct victim *v)
 /* Write the dirty ones of the batch; every lock of the batch is released. */
 static void write_batch(struct shrink *s)
 {
-	struct page *write[STORE_BATCH_MAX];
-	unsigned n = 0;
+	struct page *write[STORE_BATCH_MAX], *write_file[STORE_BATCH_MAX];
+	unsigned n = 0, nr_file = 0;
 
 	for (unsigned i = 0; i < s->n; i++) {
 		struct victim *v = &s->v[i];
@@ -222,14 +271,17 @@ static void write_batch(struct shrink *s)
 		v->locked = false;
 		if (v->write)
 			write[n++] = v->page;
+		else if (v->write_file)
+			write_file[nr_file++] = v->page;
 		else
 			page_unlock(s->e, v->page);
 	}
 	if (n)
 		swap_write_pages(s->e, write, n);
+	filemap_write_pages(write_file, nr_file);
 }
 
-/* Take a clean, unmapped page out of the swap cache. True: our reference is the last. */
+/* Take a clean, unmapped page out of the swap cache, or of its file. True: our reference is the last. */
 static bool remove_clean(struct shrink *s, struct page *p)
 {
 	struct engine *e = s->e;
@@ -239,7 +291,9 @@ static bool remove_clean(struct shrink *s, struct page *p)
 
 	if (!page_trylock(p))
 		return false;
-	if (!page_mapped(p) && page_test(p, PG_swapcache) && !page_test(p, PG_dirty | PG_writeback) &&
+	if (!page_is_anon(p)) {
+		freed = filemap_remove_unused(p);
+	} else if (!page_mapped(p) && page_test(p, PG_swapcache) && !page_test(p, PG_dirty | PG_writeback) &&
 	    a32_load(&p->refcount) == 2) {
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
@@ -250,7 +304,8 @@ static bool remove_clean(struct shrink *s, struct page *p)
 		freed = true;
 	}
 	page_unlock(e, p);
-	return freed || (!page_mapped(p) && !page_test(p, PG_swapcache) && a32_load(&p->refcount) == 1);
+	return freed || (!page_mapped(p) && !page_test(p, PG_swapcache) && page_is_anon(p) &&
+			 a32_load(&p->refcount) == 1);
 }
 
 void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r)

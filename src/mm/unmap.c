@@ -1,12 +1,13 @@
 /* mm/unmap.c - zapping and moving page-table ranges.
  *
  * Gather (struct zap): within one leaf, under its lock: clear the entries, flush the range once, then remove the
- * rmaps, then drop the pages. Until the flush a CPU may still store through a translation it has cached; until the rmap is gone
- * a cleaner finds the page and waits for our leaf lock. So no store is lost and no freed frame is written (seed 4;
- * Linux 5df397dec7c4).
+ * rmaps, then drop the pages. Until the flush a CPU may still store through a translation it has cached; until the
+ * rmap is gone a cleaner finds the page and waits for our leaf lock. So no store is lost and no freed frame is
+ * written (seed 4; Linux 5df397dec7c4).
  */
 #include "mm/unmap.h"
 
+#include "mm/filemap.h"
 #include "mm/migrate.h"
 #include "mm/mlock.h"
 #include "mm/page.h"
@@ -23,17 +24,23 @@ struct gather {
 	unsigned nr_migrations;  /* nobody's reference: the migrator maps one fewer */
 };
 
-/* Clear the entries of [from, to) and remember what they held. Leaf lock held. */
-static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, struct gather *g)
+/* Clear the entries of [from, to), or only those of pages of files, and remember what they held. What was stored
+ * through them is noted before the rmap goes; what still may be, until the flush, is seen by who waits for our lock.
+ * Leaf lock held. */
+static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, bool files_only,
+			   struct gather *g)
 {
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		pte_t pte = pte_read(leaf, va);
+		struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
 
-		if (pte_none(pte))
+		if (pte_none(pte) || (files_only && (!p || page_is_anon(p))))
 			continue;
 		pte_set(leaf, va, 0);
-		if (pte_present(pte))
-			g->pages[g->nr_pages++] = pfn_page(mm->engine, pte_pfn(pte));
+		if (p && pte & PTE_DIRTY && !page_is_anon(p))
+			filemap_set_dirty(p);
+		if (p)
+			g->pages[g->nr_pages++] = p;
 		else if (pte_is_swap(pte))
 			g->entries[g->nr_entries++] = pte_entry(pte);
 		else if (pte_is_migration(pte))
@@ -41,20 +48,27 @@ static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint
 	}
 }
 
+static void remove_rmaps(struct gather *g)
+{
+	for (unsigned i = 0; i < g->nr_pages; i++)
+		page_remove_rmap(g->pages[i]);
+}
+
+/* @arg: NULL, or a bool that says to take the pages of files only. */
 static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
 	struct engine *e = mm->engine;
 	struct gather g;
 
-	(void)arg;
 	g.nr_pages = g.nr_entries = g.nr_migrations = 0;
 	spin_lock(&leaf->lock);
-	gather_entries(mm, leaf, from, to, &g);
+	gather_entries(mm, leaf, from, to, arg && *(bool *)arg, &g);
 	if (g.nr_pages) {
+		if (bug_on(RMAP_REMOVED_BEFORE_FLUSH))
+			remove_rmaps(&g);
+		e->mmu->ops->flush(e->mmu, mm, from, (to - from) >> PAGE_SHIFT);
 		if (!bug_on(RMAP_REMOVED_BEFORE_FLUSH))
-			e->mmu->ops->flush(e->mmu, mm, from, (to - from) >> PAGE_SHIFT);
-		for (unsigned i = 0; i < g.nr_pages; i++)
-			page_remove_rmap(g.pages[i]);
+			remove_rmaps(&g);
 		for (unsigned i = 0; i < g.nr_pages; i++) {
 			swapcache_check_stale(e, g.pages[i]);
 			page_put(e, g.pages[i]);
@@ -156,6 +170,7 @@ static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, 
 int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 {
 	struct move m = { .mm = mm, .delta = to - from };
+	bool files_only = true;
 	int err = vma_split_at(mm, from);
 
 	if (!err)
@@ -169,6 +184,8 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 	}
 	a32_acc(&mm->no_reclaim, 1);
 	leaf_for_range(mm, from, from + len, wait_for_migration, NULL);
+	/* Pages of files fault again: so a walk over their entries never misses one that moves. */
+	leaf_for_range(mm, from, from + len, zap_leaf, &files_only);
 	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
 	vma_move_range(mm, from, from + len, m.delta);
 	/* Leaf by leaf, not leaf_for_range: moving makes leaves, which may rebuild the directory. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mm/filemap.h"
 #include "mm/rmap.h"
 
 unsigned vma_index(const struct mm *mm, uint64_t va)
@@ -46,7 +47,8 @@ static int make_room(struct mm *mm, unsigned i)
 	return 0;
 }
 
-static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff, uint32_t flags)
+static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff, uint32_t flags,
+			     struct address_space *file)
 {
 	struct vma *v = plat_alloc(sizeof(*v));
 
@@ -58,13 +60,27 @@ static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64
 	v->pgoff = pgoff;
 	v->flags = flags;
 	list_init(&v->chains);
+	list_init(&v->file_link);
 	a64_acc(&mm->engine->nr_vmas, 1);
+	if (file) {
+		file_get(file);
+		v->file = file;
+		rw_wrlock(&file->i_mmap_lock);
+		list_add_tail(&v->file_link, &file->i_mmap);
+		rw_wrunlock(&file->i_mmap_lock);
+	}
 	return v;
 }
 
 void vma_free(struct vma *v)
 {
 	anon_vma_unlink(v);
+	if (v->file) {
+		rw_wrlock(&v->file->i_mmap_lock);
+		list_del(&v->file_link);
+		rw_wrunlock(&v->file->i_mmap_lock);
+		file_put(v->file);
+	}
 	a64_acc(&v->mm->engine->nr_vmas, -1);
 	plat_free(v);
 }
@@ -89,9 +105,11 @@ int vma_link(struct mm *mm, struct vma *v)
 	return 0;
 }
 
-/* Rmap walks read an area under the lock of any anon_vma of its chain: take them all to change it. */
+/* Rmap walks read an area under the lock of its file, or of any anon_vma of its chain: take them all to change it. */
 static void lock_chains(struct vma *v)
 {
+	if (v->file)
+		rw_wrlock(&v->file->i_mmap_lock);
 	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
 		rw_wrlock(&c->anon_vma->lock);
 }
@@ -100,6 +118,8 @@ static void unlock_chains(struct vma *v)
 {
 	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
 		rw_wrunlock(&c->anon_vma->lock);
+	if (v->file)
+		rw_wrunlock(&v->file->i_mmap_lock);
 }
 
 static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgoff)
@@ -112,29 +132,35 @@ static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgo
 }
 
 /* May @v be extended to take in an area with @pgoff and @flags right behind it? */
-static bool fits_behind(const struct vma *v, uint64_t start, uint64_t pgoff, uint32_t flags)
+static bool fits_behind(const struct vma *v, uint64_t start, uint64_t pgoff, uint32_t flags,
+			const struct address_space *file)
 {
-	return v->end == start && v->flags == flags &&
+	return v->end == start && v->flags == flags && v->file == file &&
 	       v->pgoff + ((v->end - v->start) >> PAGE_SHIFT) == pgoff;
 }
 
 int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 {
+	return vma_insert_file(mm, start, end, flags, NULL, start >> PAGE_SHIFT);
+}
+
+int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
+		    uint64_t pgoff)
+{
 	unsigned i = vma_index(mm, start);
-	uint64_t pgoff = start >> PAGE_SHIFT;
 	struct vma *v;
 
 	if (start >= end || (start | end) & ~PAGE_MASK)
 		return -EINVAL;
 	if (i < mm->nr_vmas && mm->vmas[i]->start < end)
 		return -EEXIST;
-	if (i > 0 && fits_behind(mm->vmas[i - 1], start, pgoff, flags)) {
+	if (i > 0 && fits_behind(mm->vmas[i - 1], start, pgoff, flags, file)) {
 		v = mm->vmas[i - 1];
 		a64_acc(&mm->locked, flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
 		vma_adjust(v, v->start, end, v->pgoff);
 		return 0;
 	}
-	v = vma_alloc(mm, start, end, pgoff, flags);
+	v = vma_alloc(mm, start, end, pgoff, flags, file);
 	if (!v)
 		return -ENOMEM;
 	if (vma_link(mm, v) != 0) {
@@ -186,7 +212,7 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
-	tail = vma_alloc(mm, va, va, pgoff, v->flags);  /* found by nobody yet */
+	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file);  /* found by nobody yet */
 	if (!tail)
 		return -ENOMEM;
 	if (anon_vma_clone(tail, v) != 0)
@@ -275,7 +301,7 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 
 struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool chain)
 {
-	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags);
+	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file);
 
 	if (v && chain && anon_vma_clone(v, src) != 0) {
 		vma_free(v);

@@ -13,6 +13,9 @@ struct vma *vma_find(const struct mm *mm, uint64_t va);
 unsigned vma_index(const struct mm *mm, uint64_t va);
 /* Make [start, end) one area (-EEXIST when part of it is one already). Joins neighbours that fit. 0, -ENOMEM, -EINVAL. */
 int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
+/* Likewise of @file from its page @pgoff on; takes a reference. */
+int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
+		    uint64_t pgoff);
 /* Fill only the gaps of [start, end) with areas of @flags. */
 int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
 /* Make @va an area boundary, if it lies inside one. 0 or -ENOMEM. */

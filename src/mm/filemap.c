@@ -1,0 +1,463 @@
+/* mm/filemap.c - a file's table of pages, and bringing pages into it. Invariants and locks: filemap.h. */
+#include "mm/filemap.h"
+
+#include <string.h>
+
+#include "base/bitmap.h"
+#include "mm/charge.h"
+#include "mm/engine.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/swap.h"
+#include "mm/vma.h"
+
+/* ---- the table; lock held ---- */
+
+static uint64_t chunks_for(uint64_t nr_pages)
+{
+	return (nr_pages + FILE_CHUNK - 1) / FILE_CHUNK;
+}
+
+static void **slot_find(const struct address_space *as, uint64_t index)
+{
+	uint64_t c = index / FILE_CHUNK;
+
+	return c < as->nr_chunks && as->chunks[c] ? &as->chunks[c]->slot[index % FILE_CHUNK] : NULL;
+}
+
+/* As slot_find, made when it is not there. NULL: out of memory. */
+static void **slot_get(struct address_space *as, uint64_t index)
+{
+	struct file_chunk **c = &as->chunks[index / FILE_CHUNK];
+
+	if (!*c) {
+		*c = plat_alloc(sizeof(**c));
+		if (!*c)
+			return NULL;
+		a64_acc(&as->engine->nr_file_chunks, 1);
+	}
+	return &(*c)->slot[index % FILE_CHUNK];
+}
+
+/* ---- life ---- */
+
+static void file_free(struct address_space *as)
+{
+	for (uint64_t i = 0; i < as->nr_chunks; i++) {
+		a64_acc(&as->engine->nr_file_chunks, as->chunks[i] ? -1 : 0);
+		plat_free(as->chunks[i]);
+	}
+	if (as->stored)
+		plat_free_big(as->stored, bitmap_words(as->store->nr_slots) * sizeof(*as->stored));
+	plat_free(as->chunks);
+	spin_fini(&as->lock);
+	rw_fini(&as->i_mmap_lock);
+	store_destroy(as->store);
+	plat_free(as);
+}
+
+struct address_space *file_create(struct engine *e, struct store *store, uint64_t nr_pages)
+{
+	struct address_space *as = nr_pages <= FILE_PAGES_MAX ? plat_alloc(sizeof(*as)) : NULL;
+
+	if (!as) {
+		store_destroy(store);
+		return NULL;
+	}
+	as->engine = e;
+	as->store = store;
+	a32_store(&as->refcount, 1);
+	spin_init(&as->lock, RANK_FILEMAP);
+	rw_init(&as->i_mmap_lock, RANK_RMAP);
+	list_init(&as->i_mmap);
+	as->chunks = plat_alloc((chunks_for(nr_pages) + 1) * sizeof(*as->chunks));
+	if (store)
+		as->stored = plat_alloc_big(bitmap_words(store->nr_slots) * sizeof(*as->stored));
+	if (!as->chunks || (store && !as->stored)) {
+		file_free(as);
+		return NULL;
+	}
+	as->nr_chunks = chunks_for(nr_pages);
+	as->nr_pages = nr_pages;
+	if (store)
+		bitmap_set_range(as->stored, 0, nr_pages < store->nr_slots ? nr_pages : store->nr_slots);
+	a64_acc(&e->nr_files, 1);
+	spin_lock(&e->mm_lock);
+	list_add_tail(&as->link, &e->files);
+	spin_unlock(&e->mm_lock);
+	return as;
+}
+
+void file_put(struct address_space *as)
+{
+	struct engine *e = as->engine;
+
+	if (a32_add(&as->refcount, -1) != 0)
+		return;
+	VM_BUG_ON(!list_empty(&as->i_mmap));
+	/* A write that fails has nobody left to be told of. */
+	filemap_writeback(as, 0, as->nr_pages);
+	filemap_truncate(as, 0);
+	VM_BUG_ON(as->nr_cached != 0 || as->nr_swapped != 0);
+	spin_lock(&e->mm_lock);
+	list_del(&as->link);
+	spin_unlock(&e->mm_lock);
+	a64_acc(&e->nr_files, -1);
+	file_free(as);
+}
+
+int file_mmap(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *as, uint64_t pgoff)
+{
+	int err;
+
+	if (!mm->engine->mmu->ops->shares)
+		return -EOPNOTSUPP;
+	if (start >= end || pgoff > FILE_PAGES_MAX || (end - start) >> PAGE_SHIFT > FILE_PAGES_MAX)
+		return -EINVAL;
+	rw_wrlock(&mm->mmap_lock);
+	err = vma_insert_file(mm, start, end, flags, as, pgoff);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
+/* ---- look-up, insertion, removal ---- */
+
+struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *entry)
+{
+	struct page *p = NULL;
+	void **slot;
+
+	*entry = 0;
+	spin_lock(&as->lock);
+	slot = slot_find(as, index);
+	if (slot && *slot) {
+		*entry = file_slot_entry(*slot);
+		p = *entry ? NULL : *slot;
+		if (p)
+			page_get(p);  /* the table's reference holds it while the table is locked */
+	}
+	spin_unlock(&as->lock);
+	return p;
+}
+
+uint64_t filemap_next(struct address_space *as, uint64_t index, uint64_t end)
+{
+	spin_lock(&as->lock);
+	while (index < end) {
+		void **slot = slot_find(as, index);
+
+		if (index / FILE_CHUNK >= as->nr_chunks)
+			index = end;
+		else if (!slot)
+			index = (index / FILE_CHUNK + 1) * FILE_CHUNK;
+		else if (*slot)
+			break;
+		else
+			index++;
+	}
+	spin_unlock(&as->lock);
+	return index < end ? index : end;
+}
+
+static void count_page(const struct page *p, bool shmem, int64_t d)
+{
+	page_stat(p, STAT_FILE, d);
+	if (shmem)
+		page_stat(p, STAT_SHMEM, d);
+}
+
+int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uint32_t entry)
+{
+	int err = 0;
+	void **slot;
+
+	VM_BUG_ON(!page_locked(p) || page_mapped(p) || !page_cgroup_used(&p->pcg));
+	spin_lock(&as->lock);
+	slot = index < as->nr_pages ? slot_get(as, index) : NULL;
+	if (index >= as->nr_pages)
+		err = -EIO;
+	else if (!slot)
+		err = -ENOMEM;
+	else if (*slot != (entry ? file_swap_slot(entry) : NULL))
+		err = -EEXIST;
+	if (!err) {
+		page_get(p);
+		p->index = index;
+		aptr_store(&p->mapping, (char *)as + PAGE_MAPPING_FILE);
+		*slot = p;
+		as->nr_cached++;
+		as->nr_swapped -= entry != 0;
+	}
+	spin_unlock(&as->lock);
+	if (!err)
+		count_page(p, file_is_shmem(as), 1);
+	return err;
+}
+
+/* Lock held. The table's reference is the caller's now. */
+static void remove_locked(struct address_space *as, struct page *p, uint32_t entry)
+{
+	void **slot = slot_find(as, p->index);
+
+	VM_BUG_ON(!slot || *slot != p);
+	*slot = entry ? file_swap_slot(entry) : NULL;
+	as->nr_cached--;
+	as->nr_swapped += entry != 0;
+	aptr_store(&p->mapping, NULL);
+}
+
+/* Statistics and the reference of a page that has left the table. */
+static void removed(struct address_space *as, struct page *p)
+{
+	if (page_test(p, PG_file))
+		filemap_clear_dirty(p);
+	count_page(p, file_is_shmem(as), -1);
+	page_put(as->engine, p);
+}
+
+void filemap_remove(struct page *p, uint32_t entry)
+{
+	struct address_space *as = page_file_mapping(p);
+
+	VM_BUG_ON(!page_locked(p) || !as || page_mapped(p) || page_test(p, PG_writeback));
+	spin_lock(&as->lock);
+	remove_locked(as, p, entry);
+	spin_unlock(&as->lock);
+	removed(as, p);
+}
+
+bool filemap_remove_unused(struct page *p)
+{
+	struct address_space *as = page_file_mapping(p);
+	bool unused;
+
+	VM_BUG_ON(!page_locked(p));
+	if (!as || file_is_shmem(as))
+		return false;
+	/* New references come from the table, under its lock; or from entries, of which there are none, as new ones
+	 * are made with the page locked. The order of the looks matters: an entry that goes sets PG_dirty first. */
+	spin_lock(&as->lock);
+	unused = a32_load(&p->refcount) == 2 && !page_mapped(p) && !page_test(p, PG_dirty | PG_writeback);
+	if (unused)
+		remove_locked(as, p, 0);
+	spin_unlock(&as->lock);
+	if (unused)
+		removed(as, p);
+	return unused;
+}
+
+/* ---- bringing a page ---- */
+
+int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page)
+{
+	int err = charge_pages(e, mm->memcg, mm, 1, 0);
+
+	if (err)
+		return err;
+	if (frames_alloc(e, page, 1) != 0) {
+		uncharge_pages(mm->memcg, 1);
+		return -ENOMEM;
+	}
+	if (e->mmu->ops->bring_frames(e->mmu, page, 1) != 0) {
+		page_put(e, *page);
+		uncharge_pages(mm->memcg, 1);
+		return -ENOMEM;
+	}
+	if (!page_trylock(*page))
+		VM_BUG_ON("a fresh page is locked");
+	page_set(*page, flags);
+	page_commit_charge(*page, mm->memcg);
+	return 0;
+}
+
+static void read_done(struct store_batch *b)
+{
+	(void)b;
+}
+
+/* Fill a locked page. 0 or -errno. */
+static int read_page(struct address_space *as, struct page *p)
+{
+	void *data = mmu_data(as->engine->mmu, p);
+	struct store_batch b = { .write = false, .n = 1, .end_io = read_done };
+	bool stored = false;
+
+	if (!file_is_shmem(as) && p->index < as->store->nr_slots) {
+		spin_lock(&as->lock);
+		stored = bitmap_test(as->stored, p->index);
+		spin_unlock(&as->lock);
+	}
+	if (!stored) {
+		memset(data, 0, PAGE_SIZE);
+		return 0;
+	}
+	b.io[0].slot = p->index;
+	b.io[0].data = data;
+	store_submit(as->store, &b);
+	store_wait(as->store, &b);
+	return b.io[0].error;
+}
+
+/* 0: in *@page; 1: somebody else was faster. */
+static int create_page(struct address_space *as, uint64_t index, struct mm *mm, struct page **page)
+{
+	struct engine *e = as->engine;
+	struct page *p;
+	int err = filemap_new_page(e, mm, file_is_shmem(as) ? 0 : PG_file, &p);
+
+	if (err)
+		return err;
+	err = filemap_insert(as, p, index, 0);
+	if (!err) {
+		err = read_page(as, p);
+		if (err) {
+			/* Not kept: the next who wants it tries again. */
+			filemap_remove(p, 0);
+			err = -EIO;
+		} else {
+			page_set(p, PG_uptodate);
+			lru_add(p);
+		}
+	}
+	page_unlock(e, p);
+	if (err)
+		page_put(e, p);  /* ends its charge */
+	else
+		*page = p;
+	return err == -EEXIST ? 1 : err;
+}
+
+int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, struct page **page)
+{
+	struct engine *e = as->engine;
+	int err = 1;
+
+	while (err == 1) {
+		uint32_t entry;
+		struct page *p = filemap_lookup(as, index, &entry);
+		bool ready;
+
+		if (!p) {
+			err = entry ? shmem_swapin(as, index, entry, mm) : create_page(as, index, mm, page);
+			if (entry && err == 0)
+				err = 1;  /* it is in the table now */
+			continue;
+		}
+		page_lock(p);  /* until it is read */
+		ready = page_file_mapping(p) == as && page_test(p, PG_uptodate);
+		page_unlock(e, p);
+		if (ready) {
+			*page = p;
+			return 0;
+		}
+		page_put(e, p);
+	}
+	return err;
+}
+
+/* ---- dropping pages ---- */
+
+/* Take one index out of the table. False: a dirty page, and @keep_dirty. */
+static bool drop_index(struct address_space *as, uint64_t index, bool keep_dirty)
+{
+	struct engine *e = as->engine;
+	uint32_t entry;
+	struct page *p = filemap_lookup(as, index, &entry);
+	bool kept = false;
+
+	if (!p && entry) {
+		bool ours = false;
+		void **slot;
+
+		spin_lock(&as->lock);
+		slot = slot_find(as, index);
+		if (*slot == file_swap_slot(entry)) {
+			*slot = NULL;
+			as->nr_swapped--;
+			ours = true;
+		}
+		spin_unlock(&as->lock);
+		if (ours)
+			swap_put(e, entry);
+	}
+	if (!p)
+		return true;
+	page_lock(p);
+	if (page_file_mapping(p) == as) {
+		page_wait_writeback(p);
+		rmap_file_unmap(p);
+		kept = keep_dirty && page_test(p, PG_dirty);
+		if (!kept)
+			filemap_remove(p, 0);
+	}
+	page_unlock(e, p);
+	page_put(e, p);
+	return !kept;
+}
+
+static int file_grow(struct address_space *as, uint64_t nr_pages)
+{
+	struct file_chunk **chunks = NULL;
+	uint64_t n = chunks_for(nr_pages);
+
+	/* Nobody else changes nr_chunks: one call at a time. */
+	if (n > as->nr_chunks) {
+		chunks = plat_alloc(n * sizeof(*chunks));
+		if (!chunks)
+			return -ENOMEM;
+	}
+	spin_lock(&as->lock);
+	if (chunks) {
+		struct file_chunk **old = as->chunks;
+
+		memcpy(chunks, old, as->nr_chunks * sizeof(*chunks));
+		as->chunks = chunks;
+		as->nr_chunks = n;
+		chunks = old;
+	}
+	as->nr_pages = nr_pages;
+	spin_unlock(&as->lock);
+	plat_free(chunks);
+	return 0;
+}
+
+int filemap_truncate(struct address_space *as, uint64_t nr_pages)
+{
+	uint64_t old;
+
+	if (nr_pages > FILE_PAGES_MAX)
+		return -ENOMEM;
+	spin_lock(&as->lock);
+	old = as->nr_pages;
+	/* First the size: from now on nothing is entered past it. */
+	if (nr_pages <= old)
+		as->nr_pages = nr_pages;
+	spin_unlock(&as->lock);
+	if (nr_pages > old)
+		return file_grow(as, nr_pages);
+	for (uint64_t i = nr_pages; (i = filemap_next(as, i, old)) < old;)
+		drop_index(as, i, false);  /* then the same index: it may have gone to swap, or come back */
+	if (as->store && nr_pages < as->store->nr_slots) {
+		uint64_t n = (old < as->store->nr_slots ? old : as->store->nr_slots);
+
+		spin_lock(&as->lock);
+		if (n > nr_pages)
+			bitmap_clear_range(as->stored, nr_pages, n - nr_pages);
+		spin_unlock(&as->lock);
+		if (n > nr_pages)
+			store_discard(as->store, nr_pages, n - nr_pages);
+	}
+	return 0;
+}
+
+int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)
+{
+	int err = 0;
+
+	if (file_is_shmem(as))
+		return -EINVAL;
+	for (uint64_t i = first, end = first + n; (i = filemap_next(as, i, end)) < end; i++)
+		if (!drop_index(as, i, true))
+			err = -EBUSY;
+	return err;
+}

@@ -1,0 +1,106 @@
+/* mm/rmap_file.c - reverse mapping of pages of files and shared memory: from a page to every entry that maps it.
+ *
+ * A walk holds i_mmap_lock for reading from end to end, so that no area appears, goes or moves meanwhile, and so no
+ * entry can slip from a place not yet looked at to one that was (mremap does not move entries of files: they fault
+ * again). An area on the list keeps its address space and its page tables. Every entry is looked at under its leaf
+ * lock, never before: who takes one away holds that lock until its TLBs are flushed, and a walk that did not wait for
+ * it would let a page be written that is still being stored to (seed 4, invariant B).
+ *
+ * With the page locked no new entry comes: after rmap_file_unmap the page is mapped by nobody.
+ */
+#include "mm/filemap.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/rmap.h"
+#include "mm/vma.h"
+
+typedef void (*walk_fn)(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg);
+
+static void walk_area(struct page *p, struct vma *v, walk_fn fn, void *arg)
+{
+	uint64_t va = v->start + ((p->index - v->pgoff) << PAGE_SHIFT);
+	struct leaf *leaf = leaf_find(v->mm, va);
+	pte_t pte;
+
+	if (!leaf)
+		return;
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, va);
+	if (pte_present(pte) && pte_pfn(pte) == p->pfn)
+		fn(p, v, leaf, va, arg);
+	spin_unlock(&leaf->lock);
+}
+
+static void walk(struct page *p, walk_fn fn, void *arg)
+{
+	struct address_space *as = page_file_mapping(p);
+
+	VM_BUG_ON(!page_locked(p) || !as);
+	if (!page_mapped(p))
+		return;
+	rw_rdlock(&as->i_mmap_lock);
+	list_for_each(v, &as->i_mmap, struct vma, file_link)
+		if (p->index >= v->pgoff && p->index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT)
+			walk_area(p, v, fn, arg);
+	rw_rdunlock(&as->i_mmap_lock);
+}
+
+static void protect_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg)
+{
+	struct mmu *mmu = v->mm->engine->mmu;
+	pte_t pte = pte_read(leaf, va);
+
+	(void)arg;
+	if (!(pte & (PTE_WRITE | PTE_DIRTY)))
+		return;
+	pte_set(leaf, va, pte & ~(pte_t)(PTE_WRITE | PTE_DIRTY));
+	mmu->ops->flush(mmu, v->mm, va, 1);
+	if (pte & PTE_DIRTY)
+		filemap_set_dirty(p);
+}
+
+void rmap_file_protect(struct page *p)
+{
+	walk(p, protect_one, NULL);
+}
+
+static void unmap_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg)
+{
+	struct engine *e = v->mm->engine;
+	pte_t pte = pte_read(leaf, va);
+
+	(void)arg;
+	pte_set(leaf, va, 0);
+	if (pte & PTE_DIRTY)
+		filemap_set_dirty(p);
+	e->mmu->ops->flush(e->mmu, v->mm, va, 1);
+	a64_acc(&v->mm->rss, -1);
+	page_remove_rmap(p);
+	page_put(e, p);  /* the entry's reference; the caller has one */
+}
+
+void rmap_file_unmap(struct page *p)
+{
+	walk(p, unmap_one, NULL);
+	VM_BUG_ON(page_mapped(p));
+}
+
+static void look_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg)
+{
+	struct file_use *use = arg;
+	pte_t pte = pte_read(leaf, va);
+
+	(void)p;
+	use->vm_flags |= v->flags;
+	use->no_reclaim |= a32_load(&v->mm->no_reclaim) != 0;
+	if (pte & PTE_YOUNG) {
+		pte_set(leaf, va, pte & ~(pte_t)PTE_YOUNG);
+		use->young = true;
+	}
+}
+
+void rmap_file_look(struct page *p, struct file_use *use)
+{
+	*use = (struct file_use){ 0 };
+	walk(p, look_one, use);
+}
