@@ -129,8 +129,6 @@ static void reverse(unsigned e, unsigned p, const struct sim_op *op)
 		n->backtrack |= n->enabled;
 	else
 		n->backtrack |= 1u << first_twin(n, choices & 1u << p ? p : (unsigned)__builtin_ctz(choices));
-	if (e < dpor_floor)
-		dpor_floor_changed = true;
 }
 
 /* All races of task @p's next operation @op with what was done so far. */
@@ -245,6 +243,7 @@ static bool new_node(unsigned d, uint32_t enabled)
 
 	n->enabled = enabled;
 	n->done = 0;
+	n->given_away = 0;
 	n->nr_tasks = sim_nr_tasks;
 	n->begun = 0;
 	for (unsigned t = 0; t < sim_nr_tasks; t++) {
@@ -325,21 +324,30 @@ void dpor_end(void)
 		pending_races();
 }
 
+uint32_t dpor_choices(unsigned d)
+{
+	const struct dpor_node *n = &dpor_nodes[d];
+	uint32_t can = n->backtrack & ~n->done;
+
+	if (!dpor_naive)
+		can &= ~with_twins(n, n->sleep) & ~(with_twins(n, n->done) & ~n->done);
+	return can;
+}
+
 bool dpor_next(void)
 {
-	while (dpor_len > dpor_floor) {
+	for (; dpor_len > dpor_floor; dpor_len--) {
 		struct dpor_node *n = &dpor_nodes[dpor_len - 1];
 		uint32_t can;
 
 		n->done |= 1u << n->chosen;
-		can = n->backtrack & ~n->done;
-		if (!dpor_naive)
-			can &= ~with_twins(n, n->sleep) & ~(with_twins(n, n->done) & ~n->done);
+		can = dpor_choices(dpor_len - 1);
 		if (can) {
 			n->chosen = (uint8_t)__builtin_ctz(can);
 			return true;
 		}
-		dpor_len--;
+		if (n->given_away)
+			return false; /* what others find below may add choices here: jobs.c waits for them */
 	}
 	return false;
 }

@@ -11,6 +11,7 @@ struct dpor_node {
 	uint32_t done;        /* tried */
 	uint32_t begun;       /* have done something before */
 	uint8_t chosen;
+	uint8_t given_away;   /* choices being tried by other processes */
 	unsigned nr_tasks;
 	uint16_t seq;         /* of the event, among its task's */
 	int32_t prev;         /* the event before on the same object, -1: none */
@@ -21,13 +22,13 @@ struct dpor_node {
 extern struct dpor_node *dpor_nodes;
 extern unsigned dpor_len;         /* nodes of the stack */
 extern unsigned dpor_floor;       /* nodes below it belong to somebody else: choices are added, not tried */
-extern bool dpor_floor_changed;
 extern bool dpor_naive, dpor_time_passed;
 
 void dpor_begin(void);            /* before an execution */
 int dpor_pick(uint32_t enabled);
 void dpor_quiet(void);
 void dpor_end(void);              /* after it, unless it was complete */
-bool dpor_next(void);             /* false: nothing is left to try */
+bool dpor_next(void);             /* false: nothing is left to try, or the top node waits for others */
+uint32_t dpor_choices(unsigned d);  /* what is still to be tried at node @d */
 
 #endif

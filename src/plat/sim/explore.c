@@ -2,14 +2,17 @@
 #include "plat/sim/explore.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include "plat/sim/dpor.h"
+#include "plat/sim/jobs.h"
 #include "plat/sim/strategy.h"
 
 #define PROGRESS_EVERY 4096 /* executions */
+#define JOBS_EVERY     256
 
 unsigned dpor_floor;
-bool dpor_floor_changed, dpor_naive, dpor_time_passed;
+bool dpor_naive, dpor_time_passed;
 
 static double seconds(void)
 {
@@ -64,36 +67,122 @@ static double estimate(void)
 	return done;
 }
 
-enum explore_end explore_run(struct explore *x)
+static void start_search(struct explore *x)
 {
-	const struct strategy *s = &strategies[x->mode];
-	double start = seconds();
-	uint64_t runs = 0;
-
 	memset(&x->stats, 0, sizeof(x->stats));
 	x->failure.kind = SIM_OK;
 	dpor_len = dpor_floor = 0;
 	dpor_naive = x->mode == EXPLORE_NAIVE;
 	bounded_setup(x->preemptions);
 	random_setup(x->seed);
+}
+
+/* One execution and its count. */
+static void run_one(struct explore *x)
+{
+	const struct strategy *s = &strategies[x->mode];
+
+	s->begin();
+	sim_run(s->pick, s->quiet);
+	if (s->end)
+		s->end();
+	count(x);
+	if (!sim_stopped && x->each)
+		x->each(x->arg);
+}
+
+static bool over_budget(const struct explore *x)
+{
+	return x->budget && x->stats.executions + x->stats.blocked >= x->budget;
+}
+
+static void show_progress(struct explore *x, double start)
+{
+	x->stats.seconds = seconds() - start;
+	if (x->progress)
+		x->progress(x->arg, &x->stats, x->mode == EXPLORE_EXHAUSTIVE ? estimate() : 0);
+}
+
+enum explore_end explore_run(struct explore *x)
+{
+	double start = seconds();
+	uint64_t runs = 0;
+	enum explore_end end = EXPLORE_DONE;
+
+	start_search(x);
 	do {
-		s->begin();
-		sim_run(s->pick, s->quiet);
-		if (s->end)
-			s->end();
-		count(x);
-		if (!sim_stopped && x->each)
-			x->each(x->arg);
-		x->stats.seconds = seconds() - start;
-		if (sim_failure.kind != SIM_OK && !x->keep_going)
-			return EXPLORE_FAILED;
-		runs++;
-		if (x->progress && runs % PROGRESS_EVERY == 0)
-			x->progress(x->arg, &x->stats, x->mode == EXPLORE_EXHAUSTIVE ? estimate() : 0);
-		if (x->budget && runs >= x->budget)
-			return x->stats.failures ? EXPLORE_FAILED : EXPLORE_BUDGET;
-	} while (s->next());
-	return x->stats.failures ? EXPLORE_FAILED : EXPLORE_DONE;
+		run_one(x);
+		if ((x->stats.failures && !x->keep_going) || over_budget(x)) {
+			end = EXPLORE_BUDGET;
+			break;
+		}
+		if (++runs % PROGRESS_EVERY == 0)
+			show_progress(x, start);
+	} while (strategies[x->mode].next());
+	x->stats.seconds = seconds() - start;
+	return x->stats.failures ? EXPLORE_FAILED : end;
+}
+
+/* ---- several processes ---- */
+
+static void add_stats(struct explore_stats *to, const struct explore_stats *from)
+{
+	to->executions += from->executions;
+	to->blocked += from->blocked;
+	to->steps += from->steps;
+	to->failures += from->failures;
+	if (from->max_depth > to->max_depth)
+		to->max_depth = from->max_depth;
+	if (from->tasks > to->tasks)
+		to->tasks = from->tasks;
+}
+
+/* In a child: everything below the choice it was given. */
+static void child_search(struct explore *x, int pipe)
+{
+	memset(&x->stats, 0, sizeof(x->stats));
+	do
+		run_one(x);
+	while (!(x->stats.failures && !x->keep_going) && !over_budget(x) && dpor_next());
+	jobs_report(pipe, x);
+	_exit(0);
+}
+
+/* What a child found. */
+static void take_report(struct explore *x, const struct explore *from)
+{
+	add_stats(&x->stats, &from->stats);
+	if (from->failure.kind != SIM_OK && x->failure.kind == SIM_OK) {
+		x->failure = from->failure;
+		memcpy(x->schedule, from->schedule, from->schedule_len);
+		x->schedule_len = from->schedule_len;
+	}
+}
+
+enum explore_end explore_run_jobs(struct explore *x, unsigned jobs)
+{
+	double start = seconds();
+	enum explore_end end = EXPLORE_DONE;
+	uint64_t runs = 0;
+
+	if (jobs < 2 || x->mode != EXPLORE_EXHAUSTIVE)
+		return explore_run(x);
+	start_search(x);
+	jobs_begin(jobs - 1, x, child_search, take_report);
+	do {
+		run_one(x);
+		if (++runs % JOBS_EVERY == 0)
+			jobs_share();
+		if ((x->stats.failures && !x->keep_going) || over_budget(x)) {
+			end = EXPLORE_BUDGET;
+			break;
+		}
+		if (runs % PROGRESS_EVERY == 0)
+			show_progress(x, start);
+	} while (jobs_next());
+	jobs_end();
+	x->stats.seconds = seconds() - start;
+	return x->stats.failures ? EXPLORE_FAILED : end;
 }
 
 /* ---- replay ---- */

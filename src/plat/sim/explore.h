@@ -49,6 +49,9 @@ struct explore {
 
 /* Run @program's schedules. sim_load was called. */
 enum explore_end explore_run(struct explore *x);
+/* The same over @jobs processes (exhaustive mode; the others use one). Executions may be a few more than one process needs:
+ * what two of them find at once they do not know of each other. @each is called in the process of the execution. */
+enum explore_end explore_run_jobs(struct explore *x, unsigned jobs);
 /* Run one schedule; beyond its end the first task that can go on. SIM_BAD_REPLAY when a task in it cannot. */
 enum sim_finding explore_replay(const uint8_t *schedule, unsigned len);
 
