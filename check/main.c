@@ -1,24 +1,245 @@
-/* check/main.c - umemcg check. */
-#include <stdio.h>
+/* check/main.c - umemcg check: searches scenarios for schedules that break something. The options: cli_options.c. */
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
-#include "plat/sim/explore.h"
-#include "scenario.h"
+#include "cli.h"
+#include "cli/check_help.h"
+#include "report.h"
 
-static void setup(void *arg) { ((const struct scenario *)arg)->setup(); }
-static void end(void *arg) { ((const struct scenario *)arg)->end(); }
+/* ---- searching ---- */
+
+struct watch {
+	const char *name;
+	double shown;
+	bool line;                   /* is there one on the terminal? */
+};
+
+static void print_left(double seconds)
+{
+	if (seconds < 100)
+		fprintf(stderr, ", about %.0f s left", seconds);
+	else if (seconds < 6000)
+		fprintf(stderr, ", about %.0f min left", seconds / 60);
+	else
+		fprintf(stderr, ", about %.0f h left", seconds / 3600);
+}
+
+static void progress(void *arg, const struct explore_stats *stats, double done)
+{
+	struct watch *w = arg;
+
+	if (stats->seconds < w->shown + 0.25)
+		return;
+	w->shown = stats->seconds;
+	w->line = true;
+	fprintf(stderr, "\r\033[K%s: %" PRIu64 " executions in %.0f s", w->name, stats->executions + stats->blocked,
+		stats->seconds);
+	if (done > 0.001 && done < 1) {
+		fprintf(stderr, ", %.0f %% done", done * 100);
+		print_left(stats->seconds * (1 - done) / done);
+	}
+	fflush(stderr);
+}
+
+static void search_budget(const struct options *o, uint64_t budget, const struct scenario *scenario,
+			  const struct bug *bug, struct result *res)
+{
+	static struct explore x;
+	struct watch w = { .name = scenario->name };
+
+	x = (struct explore){ .mode = o->mode, .preemptions = o->preemptions, .seed = o->seed, .budget = budget };
+	if (o->mode == EXPLORE_RANDOM)
+		x.budget = o->random;
+	if (o->progress) {
+		x.progress = progress;
+		x.arg = &w;
+	}
+	scenario_load(scenario, bug);
+	res->scenario = scenario;
+	res->bug = bug;
+	res->end = explore_run(&x);
+	if (w.line)
+		fprintf(stderr, "\r\033[K");
+	res->stats = x.stats;
+	res->failure = x.failure;
+	res->schedule.left_out = 0;
+	res->schedule.len = x.schedule_len;
+	memcpy(res->schedule.task, x.schedule, x.schedule_len);
+}
+
+void search(const struct options *o, const struct scenario *scenario, const struct bug *bug, struct result *res)
+{
+	search_budget(o, o->budget ? o->budget : bug ? bug->budget : 0, scenario, bug, res);
+}
+
+/* ---- the commands ---- */
+
+static struct result *new_results(unsigned n)
+{
+	struct result *r = calloc(n ? n : 1, sizeof(*r));
+
+	if (!r)
+		exit(wrong_use("there is no memory"));
+	return r;
+}
+
+int run_check(const struct options *o)
+{
+	struct result *results = new_results(o->nr_scenarios);
+	bool table = !o->json && !o->html;
+	int code = EXIT_FINE;
+
+	if (table)
+		table_head(stdout);
+	for (unsigned i = 0; i < o->nr_scenarios; i++) {
+		int c;
+
+		search(o, o->scenarios[i], NULL, &results[i]);
+		if (table)
+			table_row(stdout, o, &results[i]);
+		c = exit_of(o, &results[i]);
+		if (c == EXIT_VIOLATION || code == EXIT_FINE)
+			code = c;
+	}
+	if (o->json)
+		print_json(stdout, o, results, o->nr_scenarios);
+	if (o->html)
+		report_html_begin(stdout, "findings");
+	for (unsigned i = 0; i < o->nr_scenarios && !o->json; i++) {
+		if (results[i].end != EXPLORE_FAILED)
+			continue;
+		if (table)
+			putchar('\n');
+		draw_failure(stdout, o, &results[i]);
+	}
+	if (o->html)
+		report_html_end(stdout);
+	free(results);
+	return code;
+}
+
+static void say_not_found(const struct options *o, const struct result *res)
+{
+	char v[64];
+
+	verdict(o, res, v, sizeof(v));
+	printf("%s: not found in %" PRIu64 " executions of %s: %s\n", res->bug->name,
+	       res->stats.executions + res->stats.blocked, res->scenario->name, v);
+}
+
+int run_bug(const struct options *o)
+{
+	struct result *res = new_results(1);
+	int code;
+
+	search(o, scenario_find(o->bug->scenario), o->bug, res);
+	code = res->end == EXPLORE_FAILED ? EXIT_VIOLATION : EXIT_BUDGET;
+	if (o->json) {
+		print_json(stdout, o, res, 1);
+	} else if (code == EXIT_BUDGET) {
+		say_not_found(o, res);
+	} else {
+		if (o->html)
+			report_html_begin(stdout, o->bug->name);
+		draw_failure(stdout, o, res);
+		if (o->html)
+			report_html_end(stdout);
+	}
+	free(res);
+	return code;
+}
+
+int run_replay(const struct options *o)
+{
+	const struct replay *want = &o->replay;
+	struct report *r;
+
+	if (!replay_run(want))
+		return wrong_use("--replay: this schedule does not fit this build; strings of the same build of umemcg are accepted");
+	if (sim_failure.kind == SIM_OK) {
+		printf("%s: this schedule ends well\n", want->scenario->name);
+		return EXIT_FINE;
+	}
+	r = report_make(want->scenario, want->bug, &want->schedule, o->full);
+	r->steady = true; /* the sum was the same */
+	if (o->html) {
+		report_html_begin(stdout, want->scenario->name);
+		report_html(stdout, r);
+		report_html_end(stdout);
+	} else {
+		report_text(stdout, r, o->color);
+	}
+	report_free(r);
+	return EXIT_VIOLATION;
+}
+
+#define BENCH_EXECUTIONS 2000 /* a scenario of more is not a small one */
+#define BENCH_SECONDS    1.0
+
+int run_bench(const struct options *o)
+{
+	struct result *res = new_results(1);
+
+	printf("%-32s %12s %14s %14s\n", "scenario", "executions", "executions/s", "steps/s");
+	for (unsigned i = 0; i < nr_scenarios; i++) {
+		double seconds = 0;
+		uint64_t runs = 0, steps = 0;
+
+		search_budget(o, BENCH_EXECUTIONS, scenarios[i], NULL, res);
+		if (res->end != EXPLORE_DONE)
+			continue;
+		while (seconds < BENCH_SECONDS) {
+			search_budget(o, 0, scenarios[i], NULL, res);
+			seconds += res->stats.seconds;
+			runs += res->stats.executions + res->stats.blocked;
+			steps += res->stats.steps;
+		}
+		printf("%-32s %12" PRIu64 " %14.0f %14.0f\n", scenarios[i]->name, res->stats.executions,
+		       (double)runs / seconds, (double)steps / seconds);
+		fflush(stdout);
+	}
+	free(res);
+	return EXIT_FINE;
+}
+
+static int run(const struct options *o)
+{
+	switch (o->command) {
+	case CLI_BUG:
+		return run_bug(o);
+	case CLI_REPLAY:
+		return run_replay(o);
+	case CLI_BENCH:
+		return run_bench(o);
+	case CLI_LIST:
+		for (unsigned i = 0; i < nr_scenarios; i++)
+			printf("%s\t%s\n", scenarios[i]->name, scenarios[i]->text);
+		return EXIT_FINE;
+	case CLI_LIST_BUGS:
+		for (unsigned i = 0; i < nr_bugs; i++)
+			printf("%s\t%s\t%s\n", bugs[i].name, bugs[i].source, bugs[i].scenario);
+		return EXIT_FINE;
+	case CLI_HELP:
+		fputs(CHECK_HELP, stdout);
+		return EXIT_FINE;
+	case CLI_VERSION:
+		printf("umemcg check " UMEMCG_VERSION "\nsource lines: %s\n", symbols_known() ? "yes" : "of operations only");
+		return EXIT_FINE;
+	default:
+		return run_check(o);
+	}
+}
 
 int main(int argc, char **argv)
 {
-	static struct explore x;
-	for (unsigned i = 0; i < nr_scenarios; i++) {
-		struct sim_program p = { scenarios[i]->name, setup, end, (void *)(uintptr_t)scenarios[i], scenarios[i]->no_time };
-		if (argc > 1 && strcmp(argv[1], scenarios[i]->name)) continue;
-		if (argc > 2) sim_bug = (enum sim_bug_id)atoi(argv[2]);
-		sim_load(&p);
-		enum explore_end e = explore_run(&x);
-		printf("%-20s %d exec %lu blocked %lu steps %lu depth %u %.3fs %s: %s %s:%d\n", scenarios[i]->name, e, x.stats.executions, x.stats.blocked, x.stats.steps, x.stats.max_depth, x.stats.seconds, sim_finding_name(x.failure.kind), x.failure.kind ? x.failure.text : "", x.failure.file, x.failure.line);
-	}
-	return 0;
+	static struct options o;
+	int code = options_parse(argc, argv, &o);
+
+	if (!code)
+		code = run(&o);
+	free(o.scenarios);
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return wrong_use("cannot write to standard output");
+	return code;
 }

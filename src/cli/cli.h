@@ -26,6 +26,7 @@ struct command {
 	int (*main)(int argc, char **argv);  /* argv[0] is the command's name */
 };
 
+extern const struct command check_command;
 extern const struct command run_command;
 
 /* One line on standard error: "umemcg: " and the text. Returns EXIT_OURS. */

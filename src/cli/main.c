@@ -8,6 +8,7 @@
 
 static const struct command *const commands[] = {
 	&run_command,
+	&check_command,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -145,9 +145,9 @@ struct waitq {
 };
 
 #define waitq_init(q)    ((q)->seq.v_ = 0)
-#define waitq_prepare(q) sim_load32(&(q)->seq, UINT32_MAX, SIM_SITE("prepare to wait: " #q))
-#define waitq_wake(q)    sim_acc32(&(q)->seq, 1, INT32_MIN, SIM_SITE("wake: " #q))
-#define waitq_sleep(q, t, ns) sim_waitq_sleep((q), (t), (ns), SIM_SITE("sleep: " #q))
+#define waitq_prepare(q) sim_load32(&(q)->seq, UINT32_MAX, SIM_SITE_OP(#q, "prepare", NULL, NULL))
+#define waitq_wake(q)    sim_acc32(&(q)->seq, 1, INT32_MIN, SIM_SITE_OP(#q, "wake", NULL, NULL))
+#define waitq_sleep(q, t, ns) sim_waitq_sleep((q), (t), (ns), SIM_SITE_OP(#q, "sleep", NULL, NULL))
 bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_at at);
 
 /* ---- RCU, threads, time: task.c, rcu.c ---- */

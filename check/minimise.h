@@ -1,0 +1,21 @@
+/* check/minimise.h - the schedule that shows a finding best.
+ *
+ * Fewest preemptions first, then fewest tasks, fewest operations, fewest changes of task. Every candidate is run: what
+ * comes out fails with the same finding, and was replayed twice with the same operations.
+ */
+#ifndef UMEMCG_CHECK_MINIMISE_H
+#define UMEMCG_CHECK_MINIMISE_H
+
+#include "replay.h"
+
+/* @s fails in the scenario that is loaded; make it smaller. At most about @budget executions a step. False: it
+ * does not fail the same way twice. Leaves sim_trace and sim_failure as of @s. */
+bool minimise(struct schedule *s, const struct sim_failure *failure, uint64_t budget);
+
+/* Do @a and @b tell of the same fault? Their numbers may differ. */
+bool same_finding(const struct sim_failure *a, const struct sim_failure *b);
+
+/* Rewrite @s, which was just run, so that independent operations of one task stand together: minimise_order.c. */
+void join_runs(struct schedule *s);
+
+#endif
