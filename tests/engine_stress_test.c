@@ -13,6 +13,7 @@
 
 #include "mm/migrate.h"
 #include "soft_fixture.h"
+#include "stress_files.h"
 
 #define NR_OWNERS   4
 #define NR_VISITORS 2
@@ -59,6 +60,7 @@ struct worker {
 };
 
 static struct soft_fixture fx;
+static bool files; /* the MMU shares: a file and shared memory take part */
 static struct worker workers[NR_THREADS];
 static struct mem_cgroup *top, *groups[NR_GROUPS];
 static pthread_mutex_t groups_mutex =
@@ -243,6 +245,8 @@ static void op_start(struct worker *w, struct space *s)
 	memset(s->seed, 0, sizeof(s->seed));
 	err = fx_map(s->mm, AREA, PAGES);
 	VM_BUG_ON(err);
+	if (files)
+		files_map(s->mm);
 	publish(w, s);
 }
 
@@ -276,6 +280,10 @@ static void owner_step(struct worker *w)
 	}
 	if (!s->mm)
 		op_start(w, s);
+	if (files && draw(w, 3) == 0) {
+		files_step(s->mm, w->id, &w->random);
+		return;
+	}
 	switch (draw(w, 40)) {
 	case 0:
 		op_exit(w, s);
@@ -361,7 +369,10 @@ static void visitor(void *arg)
 		if (!mm)
 			continue;
 		for (int i = 0; i < 8; i++)
-			visit(w, mm);
+			if (files && draw(w, 3) == 0)
+				files_visit(mm, w->id, &w->random);
+			else
+				visit(w, mm);
 		mm_put(mm);
 	}
 }
@@ -411,6 +422,8 @@ static void keeper(void *arg)
 		struct reclaim_result r;
 
 		park();
+		if (files)
+			files_keep(&w->random);
 		switch (draw(w, 6)) {
 		case 0:
 			set_limits(w, groups[i]);
@@ -457,6 +470,9 @@ static void run(enum soft_kind kind, uint64_t ns)
 
 	fx_up_nodes(&fx, kind, 8192, 4096, kind == SOFT_SHARED ? 2 : 1);
 	fx.reap = false;
+	files = kind == SOFT_SHARED;
+	if (files)
+		files_up(&fx);
 	waitq_init(&resume);
 	a32_store(&stop, 0);
 	memset(workers, 0, sizeof(workers));
@@ -481,6 +497,8 @@ static void run(enum soft_kind kind, uint64_t ns)
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		plat_thread_join(&workers[i].thread);
 	engine_stop(&fx.e);
+	if (files)
+		files_down();
 	for (unsigned i = 0; i < NR_GROUPS; i++)
 		fx_ungroup(&fx, groups[i]);
 	fx_ungroup(&fx, top);
@@ -513,6 +531,7 @@ TEST(everything_at_once_on_shared_page_tables_keeps_every_content_and_every_coun
 {
 	run(SOFT_SHARED, stress_ns() / 2);
 	report();
+	files_report();
 }
 
 TEST(everything_at_once_on_exclusive_memory_keeps_every_content_and_every_count)

@@ -92,7 +92,7 @@ int frames_alloc(struct engine *e, struct page **pages, unsigned n)
 	return err;
 }
 
-static void page_uncharge(struct page *p)
+void page_uncharge(struct page *p)
 {
 	struct memcg_handle *h = page_cgroup_uncharge(&p->pcg);
 
@@ -136,11 +136,23 @@ void page_put(struct engine *e, struct page *p)
 		page_free(e, p);
 }
 
+/* Always, but for the named bugs: nobody looked at first; v5 of seed 2's patch looked before the unlock, so that
+ * what was dropped after the look met a locked page. */
+static bool look_after_unlock(struct engine *e, const struct page *p)
+{
+	if (bug_on(SWAP_ZAP_NO_RECHECK) || bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))
+		return false;
+	return !bug_on(SWAP_RECHECK_BEFORE_UNLOCK) || (swapcache_unused(e, p) && !page_mapped(p));
+}
+
 void page_unlock(struct engine *e, struct page *p)
 {
+	bool look = look_after_unlock(e, p);
+
 	VM_BUG_ON(!page_locked(p));
 	bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
-	swapcache_check_stale(e, p);
+	if (look)
+		swapcache_check_stale(e, p);
 }
 
 void page_commit_charge(struct page *p, struct mem_cgroup *memcg)

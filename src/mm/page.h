@@ -69,6 +69,8 @@ void page_commit_charge(struct page *p, struct mem_cgroup *memcg);
 /* The caller has @p locked and isolated. If nothing maps it, no cache holds it and nobody else refers to it, its charge ends
  * here, ahead of its last reference; but not while MIGRATION is set. */
 void page_uncharge_unused(struct page *p);
+/* End it; nothing when it has ended. Before the page is used again: whoever frees it does this. */
+void page_uncharge(struct page *p);
 /* Add to a statistic of the page's owner; nothing when it is not charged. */
 void page_stat(const struct page *p, enum stat_item item, int64_t d);
 

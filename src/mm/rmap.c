@@ -2,6 +2,7 @@
 #include "mm/rmap.h"
 
 #include "mm/engine.h"
+#include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/vma.h"
 
@@ -167,8 +168,13 @@ void page_remove_rmap(struct page *p)
 	uint32_t left = a32_add(&p->mapcount, -1);
 
 	VM_BUG_ON(left == UINT32_MAX);
-	if (left == 0)
-		page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, -1);
+	if (left != 0)
+		return;
+	page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, -1);
+	if (bug_on(SWAP_OUT_OF_UNCHARGED_PAGE) && !page_test(p, PG_swapcache)) {
+		lru_del(p);
+		page_uncharge(p);  /* though somebody who works on it may be about to give it a slot */
+	}
 }
 
 int rmap_places(struct page *p, struct rmap_place *out, unsigned max)

@@ -172,7 +172,7 @@ static bool prepare(struct shrink *s, struct victim *v)
 		return prepare_file(s, v);
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
-	if (!page_mapped(p) && !page_test(p, PG_swapcache))
+	if (!page_mapped(p) && !page_test(p, PG_swapcache) && !bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))
 		return false;  /* its last user is gone, perhaps just now: our reference frees it */
 	if (!page_test(p, PG_swapcache)) {
 		err = swap_add_page(s->e, p, &s->near);

@@ -390,12 +390,19 @@ bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
 	return frozen;
 }
 
+bool swapcache_unused(struct engine *e, const struct page *p)
+{
+	uint32_t entry = page_test(p, PG_swapcache) ? page_entry(p) : 0;
+
+	return entry != 0 && slot_count(swap_map(e, entry)) == 0;
+}
+
 bool swapcache_try_free(struct engine *e, struct page *p)
 {
 	VM_BUG_ON(!page_locked(p));
-	if (!page_test(p, PG_swapcache) || page_test(p, PG_writeback))
+	if (page_test(p, PG_writeback))
 		return false;
-	if (slot_count(swap_map(e, page_entry(p))) != 0)
+	if (!swapcache_unused(e, p))
 		return false;
 	swapcache_del(e, p, 0);
 	return true;
@@ -404,11 +411,7 @@ bool swapcache_try_free(struct engine *e, struct page *p)
 /* Is @p in the swap cache for nobody? A racy look; the decision is made again under the page lock. */
 static bool looks_stale(struct engine *e, struct page *p)
 {
-	uint32_t entry = page_entry(p);
-
-	if (!page_test(p, PG_swapcache) || page_test(p, PG_writeback) || page_mapped(p))
-		return false;
-	return entry != 0 && slot_count(swap_map(e, entry)) == 0;
+	return !page_test(p, PG_writeback) && !page_mapped(p) && swapcache_unused(e, p);
 }
 
 void swapcache_check_stale(struct engine *e, struct page *p)
@@ -418,6 +421,8 @@ void swapcache_check_stale(struct engine *e, struct page *p)
 			return;  /* the holder looks after it has unlocked */
 		if (!page_mapped(p))
 			swapcache_try_free(e, p);
+		else if (bug_on(SWAP_WORKER_KEEPS_REFERENCE))
+			page_get(p);  /* seed 2's worker had looked the page up, and left without putting it */
 		bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
 		/* While we held the lock another dropper may have failed its try: look again. */
 	}

@@ -52,6 +52,9 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow);
 bool swapcache_replace(struct engine *e, struct page *old, struct page *new);
 /* The slot has no reference but its mapped page, is locked: give the slot back if swap is scarce. */
 bool swapcache_try_free(struct engine *e, struct page *p);
+/* A page in the swap cache whose slot no page table refers to. Exact while the page is locked, but that the count may
+ * drop; else a hint. */
+bool swapcache_unused(struct engine *e, const struct page *p);
 /* Seed 2's recheck: called after the page lock was released or writeback ended. */
 void swapcache_check_stale(struct engine *e, struct page *p);
 /* The group owning a slot, referenced; NULL when the slot is free. */

@@ -116,6 +116,8 @@ static bool no_space(int error)
 /* One page's write is over. The writeback flag holds a reference. */
 static void end_swap_write(struct engine *e, struct page *p, int error)
 {
+	bool look;
+
 	if (error) {
 		page_set(p, PG_dirty);
 		page_event(p, EVENT_SWAP_WRITE_ERR);
@@ -129,8 +131,10 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 		page_stat(p, STAT_PSWPOUT, 1);
 	}
 	page_stat(p, STAT_WRITEBACK, -1);
+	look = !bug_on(SWAP_RECHECK_BEFORE_WRITEBACK_END) || (swapcache_unused(e, p) && !page_mapped(p));
 	bit_clear_wake(&p->flags, PG_writeback, PG_waiters);
-	swapcache_check_stale(e, p);
+	if (look)
+		swapcache_check_stale(e, p);
 	page_put(e, p);
 }
 

@@ -17,19 +17,29 @@ static const struct { const char *name; bool nesting; } ranks[NR_LOCK_RANKS] = {
 #undef LOCK_RANK
 };
 
-static void held_push(const void *lock, enum lock_rank rank, bool try_, sim_at at)
+/* May the running task wait for a lock of this rank? */
+static void held_check(enum lock_rank rank, sim_at at)
 {
 	struct sim_task *t = &sim_tasks[sim_current];
 
 	if (sim_current < 0)
 		return;
-	for (unsigned i = 0; i < t->nr_held && !try_; i++) {
+	for (unsigned i = 0; i < t->nr_held; i++) {
 		enum lock_rank r = t->held[i].rank;
 
 		if (r > rank || (r == rank && !ranks[rank].nesting))
 			sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s (%s) is taken while %s (%s) is held", at->expr,
 				 ranks[rank].name, t->held[i].at->expr, ranks[r].name);
 	}
+}
+
+/* It has the lock. Not noted before: who waits for a page lock is not the one whose lock another task gives back. */
+static void held_push(const void *lock, enum lock_rank rank, sim_at at)
+{
+	struct sim_task *t = &sim_tasks[sim_current];
+
+	if (sim_current < 0)
+		return;
 	if (t->nr_held == SIM_HELD_MAX)
 		sim_fail(SIM_LOCK_ORDER, at->file, at->line, "more than %d locks are held", SIM_HELD_MAX);
 	t->held[t->nr_held++] = (struct sim_held){ lock, rank, at };
@@ -105,10 +115,11 @@ static void must_be(bool ok, sim_at at)
 
 void sim_lock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
-	held_push(state, rank, false, at);
+	held_check(rank, at);
 	point(OP_LOCK, state, UINT32_MAX, at, PC);
 	must_be(*state == 0, at);
 	*state = SIM_WRITER;
+	held_push(state, rank, at);
 }
 
 bool sim_trylock(uint32_t *state, enum lock_rank rank, sim_at at)
@@ -117,7 +128,7 @@ bool sim_trylock(uint32_t *state, enum lock_rank rank, sim_at at)
 	if (*state)
 		return false;
 	*state = SIM_WRITER;
-	held_push(state, rank, true, at);
+	held_push(state, rank, at);
 	return true;
 }
 
@@ -131,10 +142,11 @@ void sim_unlock(uint32_t *state, enum lock_rank rank, sim_at at)
 
 void sim_rdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
-	held_push(state, rank, false, at);
+	held_check(rank, at);
 	point(OP_RDLOCK, state, UINT32_MAX, at, PC);
 	must_be(!(*state & SIM_WRITER), at);
 	++*state;
+	held_push(state, rank, at);
 }
 
 bool sim_tryrdlock(uint32_t *state, enum lock_rank rank, sim_at at)
@@ -143,7 +155,7 @@ bool sim_tryrdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 	if (*state & SIM_WRITER)
 		return false;
 	++*state;
-	held_push(state, rank, true, at);
+	held_push(state, rank, at);
 	return true;
 }
 
@@ -163,16 +175,17 @@ bool sim_bit_trylock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at
 	if (word->v_ & bit)
 		return false;
 	word->v_ |= bit;
-	held_push(word, rank, true, at);
+	held_push(word, rank, at);
 	return true;
 }
 
 void sim_bit_lock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
 {
-	held_push(word, rank, false, at);
+	held_check(rank, at);
 	point(OP_LOCK, word, bit, at, PC);
 	must_be(!(word->v_ & bit), at);
 	word->v_ |= bit;
+	held_push(word, rank, at);
 }
 
 void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)

@@ -1,0 +1,309 @@
+/* check/fixture.c - see fixture.h. */
+#include "fixture.h"
+
+#include <string.h>
+
+#define WORDS 4   /* of a page's content, at its beginning */
+
+struct check_fixture *fx;
+
+/* ---- names ---- */
+
+static void name_frames(void)
+{
+	for (unsigned i = 0; i < fx->e.nr_chunks * FRAME_CHUNK && i < FX_FRAMES; i++) {
+		struct page *p = pfn_page(&fx->e, i);
+
+		sim_name(p, sizeof(*p), "page %u", i);
+		sim_name(&p->flags, sizeof(p->flags), "page %u flags", i);
+		sim_name(&p->refcount, sizeof(p->refcount), "page %u refcount", i);
+		sim_name(&p->mapcount, sizeof(p->mapcount), "page %u mapcount", i);
+		sim_name(&p->entry, sizeof(p->entry), "page %u entry", i);
+	}
+}
+
+static void name_slots(struct swap_device *d)
+{
+	sim_name(d, sizeof(*d), "swap");
+	for (unsigned i = 0; i < d->nr_slots; i++) {
+		sim_name(&d->map[i], sizeof(d->map[0]), "slot %u map", i);
+		sim_name(&d->cache[i], sizeof(d->cache[0]), "slot %u cache", i);
+		sim_name(&d->owner[i], sizeof(d->owner[0]), "slot %u owner", i);
+	}
+}
+
+static void name_group(struct mem_cgroup *g, const char *name)
+{
+	sim_name(g, sizeof(*g), "%s", name);
+	sim_name(&g->memory, sizeof(g->memory), "%s memory", name);
+	sim_name(&g->memsw, sizeof(g->memsw), "%s memsw", name);
+	sim_name(&g->swap, sizeof(g->swap), "%s swap", name);
+	sim_name(&g->stock, sizeof(g->stock), "%s stock", name);
+	sim_name(g->handle, sizeof(*g->handle), "%s handle", name);
+	sim_name(memcg_lruvec(g, 0), sizeof(struct lruvec), "%s lists", name);
+}
+
+static void name_leaf(struct mm *mm, const char *name)
+{
+	struct leaf *leaf = leaf_find(mm, FX_BASE);
+
+	if (!leaf)
+		return;
+	sim_name(leaf, sizeof(*leaf), "%s leaf", name);
+	for (unsigned i = 0; i < 4; i++)
+		sim_name(&leaf->pte[leaf_slot(FX_VA(i))], sizeof(leaf->pte[0]), "%s pte %u", name, i);
+}
+
+/* ---- set-up ---- */
+
+static void need(bool ok, const char *what)
+{
+	if (!ok)
+		sim_fail(SIM_WRONG, __FILE__, 0, "set-up: %s", what);
+}
+
+void fx_up(unsigned nr_slots)
+{
+	struct store *store = store_sim_create(nr_slots);
+
+	fx = plat_alloc(sizeof(*fx));
+	need(soft_init(&fx->soft, SOFT_SHARED, FX_FRAMES, handle_fault) == 0, "no MMU");
+	need(engine_init(&fx->e, &fx->soft.mmu, store, FX_FRAMES) == 0, "no engine");
+	sim_name(&fx->e, sizeof(fx->e), "engine");
+	sim_name(&fx->soft, sizeof(fx->soft), "mmu");
+	name_group(fx->e.tree.root, "root");
+	name_slots(fx->e.swap);
+}
+
+struct mem_cgroup *fx_group(const char *name, int64_t stock)
+{
+	int err;
+	struct mem_cgroup *g = group_create(&fx->e, NULL, name, &err);
+
+	need(g != NULL, "no group");
+	for (unsigned cpu = 0; cpu < PLAT_NR_CPUS && stock; cpu++) {
+		page_counter_charge(&g->memsw, stock);
+		page_counter_charge(&g->memory, stock);
+		a64_store(&g->stock.cpu[cpu].nr, stock);
+	}
+	name_group(g, name);
+	fx->group[fx->nr_groups++] = g;
+	return g;
+}
+
+static struct mm *new_mm(struct mem_cgroup *group, const char *name)
+{
+	struct mm *mm = mm_create(&fx->e, group, NULL);
+
+	need(mm != NULL, "no address space");
+	sim_name(mm, sizeof(*mm), "%s", name);
+	sim_name(&mm->mmap_lock, sizeof(mm->mmap_lock), "%s mmap_lock", name);
+	fx->mm[fx->nr_mms++] = mm;
+	return mm;
+}
+
+struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages)
+{
+	struct mm *mm = new_mm(group, name);
+
+	rw_wrlock(&mm->mmap_lock);
+	need(vma_insert(mm, FX_BASE, FX_VA(npages), VM_READ | VM_WRITE) == 0, "no area");
+	rw_wrunlock(&mm->mmap_lock);
+	need(leaf_get(mm, FX_BASE) != NULL && anon_vma_prepare(mm->vmas[0]) == 0, "no tables");
+	name_leaf(mm, name);
+	sim_name(aptr_load(&mm->vmas[0]->anon_vma), sizeof(struct anon_vma), "%s anon_vma", name);
+	return mm;
+}
+
+static uint64_t word(unsigned page, unsigned i)
+{
+	return (page + 1) * 0x9e3779b97f4a7c15ull + i;
+}
+
+void fx_set_young(struct mm *mm, unsigned page, bool young)
+{
+	struct leaf *leaf = leaf_find(mm, FX_VA(page));
+	pte_t pte = pte_read(leaf, FX_VA(page));
+
+	pte_set(leaf, FX_VA(page), young ? pte | PTE_YOUNG : pte & ~(pte_t)PTE_YOUNG);
+}
+
+/* A small limit keeps fault-around away: the other pages of the area stay as they are. */
+void fx_fill(struct mm *mm, unsigned page)
+{
+	uint64_t w[WORDS];
+
+	for (unsigned i = 0; i < WORDS; i++)
+		w[i] = word(page, i);
+	page_counter_force_max(&mm->memcg->memory, 16);
+	need(soft_write(&fx->soft, mm, 0, FX_VA(page), w, sizeof(w)) == 0, "no page");
+	page_counter_force_max(&mm->memcg->memory, PAGE_COUNTER_MAX);
+	memset(mm->streams, 0, sizeof(mm->streams));
+	fx_set_young(mm, page, false);
+	name_frames();
+}
+
+struct page *fx_isolate(struct mm *mm, unsigned page)
+{
+	pte_t pte = fx_pte(mm, page);
+	struct page *p = pte_present(pte) ? pfn_page(&fx->e, pte_pfn(pte)) : swapcache_get(&fx->e, pte_entry(pte));
+
+	if (pte_present(pte))
+		page_get(p);
+	need(p && lru_isolate_page(p), "not on a list");
+	return p;
+}
+
+void fx_push_out(struct mm *mm, unsigned page)
+{
+	struct page *p = fx_isolate(mm, page);
+	struct reclaim_result r = { 0 };
+
+	shrink_pages(&fx->e, &p, 1, 0, &r);
+	need(pte_is_swap(fx_pte(mm, page)), "not pushed out");
+}
+
+void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty)
+{
+	struct page *p = fx_isolate(mm, page);
+	struct reclaim_result r = { 0 };
+
+	page_get(p);  /* keeps reclaim from dropping it */
+	fault_arm(FAULT_WRITE, dirty);
+	shrink_pages(&fx->e, &p, 1, 0, &r);
+	need(page_test(p, PG_swapcache) && page_test(p, PG_dirty) == dirty, "not in the swap cache");
+	page_put(&fx->e, p);
+}
+
+struct mm *fx_fork(struct mm *parent, const char *name)
+{
+	struct mm *child = new_mm(parent->memcg, name);
+
+	rw_wrlock(&parent->mmap_lock);
+	rw_wrlock(&child->mmap_lock);
+	need(mm_fork_locked(parent, child, 0) == 0, "no fork");
+	rw_wrunlock(&child->mmap_lock);
+	rw_wrunlock(&parent->mmap_lock);
+	name_leaf(child, name);
+	return child;
+}
+
+pte_t fx_pte(struct mm *mm, unsigned page)
+{
+	struct leaf *leaf = leaf_find(mm, FX_VA(page));
+
+	return leaf ? pte_read(leaf, FX_VA(page)) : 0;
+}
+
+/* ---- what tasks do ---- */
+
+void fx_zap(struct mm *mm, unsigned page, unsigned n)
+{
+	rw_wrlock(&mm->mmap_lock);
+	mm_discard_locked(mm, FX_VA(page), FX_VA(page + n));
+	rw_wrunlock(&mm->mmap_lock);
+}
+
+/* How a task reads or writes memory. The machine may refuse: that is for the caller to judge. */
+static int access(struct mm *mm, unsigned page, uint64_t *w, bool write)
+{
+	return write ? soft_write(&fx->soft, mm, plat_cpu(), FX_VA(page), w, WORDS * sizeof(*w))
+		     : soft_read(&fx->soft, mm, plat_cpu(), FX_VA(page), w, WORDS * sizeof(*w));
+}
+
+void fx_read(struct mm *mm, unsigned page)
+{
+	uint64_t w[WORDS];
+	int err = access(mm, page, w, false);
+
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "page %u cannot be read: %d", page, err);
+	for (unsigned i = 0; i < WORDS; i++)
+		if (w[i] != word(page, i))
+			sim_fail(SIM_WRONG, NULL, 0, "page %u holds other words than were written", page);
+}
+
+void fx_write(struct mm *mm, unsigned page)
+{
+	uint64_t w[WORDS];
+	int err;
+
+	for (unsigned i = 0; i < WORDS; i++)
+		w[i] = word(page, i);
+	err = access(mm, page, w, true);
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "page %u cannot be written: %d", page, err);
+}
+
+int fx_fault(struct mm *mm, unsigned page, bool write)
+{
+	return handle_fault(mm, FX_VA(page), write);
+}
+
+void fx_exit(struct mm *mm)
+{
+	mm_teardown(mm);
+}
+
+/* ---- at the end ---- */
+
+static bool audit(unsigned flags)
+{
+	fx->report.flags = flags;
+	if (sim_failure.kind == SIM_OK && audit_engine(&fx->e, &fx->report) != 0) {
+		fx->report.text[strcspn(fx->report.text, "\n")] = '\0';
+		sim_fail(SIM_AUDIT, NULL, 0, "%s", fx->report.text);
+	}
+	return sim_failure.kind == SIM_OK;
+}
+
+static void none_left(const char *what, int64_t n)
+{
+	if (n != 0)
+		sim_fail(SIM_LEAK, NULL, 0, "%lld %s left after the end of everything", (long long)n, what);
+}
+
+static void tear_down(void)
+{
+	for (unsigned i = 0; i < fx->nr_mms; i++) {
+		mm_teardown(fx->mm[i]);
+		mm_put(fx->mm[i]);
+	}
+	rcu_flush();
+	for (unsigned i = fx->nr_groups; i-- > 0;) {
+		int err = group_remove(&fx->e, fx->group[i]);
+
+		if (err)
+			sim_fail(SIM_LEAK, NULL, 0, "a group cannot be removed: %d", err);
+		memcg_put(fx->group[i]);
+	}
+	rcu_flush();
+	stock_drain(fx->e.tree.root);
+}
+
+void fx_end(void)
+{
+	struct engine *e = &fx->e;
+
+	rcu_flush();
+	if (!audit(0))
+		return;
+	if (soft_stale_translations(&fx->soft))
+		sim_fail(SIM_AUDIT, NULL, 0, "I18: a CPU keeps a translation that the page tables do not have");
+	tear_down();
+	if (!audit(AUDIT_FLUSHED))
+		return;
+	none_left("pages", a64_load(&e->nr_frames) - a64_load(&e->nr_free));
+	none_left("page contents", a64_load(&fx->soft.nr_home));
+	none_left("slots", a64_load(&e->swap->nr_used));
+	none_left("address spaces", a64_load(&e->nr_mms));
+	none_left("leaves", a64_load(&e->nr_leaves));
+	none_left("areas", a64_load(&e->nr_vmas));
+	none_left("anon_vmas", a64_load(&e->nr_anon_vmas));
+	none_left("chains", a64_load(&e->nr_chains));
+	none_left("groups", (int64_t)a32_load(&e->tree.nr_groups) - 1);
+	none_left("handles", (int64_t)a32_load(&e->tree.nr_handles) - 1);
+	none_left("pages of memory charged", page_counter_read(&e->tree.root->memory));
+	none_left("pages of memory+swap charged", page_counter_read(&e->tree.root->memsw));
+	none_left("slots charged", page_counter_read(&e->tree.root->swap));
+}

@@ -1,0 +1,86 @@
+/* check/fixture.h - a small engine in the arena for scenarios: the shared soft MMU, a store whose I/O is tasks of its
+ * own, a few frames and slots.
+ *
+ * The set-up functions (all but the last three groups) run before any task, in order, on CPU 0; they bring pages into
+ * the state a scenario starts from. Every object that tasks may meet at has a name for the drawings.
+ *
+ * Locks: none; the functions for tasks take the engine's own.
+ */
+#ifndef UMEMCG_CHECK_FIXTURE_H
+#define UMEMCG_CHECK_FIXTURE_H
+
+#include "audit/audit.h"
+#include "mm/engine.h"
+#include "mm/fault.h"
+#include "mm/fork.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/reclaim.h"
+#include "mm/rmap.h"
+#include "mm/swap.h"
+#include "mm/unmap.h"
+#include "mm/vma.h"
+#include "plat/sim/sim.h"
+#include "plat/sim/store_sim.h"
+#include "plat/soft/mmu_soft.h"
+#include "scenario.h"
+
+#define FX_FRAMES     PLAT_CHUNK
+#define FX_SLOTS      8
+#define FX_MMS_MAX    3
+#define FX_GROUPS_MAX 3
+#define FX_BASE       0x10000000ull            /* page 0 of every area; aligned to a leaf */
+#define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
+
+struct check_fixture {
+	struct engine e;
+	struct mmu_soft soft;
+	struct audit_report report;
+	struct mem_cgroup *group[FX_GROUPS_MAX];
+	struct mm *mm[FX_MMS_MAX];
+	unsigned nr_groups, nr_mms;
+};
+
+/* The engine of the scenario that was set up last. */
+extern struct check_fixture *fx;
+
+/* ---- set-up ---- */
+
+void fx_up(unsigned nr_slots);
+/* A group below the root with @stock pages in the stock of every CPU, so that charging one page is one operation. */
+struct mem_cgroup *fx_group(const char *name, int64_t stock);
+/* An address space with one area of @npages from FX_VA(0) on. */
+struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages);
+/* Write words to the page: it is present after it, not young. */
+void fx_fill(struct mm *mm, unsigned page);
+/* The page goes to its slot; the entry is a swap entry after it. */
+void fx_push_out(struct mm *mm, unsigned page);
+/* The entry is a swap entry, the page stays in the swap cache: clean, or @dirty as after a write that failed. */
+void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty);
+/* Fork, copy-on-write. */
+struct mm *fx_fork(struct mm *parent, const char *name);
+/* The page, present or in the swap cache, off its list and with a reference: as reclaim has it. */
+struct page *fx_isolate(struct mm *mm, unsigned page);
+/* The mark of use, which the walk sets and reclaim looks at. */
+void fx_set_young(struct mm *mm, unsigned page, bool young);
+pte_t fx_pte(struct mm *mm, unsigned page);
+
+/* ---- what tasks do ---- */
+
+/* madvise(MADV_DONTNEED). */
+void fx_zap(struct mm *mm, unsigned page, unsigned n);
+/* A thread reads the page: it must find the words of fx_fill. */
+void fx_read(struct mm *mm, unsigned page);
+void fx_write(struct mm *mm, unsigned page);
+/* A fault on @page, as an access would make it. */
+int fx_fault(struct mm *mm, unsigned page, bool write);
+/* The process is over. */
+void fx_exit(struct mm *mm);
+
+/* ---- at the end ---- */
+
+/* Audit; then end every address space and group, and count what is left. */
+void fx_end(void);
+
+#endif
