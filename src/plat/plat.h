@@ -47,6 +47,9 @@
  *   kind fails once (tests); kinds FAULT_ALLOC, FAULT_READ, FAULT_WRITE.
  *
  * Checks. VM_BUG_ON(cond): an invariant of the engine; always on, prints the place and aborts.
+ *   recheck(cond), sync_step(step): marks on synchronisation that is neither a lock nor RCU: a look that is only there
+ *   because something may have changed since the one before; a flag or a look that tells others, or finds what
+ *   they told. `make mutate` leaves each out in turn (@cond then counts as true) and sees whether a scenario notices.
  *   bug_on(ID): a named historical bug is switched on; the constant 0 outside the check build.
  */
 #ifndef UMEMCG_PLAT_H

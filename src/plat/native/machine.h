@@ -263,6 +263,8 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 			plat_bug(#cond, __FILE__, __LINE__);  \
 	} while (0)
 
+#define recheck(cond)   (cond)
+#define sync_step(step) do { step; } while (0)
 #define bug_on(id) 0
 
 #endif

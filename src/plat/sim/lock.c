@@ -7,6 +7,7 @@
  * a deadlock. A wait with a time limit ends by time only when no task can go on otherwise (task.c): the
  * time limit is longer than everything else.
  */
+#include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
 #define PC __builtin_return_address(0)
@@ -78,6 +79,8 @@ void sim_assert_held(const void *lock)
 	for (unsigned i = 0; i < sim_tasks[sim_current].nr_held; i++)
 		if (sim_tasks[sim_current].held[i].lock == lock)
 			return;
+	if (mutant_on())
+		return; /* it is what was left out */
 	sim_fail(SIM_LOCK_ORDER, NULL, 0, "a lock that should be held is not");
 }
 
@@ -115,6 +118,8 @@ static void must_be(bool ok, sim_at at)
 
 void sim_lock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(state, at, PC))
+		return;
 	held_check(rank, at);
 	point(OP_LOCK, state, UINT32_MAX, at, PC);
 	must_be(*state == 0, at);
@@ -124,6 +129,8 @@ void sim_lock(uint32_t *state, enum lock_rank rank, sim_at at)
 
 bool sim_trylock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(state, at, PC))
+		return true;
 	point(OP_TRYLOCK, state, UINT32_MAX, at, PC);
 	if (*state)
 		return false;
@@ -135,6 +142,8 @@ bool sim_trylock(uint32_t *state, enum lock_rank rank, sim_at at)
 void sim_unlock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
 	(void)rank;
+	if (mutant_skips_unlock(state))
+		return;
 	held_pop(state, at);
 	point(OP_UNLOCK, state, UINT32_MAX, at, PC);
 	*state = 0;
@@ -142,6 +151,8 @@ void sim_unlock(uint32_t *state, enum lock_rank rank, sim_at at)
 
 void sim_rdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(state, at, PC))
+		return;
 	held_check(rank, at);
 	point(OP_RDLOCK, state, UINT32_MAX, at, PC);
 	must_be(!(*state & SIM_WRITER), at);
@@ -151,6 +162,8 @@ void sim_rdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 
 bool sim_tryrdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(state, at, PC))
+		return true;
 	point(OP_TRYRD, state, UINT32_MAX, at, PC);
 	if (*state & SIM_WRITER)
 		return false;
@@ -162,6 +175,8 @@ bool sim_tryrdlock(uint32_t *state, enum lock_rank rank, sim_at at)
 void sim_rdunlock(uint32_t *state, enum lock_rank rank, sim_at at)
 {
 	(void)rank;
+	if (mutant_skips_unlock(state))
+		return;
 	held_pop(state, at);
 	point(OP_RDUNLOCK, state, UINT32_MAX, at, PC);
 	--*state;
@@ -171,6 +186,8 @@ void sim_rdunlock(uint32_t *state, enum lock_rank rank, sim_at at)
 
 bool sim_bit_trylock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(word, at, PC))
+		return true;
 	point(OP_TRYLOCK, word, bit, at, PC);
 	if (word->v_ & bit)
 		return false;
@@ -181,6 +198,8 @@ bool sim_bit_trylock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at
 
 void sim_bit_lock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
 {
+	if (mutant_skips_lock(word, at, PC))
+		return;
 	held_check(rank, at);
 	point(OP_LOCK, word, bit, at, PC);
 	must_be(!(word->v_ & bit), at);
@@ -191,6 +210,8 @@ void sim_bit_lock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at
 void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at)
 {
 	(void)rank;
+	if (mutant_skips_unlock(word))
+		return;
 	held_pop(word, at);
 	point(OP_UNLOCK, word, bit, at, PC);
 	word->v_ &= ~bit;

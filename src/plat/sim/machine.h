@@ -205,6 +205,16 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 			plat_bug(#cond, __FILE__, __LINE__);  \
 	} while (0)
 
+/* Marks: mutant.c. False: this one is left out. */
+bool sim_mark(sim_at at);
+#define recheck(cond)   (!sim_mark(SIM_SITE_OP(#cond, "recheck", NULL, NULL)) || (cond))
+#define sync_step(step)                                                     \
+	do {                                                                \
+		if (sim_mark(SIM_SITE_OP(#step, "step", NULL, NULL))) {     \
+			step;                                               \
+		}                                                           \
+	} while (0)
+
 /* Named bugs: check/bugs.def. sim_bug is the one that is switched on, 0 for none. */
 enum sim_bug_id {
 	BUG_NONE_,

@@ -6,6 +6,7 @@
  *
  * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the end of set-up.
  */
+#include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
 #define PC __builtin_return_address(0)
@@ -41,6 +42,8 @@ static void point(enum op_kind kind, uint64_t mask, uint64_t arg, sim_at at, voi
 
 void sim_rcu_lock(sim_at at)
 {
+	if (sim_current >= 0 && mutant_skips_lock(&nr_periods, at, PC))
+		return;
 	if (sim_current < 0 || sim_tasks[sim_current].rcu_nesting++ > 0)
 		return;
 	sim_tasks[sim_current].rcu_nesting--;
@@ -53,7 +56,7 @@ void sim_rcu_unlock(sim_at at)
 {
 	struct sim_task *t = &sim_tasks[sim_current];
 
-	if (sim_current < 0)
+	if (sim_current < 0 || mutant_skips_unlock(&nr_periods))
 		return;
 	if (t->rcu_nesting == 0)
 		sim_fail(SIM_BUG, at->file, at->line, "an RCU section ends that never began");
@@ -96,6 +99,8 @@ void sim_rcu_synchronize(sim_at at)
 		return;
 	if (sim_tasks[sim_current].rcu_nesting)
 		sim_fail(SIM_DEADLOCK, at->file, at->line, "a grace period is waited for inside a read section");
+	if (!mutant_keeps(at, PC))
+		return;
 	gp = period_begins(at, PC);
 	point(OP_GP_END, waits_for[gp], gp, at, PC);
 	clocks_acquire(OBJ_RCU);
@@ -118,6 +123,10 @@ void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *
 	if (sim_current < 0) {
 		head->next = deferred;
 		deferred = head;
+		return;
+	}
+	if (!mutant_keeps(at, PC)) {
+		fn(head);
 		return;
 	}
 	end.arg = period_begins(at, PC);

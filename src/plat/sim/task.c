@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
 struct sim_task sim_tasks[SIM_TASKS_MAX];
@@ -369,6 +370,7 @@ enum sim_finding sim_run(sim_pick strategy, void (*quiet_point)(void))
 	arena_reset();
 	rcu_reset();
 	clocks_reset();
+	mutant_reset();
 	sim_running = true;
 	for (unsigned t = 0; t < nr_declared && sim_failure.kind == SIM_OK; t++)
 		if (sim_left_out & 1u << t)

@@ -1,0 +1,32 @@
+/* plat/sim/mutant.h - leaving out one piece of synchronisation at a time: a lock (and its unlock), an RCU section, a
+ * grace period, a mark of plat.h. A piece is a place in the compiled program: the same inlined accessor is another one in
+ * each of its callers. */
+#ifndef UMEMCG_PLAT_SIM_MUTANT_H
+#define UMEMCG_PLAT_SIM_MUTANT_H
+
+#include "plat/sim/sim.h"
+
+#define MUTANTS_MAX 2048
+
+struct mutant {
+	void *pc;
+	sim_at at;
+	uint64_t reached;    /* scenarios, a bit each, that come by here */
+};
+extern struct mutant mutants[MUTANTS_MAX];
+extern unsigned nr_mutants;
+
+/* Note every piece that is reached from now on, for scenario @bit; -1: stop. */
+void mutants_record(int bit);
+/* Leave out the piece at @pc; NULL: none. */
+void mutant_set(void *pc);
+bool mutant_on(void);
+
+/* ---- for the machine ---- */
+
+void mutant_reset(void);                                           /* before an execution */
+bool mutant_skips_lock(const void *lock, sim_at at, void *pc);
+bool mutant_skips_unlock(const void *lock);                        /* was it left out? */
+bool mutant_keeps(sim_at at, void *pc);
+
+#endif
