@@ -15,6 +15,10 @@ bool minimise(struct schedule *s, const struct sim_failure *failure, uint64_t bu
 /* Do @a and @b tell of the same fault? Their numbers may differ. */
 bool same_finding(const struct sim_failure *a, const struct sim_failure *b);
 
+/* @decisive[i]: the failure of @s goes away when its operation @i comes earlier or later among the others':
+ * minimise_slice.c. */
+void find_decisive(const struct schedule *s, bool *decisive);
+
 /* Rewrite @s, which was just run, so that independent operations of one task stand together: minimise_order.c. */
 void join_runs(struct schedule *s);
 

@@ -1,12 +1,14 @@
 /* check/report.c - run a schedule once more and write down who did what, in which function.
  *
- * Nothing is lost that matters: operations that no other task's depends on are folded into a line that counts
- * them, unless all are asked for. The last operation before a failure, and what each task waits for at a deadlock,
- * always have a row.
+ * Rows are for the operations that the failure hangs on (minimise_slice.c), for what else changed the same things, for
+ * the last operation before a failure and for what each task waits for at a deadlock. All others are folded into
+ * lines that count them, unless all are asked for.
  */
 #include "report.h"
 
 #include <stdlib.h>
+
+#include "minimise.h"
 
 /* ---- while it runs ---- */
 
@@ -34,8 +36,13 @@ static bool is_header(const char *file)
 	return n > 2 && strcmp(file + n - 2, ".h") == 0;
 }
 
+static bool is_machine(const char *file)
+{
+	return file && strncmp(file, "src/plat/sim/", 13) == 0;
+}
+
 /* The functions from @pc outwards, through the calls @pcs (outermost first). Accessors in headers are left out: who
- * reads wants to know who asked. */
+ * reads wants to know who asked. So is the machine itself. */
 static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, struct source_line *out, unsigned max)
 {
 	struct source_line lines[REPORT_STACK_MAX];
@@ -45,7 +52,7 @@ static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, stru
 		unsigned got = symbols_at(i ? pcs[nr_pcs - i] : pc, lines, REPORT_STACK_MAX);
 
 		for (unsigned k = 0; k < got && n < max; k++)
-			if (!is_header(lines[k].file))
+			if (!is_header(lines[k].file) && !is_machine(lines[k].file))
 				out[n++] = lines[k];
 	}
 	return n;
@@ -55,7 +62,7 @@ static struct source_line place_of(const struct sim_op *op, const struct source_
 {
 	if (nr)
 		return stack[0];
-	if (op->at)
+	if (op->at && !is_machine(source_name(op->at->file)))
 		return (struct source_line){ op->at->func, source_name(op->at->file), op->at->line };
 	return (struct source_line){ NULL, NULL, 0 };
 }
@@ -75,6 +82,7 @@ static void make_rows(struct report *r)
 	for (unsigned i = 0; i < r->nr_ops; i++) {
 		struct report_row *row = &r->rows[r->nr_rows++];
 
+		row->step = i;
 		make_row(row, sim_trace[i].task, &sim_trace[i].op, &recorded[i]);
 		row->before = sim_trace[i].before;
 		row->after = sim_trace[i].after;
@@ -90,46 +98,155 @@ static void make_waiting_rows(struct report *r)
 
 		if (!sim_tasks[t].alive)
 			continue;
+		row->step = r->nr_rows;
 		record((int)t);
 		make_row(row, (int)t, &sim_tasks[t].next, &recorded[sim_depth]);
 		row->before = row->after = op_value(&row->op);
 		words_of(row);
 		row->note = "FOR EVER";
-		row->shared = true;
+		row->matters = true;
 		r->nr_rows++;
 	}
 }
 
-static void find_shared(struct report *r)
+/* Does another task's operation depend on it? Locks that everybody got at once tell nothing. */
+static void mark_shared(struct report *r)
 {
 	for (unsigned i = 0; i < r->nr_rows; i++)
 		for (unsigned k = i + 1; k < r->nr_rows; k++)
 			if (r->rows[i].task != r->rows[k].task && op_dependent(&r->rows[i].op, &r->rows[k].op))
-				r->rows[i].shared = r->rows[k].shared = true;
-	for (unsigned t = 0; t < r->nr_tasks; t++)
-		for (unsigned i = r->nr_rows; i-- > 0;)
-			if (r->rows[i].task == (int)t) {
-				r->rows[i].shared |= r->failure.task == (int)t;
+				r->rows[i].matters = r->rows[k].matters = true;
+}
+
+static bool is_lock(const struct sim_op *op)
+{
+	return op->kind >= OP_LOCK && op->kind <= OP_TRYRD && op->kind != OP_AWAIT;
+}
+
+static void mark_pair(struct report_row *x, struct report_row *y, int task_x, int task_y)
+{
+	uint64_t bits = x->op.mask & y->op.mask;
+
+	if (x->task != task_x || y->task != task_y || is_lock(&x->op) || is_lock(&y->op) || !op_dependent(&x->op, &y->op))
+		return;
+	if (((x->before ^ x->after) | (y->before ^ y->after)) & bits)
+		x->matters = y->matters = true;
+}
+
+/* The decisive operations, and everything that changes, or fails to change, what they are about. */
+static void mark_sliced(struct report *r, const bool *decisive)
+{
+	for (unsigned i = 0; i < r->nr_ops; i++) {
+		if (!decisive[i])
+			continue;
+		r->rows[i].matters = true;
+		for (unsigned k = 0; k < r->nr_ops; k++) {
+			const struct report_row *row = &r->rows[k];
+
+			if (row->op.obj != r->rows[i].op.obj || !(row->op.mask & r->rows[i].op.mask) || is_lock(&row->op))
+				continue;
+			if ((row->before ^ row->after) & r->rows[i].op.mask)
+				r->rows[k].matters = true;
+		}
+	}
+}
+
+static unsigned end_of_section(const struct report *r, unsigned i)
+{
+	const struct sim_op *lock = &r->rows[i].op;
+
+	for (unsigned k = i + 1; k < r->nr_ops; k++)
+		if (r->rows[k].task == r->rows[i].task && r->rows[k].op.obj == lock->obj && is_lock(&r->rows[k].op) &&
+		    r->rows[k].op.mask & lock->mask)
+			return k;
+	return r->nr_ops;
+}
+
+/* The order of two sections of a lock is decisive: what one of them changes and the other looks at is why. */
+static void mark_sections(struct report *r, const bool *decisive)
+{
+	for (unsigned a = 0; a < r->nr_ops; a++) {
+		const struct sim_op *lock = &r->rows[a].op;
+		unsigned end = end_of_section(r, a);
+
+		if (!decisive[a] || !is_lock(lock))
+			continue;
+		for (unsigned b = a + 1; b < r->nr_ops; b++) {
+			if (!decisive[b] || !is_lock(&r->rows[b].op) || r->rows[b].op.obj != lock->obj ||
+			    r->rows[b].task == r->rows[a].task)
+				continue;
+			for (unsigned i = a; i < end; i++)
+				for (unsigned k = b; k < end_of_section(r, b); k++)
+					mark_pair(&r->rows[i], &r->rows[k], r->rows[a].task, r->rows[b].task);
+		}
+	}
+}
+
+/* A deadlock: who took what is waited for. */
+static void mark_holders(struct report *r)
+{
+	for (unsigned w = r->nr_ops; w < r->nr_rows; w++)
+		for (unsigned i = r->nr_ops; i-- > 0;)
+			if (r->rows[i].op.obj == r->rows[w].op.obj && is_lock(&r->rows[i].op) &&
+			    r->rows[i].op.mask & r->rows[w].op.mask) {
+				r->rows[i].matters = true;
 				break;
 			}
 }
 
-/* Two or more in a row that nobody else sees become one. */
+static void mark(struct report *r, const bool *decisive)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < r->nr_ops; i++)
+		any |= decisive[i];
+	if (any)
+		mark_sliced(r, decisive);
+	if (any)
+		mark_sections(r, decisive);
+	else
+		mark_shared(r);
+	mark_holders(r);
+	for (unsigned i = r->nr_ops; i-- > 0 && r->failure.task >= 0;)
+		if (r->rows[i].task == r->failure.task) {
+			r->rows[i].matters = true;
+			break;
+		}
+}
+
+/* Two or more in a row that do not matter become one. */
 static void fold(struct report *r)
 {
 	unsigned to = 0, n;
 
 	for (unsigned i = 0; i < r->nr_rows; i += n) {
-		for (n = 0; i + n < r->nr_rows && !r->rows[i + n].shared && r->rows[i + n].task == r->rows[i].task; n++)
+		for (n = 0; i + n < r->nr_rows && !r->rows[i + n].matters && r->rows[i + n].task == r->rows[i].task; n++)
 			;
 		if (n < 2) {
 			n = 1;
 			r->rows[to++] = r->rows[i];
 			continue;
 		}
-		r->rows[to] = (struct report_row){ .task = r->rows[i].task, .folded = n };
+		r->rows[to] = (struct report_row){ .task = r->rows[i].task, .step = r->rows[i].step, .folded = n };
 		snprintf(r->rows[to].text, sizeof(r->rows[to].text), "... %u steps", n);
 		to++;
+	}
+	r->nr_rows = to;
+}
+
+/* A task that does nothing of interest has no column, only its number of steps. */
+static void drop_columns(struct report *r)
+{
+	unsigned to = 0;
+
+	for (unsigned i = 0; i < r->nr_rows; i++)
+		r->drawn[r->rows[i].task] |= !r->rows[i].folded;
+	for (unsigned i = 0; i < r->nr_rows; i++) {
+		if (r->drawn[r->rows[i].task]) {
+			r->rows[to++] = r->rows[i];
+		} else {
+			r->steps_not_drawn[r->rows[i].task] += r->rows[i].folded;
+		}
 	}
 	r->nr_rows = to;
 }
@@ -199,8 +316,10 @@ static void find_place(struct report *r)
 
 struct report *report_make(const struct scenario *scenario, const struct bug *bug, const struct schedule *s, bool full)
 {
+	static bool decisive[SIM_DEPTH_MAX];
 	struct report *r = calloc(1, sizeof(*r));
 
+	find_decisive(s, decisive);
 	recorded = calloc(SIM_DEPTH_MAX + 1, sizeof(*recorded));
 	if (!r || !recorded)
 		abort();
@@ -228,11 +347,10 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 	for (unsigned t = 0; t < r->nr_tasks; t++)
 		if (sim_tasks[t].alive || r->failure.task == (int)t)
 			hold(r, (int)t);
-	find_shared(r);
+	mark(r, decisive);
 	if (!full)
 		fold(r);
-	for (unsigned i = 0; i < r->nr_rows; i++)
-		r->drawn[r->rows[i].task] = true;
+	drop_columns(r);
 	find_heads(r);
 	free(recorded);
 	recorded = NULL;

@@ -16,6 +16,7 @@
 
 struct report_row {
 	int task;
+	unsigned step;
 	struct sim_op op;
 	uint64_t before, after;
 	char text[REPORT_CELL_MAX];  /* what it did */
@@ -23,9 +24,9 @@ struct report_row {
 	struct source_line at;       /* func NULL: not known */
 	struct source_line stack[REPORT_STACK_MAX];  /* who called, innermost first; [0] is @at */
 	unsigned nr_stack;
-	bool shared;                 /* another task's operation depends on it */
+	bool matters;                /* the failure hangs on it, or on what it changed */
 	bool head;                   /* another function than in the row of this task before */
-	unsigned folded;             /* > 0: stands for so many rows that nobody else sees; no text */
+	unsigned folded;             /* > 0: stands for so many rows that do not matter; no text */
 };
 
 struct report_held {
@@ -45,6 +46,7 @@ struct report {
 	struct source_line other_at; /* of a race */
 	const char *task[SIM_TASKS_MAX];
 	bool drawn[SIM_TASKS_MAX];   /* has a column */
+	unsigned steps_not_drawn[SIM_TASKS_MAX];
 	unsigned nr_tasks;
 	struct report_row *rows;
 	unsigned nr_rows, nr_ops;

@@ -72,8 +72,6 @@ static void cell(FILE *out, const struct report_row *row)
 
 static void table(FILE *out, const struct report *r)
 {
-	unsigned step = 0;
-
 	fputs("<div class=\"scroll\"><table>\n<thead><tr><th>step</th>", out);
 	for (unsigned t = 0; t < r->nr_tasks; t++)
 		if (r->drawn[t]) {
@@ -87,7 +85,7 @@ static void table(FILE *out, const struct report *r)
 
 		fprintf(out, "<tr%s><td>", i && r->rows[i - 1].task != row->task ? " class=\"turn\"" : "");
 		if (!row->folded)
-			fprintf(out, "%u", step);
+			fprintf(out, "%u", row->step);
 		fputs("</td>", out);
 		for (unsigned t = 0; t < r->nr_tasks; t++) {
 			if (!r->drawn[t])
@@ -101,9 +99,15 @@ static void table(FILE *out, const struct report *r)
 		if (row->at.file)
 			fprintf(out, "%s:%d", row->at.file, row->at.line);
 		fputs("</td></tr>\n", out);
-		step += row->folded ? row->folded : 1;
 	}
 	fputs("</tbody></table></div>\n", out);
+	for (unsigned t = 0; t < r->nr_tasks; t++) {
+		if (!r->steps_not_drawn[t])
+			continue;
+		fputs("<p class=\"dim\">not drawn: ", out);
+		text(out, r->task[t]);
+		fprintf(out, ", %u steps</p>\n", r->steps_not_drawn[t]);
+	}
 }
 
 static void details(FILE *out, const struct report *r)
@@ -115,7 +119,9 @@ static void details(FILE *out, const struct report *r)
 		place(out, &r->found_at);
 		fputs("</dd>\n", out);
 	} else {
-		fputs("<dt>found</dt><dd>at the end of the execution</dd>\n", out);
+		fputs("<dt>found</dt><dd>at the end of the execution", out);
+		place(out, &r->found_at);
+		fputs("</dd>\n", out);
 	}
 	for (unsigned i = 1; i < r->nr_found_stack; i++) {
 		fprintf(out, "<dt>%s</dt><dd>", i == 1 ? "through" : "");

@@ -69,7 +69,7 @@ static unsigned fits(const char *text, unsigned width)
 	if (n <= width)
 		return n;
 	for (n = width; n > width / 3; n--)
-		if (text[n] == ' ')
+		if (text[n] == ' ' || text[n - 1] == '|')
 			return n;
 	return width;
 }
@@ -109,7 +109,7 @@ static void rule(const struct drawing *d)
 	fprintf(d->out, "+\n");
 }
 
-static void draw_row(const struct drawing *d, const struct report_row *row, unsigned step)
+static void draw_row(const struct drawing *d, const struct report_row *row)
 {
 	char text[REPORT_CELL_MAX + 32], head[160], margin[160] = "", number[16] = "";
 	unsigned width = d->width[row->task];
@@ -122,7 +122,7 @@ static void draw_row(const struct drawing *d, const struct report_row *row, unsi
 	}
 	cell_text(row, text, sizeof(text));
 	if (!row->folded)
-		snprintf(number, sizeof(number), "%u", step);
+		snprintf(number, sizeof(number), "%u", row->step);
 	if (row->at.file)
 		snprintf(margin, sizeof(margin), "%s:%d", row->at.file, row->at.line);
 	for (bool first = true; first || *rest; first = false) {
@@ -157,8 +157,10 @@ static void draw_finding(const struct drawing *d)
 		draw_place(d, &r->found_at);
 		fputc('\n', d->out);
 	} else {
-		fprintf(d->out, "  found:    %s\n", r->failure.kind == SIM_DEADLOCK ? "no task can go on" :
+		fprintf(d->out, "  found:    %s", r->failure.kind == SIM_DEADLOCK ? "no task can go on" :
 			r->failure.kind == SIM_LIVELOCK ? "it does not end" : "by the look at the end, when all tasks are done");
+		draw_place(d, &r->found_at);
+		fputc('\n', d->out);
 	}
 	for (unsigned i = 0; i < r->nr_found_stack && r->nr_found_stack > 1; i++) {
 		if (i == 0 && r->found_at.func == r->found_stack[0].func)
@@ -186,7 +188,6 @@ static void draw_finding(const struct drawing *d)
 void report_text(FILE *out, const struct report *r, bool color)
 {
 	struct drawing d = { .out = out, .r = r, .color = color };
-	unsigned step = 0;
 
 	measure(&d);
 	fprintf(out, "%s%s%s: %s\n", style_on(&d, BOLD), r->scenario->name, style_off(&d, BOLD), r->scenario->text);
@@ -198,10 +199,11 @@ void report_text(FILE *out, const struct report *r, bool color)
 	fprintf(out, "\n\n");
 	line(&d, "step", -1, "", 0, BOLD, "");
 	rule(&d);
-	for (unsigned i = 0; i < r->nr_rows; i++) {
-		draw_row(&d, &r->rows[i], step);
-		step += r->rows[i].folded ? r->rows[i].folded : 1;
-	}
+	for (unsigned i = 0; i < r->nr_rows; i++)
+		draw_row(&d, &r->rows[i]);
 	rule(&d);
+	for (unsigned t = 0; t < r->nr_tasks; t++)
+		if (r->steps_not_drawn[t])
+			fprintf(out, "  not drawn: %s, %u steps\n", r->task[t], r->steps_not_drawn[t]);
 	draw_finding(&d);
 }

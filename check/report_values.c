@@ -60,7 +60,7 @@ static void slot_word(unsigned width, uint64_t v, char *buf, size_t n)
 		snprintf(buf, n, "free");
 		return;
 	}
-	at = (size_t)snprintf(buf, n, "%u refs", (unsigned)(v & SLOT_COUNT_MASK));
+	at = (size_t)snprintf(buf, n, "%u", (unsigned)(v & SLOT_COUNT_MASK));
 	join_bits(slot_bits, v & ~(uint64_t)SLOT_COUNT_MASK, false, buf + at, n - at);
 }
 
@@ -107,6 +107,16 @@ static void mapping_word(unsigned width, uint64_t v, char *buf, size_t n)
 		snprintf(buf + at, n - at, "|FILE");
 }
 
+/* A page, or what is left of one that was evicted. */
+static void cache_word(unsigned width, uint64_t v, char *buf, size_t n)
+{
+	(void)width;
+	if (v & 1)
+		snprintf(buf, n, "shadow %llu", (unsigned long long)(v >> 1));
+	else
+		words_address((const void *)(uintptr_t)v, NULL, buf, n);
+}
+
 static void number(unsigned width, uint64_t v, char *buf, size_t n)
 {
 	snprintf(buf, n, "%lld", width == 4 ? (long long)(int32_t)v : (long long)v);
@@ -125,15 +135,19 @@ static const struct {
 	{ "ptep",    8, pte_word,     pte_bits },
 	{ "map",     4, slot_word,    slot_bits },
 	{ "mapping", 8, mapping_word, NULL },
+	{ "cache",   8, cache_word,   NULL },
 };
 #define NR_FIELDS (sizeof(fields) / sizeof(fields[0]))
 
-/* The last name of @field, without an index. */
+/* The last name of @field, without an index: "pte" of "mm pte 0" and of "leaf.pte[i]". */
 static int find_field(const char *field, unsigned width)
 {
 	size_t len = strcspn(field, "[#(");
-	size_t start = len;
+	size_t start;
 
+	while (len > 0 && ((field[len - 1] >= '0' && field[len - 1] <= '9') || field[len - 1] == ' '))
+		len--;
+	start = len;
 	while (start > 0 && field[start - 1] != '.' && field[start - 1] != '>' && field[start - 1] != ' ')
 		start--;
 	for (size_t i = 0; i < NR_FIELDS; i++)

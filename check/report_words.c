@@ -92,8 +92,12 @@ void words_address(const void *p, const char *expr, char *buf, size_t n)
 		snprintf(buf, n, "NULL");
 		return;
 	}
+	if (!expr && sim_name_from(p)) {
+		snprintf(buf, n, "%s", sim_name_from(p));
+		return;
+	}
 	name = sim_name_at(p, &start, &size);
-	if (name && (size <= sizeof(uint64_t) || (!expr && p == start))) {
+	if (name && size <= sizeof(uint64_t)) {
 		snprintf(buf, n, "%s", name);
 	} else if (name) {
 		field = expr ? member_of(expr) : NULL;
@@ -209,16 +213,43 @@ static void say_write(struct report_row *row, const struct words *w)
 	} else if (is(w, "sub")) {
 		say_addition(row, w, '-');
 	} else if (is(w, "or")) {
-		SAY(row, "%s |= %s: %s", w->obj, w->mask, w->after);
+		SAY(row, "%s |= %s", w->obj, w->mask);
 		row->note = w->same ? "WAS SO" : NULL;
 	} else if (is(w, "and") || is(w, "clear")) {
-		SAY(row, "%s &= ~%s: %s", w->obj, w->mask, w->after);
+		SAY(row, "%s &= ~%s", w->obj, w->mask);
 		row->note = w->same ? "WAS SO" : NULL;
 	} else if (row->op.obj >= OBJ_TASK(0) && row->op.obj < OBJ_TASK(SIM_TASKS_MAX)) {
 		SAY(row, "ends");
 	} else {
 		SAY(row, "write %s", w->obj);
 	}
+}
+
+/* Deferred calls are tasks, too; their names are those of the functions, as the source spells them. */
+static bool is_deferred(unsigned task)
+{
+	for (unsigned i = 0; i < sim_depth; i++)
+		if (sim_trace[i].op.kind == OP_GP_START && sim_trace[i].op.at->expr == sim_tasks[task].name)
+			return true;
+	return false;
+}
+
+static bool starts(const struct sim_op *op)
+{
+	return op->kind == OP_READ && op->obj == OBJ_MISC;
+}
+
+/* The name of the thread that @row starts: tasks are numbered as they are born. */
+static const char *started_by(const struct report_row *row)
+{
+	unsigned before = 0;
+
+	for (unsigned i = 0; i < row->step; i++)
+		before += sim_trace[i].task == row->task && starts(&sim_trace[i].op);
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		if (sim_tasks[t].parent == row->task && !is_deferred(t) && before-- == 0)
+			return sim_tasks[t].name;
+	return row->op.at->expr;
 }
 
 static void say_read(struct report_row *row, const struct words *w)
@@ -231,7 +262,7 @@ static void say_read(struct report_row *row, const struct words *w)
 	} else if (is(w, "load")) {
 		SAY(row, "read %s: %s", w->obj, w->before);
 	} else if (row->op.obj < OBJ_FIRST) {
-		SAY(row, "start %s", w->obj);
+		SAY(row, "start %s", started_by(row));
 	} else {
 		SAY(row, "read %s", w->obj);
 	}

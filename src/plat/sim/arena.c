@@ -287,6 +287,16 @@ const char *sim_name_at(const void *p, const void **start, size_t *size)
 	return names[best].text;
 }
 
+const char *sim_name_from(const void *p)
+{
+	int best = -1;
+
+	for (unsigned i = 0; i < nr_names; i++)
+		if (names[i].p == p && (best < 0 || names[i].n > names[best].n))
+			best = (int)i;
+	return best < 0 ? NULL : names[best].text;
+}
+
 bool sim_name_of(const void *p, char *buf, size_t n)
 {
 	const void *start;

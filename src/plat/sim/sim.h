@@ -202,6 +202,8 @@ void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((form
 bool sim_name_of(const void *p, char *buf, size_t n);
 /* The same: the name, and where the named thing begins and how large it is. NULL: @p is in none. */
 const char *sim_name_at(const void *p, const void **start, size_t *size);
+/* The largest named thing that begins at @p, or NULL. */
+const char *sim_name_from(const void *p);
 const void *sim_object_address(uint32_t obj);
 
 /* ---- what is remembered of an object during one execution: clocks.c ---- */
