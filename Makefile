@@ -6,6 +6,7 @@
 #   make test-tsan  the tests without processes, under the thread sanitizer (build-tsan)
 #   make demo       a sort that needs three times its memory limit
 #   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
+#   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
 #   make soak MINUTES=60
 #   make install PREFIX=/usr/local DESTDIR=
 #
@@ -16,6 +17,7 @@ MINUTES ?= 60
 WERROR ?= false
 TESTS ?=
 BENCH ?=
+MUTATE ?=
 
 OPTIONS = -Dprefix=$(PREFIX) -Dlibdir=lib -Dwerror=$(WERROR)
 TEST_OPTIONS = -Dwerror=$(WERROR) -Ddebug_checks=true
@@ -47,6 +49,11 @@ bench: all
 	@ninja -C build-bench bench-programs
 	@UMEMCG=build/umemcg UMEMCG_BENCH_BIN=build-bench/bench sh bench/run.sh $(BENCH)
 
+mutate: setup
+	@tools/configure.sh build-test $(TEST_OPTIONS)
+	@ninja -C build-test umemcg-mutate
+	@build-test/umemcg-mutate $(MUTATE)
+
 soak: setup
 	@tools/configure.sh build-test $(TEST_OPTIONS)
 	@tools/soak.sh build-test $(MINUTES)
@@ -57,4 +64,4 @@ install: all
 clean:
 	rm -rf build build-test build-asan build-tsan build-bench
 
-.PHONY: all setup test test-asan test-tsan demo bench soak install clean
+.PHONY: all setup test test-asan test-tsan demo bench mutate soak install clean

@@ -69,6 +69,7 @@ bool mutant_skips_lock(const void *lock, sim_at at, void *pc)
 	return true;
 }
 
+/* Its own, if it left one out. Else what it holds it gives back; what it does not hold somebody else "took" for it. */
 bool mutant_skips_unlock(const void *lock)
 {
 	int found = -1;
@@ -78,6 +79,10 @@ bool mutant_skips_unlock(const void *lock)
 			found = (int)i;
 	if (found < 0)
 		return false;
+	if (skipped[found].task != sim_current && sim_current >= 0)
+		for (unsigned i = 0; i < sim_tasks[sim_current].nr_held; i++)
+			if (sim_tasks[sim_current].held[i].lock == lock)
+				return false;
 	skipped[found] = skipped[--nr_skipped];
 	return true;
 }
