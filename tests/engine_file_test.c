@@ -129,6 +129,105 @@ TEST(a_page_under_write_back_is_protected)
 	down(&s);
 }
 
+static struct plat_thread storer;
+static atomic32_t storer_done;
+
+static void store_again(void *arg)
+{
+	assert_int_equal(put_byte(arg, va_of(0), 8), 0);
+	a32_store(&storer_done, 1);
+}
+
+static void start_storer(void *arg)
+{
+	assert_int_equal(plat_thread_start(&storer, "storer", store_again, arg), 0);
+	plat_sleep_ns(30000000);
+	stored = a32_load(&storer_done) != 0;
+}
+
+/* A store while its page is written waits, and makes it dirty again. */
+TEST(a_store_waits_for_write_back)
+{
+	struct scene s;
+
+	up(&s, VM_SHARE);
+	assert_int_equal(put_byte(s.mm, va_of(0), 7), 0);
+	a32_store(&storer_done, 0);
+	s.t->during_write = start_storer;
+	s.t->during_arg = s.mm;
+	assert_int_equal(filemap_writeback(s.as, 0, 1), 0);
+	plat_thread_join(&storer);
+	assert_false(stored);
+	assert_int_equal(s.t->slots[0], 7);
+	assert_int_equal(byte_at(s.mm, va_of(0)), 8);
+	expect_stats(s.g, 1, 1, 1, 0, 0);
+	down(&s);
+}
+
+static const struct mmu_ops *real_ops;
+static struct page *watched;
+static int nr_flushed;
+
+/* Until this returns another CPU may store to the page: who cleans it now must find it, and find it dirty. */
+static void watched_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
+{
+	assert_true(page_mapped(watched));
+	assert_true(page_test(watched, PG_dirty));
+	nr_flushed++;
+	real_ops->flush(mmu, mm, va, npages);
+}
+
+/* Seed 4, invariant B, at the instant that matters, for each way an entry goes. */
+TEST(a_dirty_page_keeps_its_mapping_until_the_flush)
+{
+	struct mmu_ops ops;
+	struct scene s;
+
+	up(&s, VM_SHARE);
+	real_ops = fx.soft.mmu.ops;
+	ops = *real_ops;
+	ops.flush = watched_flush;
+	for (int way = 0; way < 4; way++) {
+		assert_int_equal(put_byte(s.mm, va_of(2), 30 + way), 0);
+		watched = pfn_page(&fx.e, pte_pfn(fx_pte(s.mm, va_of(2))));
+		nr_flushed = 0;
+		fx.soft.mmu.ops = &ops;
+		if (way == 0)
+			fx_discard(&fx, s.mm, va_of(2), 1);
+		else if (way == 1)
+			assert_int_equal(filemap_writeback(s.as, 2, 1), 0);
+		else if (way == 2)
+			assert_int_equal(fx_remap(&fx, s.mm, va_of(2), OTHER, 1), 0);
+		else
+			assert_int_equal(filemap_truncate(s.as, 2), 0);
+		fx.soft.mmu.ops = real_ops;
+		assert_int_equal(nr_flushed, 1);
+		assert_int_equal(page_mapped(watched), way == 1);
+		if (way == 2)
+			assert_int_equal(fx_remap(&fx, s.mm, OTHER, va_of(2), 1), 0);
+	}
+	down(&s);
+}
+
+/* Whoever looked a page up may go on: it stays in its file until the reference is given back. */
+TEST(a_page_that_somebody_holds_stays_in_its_file)
+{
+	struct scene s;
+	struct page *p;
+	uint32_t entry;
+
+	up(&s, VM_SHARE);
+	assert_int_equal(byte_at(s.mm, va_of(3)), 4);
+	p = filemap_lookup(s.as, 3, &entry);
+	assert_non_null(p);
+	assert_int_equal(fx_reclaim(&fx, s.g, 1), 0);
+	assert_ptr_equal(page_file_mapping(p), s.as);
+	expect_stats(s.g, 1, 0, 0, 0, 0);
+	page_put(&fx.e, p);
+	assert_int_equal(fx_reclaim(&fx, s.g, 1), 1);
+	down(&s);
+}
+
 /* Reclaim writes dirty pages, frees all, and they are read again. */
 TEST(reclaim_writes_dirty_pages_and_drops_clean_ones)
 {

@@ -168,6 +168,14 @@ void files_step(struct mm *mm, unsigned id, uint64_t *random)
 		/* Pages that are not truncated: a private page past the end may be a copy, or not there. */
 		private_block(mm, id, page % CHECKED, 1 + draw(random, 1u << 30));
 		break;
+	case 4:
+	case 5:
+		/* Clean, and mapped for reading: the next store must be seen. */
+		store_block(mm, id, 0, page, 1 + draw(random, 1u << 30));
+		if (filemap_writeback(file, page, 1) == 0)
+			saw(FILE_WRITE);
+		store_block(mm, id, 0, page, 1 + draw(random, 1u << 30));
+		break;
 	default:
 		for (unsigned n = 0; n < 6 && page < NR_PAGES; n++, page++)
 			if (draw(random, 2))
