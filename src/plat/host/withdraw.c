@@ -7,9 +7,9 @@
  *
  *   event_seq   tells that an unmapping or a discard was applied since we looked. Then each entry is looked at again: one that
  *               maps another page now, and whose place in the client is empty, lost its content to us, and gets it back as a
- *               home frame (recheck).
+ *               home frame (look_again).
  *   asking      set from before the look until after that: an empty place whose entry says present may be one whose content we
- *               have, and a fault there is not resolved but tried again (host_refresh), which leaves it empty for recheck.
+ *               have, and a fault there is not resolved but tried again (host_refresh), which leaves it empty for look_again.
  *   batch_lock  held all the while: one request at a time a client; and moves (mremap) are applied under it, so that the page asked
  *               for is still where it was, or is gone from the program.
  *
@@ -193,7 +193,7 @@ static bool client_has(struct host_client *c, uint64_t va)
 /* Events were applied since the entries were looked at: whose content did request @i bring? If the entry does not map the
  * page any more, the page is gone from the program: moves (mremap) are applied under batch_lock, never meanwhile.
  * batch_lock held. */
-static void recheck(struct mmu_host *h, struct host_client *c, struct ask *a, unsigned i)
+static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a, unsigned i)
 {
 	struct mmu_req *q = a->req[i];
 	struct leaf *leaf = leaf_find(q->mm, q->va);
@@ -251,7 +251,7 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 	for (unsigned i = 0; i < a->n; i++) {
 		moved += a->status[i] == HOST_MOVED;
 		if (a->status[i] == HOST_MOVED && a64_load(&c->event_seq) != seq)
-			recheck(h, c, a, i);
+			look_again(h, c, a, i);
 	}
 	if (moved)
 		h->transport->zap(c, a->n);
