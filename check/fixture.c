@@ -115,9 +115,10 @@ struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages)
 	return mm;
 }
 
-static uint64_t word(unsigned page, unsigned i)
+static void make_words(unsigned page, unsigned age, uint64_t *w)
 {
-	return (page + 1) * 0x9e3779b97f4a7c15ull + i;
+	for (unsigned i = 0; i < WORDS; i++)
+		w[i] = (page + 1) * 0x9e3779b97f4a7c15ull + age * WORDS + i;
 }
 
 void fx_set_young(struct mm *mm, unsigned page, bool young)
@@ -133,8 +134,7 @@ void fx_fill(struct mm *mm, unsigned page)
 {
 	uint64_t w[WORDS];
 
-	for (unsigned i = 0; i < WORDS; i++)
-		w[i] = word(page, i);
+	make_words(page, 0, w);
 	page_counter_force_max(&mm->memcg->memory, 16);
 	need(soft_write(&fx->soft, mm, 0, FX_VA(page), w, sizeof(w)) == 0, "no page");
 	page_counter_force_max(&mm->memcg->memory, PAGE_COUNTER_MAX);
@@ -204,33 +204,25 @@ void fx_zap(struct mm *mm, unsigned page, unsigned n)
 	rw_wrunlock(&mm->mmap_lock);
 }
 
-/* How a task reads or writes memory. The machine may refuse: that is for the caller to judge. */
-static int access(struct mm *mm, unsigned page, uint64_t *w, bool write)
+void fx_read(struct mm *mm, unsigned page, unsigned age)
 {
-	return write ? soft_write(&fx->soft, mm, plat_cpu(), FX_VA(page), w, WORDS * sizeof(*w))
-		     : soft_read(&fx->soft, mm, plat_cpu(), FX_VA(page), w, WORDS * sizeof(*w));
-}
+	uint64_t w[WORDS], good[WORDS];
+	int err = soft_read(&fx->soft, mm, plat_cpu(), FX_VA(page), w, sizeof(w));
 
-void fx_read(struct mm *mm, unsigned page)
-{
-	uint64_t w[WORDS];
-	int err = access(mm, page, w, false);
-
+	make_words(page, age, good);
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "page %u cannot be read: %d", page, err);
-	for (unsigned i = 0; i < WORDS; i++)
-		if (w[i] != word(page, i))
-			sim_fail(SIM_WRONG, NULL, 0, "page %u holds other words than were written", page);
+	if (memcmp(w, good, sizeof(w)) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "page %u holds other words than were written last", page);
 }
 
-void fx_write(struct mm *mm, unsigned page)
+void fx_write(struct mm *mm, unsigned page, unsigned age)
 {
 	uint64_t w[WORDS];
 	int err;
 
-	for (unsigned i = 0; i < WORDS; i++)
-		w[i] = word(page, i);
-	err = access(mm, page, w, true);
+	make_words(page, age, w);
+	err = soft_write(&fx->soft, mm, plat_cpu(), FX_VA(page), w, sizeof(w));
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "page %u cannot be written: %d", page, err);
 }

@@ -4,14 +4,14 @@
 #include "fixture.h"
 #include "mm/swap_io.h"
 
-static struct mm *mm, *child;
+static struct mm *mm, *child, *grandchild;
 static struct page *victim;
 
 /* ---- tasks ---- */
 
 static void zap_0(void *arg) { (void)arg; fx_zap(mm, 0, 1); }
 static void zap_both(void *arg) { (void)arg; fx_zap(mm, 0, 2); }
-static void exit_mm(void *arg) { (void)arg; fx_exit(mm); }
+static void exit_mm(void *arg) { fx_exit(arg); }
 
 static void willneed(void *arg)
 {
@@ -19,7 +19,10 @@ static void willneed(void *arg)
 	fault_willneed(mm, FX_VA(0), FX_VA(2));
 }
 
-/* What a thread's access does until it can go on: the access itself is not the point. */
+static void reader(void *arg) { fx_read(arg, 0, 0); }
+static void store(void *arg) { (void)arg; fx_write(mm, 0, 1); }
+
+/* What a thread's access does until it can go on, where the content is not the point. */
 static void fault_in(void *arg)
 {
 	int err = fx_fault(arg, 0, false);
@@ -80,7 +83,7 @@ const struct scenario scenario_swap_readahead_and_zap = {
 static void readahead_and_exit_setup(void)
 {
 	two_out();
-	sim_task("exit", exit_mm, NULL, 1, 0);
+	sim_task("exit", exit_mm, mm, 1, 0);
 }
 
 const struct scenario scenario_swap_readahead_and_exit = {
@@ -153,7 +156,77 @@ const struct scenario scenario_swap_shared_in_and_zap = {
 	.end = fx_end,
 };
 
+static void shared_by_two_setup(void)
+{
+	new_space(1);
+	fx_push_out(mm, 0);
+	child = fx_fork(mm, "child");
+	sim_task("parent", reader, mm, 0, 0);
+	sim_task("child", reader, child, 1, 0);
+}
+
+const struct scenario scenario_swap_shared_by_two = {
+	.name = "swap-shared-by-two",
+	.text = "two address spaces that share an entry read it at once: one page, or two that hold the same",
+	.setup = shared_by_two_setup,
+	.end = fx_end,
+};
+
+static void shared_by_three_setup(void)
+{
+	new_space(1);
+	fx_push_to_cache(mm, 0, false);
+	child = fx_fork(mm, "child");
+	grandchild = fx_fork(mm, "grandchild");
+	sim_task("parent's zap", zap_0, NULL, 1, 0);
+	sim_task("child's fault", fault_in, child, 0, 0);
+	sim_task("grandchild's exit", exit_mm, grandchild, 1, 0);
+}
+
+const struct scenario scenario_swap_shared_by_three = {
+	.name = "swap-shared-by-three",
+	.text = "of three address spaces that share an entry one reads it, one drops it, one ends",
+	.setup = shared_by_three_setup,
+	.end = fx_end,
+};
+
 /* ---- reclaim ---- */
+
+static void out_and_store_setup(void)
+{
+	new_space(1);
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("store", store, NULL, 1, 0);
+}
+
+static void out_and_store_end(void)
+{
+	fx_read(mm, 0, 1);
+	fx_end();
+}
+
+const struct scenario scenario_swap_out_and_store = {
+	.name = "swap-out-and-store",
+	.text = "a page is swapped out while a thread stores to it: the store is in the page, or in the slot",
+	.setup = out_and_store_setup,
+	.end = out_and_store_end,
+};
+
+static void out_and_exit_setup(void)
+{
+	new_space(1);
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("exit", exit_mm, mm, 1, 0);
+}
+
+const struct scenario scenario_swap_out_and_exit = {
+	.name = "swap-out-and-exit",
+	.text = "reclaim follows a page's mappings into an address space that ends",
+	.setup = out_and_exit_setup,
+	.end = fx_end,
+};
 
 static void out_and_zap_setup(void)
 {
@@ -259,7 +332,7 @@ static void out_and_in_setup(void)
 {
 	cached_victim(true);
 	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("fault", fault_in, mm, 1, 0);
+	sim_task("reader", reader, mm, 1, 0);
 }
 
 const struct scenario scenario_swap_out_and_in = {
