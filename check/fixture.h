@@ -70,7 +70,7 @@ pte_t fx_pte(struct mm *mm, unsigned page);
 
 /* madvise(MADV_DONTNEED). */
 void fx_zap(struct mm *mm, unsigned page, unsigned n);
-/* A thread's accesses. Words are made of page and @age, 0 for those of fx_fill: it must find them, and its stores must not fail. */
+/* A thread's accesses. Words are made of @page and @age, 0 for those of fx_fill. A read must find them. */
 void fx_read(struct mm *mm, unsigned page, unsigned age);
 void fx_write(struct mm *mm, unsigned page, unsigned age);
 /* A fault on @page, as an access would make it. */

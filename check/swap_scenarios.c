@@ -22,6 +22,13 @@ static void willneed(void *arg)
 static void reader(void *arg) { fx_read(arg, 0, 0); }
 static void store(void *arg) { (void)arg; fx_write(mm, 0, 1); }
 
+static void store_and_restore(void *arg)
+{
+	(void)arg;
+	fx_write(mm, 0, 1);
+	fx_write(mm, 0, 0);
+}
+
 /* What a thread's access does until it can go on, where the content is not the point. */
 static void fault_in(void *arg)
 {
@@ -211,6 +218,79 @@ const struct scenario scenario_swap_out_and_store = {
 	.text = "a page is swapped out while a thread stores to it: the store is in the page, or in the slot",
 	.setup = out_and_store_setup,
 	.end = out_and_store_end,
+};
+
+static void out_and_restore_setup(void)
+{
+	cached_victim(true);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("store twice", store_and_restore, NULL, 1, 0);
+}
+
+/* The page has the checksum it had when it was written. Now it goes out again, and comes back. */
+static void out_and_restore_end(void)
+{
+	fx_read(mm, 0, 0);
+	fx_set_young(mm, 0, false);
+	fx_push_out(mm, 0);
+	fx_read(mm, 0, 0);
+	fx_end();
+}
+
+const struct scenario scenario_swap_out_and_restore = {
+	.name = "swap-out-and-restore",
+	.text = "a page is written out while it is changed and changed back: what is in the slot is not taken for clean",
+	.setup = out_and_restore_setup,
+	.end = out_and_restore_end,
+};
+
+static void shared_out_and_exit_setup(void)
+{
+	new_space(1);
+	fx_push_to_cache(mm, 0, false);
+	child = fx_fork(mm, "child");
+	fx_fill(mm, 0);
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("child's exit", exit_mm, child, 1, 0);
+}
+
+const struct scenario scenario_swap_shared_out_and_exit = {
+	.name = "swap-shared-out-and-exit",
+	.text = "reclaim takes a reference of a slot while another address space drops its own",
+	.setup = shared_out_and_exit_setup,
+	.end = fx_end,
+};
+
+static void zap_0_then_reclaim(void *arg)
+{
+	fx_zap(mm, 0, 1);
+	reclaim(arg);
+}
+
+static void slot_reused_setup(void)
+{
+	fx_up(1);
+	mm = fx_mm(fx_group("A", 8), "mm", 2);
+	fx_fill(mm, 0);
+	fx_push_out(mm, 0);
+	fx_fill(mm, 1);
+	victim = fx_isolate(mm, 1);
+	sim_task("fault", fault_in, mm, 0, 0);
+	sim_task("zap, reclaim", zap_0_then_reclaim, NULL, 1, 0);
+}
+
+static void slot_reused_end(void)
+{
+	fx_read(mm, 1, 0);
+	fx_end();
+}
+
+const struct scenario scenario_swap_slot_reused = {
+	.name = "swap-slot-reused",
+	.text = "a fault works with an entry whose slot is given to another page meanwhile",
+	.setup = slot_reused_setup,
+	.end = slot_reused_end,
 };
 
 static void out_and_exit_setup(void)
