@@ -4,6 +4,9 @@
  * short as is allowed: the worst that can happen to a reader who relies on more. A deferred call is a task that
  * begins with such an end.
  *
+ * What comes after a grace period comes after every read section that it waits for, and after those that had ended when
+ * it started; a section that began later is not ordered with it.
+ *
  * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the end of set-up.
  */
 #include "plat/sim/mutant.h"
@@ -66,10 +69,11 @@ void sim_rcu_unlock(sim_at at)
 	}
 	point(OP_RCU_UNLOCK, 1ull << sim_current, sections[sim_current], at, PC);
 	t->rcu_nesting = 0;
+	clocks_release(OBJ_SECTIONS);
 	for (unsigned i = 0; i < nr_periods; i++)
 		if (waits_for[i] & 1u << sim_current) {
 			waits_for[i] &= ~(1u << sim_current);
-			clocks_release(OBJ_RCU);
+			clocks_release(OBJ_PERIOD(i));
 		}
 }
 
@@ -88,6 +92,7 @@ static unsigned period_begins(sim_at at, void *pc)
 			noted[nr_periods][t] = sections[t];
 		}
 	waits_for[nr_periods] = readers;
+	clock_join(&sim_object(OBJ_PERIOD(nr_periods))->released, &sim_object(OBJ_SECTIONS)->released);
 	return nr_periods++;
 }
 
@@ -103,14 +108,16 @@ void sim_rcu_synchronize(sim_at at)
 		return;
 	gp = period_begins(at, PC);
 	point(OP_GP_END, waits_for[gp], gp, at, PC);
-	clocks_acquire(OBJ_RCU);
+	clocks_acquire(OBJ_PERIOD(gp));
 }
 
 static void run_deferred(void *arg)
 {
 	struct plat_rcu_head *head = arg;
+	const struct sim_op *end = &sim_tasks[sim_current].next;
 
-	clocks_acquire(OBJ_RCU);
+	clocks_acquire(OBJ_PERIOD((unsigned)end->arg));
+	arena_check(head, sizeof(*head), false, end->at, end->pc);
 	head->fn(head);
 	sim_task_ends();
 }
@@ -119,12 +126,16 @@ void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *
 {
 	struct sim_op end = { .kind = OP_GP_END, .obj = OBJ_RCU, .at = at, .pc = PC };
 
+	arena_check(head, sizeof(*head), true, at, PC);
 	head->fn = fn;
 	if (sim_current < 0) {
 		head->next = deferred;
 		deferred = head;
 		return;
 	}
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		if (sim_tasks[t].alive && sim_tasks[t].fn == run_deferred && sim_tasks[t].arg == head)
+			sim_fail(SIM_BUG, at->file, at->line, "%s is deferred twice for one object", at->expr);
 	if (!mutant_keeps(at, PC)) {
 		fn(head);
 		return;

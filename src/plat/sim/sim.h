@@ -48,6 +48,8 @@ struct sim_op {
 #define OBJ_RCU       1u
 #define OBJ_TASK(t)   (2u + (t))
 #define OBJ_MISC      (2u + SIM_TASKS_MAX)       /* injected faults, one a kind */
+#define OBJ_SECTIONS  128u                       /* read sections that have ended */
+#define OBJ_PERIOD(g) (129u + (g))               /* what grace period @g waits for */
 #define OBJ_FIRST     256u                       /* cells of the arena */
 
 /* How two operations on one object relate. */
