@@ -1,121 +1,132 @@
-/* check/memcg_scenarios.c - the charge word, counters, stocks and the life of groups, without pages around
- * them (seed 1). */
-#include "memcg/page_cgroup.h"
-#include "memcg/tree.h"
-#include "plat/sim/sim.h"
-#include "scenario.h"
+/* check/memcg_scenarios.c - the charge word, counters and stocks, without pages around them (seed 1). */
+#include "groups.h"
 
-static struct memcg_tree *tree;
-static struct mem_cgroup *group;
-static atomic64_t *word;
+static struct mem_cgroup *a, *b;
+static atomic64_t *page;
 
-static struct mem_cgroup *make_group(const char *name)
+/* ---- tasks ---- */
+
+static void uncharge(void *word) { groups_uncharge(word); }
+
+/* A page comes and goes on this CPU: through its stock where it has one. */
+static void charge_and_uncharge(void *arg)
 {
-	int err;
-	struct mem_cgroup *g = memcg_create(tree->root, name, &err);
-
-	sim_name(g, sizeof(*g), "%s", name);
-	sim_name(&g->memory, sizeof(g->memory), "%s.memory", name);
-	sim_name(&g->memsw, sizeof(g->memsw), "%s.memsw", name);
-	sim_name(&g->stock, sizeof(g->stock), "%s.stock", name);
-	sim_name(g->handle, sizeof(*g->handle), "%s.handle", name);
-	return g;
-}
-
-static void make_tree(void)
-{
-	tree = plat_alloc(sizeof(*tree));
-	memcg_tree_init(tree);
-	sim_name(tree->root, sizeof(*tree->root), "root");
-	sim_name(&tree->root->memory, sizeof(tree->root->memory), "root.memory");
-	sim_name(&tree->root->memsw, sizeof(tree->root->memsw), "root.memsw");
-	sim_name(tree->root->handle, sizeof(*tree->root->handle), "root.handle");
-}
-
-static void expect(const char *what, int64_t is, int64_t should)
-{
-	if (is != should)
-		sim_fail(SIM_WRONG, NULL, 0, "%s is %lld, not %lld", what, (long long)is, (long long)should);
-}
-
-/* ---- uncharge-twice ---- */
-
-static void uncharger(void *arg)
-{
-	struct memcg_handle *h = page_cgroup_uncharge(word);
+	struct page_counter *full;
+	bool mine = stock_consume(a, 1);
 
 	(void)arg;
-	if (!h)
-		return;
-	handle_uncharge(h, 1);
-	handle_put_many(h, 1);
+	if (!mine && page_counter_try_charge(&a->memsw, 1, &full)) {
+		mine = page_counter_try_charge(&a->memory, 1, &full);
+		if (!mine)
+			page_counter_uncharge(&a->memsw, 1);
+	}
+	if (mine)
+		stock_refill(a, 1);
+}
+
+static void drain(void *arg)
+{
+	(void)arg;
+	stock_drain_tree(ROOT);
+}
+
+/* ---- the word ---- */
+
+static void one_page(void)
+{
+	groups_up();
+	a = groups_make(ROOT, "A");
+	page = groups_page(a);
 }
 
 static void uncharge_twice_setup(void)
 {
-	make_tree();
-	group = make_group("A");
-	word = plat_alloc(sizeof(*word));
-	sim_name(word, sizeof(*word), "page.pcg");
-	page_counter_charge(&group->memory, 1);
-	page_counter_charge(&group->memsw, 1);
-	page_cgroup_charge(word, group->handle);
-	sim_task("force_empty", uncharger, NULL, 0, 0);
-	sim_task("last unmap", uncharger, NULL, 1, 0);
-}
-
-static void uncharge_twice_end(void)
-{
-	stock_drain(group);
-	expect("A's memory", page_counter_read(&group->memory), 0);
-	expect("A's memory+swap", page_counter_read(&group->memsw), 0);
-	expect("references of A's handle", a32_load(&group->handle->ref), 1);
+	one_page();
+	sim_task("force_empty", uncharge, page, 0, 0);
+	sim_task("last unmap", uncharge, page, 1, 0);
 }
 
 const struct scenario scenario_uncharge_twice = {
 	.name = "uncharge-twice",
 	.text = "two ends of one charge: force_empty and the last unmap",
 	.setup = uncharge_twice_setup,
-	.end = uncharge_twice_end,
+	.end = groups_end,
 };
 
-/* ---- limit-and-charge ---- */
-
-static int limit_result;
-
-static void limit_setter(void *arg)
+static void move_charge(void *arg)
 {
 	(void)arg;
-	limit_result = page_counter_set_max(&group->memory, 4);
+	if (!page_cgroup_transfer(page, a->handle, b->handle))
+		return;
+	page_counter_charge(&b->memsw, 1);
+	page_counter_charge(&b->memory, 1);
+	page_counter_uncharge(&a->memory, 1);
+	page_counter_uncharge(&a->memsw, 1);
 }
 
-static void charger(void *arg)
+static void transfer_and_uncharge_setup(void)
+{
+	one_page();
+	b = groups_make(ROOT, "B");
+	/* Charged ahead, as a mover does: the uncharge may find the page moved before the counters are. */
+	page_counter_charge(&b->memsw, 1);
+	page_counter_charge(&b->memory, 1);
+	a64_store(&b->stock.cpu[0].nr, 1);
+	sim_task("move", move_charge, NULL, 0, 0);
+	sim_task("last unmap", uncharge, page, 1, 0);
+}
+
+const struct scenario scenario_transfer_and_uncharge = {
+	.name = "transfer-and-uncharge",
+	.text = "a charge is handed to another group while it ends",
+	.setup = transfer_and_uncharge_setup,
+	.end = groups_end,
+};
+
+/* ---- limits ---- */
+
+struct limit_result {
+	int err;
+	bool charged;
+};
+
+static struct limit_result *result;
+
+static void set_limit(void *arg)
+{
+	(void)arg;
+	result->err = page_counter_set_max(&a->memory, 4);
+}
+
+static void charge_three(void *arg)
 {
 	struct page_counter *full;
 
 	(void)arg;
-	if (page_counter_try_charge(&group->memory, 3, &full))
-		page_counter_uncharge(&group->memory, 1);
+	result->charged = page_counter_try_charge(&a->memory, 3, &full);
 }
 
 static void limit_and_charge_setup(void)
 {
-	make_tree();
-	group = make_group("A");
-	page_counter_charge(&group->memory, 3);
-	page_counter_force_max(&group->memory, 10);
-	limit_result = 1;
-	sim_task("set_max", limit_setter, NULL, 0, 0);
-	sim_task("charge", charger, NULL, 1, 0);
+	groups_up();
+	a = groups_make(ROOT, "A");
+	result = plat_alloc(sizeof(*result));
+	page_counter_charge(&a->memory, 3);
+	page_counter_force_max(&a->memory, 10);
+	sim_task("set_max", set_limit, NULL, 0, 0);
+	sim_task("charge", charge_three, NULL, 1, 0);
 }
 
 static void limit_and_charge_end(void)
 {
-	int64_t usage = page_counter_read(&group->memory), max = a64_load(&group->memory.max);
+	int64_t usage = page_counter_read(&a->memory), max = a64_load(&a->memory.max);
 
 	if (usage > max)
-		sim_fail(SIM_WRONG, NULL, 0, "usage %lld is above max %lld", (long long)usage, (long long)max);
-	expect("max after the result of set_max", max, limit_result == 0 ? 4 : 10);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: usage %lld is above max %lld", (long long)usage, (long long)max);
+	expect("usage", usage, result->charged ? 6 : 3);
+	expect("max after the result of set_max", max, result->err == 0 ? 4 : 10);
+	page_counter_uncharge(&a->memory, usage);
+	groups_end();
 }
 
 const struct scenario scenario_limit_and_charge = {
@@ -123,4 +134,153 @@ const struct scenario scenario_limit_and_charge = {
 	.text = "the limit is lowered while a charge comes in",
 	.setup = limit_and_charge_setup,
 	.end = limit_and_charge_end,
+};
+
+static void charge_child(void *arg)
+{
+	struct page_counter *full = NULL;
+
+	(void)arg;
+	result->charged = page_counter_try_charge(&a->memory, 2, &full);
+	if (!result->charged && full != &ROOT->memory)
+		sim_fail(SIM_WRONG, NULL, 0, "the counter that was full is another one");
+}
+
+static void uncharge_other(void *arg)
+{
+	(void)arg;
+	page_counter_uncharge(&b->memory, 1);
+}
+
+static void parent_full_setup(void)
+{
+	groups_up();
+	a = groups_make(ROOT, "A");
+	b = groups_make(ROOT, "B");
+	result = plat_alloc(sizeof(*result));
+	page_counter_charge(&b->memory, 2);
+	page_counter_force_max(&ROOT->memory, 3);
+	sim_task("charge", charge_child, NULL, 0, 0);
+	sim_task("uncharge", uncharge_other, NULL, 1, 0);
+}
+
+static void parent_full_end(void)
+{
+	expect("A's memory", page_counter_read(&a->memory), result->charged ? 2 : 0);
+	expect("the root's memory", page_counter_read(&ROOT->memory), result->charged ? 3 : 1);
+	expect("charges that met the root's max", a64_load(&ROOT->memory.failcnt), !result->charged);
+	expect("A's watermark", a64_load(&a->memory.watermark), result->charged ? 2 : 0);
+	if (a64_load(&ROOT->memory.watermark) > 3)
+		sim_fail(SIM_WRONG, NULL, 0, "a charge that failed is in the watermark");
+	if (result->charged)
+		page_counter_uncharge(&a->memory, 2);
+	page_counter_uncharge(&b->memory, 1);
+	groups_end();
+}
+
+const struct scenario scenario_parent_full = {
+	.name = "parent-full",
+	.text = "a charge fails at the parent, and takes itself back, while a sibling uncharges",
+	.setup = parent_full_setup,
+	.end = parent_full_end,
+};
+
+static void charge_one(void *arg)
+{
+	struct page_counter *full;
+
+	(void)arg;
+	if (!page_counter_try_charge(&a->memory, 1, &full))
+		sim_fail(SIM_WRONG, NULL, 0, "there is no limit, but the charge failed");
+}
+
+static void uncharge_one(void *arg)
+{
+	(void)arg;
+	page_counter_uncharge(&a->memory, 1);
+}
+
+static void watermark_setup(void)
+{
+	groups_up();
+	a = groups_make(ROOT, "A");
+	page_counter_charge(&a->memory, 1);
+	sim_task("charge 1", charge_one, NULL, 0, 1);
+	sim_task("charge 2", charge_one, NULL, 0, 1);
+	sim_task("uncharge", uncharge_one, NULL, 1, 0);
+}
+
+static void watermark_end(void)
+{
+	int64_t mark = a64_load(&a->memory.watermark);
+
+	/* Two are charged at the end: whoever came second has seen two at least. */
+	if (mark < 2 || mark > 3)
+		sim_fail(SIM_WRONG, NULL, 0, "the watermark is %lld", (long long)mark);
+	expect("A's memory", page_counter_read(&a->memory), 2);
+	page_counter_uncharge(&a->memory, 2);
+	groups_end();
+}
+
+const struct scenario scenario_watermark = {
+	.name = "watermark",
+	.text = "two charges raise the watermark while an uncharge lowers usage",
+	.setup = watermark_setup,
+	.end = watermark_end,
+};
+
+/* ---- stocks ---- */
+
+static void stocked(int64_t n)
+{
+	groups_up();
+	a = groups_make(ROOT, "A");
+	page_counter_charge(&a->memsw, n);
+	page_counter_charge(&a->memory, n);
+	a64_store(&a->stock.cpu[0].nr, n);
+}
+
+static void stocks_and_drain_setup(void)
+{
+	stocked(1);
+	sim_task("CPU 0", charge_and_uncharge, NULL, 0, 0);
+	sim_task("CPU 1", charge_and_uncharge, NULL, 1, 0);
+	sim_task("drain", drain, NULL, 0, 0);
+}
+
+const struct scenario scenario_stocks_and_drain = {
+	.name = "stocks-and-drain",
+	.text = "pages come and go through the stocks of two CPUs while the stocks are drained",
+	.setup = stocks_and_drain_setup,
+	.end = groups_end,
+};
+
+static void stock_full_setup(void)
+{
+	stocked(STOCK_BATCH);
+	sim_task("first", charge_and_uncharge, NULL, 0, 0);
+	sim_task("drain", drain, NULL, 1, 0);
+	page = groups_page(a);
+	sim_task("second", uncharge, page, 0, 0);
+}
+
+const struct scenario scenario_stock_full = {
+	.name = "stock-full",
+	.text = "a full stock is refilled by two threads of one CPU while it is drained",
+	.setup = stock_full_setup,
+	.end = groups_end,
+};
+
+static void stock_and_removal_setup(void)
+{
+	one_page();
+	sim_task("last unmap", uncharge, page, 0, 0);
+	sim_task("rmdir", groups_remove_task, a, 1, 0);
+}
+
+const struct scenario scenario_stock_and_removal = {
+	.name = "stock-and-removal",
+	.text = "an uncharge puts its page into the stock of a group that is removed",
+	.setup = stock_and_removal_setup,
+	.end = groups_end,
 };
