@@ -249,7 +249,8 @@ static void shared_out_and_exit_setup(void)
 	new_space(1);
 	fx_push_to_cache(mm, 0, false);
 	child = fx_fork(mm, "child");
-	fx_fill(mm, 0);
+	fx_read(mm, 0, 0); /* a write would make a copy */
+	fx_set_young(mm, 0, false);
 	victim = fx_isolate(mm, 0);
 	sim_task("reclaim", reclaim, NULL, 0, 0);
 	sim_task("child's exit", exit_mm, child, 1, 0);
