@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "cli/check_help.h"
 #include "report.h"
+#include "textbook.h"
 
 /* ---- searching ---- */
 
@@ -58,7 +59,7 @@ static void search_budget(const struct options *o, uint64_t budget, const struct
 	scenario_load(scenario, bug);
 	res->scenario = scenario;
 	res->bug = bug;
-	res->end = explore_run(&x);
+	res->end = o->jobs > 1 ? explore_run_jobs(&x, o->jobs) : explore_run(&x);
 	if (w.line)
 		fprintf(stderr, "\r\033[K");
 	res->stats = x.stats;
@@ -200,7 +201,8 @@ int run_bench(const struct options *o)
 		fflush(stdout);
 	}
 	free(res);
-	return EXIT_FINE;
+	putchar('\n');
+	return textbook_bench(stdout) ? EXIT_FINE : EXIT_VIOLATION;
 }
 
 static int run(const struct options *o)

@@ -1,8 +1,8 @@
 /* check/minimise_slice.c - which operations of a failing schedule the failure hangs on.
  *
- * Where one task's run ends and another's begins, the change is moved, one operation at a time: earlier, so that the last
- * operations of the first task come behind the second one's run; later, so that its next ones come before it. The
- * first operation whose move makes the failure go away is one of those that must be where it is, and so is the one of
+ * Where one task's run ends and another's begins, the change is moved, one operation at a time: earlier, so that the
+ * last operations of the first task come behind the second one's run; later, so that its next ones come before it.
+ * The first operation whose move makes the failure go away is one of those that must be where it is, and so is the one of
  * the other task that it depends on. All others could be elsewhere.
  *
  * An order that a lock does not permit says nothing; the search goes on past it.

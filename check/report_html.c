@@ -18,7 +18,7 @@ static const char style[] =
 	"td:first-child{text-align:right}thead th{background:var(--head);border-bottom:2px solid var(--line)}\n"
 	"td,code,dd{font-family:ui-monospace,monospace;font-size:.92em}td{white-space:pre-wrap}\n"
 	"td.file{white-space:nowrap}tr.turn td{border-top:1px solid var(--line)}td.does{background:var(--a)}\n"
-	".f{font-weight:600;display:block}.n{color:var(--note);font-weight:600}.folded{color:var(--dim)}\n"
+	".f{font-weight:600}.n{color:var(--note);font-weight:600}.folded{color:var(--dim)}\n"
 	".bad{background:var(--badbg);border-left:4px solid var(--bad);padding:.6em 1em;margin:1em 0}\n"
 	".bad b{color:var(--bad)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2em 1.2em}\n"
 	"dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\n";
@@ -47,6 +47,24 @@ static void place(FILE *out, const struct source_line *at)
 		fprintf(out, " <span class=\"dim\">%s:%d</span>", at->file, at->line);
 }
 
+/* The function's name, in a row of its own: the step and the place belong to the operation below it. */
+static void head(FILE *out, const struct report *r, const struct report_row *row, bool turn)
+{
+	fprintf(out, "<tr%s><td></td>", turn ? " class=\"turn\"" : "");
+	for (unsigned t = 0; t < r->nr_tasks; t++) {
+		if (!r->drawn[t])
+			continue;
+		if (row->task == (int)t) {
+			fputs("<td class=\"does f\">", out);
+			text(out, row->at.func);
+			fputs("()</td>", out);
+		} else {
+			fputs("<td></td>", out);
+		}
+	}
+	fputs("<td></td></tr>\n", out);
+}
+
 static void cell(FILE *out, const struct report_row *row)
 {
 	fprintf(out, "<td class=\"does%s\"", row->folded ? " folded" : "");
@@ -59,11 +77,6 @@ static void cell(FILE *out, const struct report_row *row)
 		fputc('"', out);
 	}
 	fputc('>', out);
-	if (row->head) {
-		fputs("<span class=\"f\">", out);
-		text(out, row->at.func);
-		fputs("()</span>", out);
-	}
 	text(out, row->text);
 	if (row->note)
 		fprintf(out, "   <span class=\"n\">// %s</span>", row->note);
@@ -82,8 +95,11 @@ static void table(FILE *out, const struct report *r)
 	fputs("<th></th></tr></thead>\n<tbody>\n", out);
 	for (unsigned i = 0; i < r->nr_rows; i++) {
 		const struct report_row *row = &r->rows[i];
+		bool turn = i && r->rows[i - 1].task != row->task;
 
-		fprintf(out, "<tr%s><td>", i && r->rows[i - 1].task != row->task ? " class=\"turn\"" : "");
+		if (row->head)
+			head(out, r, row, turn);
+		fprintf(out, "<tr%s><td>", turn && !row->head ? " class=\"turn\"" : "");
 		if (!row->folded)
 			fprintf(out, "%u", row->step);
 		fputs("</td>", out);
