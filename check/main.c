@@ -175,8 +175,8 @@ int run_replay(const struct options *o)
 	return EXIT_VIOLATION;
 }
 
-#define BENCH_EXECUTIONS 2000 /* a scenario of more is not a small one */
-#define BENCH_SECONDS    1.0
+#define BENCH_EXECUTIONS 300  /* a scenario of more is not a small one */
+#define BENCH_SECONDS    0.3
 
 int run_bench(const struct options *o)
 {

@@ -31,9 +31,15 @@ static const char *style_off(const struct drawing *d, enum style s)
 	return d->color && s != PLAIN ? "\033[0m" : "";
 }
 
+#define NO_BREAK '\1'   /* a space at which no line ends */
+
 static void cell_text(const struct report_row *row, char *buf, size_t n)
 {
+	size_t at = strlen(row->text);
+
 	snprintf(buf, n, "%s%s%s", row->text, row->note ? "   // " : "", row->note ? row->note : "");
+	for (char *c = buf + (at + 3 < n ? at + 3 : n - 1); *c && row->note; c++)
+		*c = *c == ' ' ? NO_BREAK : *c;
 }
 
 static void measure(struct drawing *d)
@@ -130,6 +136,8 @@ static void draw_row(const struct drawing *d, const struct report_row *row)
 		unsigned in = first || width <= WIDTH_MIN / 2 ? 0 : 2, n = fits(rest, width - in);
 
 		snprintf(part, sizeof(part), "%*s%.*s", (int)in, "", (int)n, rest);
+		for (char *c = part; (c = strchr(c, NO_BREAK));)
+			*c = ' ';
 		line(d, first ? number : "", row->task, part, n + in, style, first ? margin : "");
 		rest += n;
 		rest += strspn(rest, " ");

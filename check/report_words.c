@@ -325,4 +325,6 @@ void words_of(struct report_row *row)
 	default:
 		say_lock(row, &w);
 	}
+	if (row->op.width && is_freed(row->op.width, row->before))
+		row->note = "FREED";
 }

@@ -77,6 +77,7 @@ void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt
 
 void plat_bug(const char *what, const char *file, int line)
 {
+	sim_fail_pc(__builtin_return_address(0), NULL, -1);
 	sim_fail(SIM_BUG, file, line, "%s", what);
 	fprintf(stderr, "umemcg check: BUG outside of an execution: %s (%s:%d)\n", what, file, line);
 	abort();
