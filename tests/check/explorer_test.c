@@ -381,12 +381,54 @@ static void dump(void)
 	}
 }
 
+/* ---- a broken program is a finding, and the search goes on ---- */
+
+static void wild_task(void *arg)
+{
+	if (a32_load(&mem->var[0]) == 1)
+		*(volatile int *)((uintptr_t)arg + 64) = 1;
+	a32_store(&mem->var[1], 1);
+}
+
+static void wild_writer(void *arg)
+{
+	(void)arg;
+	a32_store(&mem->var[0], 1);
+}
+
+static void wild_setup(void *arg)
+{
+	mem = plat_alloc(sizeof(*mem));
+	sim_task("wild", wild_task, arg, 0, 0);
+	sim_task("writer", wild_writer, NULL, 1, 0);
+}
+
+/* One of the two orders crashes in the task, the other one at the end. */
+static void wild_end(void *arg)
+{
+	(void)arg;
+	VM_BUG_ON(a32_load(&mem->var[1]) == 1);
+}
+
+static bool crashes_are_findings(void)
+{
+	static const struct sim_program wild = { .name = "wild", .setup = wild_setup, .end = wild_end };
+	static struct explore search;
+
+	memset(&search, 0, sizeof(search));
+	search.mode = EXPLORE_EXHAUSTIVE;
+	search.keep_going = true;
+	sim_load(&wild);
+	explore_run(&search);
+	return search.failure.kind == SIM_BUG && search.stats.executions == 2 && search.stats.failures == 2;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned want = argc > 1 ? (unsigned)atoi(argv[1]) : 2000, n = 0, large = 0, bad = 0, test = 0;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = seed, runs = 0, states = 0;
 
-	printf("1..%d\n", NR_OP_FAULTS);
+	printf("1..%d\n", NR_OP_FAULTS + 1);
 	for (; n < want; seed++) {
 		int r = compare(seed);
 
@@ -413,5 +455,7 @@ int main(int argc, char **argv)
 		printf("%s %u - dependence %u overlooked is noticed (program %u)\n", r == 0 ? "ok" : "not ok", ++test, op_fault,
 		       tried);
 	}
+	printf("%s %u - a crash of a task, and of the looks at the end, is a finding\n", crashes_are_findings() ? "ok" : "not ok",
+	       ++test);
 	return bad != 0;
 }

@@ -186,6 +186,15 @@ void coro_prepare(int t, char *stack);
 /* Switch from the running task (or main) to @t (-1: main). @ending: the caller never comes back. */
 void coro_switch(int t, bool ending);
 
+/* ---- crashes: crash.c ---- */
+
+/* From now on a task's wild pointer is a finding. */
+void crash_catch(void);
+/* Run the looks at the end; a crash or a failed VM_BUG_ON in them ends them. */
+void crash_run_end(void (*end)(void *arg), void *arg);
+/* Does not return from inside crash_run_end. */
+void crash_leave_end(void);
+
 /* ---- arena: arena.c ---- */
 
 void arena_init(void);

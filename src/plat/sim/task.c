@@ -79,6 +79,7 @@ void plat_bug(const char *what, const char *file, int line)
 {
 	sim_fail_pc(__builtin_return_address(0), NULL, -1);
 	sim_fail(SIM_BUG, file, line, "%s", what);
+	crash_leave_end();
 	fprintf(stderr, "umemcg check: BUG outside of an execution: %s (%s:%d)\n", what, file, line);
 	abort();
 }
@@ -330,6 +331,7 @@ int sim_load(const struct sim_program *p)
 	sim_failure.kind = SIM_OK;
 	sim_now = 0;
 	memset(fault_left, 0, sizeof(fault_left));
+	crash_catch();
 	arena_init();
 	rcu_reset();
 	p->setup(p->arg);
@@ -387,7 +389,7 @@ enum sim_finding sim_run(sim_pick strategy, void (*quiet_point)(void))
 	if (sim_failure.kind == SIM_OK && !sim_stopped && alive)
 		describe_deadlock();
 	if (sim_failure.kind == SIM_OK && !sim_stopped && program->end)
-		program->end(program->arg);
+		crash_run_end(program->end, program->arg);
 	sim_running = false;
 	return sim_failure.kind;
 }
