@@ -7,6 +7,7 @@
 #include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
+#include "mm/reclaim.h"
 #include "mm/rmap.h"
 #include "mm/swap.h"
 #include "mm/vma.h"
@@ -107,29 +108,6 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	return 0;
 }
 
-/* Reclaim may have taken a page out before or after the client's kernel copied the tables, and only its outcome tells what
- * the child has: wait for every page of the range that it holds. No leaf is locked. */
-static void wait_for_reclaim(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to)
-{
-	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
-		struct page *p = NULL;
-		pte_t pte;
-
-		spin_lock(&leaf->lock);
-		pte = pte_read(leaf, va);
-		if (pte_present(pte) && page_locked(pfn_page(mm->engine, pte_pfn(pte)))) {
-			p = pfn_page(mm->engine, pte_pfn(pte));
-			page_get(p);
-		}
-		spin_unlock(&leaf->lock);
-		if (!p)
-			continue;
-		page_lock(p);
-		page_unlock(mm->engine, p);
-		page_put(mm->engine, p);
-	}
-}
-
 /* Up to a page that reclaim has taken hold of since it was waited for: it must be waited for again, and what is still free now
  * stays so while the leaf is locked, for a withdrawal looks at the entry before it does anything. Returns where it stopped. */
 static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, uint64_t stop)
@@ -161,8 +139,10 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 			f->error = -ENOMEM;
 			return;
 		}
+		/* Reclaim may have taken a page out before or after the client's kernel copied the tables, and only its
+		 * outcome tells what the child has. */
 		if (!mmu->ops->shares)
-			wait_for_reclaim(parent, src, va, stop);
+			reclaim_wait_leaf(parent, src, va, stop, NULL);
 		spin_lock(&src->lock);
 		spin_lock(&dst->lock);
 		at = copy_entries(f, v, src, dst, va, stop);

@@ -7,6 +7,7 @@
 #include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
+#include "mm/reclaim.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
 
@@ -48,10 +49,16 @@ static int64_t newly_locked(const struct mm *mm, uint64_t start, uint64_t end)
 int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
 	int64_t want = group_locked(mm) + newly_locked(mm, start, end);
+	int err;
 
 	if (want > mlock_limit(a64_load(&mm->memcg->memory.max), stat_read_local(mm->memcg, STAT_UNMANAGED)))
 		return -ENOMEM;
-	return vma_change_flags(mm, start, end, VM_LOCKED, 0);
+	err = vma_change_flags(mm, start, end, VM_LOCKED, 0);
+	/* Who looks at the area from now on leaves its pages alone; who has looked before holds the page's lock, and may take
+	 * it out after the caller has brought it. */
+	if (!err)
+		leaf_for_range(mm, start, end, reclaim_wait_leaf, NULL);
+	return err;
 }
 
 static void rescue(struct page *p)

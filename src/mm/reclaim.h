@@ -32,4 +32,8 @@ void kswapd_main(void *engine);
 /* shrink.c: try to free @n isolated, referenced pages; gives back what it could not. */
 void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r);
 
+/* Wait until reclaim has let go of every page that [from, to) of @leaf maps. mmap_lock held for writing, nothing below it. For
+ * leaf_for_range. */
+void reclaim_wait_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg);
+
 #endif

@@ -349,3 +349,25 @@ void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned fl
 		page_put(e, pages[i]);
 	}
 }
+
+void reclaim_wait_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
+{
+	(void)arg;
+	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
+		struct page *p = NULL;
+		pte_t pte;
+
+		spin_lock(&leaf->lock);
+		pte = pte_read(leaf, va);
+		if (pte_present(pte) && page_locked(pfn_page(mm->engine, pte_pfn(pte)))) {
+			p = pfn_page(mm->engine, pte_pfn(pte));
+			page_get(p);
+		}
+		spin_unlock(&leaf->lock);
+		if (!p)
+			continue;
+		page_lock(p);
+		page_unlock(mm->engine, p);
+		page_put(mm->engine, p);
+	}
+}
