@@ -194,7 +194,7 @@ out_of_memory() {
 	finish
 	expect 137 $? "exit code" || return
 	expect 1 "$(value memory.events/oom_kill)" oom_kill || return
-	grep "needed more than its limits" "$err" || grep "out of memory" "$err"
+	grep 'ran out of memory (.*) and swap (.*); ' "$err"
 }
 
 only_the_hog() {

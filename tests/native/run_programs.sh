@@ -198,7 +198,7 @@ oom_is_plain() {
 	bounded "$UMEMCG" run -m 32M --swap-max 32M -- "$BIN/oomhog" 2>"$TMP/err" >"$TMP/out"
 	expect 137 $? "exit code" || return
 	cat "$TMP/err"
-	expect 1 "$(grep -c 'needed more than its limits of 32.0 MiB memory and 32.0 MiB swap' \
+	expect 1 "$(grep -c 'ran out of memory (.* used of 32.0 MiB) and swap (.* of 32.0 MiB); raise -m or' \
 		"$TMP/err")" "sentences that say why" || return
 	expect 1 "$(wc -l <"$TMP/err")" "lines on standard error"
 }
@@ -216,7 +216,7 @@ works_or_oom() {
 	code=$?
 	[ $code = 0 ] && return
 	cat "$TMP/err"
-	expect 137 $code "exit code" && grep -q 'needed more than its limit' "$TMP/err"
+	expect 137 $code "exit code" && grep -q 'ran out of memory (.*) and swap (.*); ' "$TMP/err"
 }
 
 tiny_limits() {
