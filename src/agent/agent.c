@@ -25,7 +25,6 @@
 #include "agent/sys.h"
 
 #define READY_TIMEOUT_MS 10000
-#define THREAD_RECORD_BYTES 4096u  /* enough for libc's struct pthread */
 #define FEATURE_MOVE     (1ull << 16)  /* Linux 6.8 */
 
 #ifndef USERFAULTFD_IOC_NEW
@@ -95,6 +94,12 @@ static size_t staging_bytes(void)
 	return EVICT_PAGES_MAX * agent_page;
 }
 
+/* All of the region after page 0. */
+static size_t rest_bytes(void)
+{
+	return HELPER_BYTES + THREAD_BYTES + staging_bytes();
+}
+
 static char *helper_area(void)
 {
 	return (char *)agent + agent_page;
@@ -104,7 +109,7 @@ static char *helper_area(void)
  * both not, and the program's locked ones are to be refused. */
 void agent_unlock_region(void)
 {
-	sys_call2(SYS_munlock, agent, agent_page + HELPER_BYTES + staging_bytes());
+	sys_call2(SYS_munlock, agent, agent_page + rest_bytes());
 }
 
 /* Reserve the region, page 0 first; in a fork's child page 0 is there already, wiped, and only the
@@ -112,7 +117,7 @@ void agent_unlock_region(void)
 static int region_make(bool child)
 {
 	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	size_t rest = HELPER_BYTES + staging_bytes();
+	size_t rest = rest_bytes();
 	long at;
 
 	if (child) {
@@ -142,7 +147,7 @@ static int region_make(bool child)
 /* Give back all but page 0: another thread may be about to look at it. */
 static void region_drop(void)
 {
-	sys_munmap(helper_area(), HELPER_BYTES + staging_bytes());
+	sys_munmap(helper_area(), rest_bytes());
 }
 
 static int make_uffd(int device)
@@ -224,7 +229,7 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 		.fork_cookie = cookie,
 		.staging = (uintptr_t)a->fd.staging,
 		.private_start = { (uintptr_t)agent, own_start, thread_start },
-		.private_end = { (uintptr_t)agent + agent_page + HELPER_BYTES + staging_bytes(),
+		.private_end = { (uintptr_t)agent + agent_page + rest_bytes(),
 				 own_end, thread_end },
 	};
 
@@ -276,7 +281,7 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 {
 	int err;
 
-	a->fd.staging = helper_area() + HELPER_BYTES;
+	a->fd.staging = helper_area() + HELPER_BYTES + THREAD_BYTES;
 	err = make_descriptors(a, cookie);
 	if (err < 0)
 		return err;
@@ -395,24 +400,6 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* libc's record of a thread holds what the kernel reads and writes when the thread exits: the list of its robust
- * mutexes, the word for pthread_join. Its page has to be there then, see managed_end() for the other threads. The
- * first one's lies in memory of the dynamic linker, below the thread pointer or from there on. */
-static void find_thread(void)
-{
-	uint64_t at = (uintptr_t)__builtin_thread_pointer();
-
-#if defined(__x86_64__)
-	thread_start = at;
-	thread_end = at + THREAD_RECORD_BYTES;
-#else
-	thread_start = at - THREAD_RECORD_BYTES;
-	thread_end = at;
-#endif
-	thread_start &= ~(agent_page - 1);
-	thread_end = (thread_end + agent_page - 1) & ~(agent_page - 1);
-}
-
 __attribute__((constructor)) static void agent_start(void)
 {
 	const char *name = getenv(PROTO_ENV);
@@ -425,7 +412,8 @@ __attribute__((constructor)) static void agent_start(void)
 	if (!name || !channel_set_name(name))
 		return;
 	dl_iterate_phdr(find_own, NULL);
-	find_thread();
+	/* The first thread's is in memory of the dynamic linker. */
+	thread_record(&thread_start, &thread_end);
 	err = attach(0);
 	if (err)
 		agent_debug("umemcg: not managed:", err);

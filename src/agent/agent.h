@@ -9,6 +9,7 @@
  *     page 0          struct agent, wiped by fork: a child that the agent has not prepared (a raw
  *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
  *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
+ *     THREAD_BYTES    threads on stacks of the program's own (thread.c); not inherited by fork
  *     staging         EVICT_PAGES_MAX pages, registered in the staging userfaultfd; not inherited
  *
  * Threads and locks. (A) atomic (M) maplock to write, atomic to read (C) constant while managed.
@@ -29,6 +30,7 @@
 #define AGENT_EXPORT __attribute__((visibility("default")))
 
 #define HELPER_BYTES  (64u << 10)
+#define THREAD_BYTES  (16u << 10)
 
 enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
 
@@ -43,6 +45,7 @@ struct agent {
 	uint32_t helper_tid;   /* (A) 0 when the helper has ended */
 	uint32_t helper_clean; /* (A) the helper has closed what is not its own */
 	uint32_t helper_order; /* (A) HELPER_WAIT until the program's thread has seen READY */
+	uint32_t threads;      /* (A) slots of thread.c that were ever used */
 };
 
 /* NULL until the region exists. Its memory outlives every use. */
@@ -52,6 +55,11 @@ extern unsigned long agent_page;
 static inline bool agent_managed(void)
 {
 	return agent && __atomic_load_n(&agent->managed, __ATOMIC_ACQUIRE);
+}
+
+static inline void *agent_threads(void)
+{
+	return (char *)agent + agent_page + HELPER_BYTES;
 }
 
 /* agent.c */
@@ -96,6 +104,10 @@ int hook_mlock2(const void *addr, size_t len, unsigned int flags);
 int hook_mlockall(int flags);
 int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
+
+/* thread.c */
+void thread_record(uint64_t *start, uint64_t *end);
+uint64_t thread_movable(uint64_t start, uint64_t n);
 
 /* hook.c */
 bool hook_install(void);

@@ -181,6 +181,24 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	}
 }
 
+/* The same without the records of living threads. */
+static void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
+{
+	while (npages) {
+		uint64_t n = thread_movable(src, npages);
+
+		if (n) {
+			evict_range(h, src, slot, n);
+		} else {
+			h->reply.status[slot] = EVICT_PINNED;
+			n = 1;
+		}
+		src += n * agent_page;
+		slot += (unsigned int)n;
+		npages -= n;
+	}
+}
+
 static bool lock_for_moving(void)
 {
 	int i;
@@ -218,11 +236,12 @@ static void evict(struct helper *h, int size)
 {
 	const struct msg_evict *m = &h->in.evict;
 	uint32_t i, slot = 0, pages = evict_pages(m, size);
+
 	for (i = 0; i < pages; i++)
 		h->reply.status[i] = EVICT_BUSY;
 	if (lock_for_moving()) {
 		for (i = 0; i < m->n; i++) {
-			evict_range(h, m->range[i].start, slot, m->range[i].npages);
+			evict_movable(h, m->range[i].start, slot, m->range[i].npages);
 			slot += (uint32_t)m->range[i].npages;
 		}
 		maplock_unlock_moved();

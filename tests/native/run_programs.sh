@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog reportget \
-	stacks staticprog syscalls threads
+require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog ownstacks \
+	reportget stacks staticprog syscalls threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -174,6 +174,12 @@ make_umemcg() {
 	under 64M make -j2 -C "$TMP/copy" && [ -x "$TMP/copy/build/umemcg" ]
 }
 
+# Without restartable sequences: with them the kernel touches libc's record whenever a thread goes on.
+own_stacks() {
+	under 16M env GLIBC_TUNABLES=glibc.pthread.rseq=0 "$BIN/ownstacks" 16 64 "$(short_or_long 2 10)" || return
+	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
 # What the supervisor has of descriptors and memory, seen from below it, before and after. Under the
 # address sanitizer without the freed memory that it keeps to find a use of it.
 starts_leak_nothing() {
@@ -233,7 +239,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 27
+plan 28
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -251,6 +257,7 @@ check "system calls on swapped-out buffers" program syscalls 128
 check "the heap grows and shrinks by brk" program brkgrow 160
 check ".bss larger than the limit" program bss 100
 check "thread stacks that together exceed the limit" program stacks 96 1024
+check "threads on stacks that the program supplies can be joined" own_stacks
 check "threads that map and unmap at random" program mmapstorm "$(short_or_long 5 60)" 4
 check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
 check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96

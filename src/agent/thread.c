@@ -1,0 +1,165 @@
+/* agent/thread.c - threads on stacks that the program supplies can be joined.
+ *
+ * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the word that
+ * pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to an exiting task
+ * (userfaultfd refuses it): the word would stay, and the join wait for ever. Where libc makes the stack, managed_end() of
+ * maps.c leaves these pages to the kernel. Where the program does, with pthread_attr_setstack, pthread_create is caught
+ * here: the thread notes its record, and the helper does not move the pages of a record whose thread lives.
+ *
+ * Typical sequence: pthread_create -> slot_take -> (new thread) begin: note the record, let a move under way end,
+ * touch the record -> the program's function. The slot is taken again when its thread has ended.
+ *
+ * I1  slot->tid is 0 (free), CLAIMED (pthread_create is under way), or the thread's.
+ * I2  When the program's function begins, the record is present, and stays until the thread has ended: every move that starts
+ *     after the note sees it.
+ *
+ * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts without.
+ * With all slots taken a thread starts unprotected.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#define CLAIMED      UINT32_MAX
+#define RECORD_BYTES 4096u  /* enough for libc's struct pthread */
+#define RECORD_USED  1024u  /* in its first part is what the kernel looks at when a thread exits */
+
+struct thread_slot {
+	uint32_t tid;      /* (A) I1 */
+	uint64_t start;    /* (A) first and last page of the record; 0 before the thread has noted them */
+	uint64_t end;
+	void *(*function)(void *);
+	void *arg;
+};
+
+#define NR_SLOTS (THREAD_BYTES / sizeof(struct thread_slot))
+
+static int (*libc_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+static struct thread_slot *slot_at(size_t i)
+{
+	return (struct thread_slot *)agent_threads() + i;
+}
+
+/* The pages of libc's record of the calling thread: below the thread pointer, or from there on. */
+void thread_record(uint64_t *start, uint64_t *end)
+{
+	uint64_t at = (uintptr_t)__builtin_thread_pointer();
+
+#if defined(__x86_64__)
+	*start = at;
+	*end = at + RECORD_BYTES;
+#else
+	*start = at - RECORD_BYTES;
+	*end = at;
+#endif
+	*start &= ~(agent_page - 1);
+	*end = (*end + agent_page - 1) & ~(agent_page - 1);
+}
+
+static bool has_ended(uint32_t tid)
+{
+	return tid != CLAIMED && sys_call3(SYS_tgkill, agent->pid, tid, 0) == -ESRCH;
+}
+
+/* The helper looks at the slots up to the last that was ever used. */
+static void note_used(uint32_t n)
+{
+	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_RELAXED);
+
+	while (used < n && !__atomic_compare_exchange_n(&agent->threads, &used, n, false, __ATOMIC_RELEASE,
+							__ATOMIC_RELAXED))
+		;
+}
+
+/* A free slot, or one whose thread has ended; NULL if there is none. */
+static struct thread_slot *slot_take(void)
+{
+	for (int ended = 0; ended < 2; ended++) {
+		for (size_t i = 0; i < NR_SLOTS; i++) {
+			struct thread_slot *s = slot_at(i);
+			uint32_t tid = __atomic_load_n(&s->tid, __ATOMIC_RELAXED);
+
+			if (tid && (!ended || !has_ended(tid)))
+				continue;
+			if (!__atomic_compare_exchange_n(&s->tid, &tid, CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+				continue;
+			note_used((uint32_t)i + 1);
+			return s;
+		}
+	}
+	return NULL;
+}
+
+/* How many of the @n pages from @start on may be moved, up to the first of a living thread's record. Under maplock. */
+uint64_t thread_movable(uint64_t start, uint64_t n)
+{
+	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_ACQUIRE);
+
+	for (size_t i = 0; i < used && n; i++) {
+		struct thread_slot *s = slot_at(i);
+		uint32_t tid = __atomic_load_n(&s->tid, __ATOMIC_ACQUIRE);
+		uint64_t first = __atomic_load_n(&s->start, __ATOMIC_RELAXED);
+		uint64_t end = __atomic_load_n(&s->end, __ATOMIC_RELAXED);
+
+		if (!tid || tid == CLAIMED || end <= start || first >= start + n * agent_page || has_ended(tid))
+			continue;
+		n = first > start ? (first - start) / agent_page : 0;
+	}
+	return n;
+}
+
+static void *begin(void *arg)
+{
+	struct thread_slot *s = arg;
+	void *(*function)(void *) = s->function;
+	uint64_t start, end, mask;
+
+	arg = s->arg;
+	thread_record(&start, &end);
+	__atomic_store_n(&s->start, start, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->end, end, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->tid, (uint32_t)sys_call0(SYS_gettid), __ATOMIC_RELEASE);
+	sys_block_signals(&mask);
+	maplock_lock();         /* a move that has not seen the note ends */
+	maplock_unlock();
+	sys_restore_signals(&mask);
+	/* Adding nothing. Both ends of what the kernel looks at. */
+	__atomic_fetch_add((char *)pthread_self(), 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add((char *)pthread_self() + RECORD_USED, 0, __ATOMIC_RELAXED);
+	return function(arg);
+}
+
+/* Every other attribute leaves the stack's end at address 0. */
+static bool has_own_stack(const pthread_attr_t *attr)
+{
+	void *base;
+	size_t size;
+
+	return attr && !pthread_attr_getstack(attr, &base, &size) && (uintptr_t)base + size != 0;
+}
+
+AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*function)(void *), void *arg)
+{
+	struct thread_slot *s = NULL;
+	int err;
+
+	if (!libc_pthread_create)
+		libc_pthread_create = (__typeof__(libc_pthread_create))dlsym(RTLD_NEXT, "pthread_create");
+	if (!libc_pthread_create)
+		return EAGAIN;
+	if (agent_managed() && has_own_stack(attr))
+		s = slot_take();
+	if (!s)
+		return libc_pthread_create(thread, attr, function, arg);
+	s->start = s->end = 0;
+	s->function = function;
+	s->arg = arg;
+	err = libc_pthread_create(thread, attr, begin, s);
+	if (err)
+		__atomic_store_n(&s->tid, 0, __ATOMIC_RELEASE);
+	return err;
+}
