@@ -149,6 +149,8 @@ void find_decisive(const struct schedule *s, bool *decisive)
 	tries = 0;
 	memcpy(trace, sim_trace, len * sizeof(trace[0]));
 	memset(decisive, 0, SIM_DEPTH_MAX * sizeof(*decisive));
+	if (wanted.kind == SIM_LIVELOCK)
+		return;
 	for (unsigned from = 0, mid; (mid = run_end(from)) < len; from = mid) {
 		look_earlier(from, mid, run_end(mid), decisive);
 		look_later(mid, decisive);

@@ -77,9 +77,14 @@ static void make_row(struct report_row *row, int task, const struct sim_op *op, 
 	row->at = place_of(op, row->stack, row->nr_stack);
 }
 
+/* Of what does not end, the last steps. */
+#define LIVELOCK_ROWS 24
+
 static void make_rows(struct report *r)
 {
-	for (unsigned i = 0; i < r->nr_ops; i++) {
+	unsigned first = r->failure.kind == SIM_LIVELOCK && r->nr_ops > LIVELOCK_ROWS ? r->nr_ops - LIVELOCK_ROWS : 0;
+
+	for (unsigned i = first; i < r->nr_ops; i++) {
 		struct report_row *row = &r->rows[r->nr_rows++];
 
 		row->step = i;
@@ -198,6 +203,10 @@ static void mark(struct report *r, const bool *decisive)
 {
 	bool any = false;
 
+	for (unsigned i = 0; i < r->nr_rows && r->failure.kind == SIM_LIVELOCK; i++)
+		r->rows[i].matters = true;
+	if (r->failure.kind == SIM_LIVELOCK)
+		return;
 	for (unsigned i = 0; i < r->nr_ops; i++)
 		any |= decisive[i];
 	if (any)
@@ -295,7 +304,7 @@ static void find_place(struct report *r)
 {
 	struct source_line other[REPORT_STACK_MAX];
 	const struct sim_failure *f = &r->failure;
-	const struct report_row *last = r->nr_ops ? &r->rows[r->nr_ops - 1] : NULL;
+	const struct report_row *last = r->nr_rows ? &r->rows[r->nr_rows - 1] : NULL;
 
 	if (f->task >= 0) {
 		record(f->task);
