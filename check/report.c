@@ -223,7 +223,12 @@ static void mark(struct report *r, const bool *decisive)
 		}
 }
 
-/* Two or more in a row that do not matter become one. */
+static bool is_task_end(const struct report_row *row)
+{
+	return row->op.kind == OP_WRITE && row->op.obj < OBJ_FIRST;
+}
+
+/* Two or more in a row that do not matter become one. A task's end, which is nothing of the source's, is left out. */
 static void fold(struct report *r)
 {
 	unsigned to = 0, n;
@@ -233,7 +238,8 @@ static void fold(struct report *r)
 			;
 		if (n < 2) {
 			n = 1;
-			r->rows[to++] = r->rows[i];
+			if (r->rows[i].matters || !is_task_end(&r->rows[i]))
+				r->rows[to++] = r->rows[i];
 			continue;
 		}
 		r->rows[to] = (struct report_row){ .task = r->rows[i].task, .step = r->rows[i].step, .folded = n };

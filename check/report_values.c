@@ -131,6 +131,7 @@ static const struct {
 	{ "flags",   4, page_flags,   page_bits },
 	{ "pcg",     8, charge_word,  charge_bits },
 	{ "word",    8, charge_word,  charge_bits },
+	{ "charge",  8, charge_word,  charge_bits },
 	{ "pte",     8, pte_word,     pte_bits },
 	{ "ptep",    8, pte_word,     pte_bits },
 	{ "map",     4, slot_word,    slot_bits },
