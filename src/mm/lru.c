@@ -72,7 +72,7 @@ static struct lruvec *lruvec_lock_page(const struct page *p)
 		}
 		l = memcg_lruvec(memcg, p->node);
 		spin_lock(&l->lock);
-		if (page_cgroup_memcg(&p->pcg) == memcg)
+		if (bug_on(REPARENT_AGAINST_ISOLATION) || page_cgroup_memcg(&p->pcg) == memcg)
 			return l;
 		spin_unlock(&l->lock);
 	}
@@ -124,14 +124,18 @@ void lru_add_many(struct page **pages, unsigned n)
 			lruvec_unlock(l);
 			l = NULL;
 		}
+		if (bug_on(PUBLISH_BEFORE_LINK))
+			page_set(p, PG_lru); /* whoever looks now takes the page off a list that it is not on */
 		if (!l)
 			l = lruvec_lock_page(p);
 		if (!l)
 			continue;
-		VM_BUG_ON(page_test(p, PG_lru));
+		VM_BUG_ON(!bug_on(PUBLISH_BEFORE_LINK) && page_test(p, PG_lru));
+		VM_BUG_ON(!list_empty(&p->lru)); /* linked already */
 		list_add(&p->lru, &l->lists[page_list(p)]);
 		list_account(l, page_list(p), 1);
-		page_set(p, PG_lru);
+		if (!bug_on(PUBLISH_BEFORE_LINK))
+			page_set(p, PG_lru);
 	}
 	if (l)
 		lruvec_unlock(l);
@@ -247,6 +251,8 @@ void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent)
 		for (int i = 0; i < NR_LRU_LISTS; i++) {
 			int64_t nr = lruvec_size(from, i);
 
+			if (nr == 0)
+				continue;
 			list_splice_tail(&from->lists[i], &to->lists[i]);
 			list_account(from, i, -nr);
 			list_account(to, i, nr);

@@ -211,6 +211,8 @@ static void count_reclaim(struct mem_cgroup *memcg, unsigned flags, int64_t scan
 {
 	bool bg = flags & RECLAIM_KSWAPD;
 
+	if (scanned == 0) /* so is reclaimed */
+		return;
 	stat_add(memcg, STAT_PGSCAN, scanned);
 	stat_add(memcg, bg ? STAT_PGSCAN_KSWAPD : STAT_PGSCAN_DIRECT, scanned);
 	stat_add(memcg, STAT_PGSTEAL, reclaimed);
