@@ -188,6 +188,13 @@ struct mm *fx_fork(struct mm *parent, const char *name)
 	return child;
 }
 
+void fx_move(struct mm *mm, struct mem_cgroup *group)
+{
+	memcg_get(group);
+	memcg_put(mm->memcg);
+	mm->memcg = group;
+}
+
 pte_t fx_pte(struct mm *mm, unsigned page)
 {
 	struct leaf *leaf = leaf_find(mm, FX_VA(page));
@@ -237,6 +244,18 @@ void fx_exit(struct mm *mm)
 	mm_teardown(mm);
 }
 
+void fx_remove(struct mem_cgroup *group)
+{
+	int err = group_remove(&fx->e, group);
+
+	if (err)
+		sim_fail(SIM_LEAK, NULL, 0, "a group cannot be removed: %d", err);
+	for (unsigned i = 0; i < fx->nr_groups; i++)
+		if (fx->group[i] == group)
+			fx->group[i] = NULL;
+	memcg_put(group);
+}
+
 /* ---- at the end ---- */
 
 static bool audit(unsigned flags)
@@ -262,13 +281,9 @@ static void tear_down(void)
 		mm_put(fx->mm[i]);
 	}
 	rcu_flush();
-	for (unsigned i = fx->nr_groups; i-- > 0;) {
-		int err = group_remove(&fx->e, fx->group[i]);
-
-		if (err)
-			sim_fail(SIM_LEAK, NULL, 0, "a group cannot be removed: %d", err);
-		memcg_put(fx->group[i]);
-	}
+	for (unsigned i = fx->nr_groups; i-- > 0;)
+		if (fx->group[i])
+			fx_remove(fx->group[i]);
 	rcu_flush();
 	stock_drain(fx->e.tree.root);
 }

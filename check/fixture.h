@@ -58,6 +58,9 @@ void fx_fill(struct mm *mm, unsigned page);
 void fx_push_out(struct mm *mm, unsigned page);
 /* The entry is a swap entry, the page stays in the swap cache: clean, or @dirty as after a write that failed. */
 void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty);
+/* The process goes to another group: what it charges from now on is that one's, its pages stay where they are. So
+ * the old group can be removed while it has pages. */
+void fx_move(struct mm *mm, struct mem_cgroup *group);
 /* Fork, copy-on-write. */
 struct mm *fx_fork(struct mm *parent, const char *name);
 /* The page, present or in the swap cache, off its list and with a reference: as reclaim has it. */
@@ -77,6 +80,8 @@ void fx_write(struct mm *mm, unsigned page, unsigned age);
 int fx_fault(struct mm *mm, unsigned page, bool write);
 /* The process is over. */
 void fx_exit(struct mm *mm);
+/* rmdir. */
+void fx_remove(struct mem_cgroup *group);
 
 /* ---- at the end ---- */
 
