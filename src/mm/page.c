@@ -152,7 +152,7 @@ void page_unlock(struct engine *e, struct page *p)
 	VM_BUG_ON(!page_locked(p));
 	bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
 	if (look)
-		swapcache_check_stale(e, p);
+		sync_step(swapcache_check_stale(e, p));
 }
 
 void page_commit_charge(struct page *p, struct mem_cgroup *memcg)

@@ -200,7 +200,7 @@ static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
 		return;
 	}
 	spin_lock(&leaf->lock);
-	if (pte_present(pte_read(leaf, q->va)) && pte_pfn(pte_read(leaf, q->va)) == q->page->pfn) {
+	if (recheck(pte_present(pte_read(leaf, q->va)) && pte_pfn(pte_read(leaf, q->va)) == q->page->pfn)) {
 		if (zero) {
 			pte_set(leaf, q->va, 0);
 		} else {
@@ -208,7 +208,7 @@ static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
 			pte_set(leaf, q->va, pte_make_swap(page_entry(q->page)));
 			a64_acc(&q->mm->swapents, 1);
 		}
-		e->mmu->ops->flush(e->mmu, q->mm, q->va, 1);
+		sync_step(e->mmu->ops->flush(e->mmu, q->mm, q->va, 1));
 		a64_acc(&q->mm->rss, -1);
 		page_remove_rmap(q->page);
 		page_put(e, q->page);  /* the entry's reference; ours is left */
@@ -294,7 +294,7 @@ static bool remove_clean(struct shrink *s, struct page *p)
 	if (!page_is_anon(p)) {
 		freed = filemap_remove_unused(p);
 	} else if (!page_mapped(p) && page_test(p, PG_swapcache) && !page_test(p, PG_dirty | PG_writeback) &&
-	    a32_load(&p->refcount) == 2) {
+	    recheck(a32_load(&p->refcount) == 2)) {
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
 		if (memcg)

@@ -253,7 +253,7 @@ void swap_put(struct engine *e, uint32_t entry)
 		slot_free(d, slot, h, map & SLOT_MEMSW);
 	if (stale) {
 		/* The count was published as 0 above; now try. If this fails the lock holder looks after us. */
-		swapcache_check_stale(e, stale);
+		sync_step(swapcache_check_stale(e, stale));
 		page_put(e, stale);
 	}
 }
@@ -311,9 +311,9 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 	spin_lock(slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	h = d->owner[slot];
-	if (slot_count(map) == 0)
+	if (!recheck(slot_count(map) != 0))
 		err = -ENOENT;
-	else if (map & SLOT_CACHE)
+	else if (!recheck(!(map & SLOT_CACHE)))
 		err = -EEXIST;
 	if (err) {
 		spin_unlock(slot_lock(d, slot));

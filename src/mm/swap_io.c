@@ -134,7 +134,7 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 	look = !bug_on(SWAP_RECHECK_BEFORE_WRITEBACK_END) || (swapcache_unused(e, p) && !page_mapped(p));
 	bit_clear_wake(&p->flags, PG_writeback, PG_waiters);
 	if (look)
-		swapcache_check_stale(e, p);
+		sync_step(swapcache_check_stale(e, p));
 	page_put(e, p);
 }
 

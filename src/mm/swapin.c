@@ -187,18 +187,18 @@ static bool lock_window(struct fault *f, struct window *w)
 	struct engine *e = f->mm->engine;
 
 	page_lock(w->page[w->self]);
-	if (!still_cached(w, w->self)) {
+	if (!recheck(still_cached(w, w->self))) {
 		page_unlock(e, w->page[w->self]);
 		return false;
 	}
-	page_wait_writeback(w->page[w->self]);
+	sync_step(page_wait_writeback(w->page[w->self]));
 	for (unsigned i = 0; i < w->n; i++) {
 		struct page *p = w->page[i];
 
 		if (i == w->self || !p)
 			continue;
 		if (page_trylock(p)) {
-			if (still_cached(w, i) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
+			if (recheck(still_cached(w, i)) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
 			    !page_mapped(p) && !needs_copy(e, p))
 				continue;
 			page_unlock(e, p);
@@ -284,7 +284,7 @@ static unsigned run_around(const struct window *w, const struct vma *v, const st
 {
 	unsigned lo = w->self, hi = w->self;
 
-	if (pte_read(leaf, w->va[w->self]) != pte_make_swap(w->entry[w->self]))
+	if (!recheck(pte_read(leaf, w->va[w->self]) == pte_make_swap(w->entry[w->self])))
 		return 0;
 	while (around && lo > 0 && w->page[lo - 1] && w->va[lo - 1] >= v->start &&
 	       pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1]))
