@@ -160,7 +160,7 @@ void plat_free(void *p)
 			 state[u] == FREED ? "freed twice" : "free of what was never allocated");
 	while (state[u + n] == LIVE)
 		n++;
-	clocks_plain(p, n * UNIT, true, __builtin_return_address(0));
+	clocks_free(p, n * UNIT, __builtin_return_address(0));
 	memset(&state[u], FREED, n);
 	memset(p, POISON, n * UNIT);
 	ASAN_POISON_MEMORY_REGION(p, n * UNIT);

@@ -5,6 +5,10 @@
  * write and the last reads are kept; an access that one of them does not happen before, and that conflicts with
  * it, is a race, whether or not anything went wrong in this execution.
  *
+ * Freeing is no operation, so the explorer does not try it before and after another task's atomic access. Instead every
+ * operation is noted, too, and one that does not happen before the free of its object is a use after it, in
+ * whichever order the two came.
+ *
  * The explorer's own clocks are others: there, every two operations that depend are ordered.
  */
 #include <stdio.h>
@@ -153,4 +157,39 @@ void clocks_plain(const void *p, size_t n, bool write, void *pc)
 		return;
 	for (; at < end; at += 8)
 		plain_cell((const void *)at, write, pc);
+}
+
+void clocks_used(uint32_t obj, void *pc)
+{
+	struct sim_object *o = sim_object(obj);
+
+	o->used.c[sim_current] = task_clock[sim_current].c[sim_current];
+	o->used_pc = pc;
+}
+
+static void check_unused(uint32_t obj, void *pc)
+{
+	const struct sim_object *o = number_of[obj] ? &objects[number_of[obj] - 1] : NULL;
+	char name[80];
+
+	for (unsigned t = 0; o && t < sim_nr_tasks; t++) {
+		const void *p = sim_object_address(obj);
+
+		if ((int)t == sim_current || o->used.c[t] <= task_clock[sim_current].c[t])
+			continue;
+		if (!sim_name_of(p, name, sizeof(name)))
+			snprintf(name, sizeof(name), "%p", p);
+		sim_fail_pc(pc, o->used_pc, (int)t);
+		sim_fail(SIM_USE_AFTER_FREE, NULL, 0, "free of %s, and its use by %s: nothing orders them", name,
+			 sim_tasks[t].name);
+	}
+}
+
+void clocks_free(const void *p, size_t n, void *pc)
+{
+	if (sim_current < 0)
+		return;
+	for (size_t i = 0; i < n; i += 4)
+		check_unused(arena_object((const char *)p + i), pc);
+	clocks_plain(p, n, true, pc);
 }

@@ -230,6 +230,8 @@ static inline void clock_join(sim_clock *into, const sim_clock *from)
 struct sim_object {
 	int32_t last;                /* the last event on it, -1: none (explore.c) */
 	sim_clock released;          /* what whoever acquires it gets to know */
+	sim_clock used;              /* when each task last did something to it; 0: never */
+	void *used_pc;               /* the last of those */
 };
 struct sim_object *sim_object(uint32_t obj);
 
@@ -241,6 +243,10 @@ void clocks_acquire(uint32_t obj);
 void clocks_release(uint32_t obj);
 void clocks_plain(const void *p, size_t n, bool write, void *pc);
 void clocks_join_all(int t);
+/* The running task does an operation on @obj. */
+void clocks_used(uint32_t obj, void *pc);
+/* It frees [p, p + n): a write of all of it that every use of it, atomics and locks too, must come before. */
+void clocks_free(const void *p, size_t n, void *pc);
 
 /* rcu.c */
 void rcu_reset(void);

@@ -175,15 +175,13 @@ static int schedule(void)
 	return t;
 }
 
-void sim_point(struct sim_op op)
+static void announce(const struct sim_op *op)
 {
 	struct sim_task *me = &sim_tasks[sim_current];
 	int starter, next;
 
-	if (sim_current < 0)
-		return;
-	me->next = op;
-	if (op.kind == OP_NONE) {
+	me->next = *op;
+	if (op->kind == OP_NONE) {
 		if (me->nr_held)
 			sim_fail(SIM_BUG, me->held[0].at->file, me->held[0].at->line, "a task ends and holds %s",
 				 me->held[0].at->expr);
@@ -194,13 +192,22 @@ void sim_point(struct sim_op op)
 	starter = me->starter;
 	if (starter != -2) {
 		me->starter = -2;
-		coro_switch(starter, op.kind == OP_NONE);
+		coro_switch(starter, op->kind == OP_NONE);
 		return;
 	}
 	next = schedule();
 	if (next == sim_current)
 		return;
-	coro_switch(next, op.kind == OP_NONE || next < 0);
+	coro_switch(next, op->kind == OP_NONE || next < 0);
+}
+
+void sim_point(struct sim_op op)
+{
+	if (sim_current < 0)
+		return;
+	announce(&op);
+	if (op.obj >= OBJ_FIRST)
+		clocks_used(op.obj, op.pc);
 }
 
 /* ---- tasks ---- */
