@@ -43,11 +43,10 @@ struct shared {
 	struct waitq wait;
 	uint64_t log[SIM_TASKS_MAX][LOG_MAX];
 	unsigned nr_log[SIM_TASKS_MAX];
-	struct deferred {
-		struct plat_rcu_head head;
-		uint8_t value;
-	} deferred[SIM_TASKS_MAX];
-	atomic32_t nr_deferred;
+};
+struct deferred {
+	struct plat_rcu_head head;
+	uint8_t value;
 };
 static struct shared *mem;
 static char *content;
@@ -206,6 +205,7 @@ static void run_other(const struct instr *i, struct local *l)
 {
 	uint64_t word;
 	unsigned t = (unsigned)sim_current;
+	struct deferred *d;
 
 	switch (i->code) {
 	case C_PREPARE: l->ticket = waitq_prepare(&mem->wait); break;
@@ -216,8 +216,9 @@ static void run_other(const struct instr *i, struct local *l)
 	case C_RCU_UNLOCK: rcu_rd_unlock(); break;
 	case C_SYNCHRONIZE: rcu_synchronize(); break;
 	case C_DEFER:
-		mem->deferred[t].value = i->value;
-		rcu_defer(&mem->deferred[t].head, deferred_call);
+		d = plat_alloc(sizeof(*d));  /* one may be pending only once */
+		d->value = i->value;
+		rcu_defer(&d->head, deferred_call);
 		break;
 	case C_SPAWN: plat_thread_start(&l->child, "child", run_task, (void *)(uintptr_t)TASKS_MAX); break;
 	case C_JOIN: plat_thread_join(&l->child); break;
@@ -423,12 +424,46 @@ static bool crashes_are_findings(void)
 	return search.failure.kind == SIM_BUG && search.stats.executions == 2 && search.stats.failures == 2;
 }
 
+/* ---- a free that may come before a use is a finding, even if it came after it ---- */
+
+static void freer(void *arg)
+{
+	plat_free(*(atomic32_t **)arg);
+}
+
+static void user(void *arg)
+{
+	if (a32_load(*(atomic32_t **)arg))
+		VM_BUG_ON("fresh memory is zero");
+}
+
+static void free_setup(void *arg)
+{
+	*(atomic32_t **)arg = plat_alloc(sizeof(atomic32_t));
+	sim_task("user", user, arg, 0, 0);
+	sim_task("freer", freer, arg, 1, 0);
+}
+
+static bool unordered_frees_are_findings(void)
+{
+	static atomic32_t *word;
+	static const struct sim_program program = { .name = "free", .setup = free_setup, .arg = &word };
+	static struct explore search;
+
+	memset(&search, 0, sizeof(search));
+	search.mode = EXPLORE_EXHAUSTIVE;
+	search.keep_going = true;
+	sim_load(&program);
+	explore_run(&search);
+	return search.failure.kind == SIM_USE_AFTER_FREE && search.stats.executions == search.stats.failures;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned want = argc > 1 ? (unsigned)atoi(argv[1]) : 2000, n = 0, large = 0, bad = 0, test = 0;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = seed, runs = 0, states = 0;
 
-	printf("1..%d\n", NR_OP_FAULTS + 1);
+	printf("1..%d\n", NR_OP_FAULTS + 2);
 	for (; n < want; seed++) {
 		int r = compare(seed);
 
@@ -457,5 +492,7 @@ int main(int argc, char **argv)
 	}
 	printf("%s %u - a crash of a task, and of the looks at the end, is a finding\n", crashes_are_findings() ? "ok" : "not ok",
 	       ++test);
+	printf("%s %u - a free that nothing orders after an atomic use is a finding\n",
+	       unordered_frees_are_findings() ? "ok" : "not ok", ++test);
 	return bad != 0;
 }
