@@ -348,6 +348,7 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 	if (bug && strncmp(sim_failure.text, bug->invariant, strlen(bug->invariant)) != 0)
 		r->unexpected = bug->invariant;
 	r->preemptions = explore_preemptions();
+	r->left_out = s->left_out;
 	r->nr_ops = sim_depth;
 	r->nr_tasks = sim_nr_tasks;
 	replay_print(r->replay, sizeof(r->replay), scenario, bug, s->left_out);

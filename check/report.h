@@ -53,6 +53,7 @@ struct report {
 	struct report_held held[64];
 	unsigned nr_held;
 	unsigned preemptions;
+	uint32_t left_out;           /* tasks that need not run for it to fail */
 	uint64_t execution;          /* it was found in, 0: not known */
 	bool steady;                 /* it fails the same way each time */
 	char replay[REPLAY_TEXT_MAX];

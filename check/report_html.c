@@ -118,6 +118,11 @@ static void table(FILE *out, const struct report *r)
 	}
 	fputs("</tbody></table></div>\n", out);
 	for (unsigned t = 0; t < r->nr_tasks; t++) {
+		if (r->left_out & 1u << t) {
+			fputs("<p class=\"dim\">left out: ", out);
+			text(out, r->task[t]);
+			fputs("; it fails without</p>\n", out);
+		}
 		if (!r->steps_not_drawn[t])
 			continue;
 		fputs("<p class=\"dim\">not drawn: ", out);

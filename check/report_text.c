@@ -211,6 +211,9 @@ void report_text(FILE *out, const struct report *r, bool color)
 		draw_row(&d, &r->rows[i]);
 	rule(&d);
 	for (unsigned t = 0; t < r->nr_tasks; t++)
+		if (r->left_out & 1u << t)
+			fprintf(out, "  left out: %s; it fails without\n", r->task[t]);
+	for (unsigned t = 0; t < r->nr_tasks; t++)
 		if (r->steps_not_drawn[t])
 			fprintf(out, "  not drawn: %s, %u steps\n", r->task[t], r->steps_not_drawn[t]);
 	draw_finding(&d);

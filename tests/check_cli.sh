@@ -125,6 +125,12 @@ colors() {
 	! grep "$esc" "$TMP/out"
 }
 
+full() {
+	status_of --full --bug uncharge-test-then-set
+	steps=$(sed -n 's/^  \([0-9]*\) operations.*/\1/p' "$TMP/out")
+	expect 1 "$code" status && expect "$steps" "$(grep -c '^ *[0-9][0-9]* |' "$TMP/out")" "rows"
+}
+
 # Found within its budget, for what the table says, drawn as agreed, and its replay is the same drawing.
 bug() {
 	status_of --bug "$1"
@@ -155,6 +161,7 @@ check "a budget that runs out is status 2" budget_ends
 check "JSON has verdicts and replay strings" json
 check "a page of HTML stands alone" html
 check "color is for terminals" colors
+check "a full drawing has a row for each operation" full
 check "the quick scenarios are exhausted" quick
 "$UMEMCG" check --list | cut -f 1 >"$TMP/scenarios"
 "$UMEMCG" check --list-bugs >"$TMP/bugs"
