@@ -52,7 +52,8 @@ static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, stru
 		unsigned got = symbols_at(i ? pcs[nr_pcs - i] : pc, lines, REPORT_STACK_MAX);
 
 		for (unsigned k = 0; k < got && n < max; k++)
-			if (!is_header(lines[k].file) && !is_machine(lines[k].file))
+			if (!is_header(lines[k].file) && !is_machine(lines[k].file) &&
+			    !(n && strcmp(out[n - 1].func, lines[k].func) == 0)) /* the compiler split it in two */
 				out[n++] = lines[k];
 	}
 	return n;
