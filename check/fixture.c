@@ -135,9 +135,9 @@ void fx_fill(struct mm *mm, unsigned page)
 	uint64_t w[WORDS];
 
 	make_words(page, 0, w);
-	page_counter_force_max(&mm->memcg->memory, 16);
+	page_counter_force_max(&mm_memcg(mm)->memory, 16);
 	need(soft_write(&fx->soft, mm, 0, FX_VA(page), w, sizeof(w)) == 0, "no page");
-	page_counter_force_max(&mm->memcg->memory, PAGE_COUNTER_MAX);
+	page_counter_force_max(&mm_memcg(mm)->memory, PAGE_COUNTER_MAX);
 	memset(mm->streams, 0, sizeof(mm->streams));
 	fx_set_young(mm, page, false);
 	name_frames();
@@ -177,7 +177,7 @@ void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty)
 
 struct mm *fx_fork(struct mm *parent, const char *name)
 {
-	struct mm *child = new_mm(parent->memcg, name);
+	struct mm *child = new_mm(mm_memcg(parent), name);
 
 	rw_wrlock(&parent->mmap_lock);
 	rw_wrlock(&child->mmap_lock);
@@ -191,8 +191,8 @@ struct mm *fx_fork(struct mm *parent, const char *name)
 void fx_move(struct mm *mm, struct mem_cgroup *group)
 {
 	memcg_get(group);
-	memcg_put(mm->memcg);
-	mm->memcg = group;
+	memcg_put(mm_memcg(mm));
+	aptr_store(&mm->memcg, group);
 }
 
 pte_t fx_pte(struct mm *mm, unsigned page)

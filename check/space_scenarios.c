@@ -237,7 +237,7 @@ const struct scenario scenario_exit_and_reclaim = {
 static void fork_and_reclaim_setup(void)
 {
 	one_page();
-	child = mm_create(&fx->e, mm->memcg, NULL);
+	child = mm_create(&fx->e, mm_memcg(mm), NULL);
 	fx->mm[fx->nr_mms++] = child;
 	sim_name(child, sizeof(*child), "child");
 	victim = fx_isolate(mm, 0);

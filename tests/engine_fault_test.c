@@ -66,14 +66,14 @@ TEST(an_access_outside_an_area_or_against_its_rights_is_refused)
 /* Touch @npages one after another in steps of @step pages from @va; returns faults taken. */
 static int64_t faults_of(struct mm *mm, uint64_t va, int64_t npages, int64_t step)
 {
-	int64_t before = stat_read(mm->memcg, STAT_PGFAULT);
+	int64_t before = stat_read(mm_memcg(mm), STAT_PGFAULT);
 	char c;
 
 	for (int64_t i = 0; i < npages; i++)
 		assert_int_equal(
 			soft_read(&fx.soft, mm, 0, va + (uint64_t)(i * step) * PAGE_SIZE, &c, 1),
 			0);
-	return stat_read(mm->memcg, STAT_PGFAULT) - before;
+	return stat_read(mm_memcg(mm), STAT_PGFAULT) - before;
 }
 
 TEST(sequential_touches_up_and_down_bring_growing_windows_and_random_ones_small_windows)

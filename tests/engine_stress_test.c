@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "mm/migrate.h"
+#include "mm/move.h"
 #include "soft_fixture.h"
 #include "stress_files.h"
 
@@ -43,6 +44,7 @@ enum seen {
 	SEEN_REMOVE,
 	SEEN_LIMIT,
 	SEEN_MIGRATE,
+	SEEN_CHANGE,
 	NR_SEEN
 };
 
@@ -218,6 +220,17 @@ static void op_migrate(struct worker *w, struct space *s)
 	a64_add_relaxed(&seen[SEEN_MIGRATE], r.migrated);
 }
 
+static void op_change(struct worker *w, struct space *s)
+{
+	int err;
+
+	pthread_mutex_lock(&groups_mutex);
+	err = mm_move_group(s->mm, groups[draw(w, NR_GROUPS)], draw(w, 4) ? MOVE_ANON : 0);
+	pthread_mutex_unlock(&groups_mutex);
+	VM_BUG_ON(err && err != -ENOMEM);
+	saw(SEEN_CHANGE);
+}
+
 static void publish(struct worker *w, struct space *s)
 {
 	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
@@ -260,7 +273,7 @@ static void op_fork(struct worker *w, struct space *s)
 	if (child->mm)
 		op_exit(w, child);
 	pthread_mutex_lock(&groups_mutex);
-	mm = fx_mm(&fx, draw(w, 4) ? s->mm->memcg : groups[draw(w, NR_GROUPS)]);
+	mm = fx_mm(&fx, draw(w, 4) ? mm_memcg(s->mm) : groups[draw(w, NR_GROUPS)]);
 	pthread_mutex_unlock(&groups_mutex);
 	VM_BUG_ON(!mm || fx_fork_into(&fx, s->mm, mm) != 0);
 	child->mm = mm;
@@ -303,6 +316,9 @@ static void owner_step(struct worker *w)
 		break;
 	case 8:
 		op_lock(w, s);
+		break;
+	case 12:
+		op_change(w, s);
 		break;
 	case 10:
 	case 11:
@@ -517,7 +533,7 @@ static void report(void)
 	static const char *const name[NR_SEEN] = {
 		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
 		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
-		"migrations",
+		"migrations", "changes",
 	};
 
 	for (int i = 0; i < NR_SEEN; i++)

@@ -235,7 +235,7 @@ int fx_fork_into(struct soft_fixture *fx, struct mm *parent, struct mm *child)
 	rw_wrunlock(&parent->mmap_lock);
 	a32_add(&parent->no_reclaim, -1);
 	if (!err)
-		charge_settle(&fx->e, child->memcg);
+		charge_settle(&fx->e, mm_memcg(child));
 	return err;
 }
 

@@ -97,7 +97,7 @@ int group_remove(struct engine *e, struct mem_cgroup *memcg)
 	/* Its charges would go on to a group that nobody sees. The caller keeps new ones away. */
 	spin_lock(&e->mm_lock);
 	list_for_each(mm, &e->mms, struct mm, link)
-		busy |= mm->memcg == memcg;
+		busy |= mm_memcg(mm) == memcg;
 	spin_unlock(&e->mm_lock);
 	err = busy ? -EBUSY : memcg_offline(memcg);
 	if (err)
@@ -113,7 +113,7 @@ struct mm *mm_create(struct engine *e, struct mem_cgroup *memcg, void *host)
 	if (!mm)
 		return NULL;
 	mm->engine = e;
-	mm->memcg = memcg;
+	aptr_store(&mm->memcg, memcg);
 	memcg_get(memcg);
 	mm->host = host;
 	a32_store(&mm->refcount, 1);
@@ -151,6 +151,19 @@ bool mm_tryget(struct mm *mm)
 	return a32_inc_not_zero(&mm->refcount);
 }
 
+struct mem_cgroup *mm_get_memcg(struct mm *mm)
+{
+	struct mem_cgroup *memcg;
+
+	/* It may be moved, and its old group be gone, between the look and the reference: look again. */
+	rcu_rd_lock();
+	do
+		memcg = aptr_load(&mm->memcg);
+	while (!memcg_tryget(memcg));
+	rcu_rd_unlock();
+	return memcg;
+}
+
 static void mm_free_rcu(struct plat_rcu_head *head)
 {
 	struct mm *mm = container_of(head, struct mm, rcu);
@@ -173,7 +186,7 @@ void mm_put(struct mm *mm)
 	pgtable_fini(mm);
 	plat_free(mm->vmas);
 	a64_acc(&mm->engine->nr_mms, -1);
-	memcg_put(mm->memcg);
+	memcg_put(aptr_load(&mm->memcg));
 	rcu_defer(&mm->rcu, mm_free_rcu);
 }
 

@@ -25,6 +25,10 @@ void mm_teardown(struct mm *mm);
 bool mm_tryget(struct mm *mm);
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
+/* The group of @mm: mmap_lock or engine->mm_lock held. */
+static inline struct mem_cgroup *mm_memcg(const struct mm *mm) { return aptr_load(&mm->memcg); }
+/* As mm_memcg with nothing held; referenced. */
+struct mem_cgroup *mm_get_memcg(struct mm *mm);
 
 /* Bytes of bookkeeping in use now, the size of what is managed beside it. */
 int64_t engine_metadata_bytes(const struct engine *e);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mm/charge.h"
+#include "mm/engine.h"
 #include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/migrate.h"
@@ -39,9 +40,9 @@ static void clip_to_empty(struct fault *f, const struct vma *v, const struct lea
 	f->n = (unsigned)((hi - lo) >> PAGE_SHIFT);
 }
 
-static void finish_new_page(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
+static void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
 {
-	page_commit_charge(p, v->mm->memcg);
+	page_commit_charge(p, memcg);
 	page_set(p, PG_uptodate | (v->flags & VM_LOCKED ? PG_unevictable : 0));
 	page_add_rmap(p, v, va);
 	pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE));
@@ -83,7 +84,7 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		}
 	}
 	for (int i = 0; i < done; i++)
-		finish_new_page(pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
+		finish_new_page(f->memcg, pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
 	for (int i = done < 0 ? 0 : done; i < (int)f->n; i++)
 		page_put(f->mm->engine, pages[i]);
 	a64_acc(&f->mm->rss, done > 0 ? done : 0);
@@ -91,9 +92,9 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 }
 
 /* A client's thread can wait where it is: who serves it must not wait with it, others depend on that one. */
-int charge_fault_page(struct mm *mm)
+int charge_fault_page(struct fault *f)
 {
-	return charge_pages(mm->engine, mm->memcg, mm, 1, mm->host ? CHARGE_PARK : 0);
+	return charge_pages(f->mm->engine, f->memcg, f->mm, 1, f->mm->host ? CHARGE_PARK : 0);
 }
 
 static int fault_anon(struct fault *f)
@@ -108,11 +109,11 @@ static int fault_anon(struct fault *f)
 
 	stream_window(f, FIRST_TOUCH_PAGES);
 	charged = f->n;
-	err = charged > 1 ? charge_pages(e, f->mm->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f->mm);
+	err = charged > 1 ? charge_pages(e, f->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f);
 	if (err && charged > 1) {
 		charged = f->n = 1;
 		f->start = f->va;
-		err = charge_fault_page(f->mm);
+		err = charge_fault_page(f);
 	}
 	if (err)
 		return err;
@@ -124,7 +125,8 @@ static int fault_anon(struct fault *f)
 		done = -ENOMEM;
 	else if (v && !file) {
 		spin_lock(&leaf->lock);
-		done = pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
+		/* The charge is for the group that the address space belongs to now, or it is given back and the access faults again. */
+		done = mm_memcg(f->mm) == f->memcg && pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
 		spin_unlock(&leaf->lock);
 		/* Somebody else was here first; if it was gone again before our thread looked, only we can wake it. */
 		if (done == 0)
@@ -135,7 +137,7 @@ static int fault_anon(struct fault *f)
 		lru_add_many(pages, (unsigned)done);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (charged > (done > 0 ? (unsigned)done : 0))
-		uncharge_pages(f->mm->memcg, charged - (done > 0 ? done : 0));
+		uncharge_pages(f->memcg, charged - (done > 0 ? done : 0));
 	if (file)
 		return 1;
 	if (done <= 0)
@@ -150,11 +152,13 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	struct leaf *leaf;
 	struct page *p;
 	struct vma *v;
+	struct mem_cgroup *memcg;
 	int err;
 
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
-	charge_pages(e, mm->memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+	memcg = mm_get_memcg(mm);
+	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	rw_rdlock(&mm->mmap_lock);
 	v = vma_find(mm, va);
 	leaf = v ? leaf_get(mm, va) : NULL;
@@ -162,7 +166,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	if (!err) {
 		spin_lock(&leaf->lock);
 		if (pte_none(pte_read(leaf, va))) {
-			finish_new_page(p, v, leaf, va);
+			finish_new_page(memcg, p, v, leaf, va);
 			a64_acc(&mm->rss, 1);
 		} else {
 			err = -EEXIST;
@@ -172,10 +176,11 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	if (!err)
 		lru_add(p);
 	rw_rdunlock(&mm->mmap_lock);
-	if (!err)
-		return 0;
-	page_put(e, p);
-	uncharge_pages(mm->memcg, 1);
+	if (err) {
+		page_put(e, p);
+		uncharge_pages(memcg, 1);
+	}
+	memcg_put(memcg);
 	return err;
 }
 
@@ -204,7 +209,7 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 	} else {
 		a64_acc(&f->mm->rss, 1);
 	}
-	finish_new_page(copy, v, leaf, f->va);
+	finish_new_page(f->memcg, copy, v, leaf, f->va);
 	return true;
 }
 
@@ -230,12 +235,12 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 	struct leaf *leaf;
 	struct vma *v;
 	bool done = false;
-	int err = charge_pages(e, f->mm->memcg, f->mm, 1, 0);
+	int err = charge_pages(e, f->memcg, f->mm, 1, 0);
 
 	if (err)
 		return err;
 	if (frames_alloc(e, &copy, 1) != 0) {
-		uncharge_pages(f->mm->memcg, 1);
+		uncharge_pages(f->memcg, 1);
 		return -ENOMEM;
 	}
 	err = e->mmu->ops->bring_frames(e->mmu, &copy, 1);
@@ -246,7 +251,8 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 		err = leaf ? anon_vma_prepare(v) : -ENOMEM;
 	if (!err && v && file)
 		held = cow_hold(f, v, old);
-	if (!err && v && held == file && (v->flags & (VM_WRITE | VM_SHARED)) == VM_WRITE) {
+	if (!err && v && held == file && mm_memcg(f->mm) == f->memcg &&
+	    (v->flags & (VM_WRITE | VM_SHARED)) == VM_WRITE) {
 		plat_copy(mmu_data(e->mmu, copy), mmu_data(e->mmu, old), PAGE_SIZE);
 		spin_lock(&leaf->lock);
 		done = cow_replace(f, v, leaf, pte, old, copy);
@@ -258,12 +264,12 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 		lru_add(copy);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done) {
-		stat_add(f->mm->memcg, STAT_COW, 1);
+		stat_add(f->memcg, STAT_COW, 1);
 		swapcache_check_stale(e, old);
 		if (pte)
 			page_put(e, old);  /* the entry's reference */
 	} else {
-		uncharge_pages(f->mm->memcg, 1);
+		uncharge_pages(f->memcg, 1);
 		page_put(e, copy);
 	}
 	return err;
@@ -370,37 +376,46 @@ static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *fil
 	return err;
 }
 
+/* One look at the entry and what it calls for. 1: look again. */
+static int handle_once(struct fault *f)
+{
+	struct engine *e = f->mm->engine;
+	struct page *p;
+	pte_t pte;
+	bool file;
+	int err;
+
+	err = fault_look(f, &pte, &p, &file);
+	if (err)
+		return err;
+	if (pte_is_poison(pte)) {
+		e->mmu->ops->poison(e->mmu, f->mm, f->va);
+		return -EIO;
+	}
+	if (pte_none(pte))
+		return file ? fault_file(f) : fault_anon(f);
+	if (pte_present(pte)) {
+		err = fault_present(f, pte, p);
+		page_put(e, p);
+		return err;
+	}
+	if (pte_is_migration(pte)) {
+		migration_entry_wait(e, pte);
+		return 1;
+	}
+	return fault_swap(f, pte);
+}
+
 int handle_fault(struct mm *mm, uint64_t va, bool write)
 {
 	struct fault f = { .mm = mm, .va = va & PAGE_MASK, .write = write };
-	struct mmu *mmu = mm->engine->mmu;
+	int err;
 
-	stat_add(mm->memcg, STAT_PGFAULT, 1);
-	for (;;) {
-		struct page *p;
-		pte_t pte;
-		bool file;
-		int err;
-
-		err = fault_look(&f, &pte, &p, &file);
-		if (err)
-			return err;
-		if (pte_is_poison(pte)) {
-			mmu->ops->poison(mmu, mm, f.va);
-			return -EIO;
-		}
-		if (pte_none(pte)) {
-			err = file ? fault_file(&f) : fault_anon(&f);
-		} else if (pte_present(pte)) {
-			err = fault_present(&f, pte, p);
-			page_put(mm->engine, p);
-		} else if (pte_is_migration(pte)) {
-			migration_entry_wait(mm->engine, pte);
-			err = 1;
-		} else {
-			err = fault_swap(&f, pte);
-		}
-		if (err <= 0)
-			return err;
-	}
+	f.memcg = mm_get_memcg(mm);
+	stat_add(f.memcg, STAT_PGFAULT, 1);
+	do
+		err = handle_once(&f);
+	while (err > 0);
+	memcg_put(f.memcg);
+	return err;
 }

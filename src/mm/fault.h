@@ -24,6 +24,7 @@ struct fault {
 	struct mm *mm;
 	uint64_t va;          /* page aligned */
 	bool write;
+	struct mem_cgroup *memcg;  /* the group of @mm when the fault began, referenced: charges, and gives back, there */
 	uint64_t start;       /* the window: [start, start + n pages), holds va */
 	unsigned n;
 };
@@ -35,7 +36,7 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old);
 /* swapin.c: @pte is the swap entry seen at f->va. */
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */
-int charge_fault_page(struct mm *mm);
+int charge_fault_page(struct fault *f);
 /* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. */
 void stream_window(struct fault *f, unsigned first);
 /* Most pages a window may have where @limit is the smallest limit: a window must not push out what a small group works with. Pure. */

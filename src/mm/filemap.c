@@ -248,26 +248,35 @@ bool filemap_remove_unused(struct page *p)
 
 /* ---- bringing a page ---- */
 
-int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page)
+static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, uint32_t flags, struct page **page)
 {
-	int err = charge_pages(e, mm->memcg, mm, 1, 0);
+	int err = charge_pages(e, memcg, mm, 1, 0);
 
 	if (err)
 		return err;
 	if (frames_alloc(e, page, 1) != 0) {
-		uncharge_pages(mm->memcg, 1);
+		uncharge_pages(memcg, 1);
 		return -ENOMEM;
 	}
 	if (e->mmu->ops->bring_frames(e->mmu, page, 1) != 0) {
 		page_put(e, *page);
-		uncharge_pages(mm->memcg, 1);
+		uncharge_pages(memcg, 1);
 		return -ENOMEM;
 	}
 	if (!page_trylock(*page))
 		VM_BUG_ON("a fresh page is locked");
 	page_set(*page, flags);
-	page_commit_charge(*page, mm->memcg);
+	page_commit_charge(*page, memcg);
 	return 0;
+}
+
+int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page)
+{
+	struct mem_cgroup *memcg = mm_get_memcg(mm);
+	int err = new_page_of(e, memcg, mm, flags, page);
+
+	memcg_put(memcg);
+	return err;
 }
 
 static void read_done(struct store_batch *b)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mm/engine.h"
 #include "mm/charge.h"
 #include "mm/lru.h"
 #include "mm/page.h"
@@ -49,8 +50,8 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	if (f->charged > 0)
 		f->charged--;
 	else
-		charge_pages(e, f->child->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);  /* never fails */
-	page_commit_charge(p, f->child->memcg);
+		charge_pages(e, mm_memcg(f->child), NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);  /* never fails */
+	page_commit_charge(p, mm_memcg(f->child));
 	page_set(p, PG_uptodate);
 	page_add_rmap(p, v, va);
 	pte_set(dst, va, pte_make_present(p->pfn, pte & PTE_WRITE));
@@ -174,6 +175,6 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 		else if (!(v->flags & VM_SHARED))
 			leaf_for_range(parent, v->start, v->end, copy_leaf, &f);
 	}
-	uncharge_pages(child->memcg, f.charged);
+	uncharge_pages(mm_memcg(child), f.charged);
 	return f.error;
 }

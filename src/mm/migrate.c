@@ -187,9 +187,11 @@ static int migrate_locked(struct migration *m)
 {
 	int err;
 
+	if (!page_is_anon(m->old))
+		return -EAGAIN;
 	if (!page_mapped(m->old) && !page_test(m->old, PG_swapcache))
 		return -ENOENT;
-	if (!page_is_anon(m->old) || !page_test(m->old, PG_uptodate))
+	if (!page_test(m->old, PG_uptodate))
 		return -EAGAIN;
 	m->av = get_anon_vma(m->old);
 	if (!page_trylock(m->new))

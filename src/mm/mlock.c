@@ -25,7 +25,7 @@ static int64_t group_locked(struct mm *mm)
 
 	spin_lock(&e->mm_lock);
 	list_for_each(m, &e->mms, struct mm, link)
-		if (m->memcg == mm->memcg)
+		if (mm_memcg(m) == mm_memcg(mm))
 			sum += a64_load(&m->locked);
 	spin_unlock(&e->mm_lock);
 	return sum;
@@ -51,7 +51,7 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	int64_t want = group_locked(mm) + newly_locked(mm, start, end);
 	int err;
 
-	if (want > mlock_limit(a64_load(&mm->memcg->memory.max), stat_read_local(mm->memcg, STAT_UNMANAGED)))
+	if (want > mlock_limit(a64_load(&mm_memcg(mm)->memory.max), stat_read_local(mm_memcg(mm), STAT_UNMANAGED)))
 		return -ENOMEM;
 	err = vma_change_flags(mm, start, end, VM_LOCKED, 0);
 	/* Who looks at the area from now on leaves its pages alone; who has looked before holds the page's lock, and may take

@@ -191,7 +191,9 @@ struct stream {
 
 struct mm {
 	struct engine *engine;         /* (C) */
-	struct mem_cgroup *memcg;      /* (C) referenced */
+	atomicptr_t memcg;             /* the group charged for what it maps; referenced. Changes (move.c) under (M) for writing and
+	                                * engine->mm_lock. Read under either; or by mm_get_memcg: a charge keeps that reference until
+	                                * what it paid for is entered or given back */
 	atomic32_t refcount;
 	struct rwsem mmap_lock;        /* rank MMAP */
 

@@ -20,7 +20,7 @@ static struct mm *choose(struct engine *e, struct mem_cgroup *memcg)
 	list_for_each(mm, &e->mms, struct mm, link) {
 		int64_t bad = oom_badness(a64_load(&mm->rss), a64_load(&mm->swapents), a64_load(&mm->unmanaged));
 
-		if (a32_load(&mm->dying) || bad <= most || !memcg_is_descendant(mm->memcg, memcg))
+		if (a32_load(&mm->dying) || bad <= most || !memcg_is_descendant(mm_memcg(mm), memcg))
 			continue;
 		most = bad;
 		worst = mm;
@@ -39,7 +39,7 @@ static bool victim_pending(struct engine *e, struct mem_cgroup *memcg)
 
 	spin_lock(&e->mm_lock);
 	list_for_each(mm, &e->mms, struct mm, link) {
-		if (!a32_load(&mm->dying) || !memcg_is_descendant(mm->memcg, memcg))
+		if (!a32_load(&mm->dying) || !memcg_is_descendant(mm_memcg(mm), memcg))
 			continue;
 		if (!mm->dying_since)
 			mm->dying_since = now;
@@ -67,8 +67,11 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, bool 
 		return false;
 	mine = victim == self;
 	if (a32_cas(&victim->dying, 0, 1)) {
+		struct mem_cgroup *of = mm_get_memcg(victim);
+
 		event_add(memcg, EVENT_OOM, 1);
-		event_add(victim->memcg, EVENT_OOM_KILL, 1);
+		event_add(of, EVENT_OOM_KILL, 1);
+		memcg_put(of);
 		ticket = waitq_prepare(&e->progress);
 		e->mmu->ops->kill(e->mmu, victim);
 		if (!mine && wait)

@@ -41,7 +41,7 @@ static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struc
 		return 1;
 	}
 	swap_read_pages(e, &p, 1);  /* unlocks it */
-	stat_add(mm->memcg, STAT_PGMAJFAULT, 1);
+	page_stat(p, STAT_PGMAJFAULT, 1);
 	lru_add(p);
 	*page = p;
 	return 0;

@@ -51,7 +51,7 @@ static int64_t smallest_limit(const struct mem_cgroup *memcg)
 void stream_window(struct fault *f, unsigned first)
 {
 	struct mm *mm = f->mm;
-	unsigned max = window_max(smallest_limit(mm->memcg));
+	unsigned max = window_max(smallest_limit(f->memcg));
 	struct stream *s;
 	bool down = false;
 

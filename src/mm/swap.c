@@ -276,6 +276,33 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
 	return memcg;
 }
 
+bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, struct memcg_handle *to, unsigned refs,
+		     bool *memsw)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry), map;
+	struct memcg_handle *h = NULL;
+
+	rcu_rd_lock();
+	spin_lock(slot_lock(d, slot));
+	map = a32_load(&d->map[slot]);
+	if (map && slot_count(map) == refs && handle_memcg(d->owner[slot]) == from) {
+		h = d->owner[slot];
+		handle_get_many(to, 1);
+		d->owner[slot] = to;
+	}
+	spin_unlock(slot_lock(d, slot));
+	*memsw = map & SLOT_MEMSW;
+	if (h) {
+		page_counter_uncharge(&handle_memcg(h)->swap, 1);
+		if (*memsw)
+			page_counter_uncharge(&handle_memcg(h)->memsw, 1);
+		handle_put_many(h, 1);
+	}
+	rcu_rd_unlock();
+	return h != NULL;
+}
+
 /* ---- swap cache ---- */
 
 struct page *swapcache_get(struct engine *e, uint32_t entry)

@@ -59,6 +59,10 @@ bool swapcache_unused(struct engine *e, const struct page *p);
 void swapcache_check_stale(struct engine *e, struct page *p);
 /* The group owning a slot, referenced; NULL when the slot is free. */
 struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry);
+/* Hand the slot of an entry in use, with its charges, from @from to @to if @refs entries refer to it and @from owns it. *@memsw: it carries
+ * a charge of memory+swap. The caller charged @to's group before. */
+bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, struct memcg_handle *to, unsigned refs,
+		     bool *memsw);
 /* More than half of what the group may use is used: keep no slots for pages that are in memory. */
 bool swap_scarce(struct engine *e, struct mem_cgroup *memcg);
 

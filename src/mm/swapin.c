@@ -68,20 +68,19 @@ static bool look_around(struct fault *f, struct window *w)
 }
 
 /* A page that came back soon after it left belongs to the working set (Linux workingset.c, a528910e12ec). */
-static void note_refault(struct mm *mm, struct page *p, uint64_t shadow)
+static void note_refault(struct mem_cgroup *memcg, struct page *p, uint64_t shadow)
 {
-	struct mem_cgroup *memcg = mm->memcg;
 	int64_t distance;
 
 	if (!shadow)
 		return;
-	stat_add(mm->memcg, STAT_REFAULT_ANON, 1);
+	stat_add(memcg, STAT_REFAULT_ANON, 1);
 	distance = a64_load(&memcg_lists(memcg)->age) - (int64_t)shadow;
 	if (distance < 0 ||
 	    distance > group_list_size(memcg, LRU_ACTIVE_ANON) + group_list_size(memcg, LRU_INACTIVE_ANON))
 		return;
 	page_set(p, PG_active | PG_workingset);
-	stat_add(mm->memcg, STAT_ACTIVATE_ANON, 1);
+	stat_add(memcg, STAT_ACTIVATE_ANON, 1);
 }
 
 /* Put a fresh page in the cache for entry @i of the window. Locked and referenced in w->page[i] on success; the
@@ -95,12 +94,12 @@ static bool enter_page(struct fault *f, struct window *w, unsigned i, struct pag
 	if (!page_trylock(fresh))
 		VM_BUG_ON("a fresh page is locked");
 	shadow = swapcache_shadow(e, w->entry[i]);
-	page_commit_charge(fresh, f->mm->memcg);
+	page_commit_charge(fresh, f->memcg);
 	err = swapcache_add(e, fresh, w->entry[i]);
 	if (err == 0) {
 		if (i != w->self)
 			page_set(fresh, PG_readahead);
-		note_refault(f->mm, fresh, shadow);
+		note_refault(f->memcg, fresh, shadow);
 		w->page[i] = fresh;
 		return true;
 	}
@@ -118,13 +117,13 @@ static int charge_window(struct fault *f, struct window *w)
 	unsigned want = w->n;
 	int err;
 
-	err = want > 1 ? charge_pages(e, f->mm->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f->mm);
+	err = want > 1 ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f);
 	if (err && want > 1) {
 		w->va[0] = w->va[w->self];
 		w->entry[0] = w->entry[w->self];
 		w->n = want = 1;
 		w->self = 0;
-		err = charge_fault_page(f->mm);
+		err = charge_fault_page(f);
 	}
 	return err ? err : (int)want;
 }
@@ -140,19 +139,19 @@ static int read_window(struct fault *f, struct window *w)
 	if (charged < 0)
 		return charged;
 	if (frames_alloc(e, fresh, w->n) != 0) {
-		uncharge_pages(f->mm->memcg, charged);
+		uncharge_pages(f->memcg, charged);
 		return -ENOMEM;
 	}
 	if (e->mmu->ops->bring_frames(e->mmu, fresh, w->n) != 0) {
 		for (unsigned i = 0; i < w->n; i++)
 			page_put(e, fresh[i]);
-		uncharge_pages(f->mm->memcg, charged);
+		uncharge_pages(f->memcg, charged);
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < w->n; i++) {
 		if (w->entry[i] == 0) {
 			page_put(e, fresh[i]);
-			uncharge_pages(f->mm->memcg, 1);
+			uncharge_pages(f->memcg, 1);
 		} else if (enter_page(f, w, i, fresh[i])) {
 			page_get(fresh[i]);
 			read[nr_read++] = fresh[i];
@@ -164,7 +163,7 @@ static int read_window(struct fault *f, struct window *w)
 		for (unsigned i = 0; i < nr_read; i++)
 			page_put(e, read[i]);
 	}
-	stat_add(f->mm->memcg, STAT_SWAP_RA, nr_read > 1 ? nr_read - 1 : 0);
+	stat_add(f->memcg, STAT_SWAP_RA, nr_read > 1 ? nr_read - 1 : 0);
 	return 0;
 }
 
@@ -210,13 +209,13 @@ static bool lock_window(struct fault *f, struct window *w)
 }
 
 /* What becomes of the slot now that its page is mapped. Page locked, entry dropped. */
-static void settle_slot(struct engine *e, struct mm *mm, struct page *p)
+static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page *p)
 {
 	unsigned others = slot_count(swap_map(e, page_entry(p)));
 
 	if (others && !e->mmu->ops->shares)
 		swapcache_del(e, p, 0);
-	else if (!others && swap_scarce(e, mm->memcg))
+	else if (!others && swap_scarce(e, memcg))
 		swapcache_try_free(e, p);
 }
 
@@ -240,9 +239,9 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 		a64_acc(&f->mm->rss, 1);
 		a64_acc(&f->mm->swapents, -1);
 		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)
-			stat_add(f->mm->memcg, STAT_SWAP_RA_HIT, 1);
+			stat_add(f->memcg, STAT_SWAP_RA_HIT, 1);
 		swap_put(e, w->entry[first + (unsigned)i]);
-		settle_slot(e, f->mm, p);
+		settle_slot(e, f->memcg, p);
 	}
 	return done;
 }
@@ -265,8 +264,8 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 		page_put(e, copy);
 		return done;
 	}
-	charge_pages(e, f->mm->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
-	page_commit_charge(copy, f->mm->memcg);
+	charge_pages(e, f->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+	page_commit_charge(copy, f->memcg);
 	page_set(copy, PG_uptodate);
 	page_add_rmap(copy, v, f->va);
 	pte_set(leaf, f->va, pte_make_present(copy->pfn, v->flags & VM_WRITE));
@@ -386,8 +385,8 @@ int fault_swap(struct fault *f, pte_t pte)
 	w.page[w.self] = NULL;
 	start = plat_now_ns();
 	err = read_window(f, &w);
-	stat_add(f->mm->memcg, STAT_PGMAJFAULT, 1);
-	stat_add(f->mm->memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
+	stat_add(f->memcg, STAT_PGMAJFAULT, 1);
+	stat_add(f->memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	if (err)
 		return err;
 	err = w.page[w.self] ? map_window(f, &w) : 1;
@@ -397,10 +396,11 @@ int fault_swap(struct fault *f, pte_t pte)
 
 void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 {
-	int64_t room = page_counter_margin(&mm->memcg->memory) + a64_load(&mm->memcg->memory.max) / 4;
+	struct mem_cgroup *memcg = mm_get_memcg(mm);
+	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
 
 	for (uint64_t va = start; va < end && room > 0;) {
-		struct fault f = { .mm = mm, .va = va, .start = va, .n = FAULT_PAGES_MAX };
+		struct fault f = { .mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX };
 		struct leaf *leaf;
 		pte_t pte;
 
@@ -410,11 +410,12 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 		rw_rdunlock(&mm->mmap_lock);
 		if (pte_is_swap(pte)) {
 			if (fault_swap(&f, pte) < 0)
-				return;
+				break;
 			va += FAULT_PAGES_MAX * PAGE_SIZE;
 			room -= FAULT_PAGES_MAX;
 		} else {
 			va = leaf ? va + PAGE_SIZE : (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 		}
 	}
+	memcg_put(memcg);
 }

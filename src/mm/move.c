@@ -1,0 +1,292 @@
+/* mm/move.c - moving charges from group to group.
+ *
+ * Count what may move, charge that to the new group in bulk with nothing locked, switch the address space, walk its entries and
+ * hand over one by one, give back what was not needed. A page that comes or goes meanwhile makes the estimate wrong, never
+ * the books: each handing over uses up one page of what was charged, or does not happen.
+ *
+ * C1  (seed 4) A page's owner changes with its page lock held, off the lists, and under the leaf lock of the one entry that maps it. So
+ *     the mover sees "mapped and counted" or neither: the map count and the statistics of it change under that leaf lock.
+ * C2  Only what the old group is charged for moves, and only if no other entry refers to it (4e0cf05f6059).
+ * C3  A slot's owner changes under the slot lock, with its share of swap, and of memory+swap if it carries that.
+ *
+ * Locks: mmap_lock (writing, for the switch; reading, for the walk) -> leaf -> page (by try) -> slot, lruvec.
+ */
+#include "mm/move.h"
+
+#include "mm/charge.h"
+#include "mm/engine.h"
+#include "mm/lru.h"
+#include "mm/page.h"
+#include "mm/pgtable.h"
+#include "mm/reclaim.h"
+#include "mm/swap.h"
+#include "mm/vma.h"
+
+#define PASSES_MAX  3   /* walks, if something was busy */
+#define EMPTY_TRIES 16  /* of reclaim that frees nothing */
+
+struct move {
+	struct engine *e;
+	struct mem_cgroup *from, *to;
+	bool count;                 /* only count: into pages and slots */
+	int64_t pages, slots;       /* charged to @to in advance and not used up */
+	unsigned busy;
+	/* of the leaf in hand */
+	struct page *moved[LEAF_ENTRIES];
+	unsigned nr_moved;
+	int64_t nr_mapped, nr_cached;
+};
+
+static bool owned_by(const struct page *p, const struct mem_cgroup *memcg)
+{
+	bool owned;
+
+	rcu_rd_lock();
+	owned = page_cgroup_memcg(&p->pcg) == memcg;
+	rcu_rd_unlock();
+	return owned;
+}
+
+/* The slot @entry goes over if there is room and nothing else refers to it (@refs: entries that may). */
+static void move_slot(struct move *m, uint32_t entry, unsigned refs)
+{
+	bool memsw;
+
+	if (m->slots == 0 || !swap_move_owner(m->e, entry, m->from, m->to->handle, refs, &memsw))
+		return;
+	m->slots--;
+	if (!memsw)  /* its page pays */
+		page_counter_uncharge(&m->to->memsw, 1);
+}
+
+/* @p is locked and off the lists; C1. */
+static void move_owner(struct move *m, struct page *p)
+{
+	struct memcg_handle *h = page_cgroup_handle(&p->pcg);
+	bool mapped = page_mapped(p), moved;
+
+	handle_get_many(h, 1);
+	moved = page_cgroup_transfer(&p->pcg, h, m->to->handle);
+	if (moved) {
+		m->pages--;
+		m->nr_mapped += mapped;
+		m->nr_cached += page_test(p, PG_swapcache) != 0;
+		handle_uncharge(h, 1);
+		if (page_test(p, PG_swapcache))
+			move_slot(m, page_entry(p), mapped ? 0 : 1);
+	}
+	handle_put_many(h, 1);
+}
+
+/* Hand @p over if at most @maps entries map it. The leaf of the entry in hand is locked; the caller sees to it that @p stays. */
+static void move_page(struct move *m, struct leaf *leaf, struct page *p, unsigned maps)
+{
+	if (!page_is_anon(p) || a32_load(&p->mapcount) != maps || !owned_by(p, m->from) || m->pages == 0)
+		return;
+	if (!page_trylock(p)) {
+		m->busy++;
+		return;
+	}
+	if (a32_load(&p->mapcount) == maps && !page_test(p, PG_writeback) && lru_isolate_page(p)) {
+		if (bug_on(OWNER_LOCKED_AFTER_MAPCOUNT)) {
+			page_get(p);
+			spin_unlock(&leaf->lock);  /* whoever unmaps it now decides by the map count whose number to lower */
+			move_owner(m, p);
+			spin_lock(&leaf->lock);
+			lru_add(p);
+			page_unlock(m->e, p);
+			page_put(m->e, p);
+			return;
+		}
+		move_owner(m, p);
+		m->moved[m->nr_moved++] = p;
+	} else {
+		m->busy++;
+	}
+	page_unlock(m->e, p);
+}
+
+/* A swap entry: its page, if the cache has it and nobody maps it, and its slot. */
+static void move_swapped(struct move *m, struct leaf *leaf, uint32_t entry)
+{
+	struct page *p = swapcache_get(m->e, entry);
+
+	if (!p) {
+		move_slot(m, entry, 1);
+		return;
+	}
+	move_page(m, leaf, p, 0);
+	/* The reference was only ours to look: back on its list before it goes. */
+	if (m->nr_moved && m->moved[m->nr_moved - 1] == p)
+		lru_add(m->moved[--m->nr_moved]);
+	page_put(m->e, p);
+}
+
+static void count_entry(struct move *m, pte_t pte)
+{
+	struct page *p;
+
+	if (pte_is_swap(pte)) {
+		m->slots++;
+		m->pages += (swap_map(m->e, pte_entry(pte)) & SLOT_CACHE) != 0;
+	} else if (pte_present(pte)) {
+		p = pfn_page(m->e, pte_pfn(pte));
+		if (!page_is_anon(p) || a32_load(&p->mapcount) != 1 || !owned_by(p, m->from))
+			return;
+		m->pages++;
+		m->slots += page_test(p, PG_swapcache) != 0;
+	}
+}
+
+static void move_stat(struct move *m, enum stat_item item, int64_t n)
+{
+	if (n == 0)
+		return;
+	stat_add(m->from, item, -n);
+	stat_add(m->to, item, n);
+}
+
+static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t to)
+{
+	spin_lock(&leaf->lock);
+	m->nr_moved = 0;
+	m->nr_mapped = m->nr_cached = 0;
+	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
+		pte_t pte = pte_read(leaf, va);
+
+		if (m->count)
+			count_entry(m, pte);
+		else if (pte_present(pte))
+			move_page(m, leaf, pfn_page(m->e, pte_pfn(pte)), 1);
+		else if (pte_is_swap(pte))
+			move_swapped(m, leaf, pte_entry(pte));
+	}
+	move_stat(m, STAT_ANON, m->nr_mapped);
+	move_stat(m, STAT_SWAPCACHED, m->nr_cached);
+	lru_add_many(m->moved, m->nr_moved);
+	spin_unlock(&leaf->lock);
+}
+
+/* Every leaf of every area. */
+static void walk(struct move *m, struct mm *mm)
+{
+	rw_rdlock(&mm->mmap_lock);
+	for (unsigned i = 0; i < mm->nr_vmas; i++)
+		for (uint64_t va = mm->vmas[i]->start, stop; va < mm->vmas[i]->end; va = stop) {
+			struct leaf *leaf = leaf_find(mm, va);
+
+			stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+			if (stop > mm->vmas[i]->end)
+				stop = mm->vmas[i]->end;
+			if (leaf)
+				move_leaf(m, leaf, va, stop);
+		}
+	rw_rdunlock(&mm->mmap_lock);
+}
+
+/* ---- charging ahead ---- */
+
+static int charge_slots(struct mem_cgroup *to, int64_t n)
+{
+	struct page_counter *full;
+
+	if (n == 0)
+		return 0;
+	if (!page_counter_try_charge(&to->memsw, n, &full))
+		return -ENOMEM;
+	if (page_counter_try_charge(&to->swap, n, &full))
+		return 0;
+	page_counter_uncharge(&to->memsw, n);
+	return -ENOMEM;
+}
+
+static void give_back(struct move *m)
+{
+	uncharge_pages(m->to, m->pages);
+	if (m->slots) {
+		page_counter_uncharge(&m->to->swap, m->slots);
+		page_counter_uncharge(&m->to->memsw, m->slots);
+	}
+	m->pages = m->slots = 0;
+}
+
+static int charge_ahead(struct move *m)
+{
+	int64_t slots = m->slots;
+
+	m->slots = 0;
+	if (m->pages && charge_pages(m->e, m->to, NULL, m->pages, CHARGE_NOOOM) != 0) {
+		m->pages = 0;
+		return -ENOMEM;
+	}
+	if (charge_slots(m->to, slots) != 0) {
+		give_back(m);
+		return -ENOMEM;
+	}
+	m->slots = slots;
+	return 0;
+}
+
+/* ---- */
+
+/* The address space's own reference goes from group to group. Who charged for a fault before this gives it back (fault.c). */
+static void switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to)
+{
+	memcg_get(to);
+	rw_wrlock(&mm->mmap_lock);
+	spin_lock(&mm->engine->mm_lock);
+	aptr_store(&mm->memcg, to);
+	spin_unlock(&mm->engine->mm_lock);
+	rw_wrunlock(&mm->mmap_lock);
+	memcg_put(from);
+}
+
+int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask)
+{
+	struct move m = { .e = mm->engine, .to = to, .count = true };
+	int err = 0;
+
+	if (mask & ~MOVE_ANON)
+		return -EOPNOTSUPP;
+	m.from = mm_get_memcg(mm);
+	if (m.from != to) {
+		if (mask)
+			walk(&m, mm);
+		err = charge_ahead(&m);
+		if (!err)
+			switch_group(mm, m.from, to);
+		m.count = false;
+		for (int pass = 0; !err && mask && pass < PASSES_MAX && (pass == 0 || m.busy); pass++) {
+			m.busy = 0;
+			walk(&m, mm);
+		}
+		give_back(&m);
+	}
+	memcg_put(m.from);
+	return err;
+}
+
+int group_force_empty(struct engine *e, struct mem_cgroup *memcg)
+{
+	bool busy = false;
+
+	if (!memcg->parent)
+		return -EINVAL;
+	spin_lock(&e->mm_lock);
+	list_for_each(mm, &e->mms, struct mm, link)
+		busy |= memcg_is_descendant(mm_memcg(mm), memcg);
+	spin_unlock(&e->mm_lock);
+	if (busy)
+		return -EBUSY;
+	for (int tries = EMPTY_TRIES; tries > 0; tries--) {
+		struct reclaim_result r;
+
+		stock_drain_tree(memcg);
+		if (page_counter_read(&memcg->memory) == 0)
+			break;
+		reclaim_group(e, memcg, page_counter_read(&memcg->memory), RECLAIM_LOW, &r);
+		if (r.reclaimed)
+			tries = EMPTY_TRIES;
+	}
+	return 0;
+}

@@ -1,0 +1,19 @@
+/* mm/move.h - an address space changes its group: its charges move with it. */
+#ifndef UMEMCG_MM_MOVE_H
+#define UMEMCG_MM_MOVE_H
+
+#include "mm/mm_types.h"
+
+#define MOVE_ANON 1u  /* anonymous pages, and their swap */
+#define MOVE_FILE 2u  /* pages of files and of shared memory */
+
+/* Let @mm be of @to from now on, and hand over what it alone maps and its group is charged for, of the kinds in @mask. 0; or,
+ * with nothing changed, -ENOMEM (no room in @to), -EOPNOTSUPP (@mask has a kind that cannot be moved). What is in
+ * somebody else's hands just now stays behind, as do pages others map too. Nothing may be locked; the caller has a
+ * reference on @mm, which is not being forked into, and sees to it that @to is not removed meanwhile. */
+int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask);
+
+/* Reclaim all that can be of a group without address spaces. 0; -EBUSY: it or a group below has some; -EINVAL: the root. */
+int group_force_empty(struct engine *e, struct mem_cgroup *memcg);
+
+#endif
