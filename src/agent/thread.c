@@ -1,19 +1,21 @@
 /* agent/thread.c - threads on stacks that the program supplies can be joined.
  *
- * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the word that
- * pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to an exiting task
- * (userfaultfd refuses it): the word would stay, and the join wait for ever. Where libc makes the stack, managed_end() of
- * maps.c leaves these pages to the kernel. Where the program does, with pthread_attr_setstack, pthread_create is caught
- * here: the thread notes its record, and the helper does not move the pages of a record whose thread lives.
+ * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the
+ * word that pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to
+ * an exiting task (userfaultfd refuses it): the word would stay, and the join wait for ever. Where libc makes the
+ * stack, managed_end() of maps.c leaves these pages to the kernel. Where the program does, with
+ * pthread_attr_setstack, pthread_create is caught here: the thread notes its record, and the helper does not move
+ * the pages of a record whose thread lives.
  *
  * Typical sequence: pthread_create -> slot_take -> (new thread) begin: note the record, let a move under way end,
  * touch the record -> the program's function. The slot is taken again when its thread has ended.
  *
  * I1  slot->tid is 0 (free), CLAIMED (pthread_create is under way), or the thread's.
- * I2  When the program's function begins, the record is present, and stays until the thread has ended: every move that starts
- *     after the note sees it.
+ * I2  When the program's function begins, the record is present, and stays until the thread has ended: every move
+ *     that starts after the note sees it.
  *
- * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts without.
+ * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts
+ * without.
  * With all slots taken a thread starts unprotected.
  */
 #include <dlfcn.h>
@@ -85,7 +87,8 @@ static struct thread_slot *slot_take(void)
 
 			if (tid && (!ended || !has_ended(tid)))
 				continue;
-			if (!__atomic_compare_exchange_n(&s->tid, &tid, CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			if (!__atomic_compare_exchange_n(&s->tid, &tid, CLAIMED, false,
+							 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 				continue;
 			note_used((uint32_t)i + 1);
 			return s;

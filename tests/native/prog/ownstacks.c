@@ -1,9 +1,10 @@
 /* tests/native/prog/ownstacks.c - ownstacks [THREADS] [MIB] [ROUNDS]
  *
- * Threads on stacks that the program supplies (pthread_attr_setstack) can be joined. libc's record of such a thread is at
- * the top of its stack, and in it the word that the kernel clears when the thread has gone. While the threads sleep far
- * below it, MIB of other memory are filled, so that what can be taken out is. Then they end, by the system call alone, and
- * are joined when they have ended: nobody touches the record before the kernel does. The same stacks serve every round.
+ * Threads on stacks that the program supplies (pthread_attr_setstack) can be joined. libc's record of such a
+ * thread is at the top of its stack, and in it the word that the kernel clears when the thread has gone. While the
+ * threads sleep far below it, MIB of other memory are filled, so that what can be taken out is. Then they end, by
+ * the system call alone, and are joined when they have ended: nobody touches the record before the kernel does. The
+ * same stacks serve every round.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
