@@ -9,13 +9,14 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog steady freeze spoil identity fill oomhog reportget proto_fuzz
-plan 19
+plan 20
 BOUND_S=40
 
 log=$TMP/log
 out=$TMP/out
 err=$TMP/err
 report=$TMP/report.json
+direct=
 
 # start LIMIT SWAP COMMAND...: umemcg in the background; $up is its pid.
 start() {
@@ -23,7 +24,7 @@ start() {
 	shift 2
 	rm -f "$out" "$err" "$report"
 	: >"$log"
-	"$UMEMCG" run -m "$limit" --swap-max "$swap" --swap "${swap_dir:-$TMP}" --report json \
+	"$UMEMCG" run -m "$limit" --swap-max "$swap" --swap "${swap_dir:-$TMP}" $direct --report json \
 		--report-file "$report" -- "$@" >"$out" 2>"$err" &
 	up=$!
 	test_pid=$up
@@ -178,6 +179,38 @@ full_disk() {
 	expect 137 $code "exit code" && right && grep "disk under the swap file is full" "$err"
 }
 
+# A file system on a block device, mounted on $swap_dir; false where there are no loop devices.
+small_device() {
+	swap_dir=$TMP/device
+	mkdir -p "$swap_dir" && truncate -s 200M "$TMP/disk" && mkfs.ext4 -qF "$TMP/disk" &&
+		mount -o loop "$TMP/disk" "$swap_dir" && return
+	swap_dir=
+	return 1
+}
+
+no_device() {
+	[ -z "$swap_dir" ] || umount "$swap_dir"
+	swap_dir=
+	rm -f "$TMP/disk"
+}
+
+# A block device that fails: behind its end there is nothing any more. Nothing that was read comes from the page cache.
+device_fails() {
+	small_device || return
+	direct=--swap-direct
+	start 16M 128M "$BIN/steady" -l "$log" 40 10
+	swap_file_in_use && sync -f "$swap_dir" && truncate -s 1M "$TMP/disk"
+	code=$?
+	finish
+	set -- $code $?
+	direct=
+	no_device
+	expect 0 "$1" "exit code of the preparation" && right || return
+	[ "$2" -eq 135 ] || [ "$2" -eq 139 ] || { echo "exit code $2"; return 1; }
+	grep 'reading the swap file failed' "$err" && [ "$(value memory.swap.events/read_error)" -gt 0 ] &&
+		expect 0 "$(value memory.swap.events/corrupt)" corrupt
+}
+
 two_groups() {
 	"$UMEMCG" run -m 24M --swap-max 256M -- "$BIN/steady" -f -c 1 24 4 >"$TMP/other" &
 	other=$!
@@ -262,6 +295,12 @@ if [ "$(id -u)" -eq 0 ]; then
 	check "a full disk under the swap file loses nothing" full_disk
 else
 	skip "a full disk under the swap file loses nothing" "it takes root to make one"
+fi
+if small_device 2>/dev/null; then
+	no_device
+	check "a device that fails feeds nobody wrong bytes" device_fails
+else
+	skip "a device that fails feeds nobody wrong bytes" "it takes root, a loop device and mkfs.ext4"
 fi
 check "two groups under pressure do not disturb each other" two_groups
 check "without swap, too much memory is 137 and a sentence" out_of_memory 0
