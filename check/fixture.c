@@ -102,6 +102,11 @@ static struct mm *new_mm(struct mem_cgroup *group, const char *name)
 	return mm;
 }
 
+struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name)
+{
+	return new_mm(group, name);
+}
+
 struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages)
 {
 	struct mm *mm = new_mm(group, name);
