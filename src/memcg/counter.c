@@ -82,7 +82,7 @@ int page_counter_set_max(struct page_counter *c, int64_t max)
 		return 0;
 	}
 	old = a64_xchg(&c->max, max);
-	if (max >= old || a64_load(&c->usage) <= max)
+	if (max >= old || recheck(a64_load(&c->usage) <= max))
 		return 0;
 	/* A charge came in between. It may yet take itself back (it saw the new max), so this can
 	 * refuse what would have fitted; the caller reclaims and tries again anyhow. If somebody

@@ -48,7 +48,7 @@ void stock_refill(struct mem_cgroup *memcg, int64_t n)
 	if (bug_on(STOCK_DRAINED_AGAINST_REMOVAL))
 		return; /* removal drained just before: these pages are never given back */
 	if (memcg_is_offline(memcg))
-		stock_drain(memcg);
+		sync_step(stock_drain(memcg));
 }
 
 int64_t stock_drain(struct mem_cgroup *memcg)

@@ -126,7 +126,9 @@ static int fault_anon(struct fault *f)
 	else if (v && !file) {
 		spin_lock(&leaf->lock);
 		/* The charge is for the group that the address space belongs to now, or it is given back and the access faults again. */
-		done = mm_memcg(f->mm) == f->memcg && pte_none(pte_read(leaf, f->va)) ? map_zeros(f, v, leaf, pages, charged) : 0;
+		done = recheck(mm_memcg(f->mm) == f->memcg) && recheck(pte_none(pte_read(leaf, f->va)))
+			     ? map_zeros(f, v, leaf, pages, charged)
+			     : 0;
 		spin_unlock(&leaf->lock);
 		/* Somebody else was here first; if it was gone again before our thread looked, only we can wake it. */
 		if (done == 0)
@@ -200,7 +202,7 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 {
 	struct mmu *mmu = f->mm->engine->mmu;
 
-	if ((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))
+	if (!recheck(!((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))))
 		return false;
 	if (pte) {
 		pte_set(leaf, f->va, 0);
@@ -265,7 +267,7 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done) {
 		stat_add(f->memcg, STAT_COW, 1);
-		swapcache_check_stale(e, old);
+		sync_step(swapcache_check_stale(e, old));
 		if (pte)
 			page_put(e, old);  /* the entry's reference */
 	} else {
@@ -288,8 +290,8 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old)
 		leaf = leaf_find(f->mm, f->va);
 		if (leaf) {
 			spin_lock(&leaf->lock);
-			reused = !((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY)) &&
-				 cow_reuse(e, old);
+			reused = recheck(!((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))) &&
+				 recheck(cow_reuse(e, old));
 			if (reused)
 				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);
 			spin_unlock(&leaf->lock);

@@ -237,7 +237,8 @@ bool filemap_remove_unused(struct page *p)
 	/* New references come from the table, under its lock; or from entries, of which there are none, as new ones
 	 * are made with the page locked. The order of the looks matters: an entry that goes sets PG_dirty first. */
 	spin_lock(&as->lock);
-	unused = a32_load(&p->refcount) == 2 && !page_mapped(p) && !page_test(p, PG_dirty | PG_writeback);
+	unused = recheck(a32_load(&p->refcount) == 2) && recheck(!page_mapped(p)) &&
+		 recheck(!page_test(p, PG_dirty | PG_writeback));
 	if (unused)
 		remove_locked(as, p, 0);
 	spin_unlock(&as->lock);

@@ -72,7 +72,7 @@ static struct lruvec *lruvec_lock_page(const struct page *p)
 		}
 		l = memcg_lruvec(memcg, p->node);
 		spin_lock(&l->lock);
-		if (bug_on(REPARENT_AGAINST_ISOLATION) || page_cgroup_memcg(&p->pcg) == memcg)
+		if (bug_on(REPARENT_AGAINST_ISOLATION) || recheck(page_cgroup_memcg(&p->pcg) == memcg))
 			return l;
 		spin_unlock(&l->lock);
 	}
@@ -149,7 +149,7 @@ void lru_del(struct page *p)
 		return;
 	l = lruvec_lock_page(p);
 	VM_BUG_ON(!l);
-	if (page_test(p, PG_lru))
+	if (recheck(page_test(p, PG_lru)))
 		unlink_locked(l, p);
 	lruvec_unlock(l);
 }
@@ -164,7 +164,7 @@ bool lru_isolate_page(struct page *p)
 	l = lruvec_lock_page(p);
 	if (!l)
 		return false;
-	if (page_test(p, PG_lru)) {
+	if (recheck(page_test(p, PG_lru))) {
 		unlink_locked(l, p);
 		won = true;
 	}

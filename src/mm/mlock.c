@@ -57,7 +57,7 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	/* Who looks at the area from now on leaves its pages alone; who has looked before holds the page's lock, and may take
 	 * it out after the caller has brought it. */
 	if (!err)
-		leaf_for_range(mm, start, end, reclaim_wait_leaf, NULL);
+		sync_step(leaf_for_range(mm, start, end, reclaim_wait_leaf, NULL));
 	return err;
 }
 

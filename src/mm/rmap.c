@@ -130,13 +130,13 @@ struct anon_vma *page_get_anon_vma(const struct page *p)
 	struct anon_vma *av = NULL;
 
 	rcu_rd_lock();
-	if (page_mapped(p) || bug_on(MIGRATE_ANON_CHECK_OUTSIDE_RCU)) {
+	if (bug_on(MIGRATE_ANON_CHECK_OUTSIDE_RCU) || recheck(page_mapped(p))) {
 		av = page_anon_vma(p);
 		if (av && !a32_inc_not_zero(&av->refcount))
 			av = NULL;
 	}
 	/* Mapped after the reference was taken: the anon_vma was the page's at that time. */
-	if (av && !page_mapped(p)) {
+	if (av && !recheck(page_mapped(p))) {
 		rcu_rd_unlock();
 		anon_vma_put(av);
 		return NULL;

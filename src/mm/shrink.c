@@ -164,7 +164,7 @@ static bool prepare(struct shrink *s, struct victim *v)
 		return false;
 	}
 	v->locked = true;
-	if (page_test(p, PG_writeback)) {
+	if (!recheck(!page_test(p, PG_writeback))) {
 		s->r->busy++;
 		return false;
 	}
@@ -293,8 +293,8 @@ static bool remove_clean(struct shrink *s, struct page *p)
 		return false;
 	if (!page_is_anon(p)) {
 		freed = filemap_remove_unused(p);
-	} else if (!page_mapped(p) && page_test(p, PG_swapcache) && !page_test(p, PG_dirty | PG_writeback) &&
-	    recheck(a32_load(&p->refcount) == 2)) {
+	} else if (recheck(!page_mapped(p)) && recheck(page_test(p, PG_swapcache)) &&
+		   recheck(!page_test(p, PG_dirty | PG_writeback)) && recheck(a32_load(&p->refcount) == 2)) {
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
 		if (memcg)

@@ -427,9 +427,9 @@ bool swapcache_unused(struct engine *e, const struct page *p)
 bool swapcache_try_free(struct engine *e, struct page *p)
 {
 	VM_BUG_ON(!page_locked(p));
-	if (page_test(p, PG_writeback))
+	if (!recheck(!page_test(p, PG_writeback)))
 		return false;
-	if (!swapcache_unused(e, p))
+	if (!recheck(swapcache_unused(e, p)))
 		return false;
 	swapcache_del(e, p, 0);
 	return true;
@@ -446,7 +446,7 @@ void swapcache_check_stale(struct engine *e, struct page *p)
 	while (looks_stale(e, p)) {
 		if (!page_trylock(p))
 			return;  /* the holder looks after it has unlocked */
-		if (!page_mapped(p))
+		if (recheck(!page_mapped(p)))
 			swapcache_try_free(e, p);
 		else if (bug_on(SWAP_WORKER_KEEPS_REFERENCE))
 			page_get(p);  /* seed 2's worker had looked the page up, and left without putting it */

@@ -192,7 +192,7 @@ void swap_write_pages(struct engine *e, struct page **pages, unsigned n)
 		swap_set_map(e, page_entry(p), 0, SLOT_VALID | SLOT_ZERO | SLOT_BAD);
 		e->swap->hash[slot] = h;
 		page_get(p);
-		page_set(p, PG_writeback);
+		sync_step(page_set(p, PG_writeback));
 		page_clear(p, PG_dirty);
 		page_stat(p, STAT_WRITEBACK, 1);
 		b.io[b.n].slot = slot;

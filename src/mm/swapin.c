@@ -286,10 +286,10 @@ static unsigned run_around(const struct window *w, const struct vma *v, const st
 	if (!recheck(pte_read(leaf, w->va[w->self]) == pte_make_swap(w->entry[w->self])))
 		return 0;
 	while (around && lo > 0 && w->page[lo - 1] && w->va[lo - 1] >= v->start &&
-	       pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1]))
+	       recheck(pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1])))
 		lo--;
 	while (around && hi + 1 < w->n && w->page[hi + 1] && w->va[hi + 1] < v->end &&
-	       pte_read(leaf, w->va[hi + 1]) == pte_make_swap(w->entry[hi + 1]))
+	       recheck(pte_read(leaf, w->va[hi + 1]) == pte_make_swap(w->entry[hi + 1])))
 		hi++;
 	*first = lo;
 	return hi - lo + 1;

@@ -77,10 +77,10 @@ static void wb_add(struct wb *w, struct page *p)
 	struct engine *e = w->as->engine;
 
 	VM_BUG_ON(!page_locked(p) || page_test(p, PG_writeback) || page_file_mapping(p) != w->as);
-	rmap_file_protect(p);
+	sync_step(rmap_file_protect(p));
 	filemap_clear_dirty(p);
 	page_get(p);
-	page_set(p, PG_writeback);
+	sync_step(page_set(p, PG_writeback));
 	page_stat(p, STAT_FILE_WRITEBACK, 1);
 	if (p->index >= w->as->store->nr_slots) {
 		end_write(w->as, p, -ENOSPC);
@@ -104,9 +104,9 @@ static void wb_page(struct wb *w, struct page *p)
 	}
 	if (page_test(p, PG_writeback)) {
 		wb_submit(w);
-		page_wait_writeback(p);
+		sync_step(page_wait_writeback(p));
 	}
-	if (page_file_mapping(p) == w->as && page_test(p, PG_dirty))
+	if (recheck(page_file_mapping(p) == w->as) && recheck(page_test(p, PG_dirty)))
 		wb_add(w, p);
 	else
 		page_unlock(w->as->engine, p);

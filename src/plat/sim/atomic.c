@@ -1,5 +1,6 @@
 /* plat/sim/atomic.c - atomics of the simulated machine: announce, then do. One task runs at a time, so doing it is
  * plain; see machine.h for what each is called in the source. */
+#include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
 static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask, bool relaxed, sim_at at,
@@ -36,6 +37,14 @@ uint32_t sim_add32(atomic32_t *p, int32_t d, sim_at at)
 {
 	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
 	return p->v_ += (uint32_t)d;
+}
+
+void sim_wake(atomic32_t *p, sim_at at)
+{
+	if (!mutant_keeps(at, PC))
+		return;
+	announce(OP_ADD, p, 4, UINT32_MAX, false, at, PC);
+	p->v_++;
 }
 
 void sim_acc32(atomic32_t *p, int32_t d, int32_t least, sim_at at)
@@ -79,7 +88,7 @@ uint32_t sim_xchg32(atomic32_t *p, uint32_t v, sim_at at)
 bool sim_cas32(atomic32_t *p, uint32_t old, uint32_t new_, sim_at at)
 {
 	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
-	if (p->v_ != old)
+	if (p->v_ != old && mutant_keeps(at, PC))
 		return false;
 	p->v_ = new_;
 	return true;
@@ -89,7 +98,7 @@ bool sim_cas32(atomic32_t *p, uint32_t old, uint32_t new_, sim_at at)
 bool sim_inc_not_zero(atomic32_t *p, sim_at at)
 {
 	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);
-	if (p->v_ == 0)
+	if (p->v_ == 0 && mutant_keeps(at, PC))
 		return false;
 	p->v_++;
 	return true;
@@ -155,7 +164,7 @@ int64_t sim_xchg64(atomic64_t *p, int64_t v, sim_at at)
 bool sim_cas64(atomic64_t *p, int64_t old, int64_t new_, sim_at at)
 {
 	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
-	if (p->v_ != old)
+	if (p->v_ != old && mutant_keeps(at, PC))
 		return false;
 	p->v_ = new_;
 	return true;
@@ -186,7 +195,7 @@ void *sim_xchgptr(atomicptr_t *p, void *v, sim_at at)
 bool sim_casptr(atomicptr_t *p, void *old, void *new_, sim_at at)
 {
 	announce(OP_WRITE, p, 8, UINT64_MAX, false, at, PC);
-	if (p->v_ != old)
+	if (p->v_ != old && mutant_keeps(at, PC))
 		return false;
 	p->v_ = new_;
 	return true;

@@ -43,6 +43,7 @@ SIM_USED uint32_t sim_load32(const atomic32_t *p, uint32_t mask, sim_at at);
 void sim_store32(atomic32_t *p, uint32_t v, sim_at at);
 SIM_USED uint32_t sim_add32(atomic32_t *p, int32_t d, sim_at at);
 void sim_acc32(atomic32_t *p, int32_t d, int32_t least, sim_at at);
+void sim_wake(atomic32_t *p, sim_at at);
 uint32_t sim_or32(atomic32_t *p, uint32_t m, sim_at at);
 uint32_t sim_and32(atomic32_t *p, uint32_t m, sim_at at);
 uint32_t sim_xchg32(atomic32_t *p, uint32_t v, sim_at at);
@@ -146,7 +147,7 @@ struct waitq {
 
 #define waitq_init(q)    ((q)->seq.v_ = 0)
 #define waitq_prepare(q) sim_load32(&(q)->seq, UINT32_MAX, SIM_SITE_OP(#q, "prepare", NULL, NULL))
-#define waitq_wake(q)    sim_acc32(&(q)->seq, 1, INT32_MIN, SIM_SITE_OP(#q, "wake", NULL, NULL))
+#define waitq_wake(q)    sim_wake(&(q)->seq, SIM_SITE_OP(#q, "wake", NULL, NULL))
 #define waitq_sleep(q, t, ns) sim_waitq_sleep((q), (t), (ns), SIM_SITE_OP(#q, "sleep", NULL, NULL))
 bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_at at);
 

@@ -1,5 +1,5 @@
 /* plat/sim/mutant.h - leaving out one piece of synchronisation at a time: a lock (and its unlock), an RCU section, a
- * grace period, a mark of plat.h. A piece is a place in the compiled program: the same inlined accessor is another one in
+ * grace period, the comparison of a compare-and-swap or of inc-not-zero that failed, a wake-up, a mark of plat.h. A piece is a place in the compiled program: the same inlined accessor is another one in
  * each of its callers. */
 #ifndef UMEMCG_PLAT_SIM_MUTANT_H
 #define UMEMCG_PLAT_SIM_MUTANT_H
