@@ -172,7 +172,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		}
 		if (room == ROOM_BUSY)
 			return -ETIME;
-		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, !(flags & CHARGE_PARK)))
+		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, n, !(flags & CHARGE_PARK)))
 			return -ENOMEM;
 		if (flags & CHARGE_PARK)
 			return -ETIME;
@@ -239,7 +239,7 @@ bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
 		case ROOM_NONE:
 			if (killed)
 				return false;
-			(void)oom_kill(e, memcg, NULL, false);
+			(void)oom_kill(e, memcg, NULL, 0, false);
 			killed = true;
 			break;
 		}

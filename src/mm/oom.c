@@ -10,73 +10,85 @@ int64_t oom_badness(int64_t rss, int64_t swapents, int64_t extra)
 	return rss + swapents + extra;
 }
 
-/* The worst address space below @memcg that is not dying, referenced; NULL: none. */
-static struct mm *choose(struct engine *e, struct mem_cgroup *memcg)
+/* Room for @n pages below the limits of @memcg itself, whether or not it lies in a stock. */
+static bool has_room(struct mem_cgroup *memcg, int64_t n)
 {
-	struct mm *worst = NULL;
-	int64_t most = -1;
-
-	spin_lock(&e->mm_lock);
-	list_for_each(mm, &e->mms, struct mm, link) {
-		int64_t bad = oom_badness(a64_load(&mm->rss), a64_load(&mm->swapents), a64_load(&mm->unmanaged));
-
-		if (a32_load(&mm->dying) || bad <= most || !memcg_is_descendant(mm_memcg(mm), memcg))
-			continue;
-		most = bad;
-		worst = mm;
-	}
-	if (worst)
-		mm_get(worst);
-	spin_unlock(&e->mm_lock);
-	return worst;
+	stock_drain_tree(memcg);
+	return page_counter_read(&memcg->memory) + n <= a64_load(&memcg->memory.max) &&
+	       page_counter_read(&memcg->memsw) + n <= a64_load(&memcg->memsw.max);
 }
 
-/* Is somebody below @memcg on the way out, and not for long yet? */
-static bool victim_pending(struct engine *e, struct mem_cgroup *memcg)
+enum verdict { OOM_NOBODY, OOM_AGAIN /* as things have changed */, OOM_WAIT, OOM_VICTIM };
+
+/* One look at all address spaces, mm_lock held: is somebody below @memcg on the way out, and not for long yet? Else
+ * *@worst is the worst that is not. */
+static bool look(struct engine *e, struct mem_cgroup *memcg, struct mm **worst)
 {
-	int64_t now = (int64_t)plat_now_ns();
+	int64_t now = (int64_t)plat_now_ns(), most = -1;
 	bool pending = false;
 
-	spin_lock(&e->mm_lock);
+	*worst = NULL;
 	list_for_each(mm, &e->mms, struct mm, link) {
-		if (!a32_load(&mm->dying) || !memcg_is_descendant(mm_memcg(mm), memcg))
+		int64_t bad;
+
+		if (!memcg_is_descendant(mm_memcg(mm), memcg))
 			continue;
-		if (!mm->dying_since)
-			mm->dying_since = now;
-		pending |= now - mm->dying_since < OOM_WAIT_NS;
+		if (a32_load(&mm->dying)) {
+			if (!mm->dying_since)
+				mm->dying_since = now;
+			pending |= now - mm->dying_since < OOM_WAIT_NS;
+			continue;
+		}
+		bad = oom_badness(a64_load(&mm->rss), a64_load(&mm->swapents), a64_load(&mm->unmanaged));
+		if (bad > most) {
+			most = bad;
+			*worst = mm;
+		}
 	}
-	spin_unlock(&e->mm_lock);
 	return pending;
 }
 
-bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, bool wait)
+/* Who is to go? OOM_VICTIM: *@victim, marked and referenced. It is marked under the lock under which others look,
+ * so that two who are out of memory at once do not choose one each. Who has gone gave everything back before it left
+ * the list: nobody is chosen for the sake of room that there is by now (the limit was met before the look). */
+static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n, struct mm **victim)
 {
-	uint32_t ticket = waitq_prepare(&e->progress);
+	enum verdict v = OOM_NOBODY;
+
+	spin_lock(&e->mm_lock);
+	if (look(e, memcg, victim))
+		v = OOM_WAIT;
+	else if (has_room(memcg, n))
+		v = OOM_AGAIN;
+	else if (*victim) /* whose process may be ending by itself */
+		v = a32_cas(&(*victim)->dying, 0, 1) ? OOM_VICTIM : OOM_AGAIN;
+	if (v == OOM_VICTIM)
+		mm_get(*victim);
+	spin_unlock(&e->mm_lock);
+	return v;
+}
+
+bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64_t n, bool wait)
+{
+	uint32_t ticket = waitq_prepare(&e->progress); /* before the look: whoever goes after it wakes us */
 	struct mm *victim;
-	bool mine;
+	enum verdict v;
+	bool mine = false;
 
 	if (self && a32_load(&self->dying))
 		return false;
-	if (victim_pending(e, memcg)) {
-		if (wait)
-			waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
-		return true;
-	}
-	victim = choose(e, memcg);
-	if (!victim)
-		return false;
-	mine = victim == self;
-	if (a32_cas(&victim->dying, 0, 1)) {
+	v = judge(e, memcg, n, &victim);
+	if (v == OOM_VICTIM) {
 		struct mem_cgroup *of = mm_get_memcg(victim);
 
 		event_add(memcg, EVENT_OOM, 1);
 		event_add(of, EVENT_OOM_KILL, 1);
 		memcg_put(of);
-		ticket = waitq_prepare(&e->progress);
+		mine = victim == self;
 		e->mmu->ops->kill(e->mmu, victim);
-		if (!mine && wait)
-			waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
+		mm_put(victim);
 	}
-	mm_put(victim);
-	return !mine;
+	if (wait && !mine && (v == OOM_WAIT || v == OOM_VICTIM))
+		waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
+	return v != OOM_NOBODY && !mine;
 }
