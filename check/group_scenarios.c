@@ -48,7 +48,7 @@ static void owner_and_removal_setup(void)
 
 static void owner_and_removal_end(void)
 {
-	expect("the page's owner is the root", page_cgroup_memcg(page) == ROOT, 1);
+	expect_is("the page's owner is the root", page_cgroup_memcg(page) == ROOT, 1);
 	groups_end();
 }
 
@@ -132,8 +132,8 @@ static void stat_and_removal_setup(void)
 static void stat_and_removal_end(void)
 {
 	rcu_flush();
-	expect("I23: the root's statistic", stat_read(ROOT, STAT_PGFAULT), 2);
-	expect("I22: the root's events", event_read(ROOT, EVENT_MAX), 2);
+	expect_is("I23: the root's statistic", stat_read(ROOT, STAT_PGFAULT), 2);
+	expect_is("I22: the root's events", event_read(ROOT, EVENT_MAX), 2);
 	groups_end();
 }
 
@@ -170,8 +170,8 @@ static void walk(void *arg)
 static void remove_both(void *arg)
 {
 	(void)arg;
-	expect("removal of the child", groups_remove(b), 0);
-	expect("removal of the parent", groups_remove(a), 0);
+	expect_is("removal of the child", groups_remove(b), 0);
+	expect_is("removal of the parent", groups_remove(a), 0);
 }
 
 static void walk_and_removals_setup(void)
@@ -188,7 +188,7 @@ static void walk_end(void)
 	for (unsigned i = 0; i < GROUPS_MAX; i++)
 		if (found->visits[i] > 1)
 			sim_fail(SIM_WRONG, NULL, 0, "the walk came to group %u %u times", i + 1, found->visits[i]);
-	expect("how often the walk came to the root", found->visits[0], 1);
+	expect_is("how often the walk came to the root", found->visits[0], 1);
 	groups_end();
 }
 
@@ -202,8 +202,8 @@ const struct scenario scenario_walk_and_removals = {
 static void remove_siblings(void *arg)
 {
 	(void)arg;
-	expect("removal of A", groups_remove(a), 0);
-	expect("removal of B", groups_remove(b), 0);
+	expect_is("removal of A", groups_remove(a), 0);
+	expect_is("removal of B", groups_remove(b), 0);
 }
 
 static void walk_past_removed_setup(void)
@@ -220,7 +220,7 @@ static void walk_past_removed_setup(void)
 
 static void walk_past_removed_end(void)
 {
-	expect("how often the walk came to the sibling that stays", found->visits[3], 1);
+	expect_is("how often the walk came to the sibling that stays", found->visits[3], 1);
 	walk_end();
 }
 
@@ -256,12 +256,12 @@ static void create_and_removal_setup(void)
 static void create_and_removal_end(void)
 {
 	if (found->made) {
-		expect("result of the creation", found->create, 0);
-		expect("result of the removal", found->remove, -EBUSY);
+		expect_is("result of the creation", found->create, 0);
+		expect_is("result of the removal", found->remove, -EBUSY);
 		gs->group[gs->nr_groups++] = found->made;
 	} else {
-		expect("result of the creation", found->create, -ENOENT);
-		expect("result of the removal", found->remove, 0);
+		expect_is("result of the creation", found->create, -ENOENT);
+		expect_is("result of the removal", found->remove, 0);
 	}
 	groups_end();
 }
@@ -289,7 +289,7 @@ static void create_twice_setup(void)
 
 static void create_twice_end(void)
 {
-	expect("how many were created", found->create, 1);
+	expect_is("how many were created", found->create, 1);
 	gs->group[gs->nr_groups++] = aptr_load(&ROOT->first_child);
 	groups_end();
 }
@@ -320,7 +320,7 @@ static void remove_twice_setup(void)
 
 static void remove_twice_end(void)
 {
-	expect("how many removals succeeded", found->remove, 1);
+	expect_is("how many removals succeeded", found->remove, 1);
 	groups_end();
 }
 

@@ -82,12 +82,6 @@ void groups_remove_task(void *group)
 
 /* ---- at the end ---- */
 
-void expect(const char *what, int64_t is, int64_t should)
-{
-	if (is != should)
-		sim_fail(SIM_WRONG, NULL, 0, "%s: %lld, not %lld", what, (long long)is, (long long)should);
-}
-
 static int64_t words_of(const struct mem_cgroup *group)
 {
 	int64_t n = 0;
@@ -136,10 +130,10 @@ void groups_end(void)
 	}
 	rcu_flush();
 	stock_drain(ROOT);
-	expect("memory of the root after the end of everything", page_counter_read(&ROOT->memory), 0);
-	expect("memory+swap of the root after the end of everything", page_counter_read(&ROOT->memsw), 0);
-	expect("groups left besides the root", (int64_t)a32_load(&gs->tree.nr_groups) - 1, 0);
-	expect("handles left besides the root's", (int64_t)a32_load(&gs->tree.nr_handles) - 1, 0);
-	expect("references of the root", a32_load(&ROOT->ref), 1);
-	expect("references of the root's handle", a32_load(&ROOT->handle->ref), 1);
+	expect_is("memory of the root after the end of everything", page_counter_read(&ROOT->memory), 0);
+	expect_is("memory+swap of the root after the end of everything", page_counter_read(&ROOT->memsw), 0);
+	expect_is("groups left besides the root", (int64_t)a32_load(&gs->tree.nr_groups) - 1, 0);
+	expect_is("handles left besides the root's", (int64_t)a32_load(&gs->tree.nr_handles) - 1, 0);
+	expect_is("references of the root", a32_load(&ROOT->ref), 1);
+	expect_is("references of the root's handle", a32_load(&ROOT->handle->ref), 1);
 }

@@ -46,7 +46,6 @@ void groups_remove_task(void *group);
 /* ---- at the end ---- */
 
 void groups_end(void);
-void expect(const char *what, int64_t is, int64_t should);
 /* For the looks of a scenario before groups_end. */
 #define ROOT (gs->tree.root)
 

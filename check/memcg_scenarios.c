@@ -123,8 +123,8 @@ static void limit_and_charge_end(void)
 
 	if (usage > max)
 		sim_fail(SIM_WRONG, NULL, 0, "I6: usage %lld is above max %lld", (long long)usage, (long long)max);
-	expect("usage", usage, result->charged ? 6 : 3);
-	expect("max after the result of set_max", max, result->err == 0 ? 4 : 10);
+	expect_is("usage", usage, result->charged ? 6 : 3);
+	expect_is("max after the result of set_max", max, result->err == 0 ? 4 : 10);
 	page_counter_uncharge(&a->memory, usage);
 	groups_end();
 }
@@ -166,10 +166,10 @@ static void parent_full_setup(void)
 
 static void parent_full_end(void)
 {
-	expect("A's memory", page_counter_read(&a->memory), result->charged ? 2 : 0);
-	expect("the root's memory", page_counter_read(&ROOT->memory), result->charged ? 3 : 1);
-	expect("charges that met the root's max", a64_load(&ROOT->memory.failcnt), !result->charged);
-	expect("A's watermark", a64_load(&a->memory.watermark), result->charged ? 2 : 0);
+	expect_is("A's memory", page_counter_read(&a->memory), result->charged ? 2 : 0);
+	expect_is("the root's memory", page_counter_read(&ROOT->memory), result->charged ? 3 : 1);
+	expect_is("charges that met the root's max", a64_load(&ROOT->memory.failcnt), !result->charged);
+	expect_is("A's watermark", a64_load(&a->memory.watermark), result->charged ? 2 : 0);
 	if (a64_load(&ROOT->memory.watermark) > 3)
 		sim_fail(SIM_WRONG, NULL, 0, "a charge that failed is in the watermark");
 	if (result->charged)
@@ -217,7 +217,7 @@ static void watermark_end(void)
 	/* Two are charged at the end: whoever came second has seen two at least. */
 	if (mark < 2 || mark > 3)
 		sim_fail(SIM_WRONG, NULL, 0, "the watermark is %lld", (long long)mark);
-	expect("A's memory", page_counter_read(&a->memory), 2);
+	expect_is("A's memory", page_counter_read(&a->memory), 2);
 	page_counter_uncharge(&a->memory, 2);
 	groups_end();
 }

@@ -1,6 +1,8 @@
 /* check/scenario.c - the table of scenarios. */
 #include "scenario.h"
 
+#include "plat/sim/sim.h"
+
 #define SCENARIO(symbol) extern const struct scenario scenario_##symbol;
 #include "scenarios.def"
 #undef SCENARIO
@@ -18,4 +20,10 @@ const struct scenario *scenario_find(const char *name)
 		if (strcmp(scenarios[i]->name, name) == 0)
 			return scenarios[i];
 	return NULL;
+}
+
+void expect_is(const char *what, int64_t is, int64_t should)
+{
+	if (is != should)
+		sim_fail(SIM_WRONG, NULL, 0, "%s: %lld, not %lld", what, (long long)is, (long long)should);
 }

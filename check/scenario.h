@@ -13,6 +13,9 @@ struct scenario {
 	bool slow;                /* more than a few seconds: not in the subset of CI */
 };
 
+/* For the looks at the end: a finding unless @is equals @should. */
+void expect_is(const char *what, int64_t is, int64_t should);
+
 extern const struct scenario *const scenarios[];
 extern const unsigned nr_scenarios;
 const struct scenario *scenario_find(const char *name);

@@ -78,6 +78,8 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64
 	if (self && a32_load(&self->dying))
 		return false;
 	v = judge(e, memcg, n, &victim);
+	if (bug_on(OOM_LOST_WAKEUP))
+		ticket = waitq_prepare(&e->progress); /* the victim has gone meanwhile, and wakes nobody any more */
 	if (v == OOM_VICTIM) {
 		struct mem_cgroup *of = mm_get_memcg(victim);
 

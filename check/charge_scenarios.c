@@ -1,0 +1,254 @@
+/* check/charge_scenarios.c - charges at a limit, the OOM killer and background reclaim: who waits, who wakes. In those
+ * with no_time a wait does not end by itself: a wake-up that is lost is a deadlock. */
+#include "fixture.h"
+#include "mm/charge.h"
+#include "mm/oom.h"
+
+static struct mem_cgroup *a, *b;
+static struct mm *mm, *other;
+static bool *charged;    /* in the arena; one a task */
+
+/* ---- tasks ---- */
+
+static void charge_one(void *result)
+{
+	*(bool *)result = charge_pages(&fx->e, a, NULL, 1, CHARGE_NORECLAIM) == 0;
+}
+
+static void charge_reclaiming(void *result)
+{
+	*(bool *)result = charge_pages(&fx->e, a, NULL, 1, CHARGE_NOOOM) == 0;
+}
+
+static void give_back(void *arg)
+{
+	(void)arg;
+	uncharge_pages(a, 1);
+}
+
+/* The limit was met and nothing could be reclaimed. */
+static void wait_for_victim(void *arg)
+{
+	(void)arg;
+	if (!oom_kill(&fx->e, a, mm, 1, true) || a32_load(&mm->dying))
+		sim_fail(SIM_WRONG, NULL, 0, "a process is killed though another one's end makes room");
+}
+
+static void kill_one(void *arg)
+{
+	(void)arg;
+	oom_kill(&fx->e, a, NULL, 1, false);
+}
+
+static void exit_other(void *arg)
+{
+	(void)arg;
+	fx_exit(other);
+}
+
+static void kswapd(void *arg)
+{
+	(void)arg;
+	kswapd_main(&fx->e);
+}
+
+/* ---- a limit ---- */
+
+static void full_group(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	charged = plat_alloc(2 * sizeof(*charged));
+	page_counter_charge(&a->memsw, 1);
+	page_counter_charge(&a->memory, 1);
+	page_counter_force_max(&a->memory, 1);
+}
+
+static void charged_end(void)
+{
+	int64_t n = charged[0] + charged[1];
+
+	expect_is("A's memory, less its stocks", page_counter_read(&a->memory) - stock_read(a), n);
+	if (n > 1)
+		sim_fail(SIM_WRONG, NULL, 0, "I6: %lld pages are charged, the limit is 1", (long long)n);
+	if (n)
+		uncharge_pages(a, n);
+	fx_end();
+}
+
+static void limit_by_two_setup(void)
+{
+	full_group();
+	sim_task("charge 1", charge_one, &charged[0], 0, 0);
+	sim_task("charge 2", charge_one, &charged[1], 0, 0);
+	sim_task("uncharge", give_back, NULL, 1, 0);
+}
+
+const struct scenario scenario_limit_by_two = {
+	.name = "limit-by-two",
+	.text = "two charges at the limit while a third task gives a page back",
+	.setup = limit_by_two_setup,
+	.end = charged_end,
+};
+
+static void limit_and_uncharge_setup(void)
+{
+	full_group();
+	sim_task("charge", charge_reclaiming, &charged[0], 0, 0);
+	sim_task("uncharge", give_back, NULL, 1, 0);
+}
+
+const struct scenario scenario_limit_and_uncharge = {
+	.name = "limit-and-uncharge",
+	.text = "a charge at the limit looks for room while an uncharge puts it into a stock",
+	.setup = limit_and_uncharge_setup,
+	.end = charged_end,
+};
+
+static void charge_at(void *arg)
+{
+	struct mem_cgroup *group = arg;
+
+	if (charge_pages(&fx->e, group, NULL, 1, CHARGE_NORECLAIM) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "a charge failed below its limit");
+}
+
+/* memory+swap goes up first and down last. While it goes up, whoever reads memory first sees no more of it than of both;
+ * while it goes down, whoever reads it last. */
+static void look(void *arg)
+{
+	int64_t up = page_counter_read(&a->memory), both = page_counter_read(&a->memsw), sum, part;
+
+	(void)arg;
+	if (up > both)
+		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld", (long long)up, (long long)both);
+	sum = page_counter_read(&b->memsw);
+	part = page_counter_read(&b->memory);
+	if (part > sum)
+		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld", (long long)part, (long long)sum);
+}
+
+static void charge_and_drain(void *arg)
+{
+	(void)arg;
+	charge_at(a);
+	stock_drain(b);
+}
+
+static void memsw_order_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	b = fx_group("B", 1);
+	sim_task("charge, uncharge", charge_and_drain, NULL, 0, 0);
+	sim_task("reader", look, NULL, 1, 0);
+}
+
+static void memsw_order_end(void)
+{
+	uncharge_pages(a, 1);
+	fx_end();
+}
+
+const struct scenario scenario_memsw_order = {
+	.name = "memsw-order",
+	.text = "memory is never above memory+swap, not for an instant",
+	.setup = memsw_order_setup,
+	.end = memsw_order_end,
+};
+
+/* ---- out of memory ---- */
+
+static void full(void)
+{
+	stock_drain(a);
+	page_counter_force_max(&a->memory, page_counter_read(&a->memory));
+}
+
+/* The victim was told to go; the other process is at the limit. */
+static void oom_and_exit_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 2);
+	mm = fx_mm(a, "survivor", 1);
+	other = fx_mm(a, "victim", 1);
+	fx_fill(other, 0);
+	full();
+	a32_store(&other->dying, 1);
+	sim_task("charge", wait_for_victim, NULL, 0, 0);
+	sim_task("exit", exit_other, NULL, 1, 0);
+}
+
+const struct scenario scenario_oom_and_exit = {
+	.name = "oom-and-exit",
+	.text = "a charge waits for a victim that is on its way out",
+	.setup = oom_and_exit_setup,
+	.end = fx_end,
+	.no_time = true,
+};
+
+static void oom_by_two_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 2);
+	mm = fx_mm(a, "one", 1);
+	other = fx_mm(a, "another", 1);
+	fx_fill(mm, 0);
+	fx_fill(other, 0);
+	full();
+	sim_task("charge 1", kill_one, NULL, 0, 0);
+	sim_task("charge 2", kill_one, NULL, 1, 0);
+}
+
+static void oom_by_two_end(void)
+{
+	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 1);
+	fx_end();
+}
+
+const struct scenario scenario_oom_by_two = {
+	.name = "oom-by-two",
+	.text = "two charges are out of memory at once: one process is killed",
+	.setup = oom_by_two_setup,
+	.end = oom_by_two_end,
+};
+
+/* ---- background reclaim ---- */
+
+/* Wakes it, and waits for what it frees. */
+static void wake_and_wait(void *arg)
+{
+	uint32_t ticket = waitq_prepare(&fx->e.progress);
+
+	(void)arg;
+	page_counter_charge(&a->memsw, 1);
+	page_counter_charge(&a->memory, 1);
+	if (kswapd_wanted(a))
+		kswapd_wake(&fx->e);
+	waitq_sleep(&fx->e.progress, ticket, -1);
+	a32_store(&fx->e.kswapd_stop, 1);
+	kswapd_wake(&fx->e);
+	page_counter_uncharge(&a->memory, 1);
+	page_counter_uncharge(&a->memsw, 1);
+}
+
+/* One page less than the margin is free after the charge, and one page can be had. */
+static void kswapd_and_wake_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 2);
+	mm = fx_mm(a, "mm", 1);
+	fx_fill(mm, 0);
+	stock_drain(a);
+	page_counter_force_max(&a->memory, 1 + kswapd_margin(1));
+	sim_task("kswapd", kswapd, NULL, 0, 0);
+	sim_task("charge", wake_and_wait, NULL, 1, 0);
+}
+
+const struct scenario scenario_kswapd_and_wake = {
+	.name = "kswapd-and-wake",
+	.text = "background reclaim goes to sleep while a charge wakes it",
+	.setup = kswapd_and_wake_setup,
+	.end = fx_end,
+	.no_time = true,
+};
