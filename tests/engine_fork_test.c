@@ -278,7 +278,7 @@ TEST(gaps_between_areas_are_filled_and_areas_left_alone)
 	assert_int_equal(fx_map(mm, FX_BASE + 10 * PAGE_SIZE, 5), 0);
 	assert_int_equal(fx_map(mm, FX_BASE + 20 * PAGE_SIZE, 5), 0);
 	rw_wrlock(&mm->mmap_lock);
-	assert_int_equal(vma_insert_gaps(mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE, VM_READ), 0);
+	assert_int_equal(vma_insert_gaps(mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE, VM_READ, NULL, 0), 0);
 	assert_int_equal(vma_insert(mm, FX_BASE, FX_BASE, VM_READ), -EINVAL);
 	assert_int_equal(vma_insert(mm, FX_BASE + 1, FX_BASE + 10, VM_READ), -EINVAL);
 	rw_wrunlock(&mm->mmap_lock);

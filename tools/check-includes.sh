@@ -25,6 +25,7 @@ BEGIN {
 	except("plat/host", "mm/page.h", "the host MMU makes the page tables true for a process")
 	except("plat/host", "mm/pgtable.h", "the host MMU makes the page tables true for a process")
 	except("plat/host", "mm/mm_types.h", "the host MMU makes the page tables true for a process")
+	except("plat/host", "mm/filemap.h", "the host MMU keeps the objects of shared memory, and finds them for a process")
 
 	# What the engine may use of libc: what a simulated machine has as well.
 	split("errno.h inttypes.h limits.h stdarg.h stdbool.h stddef.h stdint.h stdio.h string.h strings.h stdlib.h xxhash.h", list, " ")

@@ -138,7 +138,8 @@ int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached,
 	return channel_recv(fd, msg, size, flags | MSG_DONTWAIT, attached);
 }
 
-static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value)
+/* *@attached as of channel_recv. */
+static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value, int *attached)
 {
 	struct msg_call call = { .op = op, .start = start, .len = len };
 	struct msg_call_reply reply;
@@ -148,7 +149,7 @@ static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64
 	n = channel_send(fd, &call, sizeof call, -1);
 	if (n < 0)
 		return n;
-	n = channel_recv_timed(fd, &reply, sizeof reply, 0, NULL, CALL_TIMEOUT_S * 1000);
+	n = channel_recv_timed(fd, &reply, sizeof reply, 0, attached, CALL_TIMEOUT_S * 1000);
 	if (n < 0)
 		return n;
 	if (n != sizeof reply || !msg_is(&reply.h, MSG_CALL_REPLY))
@@ -165,7 +166,7 @@ int channel_call_open(enum call_op op, uint64_t start, uint64_t len, uint64_t *v
 
 	if (fd < 0)
 		return fd;
-	err = call_on(fd, op, start, len, value);
+	err = call_on(fd, op, start, len, value, NULL);
 	if (!err)
 		return fd;
 	sys_close(fd);
@@ -184,4 +185,21 @@ int channel_call(enum call_op op, uint64_t start, uint64_t len)
 		sys_close(fd);
 	sys_restore_signals(&mask);
 	return fd < 0 ? fd : 0;
+}
+
+/* One request that is answered with a descriptor: it, or -errno. Signals are blocked by the caller. */
+int channel_call_fd(enum call_op op, uint64_t start, uint64_t len)
+{
+	int fd = channel_connect(), got = -1, err;
+	uint64_t value;
+
+	if (fd < 0)
+		return fd;
+	err = call_on(fd, op, start, len, &value, &got);
+	sys_close(fd);
+	if (!err && got >= 0)
+		return got;
+	if (got >= 0)
+		sys_close(got);
+	return err < 0 ? err : -EPROTO;
 }

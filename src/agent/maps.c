@@ -37,6 +37,8 @@
 #define STACK_ABOVE 256  /* the hook's own frame */
 
 #define WILLNEED_BYTES_MIN (64u << 10)
+#define SHARED_BYTES_MIN   (64u << 10)  /* an object costs a descriptor of the supervisor's */
+#define SHARED_BYTES_MAX   (1ull << 44)
 
 /* libc's idea of the break, which sbrk reads; ours where libc does not show it. */
 static void *own_curbrk;
@@ -237,12 +239,56 @@ static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off
 	return ret;
 }
 
+/* Shared anonymous memory is a memfd of the supervisor's, who takes the area into its books and registers it before anybody
+ * knows the address: a child forked meanwhile cannot touch what is not registered in it. Adopted or not, it is shared
+ * memory. */
+static long map_shared(void *addr, size_t len, int prot, int flags)
+{
+	uint64_t mask;
+	long ret;
+	int fd;
+
+	sys_block_signals(&mask);
+	fd = channel_call_fd(CALL_SHARED, 0, page_up(len));
+	if (fd < 0) {
+		agent_debug("shared memory stays with the kernel:", fd);
+		maplock_lock();
+		ret = sys_mmap(addr, len, prot, flags, -1, 0);
+		maplock_unlock();
+		sys_restore_signals(&mask);
+		return ret;
+	}
+	maplock_lock();
+	ret = sys_mmap(addr, len, prot, flags & ~(MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED), fd, 0);
+	maplock_unlock();
+	sys_close(fd);
+	sys_restore_signals(&mask);
+	if ((unsigned long)ret > -4096ul)
+		return ret;
+	adopt((uint64_t)ret, (uint64_t)ret + page_up(len));
+	if (flags & (MAP_POPULATE | MAP_LOCKED))
+		populate((uint64_t)ret, len, prot, flags);
+	return ret;
+}
+
+/* Huge pages and small areas stay with the kernel; and whatever mlockall makes it fill at once. */
+static bool shared_fits(size_t len, int flags)
+{
+	const int type = flags & MAP_TYPE;
+
+	return (flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
+	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX && agent_managed() &&
+	       !__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED);
+}
+
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
 	long ret;
 
-	if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
+	if (shared_fits(len, flags))
+		ret = map_shared(addr, len, prot, flags);
+	else if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
 	    agent_managed())
 		ret = map_managed(addr, len, prot, flags, fd, off);
 	else
@@ -313,6 +359,8 @@ int hook_madvise(void *addr, size_t len, int advice)
 		ret = sys_madvise(addr, len, advice);
 	else
 		UNDER_MAPLOCK(ret, sys_madvise(addr, len, advice));
+	if (advice == MADV_REMOVE && !ret && agent_managed())
+		channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len));
 	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
 	    agent_managed())
 		channel_call(CALL_WILLNEED, (uint64_t)addr, page_up(len));

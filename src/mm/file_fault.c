@@ -62,6 +62,7 @@ static int map_page(struct fault *f, struct vma *v, struct leaf *leaf, struct pa
 	page_add_rmap(p, v, f->va);
 	pte_set(leaf, f->va, pte_make_present(p->pfn, store));
 	a64_acc(&f->mm->rss, 1);
+	file_count_entries(f->mm, 1);
 	return 0;
 }
 
@@ -77,6 +78,8 @@ static int map_locked(struct fault *f, struct vma *v, struct page *p)
 	spin_lock(&leaf->lock);
 	if (pte_none(pte_read(leaf, f->va)))
 		err = map_page(f, v, leaf, p);
+	else if (f->mm->host)
+		f->mm->engine->mmu->ops->wake(f->mm->engine->mmu, f->mm, f->va, 1);
 	spin_unlock(&leaf->lock);
 	return err;
 }

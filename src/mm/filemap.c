@@ -53,6 +53,8 @@ static void file_free(struct address_space *as)
 	spin_fini(&as->lock);
 	rw_fini(&as->i_mmap_lock);
 	store_destroy(as->store);
+	if (as->host)
+		as->engine->mmu->ops->release_file(as->engine->mmu, as);
 	plat_free(as);
 }
 
@@ -251,7 +253,7 @@ bool filemap_remove_unused(struct page *p)
 
 static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, uint32_t flags, struct page **page)
 {
-	int err = charge_pages(e, memcg, mm, 1, 0);
+	int err = charge_pages(e, memcg, mm, 1, mm && mm->host ? CHARGE_PARK : 0);
 
 	if (err)
 		return err;
@@ -458,6 +460,13 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages)
 			store_discard(as->store, nr_pages, n - nr_pages);
 	}
 	return 0;
+}
+
+void filemap_discard(struct address_space *as, uint64_t first, uint64_t n)
+{
+	VM_BUG_ON(!file_is_shmem(as));
+	for (uint64_t i = first, end = first + n; (i = filemap_next(as, i, end)) < end;)
+		drop_index(as, i, false);
 }
 
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)

@@ -34,7 +34,8 @@
 
 /* A file of @nr_pages whose contents are in @store (the pages past its end read as zeros, and cannot be written
  * back), or, without a store, shared memory of zeros. Takes @store, also when it fails. The caller gets a reference.
- * NULL: out of memory, or larger than FILE_PAGES_MAX. */
+ * NULL: out of memory, or larger than FILE_PAGES_MAX. On an MMU that does not share pages shared memory exists if the MMU has a
+ * record of it (as->host), which the maker sets. */
 struct address_space *file_create(struct engine *e, struct store *store, uint64_t nr_pages);
 static inline void file_get(struct address_space *as) { a32_get(&as->refcount, 1); }
 static inline bool file_tryget(struct address_space *as) { return a32_inc_not_zero(&as->refcount); }
@@ -56,6 +57,9 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages);
  * -EINVAL: shared memory has no store. */
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n);
 
+/* Drop [first, first + n), in memory or in swap: it is zeros from now on. For shared memory. */
+void filemap_discard(struct address_space *as, uint64_t first, uint64_t n);
+
 /* ---- for the rest of mm ---- */
 
 static inline bool file_is_shmem(const struct address_space *as) { return !as->store; }
@@ -63,6 +67,13 @@ static inline void *file_swap_slot(uint32_t entry) { return (void *)((uintptr_t)
 static inline uint32_t file_slot_entry(const void *slot)
 {
 	return (uintptr_t)slot & 1 ? (uint32_t)((uintptr_t)slot >> 1) : 0;
+}
+
+/* @d more entries of @mm map pages of files. The books of a client tell them from memory of its own. */
+static inline void file_count_entries(struct mm *mm, int64_t d)
+{
+	if (mm->host && d)
+		a64_acc(&mm->rss_shared, d);
 }
 
 /* The page @index with a reference, or NULL; then *@entry is the swap entry it went to, or 0. */

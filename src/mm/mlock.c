@@ -115,10 +115,36 @@ static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_
 	}
 }
 
+/* The same for shared memory, whose pages may be set aside for an area that has no entry of them. */
+static void rescue_file(struct engine *e, struct address_space *as, uint64_t first, uint64_t end)
+{
+	for (uint64_t i = first; (i = filemap_next(as, i, end)) < end; i++) {
+		uint32_t entry;
+		struct page *p = filemap_lookup(as, i, &entry);
+
+		if (!p)
+			continue;
+		if (page_test(p, PG_unevictable))
+			rescue(p);
+		page_put(e, p);
+	}
+}
+
+static void rescue_files(struct mm *mm, uint64_t start, uint64_t end)
+{
+	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
+		struct vma *v = mm->vmas[i];
+
+		if (v->file && v->file->host)
+			rescue_file(mm->engine, v->file, v->pgoff, v->pgoff + ((v->end - v->start) >> PAGE_SHIFT));
+	}
+}
+
 int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
 	int err = vma_change_flags(mm, start, end, 0, VM_LOCKED);
 
 	leaf_for_range(mm, start, end, rescue_leaf, NULL);
+	rescue_files(mm, start, end);
 	return err;
 }

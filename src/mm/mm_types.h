@@ -139,6 +139,7 @@ struct address_space {
 	struct engine *engine;         /* (C) */
 	struct store *store;           /* (C) owned; NULL: shared memory, whose pages go to swap */
 	atomic32_t refcount;           /* areas + users; its pages hold none, they go with the last one */
+	void *host;                    /* (C) once anybody finds it: the MMU's record, or NULL */
 	atomic32_t write_error;        /* errno of a write-back that nobody was told of yet; 0 = none */
 	struct spinlock lock;          /* (X) rank FILEMAP */
 	uint64_t nr_pages;             /* (X) its size: there is no page from here on */
@@ -205,6 +206,7 @@ struct mm {
 	unsigned nr_leaves, cap_leaves;
 
 	atomic64_t rss;                /* present ptes and migration entries */
+	atomic64_t rss_shared;         /* those of them that map pages of files; of a client (host) only */
 	atomic64_t swapents;           /* swap ptes */
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */

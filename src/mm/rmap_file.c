@@ -16,6 +16,11 @@
 
 typedef void (*walk_fn)(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg);
 
+static bool covers(const struct vma *v, const struct page *p)
+{
+	return p->index >= v->pgoff && p->index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT;
+}
+
 static void walk_area(struct page *p, struct vma *v, walk_fn fn, void *arg)
 {
 	uint64_t va = v->start + ((p->index - v->pgoff) << PAGE_SHIFT);
@@ -40,7 +45,7 @@ static void walk(struct page *p, walk_fn fn, void *arg)
 		return;
 	rw_rdlock(&as->i_mmap_lock);
 	list_for_each(v, &as->i_mmap, struct vma, file_link)
-		if (p->index >= v->pgoff && p->index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT)
+		if (covers(v, p))
 			walk_area(p, v, fn, arg);
 	rw_rdunlock(&as->i_mmap_lock);
 }
@@ -75,6 +80,7 @@ static void unmap_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t
 		filemap_set_dirty(p);
 	e->mmu->ops->flush(e->mmu, v->mm, va, 1);
 	a64_acc(&v->mm->rss, -1);
+	file_count_entries(v->mm, -1);
 	page_remove_rmap(p);
 	page_put(e, p);  /* the entry's reference; the caller has one */
 }
@@ -99,8 +105,22 @@ static void look_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t 
 	}
 }
 
+/* A client's kernel maps what is there without telling: an area counts whether it has an entry or not. */
+static void look_at_locks(const struct page *p, struct file_use *use)
+{
+	struct address_space *as = page_file_mapping(p);
+
+	rw_rdlock(&as->i_mmap_lock);
+	list_for_each(v, &as->i_mmap, struct vma, file_link)
+		if (covers(v, p))
+			use->vm_flags |= v->flags & VM_LOCKED;
+	rw_rdunlock(&as->i_mmap_lock);
+}
+
 void rmap_file_look(struct page *p, struct file_use *use)
 {
 	*use = (struct file_use){ 0 };
 	walk(p, look_one, use);
+	if (page_file_mapping(p)->host)
+		look_at_locks(p, use);
 }

@@ -72,7 +72,8 @@ static bool test_clear_young(struct mmu_req *reqs, unsigned n)
 static void drop_reqs(struct shrink *s, unsigned first)
 {
 	while (s->nr_reqs > first)
-		mm_put(s->reqs[--s->nr_reqs].mm);
+		if (s->reqs[--s->nr_reqs].mm)
+			mm_put(s->reqs[s->nr_reqs].mm);
 }
 
 /* Fill in requests for every mapping of a page. False: leave the page alone. */
@@ -125,6 +126,7 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 {
 	struct page *p = v->page;
 	struct file_use use;
+	bool withdraws;
 	int err;
 
 	rmap_file_look(p, &use);
@@ -132,7 +134,9 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 		page_set(p, PG_unevictable);
 		return false;
 	}
-	if (use.no_reclaim) {
+	withdraws = s->e->mmu->ops->withdraws;
+	/* A withdrawal of shared memory asks no address space for anything. */
+	if ((use.no_reclaim && !withdraws) || (withdraws && s->nr_reqs == MMU_BATCH_MAX)) {
 		s->r->busy++;
 		return false;
 	}
@@ -150,6 +154,11 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 	if (err)
 		swap_refused(p, err);
 	v->fresh_slot = err == 0;
+	if (!err && withdraws) {
+		v->first_req = s->nr_reqs;
+		v->nr_reqs = 1;
+		s->reqs[s->nr_reqs++] = (struct mmu_req){ .page = p, .result = MMU_WITHDRAWN };
+	}
 	return err == 0;
 }
 
@@ -234,17 +243,28 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 	return withdrawn && (!gone || mmu_data(s->e->mmu, v->page));
 }
 
+static void unmap_file_page(struct shrink *s, struct victim *v)
+{
+	bool withdrawn = is_withdrawn(s, v);
+
+	v->nr_reqs = 0;  /* its entries are found by walks */
+	if (!withdrawn) {
+		swapcache_del(s->e, v->page, 0);
+		return;
+	}
+	rmap_file_unmap(v->page);
+	v->write_file = page_test(v->page, PG_file) && page_test(v->page, PG_dirty);
+	if (!page_test(v->page, PG_file))
+		shmem_swap_out(v->page);
+}
+
 static void unmap_page(struct shrink *s, struct victim *v)
 {
 	bool zero;
 
 	if (!page_is_anon(v->page)) {
-		rmap_file_unmap(v->page);
-		v->write_file = page_test(v->page, PG_file) && page_test(v->page, PG_dirty);
-		if (!page_test(v->page, PG_file))
-			shmem_swap_out(v->page);
-	}
-	if (is_withdrawn(s, v)) {
+		unmap_file_page(s, v);
+	} else if (is_withdrawn(s, v)) {
 		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
 		for (unsigned i = 0; i < v->nr_reqs; i++)
 			unmap_one(s, &s->reqs[v->first_req + i], zero);

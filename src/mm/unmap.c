@@ -18,7 +18,7 @@
 
 struct gather {
 	struct page *pages[LEAF_ENTRIES];
-	unsigned nr_pages;
+	unsigned nr_pages, nr_file;  /* nr_file of them are of files */
 	uint32_t entries[LEAF_ENTRIES];
 	unsigned nr_entries;
 	unsigned nr_migrations;  /* nobody's reference: the migrator maps one fewer */
@@ -39,9 +39,12 @@ static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint
 		pte_set(leaf, va, 0);
 		if (p && pte & PTE_DIRTY && !page_is_anon(p))
 			filemap_set_dirty(p);
-		if (p)
+		if (p) {
 			g->pages[g->nr_pages++] = p;
-		else if (pte_is_swap(pte))
+			if (mm->host)
+				g->nr_file += !page_is_anon(p);
+		}
+		if (pte_is_swap(pte))
 			g->entries[g->nr_entries++] = pte_entry(pte);
 		else if (pte_is_migration(pte))
 			g->nr_migrations++;
@@ -60,7 +63,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 	struct engine *e = mm->engine;
 	struct gather g;
 
-	g.nr_pages = g.nr_entries = g.nr_migrations = 0;
+	g.nr_pages = g.nr_file = g.nr_entries = g.nr_migrations = 0;
 	spin_lock(&leaf->lock);
 	gather_entries(mm, leaf, from, to, arg && *(bool *)arg, &g);
 	if (g.nr_pages) {
@@ -76,6 +79,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 	}
 	spin_unlock(&leaf->lock);
 	a64_acc(&mm->rss, -(int64_t)(g.nr_pages + g.nr_migrations));
+	file_count_entries(mm, -(int64_t)g.nr_file);
 	for (unsigned i = 0; i < g.nr_entries; i++)
 		swap_put(e, g.entries[i]);
 	a64_acc(&mm->swapents, -(int64_t)g.nr_entries);

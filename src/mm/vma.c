@@ -170,7 +170,8 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 	return 0;
 }
 
-int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
+		    uint64_t pgoff)
 {
 	uint64_t at = start;
 
@@ -186,7 +187,8 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 		}
 		if (next && next->start < end)
 			stop = next->start;
-		err = vma_insert(mm, at, stop, flags);
+		err = file ? vma_insert_file(mm, at, stop, flags, file, pgoff + ((at - start) >> PAGE_SHIFT)) :
+			     vma_insert(mm, at, stop, flags);
 		if (err)
 			return err;
 		at = stop;

@@ -16,8 +16,9 @@ int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
 /* Likewise of @file from its page @pgoff on; takes a reference. */
 int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
 		    uint64_t pgoff);
-/* Fill only the gaps of [start, end) with areas of @flags. */
-int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
+/* Fill only the gaps of [start, end) with areas of @flags: anonymous ones, or of @file, @start being its page @pgoff. */
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
+		    uint64_t pgoff);
 /* Make @va an area boundary, if it lies inside one. 0 or -ENOMEM. */
 int vma_split_at(struct mm *mm, uint64_t va);
 /* Forget every area in [start, end), which start and end at its boundaries. Page tables must be clear. */

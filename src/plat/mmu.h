@@ -18,6 +18,7 @@
 
 #include "plat/plat.h"
 
+struct address_space;
 struct mm;
 struct mmu;
 struct page;
@@ -33,7 +34,7 @@ enum mmu_result {
 
 struct mmu_req {
 	struct page *page;
-	struct mm *mm;        /* referenced by the caller */
+	struct mm *mm;        /* referenced by the caller; NULL: a page of shared memory, wherever it is mapped */
 	uint64_t va;
 	enum mmu_result result;
 };
@@ -76,6 +77,8 @@ struct mmu_ops {
 	void (*blocking)(struct mmu *mmu, struct mm *mm);
 	/* The last reference of @mm is gone: its host record is not needed any more. NULL: there is none. */
 	void (*release)(struct mmu *mmu, struct mm *mm);
+	/* @as, which has a record of ours, is being freed. NULL: there are none. */
+	void (*release_file)(struct mmu *mmu, struct address_space *as);
 	/* End the process behind @mm: the group is out of memory. Must not block. */
 	void (*kill)(struct mmu *mmu, struct mm *mm);
 };

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "mm/fault.h"
+#include "mm/filemap.h"
 #include "mm/vma.h"
+#include "plat/host/shared.h"
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
@@ -18,9 +20,48 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 
 	rw_wrlock(&mm->mmap_lock);
 	if (!a32_load(&c->ended))
-		err = vma_insert_gaps(mm, start, end, flags);
+		err = vma_insert_gaps(mm, start, end, flags, NULL, 0);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
+}
+
+/* An area of shared memory of our making. What it allows may change without our hearing of it. -ENOENT: somebody else's. */
+static int insert_shared(struct client *c, const struct proc_area *area)
+{
+	struct address_space *as = area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
+	struct mm *mm = c->host.mm;
+	int err = -ESRCH;
+
+	if (!as)
+		return -ENOENT;
+	rw_wrlock(&mm->mmap_lock);
+	if (!a32_load(&c->ended))
+		err = vma_insert_gaps(mm, area->start, area->end, VM_READ | VM_WRITE | VM_SHARED, as,
+				      area->offset >> PAGE_SHIFT);
+	rw_wrunlock(&mm->mmap_lock);
+	if (!err)
+		host_shared_adopted(&c->s->mmu, as);
+	file_put(as);
+	return err;
+}
+
+struct adopt {
+	struct client *c;
+	int pagemap;
+	uint64_t from, to;  /* only this part of the address space */
+	int error;
+};
+
+/* In this order: a child of a fork that comes between has the area in its books whether its kernel tells us of faults there or
+ * not. If it does not, it has no address to touch yet, for the call that asks for this has not returned. */
+static void adopt_shared(struct adopt *a, const struct proc_area *area)
+{
+	int err = insert_shared(a->c, area);
+
+	if (!err)
+		err = uffd_register(a->c->host.uffd, area->start, area->end - area->start);
+	if (err && err != -ENOENT)
+		a->error = err;
 }
 
 /* Pages the client has already: charge them. */
@@ -43,13 +84,6 @@ static void adopt_present(struct client *c, int pagemap, uint64_t start, uint64_
 		va += (uint64_t)(got / 8) << PAGE_SHIFT;
 	}
 }
-
-struct adopt {
-	struct client *c;
-	int pagemap;
-	uint64_t from, to;  /* only this part of the address space */
-	int error;
-};
 
 static bool is_private(const struct client *c, uint64_t start, uint64_t end)
 {
@@ -76,6 +110,8 @@ static void consider(const struct proc_area *area, void *arg)
 	uint64_t start = area->start > a->from ? area->start : a->from;
 	uint64_t end = area->end < a->to ? area->end : a->to;
 
+	if (area->shared && start < end && !a->error)
+		adopt_shared(a, area);
 	if (!area->manageable || start >= end || !(area->flags & VM_WRITE) || a->error)
 		return;
 	if (!is_private(a->c, start, end)) {
@@ -129,5 +165,7 @@ int adopt_at(struct client *c, uint64_t va)
 		return -ENOENT;
 	if (va < a.start || va >= a.end)
 		return -ENOENT;
+	if (a.shared)
+		return insert_shared(c, &a) == 0 ? 0 : -ENOENT;
 	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
 }

@@ -10,9 +10,11 @@
 
 #include "mm/charge.h"
 #include "mm/fault.h"
+#include "mm/filemap.h"
 #include "mm/mlock.h"
 #include "mm/reclaim.h"
 #include "mm/vma.h"
+#include "plat/host/shared.h"
 #include "serve/internal.h"
 
 #define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
@@ -81,7 +83,8 @@ static int64_t charge_child(struct client *c)
 	uint64_t start = plat_now_ns();
 	int64_t n = 0, want;
 
-	while ((want = a64_load(&mm->rss) - n) > 0) {
+	/* Shared memory is not doubled. */
+	while ((want = a64_load(&mm->rss) - a64_load(&mm->rss_shared) - n) > 0) {
 		int err;
 
 		if (want > FORK_CHARGE_STEP)
@@ -168,7 +171,7 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 
 		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
 			break;
-		if (a.manageable)
+		if (a.manageable || a.shared)
 			(void)adopt_at(c, va);
 		va = a.end;
 	}
@@ -176,6 +179,34 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	err = lock ? mm_lock_locked(mm, start, start + len) : mm_unlock_locked(mm, start, start + len);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
+}
+
+static void call_remove(struct client *c, uint64_t start, uint64_t end)
+{
+	struct mm *mm = c->host.mm;
+
+	for (uint64_t va = start; va < end;) {
+		struct address_space *as = NULL;
+		uint64_t first = 0, n = 0;
+		const struct vma *v;
+
+		rw_rdlock(&mm->mmap_lock);
+		v = vma_index(mm, va) < mm->nr_vmas ? mm->vmas[vma_index(mm, va)] : NULL;
+		if (v && v->start > va)
+			va = v->start;
+		if (v && va < end && v->file) {
+			as = v->file;
+			file_get(as);
+			first = vma_page_index(v, va);
+			n = ((v->end < end ? v->end : end) - va) >> PAGE_SHIFT;
+		}
+		va = v ? v->end : end;
+		rw_rdunlock(&mm->mmap_lock);
+		if (as) {
+			host_shared_discard(as, first, n);
+			file_put(as);
+		}
+	}
 }
 
 /* More than could ever be locked: refused before anything is looked up. Programs try again with a page less, thousands of times. */
@@ -187,7 +218,8 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 	       mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
 }
 
-static int do_call(const struct call *call, uint64_t *value)
+/* *@fd: to go with the reply; not to be closed. */
+static int do_call(const struct call *call, uint64_t *value, int *fd)
 {
 	const struct msg_call *m = &call->msg;
 	struct client *c = call->client;
@@ -214,6 +246,11 @@ static int do_call(const struct call *call, uint64_t *value)
 		return 0;
 	case CALL_ADOPT:
 		return adopt_range(c, m->start, len);
+	case CALL_REMOVE:
+		call_remove(c, m->start, m->start + len);
+		return 0;
+	case CALL_SHARED:
+		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
 	default:
 		return -EINVAL;
 	}
@@ -240,6 +277,7 @@ void call_main(void *arg)
 		uint32_t ticket = waitq_prepare(&s->calls_wait);
 		struct call *call = next_call(s);
 		struct msg_call_reply r;
+		int fd = -1;
 
 		if (!call) {
 			if (a32_load(&s->stopping))
@@ -248,14 +286,14 @@ void call_main(void *arg)
 			continue;
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
-		r.error = do_call(call, &r.value);
+		r.error = do_call(call, &r.value, &fd);
 		if (r.error == -EAGAIN && call->cookie) {
 			plat_sleep_ns(TURN_NS);
 			call_enqueue(s, call);
 			continue;
 		}
 		/* The control thread may have seen the end of the connection before there was a fork to end. */
-		if (msg_send(call->fd, &r, sizeof(r), -1) != 0 && call->cookie)
+		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
 			call_fork_over(call->client, call->cookie);
 		close(call->fd);
 		client_put(call->client);

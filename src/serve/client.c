@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
+#include "plat/host/shared.h"
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
@@ -195,6 +196,7 @@ void client_end(struct client *c)
 	mm_teardown(c->host.mm);
 	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
 	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
+	host_shared_forget(&s->mmu, c->key);
 	if (s->keeper && c->host.pid)
 		keeper_del_pid(s->keeper, c->host.pid);
 	if (s->keeper)

@@ -195,7 +195,7 @@ void warm_stop(struct supervisor *s);
 int adopt_all(struct client *c);
 /* A fault hit an area we have not heard of: look it up. 0, or -ENOENT. */
 int adopt_at(struct client *c, uint64_t va);
-/* Register [start, start + len) remotely and take what is present into the books. */
+/* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
 /* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
@@ -238,6 +238,8 @@ struct proc_area {
 	uint64_t start, end;
 	uint32_t flags;       /* VM_ */
 	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
+	bool shared;          /* of the file @ino on @dev, from byte @offset on */
+	uint64_t dev, ino, offset;
 };
 /* Where the addresses that programs can map end. */
 uint64_t proc_addresses_end(void);

@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "serve/internal.h"
@@ -219,6 +220,10 @@ static bool parse_area(char *line, struct proc_area *a)
 		return false;
 	a->flags = (perms[0] == 'r' ? VM_READ : 0) | (perms[1] == 'w' ? VM_WRITE : 0) |
 		   (perms[2] == 'x' ? VM_EXEC : 0);
+	a->shared = perms[3] == 's' && inode != 0;
+	a->dev = makedev(major, minor);
+	a->ino = inode;
+	a->offset = offset;
 	a->manageable = perms[3] == 'p' && inode == 0 && major == 0 && minor == 0 && name_manageable(name);
 	return true;
 }
@@ -260,6 +265,10 @@ static int query_area(int fd, uint64_t va, struct proc_area *out)
 	out->end = q.vma_end;
 	out->flags = (q.vma_flags & PROCMAP_READABLE ? VM_READ : 0) | (q.vma_flags & PROCMAP_WRITABLE ? VM_WRITE : 0) |
 		     (q.vma_flags & PROCMAP_EXECUTABLE ? VM_EXEC : 0);
+	out->shared = q.vma_flags & PROCMAP_SHARED && q.inode != 0;
+	out->dev = makedev(q.dev_major, q.dev_minor);
+	out->ino = q.inode;
+	out->offset = q.vma_offset;
 	out->manageable = !(q.vma_flags & PROCMAP_SHARED) && q.inode == 0 && (!q.vma_name_size || name_manageable(name));
 	return 0;
 }

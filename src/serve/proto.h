@@ -127,7 +127,9 @@ enum call_op {
 	CALL_MLOCKALL,    /* start = MCL_ flags */
 	CALL_MUNLOCKALL,
 	CALL_WILLNEED,    /* start, len: read ahead */
-	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself */
+	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself, or of a CALL_SHARED */
+	CALL_SHARED,      /* len: new shared memory; the reply has a memfd attached, to be mapped, then CALL_ADOPT */
+	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
 	NR_CALLS
 };
 

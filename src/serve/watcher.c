@@ -69,7 +69,7 @@ static void measure(struct client *c)
 	anon = proc_anon_pages(c->host.task, &c->statm_fd);
 	if (anon < 0)
 		return;
-	unmanaged = anon - a64_load(&mm->rss);
+	unmanaged = anon - (a64_load(&mm->rss) - a64_load(&mm->rss_shared));
 	if (unmanaged < 0)
 		unmanaged = 0;
 	count = unmanaged < c->last_unmanaged || c->foreign ? unmanaged : c->last_unmanaged;

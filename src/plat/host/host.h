@@ -80,6 +80,11 @@ struct mmu_host {
 	const struct host_transport *transport;
 	const void *zeros;            /* (C) FAULT-window of zero bytes, never written */
 	atomic64_t moved, refused, pinned, busy, gone, late;  /* pages; statistics */
+	struct spinlock objects_lock;   /* shared.h */
+	struct list_head objects;       /* objects_lock: struct host_shared */
+	struct spinlock pipe_lock;      /* shared.h */
+	int pipe[2];                    /* pipe_lock; empty when it is free */
+	unsigned pipe_pages;            /* (C) what it holds; 0: shared memory stays with the kernel */
 };
 
 #define HOST_ZERO_PAGES 64

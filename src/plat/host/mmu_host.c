@@ -7,6 +7,7 @@
 
 #include "mm/page.h"
 #include "plat/host/host.h"
+#include "plat/host/shared.h"
 #include "plat/host/uffd.h"
 #include "plat/host/withdraw.h"
 
@@ -91,6 +92,8 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 
 	if (a32_load(&c->dead))
 		return -ESRCH;
+	if (!page_is_anon(pages[0]))
+		return host_shared_map(h, c, va, pages[0]);
 	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
 }
 
@@ -142,6 +145,8 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 
 	if (a32_load(&c->dead))
 		return -ESRCH;
+	if (!page_is_anon(page))
+		return host_shared_map(h, c, va, page);
 	if (a32_load(&c->asking))
 		return -EAGAIN;
 	late = host_is_late(c, va, page);
@@ -177,6 +182,7 @@ static const struct mmu_ops host_ops = {
 	.wake = host_wake,
 	.blocking = host_blocking,
 	.release = host_release,
+	.release_file = host_shared_release,
 	.kill = host_kill,
 };
 
@@ -190,12 +196,14 @@ int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, con
 	h->engine = e;
 	h->transport = t;
 	h->zeros = zeros;
+	host_shared_init(h);
 	/* Everything may have to come home (a disk that fails): as many frames as pages. Only used ones cost memory. */
 	return home_init(&h->home, max_frames, max_frames + FRAME_CHUNK);
 }
 
 void mmu_host_fini(struct mmu_host *h)
 {
+	host_shared_fini(h);
 	home_fini(&h->home);
 	munmap((void *)(uintptr_t)h->zeros, HOST_ZERO_PAGES * PAGE_SIZE);
 }

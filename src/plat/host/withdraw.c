@@ -38,6 +38,7 @@
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "plat/host/host.h"
+#include "plat/host/shared.h"
 #include "plat/host/uffd.h"
 
 /* What one client is asked for: indices into the caller's requests, in the order of addresses. */
@@ -286,7 +287,10 @@ void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 		for (k = 0; i + k < n && sorted[i + k]->mm == sorted[i]->mm; k++)
 			a.req[k] = sorted[i + k];
 		a.n = k;
-		withdraw_client(h, sorted[i]->mm->host, &a);
+		if (sorted[i]->mm)
+			withdraw_client(h, sorted[i]->mm->host, &a);
+		else
+			host_shared_withdraw(h, a.req, k);
 	}
 }
 

@@ -1,0 +1,349 @@
+/* plat/host/shared.c - objects of shared memory: see shared.h. */
+#include "plat/host/shared.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "mm/filemap.h"
+#include "mm/page.h"
+#include "plat/host/uffd.h"
+
+#define PIPE_BYTES (MMU_BATCH_MAX * PAGE_SIZE)
+#define HUGE_SETTING "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+struct host_shared {
+	struct list_head link;      /* objects_lock */
+	struct address_space *as;   /* (C) */
+	int fd;                     /* (C) */
+	uint64_t dev, ino;          /* (C) */
+	uint64_t maker;             /* (C) */
+	bool fresh;                 /* objects_lock: nothing maps it yet, its maker's reference keeps it */
+};
+
+/* ---- taking pages out ---- */
+
+static bool punch(int fd, uint64_t index, uint64_t n)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(index * PAGE_SIZE),
+			 (off_t)(n * PAGE_SIZE)) == 0;
+}
+
+static bool pipe_fill(const int *pipe, int fd, uint64_t index, unsigned n)
+{
+	loff_t at = (loff_t)(index * PAGE_SIZE);
+	size_t left = n * PAGE_SIZE;
+
+	while (left) {
+		ssize_t got = splice(fd, &at, pipe[1], NULL, left, SPLICE_F_NONBLOCK);
+
+		if (got == 0 || (got < 0 && errno != EINTR))
+			return false;
+		left -= got > 0 ? (size_t)got : 0;
+	}
+	return true;
+}
+
+static bool pipe_read(const int *pipe, void *to, size_t bytes)
+{
+	while (bytes) {
+		ssize_t got = read(pipe[0], to, bytes);
+
+		if (got == 0 || (got < 0 && errno != EINTR))
+			return false;
+		to = (char *)to + (got > 0 ? got : 0);
+		bytes -= got > 0 ? (size_t)got : 0;
+	}
+	return true;
+}
+
+static void pipe_drain(const int *pipe)
+{
+	char junk[PAGE_SIZE];
+
+	while (read(pipe[0], junk, sizeof(junk)) > 0)
+		;
+}
+
+/* The pages [index, index + n) of @fd come to @frame[]. After false they are where they were. */
+static bool take_out(const int *pipe, int fd, uint64_t index, unsigned n, void *const *frame)
+{
+	if (!pipe_fill(pipe, fd, index, n) || !punch(fd, index, n)) {
+		pipe_drain(pipe);
+		return false;
+	}
+	/* From here on the content is nowhere else. Frames are memory that is there: a read of them does not fail. */
+	for (unsigned i = 0; i < n; i++)
+		if (!pipe_read(pipe, frame[i], PAGE_SIZE))
+			VM_BUG_ON("a page of shared memory cannot be read from a pipe");
+	return true;
+}
+
+static int by_index(const void *a, const void *b)
+{
+	const struct mmu_req *x = *(struct mmu_req *const *)a, *y = *(struct mmu_req *const *)b;
+	const struct address_space *f = page_file_mapping(x->page), *g = page_file_mapping(y->page);
+
+	if (f != g)
+		return f < g ? -1 : 1;
+	return x->page->index < y->page->index ? -1 : x->page->index > y->page->index;
+}
+
+/* @n requests for neighbours of one object. pipe_lock held. */
+static void withdraw_run(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
+{
+	const struct host_shared *o = page_file_mapping(reqs[0]->page)->host;
+	uint32_t pfns[MMU_BATCH_MAX];
+	void *frame[MMU_BATCH_MAX];
+	bool out;
+
+	for (unsigned i = 0; i < n; i++)
+		pfns[i] = reqs[i]->page->pfn;
+	out = home_take(&h->home, pfns, n) == 0;
+	if (out) {
+		for (unsigned i = 0; i < n; i++)
+			frame[i] = home_data(&h->home, pfns[i]);
+		out = take_out(h->pipe, o->fd, reqs[0]->page->index, n, frame);
+		for (unsigned i = 0; !out && i < n; i++)
+			home_drop(&h->home, pfns[i]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		reqs[i]->result = out ? MMU_WITHDRAWN : MMU_BUSY;
+	a64_add(out ? &h->moved : &h->busy, n);
+}
+
+void host_shared_withdraw(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
+{
+	unsigned away = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		reqs[i]->result = MMU_WITHDRAWN;
+		if (!home_data(&h->home, reqs[i]->page->pfn))
+			reqs[away++] = reqs[i];
+	}
+	qsort(reqs, away, sizeof(*reqs), by_index);
+	spin_lock(&h->pipe_lock);
+	for (unsigned i = 0, k; i < away; i += k) {
+		const struct page *p = reqs[i]->page;
+
+		for (k = 1; i + k < away && k < h->pipe_pages; k++)
+			if (page_file_mapping(reqs[i + k]->page) != page_file_mapping(p) ||
+			    reqs[i + k]->page->index != p->index + k)
+				break;
+		withdraw_run(h, reqs + i, k);
+	}
+	spin_unlock(&h->pipe_lock);
+}
+
+/* ---- putting pages in ---- */
+
+/* Something is in the memfd that is not in the books: what is at home is what the page was last. */
+static int overwrite(const struct host_shared *o, const struct page *page, const void *content)
+{
+	return pwrite(o->fd, content, PAGE_SIZE, (off_t)(page->index * PAGE_SIZE)) == (ssize_t)PAGE_SIZE ? 1 : -ENOMEM;
+}
+
+int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page)
+{
+	const struct host_shared *o = page_file_mapping(page)->host;
+	const void *content = home_data(&h->home, page->pfn);
+	/* A page that is away and misses was given back by madvise(MADV_REMOVE): then zeros are its content. Most often it is
+	 * there, brought for another process. */
+	int got = uffd_copy(c->uffd, va, content ? content : h->zeros, 1);
+
+	if (got == -EEXIST) {
+		got = content ? overwrite(o, page, content) : 1;
+		(void)uffd_wake(c->uffd, va, 1);
+	}
+	if (got == 1 && content)
+		home_drop(&h->home, page->pfn);
+	return got;
+}
+
+/* ---- objects ---- */
+
+static int object_open(struct host_shared *o, uint64_t nr_pages)
+{
+	struct stat st;
+
+	o->fd = memfd_create("umemcg-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (o->fd < 0)
+		return -errno;
+	/* A client has a way to open it: it shall not change its size. */
+	if (ftruncate(o->fd, (off_t)(nr_pages * PAGE_SIZE)) != 0 || fstat(o->fd, &st) != 0 ||
+	    fcntl(o->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+		return -errno;
+	o->dev = st.st_dev;
+	o->ino = st.st_ino;
+	return 0;
+}
+
+static void object_free(struct host_shared *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	plat_free(o);
+}
+
+int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd)
+{
+	struct host_shared *o;
+	int err;
+
+	if (!h->pipe_pages)
+		return -EOPNOTSUPP;
+	o = plat_alloc(sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	o->maker = maker;
+	o->fresh = true;
+	err = object_open(o, nr_pages);
+	if (!err) {
+		o->as = file_create(h->engine, NULL, nr_pages);
+		err = o->as ? 0 : -ENOMEM;
+	}
+	if (err) {
+		object_free(o);
+		return err;
+	}
+	*fd = o->fd;
+	o->as->host = o;
+	spin_lock(&h->objects_lock);
+	list_add_tail(&o->link, &h->objects);
+	spin_unlock(&h->objects_lock);
+	return 0;
+}
+
+struct address_space *host_shared_find(struct mmu_host *h, uint64_t dev, uint64_t ino)
+{
+	struct address_space *as = NULL;
+
+	spin_lock(&h->objects_lock);
+	list_for_each(o, &h->objects, struct host_shared, link)
+		if (o->dev == dev && o->ino == ino && file_tryget(o->as))
+			as = o->as;
+	spin_unlock(&h->objects_lock);
+	return as;
+}
+
+void host_shared_adopted(struct mmu_host *h, struct address_space *as)
+{
+	struct host_shared *o = as->host;
+	bool fresh;
+
+	spin_lock(&h->objects_lock);
+	fresh = o->fresh;
+	o->fresh = false;
+	spin_unlock(&h->objects_lock);
+	if (fresh)
+		file_put(as);
+}
+
+void host_shared_discard(struct address_space *as, uint64_t first, uint64_t n)
+{
+	const struct host_shared *o = as->host;
+
+	filemap_discard(as, first, n);
+	(void)punch(o->fd, first, n);
+}
+
+void host_shared_forget(struct mmu_host *h, uint64_t maker)
+{
+	struct address_space *as;
+
+	do {
+		as = NULL;
+		spin_lock(&h->objects_lock);
+		list_for_each(o, &h->objects, struct host_shared, link)
+			if (o->fresh && o->maker == maker) {
+				o->fresh = false;
+				as = o->as;
+				break;
+			}
+		spin_unlock(&h->objects_lock);
+		if (as)
+			file_put(as);
+	} while (as);
+}
+
+void host_shared_release(struct mmu *mmu, struct address_space *as)
+{
+	struct mmu_host *h = (struct mmu_host *)mmu;
+	struct host_shared *o = as->host;
+
+	if (!o)
+		return;
+	spin_lock(&h->objects_lock);
+	list_del(&o->link);
+	spin_unlock(&h->objects_lock);
+	object_free(o);
+}
+
+/* ---- can it be done here? ---- */
+
+/* A store after splice must be seen in the pipe, and one after the punch must not: the pipe holds the page, not a copy. */
+static bool takes_references(const int *pipe, int fd)
+{
+	char got[PAGE_SIZE], *p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	bool yes;
+
+	if (p == MAP_FAILED)
+		return false;
+	p[0] = 1;
+	yes = pipe_fill(pipe, fd, 0, 1);
+	__atomic_store_n(&p[0], 2, __ATOMIC_SEQ_CST);
+	yes = yes && punch(fd, 0, 1);
+	__atomic_store_n(&p[0], 3, __ATOMIC_SEQ_CST);
+	yes = yes && pipe_read(pipe, got, PAGE_SIZE) && got[0] == 2;
+	munmap(p, PAGE_SIZE);
+	pipe_drain(pipe);
+	return yes;
+}
+
+/* A hole in a large page that somebody refers to is filled with zeros, not punched. */
+static bool pages_are_small(void)
+{
+	char text[256];
+	int fd = open(HUGE_SETTING, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd < 0)
+		return errno == ENOENT;
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "[never]") || strstr(text, "[deny]");
+}
+
+void host_shared_init(struct mmu_host *h)
+{
+	struct host_shared probe = { .fd = -1 };
+	int size;
+
+	spin_init(&h->objects_lock, RANK_LEAF);
+	spin_init(&h->pipe_lock, RANK_HOST_BATCH);
+	list_init(&h->objects);
+	h->pipe[0] = h->pipe[1] = -1;
+	if (!pages_are_small() || pipe2(h->pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		return;
+	(void)fcntl(h->pipe[1], F_SETPIPE_SZ, (int)PIPE_BYTES);
+	size = fcntl(h->pipe[1], F_GETPIPE_SZ);
+	if (size >= (int)PAGE_SIZE && object_open(&probe, 1) == 0 && takes_references(h->pipe, probe.fd))
+		h->pipe_pages = (unsigned)size / PAGE_SIZE;
+	if (probe.fd >= 0)
+		close(probe.fd);
+}
+
+void host_shared_fini(struct mmu_host *h)
+{
+	for (int i = 0; i < 2; i++)
+		if (h->pipe[i] >= 0)
+			close(h->pipe[i]);
+	spin_fini(&h->objects_lock);
+	spin_fini(&h->pipe_lock);
+}
