@@ -3,8 +3,9 @@
  *     sampler [-i MS] [-o FILE] [-s FILE] -p PID
  *     sampler [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
  *
- * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and the sum of the
- * RssAnon of all its descendants but the keeper. The frames umemcg holds for its clients are in its
+ * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and for its clients the
+ * sum of the RssAnon of all its descendants but the keeper, and the memory that they share by way of
+ * umemcg (the blocks of its memfds). The frames umemcg holds for its clients are in its
  * own RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the
  * group holds; "clients + frames" is what it holds. Which memory is the frames is told by its name
  * (CONFIG_ANON_VMA_NAME), or by what is true of no other: reserved by nothing, never of huge pages,
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,6 +40,7 @@
 
 #define KEEPER "umemcg-keeper"
 #define FRAMES "[anon:umemcg frames]"
+#define SHARED "/memfd:umemcg-shared"
 #define NS_PER_MS 1000000l
 
 static volatile sig_atomic_t stopped;
@@ -110,6 +113,31 @@ static long frames_kb(pid_t pid)
 	if (f)
 		fclose(f);
 	return sum;
+}
+
+/* What the memfds of @pid hold, in kB. */
+static long shared_kb(pid_t pid)
+{
+	char path[320], target[64];
+	struct dirent *e;
+	struct stat st;
+	long blocks = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%s", pid, e->d_name);
+		n = readlink(path, target, sizeof(target) - 1);
+		target[n > 0 ? n : 0] = '\0';
+		if (!strncmp(target, SHARED, strlen(SHARED)) && stat(path, &st) == 0)
+			blocks += (long)st.st_blocks;
+	}
+	if (d)
+		closedir(d);
+	return blocks / 2;
 }
 
 static bool is_keeper(pid_t pid)
@@ -189,8 +217,9 @@ static long larger(long a, long b)
 /* One sample. False when umemcg is gone. */
 static bool sample(pid_t pid, long ms, FILE *series)
 {
-	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), processes = 0;
-	long clients = tree_kb(pid, true, &processes);
+	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), shared = shared_kb(pid), processes = 0;
+	long own = tree_kb(pid, true, &processes), shared_after = shared_kb(pid);
+	long clients = own + (shared < shared_after ? shared : shared_after);
 	long after = rss_anon_kb(pid), supervisor = before < after ? before : after;
 	long frames = frames_before < 0 ? -1 : frames_kb(pid);
 

@@ -1,0 +1,150 @@
+#!/bin/sh
+# tests/native/run_shared.sh - memory that processes share, under a limit that it does not fit into.
+#
+# Every store is checked by all; what the tree holds is looked at from outside, the shared memory by the blocks of its files. The
+# last tests are PostgreSQL with buffers larger than its limit: its own books have to balance.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog shared sharedcalls sampler reportget
+plan 8
+
+report=$TMP/report.json
+samples=$TMP/samples
+slack_kb=4096
+
+# sampled LIMIT COMMAND...: under umemcg, seen by the sampler.
+sampled() {
+	limit=$1
+	shift
+	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run -m "$limit" --swap-max 1G --report json \
+		--report-file "$report" -- "$@"
+}
+
+# held LIMIT_MIB: no sample was above the limit. held_max_kb needs named memory; without it the supervisor's own is in the sum.
+held() {
+	most=$(sed -n 's/^held_max_kb //p' "$samples")
+	[ "$most" -ge 0 ] || most=$(sed -n 's/^clients_max_kb //p' "$samples")
+	[ "$most" -le $(($1 * 1024 + slack_kb)) ] && return
+	echo "the tree held $most KiB, the limit is $1 MiB"
+	return 1
+}
+
+# swapped_at_least MIB: so much went out, by the report. Unless it did, nothing was tested.
+swapped_at_least() {
+	pages=$("$BIN/reportget" "$report" memory.stat/pswpout)
+	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
+	echo "swapped out: '$pages' pages"
+	return 1
+}
+
+no_store_is_lost() {
+	sampled 16M "$BIN/shared" 64 8 4 && swapped_at_least 48
+}
+
+killed_member() {
+	sampled 12M "$BIN/shared" 48 8 4 kill && held 12
+}
+
+some_unmap() {
+	sampled 12M "$BIN/shared" 48 8 4 unmap && held 12
+}
+
+calls() {
+	sampled 8M "$BIN/sharedcalls" 16 && swapped_at_least 16
+}
+
+# ---- PostgreSQL ----
+
+pg_user=nobody
+pg_bin=
+for dir in /usr/lib/postgresql/*/bin /usr/local/pgsql/bin; do
+	[ -x "$dir/postgres" ] && [ -x "$dir/pgbench" ] && pg_bin=$dir
+done
+
+# As a user it accepts: it refuses root.
+as_user() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
+	else
+		"$@"
+	fi
+}
+
+pg_missing() {
+	if [ -z "$pg_bin" ]; then
+		echo "postgres and pgbench are not installed"
+	elif ! as_user test -r "$(dirname "$UMEMCG")/libumemcg-agent.so"; then
+		echo "user $pg_user cannot read the agent, and postgres refuses root"
+	fi
+}
+
+pg() { # PROGRAM ARGUMENT...
+	program=$1
+	shift
+	as_user "$pg_bin/$program" -h "$TMP/pg" -U bench "$@"
+}
+
+pg_up() {
+	rm -f "$samples" "$report"
+	mkdir "$TMP/pg" && chmod 755 "$TMP" && chmod 777 "$TMP/pg" || return
+	as_user "$pg_bin/initdb" -D "$TMP/pg/data" -A trust -U bench -N >"$TMP/initdb.log" 2>&1 || return
+	(
+		cd "$TMP/pg" || exit 1
+		set -- "$pg_bin/postgres" -D "$TMP/pg/data" -k "$TMP/pg" -c listen_addresses= \
+			-c shared_buffers=128MB -c huge_pages=off -c fsync=off -c max_connections=20
+		[ "$(id -u)" != 0 ] ||
+			set -- setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
+		exec timeout -k 5 300 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 96M --swap-max 1G \
+			--report json --report-file "$report" -- "$@"
+	) >"$TMP/pg/log" 2>&1 &
+	pg_pid=$!
+	test_pid=$pg_pid
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		pg pg_isready -q -d postgres && return
+		sleep 0.5
+	done
+	cat "$TMP/pg/log"
+	return 1
+}
+
+pg_works() {
+	pg_up || return
+	timeout 120 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -i -s 20 -q postgres || return
+	timeout 60 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -c 4 -T 20 postgres
+}
+
+# What was added to accounts, branches and tellers is what the history says was added.
+pg_balances() {
+	sums=$(pg psql -At -F ' ' postgres -c "select (select sum(abalance) from pgbench_accounts),
+		(select sum(bbalance) from pgbench_branches), (select sum(tbalance) from pgbench_tellers),
+		(select sum(delta) from pgbench_history), (select count(*) from pgbench_accounts)")
+	echo "accounts, branches, tellers, history, rows: $sums"
+	set -- $sums
+	[ $# = 5 ] && [ "$1" = "$4" ] && [ "$2" = "$4" ] && [ "$3" = "$4" ] && [ "$5" = 2000000 ]
+}
+
+# It writes its buffers out at the end, from swap where they are there.
+pg_ends() {
+	kill -INT "$(head -n 1 "$TMP/pg/data/postmaster.pid")"
+	wait "$pg_pid"
+	code=$?
+	test_pid=
+	expect 0 $code "exit code" && held 96 && swapped_at_least 32
+}
+
+check "nine processes store to 64 MiB in 16 MiB, and no store is lost" no_store_is_lost
+check "what they held stayed below the limit" held 16
+check "a member that is killed leaves the others their memory" killed_member
+check "members that give up a part leave it to the others" some_unmap
+check "system calls, moves, advice, locks and semaphores work on it" calls
+why=$(pg_missing)
+if [ -n "$why" ]; then
+	skip "PostgreSQL runs pgbench with buffers larger than its limit" "$why"
+	skip "its balances add up" "$why"
+	skip "it stops in order, and the limit was held" "$why"
+else
+	check "PostgreSQL runs pgbench with buffers larger than its limit" pg_works
+	check "its balances add up" pg_balances
+	check "it stops in order, and the limit was held" pg_ends
+fi
