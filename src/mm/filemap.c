@@ -208,34 +208,39 @@ static void remove_locked(struct address_space *as, struct page *p, uint32_t ent
 	aptr_store(&p->mapping, NULL);
 }
 
-/* Statistics and the reference of a page that has left the table. */
-static void removed(struct address_space *as, struct page *p)
+/* Statistics and the reference of a page that has left the table. Its file may be gone by now: the last user finds
+ * an empty table. */
+static void removed(struct engine *e, struct page *p)
 {
 	if (page_test(p, PG_file))
 		filemap_clear_dirty(p);
-	count_page(p, file_is_shmem(as), -1);
-	page_put(as->engine, p);
+	count_page(p, !page_test(p, PG_file), -1);
+	page_put(e, p);
 }
 
 void filemap_remove(struct page *p, uint32_t entry)
 {
 	struct address_space *as = page_file_mapping(p);
+	struct engine *e;
 
 	VM_BUG_ON(!page_locked(p) || !as || page_mapped(p) || page_test(p, PG_writeback));
+	e = as->engine;
 	spin_lock(&as->lock);
 	remove_locked(as, p, entry);
 	spin_unlock(&as->lock);
-	removed(as, p);
+	removed(e, p);
 }
 
 bool filemap_remove_unused(struct page *p)
 {
 	struct address_space *as = page_file_mapping(p);
+	struct engine *e;
 	bool unused;
 
 	VM_BUG_ON(!page_locked(p));
 	if (!as || file_is_shmem(as))
 		return false;
+	e = as->engine;
 	/* New references come from the table, under its lock; or from entries, of which there are none, as new ones
 	 * are made with the page locked. The order of the looks matters: an entry that goes sets PG_dirty first. */
 	spin_lock(&as->lock);
@@ -245,7 +250,7 @@ bool filemap_remove_unused(struct page *p)
 		remove_locked(as, p, 0);
 	spin_unlock(&as->lock);
 	if (unused)
-		removed(as, p);
+		removed(e, p);
 	return unused;
 }
 
