@@ -2,8 +2,9 @@
  *
  * Finding a page's lruvec: read the owner under RCU, lock its lruvec, look at the owner again. If it
  * changed the group was removed or the page moved: unlock, start over. Removal moves the pages and
- * switches the owner while it holds both locks, so whoever holds the lock of the owner it
- * rechecked holds the right one.
+ * switches the owner while it holds both locks, and a page changes its owner off the lists and under the old
+ * owner's lock (lru_transfer), so whoever holds the lock of the owner it rechecked holds the right one until it
+ * gives it back.
  */
 #include "mm/lru.h"
 
@@ -170,6 +171,19 @@ bool lru_isolate_page(struct page *p)
 	}
 	lruvec_unlock(l);
 	return won;
+}
+
+bool lru_transfer(struct page *p, struct memcg_handle *from, struct memcg_handle *to)
+{
+	struct lruvec *l = lruvec_lock_page(p);
+	bool moved;
+
+	if (!l)
+		return false;
+	VM_BUG_ON(page_test(p, PG_lru));
+	moved = page_cgroup_transfer(&p->pcg, from, to);
+	lruvec_unlock(l);
+	return moved;
 }
 
 unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned)

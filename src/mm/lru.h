@@ -32,6 +32,9 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked);
 /* Isolate this page. False: it is not on a list, somebody else has it. */
 bool lru_isolate_page(struct page *p);
+/* Hand the charge of @p, which the caller has isolated, from @from to @to. As page_cgroup_transfer, under the lock of the old
+ * owner's lists: whoever found that owner and waits there must not meet the page on the new owner's list. */
+bool lru_transfer(struct page *p, struct memcg_handle *from, struct memcg_handle *to);
 /* Move up to @n of the oldest pages of an active list to its inactive list. Returns how many. */
 unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n);
 /* Take the locks of both and hand @child's pages to @parent; the owner switch happens between begin and end. */

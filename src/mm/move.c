@@ -66,7 +66,7 @@ static void move_owner(struct move *m, struct page *p)
 	bool mapped = page_mapped(p), moved;
 
 	handle_get_many(h, 1);
-	moved = page_cgroup_transfer(&p->pcg, h, m->to->handle);
+	moved = lru_transfer(p, h, m->to->handle);
 	if (moved) {
 		m->pages--;
 		m->nr_mapped += mapped;
