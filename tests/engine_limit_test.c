@@ -47,6 +47,22 @@ TEST(badness_is_what_killing_gives_back)
 	assert_true(oom_badness(0, 11, 0) > oom_badness(10, 0, 0));
 }
 
+/* Waits that are not connected do not add up: an old one is no reason to kill. */
+TEST(waiting_for_room_counts_from_its_beginning_without_a_pause)
+{
+	const int64_t s = 1000000000;
+	static const struct {
+		int64_t since, last, now, start;  /* tenths of a second */
+	} t[] = {
+		{ 0, 0, 100, 100 },    { 0, 90, 100, 100 },   { 90, 99, 100, 90 },
+		{ 40, 90, 100, 40 },   { 40, 89, 100, 100 },  { 10, 10, 100, 100 },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(stuck_start(t[i].since * s / 10, t[i].last * s / 10, t[i].now * s / 10),
+				 t[i].start * s / 10);
+}
+
 TEST(an_eighth_of_a_limit_cannot_be_locked)
 {
 	static const struct {

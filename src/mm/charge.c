@@ -14,6 +14,7 @@
 #define BUSY_WAIT_NS       (200 * 1000)          /* between two tries when everything is busy: doubled each time, */
 #define BUSY_DOUBLE_MAX    5                     /* so often */
 #define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* nobody got on for so long: it is not busy but stuck */
+#define BUSY_PAUSE_NS      (1000000000ull)       /* nobody waited for so long: what was before does not count */
 #define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: for what the caller can do without */
 #define PARK_TIME_NS       (50 * 1000000ull)     /* PARK */
 
@@ -78,15 +79,22 @@ static void charge_force(struct mem_cgroup *memcg, int64_t n)
 	page_counter_charge(&memcg->memory, n);
 }
 
-/* Has nobody made any room below @g for a long time, though it is wanted? */
+int64_t stuck_start(int64_t since, int64_t last, int64_t now)
+{
+	return !since || now - last > (int64_t)BUSY_PAUSE_NS ? now : since;
+}
+
+/* Has nobody made any room below @g for a long time, though it was wanted all the while? */
 static bool stuck(struct mem_cgroup *g)
 {
 	struct group_lists *l = memcg_lists(g);
 	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&l->stuck_since);
+	int64_t start = stuck_start(since, a64_load(&l->stuck_last), now);
 
-	if (!since)
-		(void)a64_cas(&l->stuck_since, 0, now);
-	return since && now - since > (int64_t)BUSY_TIME_MAX_NS;
+	a64_store(&l->stuck_last, now);
+	if (start != since)
+		(void)a64_cas(&l->stuck_since, since, start);
+	return now - start > (int64_t)BUSY_TIME_MAX_NS;
 }
 
 static void unstick(struct mem_cgroup *g)
@@ -128,6 +136,7 @@ static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, uns
 
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
+	struct mem_cgroup *busy = NULL;
 	int retries = CHARGE_RETRIES;
 	unsigned doubled = 0;
 	uint64_t start = 0;
@@ -164,6 +173,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 				charge_force(memcg, n);
 			break;
 		}
+		busy = room == ROOM_BUSY ? g : NULL;
 		if (room == ROOM_AGAIN || (room == ROOM_BUSY && wait_busy(e, mm, start, flags, &doubled)))
 			continue;
 		if (flags & CHARGE_FORCE) {
@@ -178,6 +188,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			return -ETIME;
 		retries = CHARGE_RETRIES;
 	}
+	if (busy)
+		unstick(busy);  /* others have made the room */
 	if (start)
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	charge_after(e, memcg, n, flags);

@@ -25,4 +25,8 @@ bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic6
  * what could be freed is busy; come again. */
 bool charge_settle(struct engine *e, struct mem_cgroup *memcg);
 
+/* Since when charges have waited for what is busy, without a pause: so far it was @since (0: nobody waited), one waited @last,
+ * and one waits @now. */
+int64_t stuck_start(int64_t since, int64_t last, int64_t now);
+
 #endif

@@ -246,6 +246,7 @@ struct lruvec {
 struct group_lists {
 	atomic64_t age;                       /* evictions so far, of all nodes: the clock of refaults */
 	atomic64_t stuck_since;               /* since when charges wait and nobody makes room; 0: they do not */
+	atomic64_t stuck_last;                /* when one waited last */
 	unsigned nr_nodes;                    /* (C) */
 	struct lruvec node[];
 };
