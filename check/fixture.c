@@ -126,6 +126,83 @@ static void make_words(unsigned page, unsigned age, uint64_t *w)
 		w[i] = (page + 1) * 0x9e3779b97f4a7c15ull + age * WORDS + i;
 }
 
+/* ---- files ---- */
+
+static void io_done(struct store_batch *b)
+{
+	(void)b;
+}
+
+static void page_io(struct store *store, bool write, unsigned page, void *data)
+{
+	struct store_batch b = { .write = write, .n = 1, .io = { { .slot = page, .data = data } }, .end_io = io_done };
+
+	store_submit(store, &b);
+	store_wait(store, &b);
+	need(b.io[0].error == 0, "a store refuses");
+}
+
+static struct address_space *new_file(struct store *store, unsigned npages)
+{
+	struct address_space *as = file_create(&fx->e, store, npages);
+
+	need(as != NULL, "no file");
+	sim_name(as, sizeof(*as), "file");
+	sim_name(&as->lock, sizeof(as->lock), "file table");
+	sim_name(&as->i_mmap_lock, sizeof(as->i_mmap_lock), "file i_mmap");
+	fx->file[fx->nr_files++] = as;
+	return as;
+}
+
+struct address_space *fx_file(unsigned npages)
+{
+	struct store *store = store_sim_create(npages);
+	uint64_t *w = plat_alloc(PAGE_SIZE);
+
+	for (unsigned i = 0; i < npages; i++) {
+		make_words(i, 0, w);
+		page_io(store, true, i, w);
+	}
+	plat_free(w);
+	return new_file(store, npages);
+}
+
+struct address_space *fx_shmem(unsigned npages)
+{
+	return new_file(NULL, npages);
+}
+
+struct mm *fx_file_mm(struct mem_cgroup *group, const char *name, struct address_space *as)
+{
+	struct mm *mm = new_mm(group, name);
+
+	need(file_mmap(mm, FX_BASE, FX_VA(as->nr_pages), VM_READ | VM_WRITE | VM_SHARED, as, 0) == 0, "no area");
+	need(leaf_get(mm, FX_BASE) != NULL, "no tables");
+	name_leaf(mm, name);
+	return mm;
+}
+
+void fx_file_holds(struct address_space *as, unsigned page, unsigned age)
+{
+	uint64_t *w = plat_alloc(PAGE_SIZE), good[WORDS];
+	uint32_t entry;
+	struct page *p = filemap_lookup(as, page, &entry);
+
+	make_words(page, age, good);
+	if (p) {
+		plat_copy(w, mmu_data(fx->e.mmu, p), PAGE_SIZE);
+		page_put(&fx->e, p);
+	} else {
+		page_io(as->store, false, page, w);
+	}
+	if (memcmp(w, good, sizeof(good)) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "I19: page %u of the file, %s, does not hold what was stored last", page,
+			 p ? "in memory" : "in its store");
+	plat_free(w);
+}
+
+/* ---- set-up, of pages ---- */
+
 void fx_set_young(struct mm *mm, unsigned page, bool young)
 {
 	struct leaf *leaf = leaf_find(mm, FX_VA(page));
@@ -285,6 +362,9 @@ static void tear_down(void)
 		mm_teardown(fx->mm[i]);
 		mm_put(fx->mm[i]);
 	}
+	for (unsigned i = 0; i < fx->nr_files; i++)
+		if (fx->file[i])
+			file_put(fx->file[i]);
 	rcu_flush();
 	for (unsigned i = fx->nr_groups; i-- > 0;)
 		if (fx->group[i])
@@ -313,6 +393,8 @@ void fx_end(void)
 	none_left("areas", a64_load(&e->nr_vmas));
 	none_left("anon_vmas", a64_load(&e->nr_anon_vmas));
 	none_left("chains", a64_load(&e->nr_chains));
+	none_left("files", a64_load(&e->nr_files));
+	none_left("parts of a file's table", a64_load(&e->nr_file_chunks));
 	none_left("groups", (int64_t)a32_load(&e->tree.nr_groups) - 1);
 	none_left("handles", (int64_t)a32_load(&e->tree.nr_handles) - 1);
 	none_left("pages of memory charged", page_counter_read(&e->tree.root->memory));

@@ -12,6 +12,7 @@
 #include "audit/audit.h"
 #include "mm/engine.h"
 #include "mm/fault.h"
+#include "mm/filemap.h"
 #include "mm/fork.h"
 #include "mm/lru.h"
 #include "mm/page.h"
@@ -30,6 +31,7 @@
 #define FX_SLOTS      8
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
+#define FX_FILES_MAX  1
 #define FX_BASE       0x10000000ull            /* page 0 of every area; aligned to a leaf */
 #define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
 
@@ -39,7 +41,8 @@ struct check_fixture {
 	struct audit_report report;
 	struct mem_cgroup *group[FX_GROUPS_MAX];
 	struct mm *mm[FX_MMS_MAX];
-	unsigned nr_groups, nr_mms;
+	struct address_space *file[FX_FILES_MAX];  /* NULL: a task has put it */
+	unsigned nr_groups, nr_mms, nr_files;
 };
 
 /* The engine of the scenario that was set up last. */
@@ -54,6 +57,13 @@ struct mem_cgroup *fx_group(const char *name, int64_t stock);
 struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name);
 /* An address space with one area of @npages from FX_VA(0) on. */
 struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages);
+/* A file whose store has the words of fx_fill; or shared memory of zeros. */
+struct address_space *fx_file(unsigned npages);
+struct address_space *fx_shmem(unsigned npages);
+/* An address space with one shared area of @as, from FX_VA(0) on. */
+struct mm *fx_file_mm(struct mem_cgroup *group, const char *name, struct address_space *as);
+/* What a reader of the file finds now, in memory or in its store, are those words. Outside of tasks. */
+void fx_file_holds(struct address_space *as, unsigned page, unsigned age);
 /* Write words to the page: it is present after it, not young. */
 void fx_fill(struct mm *mm, unsigned page);
 /* The page goes to its slot; the entry is a swap entry after it. */

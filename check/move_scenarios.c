@@ -1,0 +1,166 @@
+/* check/move_scenarios.c - charges that move from group to group while their pages are used (seed 4, invariant A). What
+ * must hold in all of them: a page's owner is charged for it and has it in its statistics, whoever came between. */
+#include "fixture.h"
+#include "mm/migrate.h"
+#include "mm/move.h"
+
+static struct mem_cgroup *from, *to;
+static struct mm *mm;
+static struct page *victim;
+
+/* ---- tasks ---- */
+
+static void move(void *arg)
+{
+	int err = mm_move_group(mm, to, MOVE_ANON);
+
+	(void)arg;
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
+}
+
+static void zap_0(void *arg) { (void)arg; fx_zap(mm, 0, 1); }
+static void fault_0(void *arg) { (void)arg; fx_fault(mm, 0, false); }
+
+static void reclaim(void *arg)
+{
+	struct reclaim_result r = { 0 };
+
+	(void)arg;
+	if (lru_isolate_page(victim))
+		shrink_pages(&fx->e, &victim, 1, 0, &r);
+	else
+		page_put(&fx->e, victim);
+}
+
+static void migrate(void *arg)
+{
+	struct migrate_result r;
+
+	(void)arg;
+	if (lru_isolate_page(victim))
+		migrate_pages(&fx->e, &victim, 1, 0, MIGRATE_COMPACTION, &r);
+	else
+		page_put(&fx->e, victim);
+}
+
+/* ---- set-up ---- */
+
+static void space(void)
+{
+	fx_up(FX_SLOTS);
+	from = fx_group("A", 8);
+	to = fx_group("B", 8);
+	mm = fx_mm(from, "mm", 1);
+	fx_fill(mm, 0);
+	sim_task("move", move, NULL, 0, 0);
+}
+
+/* A reference of whoever will try to isolate page 0. */
+static void wanted(void)
+{
+	victim = fx_isolate(mm, 0);
+	lru_add(victim);
+}
+
+#define SCENARIO(id, its_name, its_setup, its_end, its_text)                                    \
+	const struct scenario scenario_##id = {                                                 \
+		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
+	}
+
+static void and_unmap_setup(void)
+{
+	space();
+	sim_task("zap", zap_0, NULL, 1, 0);
+}
+SCENARIO(move_and_unmap, "move-and-unmap", and_unmap_setup, fx_end,
+	 "a page changes its group while its last mapping goes (seed 4)");
+
+/* A store takes the entry to a copy: the page stays behind, in the swap cache for the child. Copy-on-write unmaps with mmap_lock
+ * for reading, as the mover walks. */
+static void fault_to_store(void *arg) { (void)arg; fx_fault(mm, 0, true); }
+
+static void and_cow_setup(void)
+{
+	space();
+	fx_fork(mm, "child");
+	fx_push_to_cache(mm, 0, false);
+	fx_fault(mm, 0, false);
+	sim_task("store", fault_to_store, NULL, 1, 0);
+}
+SCENARIO(move_and_cow, "move-and-cow", and_cow_setup, fx_end,
+	 "a page changes its group while a copy takes its place: the drawn interleaving of seed 4");
+
+static void and_fault_setup(void)
+{
+	space();
+	fx_zap(mm, 0, 1);
+	sim_task("fault", fault_0, NULL, 1, 0);
+}
+SCENARIO(move_and_fault, "move-and-fault", and_fault_setup, fx_end,
+	 "an address space changes its group while a fault charges a page");
+
+static void cached_and_reclaim_setup(void)
+{
+	space();
+	fx_push_to_cache(mm, 0, false);
+	victim = swapcache_get(&fx->e, pte_entry(fx_pte(mm, 0)));
+	sim_task("reclaim", reclaim, NULL, 1, 0);
+}
+SCENARIO(move_cached_and_reclaim, "move-cached-and-reclaim", cached_and_reclaim_setup, fx_end,
+	 "a page of the swap cache changes its group while reclaim drops it");
+
+static void and_migrate_setup(void)
+{
+	space();
+	wanted();
+	sim_task("migrate", migrate, NULL, 1, 0);
+}
+SCENARIO(move_and_migrate, "move-and-migrate", and_migrate_setup, fx_end,
+	 "a page changes its group while it changes its frame");
+
+static void swapped_and_zap_setup(void)
+{
+	space();
+	fx_push_out(mm, 0);
+	sim_task("zap", zap_0, NULL, 1, 0);
+}
+SCENARIO(move_swapped_and_zap, "move-swapped-and-zap", swapped_and_zap_setup, fx_end,
+	 "a swap entry changes its group while it goes");
+
+static void swapped_and_fault_setup(void)
+{
+	space();
+	fx_push_out(mm, 0);
+	sim_task("fault", fault_0, NULL, 1, 0);
+}
+SCENARIO(move_swapped_and_fault, "move-swapped-and-fault", swapped_and_fault_setup, fx_end,
+	 "a swap entry changes its group while its page is brought back");
+
+static void cached_and_zap_setup(void)
+{
+	space();
+	fx_push_to_cache(mm, 0, false);
+	sim_task("zap", zap_0, NULL, 1, 0);
+}
+SCENARIO(move_cached_and_zap, "move-cached-and-zap", cached_and_zap_setup, fx_end,
+	 "a page of the swap cache changes its group while its entry goes");
+
+/* The group it leaves is removed as soon as no address space is in it. */
+static void remove_from(void *arg)
+{
+	(void)arg;
+	if (aptr_load(&mm->memcg) == to && group_remove(&fx->e, from) == 0) {
+		memcg_put(from);
+		fx->group[0] = to;
+		fx->nr_groups = 1;
+	}
+}
+
+static void and_removal_setup(void)
+{
+	space();
+	sim_task("rmdir A", remove_from, NULL, 1, 0);
+}
+SCENARIO(move_and_removal, "move-and-removal", and_removal_setup, fx_end,
+	 "charges move out of a group that is being removed");
