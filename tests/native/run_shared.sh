@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog shared sharedcalls sampler reportget
-plan 8
+plan 9
 
 report=$TMP/report.json
 samples=$TMP/samples
@@ -52,6 +52,12 @@ some_unmap() {
 
 calls() {
 	sampled 8M "$BIN/sharedcalls" 16 && swapped_at_least 16
+}
+
+few_descriptors() {
+	(
+		ulimit -n 256 && sampled 8M "$BIN/sharedcalls" 8
+	)
 }
 
 # ---- PostgreSQL ----
@@ -138,6 +144,7 @@ check "what they held stayed below the limit" held 16
 check "a member that is killed leaves the others their memory" killed_member
 check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls
+check "shared memory that we have no descriptor for is shared all the same" few_descriptors
 why=$(pg_missing)
 if [ -n "$why" ]; then
 	skip "PostgreSQL runs pgbench with buffers larger than its limit" "$why"

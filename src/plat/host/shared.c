@@ -2,11 +2,13 @@
 #include "plat/host/shared.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -168,6 +170,14 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 
 /* ---- objects ---- */
 
+/* Objects take the lower half of the numbers: clients need descriptors of ours, too. */
+static int highest_descriptor(void)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT_MAX ? (int)(l.rlim_cur / 2) : INT_MAX;
+}
+
 static int object_open(struct host_shared *o, uint64_t nr_pages)
 {
 	struct stat st;
@@ -175,6 +185,8 @@ static int object_open(struct host_shared *o, uint64_t nr_pages)
 	o->fd = memfd_create("umemcg-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (o->fd < 0)
 		return -errno;
+	if (o->fd > highest_descriptor())
+		return -EMFILE;
 	/* A client has a way to open it: it shall not change its size. */
 	if (ftruncate(o->fd, (off_t)(nr_pages * PAGE_SIZE)) != 0 || fstat(o->fd, &st) != 0 ||
 	    fcntl(o->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)

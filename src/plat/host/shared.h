@@ -22,7 +22,8 @@ void host_shared_init(struct mmu_host *h);
 void host_shared_fini(struct mmu_host *h);
 
 /* A new object of @nr_pages zeros. *@fd is its memfd, not to be closed. It lives until host_shared_adopted, or
- * host_shared_forget of @maker, and from then on as long as it is mapped. 0, -EOPNOTSUPP, -ENOMEM or -errno. */
+ * host_shared_forget of @maker, and from then on as long as it is mapped. 0, -EOPNOTSUPP, -ENOMEM, -EMFILE (half of our
+ * descriptors are in use) or -errno. */
 int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd);
 /* The object whose memfd is file @ino on device @dev, referenced; NULL: it is none of ours. */
 struct address_space *host_shared_find(struct mmu_host *h, uint64_t dev, uint64_t ino);

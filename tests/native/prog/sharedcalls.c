@@ -148,6 +148,29 @@ static void many(void)
 	}
 }
 
+/* More at once than there may be descriptors: what gets none is shared memory all the same. */
+static void many_at_once(void)
+{
+	static char *area[MANY];
+	const size_t pages = MIB / 8 / PAGE;
+	int status;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		area[i] = map_shared(MIB / 8, PROT_READ | PROT_WRITE, 0);
+		page_fill(area[i], i, 0);
+	}
+	if (fork() == 0) {
+		for (unsigned i = 0; i < MANY; i++)
+			page_fill(area[i] + (pages - 1) * PAGE, i, 1);
+		_exit(0);
+	}
+	EXPECT(wait(&status) > 0 && status == 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		EXPECT(page_is(area[i], i, 0) && page_is(area[i] + (pages - 1) * PAGE, i, 1));
+		EXPECT(munmap(area[i], MIB / 8) == 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long mib = arg_number(argc, argv, 1, 16);
@@ -164,5 +187,6 @@ int main(int argc, char **argv)
 	semaphore(area);
 	locked();
 	many();
+	many_at_once();
 	return ok("%lu MiB", mib);
 }
