@@ -23,7 +23,7 @@
 #include "report_symbols.h"
 #include "scenario.h"
 
-#define SCENARIOS_MAX 64
+#define SCENARIOS_MAX MUTANT_SCENARIOS_MAX
 #define SECONDS_MAX   240   /* a mutant */
 #define JOBS_MAX      16
 
@@ -80,25 +80,31 @@ static bool record_all(void)
 	return true;
 }
 
-/* In a process of its own. The quick scenarios first. */
-static void try_mutant(const struct mutant *m, int out)
+/* The quickest scenario that comes by @m and was not tried; -1: none is left. */
+static int next_scenario(const struct mutant *m)
+{
+	int best = -1;
+
+	for (unsigned i = 0; i < nr_chosen; i++)
+		if (m->reached[i] && (best < 0 || cost[i] < cost[best]))
+			best = (int)i;
+	return best;
+}
+
+/* In a process of its own. */
+static void try_mutant(struct mutant *m, int out)
 {
 	struct verdict v = { .killed = false };
-	uint64_t left = m->reached;
+	int best;
 
 	alarm(SECONDS_MAX);
 	mutant_set(m->pc);
-	while (left && !v.killed) {
-		unsigned best = (unsigned)__builtin_ctzll(left);
-
-		for (unsigned i = 0; i < nr_chosen; i++)
-			if (left >> i & 1 && cost[i] < cost[best])
-				best = i;
-		left &= ~(1ull << best);
+	while (!v.killed && (best = next_scenario(m)) >= 0) {
+		m->reached[best] = false;
 		if (run(chosen[best], budget) != EXPLORE_FAILED)
 			continue;
 		v.killed = true;
-		v.scenario = best;
+		v.scenario = (unsigned)best;
 		v.kind = x.failure.kind;
 		snprintf(v.text, sizeof(v.text), "%.150s", x.failure.text);
 	}

@@ -15,9 +15,9 @@ static struct {
 } skipped[SKIPPED_MAX];
 static unsigned nr_skipped;
 
-void mutants_record(int bit)
+void mutants_record(int number)
 {
-	recording = bit;
+	recording = number;
 }
 
 void mutant_set(void *pc)
@@ -46,7 +46,7 @@ static void record(sim_at at, void *pc)
 		return;
 	if (i == nr_mutants)
 		mutants[nr_mutants++] = (struct mutant){ .pc = pc, .at = at };
-	mutants[i].reached |= 1ull << recording;
+	mutants[i].reached[recording] = true;
 }
 
 bool mutant_keeps(sim_at at, void *pc)

@@ -6,18 +6,19 @@
 
 #include "plat/sim/sim.h"
 
-#define MUTANTS_MAX 2048
+#define MUTANTS_MAX          2048
+#define MUTANT_SCENARIOS_MAX 256
 
 struct mutant {
 	void *pc;
 	sim_at at;
-	uint64_t reached;    /* scenarios, a bit each, that come by here */
+	bool reached[MUTANT_SCENARIOS_MAX]; /* by which scenarios */
 };
 extern struct mutant mutants[MUTANTS_MAX];
 extern unsigned nr_mutants;
 
-/* Note every piece that is reached from now on, for scenario @bit; -1: stop. */
-void mutants_record(int bit);
+/* Note every piece that is reached from now on, for scenario @number (below MUTANT_SCENARIOS_MAX); -1: stop. */
+void mutants_record(int number);
 /* Leave out the piece at @pc; NULL: none. */
 void mutant_set(void *pc);
 bool mutant_on(void);
