@@ -240,7 +240,11 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 		if (result == MMU_BUSY)
 			s->r->busy++;
 	}
-	return withdrawn && (!gone || mmu_data(s->e->mmu, v->page));
+	if (!gone || mmu_data(s->e->mmu, v->page))
+		return withdrawn;
+	/* Somewhere else by now, or dropped: the event that says so is on its way, and with it the room. */
+	s->r->busy++;
+	return false;
 }
 
 static void unmap_file_page(struct shrink *s, struct victim *v)
