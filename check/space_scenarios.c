@@ -154,6 +154,59 @@ const struct scenario scenario_touch_by_two = {
 	.end = fx_end,
 };
 
+static void one_page(void);
+
+static void willneed(void *arg)
+{
+	(void)arg;
+	fault_willneed(mm, FX_VA(0), FX_VA(2));
+}
+
+static void out_and_unmap_setup(void)
+{
+	one_page();
+	fx_push_out(mm, 0);
+	sim_task("fault", touch, (void *)0, 0, 0);
+	sim_task("munmap", unmap_area, NULL, 1, 0);
+}
+
+const struct scenario scenario_swap_in_and_munmap = {
+	.name = "swap-in-and-munmap",
+	.text = "a page comes back from swap while its area is unmapped",
+	.setup = out_and_unmap_setup,
+	.end = fx_end,
+};
+
+static void willneed_and_unmap_setup(void)
+{
+	one_page();
+	fx_push_out(mm, 0);
+	sim_task("willneed", willneed, NULL, 0, 0);
+	sim_task("munmap", unmap_area, NULL, 1, 0);
+}
+
+const struct scenario scenario_willneed_and_munmap = {
+	.name = "willneed-and-munmap",
+	.text = "a page is read ahead of use while its area is unmapped",
+	.setup = willneed_and_unmap_setup,
+	.end = fx_end,
+};
+
+static void fault_and_reclaim_setup(void)
+{
+	one_page();
+	victim = fx_isolate(mm, 0);
+	sim_task("fault", touch, (void *)0, 1, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+}
+
+const struct scenario scenario_fault_and_reclaim = {
+	.name = "fault-and-reclaim",
+	.text = "a fault looks at an entry while its page goes to swap",
+	.setup = fault_and_reclaim_setup,
+	.end = fx_end,
+};
+
 static void touch_and_unmap_setup(void)
 {
 	bare_space(2);
@@ -217,6 +270,81 @@ const struct scenario scenario_cow_by_two = {
 	.text = "parent and child write to a page they share: each has its own store",
 	.setup = cow_setup,
 	.end = cow_end,
+};
+
+static void store_next(void *arg)
+{
+	uint64_t value = (uintptr_t)arg;
+	int err = soft_write(&fx->soft, mm, plat_cpu(), FX_VA(0) + STORED_AT + 8, &value, sizeof(value));
+
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "the store failed: %d", err);
+}
+
+static void cow_threads_setup(void)
+{
+	one_page();
+	child = fx_fork(mm, "child");
+	sim_task("store 1", store, (void *)7, 1, 0);
+	sim_task("store 2", store_next, (void *)9, 0, 0);
+}
+
+static void cow_threads_end(void)
+{
+	uint64_t next = 0;
+
+	expect("the first thread's word", stored(mm, 0), 7);
+	soft_read(&fx->soft, mm, 0, FX_VA(0) + STORED_AT + 8, &next, sizeof(next));
+	expect("the second thread's word", next, 9);
+	expect("the child's word", stored(child, 0), 0);
+	fx_end();
+}
+
+const struct scenario scenario_cow_by_threads = {
+	.name = "cow-by-threads",
+	.text = "two threads write to a page that a child shares: one copy, both stores in it",
+	.setup = cow_threads_setup,
+	.end = cow_threads_end,
+	.slow = true,
+};
+
+static void cow_and_reclaim_setup(void)
+{
+	one_page();
+	child = fx_fork(mm, "child");
+	victim = fx_isolate(mm, 0);
+	sim_task("store", store, (void *)7, 1, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+}
+
+static void cow_and_reclaim_end(void)
+{
+	expect("the parent's word", stored(mm, 0), 7);
+	expect("the child's word", stored(child, 0), 0);
+	fx_end();
+}
+
+const struct scenario scenario_cow_and_reclaim = {
+	.name = "cow-and-reclaim",
+	.text = "a page is copied for a writer while it goes to swap",
+	.setup = cow_and_reclaim_setup,
+	.end = cow_and_reclaim_end,
+	.slow = true,
+};
+
+static void cow_and_unmap_setup(void)
+{
+	one_page();
+	child = fx_fork(mm, "child");
+	sim_task("write fault", touch, (void *)0, 1, 0);
+	sim_task("munmap", unmap_area, NULL, 0, 0);
+}
+
+const struct scenario scenario_cow_and_munmap = {
+	.name = "cow-and-munmap",
+	.text = "a page is copied for a writer while its area is unmapped",
+	.setup = cow_and_unmap_setup,
+	.end = fx_end,
 };
 
 static void exit_and_reclaim_setup(void)
