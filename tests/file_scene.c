@@ -12,9 +12,9 @@ struct test_store *make_store(uint64_t nr_slots)
 	return t;
 }
 
-void up(struct scene *s, uint32_t vm_flags)
+void up_nodes(struct scene *s, uint32_t vm_flags, unsigned nr_nodes)
 {
-	fx_up(&fx, SOFT_SHARED, 2048, 128);
+	fx_up_nodes(&fx, SOFT_SHARED, 2048, 128, nr_nodes);
 	s->g = fx_group(&fx, NULL, "a", 300);
 	s->mm = fx_mm(&fx, s->g);
 	s->t = make_store(PAGES);
@@ -24,15 +24,25 @@ void up(struct scene *s, uint32_t vm_flags)
 		assert_int_equal(file_mmap(s->mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, vm_flags, s->as, 0), 0);
 }
 
-void up_shmem(struct scene *s)
+void up_shmem_nodes(struct scene *s, unsigned nr_nodes)
 {
-	fx_up(&fx, SOFT_SHARED, 2048, 128);
+	fx_up_nodes(&fx, SOFT_SHARED, 2048, 128, nr_nodes);
 	s->g = fx_group(&fx, NULL, "a", 300);
 	s->mm = fx_mm(&fx, s->g);
 	s->t = NULL;
 	s->as = file_create(&fx.e, NULL, PAGES);
 	assert_non_null(s->as);
 	assert_int_equal(file_mmap(s->mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, s->as, 0), 0);
+}
+
+void up(struct scene *s, uint32_t vm_flags)
+{
+	up_nodes(s, vm_flags, 1);
+}
+
+void up_shmem(struct scene *s)
+{
+	up_shmem_nodes(s, 1);
 }
 
 void down(struct scene *s)

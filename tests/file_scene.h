@@ -21,8 +21,10 @@ extern struct soft_fixture fx;
 struct test_store *make_store(uint64_t nr_slots);
 /* A process that has a file of PAGES pages at FX_BASE. @vm_flags 0: not mapped. */
 void up(struct scene *s, uint32_t vm_flags);
+void up_nodes(struct scene *s, uint32_t vm_flags, unsigned nr_nodes);
 /* The same with shared memory. */
 void up_shmem(struct scene *s);
+void up_shmem_nodes(struct scene *s, unsigned nr_nodes);
 /* Audit, end everything, and check that nothing is left. */
 void down(struct scene *s);
 /* The byte at @va, or -errno. */

@@ -1,6 +1,8 @@
 /* tests/stress_files.c - see stress_files.h. */
 #include "stress_files.h"
 
+#include "mm/migrate.h"
+
 #define NR_PAGES   48
 #define CHECKED	   32
 #define FILE_AT	   (FX_BASE + 10000 * PAGE_SIZE)
@@ -151,6 +153,19 @@ static void move_some(struct mm *mm, uint64_t *random)
 	saw(FILE_MOVE);
 }
 
+/* Wherever a page is, it is moved for all who map it. */
+static void migrate_some(struct mm *mm, uint64_t *random)
+{
+	static const uint64_t base[] = { FILE_AT, SHM_AT, PRIVATE_AT };
+	uint64_t va = base[draw(random, 3)] + draw(random, NR_PAGES - 12) * PAGE_SIZE;
+	struct migrate_result r;
+	int err = migrate_range(mm, va, va + 12 * PAGE_SIZE, (unsigned)draw(random, fx->e.nr_nodes),
+				draw(random, 2) ? MIGRATE_SYSCALL : MIGRATE_COMPACTION, &r);
+
+	VM_BUG_ON(err && err != -EAGAIN && err != -ENOMEM);
+	a64_add_relaxed(&seen[FILE_MIGRATE], r.migrated);
+}
+
 void files_step(struct mm *mm, unsigned id, uint64_t *random)
 {
 	uint64_t page = draw(random, NR_PAGES);
@@ -162,6 +177,9 @@ void files_step(struct mm *mm, unsigned id, uint64_t *random)
 		break;
 	case 1:
 		move_some(mm, random);
+		break;
+	case 6:
+		migrate_some(mm, random);
 		break;
 	case 2:
 	case 3:
@@ -226,7 +244,7 @@ void files_report(void)
 {
 	static const char *const name[NR_FILE_SEEN] = {
 		"file stores", "file checks", "private stores", "file unmaps",
-		"file moves",  "write-backs", "truncations",    "invalidations",
+		"file moves",  "write-backs", "file migrations", "truncations", "invalidations",
 	};
 
 	for (int i = 0; i < NR_FILE_SEEN; i++)

@@ -8,7 +8,10 @@
 
 #include "soft_fixture.h"
 
-enum file_seen { FILE_STORE, FILE_CHECK, FILE_PRIVATE, FILE_UNMAP, FILE_MOVE, FILE_WRITE, FILE_TRUNCATE, FILE_INVALIDATE, NR_FILE_SEEN };
+enum file_seen {
+	FILE_STORE, FILE_CHECK, FILE_PRIVATE, FILE_UNMAP, FILE_MOVE, FILE_WRITE, FILE_MIGRATE, FILE_TRUNCATE,
+	FILE_INVALIDATE, NR_FILE_SEEN
+};
 
 /* One after the other: @fx is up, before the first space; all threads stopped, spaces ended. */
 void files_up(struct soft_fixture *fx);

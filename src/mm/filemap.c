@@ -254,6 +254,37 @@ bool filemap_remove_unused(struct page *p)
 	return unused;
 }
 
+bool filemap_replace(struct page *old, struct page *new)
+{
+	struct address_space *as = page_file_mapping(old);
+	bool frozen;
+
+	VM_BUG_ON(!page_locked(old) || !page_locked(new) || !as || page_mapped(old) || page_test(old, PG_writeback));
+	/* Who looks @old up gets its reference under this lock: before, and it is not ours to replace; after, and he finds
+	 * @new, and waits for its lock. */
+	spin_lock(&as->lock);
+	frozen = page_freeze_refs(old, 2);
+	if (frozen) {
+		void **slot = slot_find(as, old->index);
+
+		VM_BUG_ON(!slot || *slot != old);
+		page_get(new);
+		page_set(new, a32_load(&old->flags) & PG_file);
+		new->index = old->index;
+		aptr_store(&new->mapping, aptr_load(&old->mapping));
+		*slot = new;
+		page_unfreeze_refs(old, 1);
+	}
+	spin_unlock(&as->lock);
+	return frozen;
+}
+
+void filemap_forget(struct page *old)
+{
+	VM_BUG_ON(!page_locked(old) || page_mapped(old) || page_cgroup_used(&old->pcg));
+	aptr_store(&old->mapping, NULL);
+}
+
 /* ---- bringing a page ---- */
 
 static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, uint32_t flags, struct page **page)

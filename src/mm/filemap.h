@@ -9,7 +9,8 @@
  *   shared:  -> unmapped -> in the swap cache, its entry in the table -> written -> free; and back by a fault
  *
  * I1  A page is in the table iff page->mapping says so; then the table holds one reference. Both change with the page
- *     locked and under the table's lock. The charge is set before: whoever finds a page finds its owner.
+ *     locked and under the table's lock. (One exception: a page that was replaced by migration, referenced by its migrator
+ *     only, says so until filemap_forget.) The charge is set before: whoever finds a page finds its owner.
  * I2  An entry that may be stored through (PTE_WRITE, in a VM_SHARED area of a file) implies PG_dirty. So entries are
  *     made for reading first, and a page is cleaned by protecting all of them, flushing, and only then clearing
  *     PG_dirty.
@@ -91,6 +92,13 @@ int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uin
 void filemap_remove(struct page *p, uint32_t entry);
 /* The same if the page is clean and nobody but the table and the caller has a reference. Page locked. */
 bool filemap_remove_unused(struct page *p);
+/* @new, locked and without a place, takes the place of @old in its table, if nobody but the table and the caller has a
+ * reference to @old; then the table's reference is to @new. @old is locked, unmapped and not under write-back; its mapping
+ * stands until filemap_forget, for who meets a migration entry looks at it, and what is true of its content (uptodate,
+ * dirty) and its owner are the caller's to hand over: no statistic changes here. */
+bool filemap_replace(struct page *old, struct page *new);
+/* The replaced page belongs to no file any more: no migration entry names it. */
+void filemap_forget(struct page *old);
 /* A new frame with content, charged to @mm's group, locked: to be entered somewhere. Nothing may be locked but page
  * locks. 0 or -ENOMEM. */
 int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page);
@@ -105,6 +113,10 @@ void filemap_write_pages(struct page **pages, unsigned n);
 /* rmap_file.c: walks over every entry that maps a page of a file. Page locked. */
 /* Allow no more stores; an entry that was stored through sets PG_dirty. */
 void rmap_file_protect(struct page *p);
+/* Call @fn for every area that page @index of @as lies in, at the address it would be mapped at; i_mmap_lock is held for
+ * reading. */
+void rmap_walk_file(struct address_space *as, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg),
+		    void *arg);
 /* Take every entry away. */
 void rmap_file_unmap(struct page *p);
 /* What the entries tell: VM_ flags of all areas; was one used since (the mark is cleared)? Does reclaim have to keep

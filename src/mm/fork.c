@@ -101,6 +101,9 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 		pte_set(dst, va, pte);
 		a64_acc(&f->child->swapents, 1);
 	} else if (pte_is_migration(pte)) {
+		/* Until the last such entry is gone the page it names says what it was. */
+		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
+			return 0;
 		share_migration(src, dst, va, pte);
 		a64_acc(&f->child->rss, 1);
 	} else if (pte_is_poison(pte)) {

@@ -1,7 +1,8 @@
-/* mm/migrate.c - page migration, of anonymous pages and pages in the swap cache.
+/* mm/migrate.c - page migration: of anonymous pages, pages in the swap cache, pages of files and of shared memory.
  *
- * One page: lock -> mark the charge -> unmap to migration entries -> freeze -> replace in the swap cache -> copy ->
- * move the charge -> remap -> unmark -> unlock. A failure anywhere before the charge moved remaps the old page.
+ * One page: lock -> mark the charge -> unmap to migration entries -> freeze -> replace in the swap cache or in the file's
+ * table -> copy -> move the charge -> remap -> unmark -> unlock. A failure anywhere before the charge moved remaps the
+ * old page.
  *
  * M1  A migration entry exists only while the page it names is locked by the migrator.
  * M2  (seed 0) The new page's word is USED before it is mapped, for mapped pages are counted at mapcount 0->1, to the owner
@@ -18,11 +19,17 @@
  *     waits for the entries that are there (unmap.c); fork links the child's areas behind the parent's before it
  *     copies entries, and a walk goes through them in that order.
  *
- * Locks: old page, then new page (by try) -> anon_vma (read) -> leaf, one at a time -> slot.
+ * M6  A file's page is moved when it is in its table (page->mapping, I1), mapped or not, and not under write-back. What was
+ *     stored through an entry is noted on the old page before its rmap goes (I3), and the flag goes over with the content; no
+ *     entry comes or goes but by the migrator, as the page is locked. The owner stays, so no statistic but FILE_MAPPED ever
+ *     changes. No area misses its entry in the second walk: mremap waits, and fork copies no migration entry of a file.
+ *
+ * Locks: old page, then new page (by try) -> anon_vma or i_mmap_lock (read) -> leaf, one at a time -> slot, table.
  */
 #include "mm/migrate.h"
 
 #include "mm/charge.h"
+#include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/mlock.h"
 #include "mm/page.h"
@@ -33,13 +40,14 @@
 #define PASSES_MAX 4  /* looks at a page that is in use */
 
 /* What of a page's flags says something about its content or its place in the lists. */
-#define PG_MOVES (PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset)
+#define PG_MOVES (PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset | PG_referenced)
 
 struct migration {
 	struct engine *e;
 	struct page *old, *new;
 	struct page *to;          /* whom the entries go to at the end */
-	struct anon_vma *av;      /* referenced; NULL: was not mapped */
+	struct anon_vma *av;      /* referenced; NULL: was not mapped, or of a file */
+	struct address_space *as; /* the page lock keeps it; NULL: anonymous */
 	unsigned nr_entries;      /* migration entries made */
 };
 
@@ -64,6 +72,9 @@ static void unmap_one(struct vma *v, uint64_t va, void *arg)
 	if (pte_present(pte) && pte_pfn(pte) == m->old->pfn && !a32_load(&v->mm->no_reclaim)) {
 		pte_set(leaf, va, pte_make_migration(pte));
 		mmu->ops->flush(mmu, v->mm, va, 1);
+		/* The entry says for the last time that it was stored through (I3). */
+		if (m->as && pte & PTE_DIRTY)
+			filemap_set_dirty(m->old);
 		page_remove_rmap(m->old);
 		page_put(m->e, m->old);  /* the entry's reference; ours is left */
 		m->nr_entries++;
@@ -89,15 +100,24 @@ static void remap_one(struct vma *v, uint64_t va, void *arg)
 	spin_unlock(&leaf->lock);
 }
 
+/* Every place @index may be mapped at. */
+static void walk(struct migration *m, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg))
+{
+	if (m->as)
+		rmap_walk_file(m->as, index, fn, m);
+	else if (m->av)
+		rmap_walk_anon(m->av, index, fn, m);
+}
+
 static void remap(struct migration *m, struct page *to)
 {
-	if (!m->av)
+	if (!m->av && m->nr_entries == 0)
 		return;
 	/* "Pages of the swap cache were not mapped": true of some, but this one was if we are here (seed 3). */
 	if (bug_on(MIGRATE_SWAPCACHE_NEVER_REMAPPED) && page_test(to, PG_swapcache))
 		return;
 	m->to = to;
-	rmap_walk_anon(m->av, to->index, remap_one, m);
+	walk(m, to->index, remap_one);
 }
 
 static struct anon_vma *get_anon_vma(struct page *p)
@@ -120,12 +140,17 @@ static bool replace_page(struct migration *m)
 {
 	struct page *old = m->old, *new = m->new;
 
-	new->index = old->index;
-	aptr_store(&new->mapping, aptr_load(&old->mapping));
-	if (page_test(old, PG_swapcache)) {
+	if (m->as) {
+		if (!filemap_replace(old, new))
+			return false;
+	} else if (page_test(old, PG_swapcache)) {
+		new->index = old->index;
+		aptr_store(&new->mapping, aptr_load(&old->mapping));
 		if (!swapcache_replace(m->e, old, new))
 			return false;
 	} else {
+		new->index = old->index;
+		aptr_store(&new->mapping, aptr_load(&old->mapping));
 		if (!page_freeze_refs(old, 1))
 			return false;
 		page_unfreeze_refs(old, 1);  /* nothing leads to it any more */
@@ -153,6 +178,12 @@ static void recharge(struct migration *m)
 		memcg_put(memcg);
 }
 
+/* Something else than entries leads to the page. */
+static bool in_cache(const struct migration *m)
+{
+	return m->as || page_test(m->old, PG_swapcache);
+}
+
 /* Both pages locked, the old one with content and not under writeback. 0, -EAGAIN, or -ENOENT: the old page is gone. */
 static int move_page(struct migration *m)
 {
@@ -161,10 +192,10 @@ static int move_page(struct migration *m)
 
 	if (!bug_on(MIGRATE_WITHOUT_FLAG))
 		page_cgroup_set_migration(&old->pcg);
-	if (m->av)
-		rmap_walk_anon(m->av, old->index, unmap_one, m);
+	if (m->av || page_mapped(old))
+		walk(m, old->index, unmap_one);
 	page_uncharge_unused(old);  /* refused: it is in use by the migration entries */
-	replaced = !page_mapped(old) && (m->nr_entries || page_test(old, PG_swapcache)) && replace_page(m);
+	replaced = !page_mapped(old) && (m->nr_entries || in_cache(m)) && replace_page(m);
 	survivor = replaced ? new : old;
 	if (replaced && !bug_on(MIGRATE_COMMIT_AFTER_REMAP))
 		page_cgroup_replace(&old->pcg, &new->pcg);
@@ -175,9 +206,11 @@ static int move_page(struct migration *m)
 		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, and counted to nobody */
 	page_cgroup_clear_migration(&survivor->pcg);
 	page_uncharge_unused(survivor);
+	if (replaced && m->as)
+		filemap_forget(old);
 	if (replaced)
 		return 0;
-	return page_mapped(old) || page_test(old, PG_swapcache) ? -EAGAIN : -ENOENT;
+	return page_mapped(old) || in_cache(m) ? -EAGAIN : -ENOENT;
 }
 
 /* ---- one page ---- */
@@ -187,13 +220,12 @@ static int migrate_locked(struct migration *m)
 {
 	int err;
 
-	if (!page_is_anon(m->old))
-		return -EAGAIN;
-	if (!page_mapped(m->old) && !page_test(m->old, PG_swapcache))
+	m->as = page_file_mapping(m->old);
+	if (!page_mapped(m->old) && !in_cache(m))
 		return -ENOENT;
 	if (!page_test(m->old, PG_uptodate))
 		return -EAGAIN;
-	m->av = get_anon_vma(m->old);
+	m->av = m->as ? NULL : get_anon_vma(m->old);
 	if (!page_trylock(m->new))
 		VM_BUG_ON("a fresh page is locked");
 	err = move_page(m);

@@ -16,38 +16,50 @@
 
 typedef void (*walk_fn)(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg);
 
-static bool covers(const struct vma *v, const struct page *p)
+static bool covers(const struct vma *v, uint64_t index)
 {
-	return p->index >= v->pgoff && p->index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT;
+	return index >= v->pgoff && index - v->pgoff < (v->end - v->start) >> PAGE_SHIFT;
 }
 
-static void walk_area(struct page *p, struct vma *v, walk_fn fn, void *arg)
+struct walk {
+	struct page *p;
+	walk_fn fn;
+	void *arg;
+};
+
+static void walk_area(struct vma *v, uint64_t va, void *arg)
 {
-	uint64_t va = v->start + ((p->index - v->pgoff) << PAGE_SHIFT);
 	struct leaf *leaf = leaf_find(v->mm, va);
+	struct walk *w = arg;
 	pte_t pte;
 
 	if (!leaf)
 		return;
 	spin_lock(&leaf->lock);
 	pte = pte_read(leaf, va);
-	if (pte_present(pte) && pte_pfn(pte) == p->pfn)
-		fn(p, v, leaf, va, arg);
+	if (pte_present(pte) && pte_pfn(pte) == w->p->pfn)
+		w->fn(w->p, v, leaf, va, w->arg);
 	spin_unlock(&leaf->lock);
+}
+
+void rmap_walk_file(struct address_space *as, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg),
+		    void *arg)
+{
+	rw_rdlock(&as->i_mmap_lock);
+	list_for_each(v, &as->i_mmap, struct vma, file_link)
+		if (covers(v, index))
+			fn(v, v->start + ((index - v->pgoff) << PAGE_SHIFT), arg);
+	rw_rdunlock(&as->i_mmap_lock);
 }
 
 static void walk(struct page *p, walk_fn fn, void *arg)
 {
 	struct address_space *as = page_file_mapping(p);
+	struct walk w = { p, fn, arg };
 
 	VM_BUG_ON(!page_locked(p) || !as);
-	if (!page_mapped(p))
-		return;
-	rw_rdlock(&as->i_mmap_lock);
-	list_for_each(v, &as->i_mmap, struct vma, file_link)
-		if (covers(v, p))
-			walk_area(p, v, fn, arg);
-	rw_rdunlock(&as->i_mmap_lock);
+	if (page_mapped(p))
+		rmap_walk_file(as, p->index, walk_area, &w);
 }
 
 static void protect_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t va, void *arg)
@@ -112,7 +124,7 @@ static void look_at_locks(const struct page *p, struct file_use *use)
 
 	rw_rdlock(&as->i_mmap_lock);
 	list_for_each(v, &as->i_mmap, struct vma, file_link)
-		if (covers(v, p))
+		if (covers(v, p->index))
 			use->vm_flags |= v->flags & VM_LOCKED;
 	rw_rdunlock(&as->i_mmap_lock);
 }
