@@ -2,12 +2,11 @@
  *
  * Moving allocates nothing, so there is no allocation to fail: what can fail is the room in the new group.
  */
+#include "file_scene.h"
 #include "mm/move.h"
-#include "soft_fixture.h"
 
-#define PAGES 600 /* across two leaves */
+#define MANY 600 /* across two leaves */
 
-static struct soft_fixture fx;
 static struct mem_cgroup *from, *to;
 
 static struct mm *start(unsigned n)
@@ -44,19 +43,19 @@ static void assert_usage(struct mem_cgroup *memcg, int64_t memory, int64_t memsw
 /* Pages and slots: to the last one, with statistics and lists; the sums over both groups are what they were. */
 TEST(pages_and_slots_go_with_their_address_space)
 {
-	struct mm *mm = start(PAGES);
+	struct mm *mm = start(MANY);
 	int64_t out = fx_reclaim(&fx, from, 100);
 
 	assert_true(out >= 100);
-	assert_usage(from, PAGES - out, PAGES, out);
+	assert_usage(from, MANY - out, MANY, out);
 	assert_int_equal(mm_move_group(mm, to, MOVE_ANON), 0);
 	assert_usage(from, 0, 0, 0);
-	assert_usage(to, PAGES - out, PAGES, out);
+	assert_usage(to, MANY - out, MANY, out);
 	assert_int_equal(stat_read(from, STAT_ANON), 0);
-	assert_int_equal(stat_read(to, STAT_ANON), PAGES - out);
+	assert_int_equal(stat_read(to, STAT_ANON), MANY - out);
 	assert_int_equal(group_list_size(from, LRU_INACTIVE_ANON) + group_list_size(from, LRU_ACTIVE_ANON), 0);
 	fx_audit(&fx, 0);
-	fx_check_run(&fx, mm, FX_BASE, PAGES, 7);
+	fx_check_run(&fx, mm, FX_BASE, MANY, 7);
 	assert_usage(from, 0, 0, 0);
 	end(mm);
 }
@@ -133,7 +132,6 @@ TEST(without_room_nothing_moves)
 	page_counter_force_max(&to->swap, out);
 	assert_int_equal(mm_move_group(mm, to, MOVE_ANON), 0);
 	assert_usage(to, 100 - out, 100, out);
-	assert_int_equal(mm_move_group(mm, to, MOVE_FILE), -EOPNOTSUPP);
 	end(mm);
 }
 
@@ -166,4 +164,180 @@ TEST(a_group_without_address_spaces_is_emptied)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 40, 7);
 	end(mm);
+}
+
+/* ---- faults under way ---- */
+
+static struct mm *mover;
+static unsigned move_mask;
+
+static void move_it(void *arg)
+{
+	(void)arg;
+	assert_int_equal(mm_move_group(mover, to, move_mask), 0);
+}
+
+/* Somebody else does it: whoever is interrupted has a page locked. */
+static void move_meanwhile(void *arg)
+{
+	struct plat_thread t;
+
+	assert_int_equal(plat_thread_start(&t, "mover", move_it, arg), 0);
+	plat_thread_join(&t);
+}
+
+/* The group changes while a fault reads the page it has charged to the old one: the page is the new one's when it is mapped, with its
+ * slot. The mover could not have it, for it was locked. */
+static void swap_in_during_move(unsigned mask)
+{
+	struct mm *mm = start(1);
+
+	fx_reclaim(&fx, from, 1);
+	assert_usage(from, 0, 1, 1);
+	mover = mm;
+	move_mask = mask;
+	fx.store->during_read = move_meanwhile;
+	fx_check_run(&fx, mm, FX_BASE, 1, 7);
+	assert_null(fx.store->during_read);
+	assert_usage(from, 0, 0, 0);
+	assert_usage(to, 1, 1, 1);
+	assert_int_equal(stat_read_local(from, STAT_ANON) + stat_read_local(from, STAT_SWAPCACHED), 0);
+	assert_int_equal(stat_read_local(to, STAT_ANON), 1);
+	assert_int_equal(stat_read_local(to, STAT_SWAPCACHED), 1);
+	end(mm);
+}
+
+TEST(a_page_read_from_swap_during_a_move_is_charged_to_the_new_group)
+{
+	swap_in_during_move(MOVE_ANON);
+	swap_in_during_move(0);
+}
+
+/* No room there: limits hold, and both stay. With room for one of them, that one goes. */
+static void swap_in_without_slots(int64_t room)
+{
+	struct mm *mm = start(1);
+
+	fx_reclaim(&fx, from, 1);
+	page_counter_force_max(&to->memory, room);
+	page_counter_force_max(&to->swap, 0);
+	mover = mm;
+	move_mask = 0;
+	fx.store->during_read = move_meanwhile;
+	fx_check_run(&fx, mm, FX_BASE, 1, 7);
+	assert_usage(from, 1 - room, 1 - room, 1);
+	assert_usage(to, room, room, 0);
+	end(mm);
+}
+
+TEST(a_page_read_from_swap_during_a_move_goes_over_if_there_is_room)
+{
+	swap_in_without_slots(0);
+	swap_in_without_slots(1);
+}
+
+/* ---- files and shared memory ---- */
+
+static struct scene scene;
+
+/* @shmem or a file, at FX_BASE, its first 8 pages touched, of these the first 4 stored to; and 4 anonymous pages. */
+static void start_files(bool shmem)
+{
+	if (shmem)
+		up_shmem(&scene);
+	else
+		up(&scene, VM_SHARE);
+	from = scene.g;
+	to = fx_group(&fx, NULL, "to", 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_true(byte_at(scene.mm, va_of(i)) >= 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(put_byte(scene.mm, va_of(i), 40 + (int)i), 0);
+	assert_int_equal(fx_map(scene.mm, FX_BASE + LEAF_SPAN, 4), 0);
+	fx_fill_run(&fx, scene.mm, FX_BASE + LEAF_SPAN, 4, 7);
+	expect_stats(from, 8, 8, shmem ? 0 : 4, shmem ? 8 : 0, 4);
+}
+
+static void end_files(void)
+{
+	fx_audit(&fx, 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(byte_at(scene.mm, va_of(i)), 40 + i);
+	fx_check_run(&fx, scene.mm, FX_BASE + LEAF_SPAN, 4, 7);
+	fx_exit(&fx, scene.mm);
+	file_put(scene.as);
+	fx_audit(&fx, 0);
+	fx_ungroup(&fx, from);
+	fx_ungroup(&fx, to);
+	fx_down(&fx);
+}
+
+/* Each bit of the mask is a kind; all that is counted for a page goes along. */
+TEST(pages_of_files_go_if_they_are_asked_for)
+{
+	start_files(false);
+	assert_int_equal(mm_move_group(scene.mm, to, MOVE_ANON), 0);
+	expect_stats(from, 8, 8, 4, 0, 0);
+	expect_stats(to, 0, 0, 0, 0, 4);
+	fx_audit(&fx, 0);
+	assert_int_equal(mm_move_group(scene.mm, from, MOVE_FILE), 0);
+	expect_stats(from, 8, 8, 4, 0, 0);
+	assert_int_equal(mm_move_group(scene.mm, to, MOVE_FILE), 0);
+	expect_stats(from, 0, 0, 0, 0, 0);
+	expect_stats(to, 8, 8, 4, 0, 4);
+	assert_usage(from, 0, 0, 0);
+	assert_usage(to, 12, 12, 0);
+	assert_int_equal(group_list_size(to, LRU_INACTIVE_FILE) + group_list_size(to, LRU_ACTIVE_FILE), 8);
+	fx_audit(&fx, 0);
+	assert_int_equal(filemap_writeback(scene.as, 0, PAGES), 0);
+	expect_stats(to, 8, 8, 0, 0, 4);
+	assert_int_equal(mm_move_group(scene.mm, from, MOVE_ANON | MOVE_FILE), 0);
+	expect_stats(from, 8, 8, 0, 0, 4);
+	assert_usage(to, 0, 0, 0);
+	end_files();
+}
+
+TEST(pages_of_shared_memory_go_with_the_files)
+{
+	start_files(true);
+	assert_int_equal(mm_move_group(scene.mm, to, MOVE_FILE), 0);
+	expect_stats(from, 0, 0, 0, 0, 4);
+	expect_stats(to, 8, 8, 0, 8, 0);
+	fx_audit(&fx, 0);
+	/* What is in swap belongs to the object, and stays. */
+	assert_true(fx_reclaim(&fx, to, 8) >= 8);
+	assert_int_equal(mm_move_group(scene.mm, from, MOVE_FILE), 0);
+	assert_usage(to, 0, 8, 8);
+	end_files();
+}
+
+/* Mapped by another too, or by nobody: not this one's to take. */
+TEST(pages_of_files_that_others_map_or_nobody_stay)
+{
+	struct mm *mm2;
+
+	start_files(false);
+	mm2 = fx_mm(&fx, from);
+	assert_int_equal(file_mmap(mm2, OTHER, OTHER + PAGES * PAGE_SIZE, VM_SHARE, scene.as, 0), 0);
+	assert_int_equal(byte_at(mm2, OTHER), 40);
+	fx_discard(&fx, scene.mm, va_of(7), 1);
+	assert_int_equal(mm_move_group(scene.mm, to, MOVE_FILE), 0);
+	expect_stats(from, 2, 1, 1, 0, 4);
+	expect_stats(to, 6, 6, 3, 0, 0);
+	assert_usage(from, 6, 6, 0);
+	fx_exit(&fx, mm2);
+	end_files();
+}
+
+/* A page that is being written has a mark that its end takes off: it stays, and the mark with it. */
+TEST(a_page_of_a_file_under_write_back_stays)
+{
+	start_files(false);
+	mover = scene.mm;
+	move_mask = MOVE_FILE;
+	scene.t->during_write = move_meanwhile;
+	assert_int_equal(filemap_writeback(scene.as, 0, 2), 0);
+	expect_stats(from, 2, 2, 0, 0, 4);
+	expect_stats(to, 6, 6, 2, 0, 0);
+	end_files();
 }

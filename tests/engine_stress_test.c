@@ -225,7 +225,7 @@ static void op_change(struct worker *w, struct space *s)
 	int err;
 
 	pthread_mutex_lock(&groups_mutex);
-	err = mm_move_group(s->mm, groups[draw(w, NR_GROUPS)], draw(w, 4) ? MOVE_ANON : 0);
+	err = mm_move_group(s->mm, groups[draw(w, NR_GROUPS)], (unsigned)draw(w, 4));
 	pthread_mutex_unlock(&groups_mutex);
 	VM_BUG_ON(err && err != -ENOMEM);
 	saw(SEEN_CHANGE);

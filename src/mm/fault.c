@@ -159,9 +159,9 @@ int fault_adopt(struct mm *mm, uint64_t va)
 
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
-	memcg = mm_get_memcg(mm);
-	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	rw_rdlock(&mm->mmap_lock);
+	memcg = mm_memcg(mm);  /* and is until mmap_lock is released */
+	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	v = vma_find(mm, va);
 	leaf = v ? leaf_get(mm, va) : NULL;
 	err = !v ? -EFAULT : !leaf || anon_vma_prepare(v) != 0 ? -ENOMEM : 0;
@@ -177,12 +177,11 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	}
 	if (!err)
 		lru_add(p);
-	rw_rdunlock(&mm->mmap_lock);
 	if (err) {
 		page_put(e, p);
 		uncharge_pages(memcg, 1);
 	}
-	memcg_put(memcg);
+	rw_rdunlock(&mm->mmap_lock);
 	return err;
 }
 

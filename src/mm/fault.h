@@ -25,6 +25,7 @@ struct fault {
 	uint64_t va;          /* page aligned */
 	bool write;
 	struct mem_cgroup *memcg;  /* the group of @mm when the fault began, referenced: charges, and gives back, there */
+	uint32_t paid;        /* the entry whose page it has charged to @memcg and read; 0: none */
 	uint64_t start;       /* the window: [start, start + n pages), holds va */
 	unsigned n;
 };

@@ -9,12 +9,19 @@
  * C2  Only what the old group is charged for moves, and only if no other entry refers to it (4e0cf05f6059).
  * C3  A slot's owner changes under the slot lock, with its share of swap, and of memory+swap if it carries that.
  *
+ * C4  A fault that was under way does not keep what it charged to the old group: a new page is given back and faulted again
+ *     (fault.c), a page it has read from swap goes over when it is mapped (move_swapped_in), if there is room. Under mmap_lock for reading the
+ *     group stands. What read-ahead brought for nobody yet, and pages of files, are charged to the group at the time of the
+ *     fault that brought them, as everywhere.
+ * C5  A file's page is handed over as filemap.h, I5, says: then all that is counted for it is known, and goes along.
+ *
  * Locks: mmap_lock (writing, for the switch; reading, for the walk) -> leaf -> page (by try) -> slot, lruvec.
  */
 #include "mm/move.h"
 
 #include "mm/charge.h"
 #include "mm/engine.h"
+#include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
@@ -28,13 +35,14 @@
 struct move {
 	struct engine *e;
 	struct mem_cgroup *from, *to;
+	unsigned mask;              /* MOVE_ */
 	bool count;                 /* only count: into pages and slots */
 	int64_t pages, slots;       /* charged to @to in advance and not used up */
 	unsigned busy;
 	/* of the leaf in hand */
 	struct page *moved[LEAF_ENTRIES];
 	unsigned nr_moved;
-	int64_t nr_mapped, nr_cached;
+	int64_t nr_anon, nr_cached, nr_file, nr_shmem, nr_file_mapped, nr_dirty;
 };
 
 static bool owned_by(const struct page *p, const struct mem_cgroup *memcg)
@@ -59,6 +67,19 @@ static void move_slot(struct move *m, uint32_t entry, unsigned refs)
 		page_counter_uncharge(&m->to->memsw, 1);
 }
 
+/* What is counted for @p, locked, mapped by nothing or by the entry in hand. */
+static void note_stats(struct move *m, const struct page *p, bool mapped)
+{
+	const struct address_space *as = page_file_mapping(p);
+
+	m->nr_anon += !as && mapped;
+	m->nr_cached += page_test(p, PG_swapcache) != 0;
+	m->nr_file += as != NULL;
+	m->nr_shmem += as && file_is_shmem(as);
+	m->nr_file_mapped += as && mapped;
+	m->nr_dirty += page_test(p, PG_file) && page_test(p, PG_dirty);
+}
+
 /* @p is locked and off the lists; C1. */
 static void move_owner(struct move *m, struct page *p)
 {
@@ -69,8 +90,7 @@ static void move_owner(struct move *m, struct page *p)
 	moved = lru_transfer(p, h, m->to->handle);
 	if (moved) {
 		m->pages--;
-		m->nr_mapped += mapped;
-		m->nr_cached += page_test(p, PG_swapcache) != 0;
+		note_stats(m, p, mapped);
 		handle_uncharge(h, 1);
 		if (page_test(p, PG_swapcache))
 			move_slot(m, page_entry(p), mapped ? 0 : 1);
@@ -78,10 +98,17 @@ static void move_owner(struct move *m, struct page *p)
 	handle_put_many(h, 1);
 }
 
+/* Does @p go at all? */
+static bool wanted(const struct move *m, const struct page *p, unsigned maps)
+{
+	return m->mask & (page_is_anon(p) ? MOVE_ANON : MOVE_FILE) && a32_load(&p->mapcount) == maps &&
+	       owned_by(p, m->from);
+}
+
 /* Hand @p over if at most @maps entries map it. The leaf of the entry in hand is locked; the caller sees to it that @p stays. */
 static void move_page(struct move *m, struct leaf *leaf, struct page *p, unsigned maps)
 {
-	if (!page_is_anon(p) || a32_load(&p->mapcount) != maps || !owned_by(p, m->from) || m->pages == 0)
+	if (m->pages == 0 || !wanted(m, p, maps))
 		return;
 	if (!page_trylock(p)) {
 		m->busy++;
@@ -126,12 +153,12 @@ static void count_entry(struct move *m, pte_t pte)
 {
 	struct page *p;
 
-	if (pte_is_swap(pte)) {
+	if (pte_is_swap(pte) && m->mask & MOVE_ANON) {
 		m->slots++;
 		m->pages += (swap_map(m->e, pte_entry(pte)) & SLOT_CACHE) != 0;
 	} else if (pte_present(pte)) {
 		p = pfn_page(m->e, pte_pfn(pte));
-		if (!page_is_anon(p) || a32_load(&p->mapcount) != 1 || !owned_by(p, m->from))
+		if (!wanted(m, p, 1))
 			return;
 		m->pages++;
 		m->slots += page_test(p, PG_swapcache) != 0;
@@ -146,11 +173,21 @@ static void move_stat(struct move *m, enum stat_item item, int64_t n)
 	stat_add(m->to, item, n);
 }
 
+static void move_stats(struct move *m)
+{
+	move_stat(m, STAT_ANON, m->nr_anon);
+	move_stat(m, STAT_SWAPCACHED, m->nr_cached);
+	move_stat(m, STAT_FILE, m->nr_file);
+	move_stat(m, STAT_SHMEM, m->nr_shmem);
+	move_stat(m, STAT_FILE_MAPPED, m->nr_file_mapped);
+	move_stat(m, STAT_FILE_DIRTY, m->nr_dirty);
+	m->nr_anon = m->nr_cached = m->nr_file = m->nr_shmem = m->nr_file_mapped = m->nr_dirty = 0;
+}
+
 static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t to)
 {
 	spin_lock(&leaf->lock);
 	m->nr_moved = 0;
-	m->nr_mapped = m->nr_cached = 0;
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		pte_t pte = pte_read(leaf, va);
 
@@ -158,11 +195,10 @@ static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t
 			count_entry(m, pte);
 		else if (pte_present(pte))
 			move_page(m, leaf, pfn_page(m->e, pte_pfn(pte)), 1);
-		else if (pte_is_swap(pte))
+		else if (pte_is_swap(pte) && m->mask & MOVE_ANON)
 			move_swapped(m, leaf, pte_entry(pte));
 	}
-	move_stat(m, STAT_ANON, m->nr_mapped);
-	move_stat(m, STAT_SWAPCACHED, m->nr_cached);
+	move_stats(m);
 	lru_add_many(m->moved, m->nr_moved);
 	spin_unlock(&leaf->lock);
 }
@@ -243,11 +279,10 @@ static void switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgro
 
 int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask)
 {
-	struct move m = { .e = mm->engine, .to = to, .count = true };
+	struct move m = { .e = mm->engine, .to = to, .mask = mask, .count = true };
 	int err = 0;
 
-	if (mask & ~MOVE_ANON)
-		return -EOPNOTSUPP;
+	VM_BUG_ON(mask & ~(MOVE_ANON | MOVE_FILE));
 	m.from = mm_get_memcg(mm);
 	if (m.from != to) {
 		if (mask)
@@ -264,6 +299,26 @@ int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask)
 	}
 	memcg_put(m.from);
 	return err;
+}
+
+bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from, struct mem_cgroup *to)
+{
+	struct move m = { .e = e, .from = from, .to = to, .pages = 1 };
+
+	VM_BUG_ON(!page_locked(p));
+	if (page_mapped(p) || !owned_by(p, from))
+		return true;
+	if (!lru_isolate_page(p))
+		return false;
+	/* Locks are held: what room there is, or it stays. */
+	if (charge_pages(e, to, NULL, 1, CHARGE_NORECLAIM) == 0) {
+		m.slots = charge_slots(to, 1) == 0;
+		move_owner(&m, p);
+		move_stats(&m);
+		give_back(&m);
+	}
+	lru_add(p);
+	return true;
 }
 
 int group_force_empty(struct engine *e, struct mem_cgroup *memcg)

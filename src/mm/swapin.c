@@ -13,6 +13,7 @@
 #include "mm/engine.h"
 #include "mm/fault.h"
 #include "mm/lru.h"
+#include "mm/move.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/rmap.h"
@@ -155,6 +156,8 @@ static int read_window(struct fault *f, struct window *w)
 		} else if (enter_page(f, w, i, fresh[i])) {
 			page_get(fresh[i]);
 			read[nr_read++] = fresh[i];
+			if (i == w->self)
+				f->paid = w->entry[i];
 		}
 	}
 	if (nr_read) {
@@ -251,6 +254,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 static int map_copy(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
 {
 	struct engine *e = f->mm->engine;
+	struct mem_cgroup *memcg = mm_memcg(f->mm);  /* mmap_lock keeps it */
 	struct page *copy;
 	int done = -ENOMEM;
 
@@ -264,8 +268,8 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 		page_put(e, copy);
 		return done;
 	}
-	charge_pages(e, f->memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
-	page_commit_charge(copy, f->memcg);
+	charge_pages(e, memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
+	page_commit_charge(copy, memcg);
 	page_set(copy, PG_uptodate);
 	page_add_rmap(copy, v, f->va);
 	pte_set(leaf, f->va, pte_make_present(copy->pfn, v->flags & VM_WRITE));
@@ -308,6 +312,24 @@ static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
 	e->mmu->ops->poison(e->mmu, f->mm, f->va);
 }
 
+/* What this fault has charged goes with the address space if that was moved to another group meanwhile; what was in the
+ * swap cache before is charged to whom it is. False: not now, look again. Page and mmap_lock held. */
+static bool charge_followed(struct fault *f, struct window *w)
+{
+	struct mem_cgroup *now = mm_memcg(f->mm);
+
+	if (now == f->memcg || f->paid != w->entry[w->self])
+		return true;
+	return move_swapped_in(f->mm->engine, w->page[w->self], f->memcg, now);
+}
+
+static void unlock_window(struct engine *e, struct window *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (w->page[i])
+			page_unlock(e, w->page[i]);
+}
+
 /* Second half. Returns 0 mapped, 1 start over, or -errno. */
 static int map_window(struct fault *f, struct window *w)
 {
@@ -319,6 +341,12 @@ static int map_window(struct fault *f, struct window *w)
 	rw_rdlock(&f->mm->mmap_lock);
 	if (!lock_window(f, w)) {
 		rw_rdunlock(&f->mm->mmap_lock);
+		return 1;
+	}
+	if (!charge_followed(f, w)) {
+		unlock_window(e, w);
+		rw_rdunlock(&f->mm->mmap_lock);
+		plat_yield();
 		return 1;
 	}
 	v = vma_find(f->mm, f->va);
@@ -346,9 +374,7 @@ static int map_window(struct fault *f, struct window *w)
 	} else {
 		err = v ? -ENOMEM : -EFAULT;
 	}
-	for (unsigned i = 0; i < w->n; i++)
-		if (w->page[i])
-			page_unlock(e, w->page[i]);
+	unlock_window(e, w);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (err != -EEXIST)
 		return err;
