@@ -173,7 +173,7 @@ int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uin
 	int err = 0;
 	void **slot;
 
-	VM_BUG_ON(!page_locked(p) || page_mapped(p) || !page_cgroup_used(&p->pcg));
+	VM_BUG_ON(!page_locked(p) || !page_cgroup_used(&p->pcg));
 	spin_lock(&as->lock);
 	slot = index < as->nr_pages ? slot_get(as, index) : NULL;
 	if (index >= as->nr_pages)
@@ -183,6 +183,8 @@ int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uin
 	else if (*slot != (entry ? file_swap_slot(entry) : NULL))
 		err = -EEXIST;
 	if (!err) {
+		/* Only now: a stale entry may have led to a page that somebody else has in its slot, and maps. */
+		VM_BUG_ON(page_mapped(p));
 		page_get(p);
 		p->index = index;
 		aptr_store(&p->mapping, (char *)as + PAGE_MAPPING_FILE);
