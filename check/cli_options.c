@@ -211,6 +211,12 @@ static int consistent(struct parser *p)
 		return wrong_use("--seed is for --random N, which is not there");
 	if (o->budget && o->mode == EXPLORE_RANDOM && o->command != CLI_BUG)
 		return wrong_use("--budget and --random: one of them is accepted");
+	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->json)
+		return wrong_use("%s and --json: one of them is accepted", p->command);
+	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->command != CLI_REPLAY && o->html)
+		return wrong_use("%s and --format html: one of them is accepted", p->command);
+	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->budget)
+		return wrong_use("%s and --budget: one of them is accepted", p->command);
 	if (o->json && p->html_or_text)
 		return wrong_use("--json and --format: one of them is accepted");
 	if (p->mode && o->command != CLI_CHECK && o->command != CLI_BUG)

@@ -12,6 +12,7 @@
 
 struct watch {
 	const char *name;
+	uint64_t all;                /* executions, if that is known */
 	double shown;
 	bool line;                   /* is there one on the terminal? */
 };
@@ -32,6 +33,8 @@ static void progress(void *arg, const struct explore_stats *stats, double done)
 
 	if (stats->seconds < w->shown + 0.25)
 		return;
+	if (w->all)
+		done = (double)stats->executions / (double)w->all;
 	w->shown = stats->seconds;
 	w->line = true;
 	fprintf(stderr, "\r\033[K%s: %" PRIu64 " executions in %.0f s", w->name, stats->executions + stats->blocked,
@@ -51,7 +54,7 @@ static void search_budget(const struct options *o, uint64_t budget, const struct
 
 	x = (struct explore){ .mode = o->mode, .preemptions = o->preemptions, .seed = o->seed, .budget = budget };
 	if (o->mode == EXPLORE_RANDOM)
-		x.budget = o->random;
+		x.budget = w.all = o->random;
 	if (o->progress) {
 		x.progress = progress;
 		x.arg = &w;
@@ -85,35 +88,46 @@ static struct result *new_results(unsigned n)
 	return r;
 }
 
+static void draw_findings(const struct options *o, struct result *results, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (results[i].end != EXPLORE_FAILED)
+			continue;
+		if (!o->html)
+			putchar('\n');
+		draw_failure(stdout, o, &results[i]);
+	}
+}
+
 int run_check(const struct options *o)
 {
 	struct result *results = new_results(o->nr_scenarios);
-	bool table = !o->json && !o->html;
 	int code = EXIT_FINE;
 
-	if (table)
+	if (o->html) {
+		report_html_begin(stdout, "results");
+		fputs("<pre>\n", stdout);
+	}
+	if (!o->json)
 		table_head(stdout);
 	for (unsigned i = 0; i < o->nr_scenarios; i++) {
 		int c;
 
 		search(o, o->scenarios[i], NULL, &results[i]);
-		if (table)
+		if (!o->json)
 			table_row(stdout, o, &results[i]);
+		if (ferror(stdout))
+			break; /* nobody would read the rest: main() says so */
 		c = exit_of(o, &results[i]);
 		if (c == EXIT_VIOLATION || code == EXIT_FINE)
 			code = c;
 	}
+	if (o->html)
+		fputs("</pre>\n", stdout);
 	if (o->json)
 		print_json(stdout, o, results, o->nr_scenarios);
-	if (o->html)
-		report_html_begin(stdout, "findings");
-	for (unsigned i = 0; i < o->nr_scenarios && !o->json; i++) {
-		if (results[i].end != EXPLORE_FAILED)
-			continue;
-		if (table)
-			putchar('\n');
-		draw_failure(stdout, o, &results[i]);
-	}
+	else if (!ferror(stdout))
+		draw_findings(o, results, o->nr_scenarios);
 	if (o->html)
 		report_html_end(stdout);
 	free(results);
@@ -157,7 +171,8 @@ int run_replay(const struct options *o)
 	struct report *r;
 
 	if (!replay_run(want))
-		return wrong_use("--replay: this schedule does not fit this build; strings of the same build of umemcg are accepted");
+		return wrong_use("--replay: the string does not fit this build; one that the same build of umemcg drew, "
+				 "unchanged, is accepted");
 	if (sim_failure.kind == SIM_OK) {
 		printf("%s: this schedule ends well\n", want->scenario->name);
 		return EXIT_FINE;

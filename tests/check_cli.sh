@@ -39,6 +39,9 @@ wrong_uses() {
 	wrong "one of them" --preemptions 1 --random 5 &&
 	wrong "one of them" --list --list-bugs &&
 	wrong "one of them" --json --format html &&
+	wrong "one of them" --list --json &&
+	wrong "one of them" --bench --format html &&
+	wrong "one of them" --list-bugs --budget 5 &&
 	wrong "takes no scenario" --list uncharge-twice &&
 	wrong "text and html" --format pdf &&
 	wrong "auto, always and never" --color red
@@ -123,15 +126,22 @@ html() {
 	status_of --format html --bug uncharge-test-then-set
 	expect 1 "$code" status || return 1
 	expect 1 "$(grep -c '^</body></html>$' "$TMP/out")" "end of the page" || return 1
-	! grep -E '<script|<link|src=|https?:' "$TMP/out"
+	! grep -E '<script|<link|src=|https?:' "$TMP/out" || return 1
+	status_of --format html uncharge-twice
+	expect 0 "$code" "status without findings" && grep -q '^uncharge-twice .* EXHAUSTED$' "$TMP/out"
 }
 
-colors() {
-	esc=$(printf '\033')
-	status_of --color always --bug uncharge-test-then-set
-	grep -q "$esc" "$TMP/out" || { echo "no color with always"; return 1; }
-	status_of --bug uncharge-test-then-set
-	! grep "$esc" "$TMP/out"
+# Whoever cannot be told does not get status 0, and nothing more is searched.
+full_output() {
+	for what in --list --help "--json uncharge-twice" "--bug uncharge-test-then-set"; do
+		code=0
+		bounded "$UMEMCG" check $what >/dev/full 2>"$TMP/err" || code=$?
+		expect 125 "$code" "status of $what" || return 1
+		expect 1 "$(wc -l <"$TMP/err")" "lines of $what" || return 1
+	done
+	code=0
+	timeout 20 "$UMEMCG" check >/dev/full 2>"$TMP/err" || code=$?
+	expect 125 "$code" "status of all scenarios"
 }
 
 full() {
@@ -170,6 +180,7 @@ check "a budget that runs out is status 2" budget_ends
 check "JSON has verdicts and replay strings" json
 check "a page of HTML stands alone" html
 check "color is for terminals" colors
+check "output that cannot be written is status 125" full_output
 check "a full drawing has a row for each operation" full
 check "the quick scenarios are exhausted" quick
 check "with the pinned numbers of executions" counts
