@@ -144,6 +144,35 @@ full_output() {
 	expect 125 "$code" "status of all scenarios"
 }
 
+# A search that is killed leaves none of its processes behind.
+killed_with_jobs() {
+	"$UMEMCG" check --jobs 2 swap-in-by-two >"$TMP/out" 2>&1 &
+	pid=$!
+	child=
+	for i in $(seq 100); do
+		child=$(ps -o pid= --ppid "$pid" | tr -d ' ') && [ -n "$child" ] && break
+		sleep 0.05
+	done
+	kill -9 "$pid"
+	wait "$pid" 2>"$TMP/err"
+	[ -n "$child" ] || { echo "no search was shared"; return 1; }
+	for i in $(seq 100); do
+		case $(ps -o stat= -p "$child") in '' | Z*) return 0 ;; esac
+		sleep 0.05
+	done
+	echo "$child is still there"
+	kill -9 "$child"
+	return 1
+}
+
+colors() {
+	esc=$(printf '\033')
+	status_of --color always --bug uncharge-test-then-set
+	grep -q "$esc" "$TMP/out" || { echo "no color with always"; return 1; }
+	status_of --bug uncharge-test-then-set
+	! grep "$esc" "$TMP/out"
+}
+
 full() {
 	status_of --full --bug uncharge-test-then-set
 	steps=$(sed -n 's/^  \([0-9]*\) operations.*/\1/p' "$TMP/out")
@@ -181,6 +210,7 @@ check "JSON has verdicts and replay strings" json
 check "a page of HTML stands alone" html
 check "color is for terminals" colors
 check "output that cannot be written is status 125" full_output
+check "a search that is killed takes its processes with it" killed_with_jobs
 check "a full drawing has a row for each operation" full
 check "the quick scenarios are exhausted" quick
 check "with the pinned numbers of executions" counts

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -138,14 +139,17 @@ static void give_away(struct child *c, unsigned d)
 {
 	struct dpor_node *n = &dpor_nodes[d];
 	unsigned t = (unsigned)__builtin_ctz(dpor_choices(d) & ~(1u << n->chosen));
+	pid_t pid, parent = getpid();
 	int fds[2];
-	pid_t pid;
 
 	if (pipe(fds) < 0)
 		return;
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
+		/* Nobody reads what it finds once the parent was killed. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1);
 		close(fds[0]);
 		/* What is being tried now counts as tried: it will have been. */
 		n->done |= 1u << n->chosen;
