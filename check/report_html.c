@@ -12,7 +12,7 @@ static const char style[] =
 	"body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:2em auto;max-width:110em;"
 	"padding:0 1.5em}\n"
 	"h1{font-size:1.4em;margin:0}p{margin:.3em 0}.dim{color:var(--dim)}\n"
-	".scroll{overflow-x:auto}table{border-collapse:collapse;margin:1.2em 0}\n"
+	".scroll,pre{overflow-x:auto}table{border-collapse:collapse;margin:1.2em 0}\n"
 	"td,th{padding:.15em .9em;text-align:left;vertical-align:top;border-left:1px solid var(--line)}\n"
 	"td:first-child,th:first-child,td:last-child,th:last-child{border-left:0;color:var(--dim)}\n"
 	"td:first-child{text-align:right}thead th{background:var(--head);border-bottom:2px solid var(--line)}\n"

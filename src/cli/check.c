@@ -35,8 +35,10 @@ static int check_main(int argc, char **argv)
 	directory_of_program(dir, sizeof(dir));
 	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]); i++) {
 		snprintf(path, sizeof(path), "%s%s/" CHECKER, dir, below[i]);
-		if (access(path, X_OK) == 0)
-			execv(path, argv);
+		if (access(path, X_OK) != 0)
+			continue;
+		execv(path, argv);
+		return cli_fail("cannot run %s: %s", path, strerror(errno));
 	}
 	execv(UMEMCG_LIBDIR "/" CHECKER, argv);
 	if (errno != ENOENT)
