@@ -307,3 +307,80 @@ static void shmem_put_and_reclaim_setup(void)
 }
 SCENARIO(shmem_put_and_reclaim, "shmem-put-and-reclaim", shmem_put_and_reclaim_setup, fx_end,
 	 "the last user of shared memory leaves while it goes to swap");
+
+/* ---- two write-backs ---- */
+
+static void store_and_clean(void *arg)
+{
+	fx_write(arg, 0, 1);
+	clean(NULL);
+}
+
+static void writeback_order_setup(void)
+{
+	file_page(true);
+	sim_task("write-back", clean, NULL, 0, 0);
+	sim_task("store, write-back", store_and_clean, mm, 1, 0);
+}
+SCENARIO(writeback_order, "writeback-order", writeback_order_setup, stored_end,
+	 "a page is written, stored to and written again: what is older must not arrive last");
+
+static void clean_page(void *arg)
+{
+	unsigned i = (unsigned)(uintptr_t)arg;
+
+	if (filemap_writeback(file, i, i + 1) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "write-back failed");
+}
+
+static void writeback_of_two_setup(void)
+{
+	fx_up(FX_SLOTS);
+	group = fx_group("A", 8);
+	file = fx_file(2);
+	mm = fx_file_mm(group, "mm", file);
+	fx_fill(mm, 0);
+	fx_fill(mm, 1);
+	sim_task("write-back 0", clean_page, (void *)0, 0, 0);
+	sim_task("write-back 1", clean_page, (void *)1, 1, 0);
+}
+SCENARIO(writeback_of_two, "writeback-of-two", writeback_of_two_setup, fx_end,
+	 "two pages of one file are written at once");
+
+/* ---- areas that go ---- */
+
+static void munmap_all(void *arg)
+{
+	struct mm *m = arg;
+
+	rw_wrlock(&m->mmap_lock);
+	mm_unmap_locked(m, FX_VA(0), FX_VA(1));
+	rw_wrunlock(&m->mmap_lock);
+}
+
+static void file_fault_and_munmap_setup(void)
+{
+	file_space();
+	sim_task("fault", fault_0_to_store, mm, 0, 0);
+	sim_task("munmap", munmap_all, mm, 1, 0);
+}
+SCENARIO(file_fault_and_munmap, "file-fault-and-munmap", file_fault_and_munmap_setup, fx_end,
+	 "a file's page is touched for writing while the area is unmapped");
+
+static void file_store_and_munmap_setup(void)
+{
+	file_page(false);
+	sim_task("write fault", fault_0_to_store, mm, 0, 0);
+	sim_task("munmap", munmap_all, mm, 1, 0);
+}
+SCENARIO(file_store_and_munmap, "file-store-and-munmap", file_store_and_munmap_setup, fx_end,
+	 "the first store to a clean page while the area is unmapped");
+
+static void writeback_and_munmap_setup(void)
+{
+	file_page(true);
+	sim_task("write-back", clean, NULL, 0, 0);
+	sim_task("munmap", munmap_all, mm, 1, 0);
+}
+SCENARIO(writeback_and_munmap, "writeback-and-munmap", writeback_and_munmap_setup, file_end,
+	 "write-back walks the areas that map a page while one of them goes");

@@ -204,3 +204,29 @@ const struct scenario scenario_shrink_and_removal = {
 	.setup = shrink_and_removal_setup,
 	.end = fx_end,
 };
+
+/* Reclaim of the parent, at the instant the child's pages arrive on its list. */
+static void isolate_tail_of_root(void *arg)
+{
+	struct page *got[2];
+	unsigned looked, n = lru_isolate(memcg_lruvec(fx->e.tree.root, 0), LRU_INACTIVE_ANON, got, 2, &looked);
+
+	(void)arg;
+	lru_add_many(got, n);
+	for (unsigned i = 0; i < n; i++)
+		page_put(&fx->e, got[i]);
+}
+
+static void parent_isolate_and_removal_setup(void)
+{
+	left_behind();
+	sim_task("reclaim of the parent", isolate_tail_of_root, NULL, 0, 0);
+	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+}
+
+const struct scenario scenario_lru_parent_isolate_and_removal = {
+	.name = "lru-parent-isolate-and-removal",
+	.text = "pages are taken off the parent's list while those of a removed group join it",
+	.setup = parent_isolate_and_removal_setup,
+	.end = fx_end,
+};

@@ -362,6 +362,72 @@ const struct scenario scenario_exit_and_reclaim = {
 	.end = fx_end,
 };
 
+static void fault_and_exit_setup(void)
+{
+	one_page();
+	fx_push_out(mm, 0);
+	sim_task("fault", touch, (void *)0, 0, 0);
+	sim_task("exit", exit_mm, NULL, 1, 0);
+}
+
+const struct scenario scenario_fault_and_exit = {
+	.name = "fault-and-exit",
+	.text = "a page comes back from swap while its address space ends",
+	.setup = fault_and_exit_setup,
+	.end = fx_end,
+};
+
+static void exit_child(void *arg)
+{
+	(void)arg;
+	fx_exit(child);
+}
+
+static void mlock_and_exit_setup(void)
+{
+	one_page();
+	child = fx_mm(mm_memcg(mm), "other", 1);
+	sim_task("mlock", lock_area, NULL, 0, 0);
+	sim_task("exit of another", exit_child, NULL, 1, 0);
+}
+
+const struct scenario scenario_mlock_and_exit = {
+	.name = "mlock-and-exit",
+	.text = "mlock adds up what a group has locked while one of its address spaces ends",
+	.setup = mlock_and_exit_setup,
+	.end = fx_end,
+};
+
+static void remove_other(void *arg)
+{
+	int err = group_remove(&fx->e, arg);
+
+	if (err && err != -EBUSY)
+		sim_fail(SIM_WRONG, NULL, 0, "rmdir failed: %d", err);
+	if (err == 0) {
+		memcg_put(arg);
+		fx->group[1] = NULL;
+	}
+}
+
+static void exit_and_removal_setup(void)
+{
+	struct mem_cgroup *b;
+
+	one_page();
+	b = fx_group("B", 0);
+	child = fx_mm(b, "other", 1);
+	sim_task("rmdir", remove_other, b, 0, 0);
+	sim_task("exit", exit_child, NULL, 1, 0);
+}
+
+const struct scenario scenario_exit_and_removal = {
+	.name = "exit-and-removal",
+	.text = "a group is removed while its last address space ends",
+	.setup = exit_and_removal_setup,
+	.end = fx_end,
+};
+
 static void fork_and_reclaim_setup(void)
 {
 	one_page();
