@@ -384,3 +384,53 @@ static void writeback_and_munmap_setup(void)
 }
 SCENARIO(writeback_and_munmap, "writeback-and-munmap", writeback_and_munmap_setup, file_end,
 	 "write-back walks the areas that map a page while one of them goes");
+
+static void reclaim_if_listed(void *arg)
+{
+	(void)arg;
+	if (lru_isolate_page(victim))
+		reclaim(NULL);
+	else
+		page_put(&fx->e, victim);
+}
+
+static void writeback_and_reclaim_setup(void)
+{
+	file_page(true);
+	fx_zap(mm, 0, 1);
+	victim = filemap_lookup(file, 0, &(uint32_t){ 0 });
+	sim_task("write-back", clean, NULL, 0, 0);
+	sim_task("reclaim", reclaim_if_listed, NULL, 1, 0);
+}
+SCENARIO(writeback_and_reclaim, "writeback-and-reclaim", writeback_and_reclaim_setup, file_end,
+	 "reclaim meets a page of a file that is being written");
+
+static void file_reclaim_and_munmap_setup(void)
+{
+	file_page(false);
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("munmap", munmap_all, mm, 1, 0);
+}
+SCENARIO(file_reclaim_and_munmap, "file-reclaim-and-munmap", file_reclaim_and_munmap_setup, fx_end,
+	 "reclaim walks the areas that map a page while one of them goes");
+
+static void put_second(void *arg)
+{
+	struct address_space *second = fx->file[1];
+
+	(void)arg;
+	fx->file[1] = NULL;
+	file_put(second);
+}
+
+static void put_by_two_setup(void)
+{
+	fx_up(FX_SLOTS);
+	file = fx_file(1);
+	fx_file(1);
+	sim_task("last put", put_file, NULL, 0, 0);
+	sim_task("last put of another", put_second, NULL, 1, 0);
+}
+SCENARIO(file_put_by_two, "file-put-by-two", put_by_two_setup, fx_end,
+	 "two files leave at once");

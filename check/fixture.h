@@ -31,7 +31,7 @@
 #define FX_SLOTS      8
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
-#define FX_FILES_MAX  1
+#define FX_FILES_MAX  2
 #define FX_BASE       0x10000000ull            /* page 0 of every area; aligned to a leaf */
 #define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
 

@@ -164,3 +164,40 @@ static void and_removal_setup(void)
 }
 SCENARIO(move_and_removal, "move-and-removal", and_removal_setup, fx_end,
 	 "charges move out of a group that is being removed");
+
+static void munmap_all(void *arg)
+{
+	(void)arg;
+	rw_wrlock(&mm->mmap_lock);
+	mm_unmap_locked(mm, FX_VA(0), FX_VA(1));
+	rw_wrunlock(&mm->mmap_lock);
+}
+
+static void and_munmap_setup(void)
+{
+	space();
+	sim_task("munmap", munmap_all, NULL, 1, 0);
+}
+SCENARIO(move_and_munmap, "move-and-munmap", and_munmap_setup, fx_end,
+	 "the mover walks areas that are unmapped");
+
+static void remove_source(void *arg)
+{
+	int err = group_remove(&fx->e, from);
+
+	(void)arg;
+	if (err && err != -EBUSY)
+		sim_fail(SIM_WRONG, NULL, 0, "rmdir failed: %d", err);
+	if (err)
+		return;
+	memcg_put(from);
+	fx->group[0] = NULL;
+}
+
+static void and_rmdir_setup(void)
+{
+	space();
+	sim_task("rmdir", remove_source, NULL, 1, 0);
+}
+SCENARIO(move_and_rmdir, "move-and-rmdir", and_rmdir_setup, fx_end,
+	 "a group is removed while its last address space moves away");

@@ -207,8 +207,9 @@ device_fails() {
 	no_device
 	expect 0 "$1" "exit code of the preparation" && right || return
 	[ "$2" -eq 135 ] || [ "$2" -eq 139 ] || { echo "exit code $2"; return 1; }
-	grep 'reading the swap file failed' "$err" && [ "$(value memory.swap.events/read_error)" -gt 0 ] &&
-		expect 0 "$(value memory.swap.events/corrupt)" corrupt
+	# Most reads fail; one that the cut leaves in a block of the file system's may bring something else.
+	grep -E 'reading the swap file failed|does not match its checksum' "$err" &&
+		[ $(($(value memory.swap.events/read_error) + $(value memory.swap.events/corrupt))) -gt 0 ]
 }
 
 two_groups() {

@@ -11,11 +11,13 @@
  * (CONFIG_ANON_VMA_NAME), or by what is true of no other: reserved by nothing, never of huge pages,
  * and part of a core. Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of
  * -o or to standard output, one "name value" a line:
- *     samples late clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
+ *     samples late smeared clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
  *     held_max_kb (clients + frames; -1: the frames cannot be told)
  * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
  * processes.
  *
+ * A look that was interrupted so that it took longer than SMEAR_US is no sample (smeared): memory that went from one
+ * process to another meanwhile would count in both.
  * A sample is not one instant: the supervisor and its frames are read before and after the clients,
  * and the lesser figure is taken, so that a page which changes sides in between is not counted
  * twice. A process counts from the moment it is listed in its parent's /proc/PID/task/TID/children;
@@ -41,12 +43,13 @@
 #define KEEPER "umemcg-keeper"
 #define FRAMES "[anon:umemcg frames]"
 #define SHARED "/memfd:umemcg-shared"
+#define SMEAR_US 5000 /* in which the tree faults in some 300 pages */
 #define NS_PER_MS 1000000l
 
 static volatile sig_atomic_t stopped;
 
 static struct {
-	long samples, late, clients, supervisor, sum, sum_ms, processes, held;
+	long samples, late, smeared, clients, supervisor, sum, sum_ms, processes, held;
 } most = { .held = -1 };
 
 static void on_signal(int sig)
@@ -201,6 +204,14 @@ static long tree_kb(pid_t pid, bool top, long *processes)
 	return sum;
 }
 
+static long now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 static long now_ms(void)
 {
 	struct timespec t;
@@ -217,6 +228,7 @@ static long larger(long a, long b)
 /* One sample. False when umemcg is gone. */
 static bool sample(pid_t pid, long ms, FILE *series)
 {
+	long start = now_us();
 	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), shared = shared_kb(pid), processes = 0;
 	long own = tree_kb(pid, true, &processes), shared_after = shared_kb(pid);
 	long clients = own + (shared < shared_after ? shared : shared_after);
@@ -226,6 +238,10 @@ static bool sample(pid_t pid, long ms, FILE *series)
 	frames = frames < frames_before ? frames : frames_before;
 	if (supervisor < 0)
 		return false;
+	if (now_us() - start > SMEAR_US) {
+		most.smeared++;
+		return true;
+	}
 	most.samples++;
 	most.clients = larger(most.clients, clients);
 	most.supervisor = larger(most.supervisor, supervisor);
@@ -279,7 +295,7 @@ static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *co
 
 static void print_most(FILE *f)
 {
-	fprintf(f, "samples %ld\nlate %ld\n", most.samples, most.late);
+	fprintf(f, "samples %ld\nlate %ld\nsmeared %ld\n", most.samples, most.late, most.smeared);
 	fprintf(f, "clients_max_kb %ld\nsupervisor_max_kb %ld\n", most.clients, most.supervisor);
 	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\nheld_max_kb %ld\n",
 		most.sum, most.sum_ms, most.processes, most.held);
