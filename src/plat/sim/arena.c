@@ -20,7 +20,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-#define ARENA_AT    ((char *)0x610000000000ull)
+#define ARENA_AT    ((char *)0x200000000000ull)
 #define IMAGE_MAX   (4u << 20)
 #define HEAP_MAX    (256u << 10)
 #define TASK_SIZE   (HEAP_MAX + SIM_STACK_SIZE)
@@ -37,6 +37,7 @@ static char *saved;                       /* the image and, behind it, its state
 static uint8_t state[ARENA_SIZE / UNIT];
 static uint32_t image_used, image_saved;
 static bool loaded;
+static bool poisoned;                     /* for the address sanitizer */
 
 static struct {
 	const char *p;
@@ -77,7 +78,9 @@ void arena_save(void)
 void arena_reset(void)
 {
 	/* What the looks at the end allocated lies behind the saved part. */
-	ASAN_UNPOISON_MEMORY_REGION(arena, ARENA_SIZE);
+	if (poisoned)
+		ASAN_UNPOISON_MEMORY_REGION(arena, ARENA_SIZE);
+	poisoned = false;
 	memcpy(arena, saved, image_saved);
 	memcpy(state, saved + image_saved, image_saved / UNIT);
 	if (image_used > image_saved)
@@ -164,6 +167,7 @@ void plat_free(void *p)
 	memset(&state[u], FREED, n);
 	memset(p, POISON, n * UNIT);
 	ASAN_POISON_MEMORY_REGION(p, n * UNIT);
+	poisoned = true;
 }
 
 void *plat_alloc_big(size_t n)

@@ -8,6 +8,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <pthread.h>
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -109,6 +110,12 @@ static void switch_begins(int from, int to, bool ending)
 				       to < 0 ? main_size : SIM_STACK_SIZE);
 }
 
+/* An execution that ended early left frames behind. */
+static void forget_frames(char *stack)
+{
+	__asan_unpoison_memory_region(stack, SIM_STACK_SIZE);
+}
+
 static void switch_ended(int to)
 {
 	__sanitizer_finish_switch_fiber(to < 0 ? main_fake : sim_tasks[to].fake_stack, NULL, NULL);
@@ -116,6 +123,7 @@ static void switch_ended(int to)
 #else
 static void switch_begins(int from, int to, bool ending) { (void)from, (void)to, (void)ending; }
 static void switch_ended(int to) { (void)to; }
+static void forget_frames(char *stack) { (void)stack; }
 #endif
 
 /* First frame of a task. */
@@ -132,6 +140,7 @@ static void coro_main(void)
 void coro_prepare(int t, char *stack)
 {
 	sim_tasks[t].fake_stack = NULL;
+	forget_frames(stack);
 	make(t, stack);
 }
 
