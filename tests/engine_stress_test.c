@@ -477,6 +477,16 @@ static void pause_and_audit(void)
 	waitq_wake(&resume);
 }
 
+#define SEEN_WAIT_NS (20 * 1000000000ull) /* a sanitized run on a busy machine may need longer to do everything once */
+
+static bool all_seen(void)
+{
+	for (int i = 0; i < NR_SEEN; i++)
+		if (i != SEEN_KILLED && i != SEEN_LOST && a64_load(&seen[i]) == 0)
+			return false;
+	return true;
+}
+
 static void run(enum soft_kind kind, uint64_t ns)
 {
 	static void (*const role[NR_THREADS])(void *) = {
@@ -505,7 +515,8 @@ static void run(enum soft_kind kind, uint64_t ns)
 		assert_int_equal(
 			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
 	}
-	while (plat_now_ns() < end) {
+	while (plat_now_ns() < end ||
+	       (kind == SOFT_SHARED && !all_seen() && plat_now_ns() < end + SEEN_WAIT_NS)) {
 		plat_sleep_ns(PAUSE_NS);
 		pause_and_audit();
 	}
