@@ -6,6 +6,7 @@
 #   make test-tsan  the tests without processes, under the thread sanitizer (build-tsan)
 #   make demo       a sort that needs three times its memory limit
 #   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
+#   make bench-engine   what the engine itself costs; BENCH='-r 21' passes arguments
 #   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
 #   make soak MINUTES=60
 #   make install PREFIX=/usr/local DESTDIR=
@@ -49,6 +50,11 @@ bench: all
 	@ninja -C build-bench bench-programs
 	@UMEMCG=build/umemcg UMEMCG_BENCH_BIN=build-bench/bench sh bench/run.sh $(BENCH)
 
+bench-engine: setup
+	@tools/configure.sh build-bench $(OPTIONS) -Dbench=true -Dtests=false
+	@ninja -C build-bench bench/bench-engine
+	@build-bench/bench/bench-engine $(BENCH)
+
 mutate: setup
 	@tools/configure.sh build-test $(TEST_OPTIONS)
 	@ninja -C build-test umemcg-mutate
@@ -64,4 +70,4 @@ install: all
 clean:
 	rm -rf build build-test build-asan build-tsan build-bench
 
-.PHONY: all setup test test-asan test-tsan demo bench mutate soak install clean
+.PHONY: all setup test test-asan test-tsan demo bench bench-engine mutate soak install clean
