@@ -225,7 +225,7 @@ static int do_call(const struct call *call, uint64_t *value, int *fd)
 	struct client *c = call->client;
 	uint64_t len = m->len, end = proc_addresses_end();
 
-	if (m->start > end || len > end - m->start)
+	if (call_has_range(m) && (m->start > end || len > end - m->start))
 		return -EINVAL;
 	switch (m->op) {
 	case CALL_FORK:

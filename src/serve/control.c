@@ -109,11 +109,18 @@ static uint64_t fork_cookie(void)
 	return cookie;
 }
 
+static bool call_sane(const struct msg_call *m)
+{
+	if (m->op == 0 || m->op >= NR_CALLS)
+		return false;
+	return !call_has_range(m) || !((m->start | m->len) & ~PAGE_MASK);
+}
+
 static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
 {
 	struct client *c = client_by_pid(s, conn->pid);
 
-	if (!c || c->foreign || m->op == 0 || m->op >= NR_CALLS || (m->start | m->len) & ~PAGE_MASK) {
+	if (!c || c->foreign || !call_sane(m)) {
 		struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = -EINVAL };
 
 		(void)msg_send(conn->fd, &r, sizeof(r), -1);

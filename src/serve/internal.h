@@ -206,6 +206,8 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 void call_main(void *supervisor);
 /* @cookie: of a fork; else 0. */
 void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie);
+/* start and len are memory of the client. */
+static inline bool call_has_range(const struct msg_call *m) { return m->op != CALL_MLOCKALL; }
 /* The connection of a CALL_FORK closed: the fork is over, one way or the other. */
 void call_fork_over(struct client *c, uint64_t cookie);
 /* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */

@@ -1,7 +1,8 @@
 /* tests/native/prog/mlock.c - mlock LOCK_MIB PRESS_MIB [OVER_MIB]
  *
  * LOCK_MIB locked memory stays resident while PRESS_MIB goes by. With OVER_MIB, more than the limit
- * allows, mlock fails with ENOMEM and what was written stays right.
+ * allows, mlock fails with ENOMEM and what was written stays right. Then the same with mlockall, of what is there and of what
+ * comes.
  */
 #include <linux/capability.h>
 #include <sys/resource.h>
@@ -50,6 +51,27 @@ static void lock_over(unsigned long over_mib)
 	EXPECT(munmap(area, n * PAGE) == 0);
 }
 
+static void lock_all(unsigned long press_mib)
+{
+	size_t n = MIB / PAGE;
+	char *area = map_bytes(n * PAGE), *later;
+
+	area_fill(area, n, 0, 0);
+	press(press_mib);
+	EXPECT(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
+	later = map_bytes(n * PAGE);
+	EXPECT(mlockall(MCL_CURRENT) == 0);  /* and of what comes no more */
+	press(press_mib);
+	check_resident(area, n);
+	check_resident(later, n);
+	area_check(area, n, 0, 0, "after mlockall");
+	area_check_zero(later, n, "mapped under mlockall");
+	EXPECT(munlockall() == 0);
+	press(press_mib);
+	area_check(area, n, 0, 0, "after munlockall");
+	EXPECT(munmap(area, n * PAGE) == 0 && munmap(later, n * PAGE) == 0);
+}
+
 /* May this process lock as much as it likes, as far as the system is concerned? */
 static bool may_lock_all(void)
 {
@@ -84,5 +106,6 @@ int main(int argc, char **argv)
 		lock_over(over_mib);
 	/* Nothing that was locked is still counted. */
 	lock_within(lock_mib, press_mib);
+	lock_all(press_mib);
 	return ok("%lu MiB locked, %lu MiB refused", lock_mib, over_mib);
 }
