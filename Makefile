@@ -8,7 +8,7 @@
 #   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
 #   make bench-engine   what the engine itself costs; BENCH='-r 21' passes arguments
 #   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
-#   make soak MINUTES=60
+#   make soak MINUTES=60   the stress tests for a long time, plain and under the thread sanitizer in turn
 #   make install PREFIX=/usr/local DESTDIR=
 #
 # WERROR=true makes warnings errors. TESTS='--suite unit' passes arguments to `meson test`.
@@ -40,7 +40,7 @@ test-asan: setup
 
 test-tsan: setup
 	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
-	@tools/run-tests.sh build-tsan -t 4 --suite unit $(TESTS)
+	@tools/run-tests.sh build-tsan -t 2 --suite unit $(TESTS)
 
 demo: all
 	@tools/demo.sh build/umemcg
@@ -62,7 +62,8 @@ mutate: setup
 
 soak: setup
 	@tools/configure.sh build-test $(TEST_OPTIONS)
-	@tools/soak.sh build-test $(MINUTES)
+	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
+	@tools/soak.sh $(MINUTES) build-test build-tsan
 
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C build --no-rebuild

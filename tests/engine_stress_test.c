@@ -6,84 +6,30 @@
  * removes groups and reclaims from them; background reclaim runs; swap fails now and then.
  *
  * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
- * UMEMCG_STRESS_SECONDS says how long it runs, all in all; the default is 2.
+ * UMEMCG_STRESS_SECONDS says how long it runs, all in all (the default is 2), UMEMCG_STRESS_SEED what is drawn.
+ * It runs on until every kind of operation was seen. When nothing moves for STALL_NS it says so and dies: a thread waits
+ * for what nobody will do.
  */
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "mm/migrate.h"
 #include "mm/move.h"
-#include "soft_fixture.h"
+#include "stress.h"
 #include "stress_files.h"
 
-#define NR_OWNERS   4
-#define NR_VISITORS 2
-#define NR_THREADS  (NR_OWNERS + NR_VISITORS + 1)
-#define NR_SPACES   3 /* an owner */
-#define NR_GROUPS   4
-#define PAGES	    96
-#define AREA	    (FX_BASE + 460 * PAGE_SIZE) /* across two leaves */
-#define ELSEWHERE   (FX_BASE + 5000 * PAGE_SIZE)
-#define BLOCK	    256 /* bytes an owner writes in a page, at BLOCK_AT */
-#define BLOCK_AT    1024
-#define PAUSE_NS    200000000ull
+#define STALL_NS    (60 * SECOND_NS)
+#define SEEN_NS     (60 * SECOND_NS) /* a sanitized run on a busy machine may need longer to do everything once */
+#define PROGRESS_NS (10 * SECOND_NS)
 
-enum seen {
-	SEEN_FILL,
-	SEEN_CHECK,
-	SEEN_VISIT,
-	SEEN_UNMAP,
-	SEEN_DISCARD,
-	SEEN_MOVE,
-	SEEN_LOCK,
-	SEEN_FORK,
-	SEEN_EXIT,
-	SEEN_KILLED,
-	SEEN_LOST,
-	SEEN_GROUP,
-	SEEN_REMOVE,
-	SEEN_LIMIT,
-	SEEN_MIGRATE,
-	SEEN_CHANGE,
-	NR_SEEN
-};
-
-struct space {
-	struct mm *mm;
-	uint64_t at;	      /* where the area is now */
-	uint64_t seed[PAGES]; /* what the page holds; 0: zeros */
-};
-
-struct worker {
-	struct plat_thread thread;
-	unsigned id;
-	uint64_t random;
-	struct space space[NR_SPACES];
-};
-
-static struct soft_fixture fx;
-static bool files; /* the MMU shares: a file and shared memory take part */
+struct soft_fixture fx;
+bool files;
+struct mem_cgroup *top, *groups[NR_GROUPS];
+pthread_mutex_t groups_mutex = PTHREAD_MUTEX_INITIALIZER;
+atomic64_t seen[NR_SEEN];
 static struct worker workers[NR_THREADS];
-static struct mem_cgroup *top, *groups[NR_GROUPS];
-static pthread_mutex_t groups_mutex =
-	PTHREAD_MUTEX_INITIALIZER;		    /* groups[]: joining and removing */
 static atomicptr_t shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
-static atomic64_t seen[NR_SEEN];
 static atomic32_t stop, pausing, parked;
 static struct waitq resume;
-
-static void saw(enum seen what)
-{
-	a64_add_relaxed(&seen[what], 1);
-}
-
-static uint64_t draw(struct worker *w, uint64_t n)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return (w->random >> 20) % n;
-}
 
 static void park(void)
 {
@@ -294,40 +240,50 @@ static void owner_step(struct worker *w)
 	if (!s->mm)
 		op_start(w, s);
 	if (files && draw(w, 3) == 0) {
+		w->doing = "file";
 		files_step(s->mm, w->id, &w->random);
 		return;
 	}
 	switch (draw(w, 40)) {
 	case 0:
+		w->doing = "exit";
 		op_exit(w, s);
 		break;
 	case 1:
 	case 2:
+		w->doing = "fork";
 		op_fork(w, s);
 		break;
 	case 3:
 	case 4:
 	case 5:
+		w->doing = "discard";
 		op_discard(w, s);
 		break;
 	case 6:
 	case 7:
+		w->doing = "move";
 		op_move(s);
 		break;
 	case 8:
+		w->doing = "lock";
 		op_lock(w, s);
 		break;
 	case 12:
+		w->doing = "change";
 		op_change(w, s);
 		break;
 	case 10:
 	case 11:
+		w->doing = "migrate";
 		op_migrate(w, s);
 		break;
 	case 9:
+		w->doing = "willneed";
 		fault_willneed(s->mm, s->at, s->at + PAGES * PAGE_SIZE);
 		break;
 	default:
+		w->doing = "fill or check";
 		if (draw(w, 2))
 			op_fill(w, s);
 		else
@@ -393,70 +349,13 @@ static void visitor(void *arg)
 	}
 }
 
-/* ---- groups ---- */
-
-static void set_limits(struct worker *w, struct mem_cgroup *m)
-{
-	page_counter_force_max(&m->memory, 50 + (int64_t)draw(w, 200));
-	page_counter_force_max(&m->swap, draw(w, 8) ? PAGE_COUNTER_MAX : 100);
-	a64_store(&m->memory.high, draw(w, 4) ? PAGE_COUNTER_MAX : 60);
-	a64_store(&m->low, (int64_t)draw(w, 3) * 20);
-	a64_store(&m->min, (int64_t)draw(w, 3) * 10);
-	charge_settle(&fx.e, m);
-	saw(SEEN_LIMIT);
-}
-
-static void renew(struct worker *w, unsigned i)
-{
-	static unsigned serial;
-	char name[32];
-	int err;
-
-	pthread_mutex_lock(&groups_mutex);
-	err = groups[i] ? group_remove(&fx.e, groups[i]) : 0;
-	if (err == 0) {
-		if (groups[i]) {
-			memcg_put(groups[i]);
-			saw(SEEN_REMOVE);
-		}
-		snprintf(name, sizeof(name), "g%u", serial++);
-		groups[i] = fx_group(&fx, top, name, 100 + (int64_t)draw(w, 100));
-		VM_BUG_ON(!groups[i]);
-		saw(SEEN_GROUP);
-	} else {
-		VM_BUG_ON(err != -EBUSY);
-	}
-	pthread_mutex_unlock(&groups_mutex);
-}
-
 static void keeper(void *arg)
 {
 	struct worker *w = arg;
 
 	while (!a32_load(&stop)) {
-		unsigned i = (unsigned)draw(w, NR_GROUPS);
-		struct reclaim_result r;
-
 		park();
-		if (files)
-			files_keep(&w->random);
-		switch (draw(w, 6)) {
-		case 0:
-			set_limits(w, groups[i]);
-			break;
-		case 1:
-			reclaim_group(&fx.e, draw(w, 2) ? top : groups[i], 40, 0, &r);
-			break;
-		case 2:
-			a32_store(&fx.store->fail_every, draw(w, 4) ? 0 : 40);
-			break;
-		case 3:
-			a32_store(&fx.soft.inject.busy_every, draw(w, 3) ? 0 : 5);
-			a32_store(&fx.soft.inject.map_max, draw(w, 3) ? 0 : 2);
-			break;
-		default:
-			renew(w, i);
-		}
+		groups_step(w);
 		plat_sleep_ns(300000);
 	}
 	a32_store(&fx.store->fail_every, 0);
@@ -464,35 +363,82 @@ static void keeper(void *arg)
 
 /* ---- the whole ---- */
 
+/* Other threads run: a failed assertion would leave them behind, in the next test. */
+static void die(const char *what)
+{
+	fprintf(stderr, "%s\n", what);
+	abort();
+}
+
 static void pause_and_audit(void)
 {
+	uint64_t since = plat_now_ns();
+
 	a32_store(&pausing, 1);
-	while (a32_load(&parked) < NR_THREADS)
+	while (a32_load(&parked) < NR_THREADS) {
+		if (plat_now_ns() - since > STALL_NS) {
+			for (unsigned i = 0; i < NR_THREADS; i++)
+				fprintf(stderr, "thread %u: %s\n", i, workers[i].doing);
+			die("a thread has not come to its next step for a minute");
+		}
 		plat_sleep_ns(100000);
+	}
 	engine_stop(&fx.e);
 	/* A limit may be met late: the last charge was forced. */
-	fx_audit(&fx, AUDIT_FLUSHED | AUDIT_FORCED);
-	assert_int_equal(engine_start(&fx.e), 0);
+	fx.report.flags = AUDIT_FLUSHED | AUDIT_FORCED;
+	for (int i = 0; i < 4; i++)
+		rcu_flush();
+	if (audit_engine(&fx.e, &fx.report) != 0)
+		die(fx.report.text);
+	if (soft_stale_translations(&fx.soft) != 0)
+		die("a stale translation");
+	if (engine_start(&fx.e) != 0)
+		die("background reclaim does not start");
 	a32_store(&pausing, 0);
 	waitq_wake(&resume);
 }
-
-#define SEEN_WAIT_NS (20 * 1000000000ull) /* a sanitized run on a busy machine may need longer to do everything once */
 
 static bool all_seen(void)
 {
 	for (int i = 0; i < NR_SEEN; i++)
 		if (i != SEEN_KILLED && i != SEEN_LOST && a64_load(&seen[i]) == 0)
 			return false;
-	return true;
+	return !files || files_all_seen();
+}
+
+/* A line now and then, for who watches a long run. */
+static void progress(uint64_t begin, uint64_t ns, uint64_t *last)
+{
+	uint64_t now = plat_now_ns();
+
+	if (now - *last < PROGRESS_NS)
+		return;
+	*last = now;
+	fprintf(stderr, "# %llu of %llu s: %lld checks, %lld exits, %lld migrations, %lld removals, %lld killed\n",
+		(unsigned long long)((now - begin) / SECOND_NS), (unsigned long long)(ns / SECOND_NS),
+		(long long)a64_load(&seen[SEEN_CHECK]), (long long)a64_load(&seen[SEEN_EXIT]),
+		(long long)a64_load(&seen[SEEN_MIGRATE]), (long long)a64_load(&seen[SEEN_REMOVE]),
+		(long long)a64_load(&seen[SEEN_KILLED]));
+}
+
+/* What the issue of leaks is decided by; fx_down asserts it. */
+static void say_what_is_left(void)
+{
+	struct engine *e = &fx.e;
+
+	print_message("# left: %lld pages, %lld slots, %lld address spaces, %lld anon_vmas, %lld chains, %u groups\n",
+		      (long long)(a64_load(&e->nr_frames) - a64_load(&e->nr_free)), (long long)a64_load(&e->swap->nr_used),
+		      (long long)a64_load(&e->nr_mms), (long long)a64_load(&e->nr_anon_vmas),
+		      (long long)a64_load(&e->nr_chains), a32_load(&e->tree.nr_groups) - 1);
 }
 
 static void run(enum soft_kind kind, uint64_t ns)
 {
 	static void (*const role[NR_THREADS])(void *) = {
-		owner, owner, owner, owner, visitor, visitor, keeper,
+		owner, owner, owner, owner, owner, visitor, visitor, keeper,
 	};
-	uint64_t end = plat_now_ns() + ns;
+	uint64_t begin = plat_now_ns(), end = begin + ns, said = begin;
+	const char *seed = getenv("UMEMCG_STRESS_SEED");
 
 	fx_up_nodes(&fx, kind, 8192, 4096, kind == SOFT_SHARED ? 2 : 1);
 	fx.reap = false;
@@ -506,19 +452,20 @@ static void run(enum soft_kind kind, uint64_t ns)
 	for (unsigned i = 0; i < NR_GROUPS; i++) {
 		workers[0].random = i + 1;
 		groups[i] = NULL;
-		renew(&workers[0], i);
+		groups_renew(&workers[0], i);
 	}
 	assert_int_equal(engine_start(&fx.e), 0);
 	for (unsigned i = 0; i < NR_THREADS; i++) {
 		workers[i].id = i;
-		workers[i].random = 0x1234567 * (i + 1);
+		workers[i].random = 0x1234567 * (i + 1) + (seed ? strtoull(seed, NULL, 10) * 0x9e3779b97f4a7c15ull : 0);
+		workers[i].doing = "starts";
 		assert_int_equal(
 			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
 	}
-	while (plat_now_ns() < end ||
-	       (kind == SOFT_SHARED && !all_seen() && plat_now_ns() < end + SEEN_WAIT_NS)) {
+	while (plat_now_ns() < end || (!all_seen() && plat_now_ns() < end + SEEN_NS)) {
 		plat_sleep_ns(PAUSE_NS);
 		pause_and_audit();
+		progress(begin, ns, &said);
 	}
 	a32_store(&stop, 1);
 	for (unsigned i = 0; i < NR_THREADS; i++)
@@ -526,9 +473,12 @@ static void run(enum soft_kind kind, uint64_t ns)
 	engine_stop(&fx.e);
 	if (files)
 		files_down();
-	for (unsigned i = 0; i < NR_GROUPS; i++)
+	for (unsigned i = NR_GROUPS; i-- > 0;)
 		fx_ungroup(&fx, groups[i]);
 	fx_ungroup(&fx, top);
+	for (int i = 0; i < 4; i++) /* a deferred call may defer another */
+		rcu_flush();
+	say_what_is_left();
 	fx_down(&fx);
 }
 
@@ -536,7 +486,7 @@ static uint64_t stress_ns(void)
 {
 	const char *s = getenv("UMEMCG_STRESS_SECONDS");
 
-	return (s ? strtoull(s, NULL, 10) : 2) * 1000000000ull;
+	return (s ? strtoull(s, NULL, 10) : 2) * SECOND_NS;
 }
 
 static void report(void)

@@ -240,6 +240,14 @@ void files_keep(uint64_t *random)
 	VM_BUG_ON(err && err != -EIO && err != -EBUSY);
 }
 
+bool files_all_seen(void)
+{
+	for (int i = 0; i < NR_FILE_SEEN; i++)
+		if (a64_load(&seen[i]) == 0)
+			return false;
+	return true;
+}
+
 void files_report(void)
 {
 	static const char *const name[NR_FILE_SEEN] = {

@@ -24,6 +24,8 @@ void files_step(struct mm *mm, unsigned id, uint64_t *random);
 void files_visit(struct mm *mm, unsigned id, uint64_t *random);
 /* One action on the file itself. One thread does them. */
 void files_keep(uint64_t *random);
+/* Was each done? */
+bool files_all_seen(void);
 /* Print how often each was done, and fail the test if one never was. */
 void files_report(void);
 
