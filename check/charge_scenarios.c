@@ -213,6 +213,33 @@ const struct scenario scenario_oom_by_two = {
 	.end = oom_by_two_end,
 };
 
+/* ---- above memory.high ---- */
+
+static void write_first(void *arg)
+{
+	fx_write(arg, 0, 1);
+}
+
+/* Swap is full: the one page that can be taken is the one that was just read, for it has a slot. */
+static void high_and_fork_of_swapped_setup(void)
+{
+	fx_up(1);
+	a = fx_group("A", 0);
+	mm = fx_mm(a, "parent", 1);
+	fx_fill(mm, 0);
+	fx_push_out(mm, 0);
+	other = fx_fork(mm, "child");
+	a64_store(&a->memory.high, 0);
+	sim_task("write", write_first, other, 0, 0);
+}
+
+const struct scenario scenario_high_and_fork_of_swapped = {
+	.name = "high-and-fork-of-swapped",
+	.text = "above memory.high a child writes to a page that is out, and swap is full",
+	.setup = high_and_fork_of_swapped_setup,
+	.end = fx_end,
+};
+
 /* ---- background reclaim ---- */
 
 /* Wakes it, and waits for what it frees. */

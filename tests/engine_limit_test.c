@@ -1,5 +1,4 @@
-/* tests/engine_limit_test.c - limits, protections, OOM, groups of groups, their removal. And the
- * pure decisions, by tables. */
+/* tests/engine_limit_test.c - limits, protections, OOM, groups of groups, their removal. */
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -15,112 +14,6 @@ static int64_t usage(const struct mem_cgroup *m)
 	return page_counter_read(&m->memory) - stock_read(m);
 }
 
-/* ---- pure decisions ---- */
-
-TEST(the_margin_of_background_reclaim_is_a_share_of_the_limit_within_bounds)
-{
-	static const struct {
-		int64_t max, margin;
-	} t[] = {
-		{ 0, 32 },     { 64, 32 },     { 1024, 32 },	 { 1056, 33 },
-		{ 3200, 100 }, { 16384, 512 }, { 1 << 20, 512 }, { PAGE_COUNTER_MAX, 512 },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		assert_int_equal(kswapd_margin(t[i].max), t[i].margin);
-}
-
-TEST(badness_is_what_killing_gives_back)
-{
-	static const struct {
-		int64_t rss, swap, extra, badness;
-	} t[] = {
-		{ 0, 0, 0, 0 },
-		{ 10, 0, 0, 10 },
-		{ 10, 5, 0, 15 },
-		{ 1, 2, 3, 6 },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		assert_int_equal(oom_badness(t[i].rss, t[i].swap, t[i].extra), t[i].badness);
-	assert_true(oom_badness(11, 0, 0) > oom_badness(10, 0, 0));
-	assert_true(oom_badness(0, 11, 0) > oom_badness(10, 0, 0));
-}
-
-/* Waits that are not connected do not add up: an old one is no reason to kill. */
-TEST(waiting_for_room_counts_from_its_beginning_without_a_pause)
-{
-	const int64_t s = 1000000000;
-	static const struct {
-		int64_t since, last, now, start;  /* tenths of a second */
-	} t[] = {
-		{ 0, 0, 100, 100 },    { 0, 90, 100, 100 },   { 90, 99, 100, 90 },
-		{ 40, 90, 100, 40 },   { 40, 89, 100, 100 },  { 10, 10, 100, 100 },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		assert_int_equal(stuck_start(t[i].since * s / 10, t[i].last * s / 10, t[i].now * s / 10),
-				 t[i].start * s / 10);
-}
-
-TEST(an_eighth_of_a_limit_cannot_be_locked)
-{
-	static const struct {
-		int64_t max, unmanaged, limit;
-	} t[] = {
-		{ 0, 0, 0 },	{ 8, 0, 7 },	{ 100, 0, 88 },
-		{ 100, 80, 8 }, { 100, 88, 0 }, { 100, 200, 0 },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		assert_int_equal(mlock_limit(t[i].max, t[i].unmanaged), t[i].limit);
-	assert_true(mlock_limit(PAGE_COUNTER_MAX, 0) > 1ll << 40);
-}
-
-TEST(a_window_is_at_most_a_sixteenth_of_the_limit)
-{
-	static const struct {
-		int64_t limit;
-		unsigned n;
-	} t[] = {
-		{ 0, 1 },    { 1, 1 },	   { 31, 1 },	    { 32, 2 },
-		{ 256, 16 }, { 1024, 64 }, { 1 << 20, 64 }, { PAGE_COUNTER_MAX, 64 },
-	};
-
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
-		assert_int_equal(window_max(t[i].limit), t[i].n);
-}
-
-TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
-{
-	/* Page numbers of faults, one after another, and the window expected of each, with 4 pages
-	 * for a new stream. */
-	static const struct {
-		uint64_t at, start;
-		unsigned n;
-	} t[] = {
-		{ 1000, 1000, 4 },  { 1004, 1004, 8 },	{ 1012, 1012, 16 }, { 1028, 1028, 32 },
-		{ 1060, 1060, 64 }, { 1124, 1124, 64 }, /* up, as far as it goes */
-		{ 5000, 5000, 4 },  { 4999, 4992, 8 },	{ 4991, 4976, 16 }, /* down */
-		{ 1188, 1188, 64 },		       /* the first goes on meanwhile */
-		{ 9000, 9000, 4 },  { 7000, 7000, 4 }, /* no stream */
-	};
-	struct mm *mm;
-
-	fx_up(&fx, SOFT_SHARED, 1024, 0);
-	mm = fx_mm(&fx, NULL);
-	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-		struct fault f = { .mm = mm, .va = t[i].at << PAGE_SHIFT };
-
-		stream_window(&f, 4);
-		assert_int_equal(f.start >> PAGE_SHIFT, t[i].start);
-		assert_int_equal(f.n, t[i].n);
-		assert_true(f.start <= f.va && f.va < f.start + ((uint64_t)f.n << PAGE_SHIFT));
-	}
-	fx_exit(&fx, mm);
-	fx_down(&fx);
-}
-
 /* ---- limits ---- */
 
 static void high(enum soft_kind kind)
@@ -134,7 +27,8 @@ static void high(enum soft_kind kind)
 	mm = fx_mm(&fx, g);
 	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 300, 1);
-	assert_true(page_counter_read(&g->memory) <= 100 + FAULT_PAGES_MAX);
+	/* What the last fault charged is paid for by the next one; a stock may be full. */
+	assert_true(page_counter_read(&g->memory) <= 100 + FAULT_PAGES_MAX + STOCK_BATCH);
 	assert_true(event_read(g, EVENT_HIGH) > 0);
 	assert_int_equal(event_read(g, EVENT_MAX), 0);
 	assert_int_equal(event_read(g, EVENT_OOM), 0);

@@ -56,17 +56,46 @@ void uncharge_pages(struct mem_cgroup *memcg, int64_t n)
 		stock_refill(memcg, n);
 }
 
-/* Over memory.high, or close to max: let background reclaim know; over high, do a share of the work. */
-static void charge_after(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags)
+#define HIGH_SHARE 32   /* pages that a charge over memory.high makes its group reclaim, at least */
+
+static bool over_high(const struct mem_cgroup *g)
+{
+	return page_counter_read(&g->memory) > a64_load(&g->memory.high);
+}
+
+static void reclaim_share(struct engine *e, struct mem_cgroup *g, int64_t n)
+{
+	struct reclaim_result r;
+
+	reclaim_group(e, g, n > HIGH_SHARE ? n : HIGH_SHARE, 0, &r);
+}
+
+void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg)
+{
+	int64_t n = a32_load(&mm->over_high);
+
+	if (n == 0)
+		return;
+	a32_store(&mm->over_high, 0);
+	for (struct mem_cgroup *g = memcg; g; g = g->parent)
+		if (over_high(g))
+			reclaim_share(mm->engine, g, n);
+}
+
+/* Over memory.high, or close to max: let background reclaim know; over high, do a share of the work. For a fault not now:
+ * the pages in its hands may be all there is to take, and it would begin again for ever (charge_pay_high). */
+static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
 	for (struct mem_cgroup *g = memcg; g; g = g->parent) {
-		struct reclaim_result r;
-
-		if (page_counter_read(&g->memory) > a64_load(&g->memory.high)) {
+		if (over_high(g)) {
 			event_add(g, EVENT_HIGH, 1);
 			kswapd_wake(e);
-			if (!(flags & CHARGE_NORECLAIM))
-				reclaim_group(e, g, n > 32 ? n : 32, 0, &r);
+			if (flags & CHARGE_NORECLAIM)
+				continue;
+			if (mm && !bug_on(HIGH_PAID_IN_THE_FAULT))
+				a32_store(&mm->over_high, (uint32_t)n);
+			else
+				reclaim_share(e, g, n);
 		} else if (kswapd_wanted(g)) {
 			kswapd_wake(e);
 		}
@@ -192,7 +221,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		unstick(busy);  /* others have made the room */
 	if (start)
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
-	charge_after(e, memcg, n, flags);
+	charge_after(e, memcg, mm, n, flags);
 	return 0;
 }
 

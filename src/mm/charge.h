@@ -10,10 +10,15 @@
 #define CHARGE_PARK      8u  /* do not wait long, neither for what is busy nor for a victim: the caller comes again */
 
 /* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an
- * OOM victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's); a charge for an
+ * OOM victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's), which does its share of
+ * reclaim above memory.high at its next fault; a charge for an
  * address space that is dying gets one page at a time, limit or not. 0; -ENOMEM; -ETIME with NOOOM or PARK: not now, as what
  * could be freed is busy, or a victim is on its way. */
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
+/* Before the next fault of @mm, with nothing in hand: do the share of reclaim that its charges above memory.high left undone, in
+ * @memcg and its ancestors as far as they are above it still (as Linux does on the way back to user mode). May block;
+ * nothing locked. */
+void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg);
 /* Give back @n pages charged by charge_pages and committed to no page. */
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n);
 /* Set the charge for memory that is measured, not managed, from @old to @now pages. Never fails (FORCE): the memory exists. */

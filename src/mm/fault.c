@@ -404,7 +404,8 @@ static int handle_once(struct fault *f)
 		migration_entry_wait(e, pte);
 		return 1;
 	}
-	return fault_swap(f, pte);
+	err = fault_swap(f, pte);
+	return err == 0 && f->readonly ? 1 : err;
 }
 
 int handle_fault(struct mm *mm, uint64_t va, bool write)
@@ -413,6 +414,7 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 	int err;
 
 	f.memcg = mm_get_memcg(mm);
+	charge_pay_high(mm, f.memcg);
 	stat_add(f.memcg, STAT_PGFAULT, 1);
 	do
 		err = handle_once(&f);

@@ -28,6 +28,7 @@ struct fault {
 	uint32_t paid;        /* the entry whose page it has charged to @memcg and read; 0: none */
 	uint64_t start;       /* the window: [start, start + n pages), holds va */
 	unsigned n;
+	bool readonly;        /* a store, but the entry was made for reading: the page has to be copied */
 };
 
 /* fault.c: a store to @old, which is mapped at f->va by @pte for reading only. As handle_fault. */

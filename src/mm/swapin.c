@@ -239,6 +239,8 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 			page_set_anon_rmap(p, v, va, shared);
 		page_add_rmap(p, v, va);
 		pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE && !shared));
+		if (va == f->va)
+			f->readonly = f->write && shared;
 		a64_acc(&f->mm->rss, 1);
 		a64_acc(&f->mm->swapents, -1);
 		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)

@@ -127,6 +127,9 @@ static void *alloc_from(char *base, uint32_t *used, uint32_t max, size_t n)
 		start = (uint32_t)(at - (uintptr_t)base);
 	}
 	if (size > max || start > max - size) {
+		/* Nothing is used again, so a task that goes round and round gets here before it has made its last step. */
+		if (sim_current >= 0)
+			sim_fail(SIM_LIVELOCK, NULL, 0, "more than %u bytes allocated by one task in one execution", max);
 		fprintf(stderr, "umemcg check: the simulated machine is out of memory\n");
 		exit(125);
 	}
