@@ -101,7 +101,7 @@ pg_up() {
 			-c shared_buffers=128MB -c huge_pages=off -c fsync=off -c max_connections=20
 		[ "$(id -u)" != 0 ] ||
 			set -- setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
-		exec timeout -k 5 300 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 96M --swap-max 1G \
+		exec timeout -k 5 300 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
 			--report json --report-file "$report" -- "$@"
 	) >"$TMP/pg/log" 2>&1 &
 	pg_pid=$!
@@ -136,7 +136,7 @@ pg_ends() {
 	wait "$pg_pid"
 	code=$?
 	test_pid=
-	expect 0 $code "exit code" && held 96 && swapped_at_least 32
+	expect 0 $code "exit code" && held 64 && swapped_at_least 32
 }
 
 check "nine processes store to 64 MiB in 16 MiB, and no store is lost" no_store_is_lost
