@@ -4,12 +4,6 @@
 
 static struct soft_fixture fx;
 
-static void each_kind(void (*fn)(enum soft_kind kind))
-{
-	fn(SOFT_SHARED);
-	fn(SOFT_EXCLUSIVE);
-}
-
 /* Fill 40 pages and push them all out. */
 static struct mm *swapped_out(enum soft_kind kind, struct mem_cgroup **g)
 {

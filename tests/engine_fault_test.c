@@ -4,17 +4,6 @@
 
 static struct soft_fixture fx;
 
-static void each_kind(void (*fn)(enum soft_kind kind))
-{
-	fn(SOFT_SHARED);
-	fn(SOFT_EXCLUSIVE);
-}
-
-static int64_t usage(const struct mem_cgroup *m)
-{
-	return page_counter_read(&m->memory) - stock_read(m);
-}
-
 static void first_touch(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -26,11 +15,11 @@ static void first_touch(enum soft_kind kind)
 	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
 	assert_int_equal(fx_check(&fx, mm, FX_BASE, 0), 1);
 	assert_true(pte_present(fx_pte(mm, FX_BASE)));
-	assert_int_equal(a64_load(&mm->rss), usage(g));
-	assert_int_equal(stat_read(g, STAT_ANON), usage(g));
+	assert_int_equal(a64_load(&mm->rss), fx_usage(g));
+	assert_int_equal(stat_read(g, STAT_ANON), fx_usage(g));
 	fx_audit(&fx, 0);
 	fx_exit(&fx, mm);
-	assert_int_equal(usage(g), 0);
+	assert_int_equal(fx_usage(g), 0);
 	fx_ungroup(&fx, g);
 	fx_down(&fx);
 }
@@ -224,7 +213,7 @@ static void willneed(enum soft_kind kind)
 	assert_int_equal(fx_reclaim(&fx, g, 300), 300);
 	assert_int_equal(a64_load(&mm->swapents), 300);
 	fault_willneed(mm, FX_BASE, FX_BASE + 700 * PAGE_SIZE);
-	assert_true(usage(g) >= 250);
+	assert_true(fx_usage(g) >= 250);
 	faults = stat_read(g, STAT_PSWPIN);
 	fx_check_run(&fx, mm, FX_BASE + 400 * PAGE_SIZE, 300, 3);
 	assert_true(stat_read(g, STAT_PSWPIN) - faults <= 50);
@@ -300,7 +289,7 @@ TEST(a_page_the_client_has_already_is_left_alone_until_it_is_adopted)
 	assert_int_equal(soft_client_touch(&fx.soft, mm, FX_BASE), 0);
 	assert_int_equal(handle_fault(mm, FX_BASE, true), 0);
 	assert_int_equal(a64_load(&mm->rss), 0);
-	assert_int_equal(usage(g), 0);
+	assert_int_equal(fx_usage(g), 0);
 	assert_int_equal(fault_adopt(mm, FX_BASE), 0);
 	assert_int_equal(fault_adopt(mm, FX_BASE), -EEXIST);
 	assert_int_equal(fault_adopt(mm, FX_BASE + 16 * PAGE_SIZE), -EFAULT);

@@ -4,17 +4,6 @@
 
 static struct soft_fixture fx;
 
-static void each_kind(void (*fn)(enum soft_kind kind))
-{
-	fn(SOFT_SHARED);
-	fn(SOFT_EXCLUSIVE);
-}
-
-static int64_t usage(const struct mem_cgroup *m)
-{
-	return page_counter_read(&m->memory) - stock_read(m);
-}
-
 static void fork_story(enum soft_kind kind)
 {
 	struct mm *parent, *child;
@@ -27,7 +16,7 @@ static void fork_story(enum soft_kind kind)
 	fx_fill_run(&fx, parent, FX_BASE, 40, 1);
 	child = fx_fork(&fx, parent, g);
 	assert_non_null(child);
-	assert_int_equal(usage(g),
+	assert_int_equal(fx_usage(g),
 			 kind == SOFT_SHARED ? a64_load(&parent->rss) : 2 * a64_load(&parent->rss));
 	fx_audit(&fx, 0);
 	fx_fill_run(&fx, child, FX_BASE, 20, 2);
@@ -191,7 +180,7 @@ static void charged_ahead(enum soft_kind kind)
 	b = fx_mm(&fx, g);
 	assert_int_equal(fx_map(a, FX_BASE, 10), 0);
 	fx_fill_run(&fx, a, FX_BASE, 10, 1);
-	before = usage(g);
+	before = fx_usage(g);
 	assert_int_equal(charge_pages(&fx.e, g, b, 30, 0), 0);
 	rw_wrlock(&a->mmap_lock);
 	rw_wrlock(&b->mmap_lock);
@@ -199,10 +188,10 @@ static void charged_ahead(enum soft_kind kind)
 	assert_int_equal(soft_client_fork(&fx.soft, a, b), 0);
 	rw_wrunlock(&b->mmap_lock);
 	rw_wrunlock(&a->mmap_lock);
-	assert_int_equal(usage(g), kind == SOFT_SHARED ? before : 2 * before);
+	assert_int_equal(fx_usage(g), kind == SOFT_SHARED ? before : 2 * before);
 	fx_exit(&fx, a);
 	fx_exit(&fx, b);
-	assert_int_equal(usage(g), 0);
+	assert_int_equal(fx_usage(g), 0);
 	fx_ungroup(&fx, g);
 	fx_down(&fx);
 }

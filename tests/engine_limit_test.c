@@ -3,17 +3,6 @@
 
 static struct soft_fixture fx;
 
-static void each_kind(void (*fn)(enum soft_kind kind))
-{
-	fn(SOFT_SHARED);
-	fn(SOFT_EXCLUSIVE);
-}
-
-static int64_t usage(const struct mem_cgroup *m)
-{
-	return page_counter_read(&m->memory) - stock_read(m);
-}
-
 /* ---- limits ---- */
 
 static void high(enum soft_kind kind)
@@ -149,9 +138,9 @@ TEST(a_charge_above_every_limit_fails_without_a_victim_and_leaves_no_trace)
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 11, 0), -ENOMEM);
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 11, CHARGE_NOOOM), -ENOMEM);
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 11, CHARGE_NORECLAIM), -ENOMEM);
-	assert_int_equal(usage(g), 0);
+	assert_int_equal(fx_usage(g), 0);
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 11, CHARGE_FORCE), 0);
-	assert_int_equal(usage(g), 11);
+	assert_int_equal(fx_usage(g), 11);
 	uncharge_pages(g, 11);
 	charge_settle(&fx.e, g);
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 10, 0), 0);
@@ -172,7 +161,7 @@ static void unmanaged(enum soft_kind kind)
 	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 90, 1);
 	charge_unmanaged(&fx.e, g, 0, 60);
-	assert_int_equal(usage(g), a64_load(&mm->rss) + 60);
+	assert_int_equal(fx_usage(g), a64_load(&mm->rss) + 60);
 	fx_audit(&fx, AUDIT_FORCED);
 	charge_settle(&fx.e, g);
 	assert_true(page_counter_read(&g->memory) <= 100);
@@ -181,7 +170,7 @@ static void unmanaged(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	charge_unmanaged(&fx.e, g, 20, 0);
 	fx_exit(&fx, mm);
-	assert_int_equal(usage(g), 0);
+	assert_int_equal(fx_usage(g), 0);
 	fx_ungroup(&fx, g);
 	fx_down(&fx);
 }
@@ -250,7 +239,7 @@ static void two_groups(enum soft_kind kind)
 	fx_check_run(&fx, ma, FX_BASE, 300, 1);
 	fx_check_run(&fx, mb, FX_BASE, 300, 2);
 	/* Neither is starved of memory by the other. */
-	assert_true(usage(b) > 20);
+	assert_true(fx_usage(b) > 20);
 	assert_true(stat_read(a, STAT_PGSCAN) > 0 && stat_read(b, STAT_PGSCAN) > 0);
 	assert_int_equal(stat_read(top, STAT_PGFAULT),
 			 stat_read(a, STAT_PGFAULT) + stat_read(b, STAT_PGFAULT));
@@ -433,7 +422,7 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	mb = fx_fork(&fx, ma, b);
 	assert_int_equal(group_remove(&fx.e, a), -EBUSY);
 	fx_exit(&fx, ma);
-	memory = usage(a);
+	memory = fx_usage(a);
 	swap = page_counter_read(&a->swap);
 	faults = stat_read(top, STAT_PGFAULT);
 	assert_true(memory > 0 && swap >= 40);
@@ -452,7 +441,7 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	fx_check_run(&fx, mb, FX_BASE, 100, 2);
 	fx_exit(&fx, mb);
 	fx_ungroup(&fx, b);
-	assert_int_equal(usage(top), 0);
+	assert_int_equal(fx_usage(top), 0);
 	fx_ungroup(&fx, top);
 	fx_down(&fx);
 }
@@ -480,7 +469,7 @@ TEST(removal_of_a_large_group_costs_no_more_than_that_of_a_small_one)
 		ns[big] = plat_now_ns();
 		fx_ungroup(&fx, a);
 		ns[big] = plat_now_ns() - ns[big];
-		assert_true(usage(fx.e.tree.root) >= (int64_t)n);
+		assert_true(fx_usage(fx.e.tree.root) >= (int64_t)n);
 		fx_exit(&fx, mb);
 		fx_ungroup(&fx, b);
 		fx_down(&fx);

@@ -106,6 +106,17 @@ void fx_check_moved(struct soft_fixture *fx, struct mm *mm, uint64_t va, uint64_
 void fx_check_zero(struct soft_fixture *fx, struct mm *mm, uint64_t va, uint64_t npages);
 
 pte_t fx_pte(struct mm *mm, uint64_t va);
+/* Pages charged to @memcg that something is made of: what lies in its stocks is not. */
+static inline int64_t fx_usage(const struct mem_cgroup *memcg)
+{
+	return page_counter_read(&memcg->memory) - stock_read(memcg);
+}
+/* A test that has to hold on both kinds of MMU. */
+static inline void each_kind(void (*fn)(enum soft_kind kind))
+{
+	fn(SOFT_SHARED);
+	fn(SOFT_EXCLUSIVE);
+}
 /* Push everything that can go out of @memcg's subtree. Returns pages freed. */
 int64_t fx_reclaim(struct soft_fixture *fx, struct mem_cgroup *memcg, int64_t n);
 

@@ -1,6 +1,8 @@
 /* mm/pgtable.c - the directory of leaves. mm->pt_lock protects the hash; it is held for a look-up only. */
 #include "mm/pgtable.h"
 
+#include "mm/page.h"
+
 #define LEAVES_MIN 16
 
 static unsigned leaf_hash(uint64_t va, unsigned cap)
@@ -31,6 +33,21 @@ struct leaf *leaf_find(struct mm *mm, uint64_t va)
 	l = find_locked(mm, va & ~(LEAF_SPAN - 1));
 	spin_unlock(&mm->pt_lock);
 	return l;
+}
+
+struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, uint32_t flag)
+{
+	struct page *p = NULL;
+	pte_t pte;
+
+	spin_lock(&leaf->lock);
+	pte = pte_read(leaf, va);
+	if (pte_present(pte) && page_test(pfn_page(e, pte_pfn(pte)), flag)) {
+		p = pfn_page(e, pte_pfn(pte));
+		page_get(p);
+	}
+	spin_unlock(&leaf->lock);
+	return p;
 }
 
 /* pt_lock held. A failure leaves the smaller table in place, which is slower but right. */

@@ -10,6 +10,8 @@
 
 /* The leaf that holds @va, or NULL. */
 struct leaf *leaf_find(struct mm *mm, uint64_t va);
+/* The page that is mapped at @va, in @leaf's span, referenced, if it is there and has @flag; else NULL. Takes the leaf lock. */
+struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, uint32_t flag);
 /* As leaf_find, made when it is not there. NULL: out of memory. */
 struct leaf *leaf_get(struct mm *mm, uint64_t va);
 /* Every leaf's entries are none: take the directory down. */

@@ -378,16 +378,8 @@ void reclaim_wait_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t
 {
 	(void)arg;
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
-		struct page *p = NULL;
-		pte_t pte;
+		struct page *p = leaf_get_flagged(mm->engine, leaf, va, PG_locked);
 
-		spin_lock(&leaf->lock);
-		pte = pte_read(leaf, va);
-		if (pte_present(pte) && page_locked(pfn_page(mm->engine, pte_pfn(pte)))) {
-			p = pfn_page(mm->engine, pte_pfn(pte));
-			page_get(p);
-		}
-		spin_unlock(&leaf->lock);
 		if (!p)
 			continue;
 		page_lock(p);
