@@ -89,9 +89,32 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	return m.moved > 0 ? (long)((uint64_t)m.moved / agent_page) : err;
 }
 
+/* A part of the staging area as it was made: what was remapped to there is another mapping. */
+static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
+{
+	char *start = h->setup.staging + slot * agent_page;
+	const size_t len = n * agent_page;
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)start, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	long err = sys_mmap(start, len, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+
+	if (err < 0)
+		return err;
+	sys_madvise(start, len, MADV_DONTFORK);
+	sys_madvise(start, len, MADV_NOHUGEPAGE);
+	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
+}
+
 /* UFFDIO_MOVE (Linux 6.8) takes pages of writable mappings only. Others (read-only, no access) go by mremap, which leaves the
  * mapping where it is, empty and registered, and never opens it for writing, not for an instant. What arrives is taken out of the
- * program's userfaultfd, so that a page that was not there reads as zeros, and made readable. 0 or -errno. */
+ * program's userfaultfd, so that a page that was not there reads as zeros, and made readable. 0 or -errno.
+ *
+ * Shared memory may be there by now, which mremap would take too. Its pages are not the program's own: to read a hole of it would
+ * fill it for everybody. Wiping on fork is allowed of private anonymous mappings only. What is refused leaves the staging area at
+ * once; the pages are still in their object. */
 static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 {
 	char *dst = h->setup.staging + slot * agent_page;
@@ -101,29 +124,15 @@ static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 
 	if (got != (long)(uintptr_t)dst)
 		return got < 0 ? got : -EINVAL;
+	sys_ioctl(h->setup.uffd, UFFDIO_UNREGISTER, &range);
+	if (sys_madvise(dst, range.len, MADV_WIPEONFORK) < 0) {
+		if (renew_staging(h, slot, n) < 0)
+			die();
+		return -EINVAL;
+	}
 	h->remapped = true;
 	sys_madvise(dst, range.len, MADV_DONTFORK);
-	sys_ioctl(h->setup.uffd, UFFDIO_UNREGISTER, &range);
 	return sys_call3(SYS_mprotect, dst, range.len, PROT_READ | PROT_WRITE);
-}
-
-/* The staging area as it was made: remapped parts are other mappings. */
-static long renew_staging(struct helper *h)
-{
-	const size_t len = EVICT_PAGES_MAX * agent_page;
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)h->setup.staging, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	long err = sys_mmap(h->setup.staging, len, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
-
-	if (err < 0)
-		return err;
-	h->remapped = false;
-	sys_madvise(h->setup.staging, len, MADV_DONTFORK);
-	sys_madvise(h->setup.staging, len, MADV_NOHUGEPAGE);
-	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
 }
 
 /* Why the one page at @src was not moved; tries once more where that can help. */
@@ -260,8 +269,9 @@ static void zap(struct helper *h, int size)
 	if (size != sizeof *m || m->n > EVICT_PAGES_MAX)
 		die();
 	if (h->remapped) {
-		if (renew_staging(h) < 0)
+		if (renew_staging(h, 0, EVICT_PAGES_MAX) < 0)
 			die();
+		h->remapped = false;
 		return;
 	}
 	/* mlockall may be on its way through the region. */
