@@ -198,7 +198,7 @@ static void say_call(int sock)
 {
 	/* Not too many forks and locks that are never ended: they are allowed to cost their client. */
 	struct msg_call m = { .h = head(MSG_CALL), .op = pick(4) ? pick(NR_CALLS + 2) : (uint32_t)rnd(),
-			      .start = some_number(), .len = some_number() };
+			      .arg = (uint32_t)some_number(), .start = some_number(), .len = some_number() };
 
 	send_some(sock, &m, pick(4) ? sizeof(m) : pick(sizeof(m)));
 }

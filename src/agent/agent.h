@@ -75,6 +75,7 @@ int channel_recv(int fd, void *msg, size_t size, int flags, int *attached);
 int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached, int timeout_ms);
 int channel_call(enum call_op op, uint64_t start, uint64_t len);
 int channel_call_open(enum call_op op, uint64_t start, uint64_t len, uint64_t *value);
+int channel_ask(struct msg_call *call, struct msg_call_reply *reply, int *attached);
 int channel_call_fd(enum call_op op, uint64_t start, uint64_t len);
 void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq);
 bool msg_is(const struct msg_head *h, enum msg_type type);
@@ -105,6 +106,8 @@ int hook_mlock2(const void *addr, size_t len, unsigned int flags);
 int hook_mlockall(int flags);
 int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
+
+long maps_attach(void *addr, size_t len, int flags, int fd);
 
 /* thread.c */
 void thread_record(uint64_t *start, uint64_t *end);

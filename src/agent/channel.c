@@ -138,24 +138,47 @@ int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached,
 	return channel_recv(fd, msg, size, flags | MSG_DONTWAIT, attached);
 }
 
-/* *@attached as of channel_recv. */
+/* 0: there is a @reply, which may say -errno. *@attached as of channel_recv. */
+static int ask_on(int fd, struct msg_call *call, struct msg_call_reply *reply, int *attached)
+{
+	int n;
+
+	msg_init(&call->h, MSG_CALL, 1);
+	n = channel_send(fd, call, sizeof *call, -1);
+	if (n < 0)
+		return n;
+	n = channel_recv_timed(fd, reply, sizeof *reply, 0, attached, CALL_TIMEOUT_S * 1000);
+	if (n < 0)
+		return n;
+	return n == sizeof *reply && msg_is(&reply->h, MSG_CALL_REPLY) ? 0 : -EPROTO;
+}
+
 static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value, int *attached)
 {
 	struct msg_call call = { .op = op, .start = start, .len = len };
 	struct msg_call_reply reply;
-	int n;
+	int err = ask_on(fd, &call, &reply, attached);
 
-	msg_init(&call.h, MSG_CALL, 1);
-	n = channel_send(fd, &call, sizeof call, -1);
-	if (n < 0)
-		return n;
-	n = channel_recv_timed(fd, &reply, sizeof reply, 0, attached, CALL_TIMEOUT_S * 1000);
-	if (n < 0)
-		return n;
-	if (n != sizeof reply || !msg_is(&reply.h, MSG_CALL_REPLY))
-		return -EPROTO;
+	if (err)
+		return err;
 	*value = reply.value;
 	return reply.error;
+}
+
+/* One request in full, with signals blocked meanwhile. 0: there is a @reply; else nobody answered. */
+int channel_ask(struct msg_call *call, struct msg_call_reply *reply, int *attached)
+{
+	uint64_t mask;
+	int fd, err;
+
+	*attached = -1;
+	sys_block_signals(&mask);
+	fd = channel_connect();
+	err = fd < 0 ? fd : ask_on(fd, call, reply, attached);
+	if (fd >= 0)
+		sys_close(fd);
+	sys_restore_signals(&mask);
+	return err;
 }
 
 /* One request whose connection the caller closes: the descriptor, or -errno. */

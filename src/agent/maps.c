@@ -271,6 +271,16 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 	return ret;
 }
 
+/* Map a memfd of the supervisor's that may have content, for sysv.c. Whatever mlockall makes the kernel fill at once must not be
+ * filled before it is registered: a hole may be a page in swap. The caller has it adopted, then allows @prot. */
+long maps_attach(void *addr, size_t len, int flags, int fd)
+{
+	long ret;
+
+	UNDER_MAPLOCK(ret, sys_mmap(addr, len, PROT_NONE, flags, fd, 0));
+	return ret;
+}
+
 /* Huge pages and small areas stay with the kernel; and whatever mlockall makes it fill at once. */
 static bool shared_fits(size_t len, int flags)
 {

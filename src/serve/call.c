@@ -219,7 +219,7 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 }
 
 /* *@fd: to go with the reply; not to be closed. */
-static int do_call(const struct call *call, uint64_t *value, int *fd)
+static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
 	struct client *c = call->client;
@@ -229,7 +229,7 @@ static int do_call(const struct call *call, uint64_t *value, int *fd)
 		return -EINVAL;
 	switch (m->op) {
 	case CALL_FORK:
-		*value = call->cookie;
+		r->value = call->cookie;
 		return call_fork(c, call->cookie);
 	case CALL_MLOCK:
 		if (lock_hopeless(c, len))
@@ -252,7 +252,7 @@ static int do_call(const struct call *call, uint64_t *value, int *fd)
 	case CALL_SHARED:
 		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
 	default:
-		return -EINVAL;
+		return segment_call(c, call->fd, m, r, fd);
 	}
 }
 
@@ -286,7 +286,7 @@ void call_main(void *arg)
 			continue;
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
-		r.error = do_call(call, &r.value, &fd);
+		r.error = do_call(call, &r, &fd);
 		if (r.error == -EAGAIN && call->cookie) {
 			plat_sleep_ns(TURN_NS);
 			call_enqueue(s, call);

@@ -197,6 +197,7 @@ void client_end(struct client *c)
 	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
 	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
 	host_shared_forget(&s->mmu, c->key);
+	segments_forget(c);
 	if (s->keeper && c->host.pid)
 		keeper_del_pid(s->keeper, c->host.pid);
 	if (s->keeper)

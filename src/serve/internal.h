@@ -83,6 +83,15 @@ struct call {
 	struct msg_call msg;
 };
 
+/* segment.c: System V shared memory of the tree. */
+struct segments {
+	struct spinlock lock;          /* rank SEGMENTS: all below */
+	struct list_head list;         /* struct segment */
+	struct list_head attaching;    /* struct attaching: mapped any moment */
+	uint32_t last_seq;
+	uint64_t nr, pages;
+};
+
 struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
@@ -104,6 +113,8 @@ struct supervisor {
 	atomic32_t spare[NR_SPARES];   /* (A) descriptors in reserve; 0: none */
 	struct list_head conns;        /* (O) */
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
+
+	struct segments segments;
 
 	struct spinlock calls_lock;    /* rank LEAF */
 	struct list_head calls;
@@ -198,6 +209,15 @@ int adopt_at(struct client *c, uint64_t va);
 /* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
+/* ---- segment.c ---- */
+void segments_init(struct segments *t);
+/* No client is left. */
+void segments_fini(struct segments *t);
+/* One of CALL_SHM*, sent on @sock. *@fd: to go with the reply; not to be closed. */
+int segment_call(struct client *c, int sock, const struct msg_call *m, struct msg_call_reply *r, int *fd);
+/* @c is gone: it will not map what it was about to. */
+void segments_forget(struct client *c);
+
 /* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
 void control_main(void *supervisor);
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
@@ -207,7 +227,10 @@ void call_main(void *supervisor);
 /* @cookie: of a fork; else 0. */
 void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie);
 /* start and len are memory of the client. */
-static inline bool call_has_range(const struct msg_call *m) { return m->op != CALL_MLOCKALL; }
+static inline bool call_has_range(const struct msg_call *m)
+{
+	return (m->op < CALL_SHMGET && m->op != CALL_MLOCKALL) || m->op == CALL_SHM_MAPPED;
+}
 /* The connection of a CALL_FORK closed: the fork is over, one way or the other. */
 void call_fork_over(struct client *c, uint64_t cookie);
 /* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */
@@ -218,6 +241,8 @@ int msg_send(int sock, const void *msg, size_t size, int fd);
 ssize_t msg_recv(int sock, void *buf, size_t size, int *fd);
 bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want);
 void watcher_main(void *supervisor);
+/* Is the process over, as far as that can be told without its channel? */
+bool client_exited(const struct client *c);
 /* Kill whatever is left of the tree; wait for it, bounded. */
 void tree_kill(struct supervisor *s);
 

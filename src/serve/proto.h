@@ -28,7 +28,7 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC   0x756d6332u   /* "umc2"; changes with every incompatible change */
+#define PROTO_MAGIC   0x756d6333u   /* "umc3"; changes with every incompatible change */
 #define PROTO_ENV     "UMEMCG_SOCKET"
 #define EVICT_PAGES_MAX 128         /* pages a batch; the staging area is this large */
 
@@ -130,21 +130,47 @@ enum call_op {
 	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself, or of a CALL_SHARED */
 	CALL_SHARED,      /* len: new shared memory; the reply has a memfd attached, to be mapped, then CALL_ADOPT */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
+
+	/* System V shared memory. start, len are no range of memory but where it says so. -EOPNOTSUPP: no segment of ours, ask
+	 * the kernel. */
+	CALL_SHMGET,      /* start = key, len = size, arg = flags; value = id */
+	CALL_SHMAT,       /* start = id, arg = flags; a memfd attached, len = bytes to map; then CALL_SHM_MAPPED */
+	CALL_SHM_MAPPED,  /* start, len: it is mapped there (len 0: it could not be); arg = id */
+	CALL_SHMDT,       /* start = address, len = 0 or the last answer; value, len = an area to unmap, -EINVAL: none (left) */
+	CALL_SHM_STAT,    /* start = id; seg */
+	CALL_SHM_SET,     /* start = id, len = uid | gid << 32, arg = mode */
+	CALL_SHM_RMID,    /* start = id */
+	CALL_SHM_LOCK,    /* start = id, arg = SHM_LOCK or SHM_UNLOCK */
 	NR_CALLS
 };
+
+/* Bits of the ids of our segments. The kernel's have them set only when there are more than 28671 segments. */
+#define SEGMENT_ID_MARK   0x7000
+#define SEGMENT_BYTES_MIN (64u << 10)  /* smaller ones are not worth a descriptor of the supervisor's */
 
 struct msg_call {
 	struct msg_head h;
 	uint32_t op;      /* enum call_op */
-	uint32_t pad;
+	uint32_t arg;
 	uint64_t start, len;
+};
+
+/* What struct shmid_ds tells of a segment. */
+struct msg_segment {
+	int32_t key;
+	uint32_t mode;
+	uint32_t uid, gid, cuid, cgid;
+	int32_t cpid, lpid;
+	uint64_t size, nattch;
+	int64_t atime, dtime, ctime;
 };
 
 struct msg_call_reply {
 	struct msg_head h;
 	int32_t error;    /* 0 or -errno for the caller */
 	uint32_t pad;
-	uint64_t value;
+	uint64_t value, len;
+	struct msg_segment seg;
 };
 
 #endif

@@ -278,6 +278,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	spin_init(&s->clients_lock, RANK_LEAF);
 	spin_init(&s->calls_lock, RANK_LEAF);
 	spin_init(&s->names_lock, RANK_LEAF);
+	segments_init(&s->segments);
 	list_init(&s->clients);
 	list_init(&s->conns);
 	list_init(&s->closing);
@@ -384,6 +385,7 @@ void supervisor_stop(struct supervisor *s)
 		client_end(c);
 		client_put(c);
 	}
+	segments_fini(&s->segments);
 	engine_stop(&s->engine);
 	s->started = false;
 }

@@ -42,7 +42,7 @@ struct watch {
 	unsigned nr_silent;     /* clients that have not said which process they are */
 };
 
-static bool exited(struct client *c)
+bool client_exited(const struct client *c)
 {
 	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
 
@@ -95,7 +95,7 @@ static void measure(struct client *c)
 static bool ended_silently(struct client *c)
 {
 	/* A helper channel tells the control thread. */
-	return c->sock < 0 && exited(c);
+	return c->sock < 0 && client_exited(c);
 }
 
 static void look_at_clients(struct watch *w)

@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog shared sharedcalls sampler reportget
-plan 9
+require_prog shared sharedcalls sysv sampler reportget
+plan 14
 
 report=$TMP/report.json
 samples=$TMP/samples
@@ -54,6 +54,10 @@ calls() {
 	sampled 8M "$BIN/sharedcalls" 16 && swapped_at_least 16
 }
 
+segments() {
+	SYSV_MANAGED=1 sampled 8M "$BIN/sysv" 16 16 && swapped_at_least 16
+}
+
 few_descriptors() {
 	(
 		ulimit -n 256 && sampled 8M "$BIN/sharedcalls" 8
@@ -91,14 +95,15 @@ pg() { # PROGRAM ARGUMENT...
 	as_user "$pg_bin/$program" -h "$TMP/pg" -U bench "$@"
 }
 
-pg_up() {
-	rm -f "$samples" "$report"
+pg_up() { # mmap|sysv
+	rm -rf "$samples" "$report" "$TMP/pg"
 	mkdir "$TMP/pg" && chmod 755 "$TMP" && chmod 777 "$TMP/pg" || return
 	as_user "$pg_bin/initdb" -D "$TMP/pg/data" -A trust -U bench -N >"$TMP/initdb.log" 2>&1 || return
 	(
 		cd "$TMP/pg" || exit 1
 		set -- "$pg_bin/postgres" -D "$TMP/pg/data" -k "$TMP/pg" -c listen_addresses= \
-			-c shared_buffers=128MB -c huge_pages=off -c fsync=off -c max_connections=20
+			-c shared_memory_type="$1" -c shared_buffers=128MB -c huge_pages=off -c fsync=off \
+			-c max_connections=20
 		[ "$(id -u)" != 0 ] ||
 			set -- setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
 		exec timeout -k 5 300 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
@@ -114,10 +119,10 @@ pg_up() {
 	return 1
 }
 
-pg_works() {
-	pg_up || return
+pg_works() { # mmap|sysv
+	pg_up "$1" || return
 	timeout 120 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -i -s 20 -q postgres || return
-	timeout 60 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -c 4 -T 20 postgres
+	timeout 60 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -c 4 -T 10 postgres
 }
 
 # What was added to accounts, branches and tellers is what the history says was added.
@@ -144,14 +149,22 @@ check "what they held stayed below the limit" held 16
 check "a member that is killed leaves the others their memory" killed_member
 check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls
+check "System V segments have the ids, keys, rights and ends of the manual" segments
+check "what was attached stayed below the limit" held 8
 check "shared memory that we have no descriptor for is shared all the same" few_descriptors
 why=$(pg_missing)
 if [ -n "$why" ]; then
 	skip "PostgreSQL runs pgbench with buffers larger than its limit" "$why"
 	skip "its balances add up" "$why"
 	skip "it stops in order, and the limit was held" "$why"
+	skip "PostgreSQL does the same with a System V segment" "$why"
+	skip "its balances add up there" "$why"
+	skip "it stops in order there, and the limit was held" "$why"
 else
-	check "PostgreSQL runs pgbench with buffers larger than its limit" pg_works
+	check "PostgreSQL runs pgbench with buffers larger than its limit" pg_works mmap
 	check "its balances add up" pg_balances
 	check "it stops in order, and the limit was held" pg_ends
+	check "PostgreSQL does the same with a System V segment" pg_works sysv
+	check "its balances add up there" pg_balances
+	check "it stops in order there, and the limit was held" pg_ends
 fi

@@ -26,6 +26,7 @@ struct host_shared {
 	int fd;                     /* (C) */
 	uint64_t dev, ino;          /* (C) */
 	uint64_t maker;             /* (C) */
+	int segment;                /* (C) its id; 0: no System V segment */
 	bool fresh;                 /* objects_lock: nothing maps it yet, its maker's reference keeps it */
 };
 
@@ -203,7 +204,8 @@ static void object_free(struct host_shared *o)
 	plat_free(o);
 }
 
-int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd)
+/* @like has what the maker decides. */
+static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like, struct host_shared **out)
 {
 	struct host_shared *o;
 	int err;
@@ -213,8 +215,7 @@ int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, in
 	o = plat_alloc(sizeof(*o));
 	if (!o)
 		return -ENOMEM;
-	o->maker = maker;
-	o->fresh = true;
+	*o = *like;
 	err = object_open(o, nr_pages);
 	if (!err) {
 		o->as = file_create(h->engine, NULL, nr_pages);
@@ -224,12 +225,69 @@ int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, in
 		object_free(o);
 		return err;
 	}
-	*fd = o->fd;
 	o->as->host = o;
 	spin_lock(&h->objects_lock);
 	list_add_tail(&o->link, &h->objects);
 	spin_unlock(&h->objects_lock);
+	*out = o;
 	return 0;
+}
+
+int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd)
+{
+	const struct host_shared like = { .maker = maker, .fresh = true };
+	struct host_shared *o;
+	int err = object_create(h, nr_pages, &like, &o);
+
+	if (!err)
+		*fd = o->fd;
+	return err;
+}
+
+struct address_space *host_shared_segment(struct mmu_host *h, uint64_t nr_pages, int id, int *err)
+{
+	const struct host_shared like = { .segment = id };
+	struct host_shared *o;
+
+	*err = object_create(h, nr_pages, &like, &o);
+	return *err ? NULL : o->as;
+}
+
+struct address_space *host_shared_segment_find(struct mmu_host *h, int id)
+{
+	struct address_space *as = NULL;
+
+	spin_lock(&h->objects_lock);
+	list_for_each(o, &h->objects, struct host_shared, link)
+		if (o->segment == id && file_tryget(o->as))
+			as = o->as;
+	spin_unlock(&h->objects_lock);
+	return as;
+}
+
+bool host_shared_segment_lives(struct mmu_host *h, int id)
+{
+	bool lives = false;
+
+	spin_lock(&h->objects_lock);
+	list_for_each(o, &h->objects, const struct host_shared, link)
+		lives |= o->segment == id;
+	spin_unlock(&h->objects_lock);
+	return lives;
+}
+
+int host_shared_segment_id(const struct address_space *as)
+{
+	const struct host_shared *o = as->host;
+
+	return o->segment;
+}
+
+int host_shared_fd(const struct address_space *as)
+{
+	const struct host_shared *o = as->host;
+
+	return o->fd;
 }
 
 struct address_space *host_shared_find(struct mmu_host *h, uint64_t dev, uint64_t ino)

@@ -25,6 +25,16 @@ void host_shared_fini(struct mmu_host *h);
  * host_shared_forget of @maker, and from then on as long as it is mapped. 0, -EOPNOTSUPP, -ENOMEM, -EMFILE (half of our
  * descriptors are in use) or -errno. */
 int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd);
+/* A new object that is the System V segment @id (not 0), with a reference for the caller. NULL: *@err is as above. */
+struct address_space *host_shared_segment(struct mmu_host *h, uint64_t nr_pages, int id, int *err);
+/* The segment @id, referenced; NULL: there is none, or it is going. */
+struct address_space *host_shared_segment_find(struct mmu_host *h, int id);
+/* Is there one, be it only for a moment longer? */
+bool host_shared_segment_lives(struct mmu_host *h, int id);
+/* Which segment it is; 0: none. */
+int host_shared_segment_id(const struct address_space *as);
+/* Its memfd, open as long as the caller has a reference. */
+int host_shared_fd(const struct address_space *as);
 /* The object whose memfd is file @ino on device @dev, referenced; NULL: it is none of ours. */
 struct address_space *host_shared_find(struct mmu_host *h, uint64_t dev, uint64_t ino);
 /* It is mapped: areas refer to it. */
