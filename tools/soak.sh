@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 
-ROUND_MAX=300 # seconds
+ROUND_MAX=120 # seconds
 passed=0
 
 usage() {
