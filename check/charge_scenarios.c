@@ -240,6 +240,34 @@ const struct scenario scenario_high_and_fork_of_swapped = {
 	.end = fx_end,
 };
 
+/* The same at memory.max, which has room for the page or its copy. Somebody is killed; nothing else would help. */
+static void write_or_be_killed(void *arg)
+{
+	int err = fx_fault(arg, 0, true);
+
+	if (err != 0 && err != -ENOMEM && err != -ESRCH)
+		sim_fail(SIM_WRONG, NULL, 0, "the store ends with %d", err);
+}
+
+static void max_and_fork_of_swapped_setup(void)
+{
+	fx_up(1);
+	a = fx_group("A", 0);
+	mm = fx_mm(a, "parent", 1);
+	fx_fill(mm, 0);
+	fx_push_out(mm, 0);
+	other = fx_fork(mm, "child");
+	page_counter_force_max(&a->memory, 1);
+	sim_task("write", write_or_be_killed, other, 0, 0);
+}
+
+const struct scenario scenario_max_and_fork_of_swapped = {
+	.name = "max-and-fork-of-swapped",
+	.text = "at memory.max a child writes to a page that is out, and swap is full",
+	.setup = max_and_fork_of_swapped_setup,
+	.end = fx_end,
+};
+
 /* ---- background reclaim ---- */
 
 /* Wakes it, and waits for what it frees. */
