@@ -274,7 +274,9 @@ static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *co
 {
 	long start_ms = now_ms(), next_ms = start_ms;
 
-	while (!stopped && !ended(pid, child, code) && sample(pid, now_ms() - start_ms, series)) {
+	bool over;
+
+	while (!(over = ended(pid, child, code)) && !stopped && sample(pid, now_ms() - start_ms, series)) {
 		long wait_ms;
 
 		next_ms += interval_ms;
@@ -286,11 +288,13 @@ static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *co
 		}
 		nanosleep(&(struct timespec){ wait_ms / 1000, wait_ms % 1000 * NS_PER_MS }, NULL);
 	}
-	if (child && stopped) {
+	if (!child || over)
+		return;
+	/* It may be a zombie already, of which there is no sample, but an exit code. */
+	if (stopped)
 		kill(pid, stopped);
-		while (!ended(pid, child, code))
-			nanosleep(&(struct timespec){ 0, 10 * NS_PER_MS }, NULL);
-	}
+	while (!ended(pid, child, code))
+		nanosleep(&(struct timespec){ 0, 10 * NS_PER_MS }, NULL);
 }
 
 static void print_most(FILE *f)
