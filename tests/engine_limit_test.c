@@ -180,6 +180,32 @@ TEST(memory_that_is_only_measured_counts_and_pushes_the_rest_out)
 	each_kind(unmanaged);
 }
 
+/* Nothing of the rest is taken for it: that would come back at once, and be taken again. */
+static void unmanaged_beyond(enum soft_kind kind)
+{
+	struct mem_cgroup *g;
+	struct mm *mm;
+
+	fx_up(&fx, kind, 1024, 512);
+	g = fx_group(&fx, NULL, "a", 100);
+	mm = fx_mm(&fx, g);
+	assert_int_equal(fx_map(mm, FX_BASE, 50), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 50, 1);
+	charge_unmanaged(&fx.e, g, 0, 101);
+	charge_settle(&fx.e, g);
+	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
+	assert_int_equal(stat_read_local(g, STAT_PSWPOUT), 0);
+	charge_unmanaged(&fx.e, g, 101, 0);
+	mm_put(mm);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
+TEST(measured_memory_beyond_the_limit_ends_a_process_at_once)
+{
+	each_kind(unmanaged_beyond);
+}
+
 static void lowered(enum soft_kind kind)
 {
 	struct mem_cgroup *g;

@@ -261,6 +261,13 @@ static int64_t overage(const struct page_counter *c)
 	return page_counter_read(c) - a64_load(&c->max);
 }
 
+/* What cannot be managed is more than the limit. To take from the rest what it brings back at once would make no room, and could
+ * go on for ever. */
+static bool beyond_reclaim(const struct mem_cgroup *memcg)
+{
+	return stat_read_local(memcg, STAT_UNMANAGED) > a64_load(&memcg->memory.max);
+}
+
 bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
 {
 	int retries = CHARGE_RETRIES;
@@ -272,7 +279,8 @@ bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
 
 		if (over <= 0 && over_memsw <= 0)
 			return true;
-		switch (make_room(e, memcg, memsw ? over_memsw : over, memsw, &retries)) {
+		switch (beyond_reclaim(memcg) ? ROOM_NONE :
+			make_room(e, memcg, memsw ? over_memsw : over, memsw, &retries)) {
 		case ROOM_AGAIN:
 			break;
 		case ROOM_BUSY:

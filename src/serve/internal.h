@@ -59,6 +59,7 @@ struct client {
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	int64_t last_unmanaged;        /* watcher */
+	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
 };
 
 enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_CLOSING, CONN_CALL };
@@ -209,6 +210,18 @@ int adopt_at(struct client *c, uint64_t va);
 /* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
+/* ---- shmem.c ---- */
+#define SHMEM_DEVS 32
+struct shmem_watch {
+	uint64_t next_ns;
+	uint64_t memfd_dev;            /* 0: not known yet */
+	uint64_t dev[SHMEM_DEVS];
+	bool tmpfs[SHMEM_DEVS];
+	unsigned nr_devs;
+};
+/* Find out every client's shared_pages, if it is time to. */
+void shmem_measure(struct supervisor *s, struct shmem_watch *w);
+
 /* ---- segment.c ---- */
 void segments_init(struct segments *t);
 /* No client is left. */
@@ -248,6 +261,8 @@ void tree_kill(struct supervisor *s);
 
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
+/* Pages of RssShmem; 0 when it cannot be told. */
+int64_t proc_shmem_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
 /* The parent of a process; -1 when it is gone. */
 pid_t proc_parent(pid_t pid);

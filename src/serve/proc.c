@@ -63,6 +63,22 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 	return resident > shared ? resident - shared : 0;
 }
 
+int64_t proc_shmem_pages(pid_t pid)
+{
+	int fd = proc_open(pid, "status");
+	const char *line;
+	char buf[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	line = strstr(buf, "\nRssShmem:");
+	return line ? strtoll(line + 10, NULL, 10) * 1024 / (int64_t)PAGE_SIZE : 0;
+}
+
 void proc_comm(pid_t pid, char *out, size_t size)
 {
 	int fd = proc_open(pid, "comm");

@@ -3,7 +3,8 @@
  *
  * Unmanaged memory of a client is RssAnon as its kernel counts it, less the pages in the books. While pages are on
  * their way through the staging area the difference is too high for an instant: an increase counts only when two
- * looks in a row show it. A foreign process has neither: what is seen of it counts at once.
+ * looks in a row show it. A foreign process has neither: what is seen of it counts at once. Shared memory that is not
+ * managed is added (shmem.c).
  */
 #include <poll.h>
 #include <signal.h>
@@ -38,6 +39,7 @@ struct watch {
 	struct supervisor *s;
 	struct seen *seen;
 	unsigned nr_seen, cap_seen;
+	struct shmem_watch shmem;
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_silent;     /* clients that have not said which process they are */
 };
@@ -72,6 +74,7 @@ static void measure(struct client *c)
 	unmanaged = anon - (a64_load(&mm->rss) - a64_load(&mm->rss_shared));
 	if (unmanaged < 0)
 		unmanaged = 0;
+	unmanaged += a64_load(&c->shared_pages);
 	count = unmanaged < c->last_unmanaged || c->foreign ? unmanaged : c->last_unmanaged;
 	c->last_unmanaged = unmanaged;
 	if (unmanaged > known && count < known)
@@ -244,6 +247,7 @@ void watcher_main(void *arg)
 
 		if (metadata > a64_load(&w.s->metadata_peak))
 			a64_store(&w.s->metadata_peak, metadata);
+		shmem_measure(w.s, &w.shmem);
 		look_at_clients(&w);
 		spare_fill(w.s);
 		if (a32_load(&w.s->unsettled) && charge_settle(&w.s->engine, w.s->group))

@@ -87,7 +87,8 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged)
 static void event_fork(struct client *parent, int uffd, int err)
 {
 	struct supervisor *s = parent->s;
-	int64_t charged, unmanaged = a64_load(&parent->host.mm->unmanaged);
+	/* Shared memory is not doubled. */
+	int64_t charged, unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
 	uint64_t cookie = take_announcement(parent, &charged);
 	struct client *child = client_create(s, uffd, false);
 
@@ -106,7 +107,7 @@ static void event_fork(struct client *parent, int uffd, int err)
 		} else {
 			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
 		}
-		if (!err) {
+		if (!err && unmanaged > 0) {
 			a64_store(&child->host.mm->unmanaged, unmanaged);
 			charge_unmanaged(&s->engine, s->group, 0, unmanaged);
 		}

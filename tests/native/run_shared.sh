@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog shared sharedcalls sysv sampler reportget
-plan 14
+require_prog shared sharedcalls shmobjects sysv sampler reportget
+plan 16
 
 report=$TMP/report.json
 samples=$TMP/samples
@@ -56,6 +56,20 @@ calls() {
 
 segments() {
 	SYSV_MANAGED=1 sampled 8M "$BIN/sysv" 16 16 && swapped_at_least 16
+}
+
+# Three objects of 8 MiB and five processes, which have little else. The figure is late by some tenths of a second.
+objects_counted() {
+	sampled 96M "$BIN/shmobjects" 8 4 1 || return
+	peak=$("$BIN/reportget" "$report" memory.peak)
+	[ "$peak" -ge $((24 << 20)) ] && [ "$peak" -le $((32 << 20)) ] && return
+	echo "memory.peak is $peak"
+	return 1
+}
+
+objects_limited() {
+	sampled 16M "$BIN/shmobjects" 8 4 20
+	expect 137 $? "exit code"
 }
 
 few_descriptors() {
@@ -151,6 +165,8 @@ check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls
 check "System V segments have the ids, keys, rights and ends of the manual" segments
 check "what was attached stayed below the limit" held 8
+check "shared objects that are not managed count, and once" objects_counted
+check "a limit that they exceed ends the program" objects_limited
 check "shared memory that we have no descriptor for is shared all the same" few_descriptors
 why=$(pg_missing)
 if [ -n "$why" ]; then
