@@ -52,11 +52,12 @@ static struct explore x;
 
 static void setup(void *arg) { ((const struct scenario *)arg)->setup(); }
 static void end(void *arg) { ((const struct scenario *)arg)->end(); }
+static void look(void *arg) { ((const struct scenario *)arg)->look(); }
 
 static enum explore_end run(const struct scenario *s, uint64_t executions)
 {
 	struct sim_program p = { .name = s->name, .setup = setup, .end = end, .arg = (void *)(uintptr_t)s,
-				 .no_time = s->no_time };
+				 .no_time = s->no_time, .look = s->look ? look : NULL };
 
 	x = (struct explore){ .mode = EXPLORE_EXHAUSTIVE, .budget = executions };
 	sim_load(&p);

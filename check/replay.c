@@ -7,12 +7,15 @@
 
 static void setup(void *arg) { ((const struct scenario *)arg)->setup(); }
 static void end(void *arg) { ((const struct scenario *)arg)->end(); }
+static void look(void *arg) { ((const struct scenario *)arg)->look(); }
 
 void scenario_load(const struct scenario *scenario, const struct bug *bug)
 {
 	static struct sim_program p;
 
-	p = (struct sim_program){ scenario->name, setup, end, (void *)(uintptr_t)scenario, scenario->no_time };
+	p = (struct sim_program){ .name = scenario->name, .setup = setup, .end = end,
+				  .arg = (void *)(uintptr_t)scenario, .no_time = scenario->no_time,
+				  .look = scenario->look ? look : NULL };
 	sim_bug = bug ? bug->id : BUG_NONE_;
 	sim_left_out = 0;
 	sim_load(&p);

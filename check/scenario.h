@@ -9,6 +9,7 @@ struct scenario {
 	const char *text;         /* one line: who races with whom for what */
 	void (*setup)(void);      /* builds the engine in the arena, declares the tasks (sim_task) */
 	void (*end)(void);        /* everything is over: looks, tears down, looks again; sim_fail */
+	void (*look)(void);       /* between any two operations: reads, sim_fail; NULL: nothing */
 	bool no_time;             /* waits with a time limit do not end by it: a lost wake-up is a deadlock */
 	bool slow;                /* more than a few seconds: not in the subset of CI */
 };

@@ -28,7 +28,7 @@
 #define UNIT        16u
 #define CONTENT     4096u       /* blocks at least this large are aligned to it */
 #define POISON      0xa5
-#define NAMES_MAX   128
+#define NAMES_MAX   192
 
 enum { UNUSED, LIVE, LIVE_HEAD, FREED };
 

@@ -159,12 +159,18 @@ void clocks_plain(const void *p, size_t n, bool write, void *pc)
 		plain_cell((const void *)at, write, pc);
 }
 
-void clocks_used(uint32_t obj, void *pc)
+void clocks_used(uint32_t obj)
 {
-	struct sim_object *o = sim_object(obj);
+	sim_object(obj)->used.c[sim_current] = task_clock[sim_current].c[sim_current];
+}
 
-	o->used.c[sim_current] = task_clock[sim_current].c[sim_current];
-	o->used_pc = pc;
+/* Where @task used it last. */
+static void *used_at(uint32_t obj, unsigned task)
+{
+	for (unsigned i = sim_depth; i-- > 0;)
+		if (sim_trace[i].task == (int)task && sim_trace[i].op.obj == obj)
+			return sim_trace[i].op.pc;
+	return NULL;
 }
 
 static void check_unused(uint32_t obj, void *pc)
@@ -179,7 +185,7 @@ static void check_unused(uint32_t obj, void *pc)
 			continue;
 		if (!sim_name_of(p, name, sizeof(name)))
 			snprintf(name, sizeof(name), "%p", p);
-		sim_fail_pc(pc, o->used_pc, (int)t);
+		sim_fail_pc(pc, used_at(obj, t), (int)t);
 		sim_fail(SIM_USE_AFTER_FREE, NULL, 0, "free of %s, and its use by %s: nothing orders them", name,
 			 sim_tasks[t].name);
 	}

@@ -164,6 +164,9 @@ struct sim_program {
 	void (*end)(void *arg);      /* after every complete execution; calls sim_fail */
 	void *arg;
 	bool no_time;                /* a sleep with a time limit never ends by it */
+	/* Between any two operations, with nobody running; NULL: nothing. Reads only; calls sim_fail, which ends the execution
+	 * in the name of whoever did the last operation. */
+	void (*look)(void *arg);
 };
 
 /* Run set-up and keep the image. -1: the program failed in it (sim_failure). */
@@ -174,6 +177,8 @@ enum sim_finding sim_run(sim_pick pick, void (*quiet_point)(void));
 extern bool sim_stopped;
 /* Told of every operation before it is done, with its task still where it announced it; NULL: nobody is. */
 extern void (*sim_on_event)(int task);
+/* Told of every place where the engine does what the named bug has it do; NULL: nobody is. */
+extern void (*sim_on_bug)(void *pc);
 /* Tasks of the set-up that do not run: for finding out which a failure needs. */
 extern uint32_t sim_left_out;
 /* Free what a program holds outside the arena. */
@@ -231,7 +236,6 @@ struct sim_object {
 	int32_t last;                /* the last event on it, -1: none (explore.c) */
 	sim_clock released;          /* what whoever acquires it gets to know */
 	sim_clock used;              /* when each task last did something to it; 0: never */
-	void *used_pc;               /* the last of those */
 };
 struct sim_object *sim_object(uint32_t obj);
 
@@ -244,7 +248,7 @@ void clocks_release(uint32_t obj);
 void clocks_plain(const void *p, size_t n, bool write, void *pc);
 void clocks_join_all(int t);
 /* The running task does an operation on @obj. */
-void clocks_used(uint32_t obj, void *pc);
+void clocks_used(uint32_t obj);
 /* It frees [p, p + n): a write of all of it that every use of it, atomics and locks too, must come before. */
 void clocks_free(const void *p, size_t n, void *pc);
 

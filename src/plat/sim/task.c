@@ -25,6 +25,7 @@ bool sim_stopped, sim_running;
 uint64_t sim_now;
 enum sim_bug_id sim_bug;
 void (*sim_on_event)(int task);
+void (*sim_on_bug)(void *pc);
 uint32_t sim_left_out;
 
 static struct sim_task declared[SIM_TASKS_MAX];
@@ -133,6 +134,19 @@ static void finish_event(void)
 		sim_trace[sim_depth - 1].after = op_value(&sim_trace[sim_depth - 1].op);
 }
 
+/* What the program says of the state as it is now. False: it failed. */
+static bool looks_well(void)
+{
+	int current = sim_current;
+
+	sim_current = -1; /* nothing it reads is an operation */
+	program->look(program->arg);
+	sim_current = current;
+	if (sim_failure.kind != SIM_OK)
+		sim_failure.task = sim_trace[sim_depth - 1].task;
+	return sim_failure.kind == SIM_OK;
+}
+
 static void begin_event(int t, uint32_t enabled)
 {
 	sim_trace[sim_depth].enabled = enabled;
@@ -152,6 +166,8 @@ static int schedule(void)
 	int t;
 
 	finish_event();
+	if (program->look && sim_depth && !looks_well())
+		return -1;
 	enabled = enabled_tasks();
 	if (!enabled) {
 		if (at_rest)
@@ -207,7 +223,7 @@ void sim_point(struct sim_op op)
 		return;
 	announce(&op);
 	if (op.obj >= OBJ_FIRST)
-		clocks_used(op.obj, op.pc);
+		clocks_used(op.obj);
 }
 
 /* ---- tasks ---- */
@@ -312,6 +328,13 @@ void sim_sleep_ns(uint64_t ns, sim_at at)
 	t->deadline = sim_now + ns;
 	sim_point((struct sim_op){ .kind = OP_SLEEP, .at = at });
 	t->timed = t->timed_out = false;
+}
+
+bool sim_bug_met(void)
+{
+	if (sim_on_bug)
+		sim_on_bug(__builtin_return_address(0));
+	return true;
 }
 
 /* ---- injected faults ---- */
