@@ -1,8 +1,8 @@
 /* check/report.c - run a schedule once more and write down who did what, in which function.
  *
  * Rows are for the operations that the failure hangs on (minimise_slice.c), for what else changed the same things, for
- * the last operation before a failure and for what each task waits for at a deadlock. All others are folded into
- * lines that count them, unless all are asked for.
+ * the last operation before a failure, for what each task waits for at a deadlock, and for what the finding is about
+ * (report_subject.c). All others are folded into lines that count them, unless all are asked for.
  */
 #include "report.h"
 
@@ -200,9 +200,19 @@ static void mark_holders(struct report *r)
 			}
 }
 
+/* The last operation before a failure. */
+static void mark_last(struct report *r)
+{
+	for (unsigned i = r->nr_ops; i-- > 0 && r->failure.task >= 0;)
+		if (r->rows[i].task == r->failure.task) {
+			r->rows[i].matters = true;
+			break;
+		}
+}
+
 static void mark(struct report *r, const bool *decisive)
 {
-	bool any = false;
+	bool any = false, subject;
 
 	for (unsigned i = 0; i < r->nr_rows && r->failure.kind == SIM_LIVELOCK; i++)
 		r->rows[i].matters = true;
@@ -214,14 +224,11 @@ static void mark(struct report *r, const bool *decisive)
 		mark_sliced(r, decisive);
 	if (any)
 		mark_sections(r, decisive);
-	else
-		mark_shared(r);
 	mark_holders(r);
-	for (unsigned i = r->nr_ops; i-- > 0 && r->failure.task >= 0;)
-		if (r->rows[i].task == r->failure.task) {
-			r->rows[i].matters = true;
-			break;
-		}
+	mark_last(r);
+	subject = subject_mark(r);
+	if (!any && !subject)
+		mark_shared(r);
 }
 
 static bool is_task_end(const struct report_row *row)
@@ -229,24 +236,57 @@ static bool is_task_end(const struct report_row *row)
 	return row->op.kind == OP_WRITE && row->op.obj < OBJ_FIRST;
 }
 
-/* Two or more in a row that do not matter become one. A task's end, which is nothing of the source's, is left out. */
-static void fold(struct report *r)
+/* A row of its own where the bug comes between rows. */
+static unsigned place_bug(struct report *r, struct report_row *out, unsigned step)
 {
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < r->nr_bug_at; i++) {
+		if (r->bug_at[i].before != step)
+			continue;
+		out[n] = (struct report_row){ .task = r->bug_at[i].task, .step = step, .at = r->bug_at[i].at, .no_step = true,
+					      .matters = true };
+		snprintf(out[n++].text, sizeof(out[0].text), "(the bug is here)");
+	}
+	return n;
+}
+
+static bool bug_before(const struct report *r, unsigned step)
+{
+	for (unsigned i = 0; i < r->nr_bug_at; i++)
+		if (r->bug_at[i].before == step)
+			return true;
+	return false;
+}
+
+/* Two or more in a row that do not matter become one. A task's end, which is nothing of the source's, is left out. */
+static void fold(struct report *r, bool full)
+{
+	struct report_row *rows = calloc(r->nr_rows + REPORT_BUG_PLACES, sizeof(*rows));
 	unsigned to = 0, n;
 
+	if (!rows)
+		abort();
 	for (unsigned i = 0; i < r->nr_rows; i += n) {
-		for (n = 0; i + n < r->nr_rows && !r->rows[i + n].matters && r->rows[i + n].task == r->rows[i].task; n++)
-			;
+		const struct report_row *row = &r->rows[i];
+
+		to += place_bug(r, &rows[to], row->step);
+		for (n = 0; !full && i + n < r->nr_rows && !row[n].matters && row[n].task == row->task; n++)
+			if (n && bug_before(r, row[n].step))
+				break;
 		if (n < 2) {
 			n = 1;
-			if (r->rows[i].matters || !is_task_end(&r->rows[i]))
-				r->rows[to++] = r->rows[i];
+			if (full || row->matters || !is_task_end(row))
+				rows[to++] = *row;
 			continue;
 		}
-		r->rows[to] = (struct report_row){ .task = r->rows[i].task, .step = r->rows[i].step, .folded = n };
-		snprintf(r->rows[to].text, sizeof(r->rows[to].text), "... %u steps", n);
+		rows[to] = (struct report_row){ .task = row->task, .step = row->step, .folded = n };
+		snprintf(rows[to].text, sizeof(rows[to].text), "... %u steps", n);
 		to++;
 	}
+	to += place_bug(r, &rows[to], r->nr_ops);
+	free(r->rows);
+	r->rows = rows;
 	r->nr_rows = to;
 }
 
@@ -340,9 +380,12 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 	if (!r || !recorded)
 		abort();
 	words_begin();
+	subject_begin();
 	sim_on_event = record;
+	sim_on_bug = subject_bug_met;
 	schedule_run(s);
 	sim_on_event = NULL;
+	sim_on_bug = NULL;
 	r->scenario = scenario;
 	r->bug = bug;
 	r->failure = sim_failure;
@@ -365,8 +408,7 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 		if (sim_tasks[t].alive || r->failure.task == (int)t)
 			hold(r, (int)t);
 	mark(r, decisive);
-	if (!full)
-		fold(r);
+	fold(r, full);
 	drop_columns(r);
 	find_heads(r);
 	free(recorded);

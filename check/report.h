@@ -27,7 +27,16 @@ struct report_row {
 	bool matters;                /* the failure hangs on it, or on what it changed */
 	bool head;                   /* another function than in the row of this task before */
 	unsigned folded;             /* > 0: stands for so many rows that do not matter; no text */
+	bool no_step;                /* no operation: where the bug is */
 };
+
+/* The engine does there what the named bug has it do. */
+struct report_bug_place {
+	int task;
+	unsigned before;             /* the operation it comes before */
+	struct source_line at;
+};
+#define REPORT_BUG_PLACES 16
 
 struct report_held {
 	int task;
@@ -50,6 +59,8 @@ struct report {
 	unsigned nr_tasks;
 	struct report_row *rows;
 	unsigned nr_rows, nr_ops;
+	struct report_bug_place bug_at[REPORT_BUG_PLACES];
+	unsigned nr_bug_at;
 	struct report_held held[64];
 	unsigned nr_held;
 	unsigned preemptions;
@@ -69,6 +80,12 @@ void report_html_begin(FILE *out, const char *title);
 void report_html(FILE *out, const struct report *r);
 void report_html_end(FILE *out);
 
+/* report_subject.c: mark what the finding is about, and find where the bug is. False: that is not known. */
+bool subject_mark(struct report *r);
+/* Another run begins; and what is to be told of named bugs during it. */
+void subject_begin(void);
+void subject_bug_met(void *pc);
+
 /* Another drawing begins: forget the numbers of things without a name. */
 void words_begin(void);
 /* Say what @row did. */
@@ -79,6 +96,9 @@ void words_object(const struct sim_op *op, char *buf, size_t n);
 void words_address(const void *p, const char *expr, char *buf, size_t n);
 /* A value of what is called @field, in readable form: report_values.c. */
 void words_value(const char *field, unsigned width, uint64_t value, char *buf, size_t n);
+/* Is @obj, as words_object says it, such a field: "mapcount" of "page 1 mapcount"? A gauge: "anon" of "A anon, CPU 0"? */
+bool words_field_is(const char *obj, const char *field);
+bool words_gauge_is(const char *obj, const char *gauge);
 /* Some bits of it: "PG_lru". False: they have no names. */
 bool words_mask(const char *field, uint64_t mask, char *buf, size_t n);
 

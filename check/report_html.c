@@ -100,7 +100,7 @@ static void table(FILE *out, const struct report *r)
 		if (row->head)
 			head(out, r, row, turn);
 		fprintf(out, "<tr%s><td>", turn && !row->head ? " class=\"turn\"" : "");
-		if (!row->folded)
+		if (!row->folded && !row->no_step)
 			fprintf(out, "%u", row->step);
 		fputs("</td>", out);
 		for (unsigned t = 0; t < r->nr_tasks; t++) {

@@ -119,7 +119,7 @@ static void draw_row(const struct drawing *d, const struct report_row *row)
 {
 	char text[REPORT_CELL_MAX + 32], head[160], margin[160] = "", number[16] = "";
 	unsigned width = d->width[row->task];
-	enum style style = row->folded ? DIM : row->note ? YELLOW : PLAIN;
+	enum style style = row->folded ? DIM : row->note || row->no_step ? YELLOW : PLAIN;
 	const char *rest = text;
 
 	if (row->head) {
@@ -127,7 +127,7 @@ static void draw_row(const struct drawing *d, const struct report_row *row)
 		line(d, "", row->task, head, (unsigned)strlen(head), BOLD, "");
 	}
 	cell_text(row, text, sizeof(text));
-	if (!row->folded)
+	if (!row->folded && !row->no_step)
 		snprintf(number, sizeof(number), "%u", row->step);
 	if (row->at.file)
 		snprintf(margin, sizeof(margin), "%s:%d", row->at.file, row->at.line);
@@ -155,6 +155,7 @@ static void draw_place(const struct drawing *d, const struct source_line *at)
 static void draw_finding(const struct drawing *d)
 {
 	const struct report *r = d->r;
+	unsigned first;
 
 	fprintf(d->out, "\n  %sviolated:%s %s: %s\n", style_on(d, RED), style_off(d, RED),
 		sim_finding_name(r->failure.kind), r->failure.text);
@@ -170,12 +171,10 @@ static void draw_finding(const struct drawing *d)
 		draw_place(d, &r->found_at);
 		fputc('\n', d->out);
 	}
-	for (unsigned i = 0; i < r->nr_found_stack && r->nr_found_stack > 1; i++) {
-		if (i == 0 && r->found_at.func == r->found_stack[0].func)
-			continue;
-		fprintf(d->out, "  %-9s   %s() %s:%d\n", i <= 1 ? "through:" : "", r->found_stack[i].func,
+	first = r->found_at.func && r->found_at.func == r->found_stack[0].func;
+	for (unsigned i = first; i < r->nr_found_stack && r->nr_found_stack > 1; i++)
+		fprintf(d->out, "  %-9s   %s() %s:%d\n", i == first ? "through:" : "", r->found_stack[i].func,
 			r->found_stack[i].file ? r->found_stack[i].file : "?", r->found_stack[i].line);
-	}
 	if (r->failure.other >= 0 && r->failure.other_pc) {
 		fprintf(d->out, "  against:  %s", r->task[r->failure.other]);
 		draw_place(d, &r->other_at);

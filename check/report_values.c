@@ -14,7 +14,8 @@ static const struct bit page_bits[] = {
 	{ PG_locked, "PG_locked" }, { PG_waiters, "PG_waiters" }, { PG_writeback, "PG_writeback" },
 	{ PG_uptodate, "PG_uptodate" }, { PG_dirty, "PG_dirty" }, { PG_lru, "PG_lru" }, { PG_active, "PG_active" },
 	{ PG_unevictable, "PG_unevictable" }, { PG_swapcache, "PG_swapcache" }, { PG_error, "PG_error" },
-	{ PG_readahead, "PG_readahead" }, { PG_workingset, "PG_workingset" }, { PG_reclaim, "PG_reclaim" }, { 0, NULL },
+	{ PG_readahead, "PG_readahead" }, { PG_workingset, "PG_workingset" }, { PG_reclaim, "PG_reclaim" },
+	{ PG_file, "PG_file" }, { PG_referenced, "PG_referenced" }, { 0, NULL },
 };
 static const struct bit slot_bits[] = {
 	{ SLOT_CACHE, "CACHE" }, { SLOT_VALID, "VALID" }, { SLOT_ZERO, "ZERO" }, { SLOT_MEMSW, "MEMSW" },
@@ -140,20 +141,29 @@ static const struct {
 };
 #define NR_FIELDS (sizeof(fields) / sizeof(fields[0]))
 
-/* The last name of @field, without an index: "pte" of "mm pte 0" and of "leaf.pte[i]". */
-static int find_field(const char *field, unsigned width)
+/* The last name of @obj, without an index: "pte" of "mm pte 0" and of "leaf.pte[i]". */
+bool words_field_is(const char *obj, const char *field)
 {
-	size_t len = strcspn(field, "[#(");
-	size_t start;
+	size_t len = strcspn(obj, "[#("), n = strlen(field);
 
-	while (len > 0 && ((field[len - 1] >= '0' && field[len - 1] <= '9') || field[len - 1] == ' '))
+	while (len > 0 && ((obj[len - 1] >= '0' && obj[len - 1] <= '9') || obj[len - 1] == ' '))
 		len--;
-	start = len;
-	while (start > 0 && field[start - 1] != '.' && field[start - 1] != '>' && field[start - 1] != ' ')
-		start--;
+	return len >= n && memcmp(obj + len - n, field, n) == 0 && (len == n || strchr(".> ", obj[len - n - 1]));
+}
+
+bool words_gauge_is(const char *obj, const char *gauge)
+{
+	const char *end = strstr(obj, ", CPU "), *at = end;
+
+	while (at && at > obj && at[-1] != ' ')
+		at--;
+	return end && strlen(gauge) == (size_t)(end - at) && memcmp(gauge, at, strlen(gauge)) == 0;
+}
+
+static int find_field(const char *obj, unsigned width)
+{
 	for (size_t i = 0; i < NR_FIELDS; i++)
-		if (strlen(fields[i].field) == len - start && memcmp(fields[i].field, field + start, len - start) == 0 &&
-		    (!width || fields[i].width == width))
+		if ((!width || fields[i].width == width) && words_field_is(obj, fields[i].field))
 			return (int)i;
 	return -1;
 }

@@ -89,6 +89,9 @@ static void check_entry(struct audit *a, const struct mm *mm, uint64_t va, pte_t
 				   pte_entry(pte));
 		else
 			a->swap_ptes[pte_entry(pte) - 1]++;
+	} else if (pte_is_migration(pte)) {
+		audit_fail(a, 17, "entry %llx is a migration entry of page %u, and nobody migrates",
+			   (unsigned long long)va, pte_pfn(pte));
 	} else if (!pte_none(pte) && !pte_is_poison(pte)) {
 		audit_fail(a, 17, "entry %llx is %llx: neither present nor swap",
 			   (unsigned long long)va, (unsigned long long)pte);
