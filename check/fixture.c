@@ -41,6 +41,11 @@ static void name_group(struct mem_cgroup *g, const char *name)
 	sim_name(&g->stock, sizeof(g->stock), "%s stock", name);
 	sim_name(g->handle, sizeof(*g->handle), "%s handle", name);
 	sim_name(memcg_lruvec(g, 0), sizeof(struct lruvec), "%s lists", name);
+	for (unsigned cpu = 0; cpu < 2; cpu++) { /* tasks run on these */
+		sim_name(&g->stat.cpu[cpu].v[STAT_ANON], sizeof(g->stat.cpu[0].v[0]), "%s anon, CPU %u", name, cpu);
+		sim_name(&g->stat.cpu[cpu].v[STAT_FILE_MAPPED], sizeof(g->stat.cpu[0].v[0]), "%s file_mapped, CPU %u", name,
+			 cpu);
+	}
 }
 
 static void name_leaf(struct mm *mm, const char *name)
@@ -233,6 +238,7 @@ struct page *fx_isolate(struct mm *mm, unsigned page)
 	if (pte_present(pte))
 		page_get(p);
 	need(p && lru_isolate_page(p), "not on a list");
+	name_frames();
 	return p;
 }
 
@@ -243,6 +249,15 @@ void fx_push_out(struct mm *mm, unsigned page)
 
 	shrink_pages(&fx->e, &p, 1, 0, &r);
 	need(pte_is_swap(fx_pte(mm, page)), "not pushed out");
+}
+
+void fx_push_out_shared(struct mm *mm, unsigned page)
+{
+	struct page *p = fx_isolate(mm, page);
+	struct reclaim_result r = { 0 };
+
+	shrink_pages(&fx->e, &p, 1, 0, &r);
+	need(r.reclaimed == 1, "not pushed out");
 }
 
 void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty)
@@ -336,6 +351,43 @@ void fx_remove(struct mem_cgroup *group)
 		if (fx->group[i] == group)
 			fx->group[i] = NULL;
 	memcg_put(group);
+}
+
+/* ---- between any two operations ---- */
+
+static bool leaf_is_locked(void)
+{
+	for (unsigned t = 0; t < sim_nr_tasks; t++)
+		for (unsigned i = 0; i < sim_tasks[t].nr_held; i++)
+			if (sim_tasks[t].held[i].rank == RANK_PTE)
+				return true;
+	return false;
+}
+
+void fx_look_mapped(void)
+{
+	int64_t mapped[FX_GROUPS_MAX] = { 0 };
+
+	if (leaf_is_locked())
+		return;
+	for (unsigned i = 0; i < FX_LOOKED; i++) {
+		const struct page *p = pfn_page(&fx->e, i);
+		const struct mem_cgroup *owner = page_cgroup_memcg(&p->pcg);
+
+		if (!page_mapped(p) || page_is_anon(p))
+			continue;
+		if (!owner)
+			sim_fail(SIM_AUDIT, NULL, 0, "I4: page %u is mapped, and charged to nobody who would count it", i);
+		for (unsigned k = 0; k < fx->nr_groups; k++)
+			mapped[k] += owner == fx->group[k];
+	}
+	for (unsigned k = 0; k < fx->nr_groups; k++) {
+		int64_t is = stat_read_local(fx->group[k], STAT_FILE_MAPPED);
+
+		if (is != mapped[k])
+			sim_fail(SIM_AUDIT, NULL, 0, "I4: file_mapped of %s is %lld, and it has %lld mapped pages of files",
+				 fx->group[k]->name, (long long)is, (long long)mapped[k]);
+	}
 }
 
 /* ---- at the end ---- */

@@ -32,6 +32,7 @@
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
 #define FX_FILES_MAX  2
+#define FX_LOOKED     4
 #define FX_BASE       0x10000000ull            /* page 0 of every area; aligned to a leaf */
 #define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
 
@@ -68,6 +69,8 @@ void fx_file_holds(struct address_space *as, unsigned page, unsigned age);
 void fx_fill(struct mm *mm, unsigned page);
 /* The page goes to its slot; the entry is a swap entry after it. */
 void fx_push_out(struct mm *mm, unsigned page);
+/* The same of a page of shared memory: its table has the entry. */
+void fx_push_out_shared(struct mm *mm, unsigned page);
 /* The entry is a swap entry, the page stays in the swap cache: clean, or @dirty as after a write that failed. */
 void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty);
 /* The process goes to another group: what it charges from now on is that one's, its pages stay where they are. So
@@ -94,6 +97,12 @@ int fx_fault(struct mm *mm, unsigned page, bool write);
 void fx_exit(struct mm *mm);
 /* rmdir. */
 void fx_remove(struct mem_cgroup *group);
+
+/* ---- between any two operations ---- */
+
+/* Of the first FX_LOOKED pages: one of a file that is mapped is counted in FILE_MAPPED of the group its charge names, and
+ * nothing else is; but not while somebody has a leaf locked, under which both change. A scenario's look. */
+void fx_look_mapped(void);
 
 /* ---- at the end ---- */
 

@@ -140,7 +140,7 @@ void page_put(struct engine *e, struct page *p)
  * what was dropped after the look met a locked page. */
 static bool look_after_unlock(struct engine *e, const struct page *p)
 {
-	if (bug_on(SWAP_ZAP_NO_RECHECK) || bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))
+	if (bug_on(SWAP_ZAP_NO_RECHECK))
 		return false;
 	return !bug_on(SWAP_RECHECK_BEFORE_UNLOCK) || (swapcache_unused(e, p) && !page_mapped(p));
 }

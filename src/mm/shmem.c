@@ -5,6 +5,9 @@
  * read in the swap cache like any other; locked, the entry still the one in the table: the page takes its place, the
  * reference and the slot are given back. The page lock is held over each step, so a page is in the table or in the
  * swap cache, not in both.
+ *
+ * A caller looked at the table before anything was locked: its entry may name a slot that is another page's by now. Whatever it
+ * finds there, found or failed, counts only if the table still has the entry; for then its reference has kept the slot.
  */
 #include "mm/charge.h"
 #include "mm/filemap.h"
@@ -47,6 +50,17 @@ static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struc
 	return 0;
 }
 
+/* Is the content of page @index where it was? Then the slot of @entry is still its own. */
+static bool still_at(struct address_space *as, uint64_t index, uint32_t entry)
+{
+	uint32_t now;
+	struct page *p = filemap_lookup(as, index, &now);
+
+	if (p)
+		page_put(as->engine, p);
+	return now == entry;
+}
+
 int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struct mm *mm)
 {
 	struct engine *e = as->engine;
@@ -59,7 +73,9 @@ int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struc
 	if (!page_test(p, PG_swapcache) || page_entry(p) != entry) {
 		err = 1;
 	} else if (!page_test(p, PG_uptodate)) {
-		err = -EIO;
+		/* Between the look at the table and here the slot may have been freed, and another page's content lost in
+		 * it. */
+		err = bug_on(SHMEM_READ_ERROR_OF_ANOTHER) || recheck(still_at(as, index, entry)) ? -EIO : 1;
 	} else {
 		page_wait_writeback(p);
 		err = filemap_insert(as, p, index, entry);

@@ -142,6 +142,19 @@ bool swap_scarce(struct engine *e, struct mem_cgroup *memcg)
 	return page_counter_margin(&memcg->swap) < page_counter_read(&memcg->swap);
 }
 
+/* A slot outlives its page and their group: it keeps the record of its charges itself (a3b2d692690a). */
+static void slot_hold(struct memcg_handle *h)
+{
+	if (!bug_on(SWAP_SLOT_WITHOUT_REFERENCE))
+		handle_get_many(h, 1);
+}
+
+static void slot_drop(struct memcg_handle *h)
+{
+	if (!bug_on(SWAP_SLOT_WITHOUT_REFERENCE))
+		handle_put_many(h, 1);
+}
+
 int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 {
 	struct swap_device *d = e->swap;
@@ -166,7 +179,7 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 		rcu_rd_unlock();
 		return -ENOSPC;
 	}
-	handle_get_many(h, 1);
+	slot_hold(h);
 	page_get(p);
 	spin_lock(slot_lock(d, (uint32_t)slot));
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
@@ -204,7 +217,7 @@ static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle 
 	if (memsw)
 		page_counter_uncharge(&memcg->memsw, 1);
 	rcu_rd_unlock();
-	handle_put_many(h, 1);
+	slot_drop(h);
 }
 
 void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear)
@@ -288,7 +301,7 @@ bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, 
 	map = a32_load(&d->map[slot]);
 	if (map && slot_count(map) == refs && handle_memcg(d->owner[slot]) == from) {
 		h = d->owner[slot];
-		handle_get_many(to, 1);
+		slot_hold(to);
 		d->owner[slot] = to;
 	}
 	spin_unlock(slot_lock(d, slot));
@@ -297,7 +310,7 @@ bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, 
 		page_counter_uncharge(&handle_memcg(h)->swap, 1);
 		if (*memsw)
 			page_counter_uncharge(&handle_memcg(h)->memsw, 1);
-		handle_put_many(h, 1);
+		slot_drop(h);
 	}
 	rcu_rd_unlock();
 	return h != NULL;
