@@ -26,7 +26,7 @@ struct options {
 	bool progress;                  /* a line on the terminal while it runs */
 	const struct bug *bug;
 	struct replay replay;
-	const struct scenario **scenarios;  /* to be run, in order */
+	const struct scenario **scenarios;  /* to be run, in order; with a bug: one */
 	unsigned nr_scenarios;
 };
 
@@ -56,6 +56,9 @@ void table_row(FILE *out, const struct options *o, const struct result *res);
 void draw_failure(FILE *out, const struct options *o, struct result *res);
 /* All of them, with drawings' replay strings. */
 void print_json(FILE *out, const struct options *o, struct result *results, unsigned n);
+/* The one schedule of @want; @r NULL: it ends well. */
+struct report;
+void print_replay_json(FILE *out, const struct replay *want, const struct report *r);
 
 int run_check(const struct options *o);
 int run_bug(const struct options *o);

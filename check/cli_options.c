@@ -201,7 +201,9 @@ static int consistent(struct parser *p)
 {
 	const struct options *o = p->o;
 
-	if (p->command && o->nr_scenarios)
+	if (o->command == CLI_BUG && o->nr_scenarios > 1)
+		return wrong_use("--bug takes one scenario, and '%s' is another", o->scenarios[1]->name);
+	if (p->command && o->command != CLI_BUG && o->nr_scenarios)
 		return wrong_use("%s takes no scenario, and '%s' is one", p->command, o->scenarios[0]->name);
 	if (p->command && o->quick)
 		return wrong_use("--quick is for all scenarios, not for %s", p->command);
@@ -211,7 +213,7 @@ static int consistent(struct parser *p)
 		return wrong_use("--seed is for --random N, which is not there");
 	if (o->budget && o->mode == EXPLORE_RANDOM && o->command != CLI_BUG)
 		return wrong_use("--budget and --random: one of them is accepted");
-	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->json)
+	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->command != CLI_REPLAY && o->json)
 		return wrong_use("%s and --json: one of them is accepted", p->command);
 	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->command != CLI_REPLAY && o->html)
 		return wrong_use("%s and --format html: one of them is accepted", p->command);
@@ -229,7 +231,9 @@ static void defaults(struct parser *p)
 	struct options *o = p->o;
 	const char *term = getenv("TERM");
 
-	if (!o->nr_scenarios)
+	if (!o->nr_scenarios && o->command == CLI_BUG)
+		o->scenarios[o->nr_scenarios++] = scenario_find(o->bug->scenario);
+	else if (!o->nr_scenarios)
 		for (unsigned i = 0; i < nr_scenarios; i++)
 			if (!o->quick || !scenarios[i]->slow)
 				o->scenarios[o->nr_scenarios++] = scenarios[i];

@@ -71,9 +71,8 @@ void draw_failure(FILE *out, const struct options *o, struct result *res)
 	report_free(r);
 }
 
-static cJSON *finding_json(const struct options *o, struct result *res)
+static cJSON *finding_json(const struct report *r)
 {
-	struct report *r = make_report(o, res);
 	cJSON *f = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(f, "kind", sim_finding_name(r->failure.kind));
@@ -89,14 +88,22 @@ static cJSON *finding_json(const struct options *o, struct result *res)
 	cJSON_AddNumberToObject(f, "operations", r->nr_ops);
 	cJSON_AddNumberToObject(f, "preemptions", r->preemptions);
 	cJSON_AddStringToObject(f, "replay", r->replay);
-	report_free(r);
 	return f;
+}
+
+static void print_and_delete(FILE *out, cJSON *all)
+{
+	char *text = cJSON_Print(all);
+
+	fprintf(out, "%s\n", text ? text : "{}");
+	free(text);
+	cJSON_Delete(all);
 }
 
 void print_json(FILE *out, const struct options *o, struct result *results, unsigned n)
 {
 	cJSON *all = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(all, "scenarios");
-	char v[64], *text;
+	char v[64];
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct explore_stats *s = &results[i].stats;
@@ -112,12 +119,28 @@ void print_json(FILE *out, const struct options *o, struct result *results, unsi
 		cJSON_AddNumberToObject(j, "steps", (double)s->steps);
 		cJSON_AddNumberToObject(j, "seconds", s->seconds);
 		cJSON_AddStringToObject(j, "verdict", v);
-		if (results[i].end == EXPLORE_FAILED)
-			cJSON_AddItemToObject(j, "finding", finding_json(o, &results[i]));
+		if (results[i].end == EXPLORE_FAILED) {
+			struct report *r = make_report(o, &results[i]);
+
+			cJSON_AddItemToObject(j, "finding", finding_json(r));
+			report_free(r);
+		}
 		cJSON_AddItemToArray(list, j);
 	}
-	text = cJSON_Print(all);
-	fprintf(out, "%s\n", text ? text : "{}");
-	free(text);
-	cJSON_Delete(all);
+	print_and_delete(out, all);
+}
+
+void print_replay_json(FILE *out, const struct replay *want, const struct report *r)
+{
+	cJSON *all = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(all, "scenarios"), *j = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(j, "scenario", want->scenario->name);
+	if (want->bug)
+		cJSON_AddStringToObject(j, "bug", want->bug->name);
+	cJSON_AddNumberToObject(j, "steps", want->schedule.len);
+	cJSON_AddStringToObject(j, "verdict", r ? sim_finding_name(r->failure.kind) : "ENDS WELL");
+	if (r)
+		cJSON_AddItemToObject(j, "finding", finding_json(r));
+	cJSON_AddItemToArray(list, j);
+	print_and_delete(out, all);
 }

@@ -136,11 +136,12 @@ int run_check(const struct options *o)
 
 static void say_not_found(const struct options *o, const struct result *res)
 {
+	uint64_t n = res->stats.executions + res->stats.blocked;
 	char v[64];
 
 	verdict(o, res, v, sizeof(v));
-	printf("%s: not found in %" PRIu64 " executions of %s: %s\n", res->bug->name,
-	       res->stats.executions + res->stats.blocked, res->scenario->name, v);
+	printf("%s: not found in %" PRIu64 " execution%s of %s: %s\n", res->bug->name, n, n == 1 ? "" : "s",
+	       res->scenario->name, v);
 }
 
 int run_bug(const struct options *o)
@@ -148,7 +149,7 @@ int run_bug(const struct options *o)
 	struct result *res = new_results(1);
 	int code;
 
-	search(o, scenario_find(o->bug->scenario), o->bug, res);
+	search(o, o->scenarios[0], o->bug, res);
 	code = res->end == EXPLORE_FAILED ? EXIT_VIOLATION : EXIT_BUDGET;
 	if (o->json) {
 		print_json(stdout, o, res, 1);
@@ -174,12 +175,17 @@ int run_replay(const struct options *o)
 		return wrong_use("--replay: the string does not fit this build; one that the same build of umemcg drew, "
 				 "unchanged, is accepted");
 	if (sim_failure.kind == SIM_OK) {
-		printf("%s: this schedule ends well\n", want->scenario->name);
+		if (o->json)
+			print_replay_json(stdout, want, NULL);
+		else
+			printf("%s: this schedule ends well\n", want->scenario->name);
 		return EXIT_FINE;
 	}
 	r = report_make(want->scenario, want->bug, &want->schedule, o->full);
 	r->steady = true; /* the sum was the same */
-	if (o->html) {
+	if (o->json) {
+		print_replay_json(stdout, want, r);
+	} else if (o->html) {
 		report_html_begin(stdout, want->scenario->name);
 		report_html(stdout, r);
 		report_html_end(stdout);

@@ -43,6 +43,7 @@ wrong_uses() {
 	wrong "one of them" --bench --format html &&
 	wrong "one of them" --list-bugs --budget 5 &&
 	wrong "takes no scenario" --list uncharge-twice &&
+	wrong "takes one scenario" --bug uncharge-test-then-set uncharge-twice limit-and-charge &&
 	wrong "text and html" --format pdf &&
 	wrong "auto, always and never" --color red
 }
@@ -111,7 +112,7 @@ budget_ends() {
 	expect 2 "$code" status || return 1
 	grep -q ' BUDGET(3)$' "$TMP/out" || return 1
 	status_of --bug uncharge-test-then-set --budget 1
-	expect 2 "$code" "status of a bug" && grep -q 'not found in 1 executions' "$TMP/out"
+	expect 2 "$code" "status of a bug" && grep -q 'not found in 1 execution of uncharge-twice' "$TMP/out"
 }
 
 json() {
@@ -119,7 +120,13 @@ json() {
 	expect 0 "$code" status || return 1
 	expect 2 "$(grep -c '"verdict":.*"EXHAUSTED"' "$TMP/out")" verdicts || return 1
 	status_of --json --bug uncharge-test-then-set
-	expect 1 "$code" "status of a bug" && grep -q '"replay":.*"uncharge-twice/uncharge-test-then-set/' "$TMP/out"
+	expect 1 "$code" "status of a bug" || return 1
+	grep -q '"replay":.*"uncharge-twice/uncharge-test-then-set/' "$TMP/out" || return 1
+	string=$(sed -n 's/.*"replay":[^"]*"\(.*\)".*/\1/p' "$TMP/out")
+	sed -n '/"finding"/,$p' "$TMP/out" >"$TMP/finding"
+	status_of --json --replay "$string"
+	expect 1 "$code" "status of a replay" && grep -q '"verdict":.*"WRONG"' "$TMP/out" || return 1
+	sed -n '/"finding"/,$p' "$TMP/out" | diff "$TMP/finding" -
 }
 
 html() {
@@ -198,6 +205,20 @@ bug() {
 	sed -f "$golden/mask.sed" "$TMP/drawn" | diff "$TMP/want" -
 }
 
+# Not only where the table says: of pages of files as of anonymous ones, of what succeeds and what fails.
+bugs_elsewhere() {
+	while read -r name scenario; do
+		status_of --bug "$name" "$scenario"
+		expect 1 "$code" "status of $name in $scenario" || return 1
+		! grep 'not what the bug breaks' "$TMP/out" || return 1
+	done <<-END
+		migrate-commit-after-remap migrate-and-unmap
+		migrate-commit-after-remap migrate-file-and-fault
+		migrate-commit-after-remap migrate-shmem-and-munmap
+		migrate-failure-recharges migrate-file-fails-at-limit
+	END
+}
+
 [ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
 check "wrong use is one line and status 125" wrong_uses
 check "a replay string that does not fit is refused" wrong_replays
@@ -214,6 +235,7 @@ check "a search that is killed takes its processes with it" killed_with_jobs
 check "a full drawing has a row for each operation" full
 check "the quick scenarios are exhausted" quick
 check "with the pinned numbers of executions" counts
+check "bugs are found in other scenarios than their own" bugs_elsewhere
 "$UMEMCG" check --list | cut -f 1 >"$TMP/scenarios"
 "$UMEMCG" check --list-bugs >"$TMP/bugs"
 while IFS='	' read -r name _ scenario <&3; do

@@ -4,7 +4,7 @@
 
 #define CHECK_HELP                                                                                  \
 	"usage: umemcg check [OPTIONS] [SCENARIO...]\n"                                             \
-	"       umemcg check --bug BUG | --replay STRING\n"                                         \
+	"       umemcg check --bug BUG [SCENARIO] | --replay STRING\n"                              \
 	"       umemcg check --list | --list-bugs | --bench\n"                                      \
 	"\n"                                                                                        \
 	"Runs the engine's own code on a simulated machine through every order in which the tasks\n" \
@@ -12,7 +12,8 @@
 	"\n"                                                                                        \
 	"what to run:\n"                                                                            \
 	"  --quick               only what CI runs: the scenarios that take seconds\n"              \
-	"  --bug BUG             switch a known bug on and draw a schedule that shows it\n"         \
+	"  --bug BUG             switch a known bug on and draw a schedule that shows it; in\n"     \
+	"                        SCENARIO, or in the one that --list-bugs names\n"                  \
 	"  --replay STRING       run one schedule again, as a drawing names it\n"                   \
 	"  --list                the scenarios: name, tab, what races with what\n"                  \
 	"  --list-bugs           the known bugs: name, tab, source, tab, scenario\n"                \
