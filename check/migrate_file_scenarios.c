@@ -225,7 +225,7 @@ static void shared_and_zaps_setup(void)
 	sim_task("zap", zap_0, mm, 1, 0);
 	sim_task("other's zap", zap_0, other, 0, 0);
 }
-SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup, file_end,
+SLOW_SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup, file_end,
 	 "a page of a file that two groups map is replaced while both mappings go");
 
 /* ---- a mapping comes ---- */
@@ -236,7 +236,7 @@ static void and_fault_setup(void)
 	other = fx_file_mm(b, "other", file);
 	sim_task("other's fault", fault_0, other, 1, 0);
 }
-SCENARIO(migrate_file_and_fault, "migrate-file-and-fault", and_fault_setup, file_end,
+SLOW_SCENARIO(migrate_file_and_fault, "migrate-file-and-fault", and_fault_setup, file_end,
 	 "a page of a file is replaced while another group's fault maps it");
 
 static void fails_and_fault_setup(void)
@@ -263,7 +263,7 @@ static void and_writeback_setup(void)
 	in_hand();
 	sim_task("write-back", clean, NULL, 1, 0);
 }
-SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup, file_end,
+SLOW_SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup, file_end,
 	 "a dirty page of a file is replaced while it is written back");
 
 /* ---- the page goes ---- */

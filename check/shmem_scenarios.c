@@ -56,5 +56,6 @@ const struct scenario scenario_shmem_slot_reused = {
 	.name = "shmem-slot-reused",
 	.text = "a swap-in has an entry of shared memory whose slot goes to another page, which cannot be read",
 	.setup = slot_reused_setup,
+	.slow = true,
 	.end = fx_end,
 };
