@@ -307,3 +307,26 @@ const struct scenario scenario_kswapd_and_wake = {
 	.end = fx_end,
 	.no_time = true,
 };
+
+static void rmdir_and_stop(void *arg)
+{
+	fx_remove(arg);
+	a32_store(&fx->e.kswapd_stop, 1);
+	kswapd_wake(&fx->e);
+}
+
+static void kswapd_and_removal_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	sim_task("kswapd", kswapd, NULL, 0, 0);
+	sim_task("rmdir", rmdir_and_stop, a, 1, 0);
+}
+
+const struct scenario scenario_kswapd_and_removal = {
+	.name = "kswapd-and-removal",
+	.text = "background reclaim walks the tree while a group is removed",
+	.setup = kswapd_and_removal_setup,
+	.end = fx_end,
+	.no_time = true,
+};

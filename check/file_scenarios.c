@@ -184,6 +184,32 @@ static void truncate_and_fault_setup(void)
 SCENARIO(truncate_and_fault, "truncate-and-fault", truncate_and_fault_setup, fx_end,
 	 "a page is truncated away while another address space maps it");
 
+static void truncate_and_touch_setup(void)
+{
+	file_space();
+	sim_task("truncate", truncate_all, NULL, 0, 0);
+	sim_task("fault", fault_0, mm, 1, 0);
+}
+SCENARIO(truncate_and_touch, "truncate-and-touch", truncate_and_touch_setup, fx_end,
+	 "a file is truncated while a page of it is brought for the first time");
+
+static void truncate_to_one(void *arg)
+{
+	(void)arg;
+	filemap_truncate(file, 1);
+}
+
+static void truncate_and_neighbour_setup(void)
+{
+	fx_up(FX_SLOTS);
+	file = fx_file(2);
+	mm = fx_file_mm(fx_group("A", 8), "mm", file);
+	sim_task("truncate", truncate_to_one, NULL, 0, 0);
+	sim_task("fault", fault_0, mm, 1, 0);
+}
+SCENARIO(truncate_and_neighbour, "truncate-and-neighbour", truncate_and_neighbour_setup, file_end,
+	 "a file loses its second page while the first one is read");
+
 static void truncate_and_store_setup(void)
 {
 	file_page(false);

@@ -82,8 +82,13 @@ void fx_up(unsigned nr_slots)
 
 struct mem_cgroup *fx_group(const char *name, int64_t stock)
 {
+	return fx_subgroup(NULL, name, stock);
+}
+
+struct mem_cgroup *fx_subgroup(struct mem_cgroup *parent, const char *name, int64_t stock)
+{
 	int err;
-	struct mem_cgroup *g = group_create(&fx->e, NULL, name, &err);
+	struct mem_cgroup *g = group_create(&fx->e, parent, name, &err);
 
 	need(g != NULL, "no group");
 	for (unsigned cpu = 0; cpu < PLAT_NR_CPUS && stock; cpu++) {

@@ -54,6 +54,8 @@ extern struct check_fixture *fx;
 void fx_up(unsigned nr_slots);
 /* A group below the root with @stock pages in the stock of every CPU, so that charging one page is one operation. */
 struct mem_cgroup *fx_group(const char *name, int64_t stock);
+/* The same below @parent. */
+struct mem_cgroup *fx_subgroup(struct mem_cgroup *parent, const char *name, int64_t stock);
 /* An address space without areas: what a fork fills. */
 struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name);
 /* An address space with one area of @npages from FX_VA(0) on. */

@@ -230,3 +230,28 @@ const struct scenario scenario_lru_parent_isolate_and_removal = {
 	.setup = parent_isolate_and_removal_setup,
 	.end = fx_end,
 };
+
+/* What a group is protected by depends on its siblings, one of which goes. */
+static void rmdir_sibling(void *sibling) { fx_remove(sibling); }
+
+static void reclaim_and_sibling_setup(void)
+{
+	struct mem_cgroup *parent;
+
+	fx_up(FX_SLOTS);
+	parent = fx_group("A", 0);
+	a = fx_subgroup(parent, "A1", 2);
+	mm = fx_mm(a, "mm", 1);
+	fx_fill(mm, 0);
+	stock_drain(a);
+	sim_task("reclaim", reclaim_root, NULL, 0, 0);
+	sim_task("rmdir", rmdir_sibling, fx_subgroup(parent, "A2", 0), 1, 0);
+}
+
+const struct scenario scenario_reclaim_and_sibling = {
+	.name = "reclaim-and-sibling",
+	.text = "reclaim adds up what the children of a group claim while one of them is removed",
+	.slow = true,
+	.setup = reclaim_and_sibling_setup,
+	.end = fx_end,
+};

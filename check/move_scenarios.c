@@ -4,7 +4,7 @@
 #include "mm/migrate.h"
 #include "mm/move.h"
 
-static struct mem_cgroup *from, *to;
+static struct mem_cgroup *from, *to, *third;
 static struct mm *mm;
 static struct page *victim;
 
@@ -201,3 +201,44 @@ static void and_rmdir_setup(void)
 }
 SCENARIO(move_and_rmdir, "move-and-rmdir", and_rmdir_setup, fx_end,
 	 "a group is removed while its last address space moves away");
+
+/* Where it ends up depends on who is last; what it was charged for is there, or with the one before. */
+static void move_to_third(void *arg)
+{
+	int err = mm_move_group(mm, third, MOVE_ANON);
+
+	(void)arg;
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
+}
+
+static void twice_setup(void)
+{
+	space();
+	third = fx_group("C", 8);
+	sim_task("move to C", move_to_third, NULL, 1, 0);
+}
+SCENARIO(move_twice, "move-twice", twice_setup, fx_end,
+	 "an address space moves to two groups at once");
+
+/* Its page is charged to a third group, which it has left before. */
+static void remove_third(void *arg)
+{
+	(void)arg;
+	fx_remove(third);
+}
+
+static void and_rmdir_owner_setup(void)
+{
+	fx_up(FX_SLOTS);
+	from = fx_group("A", 8);
+	to = fx_group("B", 8);
+	third = fx_group("C", 8);
+	mm = fx_mm(third, "mm", 1);
+	fx_fill(mm, 0);
+	fx_move(mm, from);
+	sim_task("move", move, NULL, 0, 0);
+	sim_task("rmdir C", remove_third, NULL, 1, 0);
+}
+SCENARIO(move_and_rmdir_owner, "move-and-rmdir-owner", and_rmdir_owner_setup, fx_end,
+	 "the mover looks at a page whose owner, a third group, is removed");

@@ -265,39 +265,57 @@ static int charge_ahead(struct move *m)
 
 /* ---- */
 
-/* The address space's own reference goes from group to group. Who charged for a fault before this gives it back (fault.c). */
-static void switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to)
+/* The address space's own reference goes from group to group. Who charged for a fault before this gives it back (fault.c). False:
+ * somebody else has moved it meanwhile. */
+static bool switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to)
 {
-	memcg_get(to);
+	bool ours;
+
 	rw_wrlock(&mm->mmap_lock);
-	spin_lock(&mm->engine->mm_lock);
-	aptr_store(&mm->memcg, to);
-	spin_unlock(&mm->engine->mm_lock);
+	ours = recheck(mm_memcg(mm) == from);
+	if (ours) {
+		memcg_get(to);
+		spin_lock(&mm->engine->mm_lock);
+		aptr_store(&mm->memcg, to);
+		spin_unlock(&mm->engine->mm_lock);
+	}
 	rw_wrunlock(&mm->mmap_lock);
-	memcg_put(from);
+	if (ours)
+		memcg_put(from);
+	return ours;
+}
+
+/* 0, -ENOMEM, or 1: look again. */
+static int move_from(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to, unsigned mask)
+{
+	struct move m = { .e = mm->engine, .from = from, .to = to, .mask = mask, .count = true };
+	int err;
+
+	if (mask)
+		walk(&m, mm);
+	err = charge_ahead(&m);
+	if (!err && !switch_group(mm, from, to))
+		err = 1;
+	m.count = false;
+	for (int pass = 0; !err && mask && pass < PASSES_MAX && (pass == 0 || m.busy); pass++) {
+		m.busy = 0;
+		walk(&m, mm);
+	}
+	give_back(&m);
+	return err;
 }
 
 int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask)
 {
-	struct move m = { .e = mm->engine, .to = to, .mask = mask, .count = true };
-	int err = 0;
+	int err;
 
 	VM_BUG_ON(mask & ~(MOVE_ANON | MOVE_FILE));
-	m.from = mm_get_memcg(mm);
-	if (m.from != to) {
-		if (mask)
-			walk(&m, mm);
-		err = charge_ahead(&m);
-		if (!err)
-			switch_group(mm, m.from, to);
-		m.count = false;
-		for (int pass = 0; !err && mask && pass < PASSES_MAX && (pass == 0 || m.busy); pass++) {
-			m.busy = 0;
-			walk(&m, mm);
-		}
-		give_back(&m);
-	}
-	memcg_put(m.from);
+	do {
+		struct mem_cgroup *from = mm_get_memcg(mm);
+
+		err = from != to ? move_from(mm, from, to, mask) : 0;
+		memcg_put(from);
+	} while (err == 1);
 	return err;
 }
 

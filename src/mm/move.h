@@ -9,7 +9,8 @@
 
 /* Let @mm be of @to from now on, and hand over what it alone maps and its group is charged for, of the kinds in @mask. 0; or,
  * with nothing changed, -ENOMEM (no room in @to). What is in
- * somebody else's hands just now stays behind, as do pages others map too. Nothing may be locked; the caller has a
+ * somebody else's hands just now stays behind, as do pages others map too. Of two moves at once one comes second, and begins
+ * where the first one ends. Nothing may be locked; the caller has a
  * reference on @mm, which is not being forked into, and sees to it that @to is not removed meanwhile. */
 int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask);
 

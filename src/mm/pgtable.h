@@ -1,6 +1,6 @@
 /* mm/pgtable.h - page tables: a directory of leaves an address space, 512 entries and one lock a leaf.
  *
- * The directory is a hash; a leaf, once there, stays until its address space ends or its 2 MiB are unmapped. Readers
+ * The directory is a hash; a leaf, once there, stays until its address space ends. Readers
  * that hold neither mmap_lock nor a reference to the address space find leaves inside RCU (rmap walks).
  */
 #ifndef UMEMCG_MM_PGTABLE_H
