@@ -8,6 +8,7 @@
 
 static const struct command *const commands[] = {
 	&run_command,
+	&migrate_command,
 	&check_command,
 };
 

@@ -19,6 +19,8 @@
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 
+#define NR_LETTERS     52  /* of both cases */
+#define GROUP_NAME_MAX 63
 #define SWAP_FILE_LEAST STORE_PAGE_SIZE  /* what any swap file needs */
 
 enum {
@@ -28,6 +30,7 @@ enum {
 	OPT_SWAP,
 	OPT_SWAP_DIRECT,
 	OPT_NO_SPIN,
+	OPT_NAME,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
 };
@@ -40,6 +43,7 @@ static const struct option long_options[] = {
 	{ "swap",        required_argument, NULL, OPT_SWAP },
 	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
 	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
+	{ "name",        required_argument, NULL, OPT_NAME },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
 	{ "verbose",     no_argument,       NULL, 'v' },
@@ -128,6 +132,19 @@ static bool parse_path(int val, const char *text, const char **path, char *probl
 	return true;
 }
 
+/* A process's number, or an option, must not look like one. */
+static bool parse_name(const char *text, const char **name, char *problem)
+{
+	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t len = strlen(text);
+
+	if (len == 0 || len > GROUP_NAME_MAX || strspn(text, all) != len || strchr(all + NR_LETTERS, *text))
+		return fail(problem, "option --name: '%s' is not a name; give a letter, then letters, digits, '.', "
+			    "'_' or '-', at most %d in all", text, GROUP_NAME_MAX);
+	*name = text;
+	return true;
+}
+
 static bool parse_one(struct run_options *o, int val, const char *arg, char *problem)
 {
 	struct serve_config *c = &o->config;
@@ -152,6 +169,8 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	case OPT_NO_SPIN:
 		c->no_warm = true;
 		return true;
+	case OPT_NAME:
+		return parse_name(arg, &c->group_name, problem);
 	case OPT_REPORT:
 		return parse_report(arg, &o->report, problem);
 	case OPT_REPORT_FILE:
@@ -213,7 +232,6 @@ static void set_defaults(struct run_options *o)
 			.memsw_max = SERVE_UNLIMITED,
 			.swap_dir = tmpdir && *tmpdir ? tmpdir : "/var/tmp",
 			.engine = STORE_AUTO,
-			.group_name = "run",
 		},
 		.swap_dir_from = tmpdir && *tmpdir ? "TMPDIR" : "default",
 	};

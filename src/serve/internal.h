@@ -15,8 +15,10 @@
 
 #include "mm/engine.h"
 #include "plat/host/host.h"
+#include "plat/host/nodes.h"
 #include "serve/keeper.h"
 #include "serve/proto.h"
+#include "serve/remote.h"
 #include "serve/serve.h"
 
 #define NR_CALL_THREADS 4
@@ -93,6 +95,24 @@ struct segments {
 	uint64_t nr, pages;
 };
 
+/* A migration under way (migrate.c). The remote thread's. */
+struct migration_job {
+	struct supervisor *s;
+	const struct nodes *nodes;
+	struct client *only;           /* referenced; NULL: the whole group */
+	unsigned from, to;
+	unsigned stage;
+	struct client *client;         /* spaces: referenced; */
+	uint64_t *leaves;              /* ... its leaves; */
+	unsigned nr_leaves, leaf;      /* ... and the next of them */
+	struct address_space *as;      /* objects: referenced; */
+	uint64_t index, index_end;     /* ... its pages that are left; */
+	uint64_t va;                   /* ... where the next area of @only begins */
+	uint32_t pfn;                  /* frames: the next one */
+	uint64_t total;
+	struct nodes_moved sum;
+};
+
 struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
@@ -130,6 +150,10 @@ struct supervisor {
 		unsigned cpu;
 	} warmer[NR_WARMERS_MAX];
 	unsigned nr_warmers;
+
+	struct remote_server remote;
+	struct migration_job migration;
+	struct plat_thread remote_thread;
 
 	struct plat_thread control, watcher, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
@@ -231,6 +255,19 @@ int segment_call(struct client *c, int sock, const struct msg_call *m, struct ms
 /* @c is gone: it will not map what it was about to. */
 void segments_forget(struct client *c);
 
+/* ---- answers.c ---- */
+int answers_start(struct supervisor *s);
+/* Once stop_fd is readable. */
+void answers_stop(struct supervisor *s);
+
+/* ---- migrate.c ---- */
+/* Takes the reference on @only. */
+void migration_begin(struct migration_job *j, struct supervisor *s, const struct nodes *nodes, struct client *only,
+		     unsigned from, unsigned to);
+/* One batch of pages. False: that was the last. */
+bool migration_step(struct migration_job *j);
+void migration_end(struct migration_job *j);
+
 /* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
 void control_main(void *supervisor);
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
@@ -266,6 +303,8 @@ int64_t proc_shmem_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
 /* The parent of a process; -1 when it is gone. */
 pid_t proc_parent(pid_t pid);
+/* Is the process, or the one of this thread, below us? */
+bool proc_is_ours(pid_t tid);
 /* Kill the process that has thread @tid, if it is below us. */
 void proc_kill_ours(pid_t tid);
 /* Is @tid a thread of process @pid? */

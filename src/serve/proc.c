@@ -133,14 +133,19 @@ pid_t proc_parent(pid_t pid)
 	return after && sscanf(after + 1, " %*c %d", &ppid) == 1 ? ppid : -1;
 }
 
-void proc_kill_ours(pid_t tid)
+bool proc_is_ours(pid_t tid)
 {
 	pid_t up = tid;
 
 	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != getpid(); i++)
 		up = proc_parent(up);
+	return up == getpid() && tid != up;
+}
+
+void proc_kill_ours(pid_t tid)
+{
 	/* It waits for its page, so the number is still its own. */
-	if (up == getpid() && tid != up)
+	if (proc_is_ours(tid))
 		(void)kill(tid, SIGKILL);
 }
 

@@ -1,7 +1,7 @@
 /* serve/serve.h - the supervisor: one engine, one group, the client processes of one program tree.
  *
  * Threads: fault workers, background reclaim, a control thread (connections, ends of clients), a watcher (measures
- * what is not managed, finds processes without an agent). The caller's thread stays free.
+ * what is not managed, finds processes without an agent), a remote thread (serve/remote.h: what other umemcg commands ask). The caller's thread stays free.
  *
  * Sequence of calls:
  *   s = supervisor_create(&config, &problem);     checks the machine, opens the swap file; nothing is started
@@ -39,7 +39,7 @@ struct serve_config {
 	unsigned workers;       /* fault workers; 0 = choose */
 	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/warm.c) */
 	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
-	const char *group_name; /* "run" */
+	const char *group_name; /* what others call the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged
 	 * process). Called from any thread. */
 	void (*notice)(void *arg, const char *text);

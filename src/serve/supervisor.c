@@ -22,7 +22,7 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-#define OTHER_THREADS   12              /* control, watcher, kswapd, 2 workers more than CPUs, liburcu's, the store's */
+#define OTHER_THREADS   13              /* control, watcher, remote, kswapd, 2 workers more than CPUs, liburcu's, the store's */
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
@@ -191,9 +191,11 @@ static uint32_t frames_for(int64_t max)
 
 static int make_group(struct supervisor *s, struct serve_problem *p)
 {
+	char name[32];
 	int err;
 
-	s->group = group_create(&s->engine, NULL, s->config.group_name ? s->config.group_name : "run", &err);
+	snprintf(name, sizeof(name), "run-%d", (int)getpid());
+	s->group = group_create(&s->engine, NULL, s->config.group_name ? s->config.group_name : name, &err);
 	if (!s->group)
 		return fail(p, err, "cannot make the group: %s", strerror(-err));
 	page_counter_force_max(&s->group->memory, limit_pages(s->config.memory_max));
@@ -274,7 +276,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 		return NULL;
 	}
 	s->config = *config;
-	s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
+	s->remote.listen_fd = s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
 	spin_init(&s->clients_lock, RANK_LEAF);
 	spin_init(&s->calls_lock, RANK_LEAF);
 	spin_init(&s->names_lock, RANK_LEAF);
@@ -333,6 +335,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 		err = plat_thread_start(&s->worker[i], "umemcg-fault", worker_main, s);
 		s->nr_workers += !err;
 	}
+	if (!err)
+		err = answers_start(s);
 	if (!err && !s->config.no_warm)
 		err = warm_start(s);
 	if (!err)
@@ -377,6 +381,7 @@ void supervisor_stop(struct supervisor *s)
 	warm_stop(s);
 	plat_thread_join(&s->control);
 	plat_thread_join(&s->watcher);
+	answers_stop(s);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
 		plat_thread_join(&s->call_thread[i]);
 	for (unsigned i = 0; i < s->nr_workers; i++)

@@ -342,6 +342,25 @@ void host_shared_forget(struct mmu_host *h, uint64_t maker)
 	} while (as);
 }
 
+struct address_space *host_shared_next(struct mmu_host *h, struct address_space *prev)
+{
+	struct address_space *next = NULL;
+	bool after = !prev;
+
+	spin_lock(&h->objects_lock);
+	list_for_each(o, &h->objects, struct host_shared, link) {
+		if (after && file_tryget(o->as)) {
+			next = o->as;
+			break;
+		}
+		after |= o->as == prev;
+	}
+	spin_unlock(&h->objects_lock);
+	if (prev)
+		file_put(prev);
+	return next;
+}
+
 void host_shared_release(struct mmu *mmu, struct address_space *as)
 {
 	struct mmu_host *h = (struct mmu_host *)mmu;

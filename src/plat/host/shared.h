@@ -44,6 +44,9 @@ void host_shared_discard(struct address_space *as, uint64_t first, uint64_t n);
 /* @maker is gone: what it made and did not map goes too. */
 void host_shared_forget(struct mmu_host *h, uint64_t maker);
 
+/* Walk: the object after @prev (NULL: the first), referenced; @prev's reference is given up. NULL: there is no other. */
+struct address_space *host_shared_next(struct mmu_host *h, struct address_space *prev);
+
 /* For mmu_host.c and withdraw.c. */
 int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page);
 void host_shared_withdraw(struct mmu_host *h, struct mmu_req **reqs, unsigned n);
