@@ -17,7 +17,8 @@ static struct mm *start(unsigned n)
 	from = fx_group(&fx, NULL, "from", 0);
 	to = fx_group(&fx, NULL, "to", 0);
 	mm = fx_mm(&fx, from);
-	assert_int_equal(fx_map(mm, FX_BASE, n), 0);
+	if (n)
+		assert_int_equal(fx_map(mm, FX_BASE, n), 0);
 	fx_fill_run(&fx, mm, FX_BASE, n, 7);
 	return mm;
 }
@@ -148,6 +149,62 @@ TEST(a_page_in_somebodys_hands_stays)
 	page_put(&fx.e, p);
 	assert_usage(from, 1, 1, 0);
 	assert_usage(to, 3, 3, 0);
+	end(mm);
+}
+
+/* Pages are handed over many at a time: those that are off their lists or under write-back are left out, wherever they are
+ * among them, and only those. */
+TEST(busy_pages_among_many_stay_and_only_they)
+{
+	static const unsigned busy[] = { 0, 3, 4, 63, 64, 200, 511, 512, MANY - 1 };
+	const unsigned nr_busy = sizeof(busy) / sizeof(*busy);
+	struct mm *mm = start(MANY);
+	struct page *p[9];
+
+	for (unsigned i = 0; i < nr_busy; i++) {
+		p[i] = pfn_page(&fx.e, pte_pfn(fx_pte(mm, FX_BASE + busy[i] * PAGE_SIZE)));
+		page_get(p[i]);
+		assert_true(i % 2 ? !page_set(p[i], PG_writeback) : lru_isolate_page(p[i]));
+	}
+	assert_int_equal(mm_move_group(mm, to, MOVE_ANON), 0);
+	for (unsigned i = 0; i < nr_busy; i++) {
+		assert_ptr_equal(page_cgroup_memcg(&p[i]->pcg), from);
+		if (i % 2)
+			page_clear(p[i], PG_writeback);
+		else
+			lru_add(p[i]);
+		page_put(&fx.e, p[i]);
+	}
+	assert_usage(from, nr_busy, nr_busy, 0);
+	assert_usage(to, MANY - nr_busy, MANY - nr_busy, 0);
+	end(mm);
+}
+
+/* A group owns pages by handles of its own and by those of groups that were removed below it, one after the other in a leaf:
+ * all go, and no handle keeps a reference too many. */
+TEST(pages_inherited_from_removed_groups_go_with_the_others)
+{
+	struct mm *mm = start(0);
+
+	assert_int_equal(fx_map(mm, FX_BASE, 90), 0);
+	for (unsigned i = 0; i < 9; i++) {
+		struct mem_cgroup *child = i % 3 ? fx_group(&fx, from, "child", 0) : NULL;
+
+		if (child)
+			assert_int_equal(mm_move_group(mm, child, 0), 0);
+		fx_fill_run(&fx, mm, FX_BASE + i * 10 * PAGE_SIZE, 10, 7);
+		assert_int_equal(mm_move_group(mm, from, 0), 0);
+		if (child)
+			fx_ungroup(&fx, child);
+	}
+	assert_usage(from, 90, 90, 0);
+	assert_int_equal(mm_move_group(mm, to, MOVE_ANON), 0);
+	assert_usage(from, 0, 0, 0);
+	assert_usage(to, 90, 90, 0);
+	fx_check_run(&fx, mm, FX_BASE, 90, 7);
+	for (int i = 0; i < 4; i++)
+		rcu_flush();
+	assert_int_equal(a32_load(&fx.e.tree.nr_handles), 3);
 	end(mm);
 }
 

@@ -45,10 +45,15 @@ struct memcg_handle *page_cgroup_uncharge(atomic64_t *word)
 	return handle_of(v);
 }
 
+bool page_cgroup_switch(atomic64_t *word, struct memcg_handle *from, struct memcg_handle *to)
+{
+	return a64_cas(word, charged_to(from), charged_to(to));
+}
+
 bool page_cgroup_transfer(atomic64_t *word, struct memcg_handle *from, struct memcg_handle *to)
 {
 	handle_get_many(to, 1);
-	if (a64_cas(word, charged_to(from), charged_to(to))) {
+	if (page_cgroup_switch(word, from, to)) {
 		handle_put_many(from, 1);
 		return true;
 	}

@@ -35,6 +35,9 @@ struct memcg_handle *page_cgroup_uncharge(atomic64_t *word);
  * The caller holds a reference on @to, and on @from (or RCU) if it still needs it. False: the word
  * did not say @from, or MIGRATION is set. */
 bool page_cgroup_transfer(atomic64_t *word, struct memcg_handle *from, struct memcg_handle *to);
+/* The same for who counts references of many words at once: one of @to, the caller's, becomes the word's, and the
+ * word's of @from the caller's. */
+bool page_cgroup_switch(atomic64_t *word, struct memcg_handle *from, struct memcg_handle *to);
 /* Set / clear MIGRATION. False: not charged, or the flag was so already. */
 bool page_cgroup_set_migration(atomic64_t *word);
 bool page_cgroup_clear_migration(atomic64_t *word);

@@ -3,7 +3,7 @@
  * Finding a page's lruvec: read the owner under RCU, lock its lruvec, look at the owner again. If it
  * changed the group was removed or the page moved: unlock, start over. Removal moves the pages and
  * switches the owner while it holds both locks, and a page changes its owner off the lists and under the old
- * owner's lock (lru_transfer), so whoever holds the lock of the owner it rechecked holds the right one until it
+ * owner's lock (lru_transfer_pages), so whoever holds the lock of the owner it rechecked holds the right one until it
  * gives it back.
  */
 #include "mm/lru.h"
@@ -114,32 +114,51 @@ static void unlink_locked(struct lruvec *l, struct page *p)
 	page_clear(p, PG_lru);
 }
 
+/* A run of pages is worked on under one hold of the lock, and counted once: @d says by how much its lists have
+ * grown. */
+static void lruvec_unlock_run(struct lruvec *l, int64_t *d)
+{
+	for (int i = 0; i < NR_LRU_LISTS; i++)
+		if (d[i]) {
+			list_account(l, i, d[i]);
+			d[i] = 0;
+		}
+	lruvec_unlock(l);
+}
+
+/* As lruvec_lock_page; @l, or NULL, is what is locked for the page before. It is right for this one, too, if that is
+ * its owner now: the look is under the lock, as there. */
+static struct lruvec *lruvec_lock_next(struct lruvec *l, const struct page *p, int64_t *d)
+{
+	if (l && p->node == l->node && page_cgroup_memcg(&p->pcg) == l->memcg)
+		return l;
+	if (l)
+		lruvec_unlock_run(l, d);
+	return lruvec_lock_page(p);
+}
+
 void lru_add_many(struct page **pages, unsigned n)
 {
+	int64_t d[NR_LRU_LISTS] = { 0 };
 	struct lruvec *l = NULL;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct page *p = pages[i];
 
-		if (l && (p->node != l->node || page_cgroup_memcg(&p->pcg) != l->memcg)) {
-			lruvec_unlock(l);
-			l = NULL;
-		}
 		if (bug_on(PUBLISH_BEFORE_LINK))
 			page_set(p, PG_lru); /* whoever looks now takes the page off a list that it is not on */
-		if (!l)
-			l = lruvec_lock_page(p);
+		l = lruvec_lock_next(l, p, d);
 		if (!l)
 			continue;
 		VM_BUG_ON(!bug_on(PUBLISH_BEFORE_LINK) && page_test(p, PG_lru));
 		VM_BUG_ON(!list_empty(&p->lru)); /* linked already */
 		list_add(&p->lru, &l->lists[page_list(p)]);
-		list_account(l, page_list(p), 1);
+		d[page_list(p)]++;
 		if (!bug_on(PUBLISH_BEFORE_LINK))
 			page_set(p, PG_lru);
 	}
 	if (l)
-		lruvec_unlock(l);
+		lruvec_unlock_run(l, d);
 }
 
 void lru_del(struct page *p)
@@ -155,34 +174,58 @@ void lru_del(struct page *p)
 	lruvec_unlock(l);
 }
 
-bool lru_isolate_page(struct page *p)
+/* The page of @pages[i] is the next of those that are done with: they come first. */
+static void to_front(struct page **pages, unsigned i, unsigned *done)
 {
-	struct lruvec *l;
-	bool won = false;
+	struct page *p = pages[i];
 
-	if (!page_test(p, PG_lru))
-		return false;
-	l = lruvec_lock_page(p);
-	if (!l)
-		return false;
-	if (recheck(page_test(p, PG_lru))) {
-		unlink_locked(l, p);
-		won = true;
+	pages[i] = pages[*done];
+	pages[(*done)++] = p;
+}
+
+unsigned lru_isolate_pages(struct page **pages, unsigned n)
+{
+	int64_t d[NR_LRU_LISTS] = { 0 };
+	struct lruvec *l = NULL;
+	unsigned won = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct page *p = pages[i];
+
+		if (!page_test(p, PG_lru))
+			continue;
+		l = lruvec_lock_next(l, p, d);
+		if (!l || !recheck(page_test(p, PG_lru)))
+			continue;
+		list_del(&p->lru);
+		d[page_list(p)]--;
+		page_clear(p, PG_lru);
+		to_front(pages, i, &won);
 	}
-	lruvec_unlock(l);
+	if (l)
+		lruvec_unlock_run(l, d);
 	return won;
 }
 
-bool lru_transfer(struct page *p, struct memcg_handle *from, struct memcg_handle *to)
+unsigned lru_transfer_pages(struct page **pages, unsigned n, struct memcg_handle *from, struct memcg_handle *to)
 {
-	struct lruvec *l = lruvec_lock_page(p);
-	bool moved;
+	int64_t d[NR_LRU_LISTS] = { 0 };
+	struct lruvec *l = NULL;
+	unsigned moved = 0;
 
-	if (!l)
-		return false;
-	VM_BUG_ON(page_test(p, PG_lru));
-	moved = page_cgroup_transfer(&p->pcg, from, to);
-	lruvec_unlock(l);
+	handle_get_many(to, (int32_t)n);
+	for (unsigned i = 0; i < n; i++) {
+		l = lruvec_lock_next(l, pages[i], d);
+		if (!l)
+			continue;
+		VM_BUG_ON(page_test(pages[i], PG_lru));
+		if (page_cgroup_switch(&pages[i]->pcg, from, to))
+			to_front(pages, i, &moved);
+	}
+	if (l)
+		lruvec_unlock_run(l, d);
+	if (moved < n)
+		handle_put_many(to, (int32_t)(n - moved));
 	return moved;
 }
 

@@ -30,11 +30,14 @@ void lru_del(struct page *p);
 unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned);
 /* The same of pages in the swap cache alone; the others go to the head. Looks at 512 at most, and says at how many. */
 unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked);
-/* Isolate this page. False: it is not on a list, somebody else has it. */
-bool lru_isolate_page(struct page *p);
-/* Hand the charge of @p, which the caller has isolated, from @from to @to. As page_cgroup_transfer, under the lock of the old
- * owner's lists: whoever found that owner and waits there must not meet the page on the new owner's list. */
-bool lru_transfer(struct page *p, struct memcg_handle *from, struct memcg_handle *to);
+/* Isolate these pages. Returns how many; they come first in @pages. The others are on no list, somebody else has them. */
+unsigned lru_isolate_pages(struct page **pages, unsigned n);
+static inline bool lru_isolate_page(struct page *p) { return lru_isolate_pages(&p, 1) == 1; }
+/* Hand the charges of pages that the caller has isolated from @from to @to, of which it holds a reference. Returns how
+ * many; they come first in @pages, and as many references of @from are the caller's. As page_cgroup_switch, under the
+ * lock of the old owner's lists: whoever found that owner and waits there must not meet the page on the new owner's
+ * list. */
+unsigned lru_transfer_pages(struct page **pages, unsigned n, struct memcg_handle *from, struct memcg_handle *to);
 /* Move up to @n of the oldest pages of an active list to its inactive list. Returns how many. */
 unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n);
 /* Take the locks of both and hand @child's pages to @parent; the owner switch happens between begin and end. */

@@ -1,8 +1,8 @@
 /* mm/move.c - moving charges from group to group.
  *
- * Count what may move, charge that to the new group in bulk with nothing locked, switch the address space, walk its entries and
- * hand over one by one, give back what was not needed. A page that comes or goes meanwhile makes the estimate wrong, never
- * the books: each handing over uses up one page of what was charged, or does not happen.
+ * Count what may move, charge that to the new group in bulk with nothing locked, switch the address space, walk its
+ * entries and hand over a few pages at a time, give back what was not needed. A page that comes or goes meanwhile makes
+ * the estimate wrong, never the books: each handing over uses up one page of what was charged, or does not happen.
  *
  * C1  (seed 4) A page's owner changes with its page lock held, off the lists, and under the leaf lock of the one entry that maps it. So
  *     the mover sees "mapped and counted" or neither: the map count and the statistics of it change under that leaf lock.
@@ -30,6 +30,7 @@
 #include "mm/vma.h"
 
 #define PASSES_MAX  3   /* walks, if something was busy */
+#define MOVE_BATCH  64  /* pages locked at once */
 #define EMPTY_TRIES 16  /* of reclaim that frees nothing */
 
 struct move {
@@ -40,20 +41,10 @@ struct move {
 	int64_t pages, slots;       /* charged to @to in advance and not used up */
 	unsigned busy;
 	/* of the leaf in hand */
-	struct page *moved[LEAF_ENTRIES];
-	unsigned nr_moved;
+	struct page *batch[MOVE_BATCH];  /* locked, to be handed over together */
+	unsigned nr;
 	int64_t nr_anon, nr_cached, nr_file, nr_shmem, nr_file_mapped, nr_dirty;
 };
-
-static bool owned_by(const struct page *p, const struct mem_cgroup *memcg)
-{
-	bool owned;
-
-	rcu_rd_lock();
-	owned = page_cgroup_memcg(&p->pcg) == memcg;
-	rcu_rd_unlock();
-	return owned;
-}
 
 /* The slot @entry goes over if there is room and nothing else refers to it (@refs: entries that may). */
 static void move_slot(struct move *m, uint32_t entry, unsigned refs)
@@ -80,61 +71,92 @@ static void note_stats(struct move *m, const struct page *p, bool mapped)
 	m->nr_dirty += page_test(p, PG_file) && page_test(p, PG_dirty);
 }
 
-/* @p is locked and off the lists; C1. */
-static void move_owner(struct move *m, struct page *p)
+/* The pages are locked, off the lists, and @mapped, all or none; C1. */
+static void move_owners(struct move *m, struct page **pages, unsigned n, bool mapped)
 {
-	struct memcg_handle *h = page_cgroup_handle(&p->pcg);
-	bool mapped = page_mapped(p), moved;
+	while (n > 0) {
+		struct memcg_handle *h = page_cgroup_handle(&pages[0]->pcg);
+		unsigned same = 1, moved;
 
-	handle_get_many(h, 1);
-	moved = lru_transfer(p, h, m->to->handle);
-	if (moved) {
-		m->pages--;
-		note_stats(m, p, mapped);
-		handle_uncharge(h, 1);
-		if (page_test(p, PG_swapcache))
-			move_slot(m, page_entry(p), mapped ? 0 : 1);
+		while (same < n && page_cgroup_handle(&pages[same]->pcg) == h)
+			same++;
+		moved = lru_transfer_pages(pages, same, h, m->to->handle);
+		m->pages -= moved;
+		if (moved) {
+			handle_uncharge(h, moved);
+			handle_put_many(h, (int32_t)moved);
+		}
+		for (unsigned i = 0; i < moved; i++) {
+			note_stats(m, pages[i], mapped);
+			if (page_test(pages[i], PG_swapcache))
+				move_slot(m, page_entry(pages[i]), mapped ? 0 : 1);
+		}
+		pages += same;
+		n -= same;
 	}
-	handle_put_many(h, 1);
 }
 
-/* Does @p go at all? */
+/* Hand over locked pages, of which the caller sees to it that they stay. */
+static void move_pages(struct move *m, struct page **pages, unsigned n, bool mapped)
+{
+	unsigned isolated = lru_isolate_pages(pages, n);
+
+	m->busy += n - isolated;
+	move_owners(m, pages, isolated, mapped);
+	for (unsigned i = 0; i < n; i++)
+		page_unlock(m->e, pages[i]);
+	lru_add_many(pages, isolated);
+}
+
+static void move_batch(struct move *m)
+{
+	move_pages(m, m->batch, m->nr, true);
+	m->nr = 0;
+}
+
+/* Does @p go at all? Inside RCU. */
 static bool wanted(const struct move *m, const struct page *p, unsigned maps)
 {
 	return m->mask & (page_is_anon(p) ? MOVE_ANON : MOVE_FILE) && a32_load(&p->mapcount) == maps &&
-	       owned_by(p, m->from);
+	       page_cgroup_memcg(&p->pcg) == m->from;
 }
 
-/* Hand @p over if at most @maps entries map it. The leaf of the entry in hand is locked; the caller sees to it that @p stays. */
-static void move_page(struct move *m, struct leaf *leaf, struct page *p, unsigned maps)
+/* Lock @p if it goes, and @maps entries map it. The leaf of the entry in hand is locked; the caller sees to it that @p
+ * stays. */
+static bool lock_wanted(struct move *m, struct page *p, unsigned maps)
 {
-	if (m->pages == 0 || !wanted(m, p, maps))
-		return;
+	if (m->pages <= m->nr || !wanted(m, p, maps))
+		return false;
 	if (!page_trylock(p)) {
 		m->busy++;
+		return false;
+	}
+	if (a32_load(&p->mapcount) == maps && !page_test(p, PG_writeback))
+		return true;
+	m->busy++;
+	page_unlock(m->e, p);
+	return false;
+}
+
+static void move_present(struct move *m, struct leaf *leaf, struct page *p)
+{
+	if (!lock_wanted(m, p, 1))
+		return;
+	if (bug_on(OWNER_LOCKED_AFTER_MAPCOUNT)) {
+		page_get(p);
+		spin_unlock(&leaf->lock);  /* whoever unmaps it now decides by the map count whose number to lower */
+		move_pages(m, &p, 1, true);
+		spin_lock(&leaf->lock);
+		page_put(m->e, p);
 		return;
 	}
-	if (a32_load(&p->mapcount) == maps && !page_test(p, PG_writeback) && lru_isolate_page(p)) {
-		if (bug_on(OWNER_LOCKED_AFTER_MAPCOUNT)) {
-			page_get(p);
-			spin_unlock(&leaf->lock);  /* whoever unmaps it now decides by the map count whose number to lower */
-			move_owner(m, p);
-			spin_lock(&leaf->lock);
-			lru_add(p);
-			page_unlock(m->e, p);
-			page_put(m->e, p);
-			return;
-		}
-		move_owner(m, p);
-		m->moved[m->nr_moved++] = p;
-	} else {
-		m->busy++;
-	}
-	page_unlock(m->e, p);
+	m->batch[m->nr++] = p;
+	if (m->nr == MOVE_BATCH)
+		move_batch(m);
 }
 
 /* A swap entry: its page, if the cache has it and nobody maps it, and its slot. */
-static void move_swapped(struct move *m, struct leaf *leaf, uint32_t entry)
+static void move_swapped(struct move *m, uint32_t entry)
 {
 	struct page *p = swapcache_get(m->e, entry);
 
@@ -142,10 +164,9 @@ static void move_swapped(struct move *m, struct leaf *leaf, uint32_t entry)
 		move_slot(m, entry, 1);
 		return;
 	}
-	move_page(m, leaf, p, 0);
-	/* The reference was only ours to look: back on its list before it goes. */
-	if (m->nr_moved && m->moved[m->nr_moved - 1] == p)
-		lru_add(m->moved[--m->nr_moved]);
+	/* At once: the reference is only ours to look, and it is to be back on its list before that goes. */
+	if (lock_wanted(m, p, 0))
+		move_pages(m, &p, 1, false);
 	page_put(m->e, p);
 }
 
@@ -187,19 +208,21 @@ static void move_stats(struct move *m)
 static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t to)
 {
 	spin_lock(&leaf->lock);
-	m->nr_moved = 0;
+	rcu_rd_lock();
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		pte_t pte = pte_read(leaf, va);
 
 		if (m->count)
 			count_entry(m, pte);
 		else if (pte_present(pte))
-			move_page(m, leaf, pfn_page(m->e, pte_pfn(pte)), 1);
+			move_present(m, leaf, pfn_page(m->e, pte_pfn(pte)));
 		else if (pte_is_swap(pte) && m->mask & MOVE_ANON)
-			move_swapped(m, leaf, pte_entry(pte));
+			move_swapped(m, pte_entry(pte));
 	}
+	if (m->nr)
+		move_batch(m);
+	rcu_rd_unlock();
 	move_stats(m);
-	lru_add_many(m->moved, m->nr_moved);
 	spin_unlock(&leaf->lock);
 }
 
@@ -323,15 +346,20 @@ bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from, 
 {
 	struct move m = { .e = e, .from = from, .to = to, .pages = 1 };
 
+	bool owned;
+
 	VM_BUG_ON(!page_locked(p));
-	if (page_mapped(p) || !owned_by(p, from))
+	rcu_rd_lock();
+	owned = page_cgroup_memcg(&p->pcg) == from;
+	rcu_rd_unlock();
+	if (page_mapped(p) || !owned)
 		return true;
 	if (!lru_isolate_page(p))
 		return false;
 	/* Locks are held: what room there is, or it stays. */
 	if (charge_pages(e, to, NULL, 1, CHARGE_NORECLAIM) == 0) {
 		m.slots = charge_slots(to, 1) == 0;
-		move_owner(&m, p);
+		move_owners(&m, &p, 1, false);
 		move_stats(&m);
 		give_back(&m);
 	}
