@@ -192,7 +192,8 @@ static void migration_up(struct migration_bench *b, enum kind kind, unsigned n)
 	world_fill(&b->w, b->mm[0], WORLD_BASE, n);
 	if (kind == ANON)
 		b->mm[1] = world_fork(&b->w, b->mm[0]);
-	world_load(&b->w, b->mm[1], WORLD_BASE, n);
+	/* On another CPU, so that both are asked to forget each page. */
+	world_load(&b->w, b->mm[1], 1, WORLD_BASE, n);
 	/* To where they all are on one node. */
 	migrate_range(b->mm[0], WORLD_BASE, WORLD_BASE + n * PAGE_SIZE, 1, MIGRATE_SYSCALL, &(struct migrate_result){ 0 });
 }
@@ -242,13 +243,13 @@ static void bench_move(uint64_t anon, uint64_t file, bool cool)
 	group[0] = world_group(&w, "a");
 	group[1] = world_group(&w, "b");
 	mm = world_mm(&w, group[0], anon);
-	world_load(&w, mm, WORLD_BASE, anon);
+	world_load(&w, mm, 0, WORLD_BASE, anon);
 	if (file) {
 		uint64_t va = WORLD_BASE + (anon + LEAF_ENTRIES) * PAGE_SIZE;
 
 		as = world_file(&w, file, false);
 		world_map(mm, va, file, as);
-		world_load(&w, mm, va, file);
+		world_load(&w, mm, 0, va, file);
 	}
 	for (unsigned i = 0; i <= repeats; i++) {
 		double start;
@@ -319,9 +320,9 @@ static void removal_of(uint64_t n, struct samples *call, struct samples *freed)
 
 	world_up(&w, REMOVE_PAGES + 4 * FRAME_CHUNK, 64, 1);
 	mm = world_mm(&w, w.e.tree.root, n);
-	world_load(&w, mm, WORLD_BASE, n);
+	world_load(&w, mm, 0, WORLD_BASE, n);
 	others = world_mm(&w, w.e.tree.root, REMOVE_PAGES - n);
-	world_load(&w, others, WORLD_BASE, REMOVE_PAGES - n);
+	world_load(&w, others, 0, WORLD_BASE, REMOVE_PAGES - n);
 	for (unsigned i = 0; i <= repeats; i++)
 		measure_removal(&w, mm, n, call, freed);
 	world_exit(mm);
@@ -364,7 +365,7 @@ static void bench_charge(void)
 		sample(&one, (cpu_us() - start) / CHARGES);
 		mm = world_mm(&w, memcg, MOVE_PAGES);
 		start = cpu_us();
-		world_load(&w, mm, WORLD_BASE, MOVE_PAGES);
+		world_load(&w, mm, 0, WORLD_BASE, MOVE_PAGES);
 		sample(&fault, (cpu_us() - start) / MOVE_PAGES);
 		start = cpu_us();
 		world_exit(mm);

@@ -162,12 +162,12 @@ void world_fill(struct world *w, struct mm *mm, uint64_t va, uint64_t n)
 		world_need(soft_write(&w->soft, mm, 0, va + i * PAGE_SIZE, &i, sizeof(i)) == 0, "a store failed");
 }
 
-void world_load(struct world *w, struct mm *mm, uint64_t va, uint64_t n)
+void world_load(struct world *w, struct mm *mm, unsigned cpu, uint64_t va, uint64_t n)
 {
 	char c;
 
 	for (uint64_t i = 0; i < n; i++)
-		world_need(soft_read(&w->soft, mm, 0, va + i * PAGE_SIZE, &c, 1) == 0, "a load failed");
+		world_need(soft_read(&w->soft, mm, cpu, va + i * PAGE_SIZE, &c, 1) == 0, "a load failed");
 }
 
 void world_check(struct world *w, struct mm *mm, uint64_t va, uint64_t n)

@@ -42,8 +42,8 @@ void world_exit(struct mm *mm);
 struct address_space *world_file(struct world *w, uint64_t n, bool shmem);
 /* Map all @n pages of it at @va, to be stored to. */
 void world_map(struct mm *mm, uint64_t va, uint64_t n, struct address_space *as);
-/* Load a byte of each page; store its number in its first word; look that it is there. */
-void world_load(struct world *w, struct mm *mm, uint64_t va, uint64_t n);
+/* Load a byte of each page, on a CPU; store its number in its first word; look that it is there. */
+void world_load(struct world *w, struct mm *mm, unsigned cpu, uint64_t va, uint64_t n);
 void world_fill(struct world *w, struct mm *mm, uint64_t va, uint64_t n);
 void world_check(struct world *w, struct mm *mm, uint64_t va, uint64_t n);
 /* Where the content of the page at @va is. */

@@ -190,6 +190,8 @@ static int move_page(struct migration *m)
 	struct page *old = m->old, *new = m->new, *survivor;
 	bool replaced;
 
+	/* It comes from memory while the entries are taken away, which takes about as long. */
+	plat_copy_soon(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
 	if (!bug_on(MIGRATE_WITHOUT_FLAG))
 		page_cgroup_set_migration(&old->pcg);
 	if (m->av || page_mapped(old))
@@ -243,34 +245,53 @@ static bool lock_old(struct page *p, bool wait)
 	return true;
 }
 
-static int new_page(struct engine *e, unsigned node, struct page **new)
+/* Frames that were taken together, for the next pages to be moved. */
+struct fresh {
+	struct page *page[MIGRATE_BATCH_MAX];
+	unsigned nr;
+};
+
+static int take_frames(struct engine *e, unsigned node, struct fresh *f, unsigned n)
 {
-	if (frames_alloc_node(e, node, new, 1) != 0)
+	if (frames_alloc_node(e, node, f->page, n) != 0)
 		return -ENOMEM;
-	if (e->mmu->ops->bring_frames(e->mmu, new, 1) == 0)
+	if (e->mmu->ops->bring_frames(e->mmu, f->page, n) == 0) {
+		f->nr = n;
 		return 0;
-	page_put(e, *new);
+	}
+	for (unsigned i = 0; i < n; i++)
+		page_put(e, f->page[i]);
 	return -ENOMEM;
 }
 
-/* Back on a list, and our reference dropped: the last one if the page was freed meanwhile. */
-static void put_back(struct engine *e, struct page *p)
+/* One of them; if there are none left, @want are taken, or one if there is no room for as many. */
+static int new_page(struct engine *e, unsigned node, struct fresh *f, unsigned want, struct page **new)
 {
-	lru_add(p);
-	mlock_recheck(e, p);
-	page_put(e, p);
+	if (f->nr == 0 && (want == 1 || take_frames(e, node, f, want) != 0) && take_frames(e, node, f, 1) != 0)
+		return -ENOMEM;
+	*new = f->page[--f->nr];
+	return 0;
 }
 
-/* 0: the old page is done with. -ENOENT: gone, to be put. -EAGAIN, -ENOMEM: still there. */
-static int migrate_one(struct engine *e, struct page *old, unsigned node, bool wait)
+/* Back on their lists, and our references dropped: the last ones of pages that were freed meanwhile. */
+static void put_back(struct engine *e, struct page **pages, unsigned n)
 {
-	struct migration m = { .e = e, .old = old };
-	int err = new_page(e, node, &m.new);
+	lru_add_many(pages, n);
+	for (unsigned i = 0; i < n; i++) {
+		mlock_recheck(e, pages[i]);
+		page_put(e, pages[i]);
+	}
+}
 
-	if (err)
-		return err;
+/* 0: the old page is done with, @new is to be put back. -ENOENT: gone, to be put. -EAGAIN: still there; @new is used up
+ * in both cases. */
+static int migrate_one(struct engine *e, struct page *old, struct page *new, bool wait)
+{
+	struct migration m = { .e = e, .old = old, .new = new };
+	int err;
+
 	if (!lock_old(old, wait)) {
-		page_put(e, m.new);
+		page_put(e, new);
 		return -EAGAIN;
 	}
 	if (wait)
@@ -278,42 +299,79 @@ static int migrate_one(struct engine *e, struct page *old, unsigned node, bool w
 	err = page_test(old, PG_writeback) ? -EAGAIN : migrate_locked(&m);
 	page_unlock(e, old);
 	if (err) {
-		page_put(e, m.new);
+		page_put(e, new);
 		return err;
 	}
-	page_stat(m.new, STAT_PGMIGRATE_SUCCESS, 1);
+	page_stat(new, STAT_PGMIGRATE_SUCCESS, 1);
 	page_put(e, old);
-	put_back(e, m.new);
 	return 0;
+}
+
+/* @p, the first of @left pages, in as many passes as it needs; *@survivor is to be put back. As migrate_one, or -ENOMEM. */
+static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node, bool wait, struct fresh *f,
+			struct page **survivor)
+{
+	int err = -EAGAIN;
+
+	*survivor = p;
+	for (int pass = 0; err == -EAGAIN && pass < PASSES_MAX; pass++) {
+		struct page *new;
+
+		if (pass)
+			plat_yield();
+		err = new_page(e, node, f, left, &new);
+		if (!err) {
+			err = migrate_one(e, p, new, wait);
+			*survivor = err ? p : new;
+		}
+	}
+	return err;
+}
+
+/* Up to MIGRATE_BATCH_MAX pages. 0 or the error that says most about them. */
+static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node, bool wait,
+			 struct migrate_result *r)
+{
+	struct page *survivor[MIGRATE_BATCH_MAX];
+	struct fresh f;
+	int ret = 0;
+
+	f.nr = 0;
+	for (unsigned i = 0; i < n; i++) {
+		int err = migrate_next(e, pages[i], n - i, node, wait, &f, &survivor[i]);
+
+		r->migrated += err == 0;
+		r->gone += err == -ENOENT;
+		if (err == 0 || err == -ENOENT)
+			continue;
+		r->failed++;
+		page_stat(pages[i], STAT_PGMIGRATE_FAIL, 1);
+		ret = ret == 0 || err == -ENOMEM ? err : ret;
+	}
+	VM_BUG_ON(f.nr > 0);  /* as many were taken as pages were left, and each of those has used one or more */
+	put_back(e, survivor, n);
+	return ret;
 }
 
 int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
 		  struct migrate_result *r)
 {
-	bool wait = reason == MIGRATE_SYSCALL;
 	int ret = !e->mmu->ops->shares ? -EOPNOTSUPP : node >= e->nr_nodes ? -EINVAL : 0;
 
 	*r = (struct migrate_result){ 0 };
-	for (unsigned i = 0; i < n; i++) {
-		int err = ret == -EOPNOTSUPP || ret == -EINVAL ? ret : -EAGAIN;
-
-		for (int pass = 0; err == -EAGAIN && pass < PASSES_MAX; pass++) {
-			if (pass)
-				plat_yield();
-			err = migrate_one(e, pages[i], node, wait);
-		}
-		if (err == 0) {
-			r->migrated++;
-			continue;
-		}
-		if (err == -ENOENT) {
-			r->gone++;
-		} else {
-			r->failed++;
+	if (ret) {
+		for (unsigned i = 0; i < n; i++)
 			page_stat(pages[i], STAT_PGMIGRATE_FAIL, 1);
-			ret = ret == 0 || err == -ENOMEM ? err : ret;
-		}
-		put_back(e, pages[i]);
+		r->failed = n;
+		put_back(e, pages, n);
+		return ret;
+	}
+	for (unsigned done = 0; done < n;) {
+		unsigned part = n - done < MIGRATE_BATCH_MAX ? n - done : MIGRATE_BATCH_MAX;
+		int err = migrate_batch(e, pages + done, part, node, reason == MIGRATE_SYSCALL, r);
+
+		ret = ret == 0 || err == -ENOMEM ? err : ret;
+		done += part;
 	}
 	return ret;
 }
@@ -324,7 +382,7 @@ int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned no
 static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigned node, struct page **pages,
 			      unsigned *missed)
 {
-	unsigned n = 0;
+	unsigned n = 0, found, isolated;
 
 	rw_rdlock(&mm->mmap_lock);
 	while (*va < end && n < MIGRATE_BATCH_MAX) {
@@ -335,20 +393,20 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 			stop = end;
 		if (leaf)
 			spin_lock(&leaf->lock);
-		for (; leaf && *va < stop && n < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
+		for (found = 0; leaf && *va < stop && n + found < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
 			pte_t pte = pte_read(leaf, *va);
 			struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
 
 			if (!p || p->node == node)
 				continue;
 			page_get(p);
-			if (lru_isolate_page(p)) {
-				pages[n++] = p;
-			} else {
-				++*missed;
-				page_put(mm->engine, p);  /* the entry holds another */
-			}
+			pages[n + found++] = p;
 		}
+		isolated = lru_isolate_pages(pages + n, found);
+		for (unsigned i = isolated; i < found; i++)
+			page_put(mm->engine, pages[n + i]);  /* the entry holds another */
+		*missed += found - isolated;
+		n += isolated;
 		if (leaf)
 			spin_unlock(&leaf->lock);
 		else

@@ -43,8 +43,9 @@
  *
  * Memory. plat_alloc(n) (zeroed, NULL when out of memory), plat_free(p), plat_alloc_big(n): zeroed, page
  *   aligned, backed lazily; plat_free_big(p, n). plat_copy(dst, src, n): copy content that a program may
- *   be changing meanwhile (a page, a swap slot). fault_arm(kind, nth): the nth call from now of that
- *   kind fails once (tests); kinds FAULT_ALLOC, FAULT_READ, FAULT_WRITE.
+ *   be changing meanwhile (a page, a swap slot). plat_copy_soon(dst, src, n): a hint that this will be copied shortly.
+ *   fault_arm(kind, nth): the nth call from now of that kind fails once (tests); kinds FAULT_ALLOC, FAULT_READ,
+ *   FAULT_WRITE.
  *
  * Checks. VM_BUG_ON(cond): an invariant of the engine; always on, prints the place and aborts.
  *   recheck(cond), sync_step(step): marks on synchronisation that is neither a lock nor RCU: a look that is only there

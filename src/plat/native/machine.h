@@ -247,6 +247,15 @@ void plat_sleep_ns(uint64_t ns);
 /* ---- memory, faults, checks ------------------------------------------------------------ */
 
 static inline void plat_copy(void *dst, const void *src, size_t n) { memcpy(dst, src, n); }
+static inline void plat_copy_soon(void *dst, const void *src, size_t n)
+{
+	const size_t line = 64;
+
+	for (size_t i = 0; i < n; i += line) {
+		__builtin_prefetch((const char *)src + i, 0, 2);
+		__builtin_prefetch((char *)dst + i, 1, 2);
+	}
+}
 
 void *plat_alloc(size_t n);
 void plat_free(void *p);

@@ -2,9 +2,10 @@
  * personalities share.
  *
  * A translation is put into a TLB under the leaf lock, and flushed under it: so whoever changed an
- * entry and flushed knows that no TLB holds the old one. The walk sets YOUNG, and DIRTY on a write;
- * a translation is cached as writable only when DIRTY is set, so that the first store through it is
- * seen.
+ * entry and flushed knows that no TLB holds the old one. A CPU that has never held a translation is
+ * not asked: it would put in its first one under the leaf lock that the flusher holds. The walk sets
+ * YOUNG, and DIRTY on a write; a translation is cached as writable only when DIRTY is set, so that
+ * the first store through it is seen.
  */
 #include "plat/soft/mmu_soft.h"
 
@@ -153,7 +154,8 @@ static void shared_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t n
 
 	a64_acc(&s->nr_flushes, 1);
 	for (unsigned i = 0; i < PLAT_NR_CPUS; i++)
-		tlb_flush(&s->cpu[i], mm, va, npages);
+		if (a32_load(&s->cpu[i].used))
+			tlb_flush(&s->cpu[i], mm, va, npages);
 }
 
 /* ---- shared: access ---- */
@@ -192,6 +194,8 @@ static bool walk_and_fill(struct mmu_soft *s, struct soft_cpu *cpu, struct mm *m
 
 		pte |= PTE_YOUNG | (write ? PTE_DIRTY : 0);
 		pte_set(leaf, va, pte);
+		if (!a32_load(&cpu->used))
+			a32_store(&cpu->used, 1);
 		spin_lock(&cpu->lock);
 		*t = (struct soft_tlb_entry){
 			.mm = mm,

@@ -32,6 +32,7 @@ struct soft_tlb_entry {
 };
 
 struct soft_cpu {
+	atomic32_t used;      /* 1: has held a translation; set under the leaf lock of the first */
 	struct spinlock lock; /* rank LEAF: the entries, and accesses through them */
 	struct soft_tlb_entry tlb[SOFT_TLB_SIZE];
 };
