@@ -70,26 +70,28 @@ static struct source_line place_of(const struct sim_op *op, const struct source_
 
 /* ---- rows ---- */
 
-static void make_row(struct report_row *row, int task, const struct sim_op *op, const struct recorded *calls)
+static void place_row(struct report_row *row, const struct recorded *calls)
 {
-	row->task = task;
-	row->op = *op;
-	row->nr_stack = stack_of(op->pc, calls->pc, calls->nr, row->stack, REPORT_STACK_MAX);
-	row->at = place_of(op, row->stack, row->nr_stack);
+	row->nr_stack = stack_of(row->op.pc, calls->pc, calls->nr, row->stack, REPORT_STACK_MAX);
+	row->at = place_of(&row->op, row->stack, row->nr_stack);
+	row->placed = true;
 }
 
-/* Of what does not end, the last steps. */
-#define LIVELOCK_ROWS 24
+/* Looking into debug information takes long: not for rows that nobody sees. */
+void report_place(struct report_row *row)
+{
+	if (!row->placed && !row->folded && !row->no_step)
+		place_row(row, &recorded[row->step]);
+}
 
 static void make_rows(struct report *r)
 {
-	unsigned first = r->failure.kind == SIM_LIVELOCK && r->nr_ops > LIVELOCK_ROWS ? r->nr_ops - LIVELOCK_ROWS : 0;
-
-	for (unsigned i = first; i < r->nr_ops; i++) {
+	for (unsigned i = 0; i < r->nr_ops; i++) {
 		struct report_row *row = &r->rows[r->nr_rows++];
 
 		row->step = i;
-		make_row(row, sim_trace[i].task, &sim_trace[i].op, &recorded[i]);
+		row->task = sim_trace[i].task;
+		row->op = sim_trace[i].op;
 		row->before = sim_trace[i].before;
 		row->after = sim_trace[i].after;
 		words_of(row);
@@ -106,7 +108,9 @@ static void make_waiting_rows(struct report *r)
 			continue;
 		row->step = r->nr_rows;
 		record((int)t);
-		make_row(row, (int)t, &sim_tasks[t].next, &recorded[sim_depth]);
+		row->task = (int)t;
+		row->op = sim_tasks[t].next;
+		place_row(row, &recorded[sim_depth]);
 		row->before = row->after = op_value(&row->op);
 		words_of(row);
 		row->note = "FOR EVER";
@@ -210,14 +214,30 @@ static void mark_last(struct report *r)
 		}
 }
 
+/* Of what does not end: the last changes of what it is about, or the last steps if there are none. */
+#define LIVELOCK_ROWS 12
+
+static void mark_livelock(struct report *r)
+{
+	unsigned left = LIVELOCK_ROWS;
+
+	if (!subject_mark(r))
+		for (unsigned i = 0; i < r->nr_rows; i++)
+			r->rows[i].matters = true;
+	for (unsigned i = r->nr_rows; i-- > 0;) {
+		r->rows[i].matters &= left > 0;
+		left -= r->rows[i].matters;
+	}
+}
+
 static void mark(struct report *r, const bool *decisive)
 {
 	bool any = false, subject;
 
-	for (unsigned i = 0; i < r->nr_rows && r->failure.kind == SIM_LIVELOCK; i++)
-		r->rows[i].matters = true;
-	if (r->failure.kind == SIM_LIVELOCK)
+	if (r->failure.kind == SIM_LIVELOCK) {
+		mark_livelock(r);
 		return;
+	}
 	for (unsigned i = 0; i < r->nr_ops; i++)
 		any |= decisive[i];
 	if (any)
@@ -298,7 +318,12 @@ static void drop_columns(struct report *r)
 	for (unsigned i = 0; i < r->nr_rows; i++)
 		r->drawn[r->rows[i].task] |= !r->rows[i].folded;
 	for (unsigned i = 0; i < r->nr_rows; i++) {
-		if (r->drawn[r->rows[i].task]) {
+		struct report_row *above = to ? &r->rows[to - 1] : NULL;
+
+		if (r->drawn[r->rows[i].task] && above && above->task == r->rows[i].task && above->folded && r->rows[i].folded) {
+			above->folded += r->rows[i].folded;
+			snprintf(above->text, sizeof(above->text), "... %u steps", above->folded);
+		} else if (r->drawn[r->rows[i].task]) {
 			r->rows[to++] = r->rows[i];
 		} else {
 			r->steps_not_drawn[r->rows[i].task] += r->rows[i].folded;
@@ -351,8 +376,10 @@ static void find_place(struct report *r)
 {
 	struct source_line other[REPORT_STACK_MAX];
 	const struct sim_failure *f = &r->failure;
-	const struct report_row *last = r->nr_rows ? &r->rows[r->nr_rows - 1] : NULL;
+	struct report_row *last = r->nr_rows ? &r->rows[r->nr_rows - 1] : NULL;
 
+	if (last)
+		report_place(last);
 	if (f->task >= 0) {
 		record(f->task);
 		r->nr_found_stack = stack_of(f->pc, recorded[sim_depth].pc, recorded[sim_depth].nr, r->found_stack,
@@ -410,6 +437,8 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 	mark(r, decisive);
 	fold(r, full);
 	drop_columns(r);
+	for (unsigned i = 0; i < r->nr_rows; i++)
+		report_place(&r->rows[i]);
 	find_heads(r);
 	free(recorded);
 	recorded = NULL;

@@ -28,6 +28,7 @@ struct report_row {
 	bool head;                   /* another function than in the row of this task before */
 	unsigned folded;             /* > 0: stands for so many rows that do not matter; no text */
 	bool no_step;                /* no operation: where the bug is */
+	bool placed;                 /* @at and @stack are known: report_place */
 };
 
 /* The engine does there what the named bug has it do. */
@@ -73,6 +74,8 @@ struct report {
 /* Run @s and describe it. @full: every operation has a row. The scenario is loaded. */
 struct report *report_make(const struct scenario *scenario, const struct bug *bug, const struct schedule *s, bool full);
 void report_free(struct report *r);
+/* Find where @row is in the source; while report_make is at work. */
+void report_place(struct report_row *row);
 
 void report_text(FILE *out, const struct report *r, bool color);
 /* A page: its beginning, drawings, its end. */

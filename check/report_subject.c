@@ -56,9 +56,11 @@ static unsigned invariant_of(const char *text, char *gauge, size_t n)
 
 static const struct subject *subject_of(const struct report *r, char *gauge, size_t n)
 {
-	static const struct subject slot = { 0, { "map" }, 0, false };
+	static const struct subject slot = { 0, { "map" }, 0, false }, comes_and_goes = { 0, { "pte" }, 0, false };
 	unsigned invariant = invariant_of(r->failure.text, gauge, n);
 
+	if (r->failure.kind == SIM_LIVELOCK)
+		return &comes_and_goes;
 	for (unsigned i = 0; i < NR_SUBJECTS; i++)
 		if (invariant && subjects[i].invariant == invariant)
 			return &subjects[i];
@@ -219,6 +221,8 @@ static void show(struct report *r, const struct met *m)
 		return;
 	*place = (struct report_bug_place){ m->task, m->before, at };
 	r->nr_bug_at++;
+	if (next < r->nr_ops)
+		report_place(&r->rows[next]);
 	if (next < r->nr_ops && r->rows[next].at.func && place->at.func &&
 	    strcmp(r->rows[next].at.func, place->at.func) == 0)
 		r->rows[next].matters = true;
@@ -229,7 +233,7 @@ static void show_bug(struct report *r)
 {
 	const struct met *last = NULL;
 
-	for (unsigned i = 0; i < nr_met; i++) {
+	for (unsigned i = r->failure.kind == SIM_LIVELOCK && nr_met > 2 ? nr_met - 2 : 0; i < nr_met; i++) {
 		if (last && last->task == met[i].task && last->before == met[i].before)
 			continue;
 		last = &met[i];
@@ -257,5 +261,5 @@ bool subject_mark(struct report *r)
 			mark_owner(r, i);
 	}
 	show_bug(r);
-	return any || r->nr_bug_at;
+	return any || (r->nr_bug_at && r->failure.kind != SIM_LIVELOCK);
 }
