@@ -146,6 +146,33 @@ const struct scenario scenario_lru_isolate_and_zap = {
 	.end = fx_end,
 };
 
+/* Swap is full: what is looked for are pages that have a slot already. */
+static void isolate_cached(void *arg)
+{
+	struct page *got[2];
+	unsigned looked, n = lru_isolate_cached(memcg_lruvec(a, 0), LRU_INACTIVE_ANON, got, 2, &looked);
+
+	(void)arg;
+	lru_add_many(got, n);
+	for (unsigned i = 0; i < n; i++)
+		page_put(&fx->e, got[i]);
+}
+
+static void isolate_cached_and_zap_setup(void)
+{
+	left_behind();
+	fx_push_to_cache(mm, 0, false);
+	sim_task("reclaim", isolate_cached, NULL, 0, 0);
+	sim_task("zap", zap, NULL, 1, 0);
+}
+
+const struct scenario scenario_lru_isolate_cached_and_zap = {
+	.name = "lru-isolate-cached-and-zap",
+	.text = "reclaim looks for pages of the swap cache on a list, one of which leaves it and is freed",
+	.setup = isolate_cached_and_zap_setup,
+	.end = fx_end,
+};
+
 static void deactivate_and_zap_setup(void)
 {
 	in_hand();
