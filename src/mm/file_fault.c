@@ -7,6 +7,9 @@
  *
  * The page lock is held over mapping it: truncation and reclaim hold it when they take the last entry away, so none
  * appears behind their backs.
+ *
+ * Where mapping several pages at once is worth it (an MMU that withdraws) a stream's next pages of shared memory come with the one
+ * that is waited for: brought with it (shmem_bring), locked by try, and mapped as far as they are at home without a gap.
  */
 #include "mm/fault.h"
 #include "mm/filemap.h"
@@ -14,6 +17,20 @@
 #include "mm/pgtable.h"
 #include "mm/rmap.h"
 #include "mm/vma.h"
+
+/* The window ends where the area does. */
+static void clip_to_area(struct fault *f, const struct vma *v)
+{
+	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
+
+	if (f->n < 2)
+		return;
+	if (f->start < v->start)
+		f->start = v->start;
+	if (end > v->end)
+		end = v->end;
+	f->n = (unsigned)((end - f->start) >> PAGE_SHIFT);
+}
 
 /* Where in which file f->va lies; *@as referenced. False: it is no area of a file any more. */
 static bool find_place(struct fault *f, struct address_space **as, uint64_t *index, uint32_t *vm_flags)
@@ -27,6 +44,7 @@ static bool find_place(struct fault *f, struct address_space **as, uint64_t *ind
 		file_get(*as);
 		*index = vma_page_index(v, f->va);
 		*vm_flags = v->flags;
+		clip_to_area(f, v);
 	}
 	rw_rdunlock(&f->mm->mmap_lock);
 	return *as != NULL;
@@ -47,26 +65,59 @@ static bool may_store(const struct fault *f, const struct vma *v)
 	return f->write || file_is_shmem(v->file);
 }
 
-/* Page and leaf locked, nothing mapped. Returns as handle_fault. */
-static int map_page(struct fault *f, struct vma *v, struct leaf *leaf, struct page *p)
+/* Pages around f->va that are to be mapped with it: the one that is waited for is page[self]. Locked and referenced. */
+struct around {
+	struct page *page[FAULT_PAGES_MAX];
+	unsigned n, self;
+};
+
+/* Pages [first, first + n) and the leaf locked, nothing mapped. Returns pages mapped or as handle_fault. */
+static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a, unsigned first, unsigned n)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
-	int done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, false);
+	uint64_t va = f->va - ((uint64_t)(a->self - first) << PAGE_SHIFT);
+	int done = mmu->ops->map(mmu, f->mm, va, a->page + first, n, false);
 	bool store = may_store(f, v);
 
 	if (done <= 0)
-		return done == -EEXIST ? 0 : done;
-	if (store)
-		filemap_set_dirty(p);
-	page_get(p);
-	page_add_rmap(p, v, f->va);
-	pte_set(leaf, f->va, pte_make_present(p->pfn, store));
-	a64_acc(&f->mm->rss, 1);
-	file_count_entries(f->mm, 1);
-	return 0;
+		return done;
+	for (unsigned i = 0; i < (unsigned)done; i++, va += PAGE_SIZE) {
+		struct page *p = a->page[first + i];
+
+		if (store)
+			filemap_set_dirty(p);
+		page_get(p);
+		page_add_rmap(p, v, va);
+		pte_set(leaf, va, pte_make_present(p->pfn, store));
+	}
+	a64_acc(&f->mm->rss, done);
+	file_count_entries(f->mm, done);
+	return done;
 }
 
-static int map_locked(struct fault *f, struct vma *v, struct page *p)
+/* The same of as many as there is nothing mapped for, in one leaf, without a gap around f->va. Returns as handle_fault. */
+static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a)
+{
+	unsigned lo = a->self, hi = a->self + 1;
+	uint64_t va = f->va;
+	int done;
+
+	for (; lo > 0 && va > leaf->base && pte_none(pte_read(leaf, va - PAGE_SIZE)); va -= PAGE_SIZE)
+		lo--;
+	for (va = f->va + PAGE_SIZE; hi < a->n && va < leaf->base + LEAF_SPAN && pte_none(pte_read(leaf, va)); va += PAGE_SIZE)
+		hi++;
+	done = map_run(f, v, leaf, a, lo, hi - lo);
+	if (lo < a->self && (done == -EEXIST || done == -ENOENT)) {
+		/* That was about a neighbour: what is waited for counts. */
+		lo = a->self;
+		done = map_run(f, v, leaf, a, lo, 1);
+	}
+	if (done < 0)
+		return done == -EEXIST ? 0 : done;
+	return done <= (int)(a->self - lo);  /* 1: it ended before */
+}
+
+static int map_locked(struct fault *f, struct vma *v, struct around *a)
 {
 	struct leaf *leaf = leaf_get(f->mm, f->va);
 	int err = 0;
@@ -74,13 +125,96 @@ static int map_locked(struct fault *f, struct vma *v, struct page *p)
 	if (!leaf)
 		return -ENOMEM;
 	if (may_store(f, v))
-		page_wait_writeback(p);
+		page_wait_writeback(a->page[a->self]);
 	spin_lock(&leaf->lock);
 	if (pte_none(pte_read(leaf, f->va)))
-		err = map_page(f, v, leaf, p);
+		err = map_around(f, v, leaf, a);
 	else if (f->mm->host)
 		f->mm->engine->mmu->ops->wake(f->mm->engine->mmu, f->mm, f->va, 1);
 	spin_unlock(&leaf->lock);
+	return err;
+}
+
+/* The page @index of @as, if it can be mapped beside one that is waited for: locked and referenced. NULL: it cannot. */
+static struct page *neighbour(struct address_space *as, uint64_t index)
+{
+	struct engine *e = as->engine;
+	uint32_t entry;
+	struct page *p = filemap_lookup(as, index, &entry);
+
+	if (!p)
+		return NULL;
+	if (page_trylock(p)) {
+		if (page_file_mapping(p) == as && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
+		    mmu_data(e->mmu, p))
+			return p;
+		page_unlock(e, p);
+	}
+	page_put(e, p);
+	return NULL;
+}
+
+/* Pages of the window around @p, locked, which is what f->va in @v shows. */
+static void look_around(const struct fault *f, const struct vma *v, struct page *p, struct around *a)
+{
+	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va;
+	bool alone = f->n < 2 || !mmu_data(f->mm->engine->mmu, p);
+
+	/* From the one that is waited for downwards, then turned round. */
+	a->n = 0;
+	a->page[a->n++] = p;
+	while (!alone && lo > f->start && lo > v->start && a->n < FAULT_PAGES_MAX) {
+		struct page *q = neighbour(v->file, vma_page_index(v, lo - PAGE_SIZE));
+
+		if (!q)
+			break;
+		a->page[a->n++] = q;
+		lo -= PAGE_SIZE;
+	}
+	a->self = a->n - 1;
+	for (unsigned i = 0; i < a->n / 2; i++) {
+		struct page *q = a->page[i];
+
+		a->page[i] = a->page[a->n - 1 - i];
+		a->page[a->n - 1 - i] = q;
+	}
+	for (uint64_t va = f->va + PAGE_SIZE; !alone && va < end && va < v->end && a->n < FAULT_PAGES_MAX; va += PAGE_SIZE) {
+		struct page *q = neighbour(v->file, vma_page_index(v, va));
+
+		if (!q)
+			break;
+		a->page[a->n++] = q;
+	}
+}
+
+static void let_go(struct engine *e, struct around *a)
+{
+	for (unsigned i = 0; i < a->n; i++) {
+		if (i == a->self)
+			continue;
+		page_unlock(e, a->page[i]);
+		page_put(e, a->page[i]);
+	}
+}
+
+/* @p, referenced, is mapped at f->va if it is what belongs there. */
+static int map_found(struct fault *f, struct page *p)
+{
+	struct engine *e = f->mm->engine;
+	struct around a;
+	struct vma *v;
+	int err = 1;
+
+	rw_rdlock(&f->mm->mmap_lock);
+	page_lock(p);
+	v = vma_find(f->mm, f->va);
+	if (still_there(f, v, p)) {
+		look_around(f, v, p, &a);
+		err = map_locked(f, v, &a);
+		let_go(e, &a);
+	}
+	page_unlock(e, p);
+	rw_rdunlock(&f->mm->mmap_lock);
 	return err;
 }
 
@@ -93,8 +227,12 @@ int fault_file(struct fault *f)
 	uint64_t index;
 	int err;
 
+	if (f->n == 0 && e->mmu->ops->withdraws)
+		stream_window(f, 1);
 	if (!find_place(f, &as, &index, &vm_flags))
 		return 1;
+	if (f->n > 1 && file_is_shmem(as))
+		shmem_bring(as, index - ((f->va - f->start) >> PAGE_SHIFT), f->n, f);
 	err = filemap_get_page(as, index, f->mm, &p);
 	if (err == -EIO)
 		e->mmu->ops->poison(e->mmu, f->mm, f->va);
@@ -102,14 +240,7 @@ int fault_file(struct fault *f)
 		err = fault_cow_copy(f, 0, p);
 		page_put(e, p);
 	} else if (!err) {
-		struct vma *v;
-
-		rw_rdlock(&f->mm->mmap_lock);
-		page_lock(p);
-		v = vma_find(f->mm, f->va);
-		err = still_there(f, v, p) ? map_locked(f, v, p) : 1;
-		page_unlock(e, p);
-		rw_rdunlock(&f->mm->mmap_lock);
+		err = map_found(f, p);
 		page_put(e, p);
 	}
 	file_put(as);

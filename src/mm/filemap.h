@@ -130,12 +130,15 @@ void rmap_file_look(struct page *p, struct file_use *use);
 /* shmem.c */
 /* As filemap_get_page for an index whose content is at @entry. 1: look again. */
 int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struct mm *mm);
+/* Bring what is missing of [first, first + n), if it is more than one page and can be had without killing anybody: from swap, or
+ * zeros. Nothing may be locked. n <= FAULT_PAGES_MAX. */
+struct fault;
+void shmem_bring(struct address_space *as, uint64_t first, unsigned n, const struct fault *f);
 /* A locked, unmapped page of shared memory that is in the swap cache leaves its table: its entry takes its place. */
 void shmem_swap_out(struct page *p);
 
 /* file_fault.c: nothing is mapped at f->va, in an area of a file; a page of a file is mapped there for reading, and
  * stored to. As handle_fault; 1: look again. */
-struct fault;
 int fault_file(struct fault *f);
 int fault_file_store(struct fault *f, pte_t pte, struct page *p);
 

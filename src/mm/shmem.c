@@ -8,8 +8,15 @@
  *
  * A caller looked at the table before anything was locked: its entry may name a slot that is another page's by now. Whatever it
  * finds there, found or failed, counts only if the table still has the entry; for then its reference has kept the slot.
+ *
+ * Where a fault costs a round trip (an MMU that withdraws) what a stream will touch next is brought with it (shmem_bring), in one
+ * read: charged if that takes nobody's life, and else left to its own fault.
  */
+#include <string.h>
+
 #include "mm/charge.h"
+#include "mm/engine.h"
+#include "mm/fault.h"
 #include "mm/filemap.h"
 #include "mm/lru.h"
 #include "mm/page.h"
@@ -61,14 +68,13 @@ static bool still_at(struct address_space *as, uint64_t index, uint32_t entry)
 	return now == entry;
 }
 
-int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struct mm *mm)
+/* @p, of the swap cache, takes the place of @entry in the table, if it still is what it was. Gives up the reference. 0; 1: look
+ * again; or -errno. */
+static int enter_table(struct address_space *as, uint64_t index, uint32_t entry, struct page *p)
 {
 	struct engine *e = as->engine;
-	struct page *p;
-	int err = bring_to_cache(e, entry, mm, &p);
+	int err;
 
-	if (err)
-		return err;
 	page_lock(p);
 	if (!page_test(p, PG_swapcache) || page_entry(p) != entry) {
 		err = 1;
@@ -91,4 +97,105 @@ int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struc
 	page_unlock(e, p);
 	page_put(e, p);
 	return err;
+}
+
+int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struct mm *mm)
+{
+	struct page *p;
+	int err = bring_to_cache(as->engine, entry, mm, &p);
+
+	return err ? err : enter_table(as, index, entry, p);
+}
+
+/* ---- several at once ---- */
+
+struct bring {
+	struct address_space *as;
+	uint64_t index[FAULT_PAGES_MAX];
+	uint32_t entry[FAULT_PAGES_MAX];     /* 0: nothing was there yet */
+	struct page *fresh[FAULT_PAGES_MAX]; /* charged and locked */
+	unsigned n;
+};
+
+static void find_missing(struct bring *b, uint64_t first, unsigned n)
+{
+	for (uint64_t i = first; i < first + n; i++) {
+		struct page *p = filemap_lookup(b->as, i, &b->entry[b->n]);
+
+		if (p)
+			page_put(b->as->engine, p);
+		else
+			b->index[b->n++] = i;
+	}
+}
+
+static bool get_fresh(struct bring *b, const struct fault *f)
+{
+	struct engine *e = b->as->engine;
+
+	if (charge_pages(e, f->memcg, f->mm, b->n, CHARGE_NOOOM) != 0)
+		return false;
+	if (frames_alloc(e, b->fresh, b->n) != 0) {
+		uncharge_pages(f->memcg, b->n);
+		return false;
+	}
+	if (e->mmu->ops->bring_frames(e->mmu, b->fresh, b->n) != 0) {
+		for (unsigned i = 0; i < b->n; i++)
+			page_put(e, b->fresh[i]);
+		uncharge_pages(f->memcg, b->n);
+		return false;
+	}
+	for (unsigned i = 0; i < b->n; i++) {
+		if (!page_trylock(b->fresh[i]))
+			VM_BUG_ON("a fresh page is locked");
+		page_commit_charge(b->fresh[i], f->memcg);
+	}
+	return true;
+}
+
+/* Zeros into the table. False: somebody else was faster. */
+static bool enter_zeros(struct address_space *as, uint64_t index, struct page *p)
+{
+	struct engine *e = as->engine;
+
+	memset(mmu_data(e->mmu, p), 0, PAGE_SIZE);
+	if (filemap_insert(as, p, index, 0) != 0)
+		return false;
+	page_set(p, PG_uptodate);
+	lru_add(p);
+	return true;
+}
+
+void shmem_bring(struct address_space *as, uint64_t first, unsigned n, const struct fault *f)
+{
+	struct bring b = { .as = as };
+	struct engine *e = as->engine;
+	struct page *read[FAULT_PAGES_MAX];
+	unsigned nr_read = 0;
+
+	find_missing(&b, first, n);
+	if (b.n < 2 || !get_fresh(&b, f))
+		return;
+	for (unsigned i = 0; i < b.n; i++) {
+		struct page *p = b.fresh[i];
+
+		if (b.entry[i] && swapcache_add(e, p, b.entry[i]) == 0) {
+			b.index[nr_read] = b.index[i];
+			b.entry[nr_read] = b.entry[i];
+			read[nr_read++] = p;
+			continue;
+		}
+		if (!b.entry[i])
+			(void)enter_zeros(as, b.index[i], p);
+		page_unlock(e, p);
+		page_put(e, p);  /* ends its charge, unless the table has it */
+	}
+	if (nr_read) {
+		swap_read_pages(e, read, nr_read);
+		lru_add_many(read, nr_read);
+		stat_add(f->memcg, STAT_PGMAJFAULT, 1);
+		stat_add(f->memcg, STAT_SWAP_RA, nr_read - 1);
+	}
+	for (unsigned i = 0; i < nr_read; i++)
+		(void)enter_table(as, b.index[i], b.entry[i], read[i]);
 }

@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog shared sharedcalls shmobjects sysv sampler reportget
-plan 16
+require_prog inorder shared sharedcalls shmobjects sysv sampler reportget
+plan 17
 
 report=$TMP/report.json
 samples=$TMP/samples
@@ -40,6 +40,15 @@ swapped_at_least() {
 
 no_store_is_lost() {
 	sampled 16M "$BIN/shared" 64 8 4 && swapped_at_least 48
+}
+
+# 64 MiB, filled, read from the first page to the last and back, in 16. A fault a page would be 49152.
+few_faults() {
+	sampled 16M "$BIN/inorder" 64 1 shared && swapped_at_least 64 || return
+	faults=$("$BIN/reportget" "$report" memory.stat/pgfault)
+	[ "$faults" -lt 8192 ] && return
+	echo "$faults faults"
+	return 1
 }
 
 killed_member() {
@@ -160,6 +169,7 @@ pg_ends() {
 
 check "nine processes store to 64 MiB in 16 MiB, and no store is lost" no_store_is_lost
 check "what they held stayed below the limit" held 16
+check "what is touched in order comes many pages a fault" few_faults
 check "a member that is killed leaves the others their memory" killed_member
 check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls

@@ -85,6 +85,14 @@ static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	return done ? (int)done : err;
 }
 
+/* Pages of an object that are all at home. Where something is in the way, one alone: that knows what to do. */
+static int map_shared(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
+{
+	int done = map_home(h, c, va, pages, n);
+
+	return done == -EEXIST ? host_shared_map(h, c, va, pages[0]) : done;
+}
+
 static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
 {
 	struct mmu_host *h = host(mmu);
@@ -93,7 +101,7 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 	if (a32_load(&c->dead))
 		return -ESRCH;
 	if (!page_is_anon(pages[0]))
-		return host_shared_map(h, c, va, pages[0]);
+		return n > 1 ? map_shared(h, c, va, pages, n) : host_shared_map(h, c, va, pages[0]);
 	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
 }
 
