@@ -238,6 +238,15 @@ static void truncate_and_reclaim_setup(void)
 SCENARIO(truncate_and_reclaim, "truncate-and-reclaim", truncate_and_reclaim_setup, fx_end,
 	 "a page is truncated away while reclaim writes it");
 
+static void truncate_and_unmap_setup(void)
+{
+	file_page(false);
+	sim_task("truncate", truncate_all, NULL, 0, 0);
+	sim_task("zap", zap_0, mm, 1, 0);
+}
+SCENARIO(truncate_and_unmap, "truncate-and-unmap", truncate_and_unmap_setup, fx_end,
+	 "a page is truncated away while its last mapping goes");
+
 /* ---- first touch, and reclaim ---- */
 
 static void first_touch_setup(void)
@@ -300,6 +309,16 @@ static void shmem_end(void)
 }
 SLOW_SCENARIO(shmem_out_and_fault, "shmem-out-and-fault", shmem_out_and_fault_setup, shmem_end,
 	 "shared memory goes to swap while another address space wants it");
+
+static void shmem_out_and_unmap_setup(void)
+{
+	shmem_page();
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("zap", zap_0, mm, 1, 0);
+}
+SCENARIO(shmem_out_and_unmap, "shmem-out-and-unmap", shmem_out_and_unmap_setup, shmem_end,
+	 "shared memory goes to swap while its last mapping goes");
 
 /* The table has its entry, the swap cache the page. */
 static void shmem_cached(void)

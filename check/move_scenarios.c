@@ -146,6 +146,23 @@ static void cached_and_zap_setup(void)
 SCENARIO(move_cached_and_zap, "move-cached-and-zap", cached_and_zap_setup, fx_end,
 	 "a page of the swap cache changes its group while its entry goes");
 
+/* The child, which stays, unmaps the page at whose slot the mover's entry points: with the map count the page has by then, it is
+ * nobody's but for that entry; its end as a mapped page is yet to be counted. */
+static struct mm *child;
+
+static void zap_in_child(void *arg) { (void)arg; fx_zap(child, 0, 1); }
+
+static void cached_and_unmap_setup(void)
+{
+	space();
+	child = fx_fork(mm, "child");
+	fx_push_to_cache(mm, 0, false);
+	fx_fault(child, 0, false);
+	sim_task("zap", zap_in_child, NULL, 1, 0);
+}
+SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_end,
+	 "a page of the swap cache changes its group while another address space unmaps it (seed 4)");
+
 /* The group it leaves is removed as soon as no address space is in it. */
 static void remove_from(void *arg)
 {

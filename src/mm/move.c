@@ -5,7 +5,8 @@
  * the estimate wrong, never the books: each handing over uses up one page of what was charged, or does not happen.
  *
  * C1  (seed 4) A page's owner changes with its page lock held, off the lists, and under the leaf lock of the one entry that maps it. So
- *     the mover sees "mapped and counted" or neither: the map count and the statistics of it change under that leaf lock.
+ *     the mover sees "mapped and counted" or neither: the map count and the statistics of it change under that leaf lock. Other
+ *     entries that are just going do not count: their end is counted to the owner they were counted to (page_remove_rmap).
  * C2  Only what the old group is charged for moves, and only if no other entry refers to it (4e0cf05f6059).
  * C3  A slot's owner changes under the slot lock, with its share of swap, and of memory+swap if it carries that.
  *

@@ -163,14 +163,25 @@ void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
 		page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, 1);
 }
 
+/* What the page is, and whose, is known only as long as this entry maps it: once the map count is 0 truncation and swap-out may take
+ * it out of its file, a mover may hand it over, before we come to count. */
 void page_remove_rmap(struct page *p)
 {
-	uint32_t left = a32_add(&p->mapcount, -1);
+	enum stat_item item = page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED;
+	struct mem_cgroup *memcg;
+	uint32_t left;
 
+	rcu_rd_lock();
+	memcg = page_cgroup_memcg(&p->pcg);
+	left = a32_add(&p->mapcount, -1);
 	VM_BUG_ON(left == UINT32_MAX);
+	if (bug_on(UNMAP_COUNTED_TO_NEW_OWNER))
+		memcg = page_cgroup_memcg(&p->pcg);
+	if (left == 0 && memcg)
+		stat_add(memcg, item, -1);
+	rcu_rd_unlock();
 	if (left != 0)
 		return;
-	page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, -1);
 	if (bug_on(SWAP_OUT_OF_UNCHARGED_PAGE) && !page_test(p, PG_swapcache)) {
 		lru_del(p);
 		page_uncharge(p);  /* though somebody who works on it may be about to give it a slot */

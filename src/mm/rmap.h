@@ -24,7 +24,8 @@ void anon_vma_put(struct anon_vma *av);
  * is that of the ancestor the page comes from. */
 void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared);
 /* A present entry is about to map / does no longer map @p: leaf lock held. Counts ANON, or FILE_MAPPED,
- * at 0->1 and 1->0. */
+ * at 0->1 and 1->0. What is counted off is what was counted: the owner is read before the map count falls. A mover that finds
+ * the map count 0, or its own entry the only one, need not wait for who is still counting. */
 void page_add_rmap(struct page *p, struct vma *v, uint64_t va);
 void page_remove_rmap(struct page *p);
 
