@@ -210,6 +210,7 @@ bugs_elsewhere() {
 	while read -r name scenario; do
 		status_of --bug "$name" "$scenario"
 		expect 1 "$code" "status of $name in $scenario" || return 1
+		grep -q "^$scenario: " "$TMP/out" || { head -n 1 "$TMP/out"; return 1; }
 		! grep 'not what the bug breaks' "$TMP/out" || return 1
 	done <<-END
 		migrate-commit-after-remap migrate-and-unmap
