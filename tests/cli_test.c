@@ -93,6 +93,7 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --swap= true", "--swap", "''", "directory" },
 		{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
 		{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
+		{ "-m 64M --kernel-sysv=1 true", "--kernel-sysv", "'1'", "no value" },
 		{ "-m 64M --name= true", "--name", "''", "a letter" },
 		{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
 		{ "-m 64M --name a/b true", "--name", "'a/b'", "digits" },
@@ -164,11 +165,13 @@ TEST(switches_are_passed_on)
 	struct run_options o;
 
 	assert_true(parse("-m 64M true", &o, problem));
-	assert_false(o.config.no_warm || o.config.swap_direct);
+	assert_false(o.config.no_warm || o.config.swap_direct || o.config.kernel_sysv);
 	assert_true(parse("-m 64M --no-spin true", &o, problem));
 	assert_true(o.config.no_warm && !o.config.swap_direct);
 	assert_true(parse("-m 64M --swap-direct true", &o, problem));
 	assert_true(o.config.swap_direct && !o.config.no_warm);
+	assert_true(parse("-m 64M --kernel-sysv true", &o, problem));
+	assert_true(o.config.kernel_sysv && !o.config.no_warm);
 }
 
 /* --help and --version win over what is missing or wrong behind them. */

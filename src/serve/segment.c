@@ -277,7 +277,7 @@ static int get(const struct caller *who, int32_t key, uint64_t size, uint32_t fl
 	struct segment *g;
 	int err = 0;
 
-	if (!at_home(who))
+	if (!at_home(who) || who->s->config.kernel_sysv)
 		return -EOPNOTSUPP;
 	spin_lock(&t->lock);
 	sweep(who->s);

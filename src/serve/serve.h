@@ -38,6 +38,7 @@ struct serve_config {
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
 	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/warm.c) */
+	bool kernel_sysv;       /* System V segments stay the kernel's (serve/segment.c) */
 	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
 	const char *group_name; /* what others call the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog inorder shared sharedcalls shmobjects sysv sampler reportget
-plan 17
+plan 18
 
 report=$TMP/report.json
 samples=$TMP/samples
@@ -65,6 +65,13 @@ calls() {
 
 segments() {
 	SYSV_MANAGED=1 sampled 8M "$BIN/sysv" 16 16 && swapped_at_least 16
+}
+
+# The same program finds the kernel's segments, and says so where it expects ours.
+kernel_segments() {
+	bounded "$UMEMCG" run -m 64M --swap-max 64M --kernel-sysv -- "$BIN/sysv" 4 0 || return
+	SYSV_MANAGED=1 bounded "$UMEMCG" run -m 64M --swap-max 64M --kernel-sysv -- "$BIN/sysv" 4 0 && return 1
+	return 0
 }
 
 # Three objects of 8 MiB and five processes, which have little else. The figure is late by some tenths of a second.
@@ -174,6 +181,7 @@ check "a member that is killed leaves the others their memory" killed_member
 check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls
 check "System V segments have the ids, keys, rights and ends of the manual" segments
+check "--kernel-sysv leaves them to the kernel" kernel_segments
 check "what was attached stayed below the limit" held 8
 check "shared objects that are not managed count, and once" objects_counted
 check "a limit that they exceed ends the program" objects_limited
