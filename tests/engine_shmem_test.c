@@ -45,6 +45,61 @@ TEST(shared_memory_goes_to_swap_and_comes_back_for_all)
 	down(&s);
 }
 
+static const struct mmu_ops *soft_ops;
+static struct scene eager;
+static unsigned comebacks;
+
+/* A process that touches the page again the moment it goes. */
+static void drop_and_come_back(struct mmu *mmu, struct page *p)
+{
+	struct page *again;
+
+	soft_ops->drop_frame(mmu, p);
+	if (comebacks++ >= 100)
+		return;
+	assert_int_equal(filemap_get_page(eager.as, 3, eager.mm, &again), 0);
+	page_put(&fx.e, again);
+}
+
+/* What is dropped may be touched again before the rest is dropped: that ends, however eager somebody is. */
+TEST(a_discard_does_not_chase_a_page_that_comes_back)
+{
+	struct mmu_ops ops;
+
+	up_shmem(&eager);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(put_byte(eager.mm, va_of(i), 10 + (int)i), 0);
+	soft_ops = fx.soft.mmu.ops;
+	ops = *soft_ops;
+	ops.drop_frame = drop_and_come_back;
+	comebacks = 0;
+	fx.soft.mmu.ops = &ops;
+	filemap_discard(eager.as, 3, 1);
+	fx.soft.mmu.ops = soft_ops;
+	assert_int_equal(comebacks, 1);
+	expect_stats(eager.g, PAGES, PAGES - 1, 0, PAGES, 0);
+	assert_int_equal(byte_at(eager.mm, va_of(3)), 0);
+	down(&eager);
+}
+
+/* "All there is from here on" is a range like any other, in memory and in swap. */
+TEST(a_discard_of_all_that_is_behind_leaves_what_is_before)
+{
+	struct scene s;
+
+	up_shmem(&s);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(put_byte(s.mm, va_of(i), 10 + (int)i), 0);
+	assert_int_equal(fx_reclaim(&fx, s.g, PAGES), PAGES);
+	for (unsigned i = 1; i < PAGES; i += 2)
+		assert_int_equal(byte_at(s.mm, va_of(i)), 10 + i);
+	filemap_discard(s.as, 2, UINT64_MAX);
+	assert_int_equal(s.as->nr_cached + s.as->nr_swapped, 2);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(byte_at(s.mm, va_of(i)), i < 2 ? 10 + (int)i : 0);
+	down(&s);
+}
+
 /* Whoever touches a page first pays for it, also when it comes back from swap; the slot stays its owner's. */
 TEST(shared_memory_is_charged_to_who_touches_it)
 {

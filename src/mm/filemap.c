@@ -407,42 +407,51 @@ int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, st
 
 /* ---- dropping pages ---- */
 
-/* Take one index out of the table. False: a dirty page, and @keep_dirty. */
-static bool drop_index(struct address_space *as, uint64_t index, bool keep_dirty)
+/* Take one index out of the table; but a dirty page stays, and is counted, where @kept is not NULL. False: it went to swap, or came
+ * back from there, just now: look again. */
+static bool drop_index(struct address_space *as, uint64_t index, uint64_t *kept)
 {
 	struct engine *e = as->engine;
 	uint32_t entry;
 	struct page *p = filemap_lookup(as, index, &entry);
-	bool kept = false;
+	bool ours = true;
 
 	if (!p && entry) {
-		bool ours = false;
 		void **slot;
 
 		spin_lock(&as->lock);
 		slot = slot_find(as, index);
-		if (*slot == file_swap_slot(entry)) {
+		ours = *slot == file_swap_slot(entry);
+		if (ours) {
 			*slot = NULL;
 			as->nr_swapped--;
-			ours = true;
 		}
 		spin_unlock(&as->lock);
 		if (ours)
 			swap_put(e, entry);
 	}
 	if (!p)
-		return true;
+		return ours;
 	page_lock(p);
-	if (page_file_mapping(p) == as) {
+	ours = page_file_mapping(p) == as;
+	if (ours) {
 		page_wait_writeback(p);
 		rmap_file_unmap(p);
-		kept = keep_dirty && page_test(p, PG_dirty);
-		if (!kept)
+		if (kept && page_test(p, PG_dirty))
+			++*kept;
+		else
 			filemap_remove(p, 0);
 	}
 	page_unlock(e, p);
 	page_put(e, p);
-	return !kept;
+	return ours;
+}
+
+/* Each index once: what is touched again after it was dropped is a new page, and not to be chased. */
+static void drop_range(struct address_space *as, uint64_t first, uint64_t end, uint64_t *kept)
+{
+	for (uint64_t i = first; (i = filemap_next(as, i, end)) < end;)
+		i += drop_index(as, i, kept);
 }
 
 static int file_grow(struct address_space *as, uint64_t nr_pages)
@@ -485,8 +494,7 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages)
 	spin_unlock(&as->lock);
 	if (nr_pages > old)
 		return file_grow(as, nr_pages);
-	for (uint64_t i = nr_pages; (i = filemap_next(as, i, old)) < old;)
-		drop_index(as, i, false);  /* then the same index: it may have gone to swap, or come back */
+	drop_range(as, nr_pages, old, NULL);
 	if (as->store && nr_pages < as->store->nr_slots) {
 		uint64_t n = (old < as->store->nr_slots ? old : as->store->nr_slots);
 
@@ -503,18 +511,15 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages)
 void filemap_discard(struct address_space *as, uint64_t first, uint64_t n)
 {
 	VM_BUG_ON(!file_is_shmem(as));
-	for (uint64_t i = first, end = first + n; (i = filemap_next(as, i, end)) < end;)
-		drop_index(as, i, false);
+	drop_range(as, first, file_range_end(first, n), NULL);
 }
 
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)
 {
-	int err = 0;
+	uint64_t kept = 0;
 
 	if (file_is_shmem(as))
 		return -EINVAL;
-	for (uint64_t i = first, end = first + n; (i = filemap_next(as, i, end)) < end; i++)
-		if (!drop_index(as, i, true))
-			err = -EBUSY;
-	return err;
+	drop_range(as, first, file_range_end(first, n), &kept);
+	return kept ? -EBUSY : 0;
 }

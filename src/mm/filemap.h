@@ -58,7 +58,7 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages);
  * -EINVAL: shared memory has no store. */
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n);
 
-/* Drop [first, first + n), in memory or in swap: it is zeros from now on. For shared memory. */
+/* Drop [first, first + n), in memory or in swap: it is zeros, until it is stored to again. For shared memory. */
 void filemap_discard(struct address_space *as, uint64_t first, uint64_t n);
 
 /* ---- for the rest of mm ---- */
@@ -68,6 +68,12 @@ static inline void *file_swap_slot(uint32_t entry) { return (void *)((uintptr_t)
 static inline uint32_t file_slot_entry(const void *slot)
 {
 	return (uintptr_t)slot & 1 ? (uint32_t)((uintptr_t)slot >> 1) : 0;
+}
+
+/* Where the range [first, first + n) ends: @n may be "all there are". */
+static inline uint64_t file_range_end(uint64_t first, uint64_t n)
+{
+	return n > UINT64_MAX - first ? UINT64_MAX : first + n;
 }
 
 /* @d more entries of @mm map pages of files. The books of a client tell them from memory of its own. */
@@ -82,7 +88,7 @@ struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *
 /* The next index from @index on, below @end, that has a page or an entry; @end when there is none. */
 uint64_t filemap_next(struct address_space *as, uint64_t index, uint64_t end);
 /* The page @index, unlocked, uptodate and referenced; brought, and charged to @mm's group, when it is not there.
- * Nothing may be locked. 0, -EIO (past the end, or it cannot be read), -ENOMEM. */
+ * Nothing may be locked. 0, -EIO (past the end, or it cannot be read), or as charge_pages. */
 int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, struct page **page);
 /* Enter a locked, charged page at @index, where @entry is (0: nothing). 0, -EEXIST (it is not), -EIO (past the end),
  * -ENOMEM. */
@@ -99,8 +105,8 @@ bool filemap_remove_unused(struct page *p);
 bool filemap_replace(struct page *old, struct page *new);
 /* The replaced page belongs to no file any more: no migration entry names it. */
 void filemap_forget(struct page *old);
-/* A new frame with content, charged to @mm's group, locked: to be entered somewhere. Nothing may be locked but page
- * locks. 0 or -ENOMEM. */
+/* A new frame with content, charged to @mm's group, locked: to be entered somewhere. Nothing may be locked: charging
+ * may reclaim, and reclaim be a file's last user, which locks pages. 0, or as charge_pages. */
 int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page);
 
 /* writeback.c */

@@ -114,7 +114,7 @@ static void wb_page(struct wb *w, struct page *p)
 
 int filemap_writeback(struct address_space *as, uint64_t first, uint64_t n)
 {
-	uint64_t end = n > UINT64_MAX - first ? UINT64_MAX : first + n;
+	uint64_t end = file_range_end(first, n);
 	struct wb w;
 
 	if (file_is_shmem(as))
