@@ -1,7 +1,7 @@
 /* memcg/tree.h - groups: identity, hierarchy, lifetime.
  *
  * Lifetime. A group is made online, holds one reference for being online, and is removed at most
- * once. Removal (mm/memcg_remove.c drives it) marks it offline, moves what it owns to its parent,
+ * once. Removal (group_remove, mm/engine.h) marks it offline, moves what it owns to its parent,
  * switches its handles to the parent, and drops the online reference; the structure is freed one
  * grace period after the last reference. So "no dying groups": nothing a page does keeps a group.
  *
