@@ -8,6 +8,7 @@
 static struct mm *mm, *child;
 static struct page *victim;
 static struct mem_cgroup *group;
+static struct migrate_result *result;
 
 /* ---- tasks ---- */
 
@@ -23,6 +24,7 @@ static void migrate(void *arg)
 
 	(void)arg;
 	migrate_pages(&fx->e, &victim, 1, 0, MIGRATE_COMPACTION, &r);
+	*result = r;
 }
 
 /* Two who want the page on its list: the loser of the isolation goes away. Each has a reference of the set-up. */
@@ -84,6 +86,7 @@ static void space(int64_t stock)
 	group = fx_group("A", stock);
 	mm = fx_mm(group, "mm", 1);
 	fx_fill(mm, 0);
+	result = plat_alloc(sizeof(*result));
 }
 
 static void mapped(void)
@@ -150,7 +153,14 @@ static void and_unmap_setup(void)
 	mapped();
 	sim_task("zap", zap_0, mm, 1, 0);
 }
-SCENARIO(migrate_and_unmap, "migrate-and-unmap", and_unmap_setup, fx_end,
+/* Whatever became of the page, what was done with it is counted to the group. */
+static void counted_end(void)
+{
+	expect_is("pgmigrate_success", stat_read(group, STAT_PGMIGRATE_SUCCESS), result->migrated);
+	expect_is("pgmigrate_fail", stat_read(group, STAT_PGMIGRATE_FAIL), result->failed);
+	fx_end();
+}
+SCENARIO(migrate_and_unmap, "migrate-and-unmap", and_unmap_setup, counted_end,
 	 "a page is replaced while its mapping goes: counted once, uncharged once (seed 0)");
 
 static void shared_and_zaps_setup(void)
@@ -210,7 +220,7 @@ static void and_exit_setup(void)
 	mapped();
 	sim_task("exit", exit_mm, mm, 1, 0);
 }
-SCENARIO(migrate_and_exit, "migrate-and-exit", and_exit_setup, fx_end,
+SCENARIO(migrate_and_exit, "migrate-and-exit", and_exit_setup, counted_end,
 	 "a page is replaced while its address space, and its anon_vma, end (seed 3)");
 
 static void cached_and_exit_setup(void)

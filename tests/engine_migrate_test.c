@@ -333,7 +333,8 @@ static void do_fork(void *mm)
 	assert_int_equal(fx_fork_into(&fx, mm, joined_child), 0);
 }
 
-/* The entry is taken away: the migrator maps nothing, and the page is freed. */
+/* The entry is taken away: the migrator maps nothing, and the page is freed. It was moved, and that is counted to its owner,
+ * although its charge has ended with it. */
 TEST(a_page_unmapped_on_its_way_is_freed)
 {
 	struct mem_cgroup *memcg;
@@ -343,6 +344,8 @@ TEST(a_page_unmapped_on_its_way_is_freed)
 	assert_true(pte_none(fx_pte(mm, FX_BASE)));
 	assert_int_equal(a64_load(&fx.e.nr_free), a64_load(&fx.e.nr_frames));
 	assert_int_equal(stat_read(memcg, STAT_ANON), 0);
+	assert_int_equal(result.migrated, 1);
+	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS), 1);
 	end(mm, memcg);
 }
 

@@ -49,6 +49,7 @@ struct migration {
 	struct anon_vma *av;      /* referenced; NULL: was not mapped, or of a file */
 	struct address_space *as; /* the page lock keeps it; NULL: anonymous */
 	unsigned nr_entries;      /* migration entries made */
+	enum migrate_reason reason;
 };
 
 void migration_entry_wait(struct engine *e, pte_t pte)
@@ -184,6 +185,14 @@ static bool in_cache(const struct migration *m)
 	return m->as || page_test(m->old, PG_swapcache);
 }
 
+/* To the owner, while MIGRATION keeps the charge: afterwards it may have ended, and nobody would be counted to. */
+static void count_success(const struct migration *m)
+{
+	page_stat(m->new, STAT_PGMIGRATE_SUCCESS, 1);
+	if (m->reason == MIGRATE_DEMOTION || m->reason == MIGRATE_DEMOTION_KSWAPD)
+		page_stat(m->new, m->reason == MIGRATE_DEMOTION ? STAT_PGDEMOTE_DIRECT : STAT_PGDEMOTE_KSWAPD, 1);
+}
+
 /* Both pages locked, the old one with content and not under writeback. 0, -EAGAIN, or -ENOENT: the old page is gone. */
 static int move_page(struct migration *m)
 {
@@ -206,6 +215,8 @@ static int move_page(struct migration *m)
 	remap(m, survivor);
 	if (replaced && bug_on(MIGRATE_COMMIT_AFTER_REMAP))
 		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, and counted to nobody */
+	if (replaced && !bug_on(MIGRATION_COUNTED_LATE))
+		count_success(m);
 	page_cgroup_clear_migration(&survivor->pcg);
 	page_uncharge_unused(survivor);
 	if (replaced && m->as)
@@ -285,9 +296,10 @@ static void put_back(struct engine *e, struct page **pages, unsigned n)
 
 /* 0: the old page is done with, @new is to be put back. -ENOENT: gone, to be put. -EAGAIN: still there; @new is used up
  * in both cases. */
-static int migrate_one(struct engine *e, struct page *old, struct page *new, bool wait)
+static int migrate_one(struct engine *e, struct page *old, struct page *new, enum migrate_reason reason)
 {
-	struct migration m = { .e = e, .old = old, .new = new };
+	struct migration m = { .e = e, .old = old, .new = new, .reason = reason };
+	bool wait = reason == MIGRATE_SYSCALL;
 	int err;
 
 	if (!lock_old(old, wait)) {
@@ -302,14 +314,16 @@ static int migrate_one(struct engine *e, struct page *old, struct page *new, boo
 		page_put(e, new);
 		return err;
 	}
-	page_stat(new, STAT_PGMIGRATE_SUCCESS, 1);
+	if (bug_on(MIGRATION_COUNTED_LATE))
+		count_success(&m);
 	page_put(e, old);
 	return 0;
 }
 
-/* @p, the first of @left pages, in as many passes as it needs; *@survivor is to be put back. As migrate_one, or -ENOMEM. */
-static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node, bool wait, struct fresh *f,
-			struct page **survivor)
+/* @p, the first of @left pages, in as many passes as it needs; *@survivor is its new or its old page. As migrate_one, or
+ * -ENOMEM. */
+static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node, enum migrate_reason reason,
+			struct fresh *f, struct page **survivor)
 {
 	int err = -EAGAIN;
 
@@ -321,58 +335,74 @@ static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigne
 			plat_yield();
 		err = new_page(e, node, f, left, &new);
 		if (!err) {
-			err = migrate_one(e, p, new, wait);
+			err = migrate_one(e, p, new, reason);
 			*survivor = err ? p : new;
 		}
 	}
 	return err;
 }
 
-/* Up to MIGRATE_BATCH_MAX pages. 0 or the error that says most about them. */
-static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node, bool wait,
-			 struct migrate_result *r)
+static void fail_page(struct page *p, struct page **failed, struct migrate_result *r)
+{
+	page_stat(p, STAT_PGMIGRATE_FAIL, 1);
+	failed[r->failed++] = p;
+}
+
+/* Up to MIGRATE_BATCH_MAX pages. What failed is added to @failed, everything else is put back. 0 or the error that says most
+ * about them. */
+static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
+			 struct page **failed, struct migrate_result *r)
 {
 	struct page *survivor[MIGRATE_BATCH_MAX];
+	unsigned done = 0;
 	struct fresh f;
 	int ret = 0;
 
 	f.nr = 0;
 	for (unsigned i = 0; i < n; i++) {
-		int err = migrate_next(e, pages[i], n - i, node, wait, &f, &survivor[i]);
+		int err = migrate_next(e, pages[i], n - i, node, reason, &f, &survivor[done]);
 
 		r->migrated += err == 0;
 		r->gone += err == -ENOENT;
-		if (err == 0 || err == -ENOENT)
+		if (err == 0 || err == -ENOENT) {
+			done++;
 			continue;
-		r->failed++;
-		page_stat(pages[i], STAT_PGMIGRATE_FAIL, 1);
+		}
+		fail_page(pages[i], failed, r);
 		ret = ret == 0 || err == -ENOMEM ? err : ret;
 	}
 	VM_BUG_ON(f.nr > 0);  /* as many were taken as pages were left, and each of those has used one or more */
-	put_back(e, survivor, n);
+	put_back(e, survivor, done);
 	return ret;
 }
 
-int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
-		  struct migrate_result *r)
+int migrate_isolated(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
+		     struct migrate_result *r)
 {
 	int ret = !e->mmu->ops->shares ? -EOPNOTSUPP : node >= e->nr_nodes ? -EINVAL : 0;
 
 	*r = (struct migrate_result){ 0 };
 	if (ret) {
 		for (unsigned i = 0; i < n; i++)
-			page_stat(pages[i], STAT_PGMIGRATE_FAIL, 1);
-		r->failed = n;
-		put_back(e, pages, n);
+			fail_page(pages[i], pages, r);
 		return ret;
 	}
 	for (unsigned done = 0; done < n;) {
 		unsigned part = n - done < MIGRATE_BATCH_MAX ? n - done : MIGRATE_BATCH_MAX;
-		int err = migrate_batch(e, pages + done, part, node, reason == MIGRATE_SYSCALL, r);
+		int err = migrate_batch(e, pages + done, part, node, reason, pages, r);
 
 		ret = ret == 0 || err == -ENOMEM ? err : ret;
 		done += part;
 	}
+	return ret;
+}
+
+int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
+		  struct migrate_result *r)
+{
+	int ret = migrate_isolated(e, pages, n, node, reason, r);
+
+	put_back(e, pages, r->failed);
 	return ret;
 }
 

@@ -10,10 +10,13 @@
 
 enum migrate_reason {
 	MIGRATE_COMPACTION,  /* to make room: passes over pages that are locked or under writeback */
-	MIGRATE_DEMOTION,    /* to a slower node: likewise */
+	MIGRATE_DEMOTION,    /* to a slower node, for somebody who waits for the frame: likewise */
+	MIGRATE_DEMOTION_KSWAPD, /* the same, ahead of need */
 	MIGRATE_SYSCALL,     /* somebody asked for just these pages: waits for them */
 };
 
+/* Statistics: a call counts each page it was given once, to the page's owner: pgmigrate_success what moved (and a demotion
+ * pgdemote_direct or pgdemote_kswapd), pgmigrate_fail what did not, nothing what was gone. */
 struct migrate_result {
 	unsigned migrated;
 	unsigned failed;     /* still where they were, and what they were */
@@ -28,8 +31,11 @@ struct migrate_result {
  * node. @r is filled in any case. */
 int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
 		  struct migrate_result *r);
+/* The same, but what could not be moved is still isolated, referenced by the caller: the first @r->failed of @pages. */
+int migrate_isolated(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
+		     struct migrate_result *r);
 /* Move what is mapped in [start, end) and is elsewhere to @node. Returns as migrate_pages; @r counts all. A page that is
- * isolated by somebody else counts as failed. */
+ * isolated by somebody else counts as failed, but in no statistic: nobody tried to move it. */
 int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node, enum migrate_reason reason,
 		  struct migrate_result *r);
 
