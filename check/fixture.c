@@ -9,9 +9,9 @@ struct check_fixture *fx;
 
 /* ---- names ---- */
 
-static void name_frames(void)
+void fx_name_frames(void)
 {
-	for (unsigned i = 0; i < fx->e.nr_chunks * FRAME_CHUNK && i < FX_FRAMES; i++) {
+	for (unsigned i = 0; i < fx->e.nr_chunks * FRAME_CHUNK; i++) {
 		struct page *p = pfn_page(&fx->e, i);
 
 		sim_name(p, sizeof(*p), "page %u", i);
@@ -46,6 +46,8 @@ static void name_group(struct mem_cgroup *g, const char *name)
 		sim_name(&g->stat.cpu[cpu].v[STAT_FILE_MAPPED], sizeof(g->stat.cpu[0].v[0]), "%s file_mapped, CPU %u", name,
 			 cpu);
 	}
+	if (fx->e.nr_nodes > 1)
+		sim_name(memcg_lruvec(g, 1), sizeof(struct lruvec), "%s slow lists", name);
 }
 
 static void name_leaf(struct mm *mm, const char *name)
@@ -67,17 +69,37 @@ static void need(bool ok, const char *what)
 		sim_fail(SIM_WRONG, __FILE__, 0, "set-up: %s", what);
 }
 
-void fx_up(unsigned nr_slots)
+static void up(unsigned nr_slots, unsigned nr_nodes)
 {
 	struct store *store = store_sim_create(nr_slots);
 
 	fx = plat_alloc(sizeof(*fx));
-	need(soft_init(&fx->soft, SOFT_SHARED, FX_FRAMES, handle_fault) == 0, "no MMU");
-	need(engine_init(&fx->e, &fx->soft.mmu, store, FX_FRAMES) == 0, "no engine");
+	fx->e.nr_nodes = nr_nodes;
+	fx->e.demotion[0] = nr_nodes > 1 ? 2 : 0;
+	need(soft_init(&fx->soft, SOFT_SHARED, nr_nodes * FX_FRAMES, handle_fault) == 0, "no MMU");
+	need(engine_init(&fx->e, &fx->soft.mmu, store, nr_nodes * FX_FRAMES) == 0, "no engine");
 	sim_name(&fx->e, sizeof(fx->e), "engine");
 	sim_name(&fx->soft, sizeof(fx->soft), "mmu");
 	name_group(fx->e.tree.root, "root");
 	name_slots(fx->e.swap);
+}
+
+void fx_up(unsigned nr_slots)
+{
+	up(nr_slots, 1);
+}
+
+void fx_up_tiers(unsigned nr_slots)
+{
+	struct page *p;
+
+	up(nr_slots, 2);
+	/* So that every frame has its record, and its name, before the first task. */
+	for (unsigned node = 0; node < 2; node++) {
+		need(frames_alloc_node(&fx->e, node, &p, 1) == 0, "no frames");
+		page_put(&fx->e, p);
+	}
+	fx_name_frames();
 }
 
 struct mem_cgroup *fx_group(const char *name, int64_t stock)
@@ -232,7 +254,7 @@ void fx_fill(struct mm *mm, unsigned page)
 	page_counter_force_max(&mm_memcg(mm)->memory, PAGE_COUNTER_MAX);
 	memset(mm->streams, 0, sizeof(mm->streams));
 	fx_set_young(mm, page, false);
-	name_frames();
+	fx_name_frames();
 }
 
 struct page *fx_isolate(struct mm *mm, unsigned page)
@@ -243,7 +265,7 @@ struct page *fx_isolate(struct mm *mm, unsigned page)
 	if (pte_present(pte))
 		page_get(p);
 	need(p && lru_isolate_page(p), "not on a list");
-	name_frames();
+	fx_name_frames();
 	return p;
 }
 

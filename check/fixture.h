@@ -27,7 +27,7 @@
 #include "plat/soft/mmu_soft.h"
 #include "scenario.h"
 
-#define FX_FRAMES     PLAT_CHUNK
+#define FX_FRAMES     PLAT_CHUNK                   /* a node */
 #define FX_SLOTS      8
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
@@ -52,6 +52,10 @@ extern struct check_fixture *fx;
 /* ---- set-up ---- */
 
 void fx_up(unsigned nr_slots);
+/* With two nodes of FX_FRAMES frames: node 0, where the CPUs are, demotes to node 1. */
+void fx_up_tiers(unsigned nr_slots);
+/* Whoever makes frames in the set-up without fx_fill names them for the drawings. */
+void fx_name_frames(void);
 /* A group below the root with @stock pages in the stock of every CPU, so that charging one page is one operation. */
 struct mem_cgroup *fx_group(const char *name, int64_t stock);
 /* The same below @parent. */

@@ -1,5 +1,6 @@
 /* tests/audit_test.c - each check of the audit can fail: one field is spoilt, the number is seen,
  * the field is mended. */
+#include "base/bitmap.h"
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -137,7 +138,7 @@ TEST(charges_and_handles_that_disagree_are_seen)
 	expect(9);
 	a64_store(&p->pcg, word);
 	add32(&h->handle->ref, 1, 7);
-	p = list_first(&fx.e.free_frames[0], struct page, lru);
+	p = list_first(&fx.e.node[0].free, struct page, lru);
 	a64_store(&p->pcg, word);
 	expect(7);
 	a64_store(&p->pcg, 0);
@@ -305,11 +306,46 @@ TEST(frames_that_are_not_blank_or_not_idle_are_seen)
 	struct page *p;
 
 	up();
-	p = list_first(&fx.e.free_frames[0], struct page, lru);
+	p = list_first(&fx.e.node[0].free, struct page, lru);
 	flip(&p->flags, PG_dirty, 32);
 	add64(&fx.e.nr_free, 1, 32);
 	flip(&page_at(0)->flags, PG_locked, 32);
 	flip(&page_at(0)->flags, PG_uptodate, 32);
+	down();
+}
+
+/* A frame on the wrong side of its node's end, in use above it, or counted wrongly. */
+TEST(frames_that_do_not_agree_with_the_end_of_their_node_are_seen)
+{
+	struct frame_node *node = &fx.e.node[0];
+	struct page *p;
+
+	up();
+	p = list_first(&node->free, struct page, lru);
+	node->end = p->pfn;
+	expect(34);
+	node->end = UINT32_MAX;
+	node->end = page_at(0)->pfn;
+	node->nr_above = node->nr_frames - node->end;
+	expect(34);
+	assert_non_null(strstr(report.text, "is in use, and node 0 ends at"));
+	node->end = UINT32_MAX;
+	node->nr_above = 0;
+	node->max = 1;
+	expect(34);
+	node->max = 1024;
+	node->nr_frames++;
+	expect(34);
+	node->nr_frames--;
+	node->nr_offline++;
+	expect(32);
+	node->nr_offline--;
+	bitmap_clear(fx.e.unused, p->pfn);
+	expect(34);
+	bitmap_set(fx.e.unused, p->pfn);
+	bitmap_set(fx.e.unused, page_at(0)->pfn);
+	expect(34);
+	bitmap_clear(fx.e.unused, page_at(0)->pfn);
 	down();
 }
 

@@ -102,7 +102,7 @@ static void on_notice(void *arg, const char *text)
 }
 
 static int try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
-		  unsigned nr_nodes)
+		  const struct fx_memory *memory)
 {
 	int err;
 
@@ -120,7 +120,9 @@ static int try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_fra
 			return -ENOMEM;
 		}
 	}
-	fx->e.nr_nodes = nr_nodes;
+	fx->e.nr_nodes = memory->nr_nodes;
+	memcpy(fx->e.distance, memory->distance, sizeof(fx->e.distance));
+	memcpy(fx->e.demotion, memory->demotion, sizeof(fx->e.demotion));
 	err = engine_init(&fx->e, &fx->soft.mmu, fx->store ? &fx->store->store : NULL, max_frames);
 	if (err)
 		soft_fini(&fx->soft);
@@ -131,7 +133,7 @@ static int try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_fra
 
 int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
 {
-	return try_up(fx, kind, max_frames, nr_slots, 0);
+	return try_up(fx, kind, max_frames, nr_slots, &(struct fx_memory){ 0 });
 }
 
 void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots)
@@ -142,7 +144,13 @@ void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, ui
 void fx_up_nodes(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
 		 unsigned nr_nodes)
 {
-	assert_int_equal(try_up(fx, kind, max_frames, nr_slots, nr_nodes), 0);
+	fx_up_memory(fx, kind, max_frames, nr_slots, &(struct fx_memory){ .nr_nodes = nr_nodes });
+}
+
+void fx_up_memory(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
+		  const struct fx_memory *memory)
+{
+	assert_int_equal(try_up(fx, kind, max_frames, nr_slots, memory), 0);
 }
 
 void fx_audit(struct soft_fixture *fx, unsigned flags)

@@ -61,6 +61,14 @@ void fx_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, ui
 /* As fx_up, with several memory nodes. */
 void fx_up_nodes(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
 		 unsigned nr_nodes);
+/* The memory that an engine is told of. */
+struct fx_memory {
+	unsigned nr_nodes;
+	uint8_t distance[NODES_MAX][NODES_MAX], demotion[NODES_MAX];
+};
+/* As fx_up, on that memory. */
+void fx_up_memory(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots,
+		  const struct fx_memory *memory);
 /* As fx_up, but says why it failed: 0 or -ENOMEM. */
 int fx_try_up(struct soft_fixture *fx, enum soft_kind kind, uint32_t max_frames, uint32_t nr_slots);
 /* Audit, check that nothing is left but the root, and end everything. */

@@ -34,6 +34,8 @@
  *   31  areas are sorted, disjoint and aligned; every entry lies in an area
  *   32  frames: free ones are blank and counted; those in use are unlocked and have content
  *   33  the engine's own numbers of address spaces, files, leaves, areas, anon_vmas, chains, used slots
+ *   34  a node's frames: free and on its list below its end, offline from there on and, when no resize is under way, in use by
+ *       nobody; as many as it says, and not more below the end than it may have
  *
  * Locks: the tree's, against deferred calls, and RCU; the caller guarantees rest, and holds nothing.
  */

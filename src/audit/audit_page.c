@@ -1,5 +1,6 @@
 /* audit/audit_page.c - frames and the lists they are on. */
 #include "audit/recount.h"
+#include "base/bitmap.h"
 #include "mm/lru.h"
 #include "mm/page.h"
 
@@ -132,6 +133,55 @@ static void check_used_frame(struct audit *a, const struct page *p)
 	count_page(a, p);
 }
 
+/* One of the two lists of a node. */
+static int64_t check_unused(struct audit *a, unsigned nid, bool online)
+{
+	const struct frame_node *node = &a->e->node[nid];
+	int64_t n = 0;
+
+	list_for_each(p, online ? &node->free : &node->offline, struct page, lru) {
+		n++;
+		if (p->node != nid)
+			audit_fail(a, 32, "page %u of node %u is free on node %u", p->pfn, p->node, nid);
+		if ((p->pfn < node->end) != online)
+			audit_fail(a, 34, "page %u is %s, and node %u ends at %u", p->pfn, online ? "free" : "offline", nid,
+				   node->end);
+		if (a32_load(&p->refcount))
+			audit_fail(a, 34, "page %u is in use, and on a list of those that are not", p->pfn);
+		if (!bitmap_test(a->e->unused, p->pfn))
+			audit_fail(a, 34, "page %u is on a list of unused ones, and not marked", p->pfn);
+	}
+	audit_equal(a, 32, online ? "the free frames of a node" : "the offline frames of a node",
+		    online ? node->nr_free : node->nr_offline, n);
+	return n;
+}
+
+/* Returns how many frames of the node are unused. */
+static int64_t check_node(struct audit *a, unsigned nid)
+{
+	const struct frame_node *node = &a->e->node[nid];
+	int64_t frames = 0, above = 0;
+
+	for (uint32_t pfn = 0; pfn < a->nr_frames; pfn++) {
+		const struct page *p = pfn_page(a->e, pfn);
+
+		if (p->node != nid)
+			continue;
+		frames++;
+		above += pfn >= node->end;
+		if (pfn >= node->end && a32_load(&p->refcount) && !node->resizing)
+			audit_fail(a, 34, "page %u is in use, and node %u ends at %u", pfn, nid, node->end);
+		if (a32_load(&p->refcount) && bitmap_test(a->e->unused, pfn))
+			audit_fail(a, 34, "page %u is in use, and marked unused", pfn);
+	}
+	audit_equal(a, 34, "the frames of a node", node->nr_frames, frames);
+	audit_equal(a, 34, "those above its end", node->nr_above, above);
+	if (frames - above > node->max)
+		audit_fail(a, 34, "node %u has %lld frames, and may have %lld", nid, (long long)(frames - above),
+			   (long long)node->max);
+	return check_unused(a, nid, true) + check_unused(a, nid, false);
+}
+
 void audit_frames(struct audit *a)
 {
 	int64_t free = 0, listed = 0;
@@ -150,18 +200,8 @@ void audit_frames(struct audit *a)
 		}
 	}
 	rcu_rd_unlock();
-	for (unsigned node = 0; node < NODES_MAX; node++) {
-		int64_t before = listed;
-
-		list_for_each (p, &a->e->free_frames[node], struct page, lru) {
-			listed++;
-			if (p->node != node)
-				audit_fail(a, 32, "page %u of node %u is free on node %u", p->pfn, p->node,
-					   node);
-		}
-		audit_equal(a, 32, "the free frames of a node", a->e->node_free[node],
-			    listed - before);
-	}
+	for (unsigned node = 0; node < NODES_MAX; node++)
+		listed += check_node(a, node);
 	audit_equal(a, 32, "free frames", a64_load(&a->e->nr_free), free);
-	audit_equal(a, 32, "the list of free frames", listed, free);
+	audit_equal(a, 32, "the lists of free frames", listed, free);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mm/lru.h"
+#include "mm/node.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/reclaim.h"
@@ -17,6 +18,7 @@ int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t
 	if (e->nr_nodes == 0)
 		e->nr_nodes = 1;
 	VM_BUG_ON(e->nr_nodes > NODES_MAX);
+	nodes_init(e);
 	spin_init(&e->mm_lock, RANK_LEAF);
 	list_init(&e->mms);
 	list_init(&e->files);
@@ -194,7 +196,7 @@ int64_t engine_metadata_bytes(const struct engine *e)
 {
 	int64_t bytes = (int64_t)sizeof(*e);
 
-	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *));
+	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *)) + a64_load(&e->nr_frames) / 8;
 	bytes += a64_load(&e->nr_leaves) * (int64_t)sizeof(struct leaf);
 	bytes += a64_load(&e->nr_mms) * (int64_t)sizeof(struct mm);
 	bytes += a64_load(&e->nr_vmas) * (int64_t)(sizeof(struct vma) + 2 * sizeof(void *));

@@ -14,6 +14,7 @@
 #include "mm/migrate.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
+#include "mm/reclaim.h"
 #include "mm/rmap.h"
 #include "mm/swap.h"
 #include "mm/vma.h"
@@ -64,8 +65,14 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		if (f->n > charged)
 			f->n = charged;
 	}
-	if (frames_alloc(f->mm->engine, pages, f->n) != 0)
-		return -ENOMEM;
+	done = frames_alloc(f->mm->engine, pages, f->n);
+	if (done && f->n > 1) {
+		f->start = f->va;
+		f->n = 1;
+		done = frames_alloc(f->mm->engine, pages, 1);
+	}
+	if (done)
+		return done;
 	done = mmu->ops->map(mmu, f->mm, f->start, pages, f->n, true);
 	if (done == -ENOENT && f->start != f->va) {
 		/* That was about a neighbour: what is waited for counts. */
@@ -240,9 +247,10 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 
 	if (err)
 		return err;
-	if (frames_alloc(e, &copy, 1) != 0) {
+	err = frames_alloc(e, &copy, 1);
+	if (err) {
 		uncharge_pages(f->memcg, 1);
-		return -ENOMEM;
+		return err;
 	}
 	err = e->mmu->ops->bring_frames(e->mmu, &copy, 1);
 	rw_rdlock(&f->mm->mmap_lock);
@@ -408,9 +416,23 @@ static int handle_once(struct fault *f)
 	return err == 0 && f->readonly ? 1 : err;
 }
 
+#define FRAME_TRIES   8              /* that no node has a frame left, and one is made free */
+#define FRAME_WAIT_NS (100 * 1000)   /* when none could be: who moves pages has a few for a moment. Doubled each time */
+
+/* False: it has been tried often enough. */
+static bool make_frames(struct engine *e, unsigned tries)
+{
+	if (tries == FRAME_TRIES)
+		return false;
+	if (!reclaim_frames(e))
+		plat_sleep_ns((uint64_t)FRAME_WAIT_NS << tries);
+	return true;
+}
+
 int handle_fault(struct mm *mm, uint64_t va, bool write)
 {
 	struct fault f = { .mm = mm, .va = va & PAGE_MASK, .write = write };
+	unsigned tries = 0;
 	int err;
 
 	f.memcg = mm_get_memcg(mm);
@@ -418,7 +440,7 @@ int handle_fault(struct mm *mm, uint64_t va, bool write)
 	stat_add(f.memcg, STAT_PGFAULT, 1);
 	do
 		err = handle_once(&f);
-	while (err > 0);
+	while (err > 0 || (err == -ENOSPC && make_frames(mm->engine, tries++)));
 	memcg_put(f.memcg);
-	return err;
+	return err == -ENOSPC ? -ENOMEM : err;
 }

@@ -295,9 +295,10 @@ static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm
 
 	if (err)
 		return err;
-	if (frames_alloc(e, page, 1) != 0) {
+	err = frames_alloc(e, page, 1);
+	if (err) {
 		uncharge_pages(memcg, 1);
-		return -ENOMEM;
+		return err;
 	}
 	if (e->mmu->ops->bring_frames(e->mmu, page, 1) != 0) {
 		page_put(e, *page);

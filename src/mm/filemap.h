@@ -88,7 +88,7 @@ struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *
 /* The next index from @index on, below @end, that has a page or an entry; @end when there is none. */
 uint64_t filemap_next(struct address_space *as, uint64_t index, uint64_t end);
 /* The page @index, unlocked, uptodate and referenced; brought, and charged to @mm's group, when it is not there.
- * Nothing may be locked. 0, -EIO (past the end, or it cannot be read), or as charge_pages. */
+ * Nothing may be locked. 0, -EIO (past the end, or it cannot be read), or as charge_pages or frames_alloc. */
 int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, struct page **page);
 /* Enter a locked, charged page at @index, where @entry is (0: nothing). 0, -EEXIST (it is not), -EIO (past the end),
  * -ENOMEM. */
@@ -106,7 +106,7 @@ bool filemap_replace(struct page *old, struct page *new);
 /* The replaced page belongs to no file any more: no migration entry names it. */
 void filemap_forget(struct page *old);
 /* A new frame with content, charged to @mm's group, locked: to be entered somewhere. Nothing may be locked: charging
- * may reclaim, and reclaim be a file's last user, which locks pages. 0, or as charge_pages. */
+ * may reclaim, and reclaim be a file's last user, which locks pages. 0, or as charge_pages or frames_alloc. */
 int filemap_new_page(struct engine *e, struct mm *mm, uint32_t flags, struct page **page);
 
 /* writeback.c */

@@ -1,5 +1,7 @@
-/* mm/kswapd.c - background reclaim: keeps a margin free below every limit, so that a charge seldom waits. One thread
+/* mm/kswapd.c - background reclaim: keeps a margin free below every limit, so that a charge seldom waits; and on every node
+ * that has a slower one to move pages to, so that new pages come where they are used. One thread
  * an engine; sleeps until kswapd_wake. */
+#include "mm/page.h"
 #include "mm/reclaim.h"
 
 #define MARGIN_MIN 32     /* pages */
@@ -37,8 +39,25 @@ void kswapd_wake(struct engine *e)
 	waitq_wake(&e->kswapd_wait);
 }
 
+/* One round over all nodes. True: something was freed and more is wanted. */
+static bool balance_nodes(struct engine *e)
+{
+	bool again = false;
+
+	for (unsigned node = 0; node < e->nr_nodes; node++) {
+		struct reclaim_result r;
+		int64_t want;
+
+		if (e->node[node].demote_to < 0 || (want = frames_wanted(e, node)) == 0)
+			continue;
+		reclaim_node(e, node, want, RECLAIM_KSWAPD, &r);
+		again |= r.reclaimed + r.demoted > 0 && frames_wanted(e, node) > 0;
+	}
+	return again;
+}
+
 /* One round over all groups. True: something was freed and more is wanted. */
-static bool balance(struct engine *e)
+static bool balance_groups(struct engine *e)
 {
 	struct mem_cgroup *m = NULL, *next;
 	bool again = false;
@@ -73,7 +92,10 @@ void kswapd_main(void *arg)
 	while (!a32_load(&e->kswapd_stop)) {
 		uint32_t ticket = waitq_prepare(&e->kswapd_wait);
 
-		if (balance(e) || a32_load(&e->kswapd_stop))
+		bool again = balance_groups(e);
+
+		again |= balance_nodes(e);
+		if (again || a32_load(&e->kswapd_stop))
 			continue;
 		waitq_sleep(&e->kswapd_wait, ticket, 100 * 1000000ll);
 	}

@@ -34,6 +34,7 @@
 #include "mm/mlock.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
+#include "mm/reclaim.h"
 #include "mm/rmap.h"
 #include "mm/swap.h"
 
@@ -446,6 +447,19 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 	return n;
 }
 
+/* Somebody waits for @n frames of just this node. */
+static void make_room(struct engine *e, unsigned node, unsigned n)
+{
+	struct reclaim_result r;
+	int64_t room;
+
+	if (!e->mmu->ops->shares || node >= e->nr_nodes)
+		return;
+	room = frames_room(e, node);
+	if (room < (int64_t)n)
+		reclaim_node(e, node, (int64_t)n - room, 0, &r);
+}
+
 int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node, enum migrate_reason reason,
 		  struct migrate_result *r)
 {
@@ -456,7 +470,11 @@ int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node, en
 	for (uint64_t va = start & PAGE_MASK; va < end;) {
 		struct migrate_result part;
 		unsigned missed = 0, n = isolate_range(mm, &va, end, node, pages, &missed);
-		int err = migrate_pages(mm->engine, pages, n, node, reason, &part);
+		int err;
+
+		if (reason == MIGRATE_SYSCALL)
+			make_room(mm->engine, node, n);
+		err = migrate_pages(mm->engine, pages, n, node, reason, &part);
 
 		r->migrated += part.migrated;
 		r->gone += part.gone;

@@ -288,18 +288,43 @@ struct swap_device {
 #define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once; all of one node */
 #define NODES_MAX   4
 
+/* The frames of one memory node, and its end, which resizing moves (node.h). What a frame is follows from two facts: is its
+ * number below the end of its node, and does anybody refer to it.
+ *              below                     at or above
+ *   unused     free: on @free            offline: on @offline
+ *   in use     online                    leaving: its last reference takes it to @offline
+ * So nothing that is leaving, or has left, is ever handed out: only @free is. */
+struct frame_node {
+	struct list_head free, offline;  /* (F) */
+	int64_t nr_free, nr_offline;     /* (F) their sizes */
+	int64_t nr_frames;               /* (F) records made */
+	int64_t nr_above;                /* (F) those of them at or above the end */
+	int64_t max;                     /* (F) how many it may have below its end */
+	uint32_t end;                    /* (F) frame number; UINT32_MAX: it has not been shrunk */
+	bool resizing;                   /* (F) one at a time */
+	int demote_to;                   /* (C) the slower node for its cold pages; -1: none */
+	uint8_t order[NODES_MAX];        /* (C) itself, then the others, nearest first */
+};
+
 struct engine {
 	struct memcg_tree tree;
 	struct mmu *mmu;                /* (C) */
 	struct swap_device *swap;       /* (C) NULL = none */
-	unsigned nr_nodes;              /* (C) memory nodes, 1..NODES_MAX; set before engine_init, 0 means 1 */
+
+	/* Set before engine_init; (C) from then on. */
+	unsigned nr_nodes;                         /* memory nodes, 1..NODES_MAX; 0 means 1 */
+	uint8_t distance[NODES_MAX][NODES_MAX];    /* 0 means 10 to itself, 20 to any other */
+	uint8_t demotion[NODES_MAX];               /* 1 + the slower node that takes a node's cold pages, which has no CPU
+	                                            * of its own; 0: none. No circles */
 
 	struct spinlock frames_lock;    /* rank FRAMES */
 	struct page **chunks;           /* (F) to write; entries constant once set */
-	uint32_t nr_chunks, max_chunks;
-	struct list_head free_frames[NODES_MAX];  /* (F) */
-	int64_t node_free[NODES_MAX];   /* (F) their sizes */
-	atomic64_t nr_free, nr_frames;  /* of all nodes */
+	uint64_t *unused;               /* (F) a bit a frame: on a list of its node, free or offline */
+	uint32_t nr_chunks, max_chunks; /* (F) */
+	struct frame_node node[NODES_MAX];
+	uint8_t cpu_node[NODES_MAX];    /* (C) the nodes that have CPUs */
+	unsigned nr_cpu_nodes;          /* (C) CPU n is at cpu_node[n % nr_cpu_nodes] */
+	atomic64_t nr_free, nr_frames;  /* of all nodes; free: nobody's, offline ones included */
 
 	struct spinlock mm_lock;        /* rank LEAF */
 	struct list_head mms;           /* mm_lock */

@@ -1,17 +1,9 @@
-/* mm/page.h - page records: allocation, references, flags, the page lock. */
+/* mm/page.h - page records: references, flags, the page lock, the charge. frames.h: where they come from. */
 #ifndef UMEMCG_MM_PAGE_H
 #define UMEMCG_MM_PAGE_H
 
+#include "mm/frames.h"
 #include "mm/mm_types.h"
-
-/* Hand out @n page records of one node with refcount 1, nothing else set: of this CPU's node, or of another when that
- * has none. All or none:
- * 0 or -ENOMEM. */
-int frames_alloc(struct engine *e, struct page **pages, unsigned n);
-/* As frames_alloc, but of @node only. */
-int frames_alloc_node(struct engine *e, unsigned node, struct page **pages, unsigned n);
-int frames_init(struct engine *e, uint32_t max_frames);
-void frames_fini(struct engine *e);
 
 static inline struct page *pfn_page(const struct engine *e, uint32_t pfn)
 {

@@ -1,5 +1,9 @@
 /* mm/reclaim.c - which groups and lists to take pages from.
  *
+ * For a group that is full: of the groups below it, on all nodes. For a node that is full: of all groups, on that node; there a
+ * page that is moved to a slower node has made room as well as one that went out, so that is tried first. It is no use to a
+ * group: what is moved is charged as before.
+ *
  * A pass walks the subtree once; each group gives in proportion to its size, less what min and low protect. Low is
  * respected in the first pass; only when that finds nothing a second pass goes below it (and counts a low event).
  */
@@ -7,12 +11,16 @@
 
 #include "memcg/protect.h"
 #include "mm/lru.h"
+#include "mm/node.h"
+#include "mm/page.h"
 #include "mm/swap.h"
 
 #define ISOLATE_MAX  MMU_BATCH_MAX
 #define BUSY_MAX     (4 * ISOLATE_MAX)   /* on a list; then let it be for now: they went to its head */
 #define CACHED_SHARE 64   /* of the lists: less than that is not worth a search */
 #define SWAPPINESS   60   /* of 200: weight of the anon lists; the file lists have the rest */
+#define ALL_NODES    NODES_MAX
+#define FRAMES_MIN   32   /* to free at once, when somebody wants one and there is none */
 
 /* The sum of what the children of @parent claim by min (or low). Inside RCU. */
 static int64_t children_claims(struct mem_cgroup *parent, bool low)
@@ -40,6 +48,24 @@ static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg
 				    above, children_claims(parent, low));
 }
 
+/* What is to be done: free pages below @top on @node, or (ALL_NODES) on all. */
+struct reclaim {
+	struct engine *e;
+	struct mem_cgroup *top;
+	unsigned node, flags;
+	struct reclaim_result *r;
+};
+
+static bool has_node(const struct reclaim *c, unsigned node)
+{
+	return c->node == ALL_NODES || c->node == node;
+}
+
+static int64_t freed(const struct reclaim *c)
+{
+	return c->r->reclaimed + c->r->demoted;
+}
+
 /* Pages on a kind's two lists; @inactive names the kind. */
 static int64_t kind_size(const struct lruvec *l, enum lru_list inactive)
 {
@@ -51,12 +77,12 @@ static int64_t lruvec_evictable(const struct lruvec *l)
 	return kind_size(l, LRU_INACTIVE_ANON) + kind_size(l, LRU_INACTIVE_FILE);
 }
 
-static int64_t group_size(struct mem_cgroup *memcg)
+static int64_t group_size(const struct reclaim *c, struct mem_cgroup *memcg)
 {
 	int64_t size = 0;
 
 	for (enum lru_list i = LRU_INACTIVE_ANON; i <= LRU_ACTIVE_FILE; i++)
-		size += group_list_size(memcg, i);
+		size += c->node == ALL_NODES ? group_list_size(memcg, i) : lruvec_size(memcg_lruvec(memcg, c->node), i);
 	return size;
 }
 
@@ -70,15 +96,15 @@ int64_t reclaim_split(int64_t n, int64_t anon, int64_t file, bool can_swap)
 }
 
 /* How many pages of @memcg this pass may look at. Inside RCU. */
-static int64_t scan_target(struct mem_cgroup *top, struct mem_cgroup *memcg, unsigned flags)
+static int64_t scan_target(const struct reclaim *c, struct mem_cgroup *memcg)
 {
-	int64_t size = group_size(memcg), usage = page_counter_read(&memcg->memory);
-	int64_t prot = group_protection(top, memcg, false);
+	int64_t size = group_size(c, memcg), usage = page_counter_read(&memcg->memory);
+	int64_t prot = group_protection(c->top, memcg, false);
 
 	if (protect_covers(usage, prot))
 		return 0;
-	if (!(flags & RECLAIM_LOW)) {
-		int64_t low = group_protection(top, memcg, true);
+	if (!(c->flags & RECLAIM_LOW)) {
+		int64_t low = group_protection(c->top, memcg, true);
 
 		if (protect_covers(usage, low))
 			return 0;
@@ -108,57 +134,69 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 	event_add(memcg, EVENT_SWAP_FAIL, 1);
 }
 
+/* What is freed goes to the stock of the group it was charged to. */
+static void shrink_batch(struct reclaim *c, struct mem_cgroup *memcg, struct page **pages, unsigned n)
+{
+	shrink_pages(c->e, pages, n, c->flags, c->r);
+	if (n && (memcg != c->top || over_memsw(memcg)))
+		stock_drain(memcg);
+}
+
 /* No slot is to be had: only what has one already can go out, so nothing else is looked at twice (Linux: no scan of anonymous
  * pages when get_nr_swap_pages() is 0). Background reclaim leaves a few to those who would fail without them. */
-static void shrink_cached(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t done, unsigned flags,
-			  struct reclaim_result *r)
+static void shrink_cached(struct reclaim *c, struct lruvec *l, int64_t done)
 {
 	static const enum lru_list order[] = { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON };
 
 	for (unsigned i = 0; i < 2; i++) {
 		int64_t left = lruvec_size(l, order[i]);
 
-		while (left > 0 && r->reclaimed < done) {
+		while (left > 0 && freed(c) < done) {
 			int64_t cached = stat_read_local(l->memcg, STAT_SWAPCACHED);
 			struct page *pages[ISOLATE_MAX];
 			unsigned got, looked;
 
-			if (cached <= 0 || (flags & RECLAIM_KSWAPD && cached < group_size(l->memcg) / CACHED_SHARE))
+			if (cached <= 0 ||
+			    (c->flags & RECLAIM_KSWAPD && cached < group_size(c, l->memcg) / CACHED_SHARE))
 				return;
 			got = lru_isolate_cached(l, order[i], pages, ISOLATE_MAX, &looked);
 			if (looked == 0)
 				break;
 			left -= looked;
-			r->scanned += got;
-			shrink_pages(e, pages, got, flags, r);
-			if (got && (l->memcg != top || over_memsw(l->memcg)))
-				stock_drain(l->memcg);
+			c->r->scanned += got;
+			shrink_batch(c, l->memcg, pages, got);
 		}
 	}
 }
 
-/* Free up to @n pages of one kind of a group's lists for @top, in batches of at least @batch_min: what is cheap at
+/* How many of @batch pages of @l could go anywhere. */
+static unsigned destinations(const struct reclaim *c, const struct lruvec *l, enum lru_list inactive, unsigned batch)
+{
+	if (inactive != LRU_INACTIVE_ANON || (c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0))
+		return batch;
+	return swap_available(c->e, l->memcg, batch);
+}
+
+/* Free up to @n pages of one kind of a group's lists, in batches of at least @batch_min: what is cheap at
  * once may be a little more than asked for, but not more than is unprotected. */
-static void shrink_kind(struct engine *e, struct mem_cgroup *top, struct lruvec *l, enum lru_list inactive, int64_t n,
-			unsigned batch_min, unsigned flags, struct reclaim_result *r)
+static void shrink_kind(struct reclaim *c, struct lruvec *l, enum lru_list inactive, int64_t n, unsigned batch_min)
 {
 	int64_t scan_max = kind_size(l, inactive);
-	int64_t done = r->reclaimed + n, scanned = 0, busy = r->busy;
+	int64_t done = freed(c) + n, scanned = 0, busy = c->r->busy;
 
-	while (r->reclaimed < done && scanned < scan_max && r->busy - busy < 2 * BUSY_MAX) {
+	while (freed(c) < done && scanned < scan_max && c->r->busy - busy < 2 * BUSY_MAX) {
 		/* The inactive list may hold nothing but pages out of reach, and the active one all the others. */
-		enum lru_list from = r->busy - busy < BUSY_MAX ? inactive : inactive + 1;
+		enum lru_list from = c->r->busy - busy < BUSY_MAX ? inactive : inactive + 1;
 		struct page *pages[ISOLATE_MAX];
-		int64_t want = done - r->reclaimed;
+		int64_t want = done - freed(c);
 		unsigned got, looked, batch = want > ISOLATE_MAX ? ISOLATE_MAX : (unsigned)want;
 
 		if (batch < batch_min)
 			batch = batch_min;
-		if (inactive == LRU_INACTIVE_ANON)
-			batch = swap_available(e, l->memcg, batch);
+		batch = destinations(c, l, inactive, batch);
 		if (batch == 0) {
-			count_swap_full(l->memcg, flags);
-			shrink_cached(e, top, l, done, flags, r);
+			count_swap_full(l->memcg, c->flags);
+			shrink_cached(c, l, done);
 			break;
 		}
 		if (lruvec_size(l, inactive) < lruvec_size(l, inactive + 1))
@@ -167,43 +205,40 @@ static void shrink_kind(struct engine *e, struct mem_cgroup *top, struct lruvec 
 		if (got == 0)
 			break;
 		scanned += looked;
-		r->scanned += looked;
-		shrink_pages(e, pages, got, flags, r);
-		if (l->memcg != top || over_memsw(l->memcg))
-			stock_drain(l->memcg);
+		c->r->scanned += looked;
+		shrink_batch(c, l->memcg, pages, got);
 	}
 }
 
 /* Free up to @n pages of one group's lists: of each kind its part, then what one did not give of the other. */
-static void shrink_lruvec(struct engine *e, struct mem_cgroup *top, struct lruvec *l, int64_t n, unsigned batch_min,
-			  unsigned flags, struct reclaim_result *r)
+static void shrink_lruvec(struct reclaim *c, struct lruvec *l, int64_t n, unsigned batch_min)
 {
-	bool may_swap = e->swap && !(flags & RECLAIM_NOSWAP);
-	int64_t done = r->reclaimed + n, file = kind_size(l, LRU_INACTIVE_FILE), anon;
+	bool demotes = c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0;
+	bool may_anon = demotes || (c->e->swap && !(c->flags & RECLAIM_NOSWAP));
+	int64_t done = freed(c) + n, file = kind_size(l, LRU_INACTIVE_FILE), anon;
 
 	/* Full swap shows when the files do not give enough. */
 	anon = reclaim_split(n, kind_size(l, LRU_INACTIVE_ANON), file,
-			     may_swap && (file == 0 || swap_available(e, l->memcg, 1) > 0));
+			     may_anon && (file == 0 || destinations(c, l, LRU_INACTIVE_ANON, 1) > 0));
 	if (n > anon)
-		shrink_kind(e, top, l, LRU_INACTIVE_FILE, n - anon, batch_min, flags, r);
-	if (may_swap && r->reclaimed < done)
-		shrink_kind(e, top, l, LRU_INACTIVE_ANON, done - r->reclaimed, batch_min, flags, r);
-	if (anon > 0 && r->reclaimed < done)
-		shrink_kind(e, top, l, LRU_INACTIVE_FILE, done - r->reclaimed, batch_min, flags, r);
+		shrink_kind(c, l, LRU_INACTIVE_FILE, n - anon, batch_min);
+	if (may_anon && freed(c) < done)
+		shrink_kind(c, l, LRU_INACTIVE_ANON, done - freed(c), batch_min);
+	if (anon > 0 && freed(c) < done)
+		shrink_kind(c, l, LRU_INACTIVE_FILE, done - freed(c), batch_min);
 }
 
 /* Each node gives in proportion to what it has. */
-static void shrink_group(struct engine *e, struct mem_cgroup *top, struct mem_cgroup *memcg, int64_t n,
-			 unsigned batch_min, unsigned flags, struct reclaim_result *r)
+static void shrink_group(struct reclaim *c, struct mem_cgroup *memcg, int64_t n, unsigned batch_min)
 {
-	int64_t size = group_size(memcg);
+	int64_t size = group_size(c, memcg);
 
-	for (unsigned node = 0; node < e->nr_nodes && size > 0; node++) {
+	for (unsigned node = 0; node < c->e->nr_nodes && size > 0; node++) {
 		struct lruvec *l = memcg_lruvec(memcg, node);
-		int64_t share = (n * lruvec_evictable(l) + size - 1) / size;
+		int64_t share = has_node(c, node) ? (n * lruvec_evictable(l) + size - 1) / size : 0;
 
 		if (share > 0)
-			shrink_lruvec(e, top, l, share, batch_min, flags, r);
+			shrink_lruvec(c, l, share, batch_min);
 	}
 }
 
@@ -235,47 +270,79 @@ static struct mem_cgroup *walk(struct mem_cgroup *top, struct mem_cgroup *prev)
 	return next;
 }
 
-static int64_t subtree_size(struct mem_cgroup *top)
+static int64_t subtree_size(const struct reclaim *c)
 {
 	int64_t sum = 0;
 
 	rcu_rd_lock();
-	for (struct mem_cgroup *m = memcg_next(top, NULL); m; m = memcg_next(top, m))
-		sum += group_size(m);
+	for (struct mem_cgroup *m = memcg_next(c->top, NULL); m; m = memcg_next(c->top, m))
+		sum += group_size(c, m);
 	rcu_rd_unlock();
 	return sum;
 }
 
-static void reclaim_pass(struct engine *e, struct mem_cgroup *top, int64_t n, unsigned flags, struct reclaim_result *r)
+static void reclaim_pass(struct reclaim *c, int64_t n)
 {
-	int64_t total = subtree_size(top);
+	int64_t total = subtree_size(c);
 	struct mem_cgroup *m = NULL;
 
-	while (total > 0 && (m = walk(top, m))) {
-		struct reclaim_result before = *r;
+	while (total > 0 && (m = walk(c->top, m))) {
+		struct reclaim_result before = *c->r;
 		int64_t target, share;
 
 		rcu_rd_lock();
-		target = scan_target(top, m, flags);
+		target = scan_target(c, m);
 		rcu_rd_unlock();
 		share = (n * target + total - 1) / total;
 		if (share <= 0)
 			continue;
-		shrink_group(e, top, m, share, target > 32 ? 32 : (unsigned)target, flags, r);
-		if (flags & RECLAIM_LOW && a64_load(&m->low) > 0 && r->scanned > before.scanned)
+		shrink_group(c, m, share, target > 32 ? 32 : (unsigned)target);
+		if (c->flags & RECLAIM_LOW && a64_load(&m->low) > 0 && c->r->scanned > before.scanned)
 			event_add(m, EVENT_LOW, 1);
-		count_reclaim(m, flags, r->scanned - before.scanned, r->reclaimed - before.reclaimed);
+		count_reclaim(m, c->flags, c->r->scanned - before.scanned, c->r->reclaimed - before.reclaimed);
 	}
+}
+
+static void reclaim(struct reclaim *c, int64_t n)
+{
+	*c->r = (struct reclaim_result){ 0 };
+	a32_acc(&c->e->reclaimers, 1);
+	reclaim_pass(c, n);
+	if (c->r->scanned == 0) {
+		c->flags |= RECLAIM_LOW;
+		reclaim_pass(c, n);
+	}
+	a32_acc(&c->e->reclaimers, -1);
+	if (freed(c))
+		waitq_wake(&c->e->progress);
 }
 
 void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r)
 {
-	*r = (struct reclaim_result){ 0 };
-	a32_acc(&e->reclaimers, 1);
-	reclaim_pass(e, memcg, n, flags, r);
-	if (r->scanned == 0)
-		reclaim_pass(e, memcg, n, flags | RECLAIM_LOW, r);
-	a32_acc(&e->reclaimers, -1);
-	if (r->reclaimed)
-		waitq_wake(&e->progress);
+	struct reclaim c = { .e = e, .top = memcg, .node = ALL_NODES, .flags = flags, .r = r };
+
+	reclaim(&c, n);
+}
+
+void reclaim_node(struct engine *e, unsigned node, int64_t n, unsigned flags, struct reclaim_result *r)
+{
+	struct reclaim c = { .e = e, .top = e->tree.root, .node = node, .flags = flags | RECLAIM_DEMOTE, .r = r };
+
+	reclaim(&c, n);
+}
+
+bool reclaim_frames(struct engine *e)
+{
+	const uint8_t *order = e->node[e->cpu_node[plat_cpu() % e->nr_cpu_nodes]].order;
+
+	if (!nodes_full(e))
+		return true;
+	for (unsigned i = 0; i < e->nr_nodes; i++) {
+		struct reclaim_result r;
+
+		reclaim_node(e, order[i], FRAMES_MIN, 0, &r);
+		if (!nodes_full(e))
+			return true;
+	}
+	return false;
 }

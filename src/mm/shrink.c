@@ -1,5 +1,7 @@
 /* mm/shrink.c - freeing a batch of isolated pages.
  *
+ * For a node (RECLAIM_DEMOTE): first the cold ones of the batch are moved to the slower node, if it has one with room. What is left:
+ *
  * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the
  * contents (one call of the MMU); replace the entries by swap entries; write; free what is clean and unmapped; put
  * the rest back.
@@ -15,7 +17,9 @@
 #include "mm/engine.h"
 #include "mm/filemap.h"
 #include "mm/lru.h"
+#include "mm/migrate.h"
 #include "mm/mlock.h"
+#include "mm/node.h"
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/reclaim.h"
@@ -101,7 +105,7 @@ static bool find_mappings(struct shrink *s, struct victim *v)
 		page_set(v->page, PG_unevictable);
 	else if (dying)
 		s->r->busy++;
-	else if (!test_clear_young(s->reqs + v->first_req, v->nr_reqs))
+	else if (!test_clear_young(s->reqs + v->first_req, v->nr_reqs) || s->flags & RECLAIM_USED)
 		return true;
 	else if (!page_set(v->page, PG_active))
 		page_stat(v->page, STAT_PGACTIVATE, 1);
@@ -110,7 +114,7 @@ static bool find_mappings(struct shrink *s, struct victim *v)
 
 static void swap_refused(struct page *p, int err)
 {
-	struct mem_cgroup *memcg = page_cgroup_get_memcg(&p->pcg);
+	struct mem_cgroup *memcg = err == -ENODEV ? NULL : page_cgroup_get_memcg(&p->pcg);
 
 	if (!memcg)
 		return;
@@ -120,41 +124,48 @@ static void swap_refused(struct page *p, int err)
 	memcg_put(memcg);
 }
 
-/* A page of a file, or of shared memory, locked: used since? Else a slot for the latter. False: put it back. A file's
+/* A page of a file, or of shared memory, locked: used since? False: put it back. A file's
  * page must be met in use twice to become active: most are used once. */
-static bool prepare_file(struct shrink *s, struct victim *v)
+static bool file_is_cold(struct shrink *s, struct page *p)
 {
-	struct page *p = v->page;
+	bool withdraws = s->e->mmu->ops->withdraws;
 	struct file_use use;
-	bool withdraws;
-	int err;
 
 	rmap_file_look(p, &use);
 	if (use.vm_flags & VM_LOCKED) {
 		page_set(p, PG_unevictable);
 		return false;
 	}
-	withdraws = s->e->mmu->ops->withdraws;
 	/* A withdrawal of shared memory asks no address space for anything. */
 	if ((use.no_reclaim && !withdraws) || (withdraws && s->nr_reqs == MMU_BATCH_MAX)) {
 		s->r->busy++;
 		return false;
 	}
-	if (use.young) {
-		if (page_test(p, PG_file) && !page_set(p, PG_referenced))
-			return false;
-		page_clear(p, PG_referenced);
-		if (!page_set(p, PG_active))
-			page_stat(p, STAT_PGACTIVATE, 1);
+	if (!use.young || s->flags & RECLAIM_USED)
+		return true;
+	if (page_test(p, PG_file) && !page_set(p, PG_referenced))
 		return false;
-	}
+	page_clear(p, PG_referenced);
+	if (!page_set(p, PG_active))
+		page_stat(p, STAT_PGACTIVATE, 1);
+	return false;
+}
+
+/* If it is cold, a slot for it when it is shared memory. */
+static bool prepare_file(struct shrink *s, struct victim *v)
+{
+	struct page *p = v->page;
+	int err;
+
+	if (!file_is_cold(s, p))
+		return false;
 	if (page_test(p, PG_file))
 		return true;
 	err = swap_add_page(s->e, p, &s->near);
 	if (err)
 		swap_refused(p, err);
 	v->fresh_slot = err == 0;
-	if (!err && withdraws) {
+	if (!err && s->e->mmu->ops->withdraws) {
 		v->first_req = s->nr_reqs;
 		v->nr_reqs = 1;
 		s->reqs[s->nr_reqs++] = (struct mmu_req){ .page = p, .result = MMU_WITHDRAWN };
@@ -332,45 +343,104 @@ static bool remove_clean(struct shrink *s, struct page *p)
 			 a32_load(&p->refcount) == 1);
 }
 
+static void put_back(struct engine *e, struct page *p)
+{
+	lru_add(p);
+	mlock_recheck(e, p);
+	page_put(e, p);
+}
+
+/* Could this page be taken to a slower node? It must be as cold as for swapping out. */
+static bool may_demote(struct shrink *s, struct page *p)
+{
+	struct victim v = { .page = p };
+	unsigned first = s->nr_reqs;
+	bool cold = false;
+
+	if (!page_trylock(p)) {
+		s->r->busy++;
+		return false;
+	}
+	if (page_test(p, PG_writeback))
+		s->r->busy++;
+	else if (!page_is_anon(p))
+		cold = file_is_cold(s, p);
+	else
+		cold = page_mapped(p) ? find_mappings(s, &v) : page_test(p, PG_swapcache);
+	drop_reqs(s, first);
+	page_unlock(s->e, p);
+	return cold;
+}
+
+/* Of a batch, what is cold goes to the slower node while that has room. Returns how many are left to be written out: cold, and there
+ * was no room for them, or they were in use just then. What is not cold goes back. */
+static unsigned demote(struct shrink *s, struct page **pages, unsigned n)
+{
+	int to = demotion_target(s->e, pages[0]->node);
+	struct migrate_result mr;
+	unsigned cold = 0;
+
+	if (to < 0)
+		return n;
+	for (unsigned i = 0; i < n; i++)
+		if (may_demote(s, pages[i]))
+			pages[cold++] = pages[i];
+		else
+			put_back(s->e, pages[i]);
+	migrate_isolated(s->e, pages, cold, (unsigned)to,
+			 s->flags & RECLAIM_KSWAPD ? MIGRATE_DEMOTION_KSWAPD : MIGRATE_DEMOTION, &mr);
+	s->r->demoted += mr.migrated;
+	return mr.failed;
+}
+
+/* To swap, or to their files. */
+static void write_out(struct shrink *s, struct page **pages, unsigned n)
+{
+	struct engine *e = s->e;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct victim *v = &s->v[i];
+		unsigned first = s->nr_reqs;
+
+		*v = (struct victim){ .page = pages[i] };
+		if (prepare(s, v))
+			continue;
+		drop_reqs(s, first);
+		v->nr_reqs = 0;
+		if (v->locked)
+			page_unlock(e, v->page);
+		v->locked = false;
+	}
+	s->n = n;
+	if (s->nr_reqs)
+		e->mmu->ops->withdraw(e->mmu, s->reqs, s->nr_reqs);
+	for (unsigned i = 0; i < n; i++)
+		if (s->v[i].locked)
+			unmap_page(s, &s->v[i]);
+	drop_reqs(s, 0);
+	write_batch(s);
+}
+
 void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r)
 {
 	struct shrink s;
 
 	VM_BUG_ON(n > MMU_BATCH_MAX);
 	s.e = e;
-	s.n = n;
 	s.nr_reqs = 0;
 	s.near = 0;
 	s.r = r;
 	s.flags = flags;
+	if (n && flags & RECLAIM_DEMOTE)
+		n = demote(&s, pages, n);
+	write_out(&s, pages, n);
 	for (unsigned i = 0; i < n; i++) {
-		struct victim *v = &s.v[i];
-		unsigned first = s.nr_reqs;
-
-		*v = (struct victim){ .page = pages[i] };
-		if (prepare(&s, v))
-			continue;
-		drop_reqs(&s, first);
-		v->nr_reqs = 0;
-		if (v->locked)
-			page_unlock(e, v->page);
-		v->locked = false;
-	}
-	if (s.nr_reqs)
-		e->mmu->ops->withdraw(e->mmu, s.reqs, s.nr_reqs);
-	for (unsigned i = 0; i < n; i++)
-		if (s.v[i].locked)
-			unmap_page(&s, &s.v[i]);
-	drop_reqs(&s, 0);
-	write_batch(&s);
-	for (unsigned i = 0; i < n; i++) {
-		if (remove_clean(&s, pages[i]))
+		if (remove_clean(&s, pages[i])) {
 			r->reclaimed++;
-		else {
-			lru_add(pages[i]);
-			mlock_recheck(e, pages[i]);
+			page_put(e, pages[i]);
+		} else {
+			put_back(e, pages[i]);
 		}
-		page_put(e, pages[i]);
 	}
 }
 

@@ -111,6 +111,15 @@ static bool enter_page(struct fault *f, struct window *w, unsigned i, struct pag
 	return false;
 }
 
+/* Only the page that is waited for; nothing is in the window yet. */
+static void narrow_window(struct window *w)
+{
+	w->va[0] = w->va[w->self];
+	w->entry[0] = w->entry[w->self];
+	w->n = 1;
+	w->self = 0;
+}
+
 /* Charge for the pages to read: all of them, or just the one. Returns how many were charged, or -errno. */
 static int charge_window(struct fault *f, struct window *w)
 {
@@ -120,10 +129,8 @@ static int charge_window(struct fault *f, struct window *w)
 
 	err = want > 1 ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f);
 	if (err && want > 1) {
-		w->va[0] = w->va[w->self];
-		w->entry[0] = w->entry[w->self];
-		w->n = want = 1;
-		w->self = 0;
+		narrow_window(w);
+		want = 1;
 		err = charge_fault_page(f);
 	}
 	return err ? err : (int)want;
@@ -135,13 +142,20 @@ static int read_window(struct fault *f, struct window *w)
 	struct engine *e = f->mm->engine;
 	struct page *fresh[FAULT_PAGES_MAX], *read[FAULT_PAGES_MAX];
 	unsigned nr_read = 0;
-	int charged = charge_window(f, w);
+	int charged = charge_window(f, w), err;
 
 	if (charged < 0)
 		return charged;
-	if (frames_alloc(e, fresh, w->n) != 0) {
+	err = frames_alloc(e, fresh, w->n);
+	if (err && w->n > 1) {
+		narrow_window(w);
+		uncharge_pages(f->memcg, charged - 1);
+		charged = 1;
+		err = frames_alloc(e, fresh, 1);
+	}
+	if (err) {
 		uncharge_pages(f->memcg, charged);
-		return -ENOMEM;
+		return err;
 	}
 	if (e->mmu->ops->bring_frames(e->mmu, fresh, w->n) != 0) {
 		for (unsigned i = 0; i < w->n; i++)
