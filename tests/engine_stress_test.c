@@ -16,6 +16,7 @@
 #include "mm/move.h"
 #include "stress.h"
 #include "stress_files.h"
+#include "stress_nodes.h"
 
 #define STALL_NS    (60 * SECOND_NS)
 #define SEEN_NS     (60 * SECOND_NS) /* a sanitized run on a busy machine may need longer to do everything once */
@@ -356,6 +357,7 @@ static void keeper(void *arg)
 	while (!a32_load(&stop)) {
 		park();
 		groups_step(w);
+		nodes_step(w);
 		plat_sleep_ns(300000);
 	}
 	a32_store(&fx.store->fail_every, 0);
@@ -403,7 +405,7 @@ static bool all_seen(void)
 	for (int i = 0; i < NR_SEEN; i++)
 		if (i != SEEN_KILLED && i != SEEN_LOST && a64_load(&seen[i]) == 0)
 			return false;
-	return !files || files_all_seen();
+	return !files || (files_all_seen() && nodes_all_seen());
 }
 
 /* A line now and then, for who watches a long run. */
@@ -440,7 +442,7 @@ static void run(enum soft_kind kind, uint64_t ns)
 	uint64_t begin = plat_now_ns(), end = begin + ns, said = begin;
 	const char *seed = getenv("UMEMCG_STRESS_SEED");
 
-	fx_up_nodes(&fx, kind, 8192, 4096, kind == SOFT_SHARED ? 2 : 1);
+	fx_up_memory(&fx, kind, 8192, 4096, &nodes_memory[kind == SOFT_SHARED]);
 	fx.reap = false;
 	files = kind == SOFT_SHARED;
 	if (files)
@@ -509,6 +511,7 @@ TEST(everything_at_once_on_shared_page_tables_keeps_every_content_and_every_coun
 	run(SOFT_SHARED, stress_ns() / 2);
 	report();
 	files_report();
+	nodes_report();
 }
 
 TEST(everything_at_once_on_exclusive_memory_keeps_every_content_and_every_count)
