@@ -163,6 +163,38 @@ static void cached_and_unmap_setup(void)
 SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_end,
 	 "a page of the swap cache changes its group while another address space unmaps it (seed 4)");
 
+/* A page of a file: its last mapping ends in the other address space, the mover's begins and moves. The three are under no common
+ * lock. */
+static void zap_in_other(void *arg) { fx_zap(arg, 0, 1); }
+
+static void move_file(void *arg)
+{
+	int err = mm_move_group(mm, to, MOVE_FILE);
+
+	(void)arg;
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
+}
+
+static void file_mapped_anew_setup(void)
+{
+	struct address_space *as;
+	struct mm *other;
+
+	fx_up(FX_SLOTS);
+	from = fx_group("A", 8);
+	to = fx_group("B", 8);
+	as = fx_file(1);
+	mm = fx_file_mm(from, "mm", as);
+	other = fx_file_mm(from, "other", as);
+	fx_fault(other, 0, false);
+	sim_task("zap", zap_in_other, other, 1, 0);
+	sim_task("fault", fault_0, NULL, 0, 0);
+	sim_task("move", move_file, NULL, 1, 0);
+}
+SCENARIO(move_file_mapped_anew, "move-file-mapped-anew", file_mapped_anew_setup, fx_end,
+	 "a page of a file changes its group while one mapping ends and another begins");
+
 /* The group it leaves is removed as soon as no address space is in it. */
 static void remove_from(void *arg)
 {
