@@ -359,6 +359,25 @@ TEST(the_terminals_keys_work)
 	terminal_end(&j);
 }
 
+/* The kernel tells a session's leader only that the terminal is gone. Where that is umemcg - a terminal window or
+ * `ssh -t` that runs it without a shell between - the program must hear of it. */
+TEST(a_terminal_that_is_closed_ends_the_program)
+{
+	struct job j = { 0 };
+	int status;
+
+	fflush(NULL);
+	j.pid = forkpty(&j.fd, NULL, NULL, NULL);
+	assert_true(j.pid >= 0);
+	if (j.pid == 0)
+		run("", "trap 'exit 7' HUP; echo ready; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done");
+	job_expect(&j, "ready");
+	close(j.fd);
+	assert_int_equal(waitpid(j.pid, &status, 0), j.pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 /* A status line is shown on a terminal, on one line, and is gone before the report. */
 TEST(the_status_line_is_for_terminals)
 {

@@ -317,15 +317,19 @@ TEST(a_signal_goes_on_when_the_program_has_not_got_it)
 	static const struct {
 		int signo, code;
 		uint32_t from;
-		bool in_group, goes_on;
+		bool in_group, leader, goes_on;
 	} rows[] = {
-		{ SIGTERM, SI_USER, 1, true, true },
-		{ SIGTERM, SI_QUEUE, 1, true, true },
-		{ SIGINT, SI_KERNEL, 0, true, false },   /* the interrupt key */
-		{ SIGINT, SI_KERNEL, 0, false, true },   /* ... and the program left the group */
-		{ SIGTSTP, SI_USER, 42, true, false },   /* it signalled its own group */
-		{ SIGHUP, SI_USER, 43, false, true },
-		{ SIGCHLD, CLD_EXITED, 43, true, false },
+		{ SIGTERM, SI_USER, 1, true, false, true },
+		{ SIGTERM, SI_QUEUE, 1, true, false, true },
+		{ SIGINT, SI_KERNEL, 0, true, false, false },   /* the interrupt key */
+		{ SIGINT, SI_KERNEL, 0, true, true, false },    /* ... in a window of our own */
+		{ SIGINT, SI_KERNEL, 0, false, false, true },   /* ... and the program left the group */
+		{ SIGHUP, SI_KERNEL, 0, true, false, false },   /* the shell ended with its terminal */
+		{ SIGHUP, SI_KERNEL, 0, true, true, true },     /* the terminal ended, and only we are told */
+		{ SIGCONT, SI_KERNEL, 0, true, true, true },    /* ... and that we shall notice */
+		{ SIGTSTP, SI_USER, 42, true, false, false },   /* it signalled its own group */
+		{ SIGHUP, SI_USER, 43, false, false, true },
+		{ SIGCHLD, CLD_EXITED, 43, true, false, false },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -335,7 +339,7 @@ TEST(a_signal_goes_on_when_the_program_has_not_got_it)
 			.ssi_pid = rows[i].from,
 		};
 
-		if (signal_goes_on(&si, 42, rows[i].in_group) != rows[i].goes_on)
+		if (signal_goes_on(&si, 42, rows[i].in_group, rows[i].leader) != rows[i].goes_on)
 			fail_msg("row %zu", i);
 	}
 }

@@ -82,7 +82,7 @@ static void handle_signals(struct run *r)
 	struct signalfd_siginfo si;
 
 	while (read(r->signal_fd, &si, sizeof(si)) == sizeof(si)) {
-		bool in_group = getpgid(r->child.pid) == getpgrp();
+		bool in_group = getpgid(r->child.pid) == getpgrp(), leader = getsid(0) == getpid();
 
 		if (si.ssi_signo == SIGCHLD)
 			reap(r);
@@ -90,7 +90,7 @@ static void handle_signals(struct run *r)
 			continue;
 		else if (si.ssi_signo == SIGTSTP && r->stopped)
 			follow_stop(r);
-		else if (signal_goes_on(&si, r->child.pid, in_group))
+		else if (signal_goes_on(&si, r->child.pid, in_group, leader))
 			kill(r->child.pid, (int)si.ssi_signo);
 	}
 }

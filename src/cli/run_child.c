@@ -37,13 +37,13 @@ int signals_take(struct saved_signals *saved)
 	return fd < 0 ? -errno : fd;
 }
 
-bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_group)
+bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_group, bool leader)
 {
 	if (si->ssi_signo == SIGCHLD)
 		return false;
-	/* From the terminal, for the whole foreground group. */
+	/* From the terminal: its keys are for the whole foreground group, its end is for the session's leader alone. */
 	if (si->ssi_code == SI_KERNEL)
-		return !root_in_group;
+		return !root_in_group || (leader && (si->ssi_signo == SIGHUP || si->ssi_signo == SIGCONT));
 	/* The program signalled its own group, as editors do to suspend themselves. */
 	return (pid_t)si->ssi_pid != root;
 }

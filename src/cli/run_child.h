@@ -37,8 +37,8 @@ struct run_limits;
  * Call before any thread exists. */
 int signals_take(struct saved_signals *saved);
 /* Must a signal that we received be sent on to @root? @root_in_group: it is in our process group.
- * Pure. */
-bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_group);
+ * @leader: we lead our session, as the program of a terminal window or of `ssh -t` does. Pure. */
+bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_group, bool leader);
 /* The root process was stopped by @sig: is that the whole job's stop, which a shell that watches
  * us expects us to follow? Not when somebody stopped that one process: the rest of the tree still
  * needs us. */
