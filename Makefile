@@ -10,6 +10,8 @@
 #   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
 #   make soak MINUTES=60   the stress tests for a long time, plain and under the thread sanitizer in turn
 #   make install PREFIX=/usr/local DESTDIR=
+#   make clean      removes the build directories
+#   make help       this list
 #
 # WERROR=true makes warnings errors. TESTS='--suite unit' passes arguments to `meson test`.
 
@@ -68,7 +70,10 @@ soak: setup
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
 
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
+
 clean:
 	rm -rf build build-test build-asan build-tsan build-bench
 
-.PHONY: all setup test test-asan test-tsan demo bench bench-engine mutate soak install clean
+.PHONY: all setup test test-asan test-tsan demo bench bench-engine mutate soak install help clean

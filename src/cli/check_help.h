@@ -32,6 +32,9 @@
 	"  --full                draw every step, also those no other task can notice\n"            \
 	"  --color auto|always|never\n"                                                             \
 	"\n"                                                                                        \
+	"  -h, --help            this text\n"                                                       \
+	"  -V, --version         the version, and whether drawings have functions and lines\n"      \
+	"\n"                                                                                        \
 	"exit status: 0 nothing was found, 1 a violation was found, 2 the budget ran out,\n"        \
 	"125 wrong use\n"
 
