@@ -1,5 +1,6 @@
-/* check/node_scenarios.c - frames that go offline, and pages that go to a slower node, against whoever uses them meanwhile. What
- * must hold: nobody has a frame above its node's end once the resize is over; no page is lost; each is counted once. */
+/* check/node_scenarios.c - frames that go offline, and pages that go to a slower node, against whoever uses them
+ * meanwhile. What must hold: nobody has a frame above its node's end once the resize is over; no page is lost; each
+ * is counted once. */
 #include "fixture.h"
 #include "mm/node.h"
 
@@ -89,7 +90,8 @@ static void demote_if_on_list(void *arg)
 
 /* ---- set-up and end ---- */
 
-/* One node; the first two frames are unused, and number 1 is the next to be handed out: above the end that is to come. */
+/* One node; the first two frames are unused, and number 1 is the next to be handed out: above the end that is to
+ * come. */
 static void one_node(void)
 {
 	struct page *p[2];

@@ -1,7 +1,7 @@
 /* tests/engine_node_test.c - memory nodes: resizing of their frames while they are used.
  *
- * A fresh node of @n frames has its first chunk of records from pfn 0 on; frames are handed out from the lowest. So what is touched
- * first is below an end that comes down, and what is touched last is above.
+ * A fresh node of @n frames has its first chunk of records from pfn 0 on; frames are handed out from the lowest. So
+ * what is touched first is below an end that comes down, and what is touched last is above.
  */
 #include "file_scene.h"
 #include "mm/migrate.h"

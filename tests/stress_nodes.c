@@ -1,4 +1,5 @@
-/* tests/stress_nodes.c - memory nodes in the stress test: their frames come and go, and their pages move; see stress.h. */
+/* tests/stress_nodes.c - memory nodes in the stress test: their frames come and go, and their pages move; see
+ * stress.h. */
 #include "mm/node.h"
 #include "stress.h"
 #include "stress_nodes.h"

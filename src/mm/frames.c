@@ -1,11 +1,12 @@
 /* mm/frames.c - page records: their lists, and the end of a node.
  *
- * Records come in chunks of FRAME_CHUNK, made on demand and kept until the engine ends. One that is not used is on a list of its
- * node, linked by its lru field: free below the node's end, offline from there on (struct frame_node has the four states).
+ * Records come in chunks of FRAME_CHUNK, made on demand and kept until the engine ends. One that is not used is on
+ * a list of its node, linked by its lru field: free below the node's end, offline from there on (struct frame_node
+ * has the four states).
  *
  * F1  e->unused has a bit a frame: it is on one of the two lists.
- * F2  nr_above counts a node's frames at or above its end; those below are not more than its max, but while a resize has not come
- *     that far.
+ * F2  nr_above counts a node's frames at or above its end; those below are not more than its max, but while a resize
+ *     has not come that far.
  *
  * Locks: frames_lock. The lists, F1 and F2 change together: who holds it sees what each frame is.
  */

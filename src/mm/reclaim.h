@@ -20,8 +20,8 @@ struct reclaim_result {
 /* Free about @n pages below @memcg. Nothing may be locked. Blocks for I/O and for clients, bounded. */
 void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r);
 
-/* Free about @n frames of @node, whoever has them: by moving pages to the slower node it has, or else as reclaim_group does.
- * As reclaim_group otherwise. */
+/* Free about @n frames of @node, whoever has them: by moving pages to the slower node it has, or else as
+ * reclaim_group does. As reclaim_group otherwise. */
 void reclaim_node(struct engine *e, unsigned node, int64_t n, unsigned flags, struct reclaim_result *r);
 /* No node had a frame left (-ENOSPC): free some. True: there are some now. Nothing may be locked. */
 bool reclaim_frames(struct engine *e);
@@ -41,8 +41,8 @@ void kswapd_main(void *engine);
 /* shrink.c: try to free @n isolated, referenced pages, all of one node; gives back what it could not. */
 void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r);
 
-/* Wait until reclaim has let go of every page that [from, to) of @leaf maps. mmap_lock held for writing, nothing below it. For
- * leaf_for_range. */
+/* Wait until reclaim has let go of every page that [from, to) of @leaf maps. mmap_lock held for writing, nothing
+ * below it. For leaf_for_range. */
 void reclaim_wait_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg);
 
 #endif
