@@ -278,16 +278,18 @@ TEST(out_of_memory_names_the_remedy)
 {
 	static const struct {
 		bool disk_full;
-		int64_t memsw_max, memsw_peak;
+		int64_t memsw_max, memsw_peak, unmanaged;
 		enum swap_bound bound;
 		const char *remedy;
 	} rows[] = {
-		{ false, MAX, GIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ true, MAX, GIB, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
-		{ false, GIB, GIB, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
-		{ false, GIB, GIB / 2, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ false, MAX, GIB, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
-		{ false, MAX, GIB, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
+		{ false, MAX, GIB, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ true, MAX, GIB, 40 * MIB, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
+		{ false, GIB, GIB, 40 * MIB, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
+		{ false, GIB, GIB / 2, 32 * MIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ false, MAX, GIB, 0, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
+		{ false, MAX, GIB, 0, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
+		{ false, MAX, GIB, 40 * MIB, SWAP_BOUND_DISK,
+		  "; 40.0 MiB of that memory is not managed and cannot be swapped: raise -m" },
 	};
 	char *argv[] = { "job", NULL }, text[OOM_TEXT_MAX];
 
@@ -298,6 +300,7 @@ TEST(out_of_memory_names_the_remedy)
 			.oom_memory = 63 * MIB,
 			.swap_max = 4 * MIB,
 			.oom_swap = 3 * MIB,
+			.oom_unmanaged = rows[i].unmanaged,
 			.memsw_max = rows[i].memsw_max,
 			.memsw_peak = rows[i].memsw_peak,
 			.swap_disk_full = rows[i].disk_full,
@@ -350,6 +353,7 @@ static void fill(struct serve_snapshot *s)
 		.memory_peak = (INT64_C(1) << 62) + 1,
 		.memory_max = 64 * MIB,
 		.memory_high = MAX,
+		.unmanaged_peak = 7 * MIB,
 		.unmanaged_total = 20,
 		.nr_unmanaged_names = 2,
 		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 (8)" },
@@ -394,6 +398,7 @@ TEST(the_json_report_has_every_key)
 	own = get(root, "umemcg");
 	assert_int_equal(get(own, "exit_status")->valuedouble, 9);
 	assert_string_equal(get(own, "store")->valuestring, "io_uring");
+	assert_int_equal(get(own, "unmanaged_peak")->valuedouble, 7 * MIB);
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
 	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
 			    "bad?\"name\"?[2J (7)");
@@ -413,6 +418,7 @@ TEST(the_text_report_keeps_strange_names_on_their_line)
 	assert_non_null(strstr(text, "umemcg: a?b ended with status 137 after 1.50 s\n"));
 	assert_non_null(strstr(text, "20 not managed: bad?\"name\"?[2J (7), \377 (8), ...\n"));
 	assert_non_null(strstr(text, "max 64.0 MiB, high max\n"));
+	assert_non_null(strstr(text, "  unmanaged    peak 7.0 MiB, "));
 	assert_null(strchr(text, '\033'));
 	free(text);
 }

@@ -22,6 +22,7 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 		size_format(b, s->swap_max), s->store_name);
 	fprintf(f, "  memory+swap  peak %s, max %s\n", size_format(a, s->memsw_peak),
 		size_format(b, s->memsw_max));
+	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n", size_format(a, s->unmanaged_peak));
 }
 
 static void put_activity(FILE *f, const struct serve_snapshot *s)
@@ -102,7 +103,7 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
 {
 	const char *dir = o->config.swap_dir;
-	char most[SIZE_TEXT_MAX];
+	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX];
 
 	if (s->swap_disk_full)
 		snprintf(text, OOM_TEXT_MAX, "the disk of swap directory '%s' is full: free space there, or give another "
@@ -110,6 +111,10 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 	else if (s->memsw_max != SERVE_UNLIMITED && s->memsw_peak > s->memsw_max - MEMSW_NEAR)
 		snprintf(text, OOM_TEXT_MAX, "both together may be %s: raise --memsw-max",
 			 size_format(most, s->memsw_max));
+	else if (s->oom_unmanaged > s->memory_max / 2)
+		/* More swap would stay empty. */
+		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped: raise -m",
+			 size_format(stays, s->oom_unmanaged));
 	else if (o->swap_bound == SWAP_BOUND_DISK)
 		snprintf(text, OOM_TEXT_MAX, "swap directory '%s' had no more room: raise -m, or give another directory "
 			 "with --swap DIR", dir);

@@ -114,6 +114,7 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       cJSON_AddStringToObject(own, "store", s->store_name) &&
 	       put_number(own, "metadata_bytes", s->metadata_bytes) &&
 	       put_number(own, "home_peak", s->home_peak) &&
+	       put_number(own, "unmanaged_peak", s->unmanaged_peak) &&
 	       put_number(own, "clients_total", (int64_t)s->clients_total) &&
 	       put_number(own, "unmanaged_total", (int64_t)s->unmanaged_total) &&
 	       put_names(own, s);

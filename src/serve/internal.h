@@ -163,9 +163,10 @@ struct supervisor {
 
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
+	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
-	atomic64_t oom_memory, oom_swap;  /* bytes in use at that time */
+	atomic64_t oom_memory, oom_swap, oom_unmanaged;  /* bytes in use at that time */
 	struct spinlock names_lock;    /* rank LEAF */
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][64];

@@ -31,6 +31,10 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->metadata_bytes = engine_metadata_bytes(&s->engine);
 	if (out->metadata_bytes < a64_load(&s->metadata_peak))
 		out->metadata_bytes = a64_load(&s->metadata_peak);
+	out->unmanaged_peak = out->stat[STAT_UNMANAGED];
+	if (out->unmanaged_peak < a64_load(&s->unmanaged_peak))
+		out->unmanaged_peak = a64_load(&s->unmanaged_peak);
+	out->unmanaged_peak *= (int64_t)PAGE_SIZE;
 	out->home_bytes = a64_load(&s->mmu.home.used) * (int64_t)PAGE_SIZE;
 	out->home_peak = a64_load(&s->mmu.home.peak) * (int64_t)PAGE_SIZE;
 	out->clients_total = (uint64_t)a64_load(&s->total_clients);
@@ -43,6 +47,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->root_oom_killed = a32_load(&s->root_oom_killed) != 0;
 	out->oom_memory = a64_load(&s->oom_memory);
 	out->oom_swap = a64_load(&s->oom_swap);
+	out->oom_unmanaged = a64_load(&s->oom_unmanaged);
 	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
 }

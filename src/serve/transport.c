@@ -189,6 +189,7 @@ static void transport_killed(struct host_client *hc)
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
 		a64_store(&c->s->oom_memory, now.memory_current);
 		a64_store(&c->s->oom_swap, now.swap_current);
+		a64_store(&c->s->oom_unmanaged, now.stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE);
 		a32_store(&c->s->root_oom_killed, 1);
 		return;  /* the last word about the run says it */
 	}

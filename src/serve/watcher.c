@@ -238,17 +238,21 @@ static int64_t scan_every(int64_t nr_clients)
 	return ticks < SCAN_EVERY_MAX ? ticks : SCAN_EVERY_MAX;
 }
 
+static void raise_peak(atomic64_t *peak, int64_t now)
+{
+	if (now > a64_load(peak))
+		a64_store(peak, now);
+}
+
 void watcher_main(void *arg)
 {
 	struct watch w = { .s = arg };
 
 	for (int64_t tick = 0, last_scan = 0; !a32_load(&w.s->stopping); tick++) {
-		int64_t metadata = engine_metadata_bytes(&w.s->engine);
-
-		if (metadata > a64_load(&w.s->metadata_peak))
-			a64_store(&w.s->metadata_peak, metadata);
+		raise_peak(&w.s->metadata_peak, engine_metadata_bytes(&w.s->engine));
 		shmem_measure(w.s, &w.shmem);
 		look_at_clients(&w);
+		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
 		spare_fill(w.s);
 		if (a32_load(&w.s->unsettled) && charge_settle(&w.s->engine, w.s->group))
 			a32_store(&w.s->unsettled, 0);

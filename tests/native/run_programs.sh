@@ -217,7 +217,17 @@ static_is_named() {
 	program staticprog 24 1500 || return
 	expect 1 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total || return
 	value umemcg/unmanaged_processes | grep -q staticprog || return
-	at_least $((24 << 20)) "$(value memory.peak)" memory.peak
+	at_least $((24 << 20)) "$(value memory.peak)" memory.peak || return
+	at_least $((24 << 20)) "$(value umemcg/unmanaged_peak)" umemcg/unmanaged_peak
+}
+
+# With the swap file as good as empty: more swap would not have helped.
+static_beyond_the_limit_needs_memory() {
+	bounded "$UMEMCG" run -m 16M --swap-max 64M -- "$BIN/staticprog" 24 1500 2>"$TMP/err" >"$TMP/out"
+	expect 137 $? "exit code" || return
+	cat "$TMP/err"
+	expect 1 "$(grep -c "MiB of that memory is not managed and cannot be swapped: raise -m$" "$TMP/err")" \
+		"sentences that name what cannot be swapped"
 }
 
 # works_or_oom LIMIT COMMAND...: in time, and right or killed with the reason.
@@ -243,7 +253,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 28
+plan 29
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -269,6 +279,7 @@ check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" 
 check "program starts leak nothing" starts_leak_nothing
 check "a program without end is killed, with one plain sentence" oom_is_plain
 check "a static program is named and charged" static_is_named
+check "a static program beyond the limit is told what would help" static_beyond_the_limit_needs_memory
 check_tool bash "pipelines of bash in 16 MiB" shell_pipeline
 check_tool make "make -j2 in 32 MiB" make_project
 if [ "$long" = 1 ]; then
