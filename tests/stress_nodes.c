@@ -22,8 +22,10 @@ static void resize(struct worker *w)
 {
 	struct node_resize_result r;
 	unsigned node = (unsigned)draw(w, fx.e.nr_nodes);
-	/* Together they are now and then too small for what the groups may have. */
-	int64_t nr = files ? 100 + (int64_t)draw(w, 500) : EXCLUSIVE_MIN + (int64_t)draw(w, 1000);
+	/* Together they are now and then too small for what the groups may have; for a while, smaller than what is in use,
+	 * or pages would rarely have to leave for swap. */
+	int64_t least = draw(w, 4) ? 100 : 40;
+	int64_t nr = files ? least + (int64_t)draw(w, 5 * (uint64_t)least) : EXCLUSIVE_MIN + (int64_t)draw(w, 1000);
 	int err = node_resize(&fx.e, node, nr, (unsigned)draw(w, 4), &r);
 
 	VM_BUG_ON(err && err != -EBUSY);
