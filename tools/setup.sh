@@ -1,11 +1,13 @@
 #!/bin/sh
-# Make sure that the packages of tools/packages.txt are there. Does nothing, quickly, when they are.
+# Make sure that the packages of a list are there. Does nothing, quickly, when they are.
+# Usage: tools/setup.sh [LIST]   default: tools/packages.txt
 set -eu
 cd "$(dirname "$0")/.."
 
-packages=$(grep -v '^#' tools/packages.txt)
+list=${1:-tools/packages.txt}
+packages=$(grep -v '^#' "$list")
 if ! command -v dpkg-query >/dev/null; then
-	echo "setup: not a Debian system; what is needed is listed in tools/packages.txt" >&2
+	echo "setup: not a Debian system; what is needed is listed in $list" >&2
 	exit 0
 fi
 
