@@ -361,8 +361,70 @@ TEST(a_silent_connection_is_closed)
 
 	up();
 	fd = dial();
-	assert_int_equal(remote_recv(fd, &byte, 1, 0, 0, 10000), 0);
+	assert_int_equal(remote_recv(fd, &byte, 1, 0, 0, 3 * REMOTE_SILENT_MS), 0);
 	close(fd);
+	down();
+}
+
+/* Another run of the same name space, which listens and never answers, as one that is stopped. */
+static int deaf_run(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d.deaf", (int)getpid());
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+/* Both sockets are ours: the one that answered. */
+static struct remote_run *who_answered(struct remote_run *runs, int n)
+{
+	for (struct remote_run *r = runs; r < runs + n; r++)
+		if (r->pid == getpid() && r->state == REMOTE_ANSWERED)
+			return r;
+	return NULL;
+}
+
+/* Who asks by name waits for every run; whoever answered at once must still listen when that is over. */
+TEST(an_answer_outlasts_the_wait_for_the_others)
+{
+	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = MEMBER, .to = 10 };
+	struct remote_run *runs, *us;
+	int n, deaf = deaf_run();
+	uint64_t start;
+
+	up();
+	start = plat_now_ns();
+	n = remote_find(0, &runs);
+	assert_true(plat_now_ns() - start >= (uint64_t)REMOTE_FIND_MS * 1000000);
+	us = who_answered(runs, n);
+	assert_non_null(us);
+	/* The server looks at least once a second whose time is over. */
+	plat_sleep_ns(1500 * 1000000ull);
+	assert_int_equal(remote_send(us->fd, &m, sizeof(m)), 0);
+	(void)last_word(us->fd, &(unsigned){ 0 });
+	remote_found_free(runs, n);
+	close(deaf);
+	down();
+}
+
+/* A process belongs to one run: who asks for one does not wait for the others when that has answered. */
+TEST(a_member_is_found_beside_one_that_does_not_answer)
+{
+	int n, deaf = deaf_run();
+	struct remote_run *runs;
+	uint64_t start;
+
+	up();
+	start = plat_now_ns();
+	n = remote_find(MEMBER, &runs);
+	assert_true(plat_now_ns() - start < (uint64_t)REMOTE_FIND_MS * 1000000);
+	assert_non_null(who_answered(runs, n));
+	remote_found_free(runs, n);
+	close(deaf);
 	down();
 }
 

@@ -24,6 +24,9 @@
 #define REMOTE_PREFIX    "umemcg-run."
 #define REMOTE_TEXT_MAX  64
 #define REMOTE_NODES_MAX 64
+#define REMOTE_FIND_MS   5000                   /* remote_find waits so long for all answers together */
+#define REMOTE_SILENT_MS (3 * REMOTE_FIND_MS)   /* a connection may be so long without a word: whom remote_find heard
+                                                 * first must still be there when it has waited for the last */
 
 enum remote_type {
 	REMOTE_WHO = 1,
@@ -135,7 +138,7 @@ struct remote_run {
 };
 
 /* Ask every run of this machine who it is, and whether @pid (0: nobody) is one of its. How many, *@runs allocated;
- * or -errno. */
+ * or -errno. Does not wait for the other runs once one has said that @pid is its own, or itself. */
 int remote_find(uint32_t pid, struct remote_run **runs);
 void remote_found_free(struct remote_run *runs, int n);
 /* 0 or -errno. */

@@ -17,7 +17,6 @@
 #include "plat/plat.h"
 #include "serve/remote.h"
 
-#define FIND_MS   5000   /* for all answers together */
 #define LISTENING 0x10000u
 
 int remote_send(int fd, const void *msg, size_t size)
@@ -128,14 +127,20 @@ static void hear(struct remote_run *run)
 	run->fd = -1;
 }
 
-/* Wait for the answers of all. */
-static void hear_all(struct remote_run *runs, int n)
+static bool has(const struct remote_run *run, uint32_t pid)
 {
-	uint64_t until = plat_now_ns() + FIND_MS * 1000000ull;
+	return run->state == REMOTE_ANSWERED && (run->is.member != REMOTE_STRANGER || (uint32_t)run->pid == pid);
+}
+
+/* Wait for the answers of all; or, with @pid, until one has it: there is no second one. */
+static void hear_all(struct remote_run *runs, int n, uint32_t pid)
+{
+	uint64_t until = plat_now_ns() + REMOTE_FIND_MS * 1000000ull;
 	struct pollfd *p = calloc((size_t)n, sizeof(*p));
+	bool found = false;
 	int waiting = 1;
 
-	while (p && waiting && plat_now_ns() < until) {
+	while (p && waiting && !found && plat_now_ns() < until) {
 		waiting = 0;
 		for (int i = 0; i < n; i++) {
 			bool wait = runs[i].state == REMOTE_SILENT && runs[i].fd >= 0;
@@ -145,8 +150,10 @@ static void hear_all(struct remote_run *runs, int n)
 		}
 		if (waiting && poll(p, (nfds_t)n, (int)((until - plat_now_ns()) / 1000000) + 1) > 0)
 			for (int i = 0; i < n; i++)
-				if (p[i].fd >= 0 && p[i].revents)
+				if (p[i].fd >= 0 && p[i].revents) {
 					hear(&runs[i]);
+					found |= pid && has(&runs[i], pid);
+				}
 	}
 	free(p);
 }
@@ -191,7 +198,7 @@ int remote_find(uint32_t pid, struct remote_run **runs)
 	}
 	fclose(f);
 	if (n)
-		hear_all(*runs, n);
+		hear_all(*runs, n, pid);
 	return n;
 }
 

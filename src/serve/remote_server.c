@@ -16,7 +16,7 @@
 #include "plat/plat.h"
 #include "serve/remote.h"
 
-#define SILENT_NS  (5 * 1000000000ull)   /* a connection may be so long without a word */
+#define SILENT_NS  (REMOTE_SILENT_MS * 1000000ull)
 #define TELL_NS    (200 * 1000000ull)    /* between two words about progress */
 #define LOOK_NS    (20 * 1000000ull)     /* between two looks at the connections, while something is under way */
 #define NO_ROOM_NS (10 * 1000000ull)     /* no descriptor for a connection: how long to let others go on */
