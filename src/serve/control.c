@@ -55,6 +55,22 @@ static bool too_many_silent(struct supervisor *s, pid_t pid)
 	return n >= SILENT_MAX;
 }
 
+/* A client, or below one or us. The socket's name is no secret (/proc/net/unix): whoever else speaks could make itself a
+ * member, or be given /dev/userfaultfd. */
+static bool is_member(struct supervisor *s, pid_t pid)
+{
+	while (pid > 1 && pid != getpid()) {
+		struct client *c = client_by_pid(s, pid);
+
+		if (c) {
+			client_put(c);
+			return true;
+		}
+		pid = proc_parent(pid);
+	}
+	return pid == getpid();
+}
+
 static void accept_one(struct supervisor *s)
 {
 	struct conn *conn;
@@ -69,7 +85,7 @@ static void accept_one(struct supervisor *s)
 	}
 	conn = plat_alloc(sizeof(*conn));
 	if (!conn || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
-	    (geteuid() != 0 && cred.uid != geteuid()) || cred.pid <= 0 ||
+	    (geteuid() != 0 && cred.uid != geteuid()) || !is_member(s, cred.pid) ||
 	    too_many_silent(s, cred.pid)) {
 		plat_free(conn);
 		close(fd);

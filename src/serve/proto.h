@@ -2,8 +2,8 @@
  *
  * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET. One packet = one message =
  * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order: both ends
- * are one machine. The supervisor trusts the kernel (SO_PEERCRED) for who speaks, never the
- * message. Anything malformed ends that connection, and the client behind it, and no other.
+ * are one machine. The supervisor speaks to processes below it only; who speaks it takes from the kernel (SO_PEERCRED),
+ * never from the message. Anything malformed ends that connection, and the client behind it, and no other.
  *
  * Two kinds of connection:
  *   helper channel  one a client process, opened by HELLO, lives in the helper thread's own file table. Its

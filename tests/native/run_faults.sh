@@ -8,8 +8,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog steady freeze spoil identity fill oomhog reportget proto_fuzz
-plan 20
+require_prog steady freeze spoil identity fill oomhog reportget knock proto_fuzz
+plan 21
 BOUND_S=40
 
 log=$TMP/log
@@ -282,6 +282,17 @@ garbage() {
 	[ "$after" -le $((before + 10)) ] || { echo "descriptors: $before, then $after"; return 1; }
 }
 
+# The name is in /proc/net/unix for everybody. A member is answered, so that a refusal says something.
+strangers() {
+	start 16M 64M sh -c '"$0"; echo "start $$" >"$1"; exec sleep 60' "$BIN/knock" "$log"
+	wait_for 1 || return
+	name=$(tr '\0' '\n' <"/proc/$(sed -n 's/^start //p' "$log")/environ" | sed -n 's/^UMEMCG_SOCKET=//p')
+	told=$("$BIN/knock" "$name")
+	kill "$up"
+	finish
+	expect answered "$(cat "$out")" "a member" && expect refused "$told" "a stranger"
+}
+
 check "a killed supervisor takes a forking program along" kill_supervisor none 1 -f 32 0
 check "the same with many children" kill_supervisor none 4 -c 8 8 0
 check "the same with a deep tree" kill_supervisor none 8 -d 30 4 0
@@ -314,4 +325,5 @@ else
 fi
 check "signals end the tree" signalled
 check "a closed standard error does not matter" closed_stderr
+check "a process outside the tree is not spoken to" strangers
 check "garbage on the socket harms nobody else" garbage
