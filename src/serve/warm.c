@@ -7,7 +7,11 @@
  *
  * What it costs: CPU time that nobody else wanted, for at most WARM_NS after the last fault. Only from RATE_MIN faults a
  * millisecond-long look on; never on a CPU the supervisor may not use.
+ *
+ * Where no CPU is idle a thread of that priority does not even end: 0.1-0.5 s each, and a process is over with its last
+ * thread. So for their end they are made ordinary threads again, where we may (CAP_SYS_NICE).
  */
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 
@@ -57,7 +61,7 @@ static void warm_main(void *arg)
 	struct warmer *w = arg;
 	struct supervisor *s = w->s;
 
-	if (!settle_on_cpu(w->cpu))
+	if (a32_load(&s->stopping) || !settle_on_cpu(w->cpu))
 		return;  /* not allowed: faults are slower, that is all */
 	while (!a32_load(&s->stopping)) {
 		uint32_t ticket = waitq_prepare(&s->warm_wait);
@@ -93,6 +97,10 @@ int warm_start(struct supervisor *s)
 
 void warm_stop(struct supervisor *s)
 {
+	const struct sched_param ordinary = { 0 };
+
+	for (unsigned i = 0; i < s->nr_warmers; i++)
+		(void)pthread_setschedparam(s->warmer[i].t.t, SCHED_OTHER, &ordinary);
 	waitq_wake(&s->warm_wait);
 	for (unsigned i = 0; i < s->nr_warmers; i++)
 		plat_thread_join(&s->warmer[i].t);
