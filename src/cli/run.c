@@ -19,6 +19,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/run_child.h"
+#include "cli/run_exec.h"
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 #include "cli/run_report.h"
@@ -165,7 +166,7 @@ static void reap_rest(void)
 static int exit_status(const struct run *r, const struct serve_snapshot *snap)
 {
 	if (r->child.exec_error)
-		return r->child.exec_error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+		return exec_exit_status(r->options.argv[0], r->child.exec_error);
 	if (snap->root_oom_killed)
 		return EXIT_OOM;
 	if (WIFSIGNALED(r->wait_status))
@@ -175,10 +176,11 @@ static int exit_status(const struct run *r, const struct serve_snapshot *snap)
 
 static void say_why(const struct run *r, const struct serve_snapshot *snap)
 {
-	char text[OOM_TEXT_MAX];
+	char text[OOM_TEXT_MAX], why[EXEC_TEXT_MAX];
 
 	if (r->child.exec_error)
-		cli_fail("cannot run '%s': %s", r->options.argv[0], strerror(r->child.exec_error));
+		cli_fail("cannot run '%s': %s", r->options.argv[0],
+			 exec_why(why, r->options.argv[0], r->child.exec_error));
 	if (r->child.exec_error || !snap->root_oom_killed)
 		return;
 	report_oom(text, &r->options, snap);

@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/run_child.h"
+#include "cli/run_exec.h"
 #include "cli/run_limits.h"
 #include "serve/serve.h"
 
@@ -108,7 +109,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	error = errno;
 	/* Our exit status tells the same story if this write fails. */
 	n = write(exec_fd, &error, sizeof(error));
-	_exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN);
+	_exit(exec_exit_status(argv[0], error));
 }
 
 int child_start(struct child *c, char **argv, const struct saved_signals *saved, const struct run_limits *limits,

@@ -109,6 +109,19 @@ statuses() {
 	ended 127 -- "$TMP/none" && ended 126 -- "$TMP"
 }
 
+# The kernel's word for it is "No such file or directory", of a file that is there.
+no_interpreter() {
+	printf '#! /no/such/sh -e\n' >"$TMP/no-interp"
+	printf '#!/bin/sh\r\n' >"$TMP/dos"
+	LC_ALL=C sed 's|/ld-linux|/no-linux|' "$(command -v env)" >"$TMP/binary"
+	chmod +x "$TMP/no-interp" "$TMP/dos" "$TMP/binary"
+	ended 126 -- "$TMP/no-interp" &&
+	expect "umemcg: cannot run '$TMP/no-interp': its interpreter '/no/such/sh' does not exist" "$(cat "$TMP/err")" &&
+	ended 126 -- "$TMP/dos" && grep -q "its interpreter '/bin/sh?' does not exist" "$TMP/err" &&
+	ended 126 -- "$TMP/binary" && grep -q 'its dynamic loader does not exist' "$TMP/err" &&
+	(PATH=/no/where:$TMP:$PATH && ended 126 -- no-interp) && grep -q "'no-interp': its interpreter" "$TMP/err"
+}
+
 help_texts() {
 	"$UMEMCG" --help | grep -q '^  run ' || return 1
 	"$UMEMCG" help run >"$TMP/a" && "$UMEMCG" run --help >"$TMP/b" || return 1
@@ -250,6 +263,7 @@ limits=:
 check "the program's limits are its own" limits_of_the_program
 check "out of memory is one sentence with limits, usage and remedy" out_of_memory
 check "exit statuses are the program's, 126 and 127" statuses
+check "a program without its interpreter is found, and cannot run" no_interpreter
 check "standard input, output and error are the program's" stdio
 check "--no-spin leaves the threads out that keep CPUs awake" spinners
 check "a signal to umemcg reaches the program" terminated
