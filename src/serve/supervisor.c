@@ -97,6 +97,22 @@ static int not_permitted(struct serve_problem *p)
 		    "to /dev/userfaultfd");
 }
 
+/* Everything about a client is looked up there, by the number that we know it by. */
+static int check_proc(struct serve_problem *p)
+{
+	char self[16];
+	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
+
+	if (n < 0)
+		return fail(p, -ENOENT, "there is no /proc, by which umemcg follows the program: mount it (mount -t proc proc "
+			    "/proc)");
+	self[n] = '\0';
+	if (strtol(self, NULL, 10) != getpid())
+		return fail(p, -ESRCH, "/proc is that of another PID namespace: mount this one's (mount -t proc proc /proc, "
+			    "unshare --mount-proc)");
+	return 0;
+}
+
 /* May we, and may our clients, use userfaultfd with fork events? The clients have none of our capabilities. */
 static int check_machine(struct supervisor *s, struct serve_problem *p)
 {
@@ -288,8 +304,8 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	waitq_init(&s->calls_wait);
 	waitq_init(&s->warm_wait);
 	plat_thread_enter();
-	if (check_machine(s, problem) == 0 && find_agent(s, problem) == 0 && make_engine(s, problem) == 0 &&
-	    make_socket(s, problem) == 0)
+	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && find_agent(s, problem) == 0 &&
+	    make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
 		return s;
 	/* What was made so far goes with the process: a failed start ends it. */
 	return NULL;

@@ -109,6 +109,16 @@ statuses() {
 	ended 127 -- "$TMP/none" && ended 126 -- "$TMP"
 }
 
+# What is not there, or not ours, is told at once: the program would run with its memory unknown.
+wrong_proc() {
+	unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$UMEMCG" run -m 64M echo started >"$TMP/out" 2>&1
+	expect "125 umemcg: run: there is no /proc" "$? $(cut -c 1-30 "$TMP/out")" "without /proc" || return 1
+	unshare --fork --pid "$UMEMCG" run -m 64M echo started >"$TMP/out" 2>&1
+	expect "125 umemcg: run: /proc is that of another" "$? $(cut -c 1-37 "$TMP/out")" "with another" || return 1
+	unshare --fork --pid --mount-proc "$UMEMCG" run -m 64M echo started >"$TMP/out" 2>&1
+	expect "0 started" "$? $(cat "$TMP/out")" "with our own"
+}
+
 # The kernel's word for it is "No such file or directory", of a file that is there.
 no_interpreter() {
 	printf '#! /no/such/sh -e\n' >"$TMP/no-interp"
@@ -264,6 +274,11 @@ check "the program's limits are its own" limits_of_the_program
 check "out of memory is one sentence with limits, usage and remedy" out_of_memory
 check "exit statuses are the program's, 126 and 127" statuses
 check "a program without its interpreter is found, and cannot run" no_interpreter
+if unshare --fork --pid --mount-proc true 2>/dev/null; then
+	check "without a /proc of ours nothing is run" wrong_proc
+else
+	skip "without a /proc of ours nothing is run" "it takes root to make one"
+fi
 check "standard input, output and error are the program's" stdio
 check "--no-spin leaves the threads out that keep CPUs awake" spinners
 check "a signal to umemcg reaches the program" terminated
