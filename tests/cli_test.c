@@ -102,6 +102,7 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --sw=1M true", "ambiguous", "'--sw=1M'", "--swap-max, --swap, --swap-direct" },
 		{ "-m 64M --swap-max 100000T true", "--swap-max", "'100000T'", "8T" },
 		{ "-m 64M --swap-max -1 true", "--swap-max", "'-1'", "64M" },
+		{ "-m 64M --swap-max 512 true", "--swap-max", "'512'", "4K" },
 		{ "-m 64M --memory-high= true", "--memory-high", "''", "64M" },
 		{ "-m 64M --memsw-max 9223372036854775808 true", "--memsw-max", "'9223372036854775808'", "2^63 - 1" },
 		{ "-m 64M --report xml true", "--report", "'xml'", "text and json" },

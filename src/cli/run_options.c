@@ -107,6 +107,10 @@ static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
 {
 	if (!parse_bytes(OPT_SWAP_MAX, text, 0, bytes, problem))
 		return false;
+	/* A number that lacks its letter, like as not; and less than a page would be none at all. */
+	if (*bytes > 0 && *bytes < SWAP_FILE_LEAST)
+		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and 0 is none", text,
+			    (long)SWAP_FILE_LEAST >> 10);
 	if (*bytes == SERVE_UNLIMITED || *bytes <= SWAP_FILE_MAX)
 		return true;
 	return fail(problem, "option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "

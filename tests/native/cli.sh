@@ -45,6 +45,7 @@ all_refused() {
 	refused --memsw-max "32.0 MiB" "64.0 MiB" -- -m 64M --memsw-max 32M echo started &&
 	refused --report "'yaml'" "text and json" -- -m 64M --report yaml echo started &&
 	refused --swap-max "'100000T'" 8T max -- -m 64M --swap-max 100000T echo started &&
+	refused --swap-max "'512'" 4K 0 -- -m 64M --swap-max 512 echo started &&
 	refused -m/--memory-max "''" 64M -- -m "" echo started &&
 	refused "'--mem'" ambiguous --memory-max --memsw-max -- -m 64M --mem 1G echo started &&
 	refused -m/--memory-max "'0'" -- -m 64M -m 0 echo started
