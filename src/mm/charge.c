@@ -241,6 +241,11 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 	}
 }
 
+void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
+{
+	stat_add(memcg, STAT_UNMANAGED, n);
+}
+
 /* Who takes the figure gives back what it says: what is new is charged before it stands there, what is not is given back after. */
 bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now)
 {

@@ -26,6 +26,8 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 /* The same for a figure that others may take over meanwhile, to give it back: *@figure goes from @old to @now and is charged at every
  * instant. False: it was not @old any more, and nothing has changed. */
 bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now);
+/* @n pages charged by charge_pages are for memory that is measured. */
+void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n);
 /* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. False: not there yet,
  * what could be freed is busy; come again. */
 bool charge_settle(struct engine *e, struct mem_cgroup *memcg);

@@ -21,7 +21,8 @@
 #define TURN_NS (500 * 1000)    /* between two looks whether it is a fork's turn */
 #define QUIESCE_TRIES 20000  /* x 1 ms: a child cannot be followed when its parent's pages are on their way */
 #define FORK_CHARGE_STEP 256 /* pages */
-#define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy */
+#define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy, and for others to end */
+#define FORK_RETRY_NS 1000000
 
 static void call_enqueue(struct supervisor *s, struct call *call)
 {
@@ -61,7 +62,7 @@ static bool fork_announce(struct client *c, uint64_t cookie)
 }
 
 /* False: the caller went away meanwhile, and its fork was declared over. */
-static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged)
+static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged, int64_t unmanaged)
 {
 	bool mine;
 
@@ -69,22 +70,28 @@ static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged)
 	mine = (uint64_t)a64_load(&c->fork_cookie) == cookie;
 	if (mine) {
 		c->fork_charged = charged;
+		c->fork_unmanaged = unmanaged;
 		c->fork_held = true;
 	}
 	spin_unlock(&c->fork_lock);
 	return mine;
 }
 
-/* As many pages as the parent has, in steps: making room for the child may take the parent's own, and it is then fewer. What
- * cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
+/* Pages that the parent has in its books, and that will be doubled: shared memory is not. */
+static int64_t booked(const struct client *c)
+{
+	return a64_load(&c->host.mm->rss) - a64_load(&c->host.mm->rss_shared);
+}
+
+/* As many pages as the parent has, in its books or not, in steps: making room for the child may take the parent's own, and it is then
+ * fewer. What cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
 static int64_t charge_child(struct client *c)
 {
 	struct mm *mm = c->host.mm;
 	uint64_t start = plat_now_ns();
 	int64_t n = 0, want;
 
-	/* Shared memory is not doubled. */
-	while ((want = a64_load(&mm->rss) - a64_load(&mm->rss_shared) - n) > 0) {
+	while ((want = booked(c) + a64_load(&mm->unmanaged) - a64_load(&c->shared_pages) - n) > 0) {
 		int err;
 
 		if (want > FORK_CHARGE_STEP)
@@ -92,8 +99,10 @@ static int64_t charge_child(struct client *c)
 		err = charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM);
 		if (!err)
 			n += want;
-		else if (err != -ETIME || a32_load(&c->ended) || plat_now_ns() - start > FORK_PATIENCE_NS)
+		else if (a32_load(&c->ended) || plat_now_ns() - start > FORK_PATIENCE_NS)
 			break;
+		else if (err == -ENOMEM)
+			plat_sleep_ns(FORK_RETRY_NS);
 	}
 	return n;
 }
@@ -101,7 +110,7 @@ static int64_t charge_child(struct client *c)
 static int call_fork(struct client *c, uint64_t cookie)
 {
 	struct mm *mm = c->host.mm;
-	int64_t n;
+	int64_t n, unmanaged;
 
 	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
 	 * never be managed, so its turn is waited for, in the queue, while others are served. */
@@ -114,7 +123,8 @@ static int call_fork(struct client *c, uint64_t cookie)
 	a32_add(&mm->no_reclaim, 1);
 	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !a32_load(&c->ended); i++)
 		plat_sleep_ns(1000 * 1000);
-	if (!fork_prepared(c, cookie, n)) {
+	unmanaged = measure_for_fork(c);
+	if (!fork_prepared(c, cookie, n, unmanaged)) {
 		uncharge_pages(c->s->group, n);
 		a32_add(&mm->no_reclaim, -1);
 		a32_add(&mm->held, -1);

@@ -104,6 +104,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		/* Registered areas without records: better no process than a wrong one. */
 		client_kill(c, SIGKILL);
 	}
+	measure_waiting(c);
 	reply_ready(conn->fd, m->h.seq, 0, -1);
 	return c;
 }
@@ -133,6 +134,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	attach(c, conn, m);
+	measure_waiting(c);
 	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);
 	return c;
 }

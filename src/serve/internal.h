@@ -50,6 +50,7 @@ struct client {
 	struct spinlock fork_lock;     /* rank LEAF */
 	atomic64_t fork_cookie;        /* fork_lock to write, (A) to read: 0 = no fork is under way */
 	int64_t fork_charged;          /* fork_lock: pages charged ahead for the child */
+	int64_t fork_unmanaged;        /* fork_lock: of them, those that will not be in its books */
 	bool fork_taken;               /* fork_lock: an event has used the announcement */
 	bool fork_held;                /* fork_lock: reclaim is kept away for it */
 	atomic32_t event_turn;         /* (A) odd: messages have been read and are being applied */
@@ -60,7 +61,8 @@ struct client {
 
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
-	int64_t last_unmanaged;        /* watcher */
+	int64_t looked;                /* watcher: what the first of two looks showed */
+	atomic64_t grown_ns;           /* (A) when its figure last grew by a lot; 0: never */
 	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
 };
 
@@ -162,6 +164,7 @@ struct supervisor {
 	atomic32_t stopping;
 
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
+	struct waitq watch_wait;
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
 	atomic32_t root_pid;
@@ -235,6 +238,19 @@ int adopt_at(struct client *c, uint64_t va);
 /* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
+/* ---- measure.c ---- */
+/* May it be growing fast? Watcher. */
+bool measure_hot(const struct client *c, uint64_t now);
+/* Bring its figure up to date. True: it seems to have grown, which counts if measure_again, after a measure_pause, sees it
+ * too. Watcher. */
+bool measure(struct client *c);
+void measure_pause(void);
+void measure_again(struct client *c);
+/* The same at once, for a client whose only thread waits for us. */
+void measure_waiting(struct client *c);
+/* The same for one that is about to fork, reclaim kept away. How many pages its child will have that are not in the books. */
+int64_t measure_for_fork(struct client *c);
+
 /* ---- shmem.c ---- */
 #define SHMEM_DEVS 32
 struct shmem_watch {
@@ -292,6 +308,8 @@ int msg_send(int sock, const void *msg, size_t size, int fd);
 ssize_t msg_recv(int sock, void *buf, size_t size, int *fd);
 bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want);
 void watcher_main(void *supervisor);
+/* There is something to measure, or to make room for. */
+void watcher_wake(struct supervisor *s);
 /* Is the process over, as far as that can be told without its channel? */
 bool client_exited(const struct client *c);
 /* Kill whatever is left of the tree; wait for it, bounded. */

@@ -303,6 +303,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	list_init(&s->calls);
 	waitq_init(&s->calls_wait);
 	waitq_init(&s->warm_wait);
+	waitq_init(&s->watch_wait);
 	plat_thread_enter();
 	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && find_agent(s, problem) == 0 &&
 	    make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
@@ -393,6 +394,7 @@ void supervisor_stop(struct supervisor *s)
 	a32_store(&s->stopping, 1);
 	(void)!write(s->stop_fd, &one, sizeof(one));
 	waitq_wake(&s->calls_wait);
+	waitq_wake(&s->watch_wait);
 	waitq_wake(&s->engine.progress);
 	warm_stop(s);
 	plat_thread_join(&s->control);

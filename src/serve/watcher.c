@@ -1,10 +1,8 @@
 /* serve/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
  * notices ends that no channel reports.
  *
- * Unmanaged memory of a client is RssAnon as its kernel counts it, less the pages in the books. While pages are on
- * their way through the staging area the difference is too high for an instant: an increase counts only when two
- * looks in a row show it. A foreign process has neither: what is seen of it counts at once. Shared memory that is not
- * managed is added (shmem.c).
+ * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones - it
+ * looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
  */
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +16,10 @@
 #include "serve/internal.h"
 
 #define TICK_NS        (10 * 1000000ull)
+#define TICK_MIN_NS    (1000000ull)
+#define PAGE_NS        1000     /* to touch a page, at least */
+#define SHARE          8
+#define AGAIN_MAX      256      /* clients looked at twice in a round */
 #define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
 #define SCAN_EVERY_MAX 10
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
@@ -42,6 +44,9 @@ struct watch {
 	struct shmem_watch shmem;
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_silent;     /* clients that have not said which process they are */
+	unsigned nr_hot;        /* clients that may be growing fast */
+	struct client *again[AGAIN_MAX];  /* referenced */
+	unsigned nr_again;
 };
 
 bool client_exited(const struct client *c)
@@ -60,38 +65,35 @@ static void end_privilege(struct client *c)
 		client_entered(c);
 }
 
-static void measure(struct client *c)
+/* Measure a client, in turn; every time if it may be growing fast. */
+static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
 {
-	struct supervisor *s = c->s;
-	struct mm *mm = c->host.mm;
-	int64_t anon, unmanaged, known = a64_load(&mm->unmanaged), count;
+	bool hot = c->foreign || measure_hot(c, now);
 
-	if (!c->host.pid || a32_load(&c->closing))
-		return;  /* after exec the pid is another address space's */
-	anon = proc_anon_pages(c->host.task, &c->statm_fd);
-	if (anon < 0)
-		return;
-	unmanaged = anon - (a64_load(&mm->rss) - a64_load(&mm->rss_shared));
-	if (unmanaged < 0)
-		unmanaged = 0;
-	unmanaged += a64_load(&c->shared_pages);
-	count = unmanaged < c->last_unmanaged || c->foreign ? unmanaged : c->last_unmanaged;
-	c->last_unmanaged = unmanaged;
-	if (unmanaged > known && count < known)
-		count = known;
-	if (unmanaged <= known)
-		count = unmanaged;
-	if (count == known || a32_load(&c->ended))
-		return;
-	if (!charge_unmanaged_figure(&s->engine, s->group, &mm->unmanaged, known, count))
-		return;
-	if (a32_load(&c->ended)) {
-		/* Meanwhile, and its sum was given back before this. */
-		charge_unmanaged(&s->engine, s->group, a64_xchg(&mm->unmanaged, 0), 0);
-		return;
+	w->nr_hot += hot;
+	if (!hot) {
+		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
+			return;
+		++*looked;
+		*last = c->key;
 	}
-	if (count > known)
-		a32_store(&s->unsettled, 1);
+	end_privilege(c);
+	if (w->nr_again < AGAIN_MAX && measure(c)) {
+		client_ref(c);
+		w->again[w->nr_again++] = c;
+	}
+}
+
+static void look_again(struct watch *w)
+{
+	if (w->nr_again)
+		measure_pause();
+	while (w->nr_again) {
+		struct client *c = w->again[--w->nr_again];
+
+		measure_again(c);
+		client_put(c);
+	}
 }
 
 /* Ends that nobody tells us about: foreign processes, and children that never spoke. */
@@ -101,12 +103,13 @@ static bool ended_silently(struct client *c)
 	return c->sock < 0 && client_exited(c);
 }
 
-static void look_at_clients(struct watch *w)
+static void look_at_clients(struct watch *w, bool tick)
 {
-	struct client *c = NULL;
+	uint64_t now = plat_now_ns(), last = 0;
 	unsigned looked = 0, silent = 0;
-	uint64_t last = 0;
+	struct client *c = NULL;
 
+	w->nr_hot = 0;
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
 			client_end(c);
@@ -114,15 +117,12 @@ static void look_at_clients(struct watch *w)
 		}
 		client_let_go(c);
 		silent += !c->host.pid;
-		if (c->key <= w->turn || looked == CLIENTS_A_TICK)
-			continue;
-		end_privilege(c);
-		measure(c);
-		looked++;
-		last = c->key;
+		look_at_client(w, c, now, tick, &looked, &last);
 	}
-	w->turn = looked == CLIENTS_A_TICK ? last : 0;
+	if (tick)
+		w->turn = looked == CLIENTS_A_TICK ? last : 0;
 	w->nr_silent = silent;
+	look_again(w);
 }
 
 static void remember_name(struct supervisor *s, const struct client *c)
@@ -244,23 +244,65 @@ static void raise_peak(atomic64_t *peak, int64_t now)
 		a64_store(peak, now);
 }
 
+/* As long as what is left cannot be used up. */
+static uint64_t safe_ns(const struct supervisor *s)
+{
+	int64_t left = page_counter_margin(&s->group->memory);
+
+	if (left > (int64_t)(TICK_NS / PAGE_NS))
+		return TICK_NS;
+	return left > 0 ? (uint64_t)left * PAGE_NS : 0;
+}
+
+void watcher_wake(struct supervisor *s)
+{
+	if (safe_ns(s) < TICK_NS)
+		waitq_wake(&s->watch_wait);
+}
+
+/* How long to sleep after a round that took @cost. */
+static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
+{
+	uint64_t ns = w->nr_hot ? safe_ns(w->s) : TICK_NS;
+
+	if (ns < cost * (SHARE - 1))
+		ns = cost * (SHARE - 1);
+	if (ns < TICK_MIN_NS)
+		ns = TICK_MIN_NS;
+	return ns < TICK_NS ? ns : TICK_NS;
+}
+
+static void tick(struct watch *w, int64_t nr, int64_t *last_scan)
+{
+	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
+	shmem_measure(w->s, &w->shmem);
+	spare_fill(w->s);
+	if (nr - *last_scan >= scan_every(a64_load(&w->s->nr_clients))) {
+		scan_tree(w);
+		*last_scan = nr;
+	}
+}
+
 void watcher_main(void *arg)
 {
 	struct watch w = { .s = arg };
+	uint64_t next_tick = 0;
+	int64_t ticks = 0, last_scan = 0;
 
-	for (int64_t tick = 0, last_scan = 0; !a32_load(&w.s->stopping); tick++) {
-		raise_peak(&w.s->metadata_peak, engine_metadata_bytes(&w.s->engine));
-		shmem_measure(w.s, &w.shmem);
-		look_at_clients(&w);
+	while (!a32_load(&w.s->stopping)) {
+		uint32_t ticket = waitq_prepare(&w.s->watch_wait);
+		uint64_t start = plat_now_ns();
+		bool due = start >= next_tick;
+
+		if (due) {
+			tick(&w, ticks++, &last_scan);
+			next_tick = start + TICK_NS;
+		}
+		look_at_clients(&w, due);
 		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
-		spare_fill(w.s);
 		if (a32_load(&w.s->unsettled) && charge_settle(&w.s->engine, w.s->group))
 			a32_store(&w.s->unsettled, 0);
-		if (tick - last_scan >= scan_every(a64_load(&w.s->nr_clients))) {
-			scan_tree(&w);
-			last_scan = tick;
-		}
-		plat_sleep_ns(TICK_NS);
+		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, plat_now_ns() - start));
 	}
 	plat_free(w.seen);
 }

@@ -64,17 +64,21 @@ static void revoke_announcement(struct supervisor *s, uint64_t cookie)
 	client_put(first);
 }
 
-/* What a fork announced, for the child: cookie and pages charged ahead. */
-static uint64_t take_announcement(struct client *parent, int64_t *charged)
+/* What a fork announced, for the child: cookie, pages charged ahead, and how many it will have outside its books. */
+static uint64_t take_announcement(struct client *parent, int64_t *charged, int64_t *unmanaged)
 {
 	uint64_t cookie;
 	bool again;
+
+	*unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
 
 	spin_lock(&parent->fork_lock);
 	cookie = (uint64_t)a64_load(&parent->fork_cookie);
 	again = cookie && parent->fork_taken;
 	parent->fork_taken = cookie != 0;
 	*charged = parent->fork_charged;
+	if (cookie)
+		*unmanaged = parent->fork_unmanaged;
 	parent->fork_charged = 0;
 	spin_unlock(&parent->fork_lock);
 	if (!again)
@@ -83,13 +87,37 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged)
 	return 0;
 }
 
+/* The child begins with what its parent has outside the books. It is paid from @charged, pages charged ahead; by force where they
+ * are too few. Returns what of them is left for the pages in the books. */
+static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged, int64_t unmanaged)
+{
+	struct mm *from = parent->host.mm;
+	struct supervisor *s = child->s;
+	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
+
+	if (paid > unmanaged)
+		paid = unmanaged;
+	if (paid > 0)
+		charge_unmanaged_paid(s->group, paid);
+	else
+		paid = 0;
+	if (unmanaged > 0) {
+		charge_unmanaged(&s->engine, s->group, paid, unmanaged);
+		a64_store(&child->host.mm->unmanaged, unmanaged);
+	}
+	if (unmanaged > paid) {
+		a32_store(&s->unsettled, 1);
+		watcher_wake(s);
+	}
+	return charged - paid;
+}
+
 /* @err: why the child cannot be followed; 0: it can. */
 static void event_fork(struct client *parent, int uffd, int err)
 {
 	struct supervisor *s = parent->s;
-	/* Shared memory is not doubled. */
-	int64_t charged, unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
-	uint64_t cookie = take_announcement(parent, &charged);
+	int64_t charged, unmanaged;
+	uint64_t cookie = take_announcement(parent, &charged, &unmanaged);
 	struct client *child = client_create(s, uffd, false);
 
 	if (!child) {
@@ -103,13 +131,9 @@ static void event_fork(struct client *parent, int uffd, int err)
 		/* It may be gone again, and been found so: what was entered now would stay for ever. */
 		if (err || a32_load(&child->ended)) {
 			uncharge_pages(s->group, charged);
-			unmanaged = 0;
 		} else {
+			charged = begin_unmanaged(parent, child, charged, unmanaged);
 			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
-		}
-		if (!err && unmanaged > 0) {
-			a64_store(&child->host.mm->unmanaged, unmanaged);
-			charge_unmanaged(&s->engine, s->group, 0, unmanaged);
 		}
 		rw_wrunlock(&child->host.mm->mmap_lock);
 		/* Pages whose place is not known now cannot be given to a child, nor those of one that was not followed. */

@@ -10,7 +10,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill forks forkstorm threads execs staticprog sampler reportget
+require_prog crowd fill forks forkstorm threads execs staticprog sampler reportget
 
 SLACK_KB=4096
 report=$TMP/report.json
@@ -100,6 +100,12 @@ stress_vm() {
 		-t "$(short_or_long 5 60)s" --temp-path "$TMP"
 }
 
+# A process with data of its own, which is not managed, has many children at once, beside one that fills the group.
+crowd_beside_fill() {
+	holds 20 64 sh -c '"$1/fill" 96 "$2" & sleep 0.5; "$1/crowd" 40 150 50 300 && wait' x "$BIN" \
+		"$(short_or_long fsss fssssssss)"
+}
+
 # A program that cannot be managed is measured; the others make room for it.
 static_beside_fill() {
 	holds 50 64 sh -c '"$1/staticprog" 24 2000 & sleep 0.7; "$1/fill" 128 fsv && wait' x "$BIN"
@@ -138,7 +144,7 @@ full_swap() {
 	[ "$scanned" -le $((stolen * 3)) ]
 }
 
-plan 12
+plan 13
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 [ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
@@ -166,6 +172,7 @@ if command -v stress-ng >/dev/null; then
 else
 	skip "the limit holds: stress-ng --vm 2" "stress-ng is not installed"
 fi
+case_of "the limit holds: forty children at once, with data of their own" crowd_beside_fill
 case_of "the limit holds: a static program beside one that fills" static_beside_fill
 case_of "metadata is at most 2 % of the memory managed" metadata
 case_of "threads fork under a tiny limit" fork_storm

@@ -43,7 +43,7 @@
 #define KEEPER "umemcg-keeper"
 #define FRAMES "[anon:umemcg frames]"
 #define SHARED "/memfd:umemcg-shared"
-#define SMEAR_US 5000 /* in which the tree faults in some 300 pages */
+#define SMEAR_US 5000 /* in which a tree on two CPUs faults in 2000 pages; few of them go to a process that is not yet read */
 #define NS_PER_MS 1000000l
 
 static volatile sig_atomic_t stopped;

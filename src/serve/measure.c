@@ -1,0 +1,129 @@
+/* serve/measure.c - how much memory of a process is not in the books: its figure (mm->unmanaged), which is charged.
+ *
+ * The figure is RssAnon as its kernel counts it, less the pages in the books, and the shared memory that is not managed
+ * and put down to it (shmem.c). The difference is too high for an instant while pages are on their way: taken out and
+ * not yet dropped by the helper, mapped and not yet entered. So an increase counts only as far as two looks,
+ * LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us (HELLO), nor in a
+ * foreign one.
+ *
+ * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
+ */
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "serve/internal.h"
+
+#define LOOK_AGAIN_NS  (200 * 1000)
+#define HOT_NEW_NS     (100 * 1000000ull)  /* after it was made: it touches what it needs */
+#define HOT_GROWN_NS   (50 * 1000000ull)   /* after it grew */
+#define HOT_PAGES      16                  /* by so much */
+
+bool measure_hot(const struct client *c, uint64_t now)
+{
+	uint64_t grown_ns = (uint64_t)a64_load(&c->grown_ns);
+
+	return now - c->created_ns < HOT_NEW_NS || (grown_ns && now - grown_ns < HOT_GROWN_NS);
+}
+
+/* What one look shows; negative: it cannot be told. */
+static int64_t look(struct client *c, int *statm_fd)
+{
+	struct mm *mm = c->host.mm;
+	int64_t before = a64_load(&mm->rss) - a64_load(&mm->rss_shared), after, anon;
+
+	anon = proc_anon_pages(c->host.task, statm_fd);
+	if (anon < 0)
+		return anon;
+	/* Pages that came or went meanwhile are counted as booked. */
+	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
+	anon -= before > after ? before : after;
+	return (anon > 0 ? anon : 0) + a64_load(&c->shared_pages);
+}
+
+static void set_figure(struct client *c, int64_t now)
+{
+	struct supervisor *s = c->s;
+	atomic64_t *figure = &c->host.mm->unmanaged;
+	int64_t known = a64_load(figure);
+
+	if (now - known >= HOT_PAGES)
+		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
+	if (now == known || a32_load(&c->ended) || !charge_unmanaged_figure(&s->engine, s->group, figure, known, now))
+		return;
+	if (a32_load(&c->ended)) {
+		/* Meanwhile, and its sum was given back before this. */
+		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+		return;
+	}
+	if (now > known)
+		a32_store(&s->unsettled, 1);
+}
+
+bool measure(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now;
+
+	if (!c->host.pid || a32_load(&c->closing))
+		return false;  /* after exec the pid is another address space's */
+	now = look(c, &c->statm_fd);
+	if (now < 0)
+		return false;
+	c->looked = now;
+	if (now > known && !c->foreign)
+		return true;
+	set_figure(c, now);
+	return false;
+}
+
+void measure_again(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now;
+
+	if (a32_load(&c->closing))
+		return;
+	now = look(c, &c->statm_fd);
+	if (now > c->looked)
+		now = c->looked;
+	if (now > known)
+		set_figure(c, now);
+}
+
+void measure_waiting(struct client *c)
+{
+	int fd = -1;
+	int64_t now = look(c, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (now < 0)
+		return;
+	set_figure(c, now);
+	watcher_wake(c->s);
+}
+
+int64_t measure_for_fork(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now, again;
+	int fd = -1;
+
+	now = look(c, &fd);
+	if (now - known >= HOT_PAGES) {
+		plat_sleep_ns(LOOK_AGAIN_NS);
+		again = look(c, &fd);
+		if (again < now)
+			now = again;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (now < 0)
+		now = known;
+	set_figure(c, now);
+	/* Shared memory is not doubled. */
+	now -= a64_load(&c->shared_pages);
+	return now > 0 ? now : 0;
+}
+
+void measure_pause(void)
+{
+	plat_sleep_ns(LOOK_AGAIN_NS);
+}
