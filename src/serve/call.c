@@ -4,6 +4,7 @@
  * hold at that instant), then keep reclaim away from the parent, then wait until what reclaim has under way there is
  * done. The fork event takes the charge for the child. The end of the connection is the end of the fork.
  */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -32,14 +33,15 @@ static void call_enqueue(struct supervisor *s, struct call *call)
 	waitq_wake(&s->calls_wait);
 }
 
-void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie)
+bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie)
 {
+	int fd = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 	struct call *call = fd < 0 ? NULL : plat_alloc(sizeof(*call));
 
 	if (!call) {
 		if (fd >= 0)
 			close(fd);
-		return;  /* the caller sees its connection closed and goes on without us */
+		return false;
 	}
 	client_ref(c);
 	call->client = c;
@@ -47,6 +49,7 @@ void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg
 	call->cookie = cookie;
 	call->msg = *m;
 	call_enqueue(s, call);
+	return true;
 }
 
 static bool fork_announce(struct client *c, uint64_t cookie)

@@ -3,7 +3,6 @@
  * It never blocks for long: requests that may (fork, mlock, read-ahead) go to the call threads. A connection that says
  * anything malformed is closed; if it was a client's helper channel the client is killed.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -132,17 +131,22 @@ static bool call_sane(const struct msg_call *m)
 	return !call_has_range(m) || !((m->start | m->len) & ~PAGE_MASK);
 }
 
+static void refuse_call(struct supervisor *s, struct conn *conn, const struct msg_call *m, int error)
+{
+	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = error };
+
+	(void)msg_send(conn->fd, &r, sizeof(r), -1);
+	conn_close(s, conn);
+}
+
 static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
 {
 	struct client *c = client_by_pid(s, conn->pid);
 
 	if (!c || c->foreign || !call_sane(m)) {
-		struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = -EINVAL };
-
-		(void)msg_send(conn->fd, &r, sizeof(r), -1);
+		refuse_call(s, conn, m, -EINVAL);
 		if (c)
 			client_put(c);
-		conn_close(s, conn);
 		return;
 	}
 	conn->kind = CONN_CALL;
@@ -152,7 +156,8 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 		conn->cookie = fork_cookie();
 	}
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
-	call_queue(s, c, fcntl(conn->fd, F_DUPFD_CLOEXEC, 0), m, conn->cookie);
+	if (!call_queue(s, c, conn->fd, m, conn->cookie))
+		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for an answer, or for nothing */
 	client_put(c);
 }
 

@@ -291,8 +291,8 @@ void control_main(void *supervisor);
  * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);
 void call_main(void *supervisor);
-/* @cookie: of a fork; else 0. */
-void call_queue(struct supervisor *s, struct client *c, int fd, const struct msg_call *m, uint64_t cookie);
+/* @cookie: of a fork; else 0. The answer goes to @sock. False: no memory or descriptor for it. */
+bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie);
 /* start and len are memory of the client. */
 static inline bool call_has_range(const struct msg_call *m)
 {

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog steady freeze spoil identity fill oomhog reportget knock proto_fuzz
-plan 21
+plan 22
 BOUND_S=40
 
 log=$TMP/log
@@ -293,6 +293,27 @@ strangers() {
 	expect answered "$(cat "$out")" "a member" && expect refused "$told" "a stranger"
 }
 
+# One more than the first number that is free: a connection is accepted, and there is none left for its request. Others come
+# and go, so of several looks the least.
+last_descriptor() {
+	for look in 1 2 3 4 5 6 7 8 9 10; do
+		ls "/proc/$up/fd" | sort -n | awk '$1 != n { exit } { n++ } END { print n + 1 }'
+	done | sort -n | head -n 1
+}
+
+# The program would wait for its answer half a minute, with signals blocked.
+no_descriptor() {
+	rm -f "$TMP/go"
+	UMEMCG_AGENT_DEBUG=1 start 16M 64M sh -c 'echo "start $$" >"$0"; until [ -e "$1" ]; do :; done; (:); echo $?' \
+		"$log" "$TMP/go"
+	wait_for 1 || return
+	prlimit --pid "$up" --nofile="$(last_descriptor)":
+	touch "$TMP/go"
+	finish
+	expect "0 0" "$? $(cat "$out")" "exit statuses" && grep "the child of a fork is not managed: -12" "$err" ||
+		{ cat "$err"; return 1; }
+}
+
 check "a killed supervisor takes a forking program along" kill_supervisor none 1 -f 32 0
 check "the same with many children" kill_supervisor none 4 -c 8 8 0
 check "the same with a deep tree" kill_supervisor none 8 -d 30 4 0
@@ -326,4 +347,9 @@ fi
 check "signals end the tree" signalled
 check "a closed standard error does not matter" closed_stderr
 check "a process outside the tree is not spoken to" strangers
+if command -v prlimit >/dev/null; then
+	check "a request that cannot be taken is answered" no_descriptor
+else
+	skip "a request that cannot be taken is answered" "prlimit is not installed"
+fi
 check "garbage on the socket harms nobody else" garbage
