@@ -369,8 +369,9 @@ int hook_madvise(void *addr, size_t len, int advice)
 		ret = sys_madvise(addr, len, advice);
 	else
 		UNDER_MAPLOCK(ret, sys_madvise(addr, len, advice));
-	if (advice == MADV_REMOVE && !ret && agent_managed())
-		channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len));
+	/* Who is not told gives back what was swapped out: not removed, then. */
+	if (advice == MADV_REMOVE && !ret && agent_managed() && channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len)))
+		ret = -EAGAIN;
 	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
 	    agent_managed())
 		channel_call(CALL_WILLNEED, (uint64_t)addr, page_up(len));

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <semaphore.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "prog.h"
@@ -65,6 +66,29 @@ static char *moves(char *area)
 	return twin;
 }
 
+/* It takes a descriptor to tell the supervisor, and there is none: what is refused then may be left as it was, but what is
+ * done reads as zeros. */
+static void removed_without_descriptors(char *area, size_t pages)
+{
+	struct rlimit before, few;
+	int last = -1, fd;
+
+	EXPECT(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	few = (struct rlimit){ 40, before.rlim_max };
+	EXPECT(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	while ((fd = dup(0)) >= 0)
+		last = fd;
+	if (madvise(area, pages * PAGE, MADV_REMOVE) == 0)
+		area_check_zero(area, pages, "after MADV_REMOVE without a descriptor");
+	else
+		EXPECT(errno == EAGAIN);
+	for (; last > 2; last--)
+		close(last);
+	EXPECT(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	EXPECT(madvise(area, pages * PAGE, MADV_REMOVE) == 0);
+	area_check_zero(area, pages, "after MADV_REMOVE, tried again");
+}
+
 static void advice(char *area)
 {
 	size_t quarter = n / 4;
@@ -78,6 +102,9 @@ static void advice(char *area)
 	area_fill(area, quarter, 0, 0);
 	EXPECT(madvise(area, quarter * PAGE, MADV_REMOVE) == 0);
 	area_check_zero(area, quarter, "after MADV_REMOVE of what was there");
+	area_fill(area, quarter, 0, 0);
+	press(pressure);
+	removed_without_descriptors(area, quarter);
 	area_fill(area, quarter, 0, 0);
 }
 
