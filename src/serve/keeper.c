@@ -9,7 +9,7 @@
  * I1  Every table entry owns its descriptor (-1: it could not be received).
  * I2  A process is signalled through its pidfd only: a recycled pid is never hit.
  * I3  The keeper holds none of the program's files: its own descriptors are the socket, three times
- *     /dev/null, and what it was sent.
+ *     /dev/null, a pidfd of the supervisor, and what it was sent.
  *
  * Locks: none. The supervisor's threads send whole packets on one socket, which the kernel orders.
  */
@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -214,6 +215,30 @@ static void kill_tree(struct table *t)
 	}
 }
 
+/* The supervisor is dying, and some of its threads get a CPU last of all (warm.c): whoever waits for it waits for them. As long
+ * as its pidfd does not say that it is over, its number is its own. */
+static void hurry(pid_t supervisor, int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	const struct sched_param ordinary = { 0 };
+	struct dirent *thread;
+	char path[64];
+	DIR *d;
+
+	if (pidfd < 0 || poll(&p, 1, 0) != 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)supervisor);
+	d = opendir(path);
+	while (d && (thread = readdir(d))) {
+		pid_t tid = (pid_t)strtol(thread->d_name, NULL, 10);
+
+		if (tid > 0 && sched_getscheduler(tid) == SCHED_IDLE)
+			(void)sched_setscheduler(tid, SCHED_OTHER, &ordinary);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* ---- the keeper's life --------------------------------------------------------------------- */
 
 /* Receive one message. 1; 0 at end of file; -1: try again. *@fd is the descriptor attached, or
@@ -272,13 +297,16 @@ static void detach(int sock)
 	}
 }
 
-static _Noreturn void keeper_main(int sock)
+static _Noreturn void keeper_main(int sock, pid_t supervisor)
 {
 	struct table t = { 0 };
 	struct keeper_msg m;
-	int fd, ret;
+	int fd, ret, pidfd;
 
 	detach(sock);
+	pidfd = sys_pidfd_open(supervisor);
+	if (getppid() != supervisor)
+		pidfd = -1;  /* gone already: that may be somebody else by now */
 	while ((ret = receive(&m, &fd)) != 0) {
 		if (ret < 0)
 			continue;
@@ -295,6 +323,7 @@ static _Noreturn void keeper_main(int sock)
 			_exit(0);
 		}
 	}
+	hurry(supervisor, pidfd);
 	kill_tree(&t);
 	_exit(0);
 }
@@ -304,6 +333,7 @@ static _Noreturn void keeper_main(int sock)
 int keeper_start(struct keeper *k)
 {
 	struct timeval timeout = { .tv_usec = SEND_TIMEOUT_US };
+	pid_t self = getpid();
 	int pair[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -317,7 +347,7 @@ int keeper_start(struct keeper *k)
 		return ret;
 	}
 	if (k->pid == 0)
-		keeper_main(pair[1]);
+		keeper_main(pair[1], self);
 	close(pair[1]);
 	k->sock = pair[0];
 	return 0;

@@ -9,11 +9,15 @@
  * millisecond-long look on; never on a CPU the supervisor may not use.
  *
  * Where no CPU is idle a thread of that priority does not even end: 0.1-0.5 s each, and a process is over with its last
- * thread. So for their end they are made ordinary threads again, where we may (CAP_SYS_NICE).
+ * thread. So for their end they are made ordinary threads again, where we may (CAP_SYS_NICE); the keeper does it when we are
+ * killed. And they have no descriptors: those of a killed process are closed by its last thread, and then only do the
+ * helpers and the keeper see that it is gone.
  */
+#include <linux/close_range.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "serve/internal.h"
 
@@ -51,6 +55,8 @@ static bool settle_on_cpu(unsigned cpu)
 	struct sched_param param = { 0 };
 	cpu_set_t set;
 
+	if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
+		return false;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	return sched_setscheduler(0, SCHED_IDLE, &param) == 0 && sched_setaffinity(0, sizeof(set), &set) == 0;
