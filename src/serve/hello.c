@@ -50,7 +50,7 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 }
 
 /* A process that is a client already speaks again. After exec its old address space is gone, only its channel's end was not seen
- * yet. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
+ * yet; or the watcher had given it up. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
 static bool detach_old(struct supervisor *s, pid_t pid)
 {
 	struct client *old = client_by_pid(s, pid);
@@ -65,6 +65,8 @@ static bool detach_old(struct supervisor *s, pid_t pid)
 		plat_sleep_ns(1000 * 1000);  /* somebody may be looking at it in /proc */
 	}
 	if (gone) {
+		if (old->foreign)
+			unmanaged_spoke(old);
 		client_end(old);
 	} else {
 		supervisor_notice(s, "%s (%d) said hello twice and was killed", old->comm, (int)pid);

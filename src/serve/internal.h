@@ -41,6 +41,7 @@ struct client {
 	uint32_t helper_tid;
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
 	bool foreign;                  /* (C) */
+	bool counted, spoke;            /* names_lock: as a process that never speaks; it has after all */
 	bool started;                  /* (O) its helper has spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
 	char comm[32];
@@ -172,7 +173,7 @@ struct supervisor {
 	atomic64_t oom_memory, oom_swap, oom_unmanaged;  /* bytes in use at that time */
 	struct spinlock names_lock;    /* rank LEAF */
 	unsigned nr_names;
-	char names[SERVE_UNMANAGED_NAMES][64];
+	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];
 	uint64_t last_notice_ns;       /* names_lock */
 	char last_notice[SERVE_TEXT_MAX];
 };
@@ -310,6 +311,9 @@ bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t wan
 void watcher_main(void *supervisor);
 /* There is something to measure, or to make room for. */
 void watcher_wake(struct supervisor *s);
+/* @c was given up by the watcher as a process that does not speak, and has spoken after all: however long it took on a busy machine,
+ * it is none of those that never do. Another program of the same process (exec) does not speak for the one before it. */
+void unmanaged_spoke(struct client *c);
 /* Is the process over, as far as that can be told without its channel? */
 bool client_exited(const struct client *c);
 /* Kill whatever is left of the tree; wait for it, bounded. */

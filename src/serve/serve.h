@@ -69,6 +69,7 @@ void supervisor_stop(struct supervisor *s);
 void supervisor_destroy(struct supervisor *s);
 
 #define SERVE_UNMANAGED_NAMES 16
+#define SERVE_UNMANAGED_NAME_MAX 64
 
 struct serve_snapshot {
 	int64_t memory_current, memory_peak, memory_max, memory_high;  /* bytes; INT64_MAX = max */
@@ -82,7 +83,7 @@ struct serve_snapshot {
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */
 	unsigned nr_unmanaged_names;
-	char unmanaged_name[SERVE_UNMANAGED_NAMES][64];  /* comm and pid: "busybox (1234)" */
+	char unmanaged_name[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* comm and pid: "busybox (1234)" */
 	bool root_oom_killed;           /* the OOM killer took the root process */
 	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
 	int64_t oom_unmanaged;          /* part of oom_memory */

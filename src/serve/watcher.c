@@ -125,11 +125,52 @@ static void look_at_clients(struct watch *w, bool tick)
 	look_again(w);
 }
 
-static void remember_name(struct supervisor *s, const struct client *c)
+static void name_of(const struct client *c, char *name)
+{
+	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", c->comm, (int)c->host.pid);
+}
+
+/* One of those that never speak; unless it just has. */
+static void count_unmanaged(struct supervisor *s, struct client *c)
 {
 	spin_lock(&s->names_lock);
-	if (s->nr_names < SERVE_UNMANAGED_NAMES)
-		snprintf(s->names[s->nr_names++], sizeof(s->names[0]), "%s (%d)", c->comm, (int)c->host.pid);
+	if (!c->spoke) {
+		a64_add(&s->unmanaged_total, 1);
+		if (s->nr_names < SERVE_UNMANAGED_NAMES)
+			name_of(c, s->names[s->nr_names++]);
+		c->counted = true;
+	}
+	spin_unlock(&s->names_lock);
+}
+
+/* Is it still the program that it was when it was given up? The root is a copy of ours until it executes the program. */
+static bool same_program(const struct client *c)
+{
+	char now[sizeof(c->comm)], ours[sizeof(c->comm)];
+
+	proc_comm(c->host.pid, now, sizeof(now));
+	proc_comm(getpid(), ours, sizeof(ours));
+	return strcmp(c->comm, now) == 0 || strcmp(c->comm, ours) == 0;
+}
+
+void unmanaged_spoke(struct client *c)
+{
+	struct supervisor *s = c->s;
+	char name[SERVE_UNMANAGED_NAME_MAX];
+	unsigned i = 0;
+
+	if (!same_program(c))
+		return;
+	name_of(c, name);
+	spin_lock(&s->names_lock);
+	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
+		i++;
+	if (c->counted)
+		a64_add(&s->unmanaged_total, -1);
+	if (c->counted && i < s->nr_names)
+		memmove(s->names[i], s->names[i + 1], (--s->nr_names - i) * sizeof(s->names[0]));
+	c->counted = false;
+	c->spoke = true;
 	spin_unlock(&s->names_lock);
 }
 
@@ -140,8 +181,7 @@ static void make_foreign(struct supervisor *s, pid_t pid)
 	if (!c)
 		return;
 	client_set_pid(c, pid);
-	a64_add(&s->unmanaged_total, 1);
-	remember_name(s, c);
+	count_unmanaged(s, c);
 	measure(c);
 	client_put(c);
 }

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog ownstacks \
-	reportget stacks staticprog syscalls threads
+	reportget slowstart stacks staticprog syscalls threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -226,6 +226,15 @@ static_is_named() {
 	at_least $((24 << 20)) "$(value umemcg/unmanaged_peak)" umemcg/unmanaged_peak
 }
 
+# It has not spoken when it is looked for, and was only slow; the one that never speaks stays on the list.
+slow_is_not_named() {
+	program slowstart 1500 "$BIN/fill" 96 || return
+	expect "0 []" "$(value umemcg/unmanaged_total) $(value umemcg/unmanaged_processes)" "unmanaged" || return
+	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak || return
+	program slowstart 700 "$BIN/staticprog" 4 300 || return
+	expect 1 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total
+}
+
 # With the swap file as good as empty: more swap would not have helped.
 static_beyond_the_limit_needs_memory() {
 	bounded "$UMEMCG" run -m 16M --swap-max 64M -- "$BIN/staticprog" 24 1500 2>"$TMP/err" >"$TMP/out"
@@ -258,7 +267,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 29
+plan 30
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -284,6 +293,7 @@ check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" 
 check "program starts leak nothing" starts_leak_nothing
 check "a program without end is killed, with one plain sentence" oom_is_plain
 check "a static program is named and charged" static_is_named
+check "a program that is slow to start is managed, and not named" slow_is_not_named
 check "a static program beyond the limit is told what would help" static_beyond_the_limit_needs_memory
 check_tool bash "pipelines of bash in 16 MiB" shell_pipeline
 check_tool make "make -j2 in 32 MiB" make_project
