@@ -245,8 +245,7 @@ TEST(kswapd_keeps_frames_free_on_the_fast_node)
 	assert_true(frames_wanted(&fx.e, FAST) > 0);
 	assert_int_equal(frames_wanted(&fx.e, SLOW), 0);
 	assert_int_equal(engine_start(&fx.e), 0);
-	for (int i = 0; i < 2000 && frames_wanted(&fx.e, FAST) > 0; i++)
-		plat_sleep_ns(5000000);
+	WAIT_UNTIL(frames_wanted(&fx.e, FAST) == 0);
 	engine_stop(&fx.e);
 	assert_int_equal(frames_wanted(&fx.e, FAST), 0);
 	assert_true(stat_read(memcg, STAT_PGDEMOTE_KSWAPD) >= node_margin(320));

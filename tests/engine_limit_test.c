@@ -1,4 +1,6 @@
 /* tests/engine_limit_test.c - limits, protections, OOM, groups of groups, their removal. */
+#include <time.h>
+
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -413,12 +415,11 @@ TEST(background_reclaim_keeps_a_margin_below_the_limit)
 	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
 	for (uint64_t i = 0; i < 2000; i++) {
 		assert_int_equal(fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1), 0);
-		if (i % 100 == 0)
-			plat_sleep_ns(2000000);
+		/* The first time with 581 pages in use. In between the program may be faster than background reclaim. */
+		if (i % 100 == 80)
+			WAIT_UNTIL(!kswapd_wanted(g));
 	}
-	for (int i = 0; i < 2000 && kswapd_wanted(g); i++)
-		plat_sleep_ns(1000000);
-	assert_false(kswapd_wanted(g));
+	WAIT_UNTIL(!kswapd_wanted(g));
 	assert_true(stat_read(g, STAT_PGSTEAL_KSWAPD) > 0);
 	engine_stop(&fx.e);
 	fx_check_run(&fx, mm, FX_BASE, 2000, 1);
@@ -472,35 +473,56 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	fx_down(&fx);
 }
 
-/* Removal splices lists and switches handles: its cost does not depend on the number of pages. */
+/* Processor time: what else the machine does is not in it. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Of a group with @n pages. */
+static uint64_t removal_ns(uint64_t n)
+{
+	struct mem_cgroup *a, *b;
+	struct mm *ma, *mb;
+	uint64_t ns;
+
+	fx_up(&fx, SOFT_SHARED, 20480, 64);
+	a = fx_group(&fx, NULL, "a", 0);
+	b = fx_group(&fx, NULL, "b", 0);
+	ma = fx_mm(&fx, a);
+	assert_int_equal(fx_map(ma, FX_BASE, n), 0);
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(soft_write(&fx.soft, ma, 0, FX_BASE + i * PAGE_SIZE, "x", 1), 0);
+	mb = fx_fork(&fx, ma, b);
+	fx_exit(&fx, ma);
+	ns = cpu_ns();
+	fx_ungroup(&fx, a);
+	ns = cpu_ns() - ns;
+	assert_true(fx_usage(fx.e.tree.root) >= (int64_t)n);
+	fx_exit(&fx, mb);
+	fx_ungroup(&fx, b);
+	fx_down(&fx);
+	return ns;
+}
+
+/* Removal splices lists and switches handles: its cost does not depend on the number of pages. The least of some times: an
+ * interrupt, or a neighbour that empties the caches, only adds. */
 TEST(removal_of_a_large_group_costs_no_more_than_that_of_a_small_one)
 {
-	uint64_t ns[2];
+	uint64_t ns[2] = { UINT64_MAX, UINT64_MAX };
 
-	for (int big = 0; big < 2; big++) {
-		uint64_t n = big ? 16000 : 16;
-		struct mem_cgroup *a, *b;
-		struct mm *ma, *mb;
+	for (int round = 0; round < 5; round++) {
+		for (int big = 0; big < 2; big++) {
+			uint64_t now = removal_ns(big ? 16000 : 16);
 
-		fx_up(&fx, SOFT_SHARED, 20480, 64);
-		a = fx_group(&fx, NULL, "a", 0);
-		b = fx_group(&fx, NULL, "b", 0);
-		ma = fx_mm(&fx, a);
-		assert_int_equal(fx_map(ma, FX_BASE, n), 0);
-		for (uint64_t i = 0; i < n; i++)
-			assert_int_equal(
-				soft_write(&fx.soft, ma, 0, FX_BASE + i * PAGE_SIZE, "x", 1), 0);
-		mb = fx_fork(&fx, ma, b);
-		fx_exit(&fx, ma);
-		ns[big] = plat_now_ns();
-		fx_ungroup(&fx, a);
-		ns[big] = plat_now_ns() - ns[big];
-		assert_true(fx_usage(fx.e.tree.root) >= (int64_t)n);
-		fx_exit(&fx, mb);
-		fx_ungroup(&fx, b);
-		fx_down(&fx);
+			if (now < ns[big])
+				ns[big] = now;
+		}
 	}
-	assert_true(ns[1] < ns[0] * 20 + 2000000);
+	assert_true(ns[1] < ns[0] * 10);
 }
 
 TEST(metadata_is_a_small_share_of_what_is_managed)

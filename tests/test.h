@@ -38,6 +38,18 @@ void test_register(const char *name, void (*fn)(void **state));
 		skip();                                                   \
 	} while (0)
 
+/* Wait for an event that another thread or process brings about, not for a time: however busy the machine is, it comes. Whoever
+ * has looked sixty thousand times, a millisecond between two looks, waits for what will not come. */
+#define WAIT_UNTIL(cond)                                                  \
+	do {                                                              \
+		for (int looks_ = 0; !(cond); looks_++) {                 \
+			if (looks_ == 60000)                              \
+				fail_msg("waited in vain: %s", #cond);    \
+			test_pause();                                     \
+		}                                                         \
+	} while (0)
+void test_pause(void);
+
 /* How a child ended that ran @fn: its wait status, and what it wrote to stderr. For tests of
  * code that stops the program. The child is a fork: no other threads may run. */
 int test_in_child(void (*fn)(void), char *err, size_t err_size);

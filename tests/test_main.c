@@ -24,6 +24,11 @@ void test_register(const char *name, void (*fn)(void **state))
 	tests[nr_tests++] = (struct CMUnitTest){ .name = name, .test_func = fn };
 }
 
+void test_pause(void)
+{
+	plat_sleep_ns(1000000);
+}
+
 static _Noreturn void child_main(void (*fn)(void), int err_fd)
 {
 	const struct rlimit no_core = { 0, 0 };
