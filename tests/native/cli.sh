@@ -208,23 +208,11 @@ json() {
 killed() {
 	"$UMEMCG" run -m 64M -- sh -c 'sleep 1000 & echo $$ $! >"$0"; wait' "$TMP/pids" &
 	pid=$!
-	for i in $(seq 100); do
-		[ -s "$TMP/pids" ] && break
-		sleep 0.1
-	done
+	until_true test -s "$TMP/pids" || return 1
 	read -r root child <"$TMP/pids" || return 1
 	kill -KILL "$pid"
 	wait "$pid"
-	for i in $(seq 50); do
-		if ! kill -0 "$root" 2>/dev/null && ! kill -0 "$child" 2>/dev/null; then
-			return 0
-		fi
-		# A zombie that nobody collects is not our business.
-		case $(cut -d ' ' -f 3 "/proc/$root/stat" "/proc/$child/stat" 2>/dev/null | tr -d '\n') in
-		Z | ZZ) return 0 ;;
-		esac
-		sleep 0.1
-	done
+	until_true over "$root" && until_true over "$child" && return
 	kill -KILL "$root" "$child" 2>/dev/null
 	return 1
 }
@@ -232,10 +220,7 @@ killed() {
 terminated() {
 	"$UMEMCG" run -m 64M -- sh -c 'trap "exit 9" TERM; echo >"$0"; while :; do sleep 0.1; done' "$TMP/up" &
 	pid=$!
-	for i in $(seq 100); do
-		[ -e "$TMP/up" ] && break
-		sleep 0.1
-	done
+	until_true test -e "$TMP/up" || return 1
 	kill -TERM "$pid"
 	wait "$pid"
 	expect 9 $? "exit status"

@@ -16,6 +16,9 @@
 # skip_all WHY        none of them can; ends the script
 # expect WANT GOT [WHAT]       for use inside functions: true when equal, else says what differs
 # bounded CMD...      CMD under `timeout`; 124 or 137 when the time was up
+# until_true CMD...   wait for an event and not for a time: CMD again and again until it is true; false after $BOUND_S
+#                     seconds, in which it comes on any machine, however busy
+# over PID            the process is gone, or a zombie that somebody else has to collect
 #
 # require_uffd        skip_all unless this process may create a full userfaultfd
 # require_tool T...   skip_all unless the programs are there
@@ -32,7 +35,8 @@ UMEMCG=${UMEMCG:-$lib_top/build/umemcg}
 BIN=${UMEMCG_TEST_BIN:-$lib_top/build/tests/native/prog}
 case $UMEMCG in /*) ;; *) UMEMCG=$PWD/$UMEMCG ;; esac
 case $BIN in /*) ;; *) BIN=$PWD/$BIN ;; esac
-BOUND_S=${BOUND_S:-60}
+# What ends at all ends long before that, on a slow machine and beside other load: it only finds what hangs.
+BOUND_S=${BOUND_S:-240}
 
 tests_run=0
 tests_failed=0
@@ -100,6 +104,20 @@ bounded() {
 	bounded_code=$?
 	test_pid=
 	return $bounded_code
+}
+
+until_true() {
+	looks=0
+	until "$@"; do
+		looks=$((looks + 1))
+		[ $looks -lt $((BOUND_S * 10)) ] || { echo "waited in vain for: $*"; return 1; }
+		sleep 0.1
+	done
+}
+
+over() {
+	case $(sed -n 's/^State:[^A-Za-z]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) in '' | Z | X) return 0 ;; esac
+	return 1
 }
 
 expect() {
