@@ -83,6 +83,26 @@ TEST(sequential_touches_up_and_down_bring_growing_windows_and_random_ones_small_
 	fx_down(&fx);
 }
 
+/* A stream over 8 leaves goes on where one ends and the next begins: begun anew there, it would take 5 faults more a leaf. */
+static void across_leaves(enum soft_kind kind)
+{
+	struct mm *mm;
+
+	fx_up(&fx, kind, 2 * 8 * LEAF_ENTRIES, 0);
+	mm = fx_mm(&fx, NULL);
+	assert_int_equal(fx_map(mm, FX_BASE, 2 * 8 * LEAF_ENTRIES), 0);
+	assert_in_range(faults_of(mm, FX_BASE, 8 * LEAF_ENTRIES, 1), 64, 80);
+	assert_in_range(faults_of(mm, FX_BASE + (16 * LEAF_ENTRIES - 1) * PAGE_SIZE, 8 * LEAF_ENTRIES, -1), 64, 80);
+	fx_audit(&fx, 0);
+	fx_exit(&fx, mm);
+	fx_down(&fx);
+}
+
+TEST(a_stream_goes_on_from_leaf_to_leaf)
+{
+	each_kind(across_leaves);
+}
+
 static void window_ends(enum soft_kind kind)
 {
 	struct mm *mm;

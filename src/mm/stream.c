@@ -3,6 +3,9 @@
  * A small table an address space: where each known stream should fault next. A fault that a stream predicted doubles
  * its window; any other fault starts a new stream in the place of the one unused for longest, with a small window. So
  * random access brings single pages and scans bring FAULT_PAGES_MAX.
+ *
+ * A window ends with its leaf, as nothing is mapped across leaves: what the fault cannot bring must not be waited for, or the stream
+ * would begin anew behind every leaf.
  */
 #include "mm/fault.h"
 
@@ -50,8 +53,9 @@ static int64_t smallest_limit(const struct mem_cgroup *memcg)
 
 void stream_window(struct fault *f, unsigned first)
 {
-	struct mm *mm = f->mm;
+	uint64_t leaf = f->va & ~(LEAF_SPAN - 1), up = (leaf + LEAF_SPAN - f->va) >> PAGE_SHIFT;
 	unsigned max = window_max(smallest_limit(f->memcg));
+	struct mm *mm = f->mm;
 	struct stream *s;
 	bool down = false;
 
@@ -65,12 +69,12 @@ void stream_window(struct fault *f, unsigned first)
 	}
 	if (s->window > max)
 		s->window = max;
-	f->n = s->window;
 	f->start = f->va;
+	f->n = s->window < up ? s->window : (unsigned)up;
 	if (down) {
-		uint64_t back = (uint64_t)(f->n - 1) << PAGE_SHIFT;
+		uint64_t back = (uint64_t)(s->window - 1) << PAGE_SHIFT;
 
-		f->start = f->va > back ? f->va - back : f->va;
+		f->start = f->va - leaf > back ? f->va - back : leaf;
 		f->n = (unsigned)((f->va - f->start) >> PAGE_SHIFT) + 1;
 	}
 	s->next = f->start + ((uint64_t)f->n << PAGE_SHIFT);
