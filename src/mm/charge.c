@@ -56,7 +56,9 @@ void uncharge_pages(struct mem_cgroup *memcg, int64_t n)
 		stock_refill(memcg, n);
 }
 
-#define HIGH_SHARE 32   /* pages that a charge over memory.high makes its group reclaim, at least */
+#define HIGH_SHARE    32         /* pages that a charge over memory.high makes its group reclaim, at least */
+#define HIGH_PAY_MAX  256        /* and a fault, at most: the rest is left to the next ones */
+#define HIGH_OWED_MAX (1u << 20) /* what is charged beyond that is forgotten */
 
 static bool over_high(const struct mem_cgroup *g)
 {
@@ -70,22 +72,42 @@ static void reclaim_share(struct engine *e, struct mem_cgroup *g, int64_t n)
 	reclaim_group(e, g, n > HIGH_SHARE ? n : HIGH_SHARE, 0, &r);
 }
 
+/* The caller works for @mm and may have to wait: others are to serve its other threads. */
+static void about_to_wait(struct engine *e, struct mm *mm)
+{
+	if (mm && e->mmu->ops->blocking)
+		e->mmu->ops->blocking(e->mmu, mm);
+}
+
+static void owe_high(struct mm *mm, int64_t n)
+{
+	if (a32_load(&mm->over_high) < HIGH_OWED_MAX)
+		a32_acc(&mm->over_high, n < HIGH_OWED_MAX ? (int32_t)n : (int32_t)HIGH_OWED_MAX);
+}
+
 void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg)
 {
-	int64_t n = a32_load(&mm->over_high);
+	int64_t owed = a32_load(&mm->over_high) ? a32_xchg(&mm->over_high, 0) : 0;
+	int64_t pay = owed < HIGH_PAY_MAX ? owed : HIGH_PAY_MAX;
+	bool still = false;
 
-	if (n == 0)
-		return;
-	a32_store(&mm->over_high, 0);
-	for (struct mem_cgroup *g = memcg; g; g = g->parent)
-		if (over_high(g))
-			reclaim_share(mm->engine, g, n);
+	for (struct mem_cgroup *g = memcg; g && owed; g = g->parent) {
+		if (!over_high(g))
+			continue;
+		about_to_wait(mm->engine, mm);
+		reclaim_share(mm->engine, g, pay);
+		still |= over_high(g);
+	}
+	if (still && owed > pay)
+		owe_high(mm, owed - pay);
 }
 
 /* Over memory.high, or close to max: let background reclaim know; over high, do a share of the work. For a fault not now:
  * the pages in its hands may be all there is to take, and it would begin again for ever (charge_pay_high). */
 static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
+	bool owe = false;
+
 	for (struct mem_cgroup *g = memcg; g; g = g->parent) {
 		if (over_high(g)) {
 			event_add(g, EVENT_HIGH, 1);
@@ -93,13 +115,15 @@ static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *
 			if (flags & CHARGE_NORECLAIM)
 				continue;
 			if (mm && !bug_on(HIGH_PAID_IN_THE_FAULT))
-				a32_store(&mm->over_high, (uint32_t)n);
+				owe = true;
 			else
 				reclaim_share(e, g, n);
 		} else if (kswapd_wanted(g)) {
 			kswapd_wake(e);
 		}
 	}
+	if (owe)
+		owe_high(mm, n);
 }
 
 static void charge_force(struct mem_cgroup *memcg, int64_t n)
@@ -192,8 +216,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		if (!start) {
 			start = plat_now_ns();
 			event_add(g, EVENT_MAX, 1);
-			if (mm && e->mmu->ops->blocking)
-				e->mmu->ops->blocking(e->mmu, mm);
+			about_to_wait(e, mm);
 		}
 		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, &retries);
 		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */

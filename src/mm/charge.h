@@ -15,9 +15,10 @@
  * address space that is dying gets one page at a time, limit or not. 0; -ENOMEM; -ETIME with NOOOM or PARK: not now, as what
  * could be freed is busy, or a victim is on its way. */
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
-/* Before the next fault of @mm, with nothing in hand: do the share of reclaim that its charges above memory.high left undone, in
- * @memcg and its ancestors as far as they are above it still (as Linux does on the way back to user mode). May block;
- * nothing locked. */
+/* Before the next fault of @mm, with nothing in hand: do a share of the reclaim that its charges above memory.high left undone, in
+ * @memcg and its ancestors as far as they are above it still (as Linux does on the way back to user mode). What all its threads
+ * have charged is owed together; a fault pays for more than it can have charged, but not for a fork at once: who serves
+ * it serves others, too. May block; nothing locked. */
 void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg);
 /* Give back @n pages charged by charge_pages and committed to no page. */
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n);

@@ -212,7 +212,7 @@ struct mm {
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
 	int64_t dying_since;           /* engine->mm_lock: when the OOM killer saw that first */
-	atomic32_t over_high;          /* pages of the last charge above memory.high, not paid for yet; races lose one of two */
+	atomic32_t over_high;          /* pages charged above memory.high and not paid for yet: charge.h */
 	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork in progress, client not answering) */
 
 	atomic32_t held;               /* > 0: in the middle of a fork, which only its own faults can finish: they may exceed the

@@ -436,10 +436,24 @@ int fault_swap(struct fault *f, pte_t pte)
 	return err;
 }
 
+/* How many pages may come ahead of their use. Above memory.high others would have to go for them at once. */
+static int64_t willneed_room(const struct mem_cgroup *memcg)
+{
+	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
+
+	for (; memcg; memcg = memcg->parent) {
+		int64_t below = a64_load(&memcg->memory.high) - page_counter_read(&memcg->memory);
+
+		if (below < room)
+			room = below;
+	}
+	return room;
+}
+
 void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct mem_cgroup *memcg = mm_get_memcg(mm);
-	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
+	int64_t room = willneed_room(memcg);
 
 	for (uint64_t va = start; va < end && room > 0;) {
 		struct fault f = { .mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX };
