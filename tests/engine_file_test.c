@@ -369,6 +369,27 @@ TEST(invalidation_drops_clean_pages_and_leaves_dirty_ones)
 	down(&s);
 }
 
+/* It wrote where the file had a hole. */
+TEST(after_an_invalidation_holes_are_read_from_the_store)
+{
+	struct scene s;
+
+	up(&s, VM_SHARE);
+	assert_int_equal(filemap_truncate(s.as, 2), 0);
+	assert_int_equal(filemap_truncate(s.as, 2 * PAGES), 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(byte_at(s.mm, va_of(i)), i < 2 ? i + 1 : 0);
+	memset(s.t->slots, 33, PAGES * PAGE_SIZE);
+	assert_int_equal(filemap_invalidate(s.as, 1, 2), 0);
+	assert_int_equal(byte_at(s.mm, va_of(0)), 1);
+	for (unsigned i = 1; i < 5; i++)
+		assert_int_equal(byte_at(s.mm, va_of(i)), i < 3 ? 33 : 0);
+	assert_int_equal(filemap_invalidate(s.as, 0, UINT64_MAX), 0);
+	for (unsigned i = 0; i < PAGES; i++)
+		assert_int_equal(byte_at(s.mm, va_of(i)), 33);
+	down(&s);
+}
+
 /* The child shares the file, and what was stored to it before and after; private copies are copied on write. */
 TEST(fork_shares_files_and_copies_private_pages)
 {

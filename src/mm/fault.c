@@ -49,22 +49,14 @@ static void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma
 	pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE));
 }
 
-/* Map a run of zeros around f->va. Leaf lock held. Returns pages mapped (on the lists after the unlock) or -errno. */
-static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct page **pages, unsigned charged)
+/* Map a run of zeros around f->va, of the window that was charged at most. Leaf lock held. Returns pages mapped (on the lists after
+ * the unlock) or -errno. */
+static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct page **pages)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
 	int done;
 
 	clip_to_empty(f, v, leaf);
-	if (f->n > charged) {
-		/* keep the page that is waited for */
-		if (f->start + ((uint64_t)charged << PAGE_SHIFT) <= f->va)
-			f->start = f->va;
-		f->n = charged;
-		clip_to_empty(f, v, leaf);
-		if (f->n > charged)
-			f->n = charged;
-	}
 	done = frames_alloc(f->mm->engine, pages, f->n);
 	if (done && f->n > 1) {
 		f->start = f->va;
@@ -134,7 +126,7 @@ static int fault_anon(struct fault *f)
 		spin_lock(&leaf->lock);
 		/* The charge is for the group that the address space belongs to now, or it is given back and the access faults again. */
 		done = recheck(mm_memcg(f->mm) == f->memcg) && recheck(pte_none(pte_read(leaf, f->va)))
-			     ? map_zeros(f, v, leaf, pages, charged)
+			     ? map_zeros(f, v, leaf, pages)
 			     : 0;
 		spin_unlock(&leaf->lock);
 		/* Somebody else was here first; if it was gone again before our thread looked, only we can wake it. */

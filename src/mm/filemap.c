@@ -515,12 +515,26 @@ void filemap_discard(struct address_space *as, uint64_t first, uint64_t n)
 	drop_range(as, first, file_range_end(first, n), NULL);
 }
 
+/* Who changed the store may have written where it had nothing. */
+static void note_stored(struct address_space *as, uint64_t first, uint64_t end)
+{
+	spin_lock(&as->lock);
+	if (end > as->nr_pages)
+		end = as->nr_pages;
+	if (end > as->store->nr_slots)
+		end = as->store->nr_slots;
+	if (first < end)
+		bitmap_set_range(as->stored, first, end - first);
+	spin_unlock(&as->lock);
+}
+
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)
 {
-	uint64_t kept = 0;
+	uint64_t end = file_range_end(first, n), kept = 0;
 
 	if (file_is_shmem(as))
 		return -EINVAL;
-	drop_range(as, first, file_range_end(first, n), &kept);
+	note_stored(as, first, end);  /* before: who reads a page while it is dropped, reads the store */
+	drop_range(as, first, end, &kept);
 	return kept ? -EBUSY : 0;
 }

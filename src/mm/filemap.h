@@ -54,8 +54,8 @@ int filemap_writeback(struct address_space *as, uint64_t first, uint64_t n);
 /* Make the file @nr_pages long. Pages past the end are unmapped and dropped, dirty or not; private copies stay. One
  * call at a time a file. 0 or -ENOMEM (when it grows). */
 int filemap_truncate(struct address_space *as, uint64_t nr_pages);
-/* Drop what is cached of [first, first + n): the store was changed by somebody else. -EBUSY: dirty pages were left;
- * -EINVAL: shared memory has no store. */
+/* Drop what is cached of [first, first + n): the store was changed by somebody else, and has all these pages now. -EBUSY: dirty
+ * pages were left; -EINVAL: shared memory has no store. */
 int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n);
 
 /* Drop [first, first + n), in memory or in swap: it is zeros, until it is stored to again. For shared memory. */
