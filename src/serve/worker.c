@@ -157,6 +157,26 @@ static void event_fork(struct client *parent, int uffd, int err)
 	client_put(child);
 }
 
+static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t len)
+{
+	int err;
+
+	/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
+	if (to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
+		return;
+	/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
+	spin_lock(&c->host.batch_lock);
+	err = mm_remap_locked(c->host.mm, from, to, len);
+	host_late_moved(&c->host, from, to, len);
+	spin_unlock(&c->host.batch_lock);
+	if (!err)
+		return;
+	/* What was out has no place any more: it would read zeros there. */
+	supervisor_notice(c->s, "no memory to follow a move of %s (%d): killed", c->comm, (int)c->host.pid);
+	a32_store(&c->host.dead, 1);
+	client_kill(c, SIGKILL);
+}
+
 static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 {
 	struct mm *mm = c->host.mm;
@@ -166,14 +186,7 @@ static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 		event_fork(c, (int)m->arg.fork.ufd, err);
 		break;
 	case UFFD_EVENT_REMAP:
-		/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
-		if (m->arg.remap.to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
-			break;
-		/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
-		spin_lock(&c->host.batch_lock);
-		(void)mm_remap_locked(mm, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
-		host_late_moved(&c->host, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
-		spin_unlock(&c->host.batch_lock);
+		event_remap(c, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
 		break;
 	case UFFD_EVENT_REMOVE:
 		mm_discard_locked(mm, m->arg.remove.start, m->arg.remove.end);
