@@ -103,6 +103,51 @@ TEST(a_stream_goes_on_from_leaf_to_leaf)
 	each_kind(across_leaves);
 }
 
+static uint64_t drawn(uint64_t *random, uint64_t n)
+{
+	*random = *random * 6364136223846793005ull + 1442695040888963407ull;
+	return (*random >> 33) % n;
+}
+
+/* The leaf at or behind @va, by looking at all of them. */
+static struct leaf *leaf_after(struct leaf **leaves, unsigned n, uint64_t va, uint64_t end)
+{
+	struct leaf *next = NULL;
+
+	for (unsigned i = 0; i < n; i++)
+		if (leaves[i]->base + LEAF_SPAN > va && leaves[i]->base < end && (!next || leaves[i]->base < next->base))
+			next = leaves[i];
+	return next;
+}
+
+/* Next to each other and far apart: both ways to look for one. */
+TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
+{
+	struct leaf *leaves[60];
+	uint64_t random = 1;
+	struct mm *mm;
+
+	fx_up(&fx, SOFT_SHARED, 1024, 0);
+	mm = fx_mm(&fx, NULL);
+	for (unsigned n = 0; n < 60; n++) {
+		uint64_t far = LEAF_SPAN << drawn(&random, 26);
+
+		leaves[n] = leaf_get(mm, n && drawn(&random, 4) ? leaves[drawn(&random, n)]->base + far : far);
+		assert_non_null(leaves[n]);
+		for (int i = 0; i < 40; i++) {
+			uint64_t va = leaves[drawn(&random, n + 1)]->base + LEAF_SPAN * drawn(&random, 3) -
+				      PAGE_SIZE * drawn(&random, 3);
+			uint64_t end = va + (drawn(&random, 2) ? PAGE_SIZE : 1ull << drawn(&random, 47)), at = va;
+			struct leaf *want = leaf_after(leaves, n + 1, va, end), *got = leaf_next(mm, &at, end);
+
+			assert_ptr_equal(got, want);
+			assert_int_equal(at, !want ? end : want->base > va ? want->base : va);
+		}
+	}
+	fx_exit(&fx, mm);
+	fx_down(&fx);
+}
+
 static void window_ends(enum soft_kind kind)
 {
 	struct mm *mm;

@@ -414,17 +414,14 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 			      unsigned *missed)
 {
 	unsigned n = 0, found, isolated;
+	struct leaf *leaf;
 
 	rw_rdlock(&mm->mmap_lock);
-	while (*va < end && n < MIGRATE_BATCH_MAX) {
-		struct leaf *leaf = leaf_find(mm, *va);
-		uint64_t stop = (*va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
+	while (n < MIGRATE_BATCH_MAX && (leaf = leaf_next(mm, va, end))) {
+		uint64_t stop = leaf->base + LEAF_SPAN < end ? leaf->base + LEAF_SPAN : end;
 
-		if (stop > end)
-			stop = end;
-		if (leaf)
-			spin_lock(&leaf->lock);
-		for (found = 0; leaf && *va < stop && n + found < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
+		spin_lock(&leaf->lock);
+		for (found = 0; *va < stop && n + found < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
 			pte_t pte = pte_read(leaf, *va);
 			struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
 
@@ -438,10 +435,7 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 			page_put(mm->engine, pages[n + i]);  /* the entry holds another */
 		*missed += found - isolated;
 		n += isolated;
-		if (leaf)
-			spin_unlock(&leaf->lock);
-		else
-			*va = stop;
+		spin_unlock(&leaf->lock);
 	}
 	rw_rdunlock(&mm->mmap_lock);
 	return n;

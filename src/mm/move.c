@@ -231,16 +231,15 @@ static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t
 static void walk(struct move *m, struct mm *mm)
 {
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = 0; i < mm->nr_vmas; i++)
-		for (uint64_t va = mm->vmas[i]->start, stop; va < mm->vmas[i]->end; va = stop) {
-			struct leaf *leaf = leaf_find(mm, va);
+	for (unsigned i = 0; i < mm->nr_vmas; i++) {
+		uint64_t va = mm->vmas[i]->start, end = mm->vmas[i]->end;
+		struct leaf *leaf;
 
-			stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
-			if (stop > mm->vmas[i]->end)
-				stop = mm->vmas[i]->end;
-			if (leaf)
-				move_leaf(m, leaf, va, stop);
+		for (uint64_t stop; (leaf = leaf_next(mm, &va, end)); va = stop) {
+			stop = leaf->base + LEAF_SPAN < end ? leaf->base + LEAF_SPAN : end;
+			move_leaf(m, leaf, va, stop);
 		}
+	}
 	rw_rdunlock(&mm->mmap_lock);
 }
 

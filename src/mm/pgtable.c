@@ -35,6 +35,39 @@ struct leaf *leaf_find(struct mm *mm, uint64_t va)
 	return l;
 }
 
+/* pt_lock held. Address by address as long as that may be cheaper than a look at every leaf. */
+static struct leaf *next_locked(struct mm *mm, uint64_t base, uint64_t end)
+{
+	struct leaf *next = NULL;
+
+	for (unsigned i = 0; i < mm->nr_leaves && base < end; i++, base += LEAF_SPAN) {
+		next = find_locked(mm, base);
+		if (next)
+			return next;
+	}
+	for (unsigned i = 0; i < mm->cap_leaves && base < end; i++)
+		for (struct leaf *l = mm->leaves[i]; l; l = l->hash_next)
+			if (l->base >= base && l->base < end && (!next || l->base < next->base))
+				next = l;
+	return next;
+}
+
+struct leaf *leaf_next(struct mm *mm, uint64_t *va, uint64_t end)
+{
+	struct leaf *l;
+
+	if (*va >= end)
+		return NULL;
+	spin_lock(&mm->pt_lock);
+	l = next_locked(mm, *va & ~(LEAF_SPAN - 1), end);
+	spin_unlock(&mm->pt_lock);
+	if (!l)
+		*va = end;
+	else if (l->base > *va)
+		*va = l->base;
+	return l;
+}
+
 struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, uint32_t flag)
 {
 	struct page *p = NULL;

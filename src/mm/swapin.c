@@ -450,28 +450,39 @@ static int64_t willneed_room(const struct mem_cgroup *memcg)
 	return room;
 }
 
+/* The first swap entry of [*va, @end), which *va is then at; 0: there is none. */
+static pte_t next_swap_entry(struct mm *mm, uint64_t *va, uint64_t end)
+{
+	struct leaf *leaf;
+	pte_t pte = 0;
+
+	do {
+		rw_rdlock(&mm->mmap_lock);
+		leaf = leaf_next(mm, va, end);
+		for (uint64_t stop = leaf ? leaf->base + LEAF_SPAN : 0; *va < stop && *va < end; *va += PAGE_SIZE) {
+			pte = pte_read(leaf, *va);
+			if (pte_is_swap(pte))
+				break;
+		}
+		rw_rdunlock(&mm->mmap_lock);
+	} while (leaf && !pte_is_swap(pte));
+	return leaf ? pte : 0;
+}
+
 void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct mem_cgroup *memcg = mm_get_memcg(mm);
 	int64_t room = willneed_room(memcg);
+	uint64_t va = start & PAGE_MASK;
+	pte_t pte;
 
-	for (uint64_t va = start; va < end && room > 0;) {
+	while (room > 0 && (pte = next_swap_entry(mm, &va, end)) != 0) {
 		struct fault f = { .mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX };
-		struct leaf *leaf;
-		pte_t pte;
 
-		rw_rdlock(&mm->mmap_lock);
-		leaf = leaf_find(mm, va);
-		pte = leaf ? pte_read(leaf, va) : 0;
-		rw_rdunlock(&mm->mmap_lock);
-		if (pte_is_swap(pte)) {
-			if (fault_swap(&f, pte) < 0)
-				break;
-			va += FAULT_PAGES_MAX * PAGE_SIZE;
-			room -= FAULT_PAGES_MAX;
-		} else {
-			va = leaf ? va + PAGE_SIZE : (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
-		}
+		if (fault_swap(&f, pte) < 0)
+			break;
+		va += FAULT_PAGES_MAX * PAGE_SIZE;
+		room -= FAULT_PAGES_MAX;
 	}
 	memcg_put(memcg);
 }

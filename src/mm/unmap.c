@@ -175,6 +175,7 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 {
 	struct move m = { .mm = mm, .delta = to - from };
 	bool files_only = true;
+	struct leaf *leaf;
 	int err = vma_split_at(mm, from);
 
 	if (!err)
@@ -192,15 +193,10 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 	leaf_for_range(mm, from, from + len, zap_leaf, &files_only);
 	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
 	vma_move_range(mm, from, from + len, m.delta);
-	/* Leaf by leaf, not leaf_for_range: moving makes leaves, which may rebuild the directory. */
-	for (uint64_t va = from, stop; va < from + len; va = stop) {
-		struct leaf *leaf = leaf_find(mm, va);
-
-		stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
-		if (stop > from + len)
-			stop = from + len;
-		if (leaf)
-			move_leaf(leaf, va, stop, &m);
+	/* Not leaf_for_range: moving makes leaves, which may rebuild the directory. */
+	for (uint64_t va = from, stop; (leaf = leaf_next(mm, &va, from + len)); va = stop) {
+		stop = leaf->base + LEAF_SPAN < from + len ? leaf->base + LEAF_SPAN : from + len;
+		move_leaf(leaf, va, stop, &m);
 	}
 	a32_acc(&mm->no_reclaim, -1);
 	return m.error;
