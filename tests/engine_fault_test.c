@@ -148,6 +148,32 @@ TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
 	fx_down(&fx);
 }
 
+/* A hole low in the device is filled, and then not passed over at every allocation: a search looks at the whole bitmap else. */
+TEST(the_search_for_a_slot_goes_on_where_the_last_one_ended)
+{
+	struct mem_cgroup *g;
+	struct mm *mm;
+
+	fx_up(&fx, SOFT_SHARED, 1024, 512);
+	g = fx_group(&fx, NULL, "a", 400);
+	mm = fx_mm(&fx, g);
+	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 200, 1);
+	assert_int_equal(fx_reclaim(&fx, g, 200), 200);
+	assert_int_equal(fx.e.swap->hint, 200);
+	fx_discard(&fx, mm, FX_BASE + 100 * PAGE_SIZE, 1);
+	assert_in_range(fx.e.swap->hint, 0, 199);
+	for (uint64_t i = 0; i < 2; i++) {
+		fx_fill_run(&fx, mm, FX_BASE + (200 + i) * PAGE_SIZE, 1, 1);
+		assert_true(fx_reclaim(&fx, g, 1) > 0);
+	}
+	assert_true(fx.e.swap->hint > 200);
+	fx_check_run(&fx, mm, FX_BASE, 100, 1);
+	fx_exit(&fx, mm);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
 static void window_ends(enum soft_kind kind)
 {
 	struct mm *mm;

@@ -36,6 +36,31 @@ static void fork_story(enum soft_kind kind)
 	fx_down(&fx);
 }
 
+/* A slot may have as many references as there may be processes: 2^22 on Linux. */
+TEST(no_number_of_processes_is_too_many_for_a_swapped_page)
+{
+	struct mem_cgroup *g;
+	uint32_t entry;
+	struct mm *mm;
+
+	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
+	g = fx_group(&fx, NULL, "a", 100);
+	mm = fx_mm(&fx, g);
+	assert_int_equal(fx_map(mm, FX_BASE, 1), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 1, 1);
+	assert_int_equal(fx_reclaim(&fx, g, 1), 1);
+	entry = pte_entry(fx_pte(mm, FX_BASE));
+	for (unsigned i = 0; i < 1u << 22; i++)
+		swap_dup(&fx.e, entry);
+	assert_int_equal(slot_count(swap_map(&fx.e, entry)), (1u << 22) + 1);
+	fx_check_run(&fx, mm, FX_BASE, 1, 1);
+	for (unsigned i = 0; i < 1u << 22; i++)
+		swap_put(&fx.e, entry);
+	fx_exit(&fx, mm);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
 TEST(after_a_fork_neither_side_sees_what_the_other_writes)
 {
 	each_kind(fork_story);

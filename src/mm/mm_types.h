@@ -255,13 +255,13 @@ struct group_lists {
 /* ---- swap -------------------------------------------------------------------------------- */
 
 /* map word of a slot (S to write, A to read). Free <=> 0. */
-#define SLOT_COUNT_MASK 0x0000ffffu  /* references: page-table entries, a shared-memory object's table */
-#define SLOT_CACHE      0x00010000u  /* the swap cache holds a page for it */
-#define SLOT_VALID      0x00020000u  /* content and checksum are in place */
-#define SLOT_ZERO       0x00040000u  /* content is zero: no I/O */
-#define SLOT_MEMSW      0x00080000u  /* carries a charge of memory+swap: its page is not in memory */
-#define SLOT_BAD        0x00100000u  /* content lost: reading it failed */
-#define SLOT_USED       0x00200000u  /* allocated */
+#define SLOT_COUNT_MASK 0x00ffffffu  /* references: page-table entries, a shared-memory object's table; more than processes */
+#define SLOT_CACHE      0x01000000u  /* the swap cache holds a page for it */
+#define SLOT_VALID      0x02000000u  /* content and checksum are in place */
+#define SLOT_ZERO       0x04000000u  /* content is zero: no I/O */
+#define SLOT_MEMSW      0x08000000u  /* carries a charge of memory+swap: its page is not in memory */
+#define SLOT_BAD        0x10000000u  /* content lost: reading it failed */
+#define SLOT_USED       0x20000000u  /* allocated */
 
 struct swap_hash {
 	uint64_t lo, hi;

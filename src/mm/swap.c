@@ -97,8 +97,8 @@ static int64_t slot_alloc(struct swap_device *d, uint32_t *near)
 
 		if (*near && want < d->nr_slots && !bit_used(d, want))
 			slot = want;
-		else
-			slot = find_free(d);
+		else if ((slot = find_free(d)) >= 0)
+			d->hint = (uint32_t)slot;  /* the lowest: the next search begins here */
 	}
 	if (slot >= 0) {
 		d->bitmap[slot / 64] |= 1ull << (slot % 64);
