@@ -3,7 +3,8 @@
  * Owners each run a few address spaces: they fill and check pages, map, unmap, discard, move, lock,
  * fork and exit, and know what every page must hold. Visitors are second threads of those spaces:
  * they fault on any page at any time and write a word of their own. One thread makes, limits and
- * removes groups and reclaims from them; background reclaim runs; swap fails now and then.
+ * removes groups and reclaims from them; background reclaim runs; swap fails now and then, and so does an allocation, somebody's.
+ * Who cannot go on for want of memory ends its address space.
  *
  * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
  * UMEMCG_STRESS_SECONDS says how long it runs, all in all (the default is 2), UMEMCG_STRESS_SEED what is drawn.
@@ -115,6 +116,28 @@ static void op_check(struct worker *w, struct space *s)
 		check_page(w, s, i);
 }
 
+static void publish(struct worker *w, struct space *s)
+{
+	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
+}
+
+static void op_exit(struct worker *w, struct space *s)
+{
+	struct mm *mm = s->mm;
+
+	s->mm = NULL;
+	publish(w, s);
+	fx_exit(&fx, mm);
+	saw(SEEN_EXIT);
+}
+
+/* What the memory looks like now nobody knows: the process would be killed. */
+static void no_memory(struct worker *w, struct space *s)
+{
+	op_exit(w, s);
+	saw(SEEN_NOMEM);
+}
+
 static void op_discard(struct worker *w, struct space *s)
 {
 	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 20);
@@ -129,18 +152,27 @@ static void op_discard(struct worker *w, struct space *s)
 
 		fx_unmap(&fx, s->mm, page_va(s, i), n);
 		err = fx_map(s->mm, page_va(s, i), n);
-		VM_BUG_ON(err);
+		/* An area that could not be cut is still there. */
+		VM_BUG_ON(err && err != -ENOMEM && err != -EEXIST);
 		saw(SEEN_UNMAP);
+		if (err) {
+			no_memory(w, s);
+			return;
+		}
 	}
 	memset(s->seed + i, 0, n * sizeof(s->seed[0]));
 }
 
-static void op_move(struct space *s)
+static void op_move(struct worker *w, struct space *s)
 {
 	uint64_t to = s->at == AREA ? ELSEWHERE : AREA;
 	int err = fx_remap(&fx, s->mm, s->at, to, PAGES);
 
-	VM_BUG_ON(err);
+	VM_BUG_ON(err && err != -ENOMEM);
+	if (err) {
+		no_memory(w, s);
+		return;
+	}
 	s->at = to;
 	saw(SEEN_MOVE);
 }
@@ -178,42 +210,33 @@ static void op_change(struct worker *w, struct space *s)
 	saw(SEEN_CHANGE);
 }
 
-static void publish(struct worker *w, struct space *s)
-{
-	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
-}
-
-static void op_exit(struct worker *w, struct space *s)
-{
-	struct mm *mm = s->mm;
-
-	s->mm = NULL;
-	publish(w, s);
-	fx_exit(&fx, mm);
-	saw(SEEN_EXIT);
-}
-
-static void op_start(struct worker *w, struct space *s)
+/* False: no memory. */
+static bool op_start(struct worker *w, struct space *s)
 {
 	int err;
 
 	pthread_mutex_lock(&groups_mutex);
 	s->mm = fx_mm(&fx, groups[draw(w, NR_GROUPS)]);
 	pthread_mutex_unlock(&groups_mutex);
-	VM_BUG_ON(!s->mm);
+	if (!s->mm)
+		return false;
 	s->at = AREA;
 	memset(s->seed, 0, sizeof(s->seed));
 	err = fx_map(s->mm, AREA, PAGES);
-	VM_BUG_ON(err);
-	if (files)
-		files_map(s->mm);
+	VM_BUG_ON(err && err != -ENOMEM);
+	if (err || (files && !files_map(s->mm))) {
+		no_memory(w, s);
+		return false;
+	}
 	publish(w, s);
+	return true;
 }
 
 static void op_fork(struct worker *w, struct space *s)
 {
 	struct space *child = &w->space[draw(w, NR_SPACES)];
 	struct mm *mm;
+	int err;
 
 	if (child == s)
 		return;
@@ -222,7 +245,14 @@ static void op_fork(struct worker *w, struct space *s)
 	pthread_mutex_lock(&groups_mutex);
 	mm = fx_mm(&fx, draw(w, 4) ? mm_memcg(s->mm) : groups[draw(w, NR_GROUPS)]);
 	pthread_mutex_unlock(&groups_mutex);
-	VM_BUG_ON(!mm || fx_fork_into(&fx, s->mm, mm) != 0);
+	err = mm ? fx_fork_into(&fx, s->mm, mm) : 0;
+	VM_BUG_ON(err && err != -ENOMEM);
+	if (err)
+		fx_exit(&fx, mm);
+	if (err || !mm) {
+		saw(SEEN_NOMEM);
+		return;
+	}
 	child->mm = mm;
 	child->at = s->at;
 	memcpy(child->seed, s->seed, sizeof(s->seed));
@@ -238,11 +268,12 @@ static void owner_step(struct worker *w)
 		op_exit(w, s);
 		saw(SEEN_KILLED);
 	}
-	if (!s->mm)
-		op_start(w, s);
+	if (!s->mm && !op_start(w, s))
+		return;
 	if (files && draw(w, 3) == 0) {
 		w->doing = "file";
-		files_step(s->mm, w->id, &w->random);
+		if (!files_step(s->mm, w->id, &w->random))
+			no_memory(w, s);
 		return;
 	}
 	switch (draw(w, 40)) {
@@ -264,7 +295,7 @@ static void owner_step(struct worker *w)
 	case 6:
 	case 7:
 		w->doing = "move";
-		op_move(s);
+		op_move(w, s);
 		break;
 	case 8:
 		w->doing = "lock";
@@ -361,6 +392,7 @@ static void keeper(void *arg)
 		plat_sleep_ns(300000);
 	}
 	a32_store(&fx.store->fail_every, 0);
+	fault_arm(FAULT_ALLOC, 0);
 }
 
 /* ---- the whole ---- */
@@ -385,6 +417,7 @@ static void pause_and_audit(void)
 		}
 		plat_sleep_ns(100000);
 	}
+	fault_arm(FAULT_ALLOC, 0);
 	engine_stop(&fx.e);
 	/* A limit may be met late: the last charge was forced. */
 	fx.report.flags = AUDIT_FLUSHED | AUDIT_FORCED;
@@ -496,7 +529,7 @@ static void report(void)
 	static const char *const name[NR_SEEN] = {
 		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
 		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
-		"migrations", "changes",
+		"migrations", "changes", "failed for want of memory",
 	};
 
 	for (int i = 0; i < NR_SEEN; i++)

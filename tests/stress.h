@@ -41,6 +41,7 @@ enum seen {
 	SEEN_LIMIT,
 	SEEN_MIGRATE,
 	SEEN_CHANGE,
+	SEEN_NOMEM,
 	NR_SEEN
 };
 

@@ -16,10 +16,11 @@ enum file_seen {
 /* One after the other: @fx is up, before the first space; all threads stopped, spaces ended. */
 void files_up(struct soft_fixture *fx);
 void files_down(void);
-/* Map all in a new space. */
-void files_map(struct mm *mm);
-/* One action of worker @id < 8 in a space of its own. @random: its generator's state. */
-void files_step(struct mm *mm, unsigned id, uint64_t *random);
+/* Map all in a new space. False: no memory. */
+bool files_map(struct mm *mm);
+/* One action of worker @id < 8 in a space of its own. @random: its generator's state. False: there was no memory for it, the space
+ * is to be ended. */
+bool files_step(struct mm *mm, unsigned id, uint64_t *random);
 /* An access by a second thread of a space, which may be gone meanwhile. */
 void files_visit(struct mm *mm, unsigned id, uint64_t *random);
 /* One action on the file itself. One thread does them. */

@@ -25,6 +25,7 @@ void groups_renew(struct worker *w, unsigned i)
 	char name[32];
 	int err;
 
+	fault_arm(FAULT_ALLOC, 0);  /* there is a group for every number */
 	pthread_mutex_lock(&groups_mutex);
 	err = groups[i] ? group_remove(&fx.e, groups[i]) : 0;
 	if (err == 0) {
@@ -51,7 +52,7 @@ void groups_step(struct worker *w)
 		w->doing = "file itself";
 		files_keep(&w->random);
 	}
-	switch (draw(w, 6)) {
+	switch (draw(w, 8)) {
 	case 0:
 		w->doing = "limits";
 		set_limits(w, groups[i]);
@@ -66,6 +67,10 @@ void groups_step(struct worker *w)
 	case 3:
 		a32_store(&fx.soft.inject.busy_every, draw(w, 3) ? 0 : 5);
 		a32_store(&fx.soft.inject.map_max, draw(w, 3) ? 0 : 2);
+		break;
+	case 4:
+	case 5:
+		fault_arm(FAULT_ALLOC, 1 + draw(w, 200));
 		break;
 	default:
 		w->doing = "renew";

@@ -38,45 +38,63 @@ static struct soft_client_page **find(struct mmu_soft *s, unsigned bucket, const
 	return link;
 }
 
-/* Give @mm a page with @data, which it owns on success. 0, -EEXIST, -ENOMEM. */
-static int insert(struct mmu_soft *s, struct mm *mm, uint64_t va, void *data)
+/* Enter a page, which is the table's then. 0 or -EEXIST. */
+static int attach(struct mmu_soft *s, struct soft_client_page *c)
 {
-	unsigned bucket = bucket_of(mm, va);
-	struct soft_client_page *c = plat_alloc(sizeof(*c)), **link;
+	unsigned bucket = bucket_of(c->mm, c->va);
+	struct soft_client_page **link;
 	int err = -EEXIST;
 
-	if (!c)
-		return -ENOMEM;
-	*c = (struct soft_client_page){ .mm = mm, .va = va, .data = data };
+	c->next = NULL;
 	spin_lock(lock_of(s, bucket));
-	link = find(s, bucket, mm, va);
+	link = find(s, bucket, c->mm, c->va);
 	if (!*link) {
 		*link = c;
 		a64_acc(&s->nr_client, 1);
 		err = 0;
 	}
 	spin_unlock(lock_of(s, bucket));
+	return err;
+}
+
+/* Give @mm a page with @data, which it owns on success. 0, -EEXIST, -ENOMEM. */
+static int insert(struct mmu_soft *s, struct mm *mm, uint64_t va, void *data)
+{
+	struct soft_client_page *c = plat_alloc(sizeof(*c));
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct soft_client_page){ .mm = mm, .va = va, .data = data };
+	err = attach(s, c);
 	if (err)
 		plat_free(c);
 	return err;
 }
 
-/* Take the page away; its content, or NULL when there is none. */
-static void *take(struct mmu_soft *s, const struct mm *mm, uint64_t va)
+/* Take the page out of the table; NULL when there is none. */
+static struct soft_client_page *detach(struct mmu_soft *s, const struct mm *mm, uint64_t va)
 {
 	unsigned bucket = bucket_of(mm, va);
 	struct soft_client_page **link, *c;
-	void *data = NULL;
 
 	spin_lock(lock_of(s, bucket));
 	link = find(s, bucket, mm, va);
 	c = *link;
 	if (c) {
 		*link = c->next;
-		data = c->data;
 		a64_acc(&s->nr_client, -1);
 	}
 	spin_unlock(lock_of(s, bucket));
+	return c;
+}
+
+/* Take the page away; its content, or NULL when there is none. */
+static void *take(struct mmu_soft *s, const struct mm *mm, uint64_t va)
+{
+	struct soft_client_page *c = detach(s, mm, va);
+	void *data = c ? c->data : NULL;
+
 	plat_free(c);
 	return data;
 }
@@ -200,13 +218,14 @@ void soft_client_discard(struct mmu_soft *s, struct mm *mm, uint64_t start, uint
 void soft_client_move(struct mmu_soft *s, struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 {
 	for (uint64_t off = 0; s->kind == SOFT_EXCLUSIVE && off < len; off += PAGE_SIZE) {
-		void *data = take(s, mm, from + off);
+		struct soft_client_page *c = detach(s, mm, from + off);
 		int err;
 
 		plat_free(take(s, mm, to + off));
-		if (!data)
+		if (!c)
 			continue;
-		err = insert(s, mm, to + off, data);
+		c->va = to + off;
+		err = attach(s, c);
 		VM_BUG_ON(err);
 	}
 }
