@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -111,6 +112,29 @@ static int check_proc(struct serve_problem *p)
 		return fail(p, -ESRCH, "/proc is that of another PID namespace: mount this one's (mount -t proc proc /proc, "
 			    "unshare --mount-proc)");
 	return 0;
+}
+
+static int refused(struct serve_problem *p, const char *call)
+{
+	return fail(p, -errno, "%s(2) is refused here (%s), which umemcg cannot do without: allow it in the container's "
+		    "seccomp profile", call, strerror(errno));
+}
+
+/* What is done to clients without another way: read their memory, kill them. Tried with ourselves. */
+static int check_calls(struct serve_problem *p)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), err = 0;
+	char from = 0, to;
+	struct iovec local = { &to, 1 }, remote = { &from, 1 };
+
+	if (pidfd < 0)
+		return refused(p, "pidfd_open");
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) != 0)
+		err = refused(p, "pidfd_send_signal");
+	else if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
+		err = refused(p, "process_vm_readv");
+	close(pidfd);
+	return err;
 }
 
 /* May we, and may our clients, use userfaultfd with fork events? The clients have none of our capabilities. */
@@ -305,8 +329,8 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	waitq_init(&s->warm_wait);
 	waitq_init(&s->watch_wait);
 	plat_thread_enter();
-	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && find_agent(s, problem) == 0 &&
-	    make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
+	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && check_calls(problem) == 0 &&
+	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
 		return s;
 	/* What was made so far goes with the process: a failed start ends it. */
 	return NULL;

@@ -120,6 +120,14 @@ wrong_proc() {
 	expect "0 started" "$? $(cat "$TMP/out")" "with our own"
 }
 
+# Without these nothing could be taken out of the program, or the program not be killed when memory runs out.
+calls_refused() {
+	for call in process_vm_readv pidfd_open pidfd_send_signal; do
+		bounded "$BIN/refuse" $call "$UMEMCG" run -m 64M echo started >"$TMP/out" 2>&1
+		expect "125 umemcg: run: $call(2) is refused here" "$? $(cut -d' ' -f 1-6 "$TMP/out")" || return 1
+	done
+}
+
 # The kernel's word for it is "No such file or directory", of a file that is there.
 no_interpreter() {
 	printf '#! /no/such/sh -e\n' >"$TMP/no-interp"
@@ -252,7 +260,7 @@ fi
 check "bad options are refused in one line that names them" all_refused
 check "bad files are refused in one line that names them" bad_files
 require_uffd
-require_prog fill reportget
+require_prog fill refuse reportget
 check "a limit that is too low is named, with its value" low_limits
 check "little address space is an error or enough" narrow_space
 limits=:
@@ -264,6 +272,12 @@ if unshare --fork --pid --mount-proc true 2>/dev/null; then
 	check "without a /proc of ours nothing is run" wrong_proc
 else
 	skip "without a /proc of ours nothing is run" "it takes root to make one"
+fi
+"$BIN/refuse" io_uring_setup true >/dev/null
+if [ $? -ne 77 ]; then
+	check "a system call that is needed and refused is named" calls_refused
+else
+	skip "a system call that is needed and refused is named" "there is no seccomp here"
 fi
 check "standard input, output and error are the program's" stdio
 check "--no-spin leaves the threads out that keep CPUs awake" spinners
