@@ -233,6 +233,44 @@ TEST(four_threads_with_many_batches_in_flight_do_not_mix_them_up)
 	for_each_engine(many_submitters);
 }
 
+static _Thread_local unsigned ended_here;
+
+static void count_end_here(struct store_batch *b)
+{
+	(void)b;
+	ended_here++;
+}
+
+/* Whoever submits holds locks of what is transferred, and end_io releases them. */
+static void ends_where_it_is_waited_for(struct store *s)
+{
+	struct job *jobs[IN_FLIGHT];
+
+	ended_here = 0;
+	for (unsigned round = 0; round < 10; round++) {
+		for (unsigned i = 0; i < IN_FLIGHT; i++) {
+			jobs[i] = job_create();
+			jobs[i]->b.end_io = count_end_here;
+			job_begin(jobs[i], true);
+			for (unsigned run = 0; run < 3; run++)
+				job_add(jobs[i], (round * IN_FLIGHT + i) * 6 + run * 2);
+			job_fill(jobs[i], round);
+			store_submit(s, &jobs[i]->b);
+		}
+		plat_sleep_ns(10 * 1000 * 1000);  /* for threads of the engine's own to do it all */
+		for (unsigned i = 0; i < IN_FLIGHT; i++) {
+			store_wait(s, &jobs[i]->b);
+			job_destroy(jobs[i]);
+		}
+	}
+	assert_int_equal(ended_here, 10 * IN_FLIGHT);
+}
+
+TEST(a_batch_ends_in_the_thread_that_waits_for_it)
+{
+	for_each_engine(ends_where_it_is_waited_for);
+}
+
 /* A batch ends once even if it is empty. */
 static void empty_batch(struct store *s)
 {

@@ -8,8 +8,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog steady freeze spoil identity fill oomhog reportget knock proto_fuzz
-plan 22
+require_prog steady freeze spoil identity fill oomhog reportget knock refuse proto_fuzz
+plan 23
 
 log=$TMP/log
 out=$TMP/out
@@ -322,6 +322,15 @@ strangers() {
 	expect answered "$(cat "$out")" "a member" && expect refused "$told" "a stranger"
 }
 
+# As in many containers.
+no_io_uring() {
+	: >"$log"
+	bounded "$BIN/refuse" io_uring_setup "$UMEMCG" run -m 16M --swap-max 128M --swap "$TMP" --report json \
+		--report-file "$report" -- "$BIN/steady" -c 2 -l "$log" 12 3 >"$out"
+	expect 0 $? "exit code" && right && expect thread-pool "$(value umemcg/store)" store &&
+		[ "$(value memory.stat/pswpin)" -gt 0 ]
+}
+
 # One more than the first number that is free: a connection is accepted, and there is none left for its request. Others come
 # and go, so of several looks the least.
 last_descriptor() {
@@ -376,6 +385,12 @@ fi
 check "signals end the tree" signalled
 check "a closed standard error does not matter" closed_stderr
 check "a process outside the tree is not spoken to" strangers
+"$BIN/refuse" io_uring_setup true >/dev/null
+if [ $? -ne 77 ]; then
+	check "where io_uring is refused, threads do its work" no_io_uring
+else
+	skip "where io_uring is refused, threads do its work" "there is no seccomp here"
+fi
 if command -v prlimit >/dev/null; then
 	check "a request that cannot be taken is answered" no_descriptor
 else

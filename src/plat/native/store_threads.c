@@ -2,12 +2,10 @@
  *
  * The engine where io_uring is missing or refused. A batch takes a lane; its runs are taken one
  * by one by the pool's threads and by whoever waits for the batch, so waiting never just costs a
- * wake-up. The thread that finishes the last run calls end_io. When all lanes are busy the
- * submitter transfers its runs itself.
+ * wake-up. When all lanes are busy the submitter transfers its runs itself.
  *
- * A batch may be reused inside end_io, so nothing touches it afterwards: b->machine holds a
- * ticket (the lane and how often it was used), and a ticket that is no longer the lane's means
- * done.
+ * A lane belongs to its batch from store_submit to store_wait, which gives it back and calls end_io:
+ * that ends what the waiting thread began (page locks, which a debug build keeps account of by thread).
  *
  * Locks: pool->lock (LEAF) covers every field of the pool and its lanes marked (L); never held
  * over a transfer or end_io.
@@ -20,7 +18,6 @@
 struct lane {
 	struct store_batch *batch;  /* (L) */
 	struct lane *next;          /* (L) on the queue or the free list */
-	uintptr_t uses;             /* (L) batches carried so far: changes after end_io */
 	unsigned nr, taken, done;   /* (L) runs; taken <= nr, done <= taken */
 	struct store_run runs[STORE_BATCH_MAX];  /* set before it is queued */
 };
@@ -28,7 +25,7 @@ struct lane {
 struct pool {
 	struct spinlock lock;
 	pthread_cond_t work;                /* a lane was queued, or stop */
-	pthread_cond_t finished;            /* a lane's uses changed */
+	pthread_cond_t finished;            /* a lane's runs are done */
 	struct lane *head, *tail;           /* (L) the queue: lanes with runs nobody took */
 	struct lane *free;                  /* (L) */
 	bool stop;                          /* (L) */
@@ -37,16 +34,6 @@ struct pool {
 	struct plat_thread threads[NR_THREADS];
 	struct lane lanes[NR_LANES];
 };
-
-static void *lane_ticket(const struct pool *p, const struct lane *lane)
-{
-	return (void *)(lane->uses * NR_LANES + (uintptr_t)(lane - p->lanes) + 1);
-}
-
-static struct lane *ticket_lane(struct pool *p, const void *ticket)
-{
-	return &p->lanes[((uintptr_t)ticket - 1) % NR_LANES];
-}
 
 static void queue_add(struct pool *p, struct lane *lane)
 {
@@ -72,32 +59,18 @@ static void queue_del(struct pool *p, struct lane *lane)
 		p->tail = prev;
 }
 
-/* end_io ran: the lane may carry another batch. */
-static void lane_put(struct pool *p, struct lane *lane)
-{
-	lane->uses++;
-	lane->next = p->free;
-	p->free = lane;
-	pthread_cond_broadcast(&p->finished);
-}
-
 /* Take one run of @lane and do it. Called and returns with the lock held, drops it in between. */
 static void lane_step(struct pool *p, struct lane *lane)
 {
-	struct store_batch *b = lane->batch;
 	struct store_run run = lane->runs[lane->taken++];
 
 	if (lane->taken == lane->nr)
 		queue_del(p, lane);
 	spin_unlock(&p->lock);
-	store_run_io(p->file, b, run);
+	store_run_io(p->file, lane->batch, run);
 	spin_lock(&p->lock);
-	if (++lane->done < lane->nr)
-		return;
-	spin_unlock(&p->lock);
-	b->end_io(b);
-	spin_lock(&p->lock);
-	lane_put(p, lane);
+	if (++lane->done == lane->nr)
+		pthread_cond_broadcast(&p->finished);
 }
 
 static void worker(void *arg)
@@ -135,7 +108,7 @@ static void threads_submit(struct store *s, struct store_batch *b)
 		lane->taken = lane->done = 0;
 		for (unsigned i = 0; i < nr; i++)
 			lane->runs[i] = runs[i];
-		b->machine = lane_ticket(p, lane);
+		b->machine = lane;
 		queue_add(p, lane);
 		pthread_cond_broadcast(&p->work);
 	}
@@ -150,20 +123,21 @@ static void threads_submit(struct store *s, struct store_batch *b)
 static void threads_wait(struct store *s, struct store_batch *b)
 {
 	struct pool *p = store_file(s)->engine;
-	void *ticket = b->machine;
-	struct lane *lane;
+	struct lane *lane = b->machine;
 
-	if (!ticket)
+	if (!lane)
 		return;
-	lane = ticket_lane(p, ticket);
 	spin_lock(&p->lock);
-	while (lane_ticket(p, lane) == ticket) {
+	while (lane->done < lane->nr) {
 		if (lane->taken < lane->nr)
 			lane_step(p, lane);
 		else
 			pthread_cond_wait(&p->finished, &p->lock.m);
 	}
+	lane->next = p->free;
+	p->free = lane;
 	spin_unlock(&p->lock);
+	store_end(b);
 }
 
 /* Stop the threads after what is queued, and free the pool. */
