@@ -329,7 +329,7 @@ static void writer(void *arg)
 	(void)arg;
 	page_lock(victim);
 	if (page_test(victim, PG_swapcache)) /* the zap may have been first */
-		swap_write_pages(&fx->e, &victim, 1);
+		swap_write_pages(&fx->e, &victim, NULL, 1);
 	else
 		page_unlock(&fx->e, victim);
 	lru_add(victim);

@@ -477,6 +477,7 @@ static void run(enum soft_kind kind, uint64_t ns)
 
 	fx_up_memory(&fx, kind, 8192, 4096, &nodes_memory[kind == SOFT_SHARED]);
 	fx.reap = false;
+	fx.store->store.device = kind == SOFT_EXCLUSIVE;
 	files = kind == SOFT_SHARED;
 	if (files)
 		files_up(&fx);

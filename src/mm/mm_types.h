@@ -280,6 +280,7 @@ struct swap_device {
 	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
 	uint64_t *bitmap;               /* alloc_lock: 1 = used */
 	uint32_t hint;                  /* alloc_lock: every slot below is used */
+	uint32_t cursor;                /* alloc_lock: where the next batch looks for slots, on a device */
 	atomic64_t nr_used;
 };
 

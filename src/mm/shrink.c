@@ -3,7 +3,7 @@
  * For a node (RECLAIM_DEMOTE): first the cold ones of the batch are moved to the slower node, if it has one with room. What is left:
  *
  * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the
- * contents (one call of the MMU); replace the entries by swap entries; write; free what is clean and unmapped; put
+ * contents (one call of the MMU); perhaps choose other slots; replace the entries by swap entries; write; free what is clean and unmapped; put
  * the rest back.
  *
  * Who wins. A fault that comes between withdraw and the swap entry sees a present entry and a locked page: it
@@ -28,13 +28,16 @@
 #include "mm/swap_io.h"
 
 #define PLACES_MAX 64   /* mappings of one page */
+#define RUN_MIN    8    /* slots in a run, on average: worth keeping */
 
 struct victim {
 	struct page *page;
 	unsigned first_req, nr_reqs;
 	bool locked;
+	bool withdrawn;      /* nobody has access any more */
 	bool fresh_slot;     /* we put it into the swap cache */
 	bool write;          /* to its slot */
+	struct swap_hash hash;  /* of its content if taken, else 0 */
 	bool write_file;
 };
 
@@ -260,10 +263,8 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 
 static void unmap_file_page(struct shrink *s, struct victim *v)
 {
-	bool withdrawn = is_withdrawn(s, v);
-
 	v->nr_reqs = 0;  /* its entries are found by walks */
-	if (!withdrawn) {
+	if (!v->withdrawn) {
 		swapcache_del(s->e, v->page, 0);
 		return;
 	}
@@ -273,13 +274,45 @@ static void unmap_file_page(struct shrink *s, struct victim *v)
 		shmem_swap_out(v->page);
 }
 
+/* Came from a slot, which nothing else refers to, and was changed since. Its content is final. */
+static bool is_changed(struct shrink *s, struct victim *v)
+{
+	struct page *p = v->page;
+
+	if (!v->locked || !v->withdrawn || v->fresh_slot || !v->nr_reqs || !page_is_anon(p) ||
+	    slot_count(swap_map(s->e, page_entry(p))) > 0)
+		return false;
+	v->hash = content_hash(mmu_data(s->e->mmu, p));
+	return !swap_slot_holds(s->e, p, v->hash);
+}
+
+/* Changed pages whose slots lie here and there get new ones next to each other, on a device. */
+static void choose_slots(struct shrink *s)
+{
+	struct victim *changed[MMU_BATCH_MAX];
+	unsigned n = 0, runs = 0;
+	uint32_t last = 0;
+
+	if (!s->e->mmu->ops->withdraws || !s->e->swap || !s->e->swap->store->device)
+		return;
+	for (unsigned i = 0; i < s->n; i++) {
+		if (!is_changed(s, &s->v[i]))
+			continue;
+		runs += page_entry(s->v[i].page) != last + 1;
+		last = page_entry(s->v[i].page);
+		changed[n++] = &s->v[i];
+	}
+	for (unsigned i = 0; i < n && runs * RUN_MIN > n; i++)
+		swap_relocate(s->e, changed[i]->page, &s->near);
+}
+
 static void unmap_page(struct shrink *s, struct victim *v)
 {
 	bool zero;
 
 	if (!page_is_anon(v->page)) {
 		unmap_file_page(s, v);
-	} else if (is_withdrawn(s, v)) {
+	} else if (v->withdrawn) {
 		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
 		for (unsigned i = 0; i < v->nr_reqs; i++)
 			unmap_one(s, &s->reqs[v->first_req + i], zero);
@@ -296,6 +329,7 @@ static void unmap_page(struct shrink *s, struct victim *v)
 static void write_batch(struct shrink *s)
 {
 	struct page *write[STORE_BATCH_MAX], *write_file[STORE_BATCH_MAX];
+	struct swap_hash hash[STORE_BATCH_MAX];
 	unsigned n = 0, nr_file = 0;
 
 	for (unsigned i = 0; i < s->n; i++) {
@@ -304,15 +338,17 @@ static void write_batch(struct shrink *s)
 		if (!v->locked)
 			continue;
 		v->locked = false;
-		if (v->write)
+		if (v->write) {
+			hash[n] = v->hash;
 			write[n++] = v->page;
-		else if (v->write_file)
+		} else if (v->write_file) {
 			write_file[nr_file++] = v->page;
-		else
+		} else {
 			page_unlock(s->e, v->page);
+		}
 	}
 	if (n)
-		swap_write_pages(s->e, write, n);
+		swap_write_pages(s->e, write, hash, n);
 	filemap_write_pages(write_file, nr_file);
 }
 
@@ -415,6 +451,9 @@ static void write_out(struct shrink *s, struct page **pages, unsigned n)
 	if (s->nr_reqs)
 		e->mmu->ops->withdraw(e->mmu, s->reqs, s->nr_reqs);
 	for (unsigned i = 0; i < n; i++)
+		s->v[i].withdrawn = s->v[i].locked && is_withdrawn(s, &s->v[i]);
+	choose_slots(s);
+	for (unsigned i = 0; i < n; i++)
 		if (s->v[i].locked)
 			unmap_page(s, &s->v[i]);
 	drop_reqs(s, 0);
@@ -428,7 +467,7 @@ void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned fl
 	VM_BUG_ON(n > MMU_BATCH_MAX);
 	s.e = e;
 	s.nr_reqs = 0;
-	s.near = 0;
+	s.near = swap_near(e, n);
 	s.r = r;
 	s.flags = flags;
 	if (n && flags & RECLAIM_DEMOTE)

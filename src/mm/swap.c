@@ -3,6 +3,10 @@
  * Slots are handed out next to each other to the pages of a batch, so that what is evicted together is written and
  * read together; a batch begins at the lowest free slot, so that the file and these tables are no larger in use
  * than they must be.
+ *
+ * On a device (store->device) a changed page does not go back to the slot it was read from, which lies anywhere, but
+ * to a new one next to the others of its batch, and its old slot is free. Batches go round the file, so that those they come back to
+ * have become free for the most part: no more of the file is used than SWAP_LAP times the slots in use.
  */
 #include "mm/swap.h"
 
@@ -72,18 +76,39 @@ static bool bit_used(const struct swap_device *d, uint32_t slot)
 	return d->bitmap[slot / 64] >> (slot % 64) & 1;
 }
 
-/* The lowest free slot; every slot below hint is used. alloc_lock held. */
-static int64_t find_free(const struct swap_device *d)
+/* The first free slot from @from on. -1: none. alloc_lock held. */
+static int64_t find_free(const struct swap_device *d, uint32_t from)
 {
 	uint32_t nwords = (d->nr_slots + 63) / 64;
+	uint64_t below = (1ull << (from % 64)) - 1;  /* of the first word: not these */
 
-	for (uint32_t w = d->hint / 64; w < nwords; w++) {
-		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~d->bitmap[w] ? ~d->bitmap[w] : 1);
+	for (uint32_t w = from / 64; w < nwords; w++, below = 0) {
+		uint64_t used = d->bitmap[w] | below;
+		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~used ? ~used : 1);
 
-		if (~d->bitmap[w])
+		if (~used)
 			return slot < d->nr_slots ? (int64_t)slot : -1;
 	}
 	return -1;
+}
+
+uint32_t swap_near(struct engine *e, unsigned n)
+{
+	struct swap_device *d = e->swap;
+	int64_t slot;
+
+	if (!d || !d->store->device)
+		return 0;
+	spin_lock(&d->alloc_lock);
+	if (d->cursor > SWAP_LAP * a64_load(&d->nr_used) + SWAP_LAP_SPARE)
+		d->cursor = 0;
+	slot = find_free(d, d->cursor);
+	if (slot < 0)
+		slot = find_free(d, d->hint);
+	/* Two batches at a time must not take turns at the same run. */
+	d->cursor = slot < 0 ? 0 : (uint32_t)slot + n;
+	spin_unlock(&d->alloc_lock);
+	return slot < 0 ? 0 : (uint32_t)slot;  /* that is the entry of the slot before it */
 }
 
 /* A slot, *@near + 1 if it is free. -1: full. */
@@ -97,7 +122,9 @@ static int64_t slot_alloc(struct swap_device *d, uint32_t *near)
 
 		if (*near && want < d->nr_slots && !bit_used(d, want))
 			slot = want;
-		else if ((slot = find_free(d)) >= 0)
+		else if (*near && d->store->device)
+			slot = find_free(d, want);
+		if (slot < 0 && (slot = find_free(d, d->hint)) >= 0)
 			d->hint = (uint32_t)slot;  /* the lowest: the next search begins here */
 	}
 	if (slot >= 0) {
@@ -193,8 +220,6 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	return 0;
 }
 
-/* ---- references ---- */
-
 /* The word is 0 but for USED and content flags: give everything back. Slot lock held; returns the owner to uncharge. */
 static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 {
@@ -205,6 +230,33 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 	d->owner[slot] = NULL;
 	return h;
 }
+
+void swap_relocate(struct engine *e, struct page *p, uint32_t *near)
+{
+	struct swap_device *d = e->swap;
+	uint32_t old = entry_slot(page_entry(p));
+	struct memcg_handle *h;
+	int64_t slot = slot_alloc(d, near);
+
+	if (slot < 0)
+		return;
+	VM_BUG_ON(!page_locked(p) || !page_test(p, PG_swapcache) || page_test(p, PG_writeback));
+	spin_lock(slot_lock(d, old));
+	VM_BUG_ON(slot_count(a32_load(&d->map[old])) != 0 || aptr_load(&d->cache[old]) != p);
+	h = slot_clear(d, old);
+	spin_unlock(slot_lock(d, old));
+	slot_release(d, old);
+	/* Nobody finds the page by either slot meanwhile: no entry has them. The owner's record goes along. */
+	spin_lock(slot_lock(d, (uint32_t)slot));
+	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
+	d->owner[slot] = h;
+	aptr_store(&d->cache[slot], p);
+	a32_store(&p->entry, (uint32_t)slot + 1);
+	a32_store(&d->map[slot], SLOT_USED | SLOT_CACHE);
+	spin_unlock(slot_lock(d, (uint32_t)slot));
+}
+
+/* ---- references ---- */
 
 static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle *h, bool memsw)
 {

@@ -17,6 +17,10 @@
 
 #include "mm/mm_types.h"
 
+/* A device is used up to this many times the slots in use, and this many more. */
+#define SWAP_LAP       2
+#define SWAP_LAP_SPARE 4096
+
 struct swap_device *swap_create(struct store *store);   /* takes the store; NULL: out of memory */
 void swap_destroy(struct swap_device *d);               /* every slot free; destroys the store */
 
@@ -26,6 +30,11 @@ static inline unsigned slot_count(uint32_t map) { return map & SLOT_COUNT_MASK; 
 /* Put a locked, charged page into the swap cache: allocates a slot near *@near (0 = anywhere; updated), charges swap
  * to the page's group. 0, -ENOSPC (device full), -EDQUOT (the group's swap.max), -ENODEV (no swap). */
 int swap_add_page(struct engine *e, struct page *p, uint32_t *near);
+/* For *@near, before a batch of @n pages: where it is to look for slots. */
+uint32_t swap_near(struct engine *e, unsigned n);
+/* A locked page in the swap cache whose slot nothing refers to, and does not hold its content: another slot, as swap_add_page would
+ * choose. It keeps its own when there is none, and charges stay as they are. */
+void swap_relocate(struct engine *e, struct page *p, uint32_t *near);
 /* How many slots could be had for @memcg now, at most @want. */
 uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t want);
 

@@ -158,13 +158,18 @@ static bool write_zero(struct engine *e, struct page *p)
 	return true;
 }
 
-/* Unchanged since it was read from its slot: the slot is still good. */
-static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
+bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash hash)
 {
 	uint32_t map = swap_map(e, page_entry(p));
 
-	if (!(map & SLOT_VALID) || map & (SLOT_ZERO | SLOT_BAD) ||
-	    !hash_equal(h, e->swap->hash[entry_slot(page_entry(p))]))
+	return map & SLOT_VALID && !(map & (SLOT_ZERO | SLOT_BAD)) &&
+	       hash_equal(hash, e->swap->hash[entry_slot(page_entry(p))]);
+}
+
+/* Unchanged since it was read from its slot: the slot is still good. */
+static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
+{
+	if (!swap_slot_holds(e, p, h))
 		return false;
 	page_clear(p, PG_dirty);
 	page_stat(p, STAT_SWPOUT_CLEAN, 1);
@@ -172,7 +177,7 @@ static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 	return true;
 }
 
-void swap_write_pages(struct engine *e, struct page **pages, unsigned n)
+void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known, unsigned n)
 {
 	struct swap_io io = { .engine = e };
 	struct store_batch b = { .write = true, .end_io = write_done, .private = &io };
@@ -186,7 +191,7 @@ void swap_write_pages(struct engine *e, struct page **pages, unsigned n)
 		VM_BUG_ON(!page_locked(p) || page_mapped(p) || page_test(p, PG_writeback));
 		if (write_zero(e, p))
 			continue;
-		h = content_hash(mmu_data(e->mmu, p));
+		h = known && (known[i].lo | known[i].hi) ? known[i] : content_hash(mmu_data(e->mmu, p));
 		if (write_clean(e, p, h))
 			continue;
 		swap_set_map(e, page_entry(p), 0, SLOT_VALID | SLOT_ZERO | SLOT_BAD);

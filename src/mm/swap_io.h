@@ -11,8 +11,11 @@
 /* Read @n <= STORE_BATCH_MAX locked pages that are in the swap cache, with home frames. Returns when all are done
  * and unlocked. */
 void swap_read_pages(struct engine *e, struct page **pages, unsigned n);
-/* Write @n <= STORE_BATCH_MAX locked, unmapped, dirty pages. Unlocks them; returns when the writes are done. */
-void swap_write_pages(struct engine *e, struct page **pages, unsigned n);
+/* Write @n <= STORE_BATCH_MAX locked, unmapped, dirty pages. Unlocks them; returns when the writes are done. @known: their checksums
+ * where the caller has taken them, else 0; NULL: of none. */
+void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known, unsigned n);
+/* Does the slot of a locked page hold the content that @hash is of? */
+bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash hash);
 /* The content of a page: is it all zero; its checksum. */
 bool content_is_zero(const void *data);
 struct swap_hash content_hash(const void *data);

@@ -46,6 +46,8 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	uint64_t nr_slots;
+	/* Every transfer waits for a device, and slots next to each other are written at a fraction of what scattered ones cost. */
+	bool device;
 };
 
 static inline void store_submit(struct store *s, struct store_batch *b) { s->ops->submit(s, b); }

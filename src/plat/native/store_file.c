@@ -233,6 +233,7 @@ struct store *store_file_open(const char *dir, uint64_t nr_slots, bool direct,
 		f->fd = fd;
 		f->direct = direct;
 		f->store.nr_slots = nr_slots;
+		f->store.device = direct;
 		*err = start_engine(f, engine);
 	}
 	if (*err) {
