@@ -107,7 +107,11 @@ int hook_mlockall(int flags);
 int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
 
+void *maps_brk(void *addr);
 long maps_attach(void *addr, size_t len, int flags, int fd);
+
+/* raw.c */
+long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);
 
 /* thread.c */
 void thread_record(uint64_t *start, uint64_t *end);

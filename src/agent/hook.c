@@ -47,6 +47,7 @@ static struct redirect redirects[] = {
 	{ "mlockall", (void *)hook_mlockall, NULL },
 	{ "munlock", (void *)hook_munlock, NULL },
 	{ "munlockall", (void *)hook_munlockall, NULL },
+	{ "syscall", (void *)hook_syscall, NULL },
 };
 
 #define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])

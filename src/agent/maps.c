@@ -330,7 +330,8 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 	return (void *)libc_result(ret);
 }
 
-int hook_brk(void *addr)
+/* The new break, as the system call returns it. */
+void *maps_brk(void *addr)
 {
 	uint64_t mask, old, new;
 	bool known = true;
@@ -349,11 +350,15 @@ int hook_brk(void *addr)
 		if (!known)
 			adopt(old, page_up(new));
 	}
-	if (*libc_curbrk < addr) {
-		errno = ENOMEM;
-		return -1;
-	}
-	return 0;
+	return *libc_curbrk;
+}
+
+int hook_brk(void *addr)
+{
+	if (maps_brk(addr) >= addr)
+		return 0;
+	errno = ENOMEM;
+	return -1;
 }
 
 /* MADV_FREE lets the kernel drop pages later without telling anybody, so it is done at once: what

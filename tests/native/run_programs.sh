@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog ownstacks \
-	reportget slowstart stacks staticprog syscalls threads
+	rawcalls reportget slowstart stacks staticprog syscalls threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -180,6 +180,11 @@ own_stacks() {
 	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
 
+raw_calls() {
+	under 16M "$BIN/rawcalls" "$(short_or_long 48 128)" || return
+	at_most $((4 << 20)) "$(value umemcg/unmanaged_peak)" umemcg/unmanaged_peak
+}
+
 # What the supervisor has of descriptors and memory, seen from below it, before and after: the least of a few looks, as
 # a process that has just ended may still have its own; what leaks is in all of them. The shell looks by itself: a
 # program that did would be counted, and with it those beside it in a pipeline, as far as they have come. Under the
@@ -267,7 +272,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 30
+plan 31
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -287,6 +292,7 @@ check ".bss larger than the limit" program bss 100
 check "thread stacks that together exceed the limit" program stacks 96 1024
 check "threads on stacks that the program supplies can be joined" own_stacks
 check "threads that map and unmap at random" program mmapstorm "$(short_or_long 5 60)" 4
+check "memory that a runtime maps by system calls of its own" raw_calls
 check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
 check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96
 check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" spawn 96

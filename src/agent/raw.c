@@ -1,0 +1,117 @@
+/* agent/raw.c - system calls made through syscall(2) instead of libc's function for them.
+ *
+ * Programs with a runtime of their own (SBCL, for one) map their heap so. What changes mappings, or what the agent
+ * looks after otherwise, goes the way of the function of that name; everything else is made as libc makes it.
+ *
+ * I1  A call that is not ours uses no stack: a program may have a thread made by clone(2) return on a stack of its
+ *     own. So both other ways out are tail calls to functions that are not inlined.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+static __attribute__((noinline)) long failed(long err)
+{
+	errno = (int)-err;
+	return -1;
+}
+
+static bool is_ours(long nr)
+{
+	switch (nr) {
+	case SYS_mmap:
+	case SYS_munmap:
+	case SYS_mremap:
+	case SYS_brk:
+	case SYS_madvise:
+	case SYS_mlock:
+	case SYS_mlock2:
+	case SYS_mlockall:
+	case SYS_munlock:
+	case SYS_munlockall:
+	case SYS_close:
+	case SYS_close_range:
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_dup3:
+	case SYS_shmget:
+	case SYS_shmat:
+	case SYS_shmdt:
+	case SYS_shmctl:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static __attribute__((noinline)) long other(long nr, long a, long b, long c)
+{
+	switch (nr) {
+	case SYS_close:
+		return close((int)a);
+	case SYS_close_range:
+		return close_range((unsigned int)a, (unsigned int)b, (int)c);
+#ifdef SYS_dup2
+	case SYS_dup2:
+		return dup2((int)a, (int)b);
+#endif
+	case SYS_dup3:
+		return dup3((int)a, (int)b, (int)c);
+	case SYS_shmget:
+		return shmget((key_t)a, (size_t)b, (int)c);
+	case SYS_shmat:
+		return (long)shmat((int)a, (const void *)b, (int)c);
+	case SYS_shmdt:
+		return shmdt((const void *)a);
+	default:
+		return shmctl((int)a, (int)b, (struct shmid_ds *)c);
+	}
+}
+
+static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long d, long e)
+{
+	void *const at = (void *)a;
+
+	switch (nr) {
+	case SYS_munmap:
+		return hook_munmap(at, (size_t)b);
+	case SYS_mremap:
+		return (long)hook_mremap(at, (size_t)b, (size_t)c, (int)d, (void *)e);
+	case SYS_brk:
+		return (long)maps_brk(at);
+	case SYS_madvise:
+		return hook_madvise(at, (size_t)b, (int)c);
+	case SYS_mlock:
+		return hook_mlock(at, (size_t)b);
+	case SYS_mlock2:
+		return hook_mlock2(at, (size_t)b, (unsigned int)c);
+	case SYS_mlockall:
+		return hook_mlockall((int)a);
+	case SYS_munlock:
+		return hook_munlock(at, (size_t)b);
+	case SYS_munlockall:
+		return hook_munlockall();
+	default:
+		return other(nr, a, b, c);
+	}
+}
+
+/* Of as many arguments as there may be: those that were not passed are not looked at by anybody. @f would lie in the
+ * caller's frame, so it is read where it is known to be there, or as libc does, and never passed on by way of the stack. */
+__attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long ret;
+
+	if (is_ours(nr) && agent_managed())
+		return nr == SYS_mmap ? (long)hook_mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f) :
+					ours(nr, a, b, c, d, e);
+	ret = sys_call6(nr, a, b, c, d, e, f);
+	return (unsigned long)ret > -4096ul ? failed(ret) : ret;
+}
+
+AGENT_EXPORT extern __typeof__(syscall) syscall __attribute__((alias("hook_syscall")));
