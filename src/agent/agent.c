@@ -409,6 +409,7 @@ __attribute__((constructor)) static void agent_start(void)
 	no_move = getenv("UMEMCG_AGENT_NO_MOVE") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();
+	peek_init();
 	if (!name || !channel_set_name(name))
 		return;
 	dl_iterate_phdr(find_own, NULL);

@@ -29,6 +29,7 @@
 
 #define AGENT_EXPORT __attribute__((visibility("default")))
 
+#define HELPER_NAME   "umemcg-helper"
 #define HELPER_BYTES  (64u << 10)
 #define THREAD_BYTES  (16u << 10)
 
@@ -109,6 +110,9 @@ int hook_munlockall(void);
 
 void *maps_brk(void *addr);
 long maps_attach(void *addr, size_t len, int flags, int fd);
+
+/* peek.c */
+void peek_init(void);
 
 /* raw.c */
 long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);

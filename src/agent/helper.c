@@ -337,7 +337,7 @@ static void run(void *arg)
 	uint32_t order;
 	int n;
 
-	sys_call2(SYS_prctl, PR_SET_NAME, "umemcg-helper");
+	sys_call2(SYS_prctl, PR_SET_NAME, HELPER_NAME);
 	close_others(&h->setup);
 	__atomic_store_n(&agent->helper_clean, 1, __ATOMIC_RELEASE);
 	sys_futex_wake(&agent->helper_clean, 1);
@@ -362,12 +362,19 @@ static void run(void *arg)
 	}
 }
 
+/* A debugger that follows the program's threads would stop the helper with them, at each of its system calls at worst, and wait
+ * itself for what only the helper can free. But where a filter has calls decided by the tracer, they fail without one. */
+static unsigned long untraced(void)
+{
+	return sys_call1(SYS_prctl, PR_GET_SECCOMP) == 0 ? CLONE_UNTRACED : 0;
+}
+
 /* Start the helper in @area (HELPER_BYTES): its thread id, or -errno. It waits for helper_order().
  * Descriptors are copied here, so the caller may close its own at once. */
 int helper_start(void *area, const struct helper_setup *setup)
 {
 	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
-				    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+				    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | untraced();
 	struct helper *h = area;
 	uint64_t mask;
 	long tid;

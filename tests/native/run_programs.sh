@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog brkgrow bss execs fill forks madvise mlock mmapstorm mremap odirect oomhog ownstacks \
-	rawcalls reportget slowstart stacks staticprog syscalls threads
+require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mremap odirect oomhog \
+	ownstacks rawcalls reportget slowstart stacks staticprog syscalls threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -272,7 +272,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 31
+plan 32
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -293,6 +293,8 @@ check "thread stacks that together exceed the limit" program stacks 96 1024
 check "threads on stacks that the program supplies can be joined" own_stacks
 check "threads that map and unmap at random" program mmapstorm "$(short_or_long 5 60)" 4
 check "memory that a runtime maps by system calls of its own" raw_calls
+check "a debugger reads and writes what is swapped out, and stops nobody who is needed" \
+	under 16M "$BIN/debugger" "$(short_or_long 24 128)"
 check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
 check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96
 check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" spawn 96

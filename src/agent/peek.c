@@ -1,0 +1,245 @@
+/* agent/peek.c - debuggers: reading and writing another process's memory where it is swapped out.
+ *
+ * ptrace(2) and /proc/PID/mem do not wait for a page that userfaultfd has to bring: they fail with EIO. process_vm_readv(2)
+ * does wait. So what failed is touched that way, and tried again. Only what failed is looked at: nothing else of a
+ * program's reads and writes costs more than a call. The process that is looked into need not be managed by the same
+ * supervisor, or at all.
+ *
+ * The helper thread is no thread of the program's. Attached to and stopped like those, it could not give its process's pages back,
+ * and who waits for them may be the debugger; so attaching to it finds nobody. It is not followed either (helper_start).
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/sys.h"
+
+#define TOUCH_TRIES 64   /* it may be taken out again before we are back */
+#define PATH_BYTES  64
+
+static long (*libc_ptrace)(enum __ptrace_request, ...);
+static ssize_t (*libc_read)(int, void *, size_t);
+static ssize_t (*libc_write)(int, const void *, size_t);
+static ssize_t (*libc_pread)(int, void *, size_t, off_t);
+static ssize_t (*libc_pwrite)(int, const void *, size_t, off_t);
+
+void peek_init(void)
+{
+	libc_ptrace = (__typeof__(libc_ptrace))dlsym(RTLD_NEXT, "ptrace");
+	libc_pread = (__typeof__(libc_pread))dlsym(RTLD_NEXT, "pread64");
+	libc_pwrite = (__typeof__(libc_pwrite))dlsym(RTLD_NEXT, "pwrite64");
+	libc_write = (__typeof__(libc_write))dlsym(RTLD_NEXT, "write");
+	__atomic_store_n(&libc_read, (__typeof__(libc_read))dlsym(RTLD_NEXT, "read"), __ATOMIC_RELEASE);
+}
+
+/* Constructors of other libraries may run before ours. */
+static inline void peek_ready(void)
+{
+	if (!__atomic_load_n(&libc_read, __ATOMIC_ACQUIRE))
+		peek_init();
+}
+
+/* Have the page at @at of @pid brought. False: there is none, or it is not ours to read. */
+static bool touch(pid_t pid, uint64_t at)
+{
+	char byte;
+	struct iovec local = { &byte, 1 }, remote = { (void *)at, 1 };
+
+	return sys_call6(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0) == 1;
+}
+
+/* "123" at *@at, which moves behind it; -1 without a digit. */
+static long number(const char **at)
+{
+	long n = 0;
+
+	if (**at < '0' || **at > '9')
+		return -1;
+	for (; **at >= '0' && **at <= '9' && n < INT32_MAX; (*at)++)
+		n = 10 * n + (**at - '0');
+	return n;
+}
+
+/* Decimal digits of @n and a 0 at @to. */
+static void digits(char *to, long n)
+{
+	char back[20];
+	int i = 0;
+
+	do
+		back[i++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (i)
+		*to++ = back[--i];
+	*to = '\0';
+}
+
+/* Whose memory is the file @fd? /proc/PID/mem or /proc/PID/task/TID/mem; 0: it is another file. */
+static pid_t memory_of(int fd)
+{
+	char name[PATH_BYTES] = "/proc/self/fd/", path[PATH_BYTES];
+	const char *at = path + strlen("/proc/");
+	long n, pid;
+
+	if (fd < 0)
+		return 0;
+	digits(name + strlen(name), fd);
+	n = sys_call4(SYS_readlinkat, -100 /* AT_FDCWD */, name, path, sizeof path - 1);
+	if (n <= 0)
+		return 0;
+	path[n] = '\0';
+	if (strncmp(path, "/proc/", strlen("/proc/")) != 0 || (pid = number(&at)) <= 0)
+		return 0;
+	if (!strncmp(at, "/task/", strlen("/task/"))) {
+		at += strlen("/task/");
+		pid = number(&at);
+	}
+	return pid > 0 && !strcmp(at, "/mem") ? (pid_t)pid : 0;
+}
+
+static long transfer(bool out, int fd, void *buf, size_t n, off_t at)
+{
+	return out ? libc_pwrite(fd, buf, n, at) : libc_pread(fd, buf, n, at);
+}
+
+/* @done bytes of @n at @at went through, or -1 and EIO: go on from there, a page that is out being all that was in the way. */
+static ssize_t carry_on(bool out, int fd, void *buf, size_t n, off_t at, ssize_t done)
+{
+	size_t sum = done < 0 ? 0 : (size_t)done;
+	int saved = errno, tries = TOUCH_TRIES;
+	pid_t pid = memory_of(fd);
+
+	while (pid && sum < n && tries && touch(pid, (uint64_t)at + sum)) {
+		done = transfer(out, fd, (char *)buf + sum, n - sum, at + (off_t)sum);
+		if (done < 0 && errno != EIO)
+			break;
+		if (done > 0)
+			sum += (size_t)done;
+		tries = done > 0 ? TOUCH_TRIES : tries - 1;
+	}
+	errno = saved;
+	return sum ? (ssize_t)sum : -1;
+}
+
+/* Could a page that is out be why it ended here? */
+static inline bool cut(ssize_t done, size_t n, off_t at)
+{
+	if (done < 0)
+		return errno == EIO;
+	return done > 0 && (size_t)done < n && ((uint64_t)at + (uint64_t)done) % agent_page == 0;
+}
+
+static ssize_t peek_pread(int fd, void *buf, size_t n, off_t at)
+{
+	ssize_t done;
+
+	peek_ready();
+	done = libc_pread(fd, buf, n, at);
+	return cut(done, n, at) ? carry_on(false, fd, buf, n, at, done) : done;
+}
+
+static ssize_t peek_pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+	ssize_t done;
+
+	peek_ready();
+	done = libc_pwrite(fd, buf, n, at);
+	return cut(done, n, at) ? carry_on(true, fd, (void *)(uintptr_t)buf, n, at, done) : done;
+}
+
+/* Under both names: which of them the headers call pread depends on how wide they make off_t. */
+#define EXPORT(symbol, hook) \
+	AGENT_EXPORT extern __typeof__(hook) export_##symbol __asm__(#symbol) __attribute__((alias(#hook)))
+
+EXPORT(pread, peek_pread);
+EXPORT(pread64, peek_pread);
+EXPORT(pwrite, peek_pwrite);
+EXPORT(pwrite64, peek_pwrite);
+
+/* At the file's own position, which moves as far as it went. */
+static ssize_t from_position(bool out, int fd, void *buf, size_t n)
+{
+	int saved = errno;
+	off_t at = memory_of(fd) ? lseek(fd, 0, SEEK_CUR) : 0;
+	ssize_t done;
+
+	errno = saved;
+	if (!at)
+		return -1;
+	done = carry_on(out, fd, buf, n, at, -1);
+	if (done > 0)
+		(void)lseek(fd, at + done, SEEK_SET);
+	return done;
+}
+
+AGENT_EXPORT ssize_t read(int fd, void *buf, size_t n)
+{
+	ssize_t done;
+
+	peek_ready();
+	done = libc_read(fd, buf, n);
+	return done < 0 && errno == EIO ? from_position(false, fd, buf, n) : done;
+}
+
+AGENT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
+{
+	ssize_t done;
+
+	peek_ready();
+	done = libc_write(fd, buf, n);
+	return done < 0 && errno == EIO ? from_position(true, fd, (void *)(uintptr_t)buf, n) : done;
+}
+
+/* A thread of that name, made by helper.c. */
+static bool is_helper(pid_t tid)
+{
+	char path[PATH_BYTES] = "/proc/", name[sizeof HELPER_NAME];
+	long fd, n;
+
+	if (tid <= 0)
+		return false;
+	digits(path + strlen(path), tid);
+	memcpy(path + strlen(path), "/comm", sizeof "/comm");
+	fd = sys_call3(SYS_openat, -100 /* AT_FDCWD */, path, 02000000 /* O_CLOEXEC */);
+	if (fd < 0)
+		return false;
+	n = sys_call3(SYS_read, fd, name, sizeof name);
+	sys_close((int)fd);
+	return n == (long)sizeof name && !memcmp(name, HELPER_NAME, sizeof name - 1) && name[sizeof name - 1] == '\n';
+}
+
+static bool moves_words(enum __ptrace_request request)
+{
+	return request == PTRACE_PEEKTEXT || request == PTRACE_PEEKDATA || request == PTRACE_POKETEXT ||
+	       request == PTRACE_POKEDATA;
+}
+
+AGENT_EXPORT long ptrace(enum __ptrace_request request, ...)
+{
+	void *at, *data;
+	va_list ap;
+	pid_t pid;
+	long ret;
+
+	va_start(ap, request);
+	pid = va_arg(ap, pid_t);
+	at = va_arg(ap, void *);
+	data = va_arg(ap, void *);
+	va_end(ap);
+	peek_ready();
+	if ((request == PTRACE_ATTACH || request == PTRACE_SEIZE) && is_helper(pid)) {
+		errno = ESRCH;
+		return -1;
+	}
+	ret = libc_ptrace(request, pid, at, data);
+	for (int i = 0; i < TOUCH_TRIES && ret == -1 && errno == EIO && moves_words(request) &&
+	     touch(pid, (uint64_t)at) && touch(pid, (uint64_t)at + sizeof(long) - 1); i++)
+		ret = libc_ptrace(request, pid, at, data);
+	return ret;
+}
