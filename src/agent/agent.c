@@ -410,6 +410,7 @@ __attribute__((constructor)) static void agent_start(void)
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();
 	peek_init();
+	hide_init();
 	if (!name || !channel_set_name(name))
 		return;
 	dl_iterate_phdr(find_own, NULL);

@@ -111,6 +111,9 @@ int hook_munlockall(void);
 void *maps_brk(void *addr);
 long maps_attach(void *addr, size_t len, int flags, int fd);
 
+/* hide.c */
+void hide_init(void);
+
 /* peek.c */
 void peek_init(void);
 

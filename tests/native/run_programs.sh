@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mremap odirect oomhog \
-	ownstacks rawcalls reportget slowstart stacks staticprog syscalls threads
+	ownstacks rawcalls reportget slowstart stacks staticprog syscalls tasks threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -272,7 +272,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 32
+plan 33
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -295,6 +295,7 @@ check "threads that map and unmap at random" program mmapstorm "$(short_or_long 
 check "memory that a runtime maps by system calls of its own" raw_calls
 check "a debugger reads and writes what is swapped out, and stops nobody who is needed" \
 	under 16M "$BIN/debugger" "$(short_or_long 24 128)"
+check "a process finds as many threads as it made" program tasks
 check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
 check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96
 check "program starts by posix_spawn" program execs "$(short_or_long 100 2000)" spawn 96
