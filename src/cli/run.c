@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ struct run {
 	struct child child;
 	int signal_fd;
 	int report_fd;        /* -1: standard error */
+	bool report_append;   /* what is in the report file is the program's output */
 	bool ended;
 	bool stopped;         /* the root process is, by a signal */
 	int wait_status;      /* of the root process, once ended */
@@ -212,7 +214,7 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 	if (o->report == REPORT_JSON && r->report_fd < 0 && write(fd, "\n", 1) < 0)
 		errno = 0;
 	/* Pipes and devices refuse to be cut; there is nothing to cut then. */
-	if (r->report_fd >= 0 && ftruncate(fd, 0) != 0)
+	if (r->report_fd >= 0 && (r->report_append ? lseek(fd, 0, SEEK_END) : ftruncate(fd, 0)) != 0)
 		errno = 0;
 	for (; done < len && n >= 0; done += n > 0 ? (size_t)n : 0)
 		n = write(fd, text + done, len - done);
@@ -224,6 +226,13 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 
 /* ---- construction ---------------------------------------------------------------------------- */
 
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static int open_report(struct run *r)
 {
 	const char *name = r->options.report_file;
@@ -232,6 +241,7 @@ static int open_report(struct run *r)
 	if (!name)
 		return 0;
 	r->report_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+	r->report_append = same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
 	if (r->report_fd >= 0)
 		return 0;
 	return cli_fail("run: option --report-file: cannot write '%s': %s; name a file in a "

@@ -120,6 +120,17 @@ wrong_proc() {
 	expect "0 started" "$? $(cat "$TMP/out")" "with our own"
 }
 
+# A report in the file that the program writes to comes behind what it wrote, and takes nothing away.
+report_behind_output() {
+	for name in /dev/stdout "$TMP/out"; do
+		"$UMEMCG" run -m 64M --report-file "$name" -- echo started >"$TMP/out" || return
+		expect started "$(head -n 1 "$TMP/out")" "first line" &&
+			expect "umemcg: echo ended with status 0" "$(sed -n '2s/ after.*//p' "$TMP/out")" "second line" || return
+	done
+	"$UMEMCG" run -m 64M --report-file "$TMP/out" -- sh -c 'echo started >&2' 2>"$TMP/out" &&
+		expect started "$(head -n 1 "$TMP/out")" "first line of standard error"
+}
+
 # Without these nothing could be taken out of the program, or the program not be killed when memory runs out.
 calls_refused() {
 	for call in process_vm_readv pidfd_open pidfd_send_signal; do
@@ -284,6 +295,7 @@ check "--no-spin leaves the threads out that keep CPUs awake" spinners
 check "a signal to umemcg reaches the program" terminated
 check "the processes of a killed umemcg end" killed
 check "the JSON report holds what the controller's files would" json
+check "a report in the program's output is behind it" report_behind_output
 check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
 	check "an installed umemcg finds its agent" installed
