@@ -33,6 +33,7 @@ void __tsan_ignore_thread_end(void);
 #define liburcu_end() ((void)0)
 #endif
 
+static atomic32_t deferred; /* calls whose functions have not returned */
 static char grace_period; /* its address stands for "all readers so far are done" */
 
 _Static_assert(sizeof(struct rcu_head) <= sizeof(((struct plat_rcu_head *)0)->opaque_),
@@ -79,6 +80,7 @@ static void run_deferred(struct rcu_head *opaque)
 	order_acquire(&grace_period);
 	head->fn(head);
 	order_release(&grace_period);
+	a32_add(&deferred, -1);
 }
 
 void rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *))
@@ -86,6 +88,7 @@ void rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *))
 	VM_BUG_ON(!plat_thread_registered_);
 	head->fn = fn;
 	order_release(head);
+	a32_add(&deferred, 1);
 	urcu_memb_call_rcu((struct rcu_head *)head, run_deferred);
 }
 
@@ -110,8 +113,11 @@ int rcu_prepare(void)
 void rcu_flush(void)
 {
 	VM_BUG_ON(urcu_memb_read_ongoing());
-	liburcu_begin(); /* its hand-over of the heap it uses is invisible, too */
-	urcu_memb_barrier();
-	liburcu_end();
+	/* liburcu's thread sleeps 10 ms before it looks at what was deferred. */
+	if (a32_load(&deferred)) {
+		liburcu_begin(); /* its hand-over of the heap it uses is invisible, too */
+		urcu_memb_barrier();
+		liburcu_end();
+	}
 	order_acquire(&grace_period);
 }
