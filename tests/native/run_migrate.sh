@@ -19,17 +19,18 @@ sentence="this machine has one memory node: all pages are on it, and stay where 
 name=job$$
 runs=
 
-# start ARGUMENTS of umemcg run: $run, once its program is there.
+# It has executed its program.
+member_runs() {
+	member=$(members | head -n 1)
+	[ -n "$member" ] && [ "$(cat "/proc/$member/comm" 2>/dev/null)" != umemcg ]
+}
+
+# start ARGUMENTS of umemcg run: $run, once its program is there. Has it been heard of? `until_true answered`.
 start() {
 	"$UMEMCG" run -m 32M "$@" >"$TMP/program" 2>&1 &
 	run=$!
 	runs="$runs $run"
-	for _ in $(seq 100); do
-		member=$(members | head -n 1)
-		[ -n "$member" ] && [ "$(cat "/proc/$member/comm" 2>/dev/null)" != umemcg ] && break
-		sleep 0.1
-	done
-	sleep 0.5
+	until_true member_runs
 }
 
 # The run's processes, not its keeper.
@@ -107,18 +108,23 @@ bad_names() {
 	"$UMEMCG" run -m 16M --name "$(printf '%063d' 0 | tr 0 a)" -- true
 }
 
+two_children() {
+	children=$(cat "/proc/$member/task/$member/children")
+	[ "$(echo $children | wc -w)" = 2 ]
+}
+
 found() {
-	start --name "$name" -- sh -c "$BIN/steady 2 60 & $BIN/steady 2 60"
-	answered "$name" && answered "$run" && answered "$member" || return 1
-	for pid in $(cat "/proc/$member/task/$member/children"); do
-		answered "$pid" || return 1
+	start --name "$name" -- sh -c "$BIN/steady 2 600 & $BIN/steady 2 600"
+	until_true answered "$member" && answered "$name" && answered "$run" && until_true two_children || return 1
+	for pid in $children; do
+		until_true answered "$pid" || return 1
 	done
 	[ -n "$pid" ]
 }
 
 unnamed() {
-	start -- "$BIN/steady" 2 60
-	answered "run-$run"
+	start -- "$BIN/steady" 2 600
+	until_true answered "$member" && answered "run-$run"
 }
 
 no_such_node() {
@@ -145,7 +151,7 @@ not_found() {
 ambiguous() {
 	before=$runs
 	set -- $runs
-	start --name "$name" -- "$BIN/steady" 2 60
+	start --name "$name" -- "$BIN/steady" 2 600
 	refused "2 runs have a group '$name'|$1|$run" -- "$name" --from 0 --to 1 && answered "$run"
 	code=$?
 	kill -TERM "$run"
@@ -156,9 +162,9 @@ ambiguous() {
 
 unmanaged() {
 	before=$runs
-	start --name "static$$" -- "$BIN/staticprog" 4 20000
+	start --name "static$$" -- "$BIN/staticprog" 4 2000000
 	pid=$(members)
-	refused "process $pid of group static$$ is not managed" -- "$pid" --from 0 --to 1 && answered "static$$"
+	until_true refused "process $pid of group static$$ is not managed" -- "$pid" --from 0 --to 1 && answered "static$$"
 	code=$?
 	kill -TERM "$run"
 	wait "$run"
@@ -194,6 +200,8 @@ as_nobody() {
 		nobody_hears "$name" "no umemcg run has a group '$name' (runs of other users were not asked)"
 }
 
+names_gone() { ! grep -q -e "@umemcg-run.$1\$" -e "@umemcg-run.$2\$" /proc/net/unix; }
+
 # However a run ends, its name goes with it.
 nothing_left() {
 	set -- $runs
@@ -203,11 +211,7 @@ nothing_left() {
 	wait "$1"
 	wait "$2"
 	runs=
-	for _ in $(seq 50); do
-		grep -q -e "@umemcg-run.$1\$" -e "@umemcg-run.$2\$" /proc/net/unix || return 0
-		sleep 0.1
-	done
-	return 1
+	until_true names_gone "$1" "$2"
 }
 
 help_texts() {
