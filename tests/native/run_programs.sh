@@ -118,14 +118,9 @@ redis_compare() {
 		cmp - "$TMP/got"
 }
 
-redis_wait() {
-	for try in 1 2 3 4 5 6 7 8 9 10; do
-		[ "$(redis-cli -s "$TMP/redis" ping 2>/dev/null)" = PONG ] && return
-		sleep 0.3
-	done
-	echo "the server does not answer"
-	return 1
-}
+redis_answers() { [ "$(redis-cli -s "$TMP/redis" ping 2>/dev/null)" = PONG ]; }
+
+redis_wait() { until_true redis_answers; }
 
 redis_keys() {
 	keys=$(short_or_long 24576 65536)

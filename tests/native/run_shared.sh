@@ -76,7 +76,7 @@ kernel_segments() {
 
 # Three objects of 8 MiB and five processes, which have little else. The figure is late by some tenths of a second.
 objects_counted() {
-	sampled 96M "$BIN/shmobjects" 8 4 1 || return
+	sampled 96M "$BIN/shmobjects" 8 4 3 || return
 	peak=$("$BIN/reportget" "$report" memory.peak)
 	[ "$peak" -ge $((24 << 20)) ] && [ "$peak" -le $((32 << 20)) ] && return
 	echo "memory.peak is $peak"
@@ -136,23 +136,20 @@ pg_up() { # mmap|sysv
 			-c max_connections=20
 		[ "$(id -u)" != 0 ] ||
 			set -- setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
-		exec timeout -k 5 300 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
+		exec timeout -k 5 900 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
 			--report json --report-file "$report" -- "$@"
 	) >"$TMP/pg/log" 2>&1 &
 	pg_pid=$!
 	test_pid=$pg_pid
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		pg pg_isready -q -d postgres && return
-		sleep 0.5
-	done
+	until_true pg pg_isready -q -d postgres && return
 	cat "$TMP/pg/log"
 	return 1
 }
 
 pg_works() { # mmap|sysv
 	pg_up "$1" || return
-	timeout 120 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -i -s 20 -q postgres || return
-	timeout 60 "$pg_bin/pgbench" -h "$TMP/pg" -U bench -c 4 -T 10 postgres
+	timeout "$BOUND_S" "$pg_bin/pgbench" -h "$TMP/pg" -U bench -i -s 20 -q postgres || return
+	timeout "$BOUND_S" "$pg_bin/pgbench" -h "$TMP/pg" -U bench -c 4 -T 10 postgres
 }
 
 # What was added to accounts, branches and tellers is what the history says was added.
