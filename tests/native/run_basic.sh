@@ -107,13 +107,19 @@ fill_over_limit() {
 	at_most $((36 << 20)) "$(value memory.peak)" memory.peak
 }
 
-# The clients alone; what umemcg holds for them besides is the acceptance test's business.
+# The clients alone; what umemcg holds for them besides is the acceptance test's business. Again until it was looked at ten
+# times: a fast machine is soon through, and on a busy one the sampler has to wait.
 limit_holds() {
-	bounded "$BIN/sampler" -i 5 -o "$TMP/sampled" -- \
-		"$UMEMCG" run -m 32M --swap-max 512M -- "$BIN/fill" 96 || return
-	cat "$TMP/sampled"
-	at_least 10 "$(sed -n 's/^samples //p' "$TMP/sampled")" samples || return
-	at_most $((36 << 10)) "$(sed -n 's/^clients_max_kb //p' "$TMP/sampled")" clients_max_kb
+	samples=0
+	for run in 1 2 3 4 5 6 7 8 9 10; do
+		bounded "$BIN/sampler" -i 5 -o "$TMP/sampled" -- \
+			"$UMEMCG" run -m 32M --swap-max 512M -- "$BIN/fill" 96 || return
+		cat "$TMP/sampled"
+		at_most $((36 << 10)) "$(sed -n 's/^clients_max_kb //p' "$TMP/sampled")" clients_max_kb || return
+		samples=$((samples + $(sed -n 's/^samples //p' "$TMP/sampled")))
+		[ $samples -lt 10 ] || return 0
+	done
+	at_least 10 $samples samples
 }
 
 report_is_json() {
