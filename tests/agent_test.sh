@@ -21,7 +21,7 @@ check() {
 }
 
 supervised() {
-	timeout 120 "$peer" -n 16 "$agent" "$@"
+	timeout 600 "$peer" -n 16 "$agent" "$@"
 }
 
 same_result() {

@@ -5,7 +5,7 @@
 
 golden=$lib_dir/check_golden
 [ -d "$golden" ] || golden=$(cd "$(dirname "$0")" && pwd)/check_golden
-BOUND_S=300
+BOUND_S=900
 
 # The status of umemcg check with these arguments; its output in $TMP/out and $TMP/err.
 status_of() {
@@ -147,27 +147,25 @@ full_output() {
 		expect 1 "$(wc -l <"$TMP/err")" "lines of $what" || return 1
 	done
 	code=0
-	timeout 20 "$UMEMCG" check >/dev/full 2>"$TMP/err" || code=$?
+	bounded "$UMEMCG" check >/dev/full 2>"$TMP/err" || code=$?
 	expect 125 "$code" "status of all scenarios"
+}
+
+# Or has ended: then it never had one.
+has_a_child() {
+	child=$(ps -o pid= --ppid "$1" | awk 'NR == 1 { print $1 }')
+	[ -n "$child" ] || over "$1"
 }
 
 # A search that is killed leaves none of its processes behind.
 killed_with_jobs() {
 	"$UMEMCG" check --jobs 2 swap-in-by-two >"$TMP/out" 2>&1 &
 	pid=$!
-	child=
-	for i in $(seq 100); do
-		child=$(ps -o pid= --ppid "$pid" | tr -d ' ') && [ -n "$child" ] && break
-		sleep 0.05
-	done
+	until_true has_a_child "$pid"
 	kill -9 "$pid"
 	wait "$pid" 2>"$TMP/err"
 	[ -n "$child" ] || { echo "no search was shared"; return 1; }
-	for i in $(seq 100); do
-		case $(ps -o stat= -p "$child") in '' | Z*) return 0 ;; esac
-		sleep 0.05
-	done
-	echo "$child is still there"
+	until_true over "$child" && return
 	kill -9 "$child"
 	return 1
 }
