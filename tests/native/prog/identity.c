@@ -80,7 +80,7 @@ static void step(const char *s)
 		EXPECT(close_range(3, ~0u, 0) == 0);
 		break;
 	case 'C':
-		EXPECT(syscall(SYS_close_range, 3, ~0u, 0) == 0);
+		EXPECT(raw_syscall(SYS_close_range, 3, ~0u, 0) == 0);
 		break;
 	case 'd':
 		become_daemon();

@@ -37,10 +37,10 @@ static void make(size_t bytes)
 	object[0] = map_fd(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600), bytes);
 	EXPECT(shm_unlink(name) == 0);
 	object[1] = map_fd(memfd_create("test", 0), bytes);
-	id = (int)syscall(SYS_shmget, IPC_PRIVATE, bytes, 0600);
+	id = (int)raw_syscall(SYS_shmget, IPC_PRIVATE, (long)bytes, 0600);
 	EXPECT(id >= 0);
-	object[2] = (char *)syscall(SYS_shmat, id, NULL, 0);
-	EXPECT(object[2] != (char *)-1 && syscall(SYS_shmctl, id, IPC_RMID, NULL) == 0);
+	object[2] = (char *)raw_syscall(SYS_shmat, id, 0, 0);
+	EXPECT(object[2] != (char *)-1 && raw_syscall(SYS_shmctl, id, IPC_RMID, 0) == 0);
 }
 
 int main(int argc, char **argv)

@@ -203,7 +203,7 @@ static key_t free_key(void)
 {
 	key_t key = (key_t)(0x5000000 + getpid() * 16);
 
-	while (syscall(SYS_shmget, key, 0, 0) >= 0 || errno != ENOENT)
+	while (raw_syscall(SYS_shmget, key, 0, 0) >= 0 || errno != ENOENT)
 		key++;
 	return key;
 }
@@ -242,14 +242,14 @@ static void keys(void)
 static void keys_of_the_kernel(void)
 {
 	key_t key = free_key();
-	int id = (int)syscall(SYS_shmget, key, MIB, IPC_CREAT | IPC_EXCL | 0600);
+	int id = (int)raw_syscall(SYS_shmget, key, MIB, IPC_CREAT | IPC_EXCL | 0600);
 	char *area, *raw;
 
 	EXPECT(id >= 0);
 	EXPECT_ERRNO(shmget(key, MIB, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
 	EXPECT(shmget(key, MIB, IPC_CREAT | 0600) == id);
 	area = attach_to(id, NULL, 0);
-	raw = (char *)syscall(SYS_shmat, id, NULL, 0);
+	raw = (char *)raw_syscall(SYS_shmat, id, 0, 0);
 	area[5] = 7;
 	EXPECT(raw != (char *)-1 && raw[5] == 7 && stat_of(id).shm_nattch == 2);
 	EXPECT(shmdt(raw) == 0 && shmdt(area) == 0 && shmctl(id, IPC_RMID, NULL) == 0);
@@ -339,7 +339,7 @@ int main(int argc, char **argv)
 	EXPECT_ERRNO(shmget(IPC_PRIVATE, 0, 0600), EINVAL);
 	id = shmget(IPC_PRIVATE, bytes, 0600);
 	EXPECT(id >= 0 && self);
-	if (getenv("SYSV_MANAGED") && syscall(SYS_shmctl, id, IPC_STAT, &ds) == 0) {
+	if (getenv("SYSV_MANAGED") && raw_syscall(SYS_shmctl, id, IPC_STAT, (long)&ds) == 0) {
 		shmctl(id, IPC_RMID, NULL);
 		fail("the segment is the kernel's");
 	}
