@@ -371,7 +371,8 @@ static void fork_child(void)
 		err = attach(forking.cookie);
 	if (err)
 		agent_debug("umemcg: the child of a fork is not managed:", err);
-	if (supervisor_lost(err))
+	/* If there was nobody to ask before the fork, the parent is in a network namespace of its own, or dies, and with it everybody. */
+	if (forking.call >= 0 && supervisor_lost(err))
 		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
 	sys_restore_signals(&forking.mask);
 }
@@ -413,6 +414,7 @@ __attribute__((constructor)) static void agent_start(void)
 	hide_init();
 	if (!name || !channel_set_name(name))
 		return;
+	channel_set_door(getenv(PROTO_DOOR_ENV));
 	dl_iterate_phdr(find_own, NULL);
 	/* The first thread's is in memory of the dynamic linker. */
 	thread_record(&thread_start, &thread_end);

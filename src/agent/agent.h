@@ -70,6 +70,7 @@ void agent_unlock_region(void);
 
 /* channel.c: every function returns >= 0 or -errno. */
 bool channel_set_name(const char *name);
+void channel_set_door(const char *number);
 int channel_connect(void);
 int channel_send(int fd, const void *msg, size_t size, int attach);
 int channel_recv(int fd, void *msg, size_t size, int flags, int *attached);

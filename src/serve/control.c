@@ -70,12 +70,12 @@ static bool is_member(struct supervisor *s, pid_t pid)
 	return pid == getpid();
 }
 
-static void accept_one(struct supervisor *s)
+static void accept_one(struct supervisor *s, int listen_fd)
 {
 	struct conn *conn;
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
@@ -252,7 +252,7 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 {
 	switch (conn->kind) {
 	case CONN_LISTEN:
-		accept_one(s);
+		accept_one(s, conn->fd);
 		break;
 	case CONN_STOP:
 		break;

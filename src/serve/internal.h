@@ -133,7 +133,8 @@ struct supervisor {
 	atomic64_t nr_clients, total_clients, unmanaged_total;
 
 	int listen_fd, control_ep, fault_ep, stop_fd;
-	struct conn listen_conn, stop_conn;
+	int door_fd, door_file;        /* door.c; -1: none */
+	struct conn listen_conn, door_conn, stop_conn;
 	atomic32_t spare[NR_SPARES];   /* (A) descriptors in reserve; 0: none */
 	struct list_head conns;        /* (O) */
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
@@ -291,6 +292,10 @@ void control_main(void *supervisor);
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
  * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);
+/* door.c. door_hand_down: in the forked child. */
+void door_open(struct supervisor *s);
+void door_hand_down(const struct supervisor *s);
+void door_close(struct supervisor *s);
 void call_main(void *supervisor);
 /* @cookie: of a fork; else 0. The answer goes to @sock. False: no memory or descriptor for it. */
 bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie);

@@ -1,6 +1,7 @@
 /* serve/proto.h - what the agent in a client process and the supervisor say to each other.
  *
- * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET. One packet = one message =
+ * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; where that is not known, the file that
+ * descriptor $UMEMCG_DOOR is of (serve/door.c). One packet = one message =
  * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order: both ends
  * are one machine. The supervisor speaks to processes below it only; who speaks it takes from the kernel (SO_PEERCRED),
  * never from the message. Anything malformed ends that connection, and the client behind it, and no other.
@@ -30,6 +31,7 @@
 
 #define PROTO_MAGIC   0x756d6333u   /* "umc3"; changes with every incompatible change */
 #define PROTO_ENV     "UMEMCG_SOCKET"
+#define PROTO_DOOR_ENV "UMEMCG_DOOR"
 #define EVICT_PAGES_MAX 128         /* pages a batch; the staging area is this large */
 
 enum msg_type {

@@ -304,6 +304,7 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 	if (s->control_ep < 0 || s->fault_ep < 0 || s->stop_fd < 0)
 		return fail(p, -errno, "cannot make an epoll descriptor: %s%s", strerror(errno),
 			    limits_hint(-errno, hint));
+	door_open(s);
 	return 0;
 }
 
@@ -316,6 +317,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 		return NULL;
 	}
 	s->config = *config;
+	s->door_fd = s->door_file = -1;
 	s->remote.listen_fd = s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
 	spin_init(&s->clients_lock, RANK_LEAF);
 	spin_init(&s->calls_lock, RANK_LEAF);
@@ -344,12 +346,15 @@ void supervisor_set_keeper(struct supervisor *s, struct keeper *k)
 static int watch_fds(struct supervisor *s)
 {
 	struct epoll_event listen_ev = { .events = EPOLLIN, .data.ptr = &s->listen_conn };
+	struct epoll_event door_ev = { .events = EPOLLIN, .data.ptr = &s->door_conn };
 	struct epoll_event stop_ev = { .events = EPOLLIN, .data.ptr = &s->stop_conn };
 	struct epoll_event fault_stop = { .events = EPOLLIN, .data.u64 = 0 };
 
 	s->listen_conn = (struct conn){ .kind = CONN_LISTEN, .fd = s->listen_fd };
+	s->door_conn = (struct conn){ .kind = CONN_LISTEN, .fd = s->door_fd };
 	s->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };
 	if (epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->listen_fd, &listen_ev) != 0 ||
+	    (s->door_fd >= 0 && epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->door_fd, &door_ev) != 0) ||
 	    epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->stop_fd, &stop_ev) != 0 ||
 	    epoll_ctl(s->fault_ep, EPOLL_CTL_ADD, s->stop_fd, &fault_stop) != 0)
 		return -errno;
@@ -397,6 +402,7 @@ void supervisor_child_env(const struct supervisor *s)
 	setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
+	door_hand_down(s);
 }
 
 void supervisor_watch_root(struct supervisor *s, pid_t pid)
@@ -452,6 +458,7 @@ void supervisor_destroy(struct supervisor *s)
 	mmu_host_fini(&s->mmu);
 	spare_close(s);
 	close(s->listen_fd);
+	door_close(s);
 	close(s->control_ep);
 	close(s->fault_ep);
 	close(s->stop_fd);

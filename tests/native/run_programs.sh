@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mremap odirect oomhog \
-	ownstacks rawcalls reportget slowstart stacks staticprog syscalls tasks threads
+require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mremap netns odirect \
+	oomhog ownstacks rawcalls reportget slowstart stacks staticprog syscalls tasks threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -175,6 +175,24 @@ own_stacks() {
 	at_least $((64 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
 
+net_namespace() {
+	under 16M "$BIN/netns" 24 3 || return
+	expect 0 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total || return
+	at_least $((16 << 20)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
+net_namespace_lost() {
+	under 64M env -u UMEMCG_DOOR "$BIN/netns" 8 3
+}
+
+check_netns() {
+	if unshare -n true 2>/dev/null; then
+		check "$@"
+	else
+		skip "$1" "unshare -n does not work here"
+	fi
+}
+
 raw_calls() {
 	under 16M "$BIN/rawcalls" "$(short_or_long 48 128)" || return
 	at_most $((4 << 20)) "$(value umemcg/unmanaged_peak)" umemcg/unmanaged_peak
@@ -267,7 +285,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 33
+plan 35
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
@@ -290,6 +308,8 @@ check "threads that map and unmap at random" program mmapstorm "$(short_or_long 
 check "memory that a runtime maps by system calls of its own" raw_calls
 check "a debugger reads and writes what is swapped out, and stops nobody who is needed" \
 	under 16M "$BIN/debugger" "$(short_or_long 24 128)"
+check_netns "in another network namespace nothing changes" net_namespace
+check_netns "in another network namespace without the descriptor nobody is killed" net_namespace_lost
 check "a process finds as many threads as it made" program tasks
 check "program starts by fork" program execs "$(short_or_long 100 2000)" fork 96
 check "program starts by vfork" program execs "$(short_or_long 100 2000)" vfork 96
