@@ -125,6 +125,9 @@ long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);
 void thread_record(uint64_t *start, uint64_t *end);
 uint64_t thread_movable(uint64_t start, uint64_t n);
 
+/* exec.c */
+int hook_execve(const char *path, char *const *argv, char *const *env);
+
 /* hook.c */
 bool hook_install(void);
 

@@ -1,11 +1,11 @@
-/* agent/hook.c - redirect libc's own mmap family to ours.
+/* agent/hook.c - redirect libc's own mmap family to ours, and execve.
  *
  * malloc, thread creation and the rest of libc call these functions directly, past the PLT, so an
  * exported symbol does not catch them. A jump is written over each function's first bytes instead;
  * the replacements never come back, so nothing of the original has to survive.
  *
- * All or nothing: a libc that cannot be redirected (a function too short, mprotect refused) is left
- * as it is, and only the exported symbols work. Runs in the constructor, normally before there is a
+ * All or nothing, but for execve: a libc that cannot be redirected (a function too short, mprotect
+ * refused) is left as it is, and only the exported symbols work. Runs in the constructor, normally before there is a
  * second thread.
  */
 #include <dlfcn.h>
@@ -32,22 +32,24 @@ static const uint32_t jump[] = { 0xd503245f, 0x58000050, 0xd61f0200 };
 struct redirect {
 	const char *name;
 	void *target;
-	char *entry;
+	char *entry;      /* NULL: left alone */
+	bool optional;
 };
 
 static struct redirect redirects[] = {
-	{ "mmap", (void *)hook_mmap, NULL },
-	{ "mmap64", (void *)hook_mmap, NULL },
-	{ "munmap", (void *)hook_munmap, NULL },
-	{ "mremap", (void *)hook_mremap, NULL },
-	{ "brk", (void *)hook_brk, NULL },
-	{ "madvise", (void *)hook_madvise, NULL },
-	{ "mlock", (void *)hook_mlock, NULL },
-	{ "mlock2", (void *)hook_mlock2, NULL },
-	{ "mlockall", (void *)hook_mlockall, NULL },
-	{ "munlock", (void *)hook_munlock, NULL },
-	{ "munlockall", (void *)hook_munlockall, NULL },
-	{ "syscall", (void *)hook_syscall, NULL },
+	{ .name = "mmap", .target = (void *)hook_mmap },
+	{ .name = "mmap64", .target = (void *)hook_mmap },
+	{ .name = "munmap", .target = (void *)hook_munmap },
+	{ .name = "mremap", .target = (void *)hook_mremap },
+	{ .name = "brk", .target = (void *)hook_brk },
+	{ .name = "madvise", .target = (void *)hook_madvise },
+	{ .name = "mlock", .target = (void *)hook_mlock },
+	{ .name = "mlock2", .target = (void *)hook_mlock2 },
+	{ .name = "mlockall", .target = (void *)hook_mlockall },
+	{ .name = "munlock", .target = (void *)hook_munlock },
+	{ .name = "munlockall", .target = (void *)hook_munlockall },
+	{ .name = "syscall", .target = (void *)hook_syscall },
+	{ .name = "execve", .target = (void *)hook_execve, .optional = true },
 };
 
 #define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])
@@ -129,7 +131,8 @@ static bool write_jumps(uintptr_t first, uintptr_t end)
 	    sys_call3(SYS_mprotect, start, len, PROT_READ | PROT_WRITE | PROT_EXEC) < 0)
 		return false;
 	for (i = 0; i < NR_REDIRECTS; i++)
-		write_jump(&redirects[i]);
+		if (redirects[i].entry)
+			write_jump(&redirects[i]);
 	sys_call3(SYS_mprotect, start, len, PROT_READ | PROT_EXEC);
 	return true;
 }
@@ -153,7 +156,10 @@ bool hook_install(void)
 		if (!redirects[i].entry ||
 		    symbol_size(&symbols, redirects[i].name, redirects[i].entry) < JUMP_BYTES) {
 			agent_debug(redirects[i].name, -1);
-			return false;
+			if (!redirects[i].optional)
+				return false;
+			redirects[i].entry = NULL;
+			continue;
 		}
 		entry = (uintptr_t)redirects[i].entry;
 		first = entry < first ? entry : first;

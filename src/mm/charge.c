@@ -296,10 +296,9 @@ static bool beyond_reclaim(const struct mem_cgroup *memcg)
 	return stat_read_local(memcg, STAT_UNMANAGED) > a64_load(&memcg->memory.max);
 }
 
-bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
+static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 {
 	int retries = CHARGE_RETRIES;
-	bool killed = false;
 
 	for (;;) {
 		int64_t over = overage(&memcg->memory), over_memsw = overage(&memcg->memsw);
@@ -314,11 +313,21 @@ bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
 		case ROOM_BUSY:
 			return false;
 		case ROOM_NONE:
-			if (killed)
+			if (!kill)
 				return false;
 			(void)oom_kill(e, memcg, NULL, 0, false);
-			killed = true;
+			kill = false;
 			break;
 		}
 	}
+}
+
+bool charge_settle(struct engine *e, struct mem_cgroup *memcg)
+{
+	return settle(e, memcg, true);
+}
+
+bool charge_try_settle(struct engine *e, struct mem_cgroup *memcg)
+{
+	return settle(e, memcg, false);
 }

@@ -32,6 +32,8 @@ void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n);
 /* Bring usage under max by reclaim after a forced charge or a lowered limit; kills when nothing helps. False: not there yet,
  * what could be freed is busy; come again. */
 bool charge_settle(struct engine *e, struct mem_cgroup *memcg);
+/* The same without killing anybody. */
+bool charge_try_settle(struct engine *e, struct mem_cgroup *memcg);
 
 /* Since when charges have waited for what is busy, without a pause: so far it was @since (0: nobody waited), one waited @last,
  * and one waits @now. */

@@ -33,7 +33,8 @@ static void call_enqueue(struct supervisor *s, struct call *call)
 	waitq_wake(&s->calls_wait);
 }
 
-bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie)
+bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
+		pid_t pid)
 {
 	int fd = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 	struct call *call = fd < 0 ? NULL : plat_alloc(sizeof(*call));
@@ -47,6 +48,7 @@ bool call_queue(struct supervisor *s, struct client *c, int sock, const struct m
 	call->client = c;
 	call->fd = fd;
 	call->cookie = cookie;
+	call->pid = pid;
 	call->msg = *m;
 	call_enqueue(s, call);
 	return true;
@@ -86,8 +88,8 @@ static int64_t booked(const struct client *c)
 	return a64_load(&c->host.mm->rss) - a64_load(&c->host.mm->rss_shared);
 }
 
-/* As many pages as the parent has, in its books or not, in steps: making room for the child may take the parent's own, and it is then
- * fewer. What cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
+/* As many pages as the parent has, in its books or not, in steps: making room for the child may take the parent's own,
+ * and it is then fewer. What cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
 static int64_t charge_child(struct client *c)
 {
 	struct mm *mm = c->host.mm;
@@ -259,6 +261,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 		return 0;
 	case CALL_ADOPT:
 		return adopt_range(c, m->start, len);
+	case CALL_EXEC:
+		return starting_announce(c, call->pid);
 	case CALL_REMOVE:
 		call_remove(c, m->start, m->start + len);
 		return 0;

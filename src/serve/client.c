@@ -91,9 +91,13 @@ static struct client *find(struct supervisor *s, bool (*match)(const struct clie
 }
 
 static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
-static bool match_pid(const struct client *c, uint64_t pid)
+static bool match_managed(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !a32_load(&c->closing);
+	return c->host.pid == (pid_t)pid && !c->foreign && !a32_load(&c->closing);
+}
+static bool match_foreign(const struct client *c, uint64_t pid)
+{
+	return c->host.pid == (pid_t)pid && c->foreign;
 }
 static bool match_fault(const struct client *c, uint64_t pid)
 {
@@ -110,10 +114,18 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 }
 
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
-struct client *client_by_pid(struct supervisor *s, pid_t pid) { return find(s, match_pid, (uint64_t)pid); }
+struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
+struct client *client_foreign(struct supervisor *s, pid_t pid) { return find(s, match_foreign, (uint64_t)pid); }
 struct client *client_by_fault(struct supervisor *s, pid_t pid) { return find(s, match_fault, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
 struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
+
+struct client *client_by_pid(struct supervisor *s, pid_t pid)
+{
+	struct client *c = client_managed(s, pid);
+
+	return c ? c : client_foreign(s, pid);
+}
 
 void client_ref(struct client *c)
 {
@@ -148,6 +160,8 @@ void client_free(struct client *c)
 	close_if(c->maps_fd);
 	spin_fini(&c->host.batch_lock);
 	spin_fini(&c->fork_lock);
+	if (c->before)
+		client_put(c->before);
 	plat_free(c);
 }
 
@@ -168,8 +182,18 @@ void client_set_pid(struct client *c, pid_t pid)
 	c->host.pid = pid;
 	c->host.task = pid;
 	spin_unlock(&s->clients_lock);
-	if (s->keeper && c->host.pidfd >= 0)
-		keeper_add_pid(s->keeper, pid, c->host.pidfd);
+	if (!a32_load(&c->nameless))
+		client_keep(c);
+}
+
+void client_keep(struct client *c)
+{
+	struct keeper *k = c->s->keeper;
+
+	if (!k || c->host.pidfd < 0)
+		return;
+	keeper_add_pid(k, c->host.pid, c->host.pidfd);
+	c->kept = true;
 }
 
 void client_kill(struct client *c, int sig)
@@ -198,7 +222,7 @@ void client_end(struct client *c)
 	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
 	host_shared_forget(&s->mmu, c->key);
 	segments_forget(c);
-	if (s->keeper && c->host.pid)
+	if (c->kept)
 		keeper_del_pid(s->keeper, c->host.pid);
 	if (s->keeper)
 		keeper_del_fd(s->keeper, c->key);

@@ -139,11 +139,19 @@ static void refuse_call(struct supervisor *s, struct conn *conn, const struct ms
 	conn_close(s, conn);
 }
 
+/* A child of vfork, which is no client, says itself that it is about to exec. */
+static struct client *caller(struct supervisor *s, const struct conn *conn, const struct msg_call *m)
+{
+	struct client *c = client_managed(s, conn->pid);
+
+	return c || m->op != CALL_EXEC ? c : client_managed(s, proc_parent(conn->pid));
+}
+
 static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
 {
-	struct client *c = client_by_pid(s, conn->pid);
+	struct client *c = caller(s, conn, m);
 
-	if (!c || c->foreign || !call_sane(m)) {
+	if (!c || !call_sane(m)) {
 		refuse_call(s, conn, m, -EINVAL);
 		if (c)
 			client_put(c);
@@ -156,7 +164,7 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 		conn->cookie = fork_cookie();
 	}
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
-	if (!call_queue(s, c, conn->fd, m, conn->cookie))
+	if (!call_queue(s, c, conn->fd, m, conn->cookie, conn->pid))
 		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for an answer, or for nothing */
 	client_put(c);
 }

@@ -50,23 +50,21 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 }
 
 /* A process that is a client already speaks again. After exec its old address space is gone, only its channel's end was not seen
- * yet; or the watcher had given it up. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
+ * yet. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
 static bool detach_old(struct supervisor *s, pid_t pid)
 {
-	struct client *old = client_by_pid(s, pid);
+	struct client *old = client_managed(s, pid);
 	bool gone = true;
 
 	if (!old)
 		return true;
-	for (int i = 0; !old->foreign && i < GONE_TRIES; i++) {
+	for (int i = 0; i < GONE_TRIES; i++) {
 		gone = uffd_dead(old->host.uffd);
 		if (gone)
 			break;
 		plat_sleep_ns(1000 * 1000);  /* somebody may be looking at it in /proc */
 	}
 	if (gone) {
-		if (old->foreign)
-			unmanaged_spoke(old);
 		client_end(old);
 	} else {
 		supervisor_notice(s, "%s (%d) said hello twice and was killed", old->comm, (int)pid);
@@ -107,6 +105,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		client_kill(c, SIGKILL);
 	}
 	measure_waiting(c);
+	starting_over(s, conn->pid);
 	reply_ready(conn->fd, m->h.seq, 0, -1);
 	return c;
 }
@@ -127,7 +126,8 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 			client_put(c);
 		return NULL;
 	}
-	detach_old(s, conn->pid);  /* the watcher may have lost patience with it */
+	detach_old(s, conn->pid);
+	starting_over(s, conn->pid);  /* the watcher may have lost patience with it */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
 		/* Its memory could not be followed, or the OOM killer chose it before it had a name. */

@@ -42,6 +42,13 @@ struct client {
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
 	bool foreign;                  /* (C) */
 	bool counted, spoke;            /* names_lock: as a process that never speaks; it has after all */
+	/* starting.c, of a foreign one */
+	atomic32_t nameless;           /* (A) 1: it may still say HELLO */
+	atomic32_t to_exec;            /* (A) 1: its memory is still that of before the exec */
+	struct client *before;         /* watcher: referenced; whose that is, while to_exec; NULL: of our own child */
+	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
+	int64_t least;                 /* (C) its figure while it is nameless, at least */
+	bool kept;                     /* the keeper knows it */
 	bool started;                  /* (O) its helper has spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
 	char comm[32];
@@ -86,6 +93,7 @@ struct call {
 	struct client *client;         /* referenced */
 	int fd;                        /* a duplicate: reply here */
 	uint64_t cookie;               /* of a fork */
+	pid_t pid;                     /* who calls: the client, or a child of vfork */
 	struct msg_call msg;
 };
 
@@ -159,14 +167,14 @@ struct supervisor {
 	struct migration_job migration;
 	struct plat_thread remote_thread;
 
-	struct plat_thread control, watcher, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
+	struct plat_thread control, watcher, settler, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
 	bool started;
 	bool ready;                    /* supervisor_start has succeeded once */
 	atomic32_t stopping;
 
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
-	struct waitq watch_wait;
+	struct waitq watch_wait, settle_wait;
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
 	atomic32_t root_pid;
@@ -186,8 +194,10 @@ void supervisor_notice(struct supervisor *s, const char *fmt, ...) __attribute__
 /* A client in the list, with a reference for the caller. Takes @uffd. NULL: out of memory (@uffd is left alone). */
 struct client *client_create(struct supervisor *s, int uffd, bool foreign);
 struct client *client_get(struct supervisor *s, uint64_t key);
-/* The managed or foreign client of a process, referenced; NULL. */
+/* The client of a process, referenced; NULL: none. The managed one, if it has a foreign one, too. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
+struct client *client_managed(struct supervisor *s, pid_t pid);
+struct client *client_foreign(struct supervisor *s, pid_t pid);
 /* The client that has not said which process it is, but has faulted as @pid, referenced; NULL. */
 struct client *client_by_fault(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
@@ -199,6 +209,8 @@ void client_put(struct client *c);
 void client_free(struct client *c);
 /* Now it is known which process it is. */
 void client_set_pid(struct client *c, pid_t pid);
+/* The keeper is to look after it. */
+void client_keep(struct client *c);
 /* The address space is gone: give everything back. Idempotent. */
 void client_end(struct client *c);
 void client_kill(struct client *c, int sig);
@@ -240,18 +252,42 @@ int adopt_at(struct client *c, uint64_t va);
 /* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
+/* ---- starting.c ---- */
+/* @pid, @caller's process or a child of vfork of it, is about to execute a program. 0 or -errno. */
+int starting_announce(struct client *caller, pid_t pid);
+/* @pid is there, and is nobody's. @executed: else it is our own child, which is about to. */
+void starting_found(struct supervisor *s, pid_t pid, bool executed);
+/* @pid is managed now. */
+void starting_over(struct supervisor *s, pid_t pid);
+/* Watcher. Is its memory that of the program it was to execute? */
+bool starting_has_executed(struct client *c);
+bool starting_failed(const struct client *c);
+/* It was found while it said HELLO. */
+bool starting_said_hello(const struct client *c);
+
 /* ---- measure.c ---- */
 /* May it be growing fast? Watcher. */
 bool measure_hot(const struct client *c, uint64_t now);
-/* Bring its figure up to date. True: it seems to have grown, which counts if measure_again, after a measure_pause, sees it
- * too. Watcher. */
+/* Bring its figure up to date. True: it seems to have grown, which counts if measure_again, after a measure_pause, sees
+ * it too. Watcher. */
 bool measure(struct client *c);
 void measure_pause(void);
 void measure_again(struct client *c);
 /* The same at once, for a client whose only thread waits for us. */
 void measure_waiting(struct client *c);
-/* The same for one that is about to fork, reclaim kept away. How many pages its child will have that are not in the books. */
+/* The same for one that is about to fork, reclaim kept away: how many pages will its child have outside the books? */
 int64_t measure_for_fork(struct client *c);
+
+/* ---- pause.c ---- */
+#define PAUSE_MAX 64
+struct pause {
+	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
+	unsigned n;
+	uint64_t since_ns;             /* 0: nobody is stopped */
+};
+/* Stop what runs of it; let all go (those that have not stopped yet: the next time). Watcher. */
+void pause_process(struct pause *p, const struct client *c);
+void pause_end(struct pause *p);
 
 /* ---- shmem.c ---- */
 #define SHMEM_DEVS 32
@@ -298,7 +334,8 @@ void door_hand_down(const struct supervisor *s);
 void door_close(struct supervisor *s);
 void call_main(void *supervisor);
 /* @cookie: of a fork; else 0. The answer goes to @sock. False: no memory or descriptor for it. */
-bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie);
+bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
+		pid_t pid);
 /* start and len are memory of the client. */
 static inline bool call_has_range(const struct msg_call *m)
 {
@@ -314,6 +351,8 @@ int msg_send(int sock, const void *msg, size_t size, int fd);
 ssize_t msg_recv(int sock, void *buf, size_t size, int *fd);
 bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want);
 void watcher_main(void *supervisor);
+/* Makes room for what was charged by force. */
+void settler_main(void *supervisor);
 /* There is something to measure, or to make room for. */
 void watcher_wake(struct supervisor *s);
 /* @c was given up by the watcher as a process that does not speak, and has spoken after all: however long it took on a busy machine,
@@ -335,11 +374,15 @@ pid_t proc_parent(pid_t pid);
 bool proc_is_ours(pid_t tid);
 /* Kill the process that has thread @tid, if it is below us. */
 void proc_kill_ours(pid_t tid);
+/* Is that thread of process @pid running, or about to? */
+bool proc_thread_runs(pid_t pid, pid_t tid);
 /* Is @tid a thread of process @pid? */
 bool proc_has_thread(pid_t pid, pid_t tid);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);
+/* Do they execute the same file? True when it cannot be told. */
+bool proc_same_program(pid_t a, pid_t b);
 /* Does it run a program without a dynamic loader, into which nothing can be preloaded? */
 bool proc_is_static(pid_t pid);
 

@@ -1,10 +1,10 @@
-/* serve/measure.c - how much memory of a process is not in the books: its figure (mm->unmanaged), which is charged.
+/* serve/measure.c - how much memory of a process is not in the books: its figure, mm->unmanaged. It is charged.
  *
- * The figure is RssAnon as its kernel counts it, less the pages in the books, and the shared memory that is not managed
- * and put down to it (shmem.c). The difference is too high for an instant while pages are on their way: taken out and
- * not yet dropped by the helper, mapped and not yet entered. So an increase counts only as far as two looks,
- * LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us (HELLO), nor in a
- * foreign one.
+ * The figure is RssAnon as its kernel counts it, less the pages in the books, and the shared memory that is not
+ * managed and put down to it (shmem.c). The difference is too high for an instant while pages are on their way:
+ * taken out and not yet dropped by the helper, mapped and not yet entered. So an increase counts only as far as
+ * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
+ * (HELLO), nor in a foreign one.
  *
  * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
  */
@@ -65,9 +65,13 @@ bool measure(struct client *c)
 
 	if (!c->host.pid || a32_load(&c->closing))
 		return false;  /* after exec the pid is another address space's */
+	if (c->foreign && !starting_has_executed(c))
+		return false;
 	now = look(c, &c->statm_fd);
 	if (now < 0)
 		return false;
+	if (now < c->least && a32_load(&c->nameless))
+		now = c->least;
 	c->looked = now;
 	if (now > known && !c->foreign)
 		return true;

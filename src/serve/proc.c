@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -99,6 +100,18 @@ bool proc_shares_memory(pid_t a, pid_t b)
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
 }
 
+bool proc_same_program(pid_t a, pid_t b)
+{
+	char path[2][32];
+	struct stat st[2];
+
+	snprintf(path[0], sizeof(path[0]), "/proc/%d/exe", (int)a);
+	snprintf(path[1], sizeof(path[1]), "/proc/%d/exe", (int)b);
+	if (stat(path[0], &st[0]) != 0 || stat(path[1], &st[1]) != 0)
+		return true;
+	return st[0].st_dev == st[1].st_dev && st[0].st_ino == st[1].st_ino;
+}
+
 bool proc_is_static(pid_t pid)
 {
 	Elf64_Ehdr head;
@@ -117,20 +130,38 @@ bool proc_is_static(pid_t pid)
 	return yes;
 }
 
-pid_t proc_parent(pid_t pid)
+/* State and parent, from a stat file. */
+static bool read_stat(pid_t pid, const char *file, char *state, pid_t *parent)
 {
-	int fd = proc_open(pid, "stat"), ppid;
+	int fd = proc_open(pid, file);
 	char buf[512], *after;
 	ssize_t n;
 
 	if (fd < 0)
-		return -1;
+		return false;
 	n = read(fd, buf, sizeof(buf) - 1);
 	close(fd);
 	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
-	return after && sscanf(after + 1, " %*c %d", &ppid) == 1 ? ppid : -1;
+	return after && sscanf(after + 1, " %c %d", state, parent) == 2;
+}
+
+pid_t proc_parent(pid_t pid)
+{
+	pid_t parent;
+	char state;
+
+	return read_stat(pid, "stat", &state, &parent) ? parent : -1;
+}
+
+bool proc_thread_runs(pid_t pid, pid_t tid)
+{
+	char path[64], state;
+	pid_t parent;
+
+	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
+	return read_stat(pid, path, &state, &parent) && state == 'R';
 }
 
 bool proc_is_ours(pid_t tid)

@@ -23,7 +23,7 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-#define OTHER_THREADS   13              /* control, watcher, remote, kswapd, 2 workers more than CPUs, liburcu's, the store's */
+#define OTHER_THREADS   14              /* control, watcher, settler, remote, kswapd, 2 workers more than CPUs, liburcu's, the store's */
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
@@ -330,6 +330,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	waitq_init(&s->calls_wait);
 	waitq_init(&s->warm_wait);
 	waitq_init(&s->watch_wait);
+	waitq_init(&s->settle_wait);
 	plat_thread_enter();
 	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && check_calls(problem) == 0 &&
 	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
@@ -375,6 +376,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 		err = plat_thread_start(&s->control, "umemcg-control", control_main, s);
 	if (!err)
 		err = plat_thread_start(&s->watcher, "umemcg-watcher", watcher_main, s);
+	if (!err)
+		err = plat_thread_start(&s->settler, "umemcg-settler", settler_main, s);
 	for (unsigned i = 0; !err && i < NR_CALL_THREADS; i++)
 		err = plat_thread_start(&s->call_thread[i], "umemcg-call", call_main, s);
 	for (unsigned i = 0; !err && i < workers; i++) {
@@ -408,6 +411,7 @@ void supervisor_child_env(const struct supervisor *s)
 void supervisor_watch_root(struct supervisor *s, pid_t pid)
 {
 	a32_store(&s->root_pid, (uint32_t)pid);
+	starting_found(s, pid, false);
 }
 
 void supervisor_stop(struct supervisor *s)
@@ -425,10 +429,12 @@ void supervisor_stop(struct supervisor *s)
 	(void)!write(s->stop_fd, &one, sizeof(one));
 	waitq_wake(&s->calls_wait);
 	waitq_wake(&s->watch_wait);
+	waitq_wake(&s->settle_wait);
 	waitq_wake(&s->engine.progress);
 	warm_stop(s);
 	plat_thread_join(&s->control);
 	plat_thread_join(&s->watcher);
+	plat_thread_join(&s->settler);
 	answers_stop(s);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
 		plat_thread_join(&s->call_thread[i]);

@@ -1,8 +1,9 @@
 /* serve/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
  * notices ends that no channel reports.
  *
- * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones - it
- * looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
+ * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones -
+ * it looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
+ * To make room takes longer than that: it is done by another thread, the settler.
  */
 #include <poll.h>
 #include <signal.h>
@@ -12,13 +13,19 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
+#include "mm/reclaim.h"
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
 #define TICK_NS        (10 * 1000000ull)
 #define TICK_MIN_NS    (1000000ull)
-#define PAGE_NS        1000     /* to touch a page, at least */
+#define TICK_FAST_NS   (250000ull)
+#define PAGE_NS        500      /* to touch a page, at least, on two CPUs */
 #define SHARE          8
+#define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
+#define GROWN_MAX      32
+#define STOPPED_NS     (500 * 1000000ull)    /* at most; where the limit is kept, TICK_NS */
+#define NICE           (-20)
 #define AGAIN_MAX      256      /* clients looked at twice in a round */
 #define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
 #define SCAN_EVERY_MAX 10
@@ -28,6 +35,7 @@
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
 #define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
 #define SEEN_MIN       64
+#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps */
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
 /* Processes without a client, and since when. Touched by the watcher only. */
@@ -44,9 +52,14 @@ struct watch {
 	struct shmem_watch shmem;
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_silent;     /* clients that have not said which process they are */
-	unsigned nr_hot;        /* clients that may be growing fast */
+	unsigned nr_hot;        /* clients that may be growing fast; */
+	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
 	struct client *again[AGAIN_MAX];  /* referenced */
 	unsigned nr_again;
+	struct client *grown[GROWN_MAX];  /* referenced */
+	unsigned nr_grown;
+	int64_t need;           /* pages they have taken in a round */
+	struct pause pause;
 };
 
 bool client_exited(const struct client *c)
@@ -63,66 +76,6 @@ static void end_privilege(struct client *c)
 {
 	if (plat_now_ns() - c->created_ns > HELD_NS)
 		client_entered(c);
-}
-
-/* Measure a client, in turn; every time if it may be growing fast. */
-static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
-{
-	bool hot = c->foreign || measure_hot(c, now);
-
-	w->nr_hot += hot;
-	if (!hot) {
-		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
-			return;
-		++*looked;
-		*last = c->key;
-	}
-	end_privilege(c);
-	if (w->nr_again < AGAIN_MAX && measure(c)) {
-		client_ref(c);
-		w->again[w->nr_again++] = c;
-	}
-}
-
-static void look_again(struct watch *w)
-{
-	if (w->nr_again)
-		measure_pause();
-	while (w->nr_again) {
-		struct client *c = w->again[--w->nr_again];
-
-		measure_again(c);
-		client_put(c);
-	}
-}
-
-/* Ends that nobody tells us about: foreign processes, and children that never spoke. */
-static bool ended_silently(struct client *c)
-{
-	/* A helper channel tells the control thread. */
-	return c->sock < 0 && client_exited(c);
-}
-
-static void look_at_clients(struct watch *w, bool tick)
-{
-	uint64_t now = plat_now_ns(), last = 0;
-	unsigned looked = 0, silent = 0;
-	struct client *c = NULL;
-
-	w->nr_hot = 0;
-	while ((c = client_next(w->s, c))) {
-		if (ended_silently(c)) {
-			client_end(c);
-			continue;
-		}
-		client_let_go(c);
-		silent += !c->host.pid;
-		look_at_client(w, c, now, tick, &looked, &last);
-	}
-	if (tick)
-		w->turn = looked == CLIENTS_A_TICK ? last : 0;
-	w->nr_silent = silent;
-	look_again(w);
 }
 
 static void name_of(const struct client *c, char *name)
@@ -174,16 +127,108 @@ void unmanaged_spoke(struct client *c)
 	spin_unlock(&s->names_lock);
 }
 
-static void make_foreign(struct supervisor *s, pid_t pid)
+/* It has not said HELLO, and will not. */
+static void give_name(struct client *c)
 {
-	struct client *c = client_create(s, -1, true);
+	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
+	client_keep(c);
+	a32_store(&c->nameless, 0);
+	count_unmanaged(c->s, c);
+	if (a32_load(&c->ended))
+		unmanaged_spoke(c);  /* meanwhile (starting_over) */
+}
 
-	if (!c)
+/* True: it is no process of its own. */
+static bool name_or_end(struct client *c, bool tick)
+{
+	uint64_t age_ns;
+
+	if (!tick || !c->host.pid)
+		return false;
+	if (!starting_has_executed(c)) {
+		if (starting_failed(c))
+			client_end(c);
+		return starting_failed(c);
+	}
+	if (starting_said_hello(c)) {
+		client_end(c);
+		return true;
+	}
+	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
+	if (age_ns > GRACE_NS || (age_ns > STATIC_NS && proc_is_static(c->host.pid)))
+		give_name(c);
+	return false;
+}
+
+/* Measure a client, in turn; every time if it may be growing fast. */
+static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
+{
+	bool hot = c->foreign || measure_hot(c, now);
+	int64_t figure;
+
+	w->nr_hot += hot;
+	w->nr_fast += c->foreign && measure_hot(c, now);
+	if (!hot) {
+		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
+			return;
+		++*looked;
+		*last = c->key;
+	}
+	end_privilege(c);
+	if (a32_load(&c->nameless) && name_or_end(c, tick))
 		return;
-	client_set_pid(c, pid);
-	count_unmanaged(s, c);
-	measure(c);
-	client_put(c);
+	figure = a64_load(&c->host.mm->unmanaged);
+	if (w->nr_again < AGAIN_MAX && measure(c)) {
+		client_ref(c);
+		w->again[w->nr_again++] = c;
+	}
+	figure = a64_load(&c->host.mm->unmanaged) - figure;
+	if (c->foreign && figure >= GROWN_PAGES && w->nr_grown < GROWN_MAX) {
+		client_ref(c);
+		w->grown[w->nr_grown++] = c;
+		w->need += figure;
+	}
+}
+
+static void look_again(struct watch *w)
+{
+	if (w->nr_again)
+		measure_pause();
+	while (w->nr_again) {
+		struct client *c = w->again[--w->nr_again];
+
+		measure_again(c);
+		client_put(c);
+	}
+}
+
+/* Ends that nobody tells us about: foreign processes, and children that never spoke. */
+static bool ended_silently(struct client *c)
+{
+	/* A helper channel tells the control thread. */
+	return c->sock < 0 && client_exited(c);
+}
+
+static void look_at_clients(struct watch *w, bool tick)
+{
+	uint64_t now = plat_now_ns(), last = 0;
+	unsigned looked = 0, silent = 0;
+	struct client *c = NULL;
+
+	w->nr_hot = w->nr_fast = 0;
+	while ((c = client_next(w->s, c))) {
+		if (ended_silently(c)) {
+			client_end(c);
+			continue;
+		}
+		client_let_go(c);
+		silent += !c->host.pid;
+		look_at_client(w, c, now, tick, &looked, &last);
+	}
+	if (tick)
+		w->turn = looked == CLIENTS_A_TICK ? last : 0;
+	w->nr_silent = silent;
+	look_again(w);
 }
 
 /* Room for one more. False: out of memory; the process is met again at the next walk. */
@@ -226,6 +271,17 @@ static bool process_over(pid_t pid)
 	return over;
 }
 
+/* Has it certainly executed a program itself? A fork's child that has not spoken yet has its pages in the books. */
+static bool has_executed(struct supervisor *s, pid_t pid, pid_t parent)
+{
+	struct client *up = client_by_pid(s, parent);
+	bool yes = parent != getpid() && ((up && up->foreign) || !proc_same_program(pid, parent));
+
+	if (up)
+		client_put(up);
+	return yes;
+}
+
 static void look_at_process(pid_t pid, pid_t parent, void *arg)
 {
 	struct watch *w = arg;
@@ -245,16 +301,20 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	/* A child of vfork lives in its parent's memory until it execs. */
 	if (parent != getpid() && proc_shares_memory(pid, parent))
 		return;
+	if (has_executed(s, pid, parent)) {
+		starting_found(s, pid, true);
+		return;
+	}
 	seen = seen_find(w, pid);
 	if (!seen)
 		return;
 	seen->now = true;
 	age_ns = plat_now_ns() - seen->since_ns;
-	if (age_ns < (w->nr_silent ? FORK_NS : GRACE_NS) && (age_ns < STATIC_NS || !proc_is_static(pid)))
+	if (age_ns < (w->nr_silent ? FORK_NS : GRACE_NS))
 		return;
 	/* One that is over and waits for its parent to collect it has no memory. */
 	if (!process_over(pid))
-		make_foreign(s, pid);
+		starting_found(s, pid, true);
 }
 
 static void scan_tree(struct watch *w)
@@ -300,15 +360,15 @@ void watcher_wake(struct supervisor *s)
 		waitq_wake(&s->watch_wait);
 }
 
-/* How long to sleep after a round that took @cost. */
+/* How long to sleep after a round that took @cost of a CPU. */
 static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
-	uint64_t ns = w->nr_hot ? safe_ns(w->s) : TICK_NS;
+	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? safe_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
 
 	if (ns < cost * (SHARE - 1))
 		ns = cost * (SHARE - 1);
-	if (ns < TICK_MIN_NS)
-		ns = TICK_MIN_NS;
+	if (ns < least)
+		ns = least;
 	return ns < TICK_NS ? ns : TICK_NS;
 }
 
@@ -323,15 +383,81 @@ static void tick(struct watch *w, int64_t nr, int64_t *last_scan)
 	}
 }
 
+/* Is there room for what the stopped ones take until we look again, as far as background reclaim makes so much? */
+static bool may_go_on(const struct watch *w)
+{
+	const struct page_counter *memory = &w->s->group->memory;
+	int64_t left = a64_load(&memory->max) - page_counter_read(memory), margin = kswapd_margin(a64_load(&memory->max));
+	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns;
+
+	return left >= (w->need < margin ? w->need : margin) || stopped_ns > (left < 0 ? STOPPED_NS : TICK_NS);
+}
+
+/* Room has to be made for what has been taken without asking. Who took it waits as long. */
+static void unsettled(struct watch *w)
+{
+	struct supervisor *s = w->s;
+	bool full = page_counter_margin(&s->group->memory) < w->need;
+
+	while (w->nr_grown) {
+		struct client *c = w->grown[--w->nr_grown];
+
+		if (full)
+			pause_process(&w->pause, c);
+		client_put(c);
+	}
+	if (a32_load(&s->unsettled))
+		waitq_wake(&s->settle_wait);
+	if (w->pause.n && may_go_on(w))
+		pause_end(&w->pause);
+	if (!w->pause.n)
+		w->need = 0;
+}
+
+static uint64_t spent_ns(void)
+{
+	struct timespec t = { 0 };
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Nobody is killed for what may be gone at the next look. */
+void settler_main(void *arg)
+{
+	struct supervisor *s = arg;
+	uint64_t since_ns = 0;
+
+	while (!a32_load(&s->stopping)) {
+		uint32_t ticket = waitq_prepare(&s->settle_wait);
+		bool done = true;
+
+		if (a32_xchg(&s->unsettled, 0)) {
+			done = since_ns && plat_now_ns() - since_ns > KILL_AFTER_NS ?
+			       charge_settle(&s->engine, s->group) : charge_try_settle(&s->engine, s->group);
+			if (!done)
+				a32_store(&s->unsettled, 1);
+		}
+		if (done)
+			since_ns = 0;
+		else if (!since_ns)
+			since_ns = plat_now_ns();
+		waitq_sleep(&s->settle_wait, ticket, done ? -1 : (int64_t)TICK_NS);
+	}
+}
+
 void watcher_main(void *arg)
 {
 	struct watch w = { .s = arg };
-	uint64_t next_tick = 0;
+	uint64_t next_tick = 0, cost;
 	int64_t ticks = 0, last_scan = 0;
+
+	/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 
 	while (!a32_load(&w.s->stopping)) {
 		uint32_t ticket = waitq_prepare(&w.s->watch_wait);
-		uint64_t start = plat_now_ns();
+		uint64_t start = plat_now_ns(), spent = spent_ns();
 		bool due = start >= next_tick;
 
 		if (due) {
@@ -340,10 +466,11 @@ void watcher_main(void *arg)
 		}
 		look_at_clients(&w, due);
 		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
-		if (a32_load(&w.s->unsettled) && charge_settle(&w.s->engine, w.s->group))
-			a32_store(&w.s->unsettled, 0);
-		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, plat_now_ns() - start));
+		unsettled(&w);
+		cost = spent_ns() - spent;
+		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));
 	}
+	pause_end(&w.pause);
 	plat_free(w.seen);
 }
 

@@ -87,8 +87,8 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 	return 0;
 }
 
-/* The child begins with what its parent has outside the books. It is paid from @charged, pages charged ahead; by force where they
- * are too few. Returns what of them is left for the pages in the books. */
+/* The child begins with what its parent has outside the books. It is paid from @charged, pages charged ahead; by force
+ * where they are too few. Returns what of them is left for the pages in the books. */
 static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged, int64_t unmanaged)
 {
 	struct mm *from = parent->host.mm;

@@ -123,6 +123,12 @@ static_beside_fill() {
 	holds 50 64 sh -c '"$1/staticprog" 24 2000 & sleep 0.7; "$1/fill" 128 fsv && wait' x "$BIN"
 }
 
+# The same, started while the group is full: others make room from its first page on. It takes 24 MiB within some 50 ms.
+static_into_full() {
+	holds 20 64 sh -c '"$1/fill" 128 "$2" & sleep 0.5; "$1/staticprog" 24 300 1000 && wait' x "$BIN" \
+		"$(short_or_long fssss fssssssss)"
+}
+
 # What the engine itself needs: its own count, and all that the supervisor has besides frames,
 # which under a sanitizer is mostly the sanitizer's.
 metadata() {
@@ -156,7 +162,7 @@ full_swap() {
 	[ "$scanned" -le $((stolen * 3)) ]
 }
 
-plan 13
+plan 14
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 [ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
@@ -186,6 +192,7 @@ else
 fi
 case_of "the limit holds: forty children at once, with data of their own" crowd_beside_fill
 case_of "the limit holds: a static program beside one that fills" static_beside_fill
+case_of "the limit holds: a static program that starts when the group is full" static_into_full
 case_of "metadata is at most 2 % of the memory managed" metadata
 case_of "threads fork under a tiny limit" fork_storm
 case_of "full swap is noticed" full_swap

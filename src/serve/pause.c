@@ -1,0 +1,80 @@
+/* serve/pause.c - a process that is not managed is stopped for the moment it takes to make room for its memory.
+ *
+ * Memory is touched faster than it is written to swap, and what is not managed asks nobody first. Its threads are
+ * stopped with PTRACE_INTERRUPT, which, unlike SIGSTOP, neither its parent nor itself hears of. Only threads that
+ * run are: one that sleeps in a system call would have it interrupted, and takes no memory. One that a debugger
+ * follows is left alone, and so is the root process: its stops are for its parent, our main thread, to see.
+ *
+ * A thread that is let go gets the signal it was about to take, if there is one. If we die the kernel lets all go.
+ *
+ * Only the watcher calls this: to the kernel the thread is the tracer, not the process. Our main thread, which
+ * waits for any child, may take the news of a stop; so none is waited for.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
+{
+	if (p->n == PAUSE_MAX || !proc_thread_runs(pid, tid) || ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0)
+		return;
+	p->tid[p->n] = tid;
+	p->pid[p->n++] = pid;
+	(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+}
+
+void pause_process(struct pause *p, const struct client *c)
+{
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+
+	if (c->host.pid == (pid_t)a32_load(&c->s->root_pid))
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)c->host.pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			stop_thread(p, c->host.pid, (pid_t)atoi(d->d_name));
+	if (dir)
+		closedir(dir);
+	if (p->n && !p->since_ns)
+		p->since_ns = plat_now_ns();
+}
+
+/* False: it has not stopped yet. */
+static bool let_go(pid_t pid, pid_t tid)
+{
+	siginfo_t si = { 0 };
+	long signal = 0;
+	int status;
+
+	if (waitpid(tid, &status, __WALL | WNOHANG) == tid && !WIFSTOPPED(status))
+		return true;  /* over, and its parent hears of it now */
+	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. */
+	if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &si) == 0 && si.si_code >> 8 != PTRACE_EVENT_STOP)
+		signal = si.si_signo;
+	return ptrace(PTRACE_DETACH, tid, NULL, signal) == 0 || syscall(SYS_tgkill, pid, tid, 0) != 0;
+}
+
+void pause_end(struct pause *p)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < p->n; i++) {
+		if (let_go(p->pid[i], p->tid[i]))
+			continue;
+		p->pid[kept] = p->pid[i];
+		p->tid[kept++] = p->tid[i];
+	}
+	p->n = kept;
+	if (!kept)
+		p->since_ns = 0;
+}

@@ -1,0 +1,132 @@
+/* serve/starting.c - processes that have just executed a program, or are about to, and have not said HELLO (yet).
+ *
+ * Each is a foreign client, measured all the time (measure.c), from the moment its old memory is gone. It begins
+ * with a charge for START_PAGES, about what a dynamically linked program has touched when it says HELLO. That ends
+ * it: the process has books then. One that does not say HELLO in time is not managed: it gets its name
+ * (watcher.c).
+ *
+ * Who tells: the agent before an exec (CALL_EXEC), in the process itself or in a child of vfork; the supervisor of
+ * the root process; the watcher of what it finds.
+ */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define START_PAGES    96
+#define START_SHARE    32                       /* of memory.max, at most */
+#define EXEC_NS        (1000000000ull)          /* an exec takes no longer: it has failed */
+
+static int64_t start_pages(const struct supervisor *s)
+{
+	int64_t share = a64_load(&s->group->memory.max) / START_SHARE;
+
+	return share < START_PAGES ? share : START_PAGES;
+}
+
+static struct client *starting_create(struct supervisor *s, pid_t pid, struct client *before, int64_t paid)
+{
+	struct client *c = client_create(s, -1, true);
+
+	if (!c)
+		return NULL;
+	if (before)
+		client_ref(before);
+	c->before = before;
+	c->least = paid;
+	a64_store(&c->since_ns, (int64_t)plat_now_ns());
+	a32_store(&c->nameless, 1);
+	a32_store(&c->to_exec, 1);
+	charge_unmanaged_paid(s->group, paid);
+	a64_store(&c->host.mm->unmanaged, paid);
+	client_set_pid(c, pid);
+	watcher_wake(s);
+	return c;
+}
+
+int starting_announce(struct client *caller, pid_t pid)
+{
+	struct supervisor *s = caller->s;
+	int64_t n = start_pages(s);
+	struct client *c;
+
+	/* Of a child of vfork nothing else tells when it has memory of its own. */
+	if (caller->host.pid != pid && !proc_shares_memory(pid, caller->host.pid))
+		return -EINVAL;
+	c = client_foreign(s, pid);
+	if (c) {
+		a64_store(&c->since_ns, (int64_t)plat_now_ns());  /* the one before has failed */
+	} else {
+		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
+			n = 0;
+		c = starting_create(s, pid, caller, n);
+		if (!c)
+			uncharge_pages(s->group, n);
+	}
+	if (c)
+		client_put(c);
+	return 0;
+}
+
+void starting_found(struct supervisor *s, pid_t pid, bool executed)
+{
+	struct client *c = starting_create(s, pid, NULL, 0);
+
+	if (!c)
+		return;
+	if (executed)
+		a32_store(&c->to_exec, 0);
+	client_put(c);
+}
+
+void starting_over(struct supervisor *s, pid_t pid)
+{
+	struct client *c = client_foreign(s, pid);
+
+	if (!c)
+		return;
+	client_end(c);
+	if (!a32_load(&c->nameless))
+		unmanaged_spoke(c);
+	client_put(c);
+}
+
+bool starting_has_executed(struct client *c)
+{
+	struct client *before = c->before;
+	bool done;
+
+	if (!a32_load(&c->to_exec))
+		return true;
+	if (!before)
+		done = !proc_same_program(c->host.pid, getpid());
+	else if (before->host.pid == c->host.pid)
+		done = a32_load(&before->ended) || uffd_dead(before->host.uffd);
+	else
+		done = !proc_shares_memory(c->host.pid, before->host.pid);
+	if (!done)
+		return false;
+	a64_store(&c->since_ns, (int64_t)plat_now_ns());
+	a32_store(&c->to_exec, 0);
+	c->before = NULL;
+	if (before)
+		client_put(before);
+	return true;
+}
+
+bool starting_failed(const struct client *c)
+{
+	return a32_load(&c->to_exec) && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
+}
+
+bool starting_said_hello(const struct client *c)
+{
+	struct client *managed = client_managed(c->s, c->host.pid);
+	bool alive = managed && !uffd_dead(managed->host.uffd);
+
+	if (managed)
+		client_put(managed);
+	return alive;
+}
