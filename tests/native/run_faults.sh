@@ -153,6 +153,7 @@ one_is_killed() {
 
 swap_file() {
 	for fd in /proc/"$up"/fd/*; do
+		[ -f "$fd" ] || continue  # nor the socket that is there, too
 		case $(readlink "$fd") in "${swap_dir:-$TMP}"/*deleted*) echo "$fd" && return ;; esac
 	done
 	return 1
