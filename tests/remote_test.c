@@ -16,6 +16,8 @@
 
 #define MEMBER 4242
 #define FOREVER 1000000000u  /* steps */
+#define WORD_NS   100000000u /* about progress: seldomer than that */
+#define ANSWER_MS 60000      /* for what comes at once, however busy the machine is */
 
 static struct remote_server server;
 static struct plat_thread thread;
@@ -111,7 +113,7 @@ static void expect_answer(int fd)
 	struct remote_is r;
 
 	assert_int_equal(remote_send(fd, &m, sizeof(m)), 0);
-	assert_int_equal(remote_recv(fd, &r, sizeof(r), REMOTE_IS, REMOTE_IS, 5000), REMOTE_IS);
+	assert_int_equal(remote_recv(fd, &r, sizeof(r), REMOTE_IS, REMOTE_IS, ANSWER_MS), REMOTE_IS);
 	assert_string_equal(r.group, "job");
 	assert_int_equal(r.member, REMOTE_MANAGED);
 }
@@ -132,7 +134,7 @@ static struct remote_moved last_word(int fd, unsigned *progress)
 	int type;
 
 	*progress = 0;
-	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, 10000)) == REMOTE_PROGRESS)
+	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) == REMOTE_PROGRESS)
 		++*progress;
 	assert_int_equal(type, REMOTE_DONE);
 	return r;
@@ -195,15 +197,17 @@ TEST(long_work_tells_how_far_it_is)
 {
 	unsigned progress;
 	struct remote_moved r;
+	uint64_t start;
 	int fd;
 
 	up();
+	start = plat_now_ns();
 	fd = ask_migrate(0, 6000);
 	r = last_word(fd, &progress);
 	assert_int_equal(r.error, 0);
 	assert_int_equal(r.moved, 6000);
 	assert_int_equal(r.total, 6000);
-	assert_in_range(progress, 1, 100);
+	assert_in_range(progress, 1, 1 + (plat_now_ns() - start) / WORD_NS);
 	close(fd);
 	fd = ask_migrate(7, 1);
 	assert_int_equal(last_word(fd, &progress).error, -ESRCH);
@@ -242,9 +246,7 @@ TEST(work_ends_with_who_asked_for_it)
 	fd = ask_migrate(0, FOREVER);
 	expect_answer(dial());
 	close(fd);
-	for (int i = 0; i < 500 && !a32_load(&ended); i++)
-		plat_sleep_ns(10 * 1000 * 1000);
-	assert_int_equal(a32_load(&ended), 1);
+	WAIT_UNTIL(a32_load(&ended) == 1);
 	fd = ask_migrate(0, 1);
 	assert_int_equal(last_word(fd, &progress).error, 0);
 	close(fd);
@@ -265,7 +267,7 @@ TEST(a_word_while_it_works_ends_it)
 	up();
 	fd = ask_migrate(0, FOREVER);
 	(void)remote_send(fd, &m, sizeof(m));
-	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, 10000)) == REMOTE_PROGRESS)
+	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) == REMOTE_PROGRESS)
 		;
 	assert_int_equal(type, 0);
 	close(fd);
@@ -297,12 +299,12 @@ TEST(nonsense_ends_its_own_connection_only)
 		if (n == sizeof(struct remote_who) || n == sizeof(struct remote_migrate))
 			n++;
 		(void)send(fd, junk, n, MSG_NOSIGNAL);
-		assert_int_equal(remote_recv(fd, &no, sizeof(no), REMOTE_IS, REMOTE_IS, 5000), 0);
+		assert_int_equal(remote_recv(fd, &no, sizeof(no), REMOTE_IS, REMOTE_IS, ANSWER_MS), 0);
 		close(fd);
 	}
 	expect_answer(good);
 	assert_int_equal(remote_send(good, &unknown, sizeof(unknown)), 0);
-	assert_int_equal(remote_recv(good, &no, sizeof(no), 0, 0, 5000), REMOTE_REFUSED);
+	assert_int_equal(remote_recv(good, &no, sizeof(no), 0, 0, ANSWER_MS), REMOTE_REFUSED);
 	assert_int_equal(no.error, -ENOSYS);
 	expect_answer(good);
 	close(good);
@@ -341,9 +343,7 @@ TEST(who_does_not_read_holds_up_nobody)
 
 	up();
 	deaf = ask_migrate(0, 30000);
-	for (int i = 0; i < 3000 && !a32_load(&ended); i++)
-		plat_sleep_ns(10 * 1000 * 1000);
-	assert_int_equal(a32_load(&ended), 1);
+	WAIT_UNTIL(a32_load(&ended) == 1);
 	fd = dial();
 	expect_answer(fd);
 	close(fd);
