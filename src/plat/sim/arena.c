@@ -141,17 +141,20 @@ static void *alloc_from(char *base, uint32_t *used, uint32_t max, size_t n)
 	return p;
 }
 
-void *plat_alloc(size_t n)
+void *sim_alloc(size_t n)
 {
 	int t = sim_current;
 
-	if (fault_hit(FAULT_ALLOC))
-		return NULL;
 	if (n == 0)
 		n = 1;
 	if (t < 0)
 		return alloc_from(arena, &image_used, IMAGE_MAX, n);
 	return alloc_from(arena + IMAGE_MAX + (unsigned)t * TASK_SIZE, &sim_tasks[t].heap_used, HEAP_MAX, n);
+}
+
+void *plat_alloc(size_t n)
+{
+	return fault_hit(FAULT_ALLOC) ? NULL : sim_alloc(n);
 }
 
 void plat_free(void *p)

@@ -213,6 +213,7 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc);
 bool arena_in_use(const void *p);
 /* Number of allocations made and not freed since set-up ended; *@first: one of them. */
 unsigned arena_leaks(const void **first);
+void *sim_alloc(size_t n);           /* plat_alloc for the machine's own devices: no injected fault meets it */
 /* Names for drawings. */
 void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool sim_name_of(const void *p, char *buf, size_t n);

@@ -54,8 +54,8 @@ static void sim_submit(struct store *s, struct store_batch *b)
 		b->end_io(b);
 		return;
 	}
-	io = plat_alloc(sizeof(*io));
-	t = plat_alloc(sizeof(*t));
+	io = sim_alloc(sizeof(*io));
+	t = sim_alloc(sizeof(*t));
 	*io = (struct io){ (struct store_sim *)s, b };
 	b->machine = t;
 	plat_thread_start(t, b->write ? "I/O (write)" : "I/O (read)", io_main, io);

@@ -295,7 +295,7 @@ int sim_thread_start(struct plat_thread *t, const char *name, void (*fn)(void *)
 
 	if (sim_current < 0)
 		sim_fail(SIM_BUG, at->file, at->line, "a thread is started outside of an execution");
-	s = plat_alloc(sizeof(*s));
+	s = sim_alloc(sizeof(*s));
 	*s = (struct start){ fn, arg };
 	sim_point((struct sim_op){ .kind = OP_READ, .obj = OBJ_MISC, .mask = 0, .at = at });
 	t->task = sim_spawn(name, thread_main, s, NULL);
