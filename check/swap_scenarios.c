@@ -100,6 +100,35 @@ const struct scenario scenario_swap_readahead_and_exit = {
 	.end = fx_end,
 };
 
+/* The area has no leaf yet. */
+static void touch(void *arg)
+{
+	(void)arg;
+	if (fx_fault(mm, 0, true) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "the fault failed");
+}
+
+static void willneed_and_touch_setup(void)
+{
+	fx_up(FX_SLOTS);
+	mm = fx_mm(fx_group("A", 8), "mm", 1);
+	rw_wrlock(&mm->mmap_lock);
+	mm_unmap_locked(mm, FX_VA(0), FX_VA(1));
+	pgtable_fini(mm);
+	vma_insert(mm, FX_VA(0), FX_VA(1), VM_READ | VM_WRITE);
+	rw_wrunlock(&mm->mmap_lock);
+	rcu_flush();
+	sim_task("willneed", willneed, NULL, 0, 0);
+	sim_task("touch", touch, NULL, 1, 0);
+}
+
+const struct scenario scenario_willneed_and_touch = {
+	.name = "willneed-and-touch",
+	.text = "the leaves of a range are walked while the first is made",
+	.setup = willneed_and_touch_setup,
+	.end = fx_end,
+};
+
 /* ---- faults ---- */
 
 static void in_and_zap_setup(void)
