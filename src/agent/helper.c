@@ -1,5 +1,7 @@
 /* agent/helper.c - the helper thread: moves pages to the staging area on the supervisor's word.
  *
+ * It has a root and working directory of its own, as the kernel lets nobody who shares them go to another mount namespace
+ * (setns); the working directory is the root, so that the program's is not kept busy.
  * It is a thread that libc does not know: it shares the memory, but has its own descriptor table
  * (the program may close everything without harm), no thread-local storage of its own and all
  * signals blocked. It touches only the region, never memory that can be evicted: a fault of its own
@@ -338,6 +340,7 @@ static void run(void *arg)
 	int n;
 
 	sys_call2(SYS_prctl, PR_SET_NAME, HELPER_NAME);
+	sys_call1(SYS_chdir, "/");
 	close_others(&h->setup);
 	__atomic_store_n(&agent->helper_clean, 1, __ATOMIC_RELEASE);
 	sys_futex_wake(&agent->helper_clean, 1);
@@ -373,7 +376,7 @@ static unsigned long untraced(void)
  * Descriptors are copied here, so the caller may close its own at once. */
 int helper_start(void *area, const struct helper_setup *setup)
 {
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD |
+	const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD |
 				    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | untraced();
 	struct helper *h = area;
 	uint64_t mask;
