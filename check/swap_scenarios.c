@@ -129,6 +129,61 @@ const struct scenario scenario_willneed_and_touch = {
 	.end = fx_end,
 };
 
+static void read_ahead(void *arg)
+{
+	(void)arg;
+	fault_read_ahead(mm, FX_VA(0), 2);
+	mm_put(mm);
+}
+
+static void ahead_setup(unsigned npages)
+{
+	new_space(npages);
+	for (unsigned i = 0; i < npages; i++)
+		fx_push_out(mm, i);
+	mm_get(mm);
+	sim_task("read-ahead", read_ahead, NULL, 0, 0);
+}
+
+static void ahead_and_zap_setup(void)
+{
+	ahead_setup(1);
+	sim_task("zap", zap_0, NULL, 1, 0);
+}
+
+const struct scenario scenario_swap_ahead_and_zap = {
+	.name = "swap-ahead-and-zap",
+	.text = "a page is read ahead for an entry that is zapped meanwhile, so that nobody will want it",
+	.setup = ahead_and_zap_setup,
+	.end = fx_end,
+};
+
+static void ahead_and_fault_setup(void)
+{
+	ahead_setup(1);
+	sim_task("fault", fault_in, mm, 1, 0);
+}
+
+const struct scenario scenario_swap_ahead_and_fault = {
+	.name = "swap-ahead-and-fault",
+	.text = "a page is read ahead while its fault comes: one of the two reads it, and the other finds it",
+	.setup = ahead_and_fault_setup,
+	.end = fx_end,
+};
+
+static void ahead_and_exit_setup(void)
+{
+	ahead_setup(1);
+	sim_task("exit", exit_mm, mm, 1, 0);
+}
+
+const struct scenario scenario_swap_ahead_and_exit = {
+	.name = "swap-ahead-and-exit",
+	.text = "who reads ahead has the last reference of an address space that ends meanwhile",
+	.setup = ahead_and_exit_setup,
+	.end = fx_end,
+};
+
 /* ---- faults ---- */
 
 static void in_and_zap_setup(void)

@@ -103,7 +103,7 @@ TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		struct fault f = { .mm = mm, .va = t[i].at << PAGE_SHIFT };
 
-		stream_window(&f, 4);
+		stream_window(&f, 4, false);
 		assert_int_equal(f.start >> PAGE_SHIFT, t[i].start);
 		assert_int_equal(f.n, t[i].n);
 		assert_true(f.start <= f.va && f.va < f.start + ((uint64_t)f.n << PAGE_SHIFT));

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mm/ahead.h"
 #include "mm/lru.h"
 #include "mm/node.h"
 #include "mm/page.h"
@@ -23,12 +24,15 @@ int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t
 	list_init(&e->mms);
 	list_init(&e->files);
 	waitq_init(&e->kswapd_wait);
+	spin_init(&e->ahead.lock, RANK_LEAF);
+	waitq_init(&e->ahead.wait);
 	waitq_init(&e->progress);
 	if (store) {
 		e->swap = swap_create(store);
 		if (!e->swap) {
 			store_destroy(store);
 			spin_fini(&e->mm_lock);
+			spin_fini(&e->ahead.lock);
 			return -ENOMEM;
 		}
 	}
@@ -48,27 +52,35 @@ no_frames:
 	swap_destroy(e->swap);
 	e->swap = NULL;
 	spin_fini(&e->mm_lock);
+	spin_fini(&e->ahead.lock);
 	return -ENOMEM;
 }
 
 int engine_start(struct engine *e)
 {
-	int err;
+	/* Where a write waits for a device, one takes pages out meanwhile. */
+	unsigned want = e->swap && e->swap->store->device ? KSWAPD_MAX : 1;
+	int err = 0;
 
 	a32_store(&e->kswapd_stop, 0);
-	err = plat_thread_start(&e->kswapd, "umemcg-kswapd", kswapd_main, e);
-	e->kswapd_running = err == 0;
+	while (!err && e->nr_kswapd < want) {
+		err = plat_thread_start(&e->kswapd[e->nr_kswapd], "umemcg-kswapd", kswapd_main, e);
+		e->nr_kswapd += !err;
+	}
+	if (!err)
+		err = ahead_start(e);
+	if (err)
+		engine_stop(e);
 	return err;
 }
 
 void engine_stop(struct engine *e)
 {
-	if (!e->kswapd_running)
-		return;
+	ahead_stop(e);
 	a32_store(&e->kswapd_stop, 1);
 	waitq_wake(&e->kswapd_wait);
-	plat_thread_join(&e->kswapd);
-	e->kswapd_running = false;
+	while (e->nr_kswapd > 0)
+		plat_thread_join(&e->kswapd[--e->nr_kswapd]);
 }
 
 void engine_fini(struct engine *e)
@@ -84,6 +96,7 @@ void engine_fini(struct engine *e)
 	e->swap = NULL;
 	frames_fini(e);
 	spin_fini(&e->mm_lock);
+	spin_fini(&e->ahead.lock);
 }
 
 struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name, int *err)

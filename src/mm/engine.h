@@ -7,7 +7,7 @@
 /* Make an engine in @e (zeroed memory, but for what it is told of memory nodes: nr_nodes, distance, demotion) of at most @max_frames pages in memory. Takes @store (NULL: no swap), also when
  * it fails. 0 or -ENOMEM: nothing is left of it, engine_fini is not called. */
 int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t max_frames);
-/* Background reclaim. 0 or -errno. */
+/* Background reclaim, and reading ahead where that pays. 0 or -errno. */
 int engine_start(struct engine *e);
 void engine_stop(struct engine *e);
 /* Every address space and group but the root must be gone. */

@@ -106,7 +106,7 @@ static int fault_anon(struct fault *f)
 	int done = -EFAULT, err;
 	bool file;
 
-	stream_window(f, FIRST_TOUCH_PAGES);
+	stream_window(f, FIRST_TOUCH_PAGES, false);
 	charged = f->n;
 	err = charged > 1 ? charge_pages(e, f->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f);
 	if (err && charged > 1) {

@@ -16,6 +16,10 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end);
  * Nothing locked. 0, -ENOMEM, -EFAULT (no area), -EEXIST (known). */
 int fault_adopt(struct mm *mm, uint64_t va);
 
+/* Read swapped pages of [start, start + n pages) into the swap cache, to be found there by their faults: as far as they lie in one area
+ * and one table, and are charged without pressing anybody hard. n <= FAULT_PAGES_MAX. */
+void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n);
+
 #define FAULT_PAGES_MAX 64   /* most pages brought by one fault */
 
 /* ---- shared by fault.c and swapin.c ---- */
@@ -28,6 +32,8 @@ struct fault {
 	uint32_t paid;        /* the entry whose page it has charged to @memcg and read; 0: none */
 	uint64_t start;       /* the window: [start, start + n pages), holds va */
 	unsigned n;
+	uint64_t ahead;       /* ahead_n > 0: pages from here on that the stream is expected to want next */
+	unsigned ahead_n;
 	bool readonly;        /* a store, but the entry was made for reading: the page has to be copied */
 };
 
@@ -39,8 +45,9 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old);
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */
 int charge_fault_page(struct fault *f);
-/* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. */
-void stream_window(struct fault *f, unsigned first);
+/* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. @skips: pages
+ * in between that do not fault end no stream. */
+void stream_window(struct fault *f, unsigned first, bool skips);
 /* Most pages a window may have where @limit is the smallest limit: a window must not push out what a small group works with. Pure. */
 unsigned window_max(int64_t limit);
 

@@ -228,7 +228,7 @@ int fault_file(struct fault *f)
 	int err;
 
 	if (f->n == 0 && e->mmu->ops->withdraws)
-		stream_window(f, 1);
+		stream_window(f, 1, false);
 	if (!find_place(f, &as, &index, &vm_flags))
 		return 1;
 	if (f->n > 1 && file_is_shmem(as))

@@ -1,6 +1,6 @@
 /* mm/kswapd.c - background reclaim: keeps a margin free below every limit, so that a charge seldom waits; and on every node
  * that has a slower one to move pages to, so that new pages come where they are used. One thread
- * an engine; sleeps until kswapd_wake. */
+ * an engine, two where writes wait for a device; they sleep until kswapd_wake. */
 #include "mm/page.h"
 #include "mm/reclaim.h"
 

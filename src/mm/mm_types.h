@@ -186,8 +186,11 @@ struct vma {
 struct stream {
 	uint64_t next;                 /* address of the next fault if it goes on; 0 = unused */
 	uint64_t prev;                 /* likewise for a stream that walks down */
-	uint32_t window;               /* pages brought by its last fault */
+	uint64_t ahead;                /* how far it was proposed to read ahead */
+	uint32_t window;               /* pages brought by its last fault that was predicted */
 	uint32_t stamp;
+	bool down;
+	bool skips;                    /* its last fault was one that may skip pages (stream_window) */
 };
 
 struct mm {
@@ -284,6 +287,26 @@ struct swap_device {
 	atomic64_t nr_used;
 };
 
+#define KSWAPD_MAX 2
+#define AHEAD_MAX  8
+#define AHEAD_THREADS 2
+
+/* Reads of windows that streams will want next (ahead.h). */
+struct ahead {
+	struct spinlock lock;           /* rank LEAF */
+	struct ahead_ask {
+		struct mm *mm;          /* referenced */
+		uint64_t start;
+		unsigned n;             /* pages */
+	} ask[AHEAD_MAX];               /* lock: a ring */
+	unsigned first, n;              /* lock */
+	bool running;                   /* lock: questions are taken */
+	struct plat_thread thread[AHEAD_THREADS];
+	unsigned nr_threads;            /* that run; who starts and stops them */
+	struct waitq wait;
+	atomic32_t stop;
+};
+
 /* ---- the engine ---------------------------------------------------------------------------- */
 
 #define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once; all of one node */
@@ -331,10 +354,12 @@ struct engine {
 	struct list_head mms;           /* mm_lock */
 	struct list_head files;         /* mm_lock */
 
-	struct plat_thread kswapd;
+	struct plat_thread kswapd[KSWAPD_MAX];
+	unsigned nr_kswapd;             /* that run; who starts and stops them */
 	struct waitq kswapd_wait;
 	atomic32_t kswapd_stop;
-	bool kswapd_running;
+
+	struct ahead ahead;
 
 	struct waitq progress;          /* woken when memory is given back or an address space ends */
 	atomic32_t reclaimers;          /* threads in reclaim */

@@ -53,6 +53,8 @@ void page_unlock(struct engine *e, struct page *p);
 /* Are @n references all there are? If so nobody else gets one (page_try_get) until page_unfreeze_refs gives back @n of them. */
 static inline bool page_freeze_refs(struct page *p, uint32_t n) { return a32_cas(&p->refcount, n, 0); }
 static inline void page_unfreeze_refs(struct page *p, uint32_t n) { a32_store(&p->refcount, n); }
+/* Sleep until whoever has it locked unlocks it. The caller holds a reference, and locks nothing by that. */
+static inline void page_wait_unlocked(struct page *p) { bit_wait(&p->flags, PG_locked, PG_waiters); }
 /* Sleep until writeback has ended. The caller holds a reference. */
 static inline void page_wait_writeback(struct page *p) { bit_wait(&p->flags, PG_writeback, PG_waiters); }
 

@@ -4,10 +4,24 @@
  * its window; any other fault starts a new stream in the place of the one unused for longest, with a small window. So
  * random access brings single pages and scans bring FAULT_PAGES_MAX.
  *
+ * Pages that are in memory do not fault: a stream that comes upon some goes on behind them, within its window or up to one window
+ * beyond it. Where pages come from swap that is the same stream, with the window that it has.
+ *
  * A window ends with its leaf, as nothing is mapped across leaves: what the fault cannot bring must not be waited for, or the stream
  * would begin anew behind every leaf.
+ *
+ * A stream whose window has grown is worth reading ahead of, and says so (f->ahead): as many windows as keep the
+ * device busy, each once.
  */
 #include "mm/fault.h"
+
+#define AHEAD_MIN     16u  /* pages: a window smaller than that may be chance */
+#define AHEAD_WINDOWS 2u   /* so many reads keep a device busy */
+
+static uint64_t bytes(unsigned pages)
+{
+	return (uint64_t)pages << PAGE_SHIFT;
+}
 
 static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
 {
@@ -17,6 +31,31 @@ static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
 		*down = s->prev == va;
 		if (s->next && (s->next == va || *down))
 			return s;
+	}
+	return NULL;
+}
+
+/* A stream that would fault at @va if it skipped pages. *@n: what is left of its window, or a new one. */
+static struct stream *stream_skipping(struct mm *mm, uint64_t va, bool *down, unsigned *n)
+{
+	for (unsigned i = 0; i < MM_STREAMS; i++) {
+		struct stream *s = &mm->streams[i];
+		uint64_t span = bytes(s->window);
+
+		if (!s->next || s->window == 1 || !s->skips)
+			continue;
+		*down = s->down;
+		*n = s->window;
+		if (!s->down && va > s->prev + PAGE_SIZE && va - s->prev < s->next - s->prev + span) {
+			if (va < s->next)
+				*n = (unsigned)((s->next - va) >> PAGE_SHIFT);
+			return s;
+		}
+		if (s->down && va < s->next - PAGE_SIZE && s->next - va < s->next - s->prev + span) {
+			if (va > s->prev)
+				*n = (unsigned)((va - s->prev) >> PAGE_SHIFT);
+			return s;
+		}
 	}
 	return NULL;
 }
@@ -51,10 +90,34 @@ static int64_t smallest_limit(const struct mem_cgroup *memcg)
 	return limit;
 }
 
-void stream_window(struct fault *f, unsigned first)
+/* The part of the AHEAD_WINDOWS windows behind the stream's last one that was not proposed before. stream_lock held. */
+static void propose_ahead(struct fault *f, struct stream *s)
+{
+	uint64_t reach = AHEAD_WINDOWS * bytes(s->window), start, end;
+
+	if (s->window < AHEAD_MIN)
+		return;
+	if (s->down) {
+		end = s->prev + PAGE_SIZE;
+		start = end > reach ? end - reach : 0;
+		if (s->ahead > start && s->ahead < end)
+			end = s->ahead;
+		s->ahead = start;
+	} else {
+		start = s->next;
+		end = start + reach;
+		if (s->ahead > start && s->ahead <= end)
+			start = s->ahead;
+		s->ahead = end;
+	}
+	f->ahead = start;
+	f->ahead_n = (unsigned)((end - start) >> PAGE_SHIFT);
+}
+
+void stream_window(struct fault *f, unsigned first, bool skips)
 {
 	uint64_t leaf = f->va & ~(LEAF_SPAN - 1), up = (leaf + LEAF_SPAN - f->va) >> PAGE_SHIFT;
-	unsigned max = window_max(smallest_limit(f->memcg));
+	unsigned max = window_max(smallest_limit(f->memcg)), n = UINT32_MAX;
 	struct mm *mm = f->mm;
 	struct stream *s;
 	bool down = false;
@@ -63,22 +126,29 @@ void stream_window(struct fault *f, unsigned first)
 	s = stream_find(mm, f->va, &down);
 	if (s) {
 		s->window *= 2;
-	} else {
+	} else if (!skips || !(s = stream_skipping(mm, f->va, &down, &n))) {
+		down = false;
 		s = stream_oldest(mm);
 		s->window = first;
+		s->ahead = 0;
 	}
 	if (s->window > max)
 		s->window = max;
+	if (n > s->window)
+		n = s->window;
 	f->start = f->va;
-	f->n = s->window < up ? s->window : (unsigned)up;
+	f->n = n < up ? n : (unsigned)up;
 	if (down) {
-		uint64_t back = (uint64_t)(s->window - 1) << PAGE_SHIFT;
+		uint64_t back = bytes(n - 1);
 
 		f->start = f->va - leaf > back ? f->va - back : leaf;
 		f->n = (unsigned)((f->va - f->start) >> PAGE_SHIFT) + 1;
 	}
-	s->next = f->start + ((uint64_t)f->n << PAGE_SHIFT);
+	s->next = f->start + bytes(f->n);
 	s->prev = f->start - PAGE_SIZE;
+	s->down = down;
+	s->skips = skips;
 	s->stamp = ++mm->stream_clock;
+	propose_ahead(f, s);
 	spin_unlock(&mm->stream_lock);
 }

@@ -4,11 +4,16 @@
  * window). Then lock it, look at the entry again, map. Between the halves nothing is held but a reference, so everything is
  * looked at again under the locks; whoever finds that the entry changed starts over.
  *
+ * Where reads are slow the next window of a stream is read while this one is used (ahead.c): its pages wait in the swap cache until the
+ * stream faults on the first of them, and are mapped then, all at once.
+ *
  * An MMU that does not share (host) maps the whole window at once and keeps one user a page: when other entries
  * still refer to the slot the page leaves the swap cache as it is mapped, and they read their own copy.
  */
+#include <limits.h>
 #include <string.h>
 
+#include "mm/ahead.h"
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/fault.h"
@@ -21,48 +26,59 @@
 #include "mm/swap_io.h"
 #include "mm/vma.h"
 
+#define NOBODY UINT_MAX
+
+/* Swap entries of one leaf, in ascending order, with gaps where pages are in memory. */
 struct window {
 	uint64_t va[FAULT_PAGES_MAX];
 	uint32_t entry[FAULT_PAGES_MAX];
 	struct page *page[FAULT_PAGES_MAX];  /* referenced, or NULL */
 	unsigned n;
-	unsigned self;                       /* index of the page that is waited for */
+	unsigned self;                       /* index of the page that is waited for; NOBODY: read ahead */
 };
 
-/* Which entries of the window are swap entries without a gap around f->va. False: f->va is none any more. */
+/* Narrow [*start, *end) to the area and the leaf of @va. False: it is in none. mmap_lock held. */
+static bool clip(struct mm *mm, uint64_t va, uint64_t *start, uint64_t *end, struct leaf **leaf)
+{
+	struct vma *v = vma_find(mm, va);
+
+	*leaf = v ? leaf_find(mm, va) : NULL;
+	if (!*leaf)
+		return false;
+	if (*start < v->start)
+		*start = v->start;
+	if (*start < (*leaf)->base)
+		*start = (*leaf)->base;
+	if (*end > v->end)
+		*end = v->end;
+	if (*end > (*leaf)->base + LEAF_SPAN)
+		*end = (*leaf)->base + LEAF_SPAN;
+	return true;
+}
+
+/* Which entries of the window are swap entries. False: f->va is none any more. */
 static bool look_around(struct fault *f, struct window *w)
 {
-	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va, hi = f->va;
+	uint64_t start = f->start, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
 	struct leaf *leaf;
 	bool found = false;
 
 	w->n = 0;
 	rw_rdlock(&f->mm->mmap_lock);
-	leaf = leaf_find(f->mm, f->va);
-	if (leaf && pte_is_swap(pte_read(leaf, f->va))) {
-		struct vma *v = vma_find(f->mm, f->va);
-		uint64_t floor = leaf->base > f->start ? leaf->base : f->start;
+	if (!clip(f->mm, f->va, &start, &end, &leaf))
+		end = start;
+	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+		pte_t pte = pte_read(leaf, va);
 
-		if (v && floor < v->start)
-			floor = v->start;
-		if (end > leaf->base + LEAF_SPAN)
-			end = leaf->base + LEAF_SPAN;
-		if (v && end > v->end)
-			end = v->end;
-		while (lo > floor && pte_is_swap(pte_read(leaf, lo - PAGE_SIZE)))
-			lo -= PAGE_SIZE;
-		while (hi + PAGE_SIZE < end && pte_is_swap(pte_read(leaf, hi + PAGE_SIZE)))
-			hi += PAGE_SIZE;
-		for (uint64_t va = lo; v && va <= hi; va += PAGE_SIZE) {
-			pte_t pte = pte_read(leaf, va);
-
-			if (va == f->va)
-				w->self = w->n;
-			w->va[w->n] = va;
-			w->page[w->n] = NULL;
-			w->entry[w->n++] = pte_is_swap(pte) ? pte_entry(pte) : 0;
+		if (!pte_is_swap(pte))
+			continue;
+		if (va == f->va) {
+			w->self = w->n;
+			found = true;
 		}
-		found = v != NULL && w->entry[w->self] != 0;
+		w->va[w->n] = va;
+		w->page[w->n] = NULL;
+		w->entry[w->n++] = pte_entry(pte);
 	}
 	rw_rdunlock(&f->mm->mmap_lock);
 	return found;
@@ -127,8 +143,8 @@ static int charge_window(struct fault *f, struct window *w)
 	unsigned want = w->n;
 	int err;
 
-	err = want > 1 ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f);
-	if (err && want > 1) {
+	err = want > 1 || w->self == NOBODY ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f);
+	if (err && want > 1 && w->self != NOBODY) {
 		narrow_window(w);
 		want = 1;
 		err = charge_fault_page(f);
@@ -147,7 +163,7 @@ static int read_window(struct fault *f, struct window *w)
 	if (charged < 0)
 		return charged;
 	err = frames_alloc(e, fresh, w->n);
-	if (err && w->n > 1) {
+	if (err && w->n > 1 && w->self != NOBODY) {
 		narrow_window(w);
 		uncharge_pages(f->memcg, charged - 1);
 		charged = 1;
@@ -164,15 +180,12 @@ static int read_window(struct fault *f, struct window *w)
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < w->n; i++) {
-		if (w->entry[i] == 0) {
-			page_put(e, fresh[i]);
-			uncharge_pages(f->memcg, 1);
-		} else if (enter_page(f, w, i, fresh[i])) {
-			page_get(fresh[i]);
-			read[nr_read++] = fresh[i];
-			if (i == w->self)
-				f->paid = w->entry[i];
-		}
+		if (!enter_page(f, w, i, fresh[i]))
+			continue;
+		page_get(fresh[i]);
+		read[nr_read++] = fresh[i];
+		if (i == w->self)
+			f->paid = w->entry[i];
 	}
 	if (nr_read) {
 		swap_read_pages(e, read, nr_read);
@@ -180,7 +193,7 @@ static int read_window(struct fault *f, struct window *w)
 		for (unsigned i = 0; i < nr_read; i++)
 			page_put(e, read[i]);
 	}
-	stat_add(f->memcg, STAT_SWAP_RA, nr_read > 1 ? nr_read - 1 : 0);
+	stat_add(f->memcg, STAT_SWAP_RA, nr_read > 0 ? nr_read - (w->self != NOBODY) : 0);
 	return 0;
 }
 
@@ -296,23 +309,41 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	return 0;
 }
 
-/* The longest run around the page that is waited for whose entries are what they were, in its area, which may have been cut
- * since. Leaf lock held. */
-static unsigned run_around(const struct window *w, const struct vma *v, const struct leaf *leaf, bool around,
+/* Is page @i there, its entry what it was, and in the area, which may have been cut since? Leaf lock held. */
+static bool mappable(const struct window *w, unsigned i, const struct vma *v, const struct leaf *leaf)
+{
+	return w->page[i] && w->va[i] >= v->start && w->va[i] < v->end &&
+	       recheck(pte_read(leaf, w->va[i]) == pte_make_swap(w->entry[i]));
+}
+
+/* The longest run of mappable pages around page @at without a gap. Leaf lock held. */
+static unsigned run_around(const struct window *w, unsigned at, const struct vma *v, const struct leaf *leaf, bool around,
 			   unsigned *first)
 {
-	unsigned lo = w->self, hi = w->self;
+	unsigned lo = at, hi = at;
 
-	if (!recheck(pte_read(leaf, w->va[w->self]) == pte_make_swap(w->entry[w->self])))
+	if (!mappable(w, at, v, leaf))
 		return 0;
-	while (around && lo > 0 && w->page[lo - 1] && w->va[lo - 1] >= v->start &&
-	       recheck(pte_read(leaf, w->va[lo - 1]) == pte_make_swap(w->entry[lo - 1])))
+	while (around && lo > 0 && w->va[lo - 1] + PAGE_SIZE == w->va[lo] && mappable(w, lo - 1, v, leaf))
 		lo--;
-	while (around && hi + 1 < w->n && w->page[hi + 1] && w->va[hi + 1] < v->end &&
-	       recheck(pte_read(leaf, w->va[hi + 1]) == pte_make_swap(w->entry[hi + 1])))
+	while (around && hi + 1 < w->n && w->va[hi] + PAGE_SIZE == w->va[hi + 1] && mappable(w, hi + 1, v, leaf))
 		hi++;
 	*first = lo;
 	return hi - lo + 1;
+}
+
+/* The page that is waited for is mapped, with its run: now the other runs of the window. What cannot be mapped now comes
+ * with its own fault. Leaf lock held. */
+static void map_other_runs(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
+{
+	unsigned i = 0, first, n;
+
+	while (i < w->n) {
+		n = run_around(w, i, v, leaf, true, &first);
+		if (n && map_run(f, w, v, leaf, first, n) < 0)
+			return;
+		i += n ? n : 1;
+	}
 }
 
 /* The content is lost: whoever touches it gets SIGBUS. Leaf lock held. */
@@ -371,7 +402,7 @@ static int map_window(struct fault *f, struct window *w)
 		unsigned first = 0, n;
 
 		spin_lock(&leaf->lock);
-		n = run_around(w, v, leaf, e->mmu->ops->withdraws, &first);
+		n = run_around(w, w->self, v, leaf, e->mmu->ops->withdraws, &first);
 		if (n && !page_test(w->page[w->self], PG_uptodate)) {
 			poison_entry(f, w, leaf);
 			err = -EIO;
@@ -385,6 +416,8 @@ static int map_window(struct fault *f, struct window *w)
 				done = map_run(f, w, v, leaf, first, 1);
 			}
 			err = done < 0 ? done : done > (int)(w->self - first) ? 0 : 1;
+			if (err == 0 && e->mmu->ops->withdraws)
+				map_other_runs(f, w, v, leaf);
 		}
 		spin_unlock(&leaf->lock);
 	} else {
@@ -405,6 +438,47 @@ static void put_window(struct engine *e, struct window *w)
 			page_put(e, w->page[i]);
 }
 
+/* The page that is waited for is in the swap cache: its neighbours may be, too, as far as they were read ahead. Who reads them
+ * has them locked until their content is there. */
+static void gather_cached(struct engine *e, struct window *w)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (i != w->self)
+			w->page[i] = swapcache_get(e, w->entry[i]);
+	for (unsigned i = w->n; i-- > 0;)
+		if (w->page[i] && !page_test(w->page[i], PG_uptodate))
+			page_wait_unlocked(w->page[i]);
+}
+
+void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
+{
+	uint64_t end = start + ((uint64_t)n << PAGE_SHIFT);
+	struct fault f = { .mm = mm, .va = start };
+	struct window w = { .self = NOBODY };
+	struct leaf *leaf;
+
+	VM_BUG_ON(n > FAULT_PAGES_MAX);
+	rw_rdlock(&mm->mmap_lock);
+	if (!clip(mm, start, &start, &end, &leaf))
+		end = start;
+	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+		pte_t pte = pte_read(leaf, va);
+
+		if (!pte_is_swap(pte) || swap_map(mm->engine, pte_entry(pte)) & SLOT_CACHE)
+			continue;
+		w.va[w.n] = va;
+		w.entry[w.n++] = pte_entry(pte);
+	}
+	rw_rdunlock(&mm->mmap_lock);
+	if (w.n == 0)
+		return;
+	f.memcg = mm_get_memcg(mm);
+	if (!a32_load(&mm->dying))
+		(void)read_window(&f, &w);
+	put_window(mm->engine, &w);
+	memcg_put(f.memcg);
+}
+
 int fault_swap(struct fault *f, pte_t pte)
 {
 	struct engine *e = f->mm->engine;
@@ -413,11 +487,17 @@ int fault_swap(struct fault *f, pte_t pte)
 	int err;
 
 	if (f->n == 0)
-		stream_window(f, 1);
+		stream_window(f, 1, true);
+	if (f->ahead_n) {
+		ahead_ask(e, f->mm, f->ahead, f->ahead_n);
+		f->ahead_n = 0;
+	}
 	if (!look_around(f, &w))
 		return 1;
 	w.page[w.self] = swapcache_get(e, pte_entry(pte));
 	if (w.page[w.self] && w.entry[w.self] == pte_entry(pte)) {
+		if (e->mmu->ops->withdraws)
+			gather_cached(e, &w);
 		err = map_window(f, &w);
 		put_window(e, &w);
 		return err;

@@ -46,7 +46,8 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	uint64_t nr_slots;
-	/* Every transfer waits for a device, and slots next to each other are written at a fraction of what scattered ones cost. */
+	/* Every transfer waits for a device: a read is worth beginning before it is needed, and slots next to each other are written at a
+	 * fraction of what scattered ones cost. */
 	bool device;
 };
 

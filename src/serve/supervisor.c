@@ -23,7 +23,8 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-#define OTHER_THREADS   14              /* control, watcher, settler, remote, kswapd, 2 workers more than CPUs, liburcu's, the store's */
+/* control, watcher, settler, remote, 2 kswapd, 2 ahead, 2 workers more than CPUs, liburcu's, the store's */
+#define OTHER_THREADS   17
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
