@@ -6,7 +6,7 @@
 
 #include "base/bitmap.h"
 
-#define HOME_HOT 256u  /* frames that stay with us when free: 1 MiB */
+#define HOME_HOT 1024u  /* frames that stay with us when free: 4 MiB */
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
