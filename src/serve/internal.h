@@ -57,6 +57,7 @@ struct client {
 	/* fork, of the parent */
 	struct spinlock fork_lock;     /* rank LEAF */
 	atomic64_t fork_cookie;        /* fork_lock to write, (A) to read: 0 = no fork is under way */
+	int64_t inherited;             /* (C) what its figure began with, which its parent has as well */
 	int64_t fork_charged;          /* fork_lock: pages charged ahead for the child */
 	int64_t fork_unmanaged;        /* fork_lock: of them, those that will not be in its books */
 	bool fork_taken;               /* fork_lock: an event has used the announcement */
@@ -128,6 +129,7 @@ struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
 	struct mem_cgroup *group;
+	int64_t high;                  /* (C) pages: memory.high as it was asked for; the group's is adjusted (watcher.c) */
 	struct keeper *keeper;         /* NULL: none */
 	struct serve_config config;
 	char agent_path[4096];

@@ -23,7 +23,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	counter(&g->memory, &out->memory_current, &out->memory_peak, &out->memory_max);
 	counter(&g->swap, &out->swap_current, &out->swap_peak, &out->swap_max);
 	counter(&g->memsw, &out->memsw_current, &out->memsw_peak, &out->memsw_max);
-	out->memory_high = bytes(a64_load(&g->memory.high));
+	out->memory_high = bytes(s->high);
 	for (int i = 0; i < NR_STATS; i++)
 		out->stat[i] = stat_read(g, (enum stat_item)i);
 	for (int i = 0; i < NR_EVENTS; i++)

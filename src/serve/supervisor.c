@@ -242,7 +242,8 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	page_counter_force_max(&s->group->memory, limit_pages(s->config.memory_max));
 	page_counter_force_max(&s->group->memsw, limit_pages(s->config.memsw_max));
 	page_counter_force_max(&s->group->swap, limit_pages(s->config.swap_max));
-	a64_store(&s->group->memory.high, limit_pages(s->config.memory_high));
+	s->high = limit_pages(s->config.memory_high);
+	a64_store(&s->group->memory.high, s->high);
 	return 0;
 }
 

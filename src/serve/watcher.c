@@ -209,9 +209,26 @@ static bool ended_silently(struct client *c)
 	return c->sock < 0 && client_exited(c);
 }
 
+/* The kernel has @pages of the group once that are in the figures of several. memory.max is kept for the sum of the figures, as
+ * that is what is seen. But reclaim above memory.high would go on for ever, and make no room, while the sum of copies is
+ * above it; there they count once. */
+static void adjust_high(struct supervisor *s, int64_t pages)
+{
+	if (s->high < PAGE_COUNTER_MAX)
+		a64_store(&s->group->memory.high, s->high + pages);
+}
+
+static int64_t inherited(const struct client *c)
+{
+	int64_t figure = a64_load(&c->host.mm->unmanaged);
+
+	return figure < c->inherited ? figure : c->inherited;
+}
+
 static void look_at_clients(struct watch *w, bool tick)
 {
 	uint64_t now = plat_now_ns(), last = 0;
+	int64_t several = 0;
 	unsigned looked = 0, silent = 0;
 	struct client *c = NULL;
 
@@ -223,11 +240,13 @@ static void look_at_clients(struct watch *w, bool tick)
 		}
 		client_let_go(c);
 		silent += !c->host.pid;
+		several += inherited(c);
 		look_at_client(w, c, now, tick, &looked, &last);
 	}
 	if (tick)
 		w->turn = looked == CLIENTS_A_TICK ? last : 0;
 	w->nr_silent = silent;
+	adjust_high(w->s, several);
 	look_again(w);
 }
 

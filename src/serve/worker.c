@@ -95,6 +95,7 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	struct supervisor *s = child->s;
 	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
 
+	child->inherited = unmanaged;
 	if (paid > unmanaged)
 		paid = unmanaged;
 	if (paid > 0)

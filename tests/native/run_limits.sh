@@ -129,6 +129,15 @@ static_into_full() {
 		"$(short_or_long fssss fssssssss)"
 }
 
+# Copies that thirty processes share since a fork, 24 MiB in the sum, do not keep what is below memory.high from staying.
+shared_copies() {
+	bounded "$UMEMCG" run -m max --memory-high 12M --swap-max 1G --report json --report-file "$report" -- \
+		sh -c '"$1/crowd" 30 200 0 2000 & sleep 0.7; "$1/fill" 4 fssssssss && wait' x "$BIN" || return
+	brought=$(value memory.stat/pswpin)
+	diag "$brought pages came back from swap" >"$TMP/seen"
+	[ "$brought" -lt 2048 ]
+}
+
 # What the engine itself needs: its own count, and all that the supervisor has besides frames,
 # which under a sanitizer is mostly the sanitizer's.
 metadata() {
@@ -162,7 +171,7 @@ full_swap() {
 	[ "$scanned" -le $((stolen * 3)) ]
 }
 
-plan 14
+plan 15
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 [ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
@@ -193,6 +202,7 @@ fi
 case_of "the limit holds: forty children at once, with data of their own" crowd_beside_fill
 case_of "the limit holds: a static program beside one that fills" static_beside_fill
 case_of "the limit holds: a static program that starts when the group is full" static_into_full
+case_of "what processes share since a fork counts once for memory.high" shared_copies
 case_of "metadata is at most 2 % of the memory managed" metadata
 case_of "threads fork under a tiny limit" fork_storm
 case_of "full swap is noticed" full_swap
