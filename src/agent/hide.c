@@ -1,8 +1,9 @@
 /* agent/hide.c - the helper does not count as a thread of the program's.
  *
- * Chromium, and what is made of it, asks whether it has one thread only, by the number of links of /proc/self/task, and stops
- * where it has more: its processes are forks, and what other threads hold at a fork stays held. That is not true of the
- * helper, which holds nothing. So the number that stat(2) tells a process about its own threads is without it.
+ * Chromium, and what is made of it, asks whether it has one thread only, by the number of links of /proc/self/task,
+ * and stops where it has more: its processes are forks, and what other threads hold at a fork stays held. That is not
+ * true of the helper, which holds nothing. So the number that stat(2) tells a process about its own threads is without
+ * it.
  *
  * What looks like that directory is looked at once more; nothing else of a program's stat costs more than a call.
  */

@@ -1,12 +1,13 @@
 /* agent/peek.c - debuggers: reading and writing another process's memory where it is swapped out.
  *
- * ptrace(2) and /proc/PID/mem do not wait for a page that userfaultfd has to bring: they fail with EIO. process_vm_readv(2)
- * does wait. So what failed is touched that way, and tried again. Only what failed is looked at: nothing else of a
- * program's reads and writes costs more than a call. The process that is looked into need not be managed by the same
- * supervisor, or at all.
+ * ptrace(2) and /proc/PID/mem do not wait for a page that userfaultfd has to bring: they fail with EIO.
+ * process_vm_readv(2) does wait. So what failed is touched that way, and tried again. Only what failed is looked at:
+ * nothing else of a program's reads and writes costs more than a call. The process that is looked into need not be
+ * managed by the same supervisor, or at all.
  *
- * The helper thread is no thread of the program's. Attached to and stopped like those, it could not give its process's pages back,
- * and who waits for them may be the debugger; so attaching to it finds nobody. It is not followed either (helper_start).
+ * The helper thread is no thread of the program's. Attached to and stopped like those, it could not give its process's
+ * pages back, and who waits for them may be the debugger; so attaching to it finds nobody. It is not followed either
+ * (helper_start).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -108,7 +109,8 @@ static long transfer(bool out, int fd, void *buf, size_t n, off_t at)
 	return out ? libc_pwrite(fd, buf, n, at) : libc_pread(fd, buf, n, at);
 }
 
-/* @done bytes of @n at @at went through, or -1 and EIO: go on from there, a page that is out being all that was in the way. */
+/* @done bytes of @n at @at went through, or -1 and EIO: go on from there, a page that is out being all that was in
+ * the way. */
 static ssize_t carry_on(bool out, int fd, void *buf, size_t n, off_t at, ssize_t done)
 {
 	size_t sum = done < 0 ? 0 : (size_t)done;

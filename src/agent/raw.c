@@ -102,8 +102,10 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 }
 
 /* Of as many arguments as there may be: those that were not passed are not looked at by anybody. @f would lie in the
- * caller's frame, so it is read where it is known to be there, or as libc does, and never passed on by way of the stack. */
-__attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
+ * caller's frame, so it is read where it is known to be there, or as libc does, and never passed on by way of the
+ * stack. */
+__attribute__((optimize("omit-frame-pointer")))
+long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
 	long ret;
 

@@ -1,8 +1,8 @@
 /* serve/door.c - a second way to the supervisor, for processes in other network namespaces.
  *
- * The name of an abstract socket is known in one network namespace only. A program that goes to another (unshare -n, ip netns
- * exec, sandboxes) would run unmanaged there, and its children too. So there is a second socket, bound to a file that is
- * removed at once; a descriptor of that file is handed down the process tree, and connect(2) finds it as
+ * The name of an abstract socket is known in one network namespace only. A program that goes to another (unshare -n,
+ * ip netns exec, sandboxes) would run unmanaged there, and its children too. So there is a second socket, bound to a
+ * file that is removed at once; a descriptor of that file is handed down the process tree, and connect(2) finds it as
  * /proc/self/fd/NUMBER. Who has closed it, or sees no /proc, has the name left.
  *
  * Without it umemcg works as well as before: whatever fails here is no error.

@@ -1,8 +1,8 @@
 /* tests/native/prog/debugger.c - debugger [MIB]
  *
- * A debugger and the program it traces, from its first instruction on and with every thread it makes. Stopped, the program has MIB
- * of memory; the debugger needs as much itself then, without letting any thread go on. It reads all of the program's
- * memory and changes each page, by ptrace(2) and by /proc/PID/mem, and lets the program look.
+ * A debugger and the program it traces, from its first instruction on and with every thread it makes. Stopped, the
+ * program has MIB of memory; the debugger needs as much itself then, without letting any thread go on. It reads all of
+ * the program's memory and changes each page, by ptrace(2) and by /proc/PID/mem, and lets the program look.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -41,7 +41,8 @@ static pid_t start(char **argv, int fd, size_t n)
 		_exit(127);
 	}
 	EXPECT(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
-	EXPECT(ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) == 0);
+	EXPECT(ptrace(PTRACE_SETOPTIONS, pid, NULL,
+		      (void *)(PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) == 0);
 	return pid;
 }
 

@@ -1,7 +1,7 @@
 /* tests/native/prog/rawcalls.c - rawcalls [MIB]
  *
- * Memory that is mapped, moved, dropped and unmapped by syscall(2), as runtimes do that do not want libc's functions. Errors
- * are what they are without umemcg. A thread that syscall(2) makes on a stack of the program's own runs.
+ * Memory that is mapped, moved, dropped and unmapped by syscall(2), as runtimes do that do not want libc's functions.
+ * Errors are what they are without umemcg. A thread that syscall(2) makes on a stack of the program's own runs.
  */
 #include <linux/futex.h>
 #include <sched.h>
