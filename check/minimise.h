@@ -15,6 +15,17 @@ bool minimise(struct schedule *s, const struct sim_failure *failure, uint64_t bu
 /* Do @a and @b tell of the same fault? Their numbers may differ. */
 bool same_finding(const struct sim_failure *a, const struct sim_failure *b);
 
+/* What a schedule did, for following it when the program does something else now and then. */
+struct schedule_trace {
+	struct sim_event event[SIM_DEPTH_MAX];
+	unsigned len;
+};
+void schedule_keep_trace(struct schedule_trace *to);
+/* Run @s, which once did what @as has, again: a task that does something else now changes no turns of the others.
+ * @does_more: what is different is taken for more than it did then, not for less, as long as that may be.
+ * minimise_follow.c. */
+void schedule_follow(const struct schedule *s, const struct schedule_trace *as, bool does_more);
+
 /* @decisive[i]: the failure of @s goes away when its operation @i comes earlier or later among the others':
  * minimise_slice.c. */
 void find_decisive(const struct schedule *s, bool *decisive);

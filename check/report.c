@@ -403,16 +403,14 @@ struct report *report_make(const struct scenario *scenario, const struct bug *bu
 	struct report *r = calloc(1, sizeof(*r));
 
 	find_decisive(s, decisive);
+	bug_find_places(scenario, bug, s);
 	recorded = calloc(SIM_DEPTH_MAX + 1, sizeof(*recorded));
 	if (!r || !recorded)
 		abort();
 	words_begin();
-	subject_begin();
 	sim_on_event = record;
-	sim_on_bug = subject_bug_met;
 	schedule_run(s);
 	sim_on_event = NULL;
-	sim_on_bug = NULL;
 	r->scenario = scenario;
 	r->bug = bug;
 	r->failure = sim_failure;

@@ -31,7 +31,7 @@ struct report_row {
 	bool placed;                 /* @at and @stack are known: report_place */
 };
 
-/* The engine does there what the named bug has it do. */
+/* The engine goes wrong there, as the named bug has it. */
 struct report_bug_place {
 	int task;
 	unsigned before;             /* the operation it comes before */
@@ -62,6 +62,7 @@ struct report {
 	unsigned nr_rows, nr_ops;
 	struct report_bug_place bug_at[REPORT_BUG_PLACES];
 	unsigned nr_bug_at;
+	struct source_line bug_in_setup; /* func NULL: it is not there, or that is not known */
 	struct report_held held[64];
 	unsigned nr_held;
 	unsigned preemptions;
@@ -83,11 +84,12 @@ void report_html_begin(FILE *out, const char *title);
 void report_html(FILE *out, const struct report *r);
 void report_html_end(FILE *out);
 
-/* report_subject.c: mark what the finding is about, and find where the bug is. False: that is not known. */
+/* report_subject.c: mark what the finding is about, and where the bug is. False: that is not known. */
 bool subject_mark(struct report *r);
-/* Another run begins; and what is to be told of named bugs during it. */
-void subject_begin(void);
-void subject_bug_met(void *pc);
+/* report_bug.c: find where in @s, which fails, the engine must go wrong for it to fail; loads the scenario anew. */
+void bug_find_places(const struct scenario *scenario, const struct bug *bug, const struct schedule *s);
+/* Give these places rows. */
+void bug_mark_rows(struct report *r);
 
 /* Another drawing begins: forget the numbers of things without a name. */
 void words_begin(void);

@@ -189,6 +189,9 @@ void report_html(FILE *out, const struct report *r)
 		text(out, r->bug->text);
 		fputs("</p>\n", out);
 	}
+	if (r->bug_in_setup.func)
+		fprintf(out, "<p>The bug is in the set-up: <code>%s()</code> %s:%d</p>\n", r->bug_in_setup.func,
+			r->bug_in_setup.file, r->bug_in_setup.line);
 	fprintf(out, "<p class=\"dim\">%u operations, %u preemption%s</p>\n<div class=\"bad\"><b>%s</b> ", r->nr_ops,
 		r->preemptions, r->preemptions == 1 ? "" : "s", sim_finding_name(r->failure.kind));
 	text(out, r->failure.text);

@@ -5,10 +5,8 @@
  *   - what changes the words that the violated invariant is about (table below), and, where that is a number of mapped pages,
  *     the look at the owner it is counted to;
  *   - the next look of each other task at what was changed so;
- *   - the place where the engine did what the named bug has it do: a row of its own, for what is left out is no operation.
+ *   - the place where the named bug is (report_bug.c).
  */
-#include <stdlib.h>
-
 #include "mm/mm_types.h"
 #include "report.h"
 
@@ -141,109 +139,6 @@ static void mark_owner(struct report *r, unsigned i)
 	}
 }
 
-/* ---- where the bug is ---- */
-
-static struct met {
-	int task;
-	unsigned before;     /* the operation it came before */
-	void *pc;
-} *met;
-static unsigned nr_met, met_room;
-
-void subject_begin(void)
-{
-	nr_met = 0;
-}
-
-void subject_bug_met(void *pc)
-{
-	if (sim_current < 0)
-		return;
-	if (nr_met == met_room) {
-		met_room = met_room ? 2 * met_room : 64;
-		met = realloc(met, met_room * sizeof(*met));
-		if (!met)
-			abort();
-	}
-	met[nr_met++] = (struct met){ sim_current, sim_depth, pc };
-}
-
-/* The next operation of its task; nr_ops: none. */
-static unsigned op_after(const struct report *r, const struct met *m)
-{
-	unsigned i = m->before;
-
-	while (i < r->nr_ops && r->rows[i].task != m->task)
-		i++;
-	return i < r->nr_ops ? i : r->nr_ops;
-}
-
-#define AFTER 3  /* operations of the task: a bug shows in what comes behind it */
-
-static bool is_near(const struct report *r, const struct met *m)
-{
-	unsigned left = AFTER;
-
-	if (m->before && m->before <= r->nr_ops && r->rows[m->before - 1].task == m->task && r->rows[m->before - 1].matters)
-		return true;
-	for (unsigned i = m->before; i < r->nr_ops && left; i++) {
-		if (r->rows[i].task != m->task)
-			continue;
-		if (r->rows[i].matters)
-			return true;
-		left--;
-	}
-	return false;
-}
-
-/* The task came by another line of the function before, which is shown: that is one bug. */
-static bool is_shown(const struct report *r, const struct met *m, const struct source_line *at)
-{
-	for (unsigned i = 0; i < r->nr_bug_at; i++) {
-		const struct source_line *other = &r->bug_at[i].at;
-
-		if (r->bug_at[i].task == m->task && at->func && other->func && strcmp(at->func, other->func) == 0 &&
-		    at->line != other->line)
-			return true;
-	}
-	return false;
-}
-
-/* Show it, and what it decides by. */
-static void show(struct report *r, const struct met *m)
-{
-	struct report_bug_place *place = &r->bug_at[r->nr_bug_at];
-	struct source_line at = { NULL, NULL, 0 };
-	unsigned next = op_after(r, m);
-
-	symbols_at(m->pc, &at, 1);
-	if (r->nr_bug_at == REPORT_BUG_PLACES || is_shown(r, m, &at))
-		return;
-	*place = (struct report_bug_place){ m->task, m->before, at };
-	r->nr_bug_at++;
-	if (next < r->nr_ops)
-		report_place(&r->rows[next]);
-	if (next < r->nr_ops && r->rows[next].at.func && place->at.func &&
-	    strcmp(r->rows[next].at.func, place->at.func) == 0)
-		r->rows[next].matters = true;
-}
-
-/* Where something that matters is next to it; else the last time. */
-static void show_bug(struct report *r)
-{
-	const struct met *last = NULL;
-
-	for (unsigned i = r->failure.kind == SIM_LIVELOCK && nr_met > 2 ? nr_met - 2 : 0; i < nr_met; i++) {
-		if (last && last->task == met[i].task && last->before == met[i].before)
-			continue;
-		last = &met[i];
-		if (is_near(r, last))
-			show(r, last);
-	}
-	if (last && !r->nr_bug_at)
-		show(r, last);
-}
-
 /* ---- */
 
 bool subject_mark(struct report *r)
@@ -260,6 +155,6 @@ bool subject_mark(struct report *r)
 		if (s->gauge)
 			mark_owner(r, i);
 	}
-	show_bug(r);
+	bug_mark_rows(r);
 	return any || (r->nr_bug_at && r->failure.kind != SIM_LIVELOCK);
 }

@@ -203,6 +203,9 @@ void report_text(FILE *out, const struct report *r, bool color)
 	fprintf(out, "  %u operations, %u preemption%s", r->nr_ops, r->preemptions, r->preemptions == 1 ? "" : "s");
 	if (r->execution)
 		fprintf(out, "; found in execution %llu", (unsigned long long)r->execution);
+	if (r->bug_in_setup.func)
+		fprintf(out, "\n  the bug is in the set-up: %s() (%s:%d)", r->bug_in_setup.func, r->bug_in_setup.file,
+			r->bug_in_setup.line);
 	fprintf(out, "\n\n");
 	line(&d, "step", -1, "", 0, BOLD, "");
 	rule(&d);

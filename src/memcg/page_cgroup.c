@@ -91,7 +91,7 @@ bool page_cgroup_replace(atomic64_t *from, atomic64_t *to)
 
 	if (!(v & PCG_USED))
 		return false;
-	VM_BUG_ON(!bug_on(MIGRATE_WITHOUT_FLAG) && !(v & PCG_MIGRATION));
+	VM_BUG_ON(!bug_follows(MIGRATE_WITHOUT_FLAG) && !(v & PCG_MIGRATION));
 	a64_store(to, v);
 	a64_store(from, 0);
 	return true;

@@ -150,11 +150,11 @@ void lru_add_many(struct page **pages, unsigned n)
 		l = lruvec_lock_next(l, p, d);
 		if (!l)
 			continue;
-		VM_BUG_ON(!bug_on(PUBLISH_BEFORE_LINK) && page_test(p, PG_lru));
+		VM_BUG_ON(!bug_follows(PUBLISH_BEFORE_LINK) && page_test(p, PG_lru));
 		VM_BUG_ON(!list_empty(&p->lru)); /* linked already */
 		list_add(&p->lru, &l->lists[page_list(p)]);
 		d[page_list(p)]++;
-		if (!bug_on(PUBLISH_BEFORE_LINK))
+		if (!bug_follows(PUBLISH_BEFORE_LINK))
 			page_set(p, PG_lru);
 	}
 	if (l)

@@ -131,7 +131,7 @@ static struct anon_vma *get_anon_vma(struct page *p)
 
 static void put_anon_vma(struct anon_vma *av)
 {
-	if (av && !bug_on(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
+	if (av && !bug_follows(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
 		anon_vma_put(av);
 }
 
@@ -214,7 +214,7 @@ static int move_page(struct migration *m)
 	if (!replaced && !page_mapped(old) && bug_on(MIGRATE_FAILURE_RECHARGES))
 		recharge(m);
 	remap(m, survivor);
-	if (replaced && bug_on(MIGRATE_COMMIT_AFTER_REMAP))
+	if (replaced && bug_follows(MIGRATE_COMMIT_AFTER_REMAP))
 		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, and counted to nobody */
 	if (replaced && !bug_on(MIGRATION_COUNTED_LATE))
 		count_success(m);
@@ -315,7 +315,7 @@ static int migrate_one(struct engine *e, struct page *old, struct page *new, enu
 		page_put(e, new);
 		return err;
 	}
-	if (bug_on(MIGRATION_COUNTED_LATE))
+	if (bug_follows(MIGRATION_COUNTED_LATE))
 		count_success(&m);
 	page_put(e, old);
 	return 0;

@@ -215,7 +215,7 @@ int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, stru
 	move_end(&z, nr);
 	if (nr < before)
 		r->busy = empty(&z, tries);
-	if (bug_on(NODE_CHECKED_BEFORE_ISOLATED))
+	if (bug_follows(NODE_CHECKED_BEFORE_ISOLATED))
 		frames_take_late(e, nid);  /* what was unused when it was looked at */
 	if (r->busy)
 		settle(&z);

@@ -178,7 +178,7 @@ static void slot_hold(struct memcg_handle *h)
 
 static void slot_drop(struct memcg_handle *h)
 {
-	if (!bug_on(SWAP_SLOT_WITHOUT_REFERENCE))
+	if (!bug_follows(SWAP_SLOT_WITHOUT_REFERENCE))
 		handle_put_many(h, 1);
 }
 

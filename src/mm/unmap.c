@@ -70,7 +70,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 		if (bug_on(RMAP_REMOVED_BEFORE_FLUSH))
 			remove_rmaps(&g);
 		e->mmu->ops->flush(e->mmu, mm, from, (to - from) >> PAGE_SHIFT);
-		if (!bug_on(RMAP_REMOVED_BEFORE_FLUSH))
+		if (!bug_follows(RMAP_REMOVED_BEFORE_FLUSH))
 			remove_rmaps(&g);
 		for (unsigned i = 0; i < g.nr_pages; i++) {
 			sync_step(swapcache_check_stale(e, g.pages[i]));

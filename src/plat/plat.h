@@ -51,7 +51,8 @@
  *   recheck(cond), sync_step(step): marks on synchronisation that is neither a lock nor RCU: a look that is only there
  *   because something may have changed since the one before; a flag or a look that tells others, or finds what
  *   they told. `make mutate` leaves each out in turn (@cond then counts as true) and sees whether a scenario notices.
- *   bug_on(ID): a named historical bug is switched on; the constant 0 outside the check build.
+ *   bug_on(ID): a named historical bug is switched on, and here the engine goes wrong; the constant 0 outside the check
+ *   build. bug_follows(ID): the same, where it does no more than what has to follow: gives back nothing it did not take.
  */
 #ifndef UMEMCG_PLAT_H
 #define UMEMCG_PLAT_H

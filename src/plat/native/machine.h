@@ -274,6 +274,7 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 
 #define recheck(cond)   (cond)
 #define sync_step(step) do { step; } while (0)
-#define bug_on(id) 0
+#define bug_on(id)      0
+#define bug_follows(id) 0
 
 #endif

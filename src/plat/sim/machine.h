@@ -226,8 +226,10 @@ enum sim_bug_id {
 	NR_SIM_BUGS
 };
 extern enum sim_bug_id sim_bug;
-/* It makes a difference here: true. */
+/* It is on: true, but when a drawing asks what would be without; and what it answered last. */
 bool sim_bug_met(void);
-#define bug_on(id) (__builtin_expect(sim_bug == BUG_##id, 0) && sim_bug_met())
+extern bool sim_bug_here;
+#define bug_on(id)      (__builtin_expect(sim_bug == BUG_##id, 0) && sim_bug_met())
+#define bug_follows(id) (__builtin_expect(sim_bug == BUG_##id, 0) && sim_bug_here)
 
 #endif

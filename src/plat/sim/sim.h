@@ -109,6 +109,12 @@ extern struct sim_task sim_tasks[SIM_TASKS_MAX];
 extern unsigned sim_nr_tasks;
 extern int sim_current;              /* the running task; -1: the main program */
 
+/* NULL: the main program. */
+static inline struct sim_task *sim_running_task(void)
+{
+	return sim_current < 0 ? NULL : &sim_tasks[sim_current];
+}
+
 /* Declare a task during set-up. @group > 0: interchangeable with the others of that number. */
 int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, unsigned group);
 /* From inside a task: a new one, stopped at its first operation. */
@@ -177,8 +183,8 @@ enum sim_finding sim_run(sim_pick pick, void (*quiet_point)(void));
 extern bool sim_stopped;
 /* Told of every operation before it is done, with its task still where it announced it; NULL: nobody is. */
 extern void (*sim_on_event)(int task);
-/* Told of every place where the engine does what the named bug has it do; NULL: nobody is. */
-extern void (*sim_on_bug)(void *pc);
+/* Asked at every place where the engine goes wrong because of the named bug whether it shall; NULL: it does. */
+extern bool (*sim_on_bug)(void *pc);
 /* Tasks of the set-up that do not run: for finding out which a failure needs. */
 extern uint32_t sim_left_out;
 /* Free what a program holds outside the arena. */

@@ -24,8 +24,9 @@ unsigned sim_depth;
 bool sim_stopped, sim_running;
 uint64_t sim_now;
 enum sim_bug_id sim_bug;
+bool sim_bug_here = true;
 void (*sim_on_event)(int task);
-void (*sim_on_bug)(void *pc);
+bool (*sim_on_bug)(void *pc);
 uint32_t sim_left_out;
 
 static struct sim_task declared[SIM_TASKS_MAX];
@@ -320,9 +321,9 @@ uint64_t plat_now_ns(void)
 
 void sim_sleep_ns(uint64_t ns, sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0)
+	if (!t)
 		return;
 	t->timed = true;
 	t->deadline = sim_now + ns;
@@ -332,9 +333,8 @@ void sim_sleep_ns(uint64_t ns, sim_at at)
 
 bool sim_bug_met(void)
 {
-	if (sim_on_bug)
-		sim_on_bug(__builtin_return_address(0));
-	return true;
+	sim_bug_here = !sim_on_bug || sim_on_bug(__builtin_return_address(0));
+	return sim_bug_here;
 }
 
 /* ---- injected faults ---- */
