@@ -13,6 +13,8 @@ void verdict(const struct options *o, const struct result *res, char *buf, size_
 {
 	if (res->end == EXPLORE_FAILED)
 		snprintf(buf, n, "%s", sim_finding_name(res->failure.kind));
+	else if (res->end == EXPLORE_STOPPED)
+		snprintf(buf, n, "INTERRUPTED(%" PRIu64 ")", res->stats.executions + res->stats.blocked);
 	else if (o->mode == EXPLORE_RANDOM)
 		snprintf(buf, n, "RANDOM(%" PRIu64 ", %" PRIu64 ")", o->random, o->seed);
 	else if (res->end == EXPLORE_BUDGET)
@@ -127,6 +129,8 @@ void print_json(FILE *out, const struct options *o, struct result *results, unsi
 		}
 		cJSON_AddItemToArray(list, j);
 	}
+	if (explore_stop)
+		cJSON_AddTrueToObject(all, "interrupted");
 	print_and_delete(out, all);
 }
 

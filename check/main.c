@@ -1,5 +1,6 @@
 /* check/main.c - umemcg check: searches scenarios for schedules that break something. The options: cli_options.c. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -103,6 +104,7 @@ int run_check(const struct options *o)
 {
 	struct result *results = new_results(o->nr_scenarios);
 	int code = EXIT_FINE;
+	unsigned n = 0;
 
 	if (o->html) {
 		report_html_begin(stdout, "results");
@@ -118,16 +120,21 @@ int run_check(const struct options *o)
 			table_row(stdout, o, &results[i]);
 		if (ferror(stdout))
 			break; /* nobody would read the rest: main() says so */
+		n = i + 1;
+		if (explore_stop)
+			break;
 		c = exit_of(o, &results[i]);
 		if (c == EXIT_VIOLATION || code == EXIT_FINE)
 			code = c;
 	}
+	if (explore_stop && !o->json)
+		printf("interrupted: %u of %u scenarios were begun\n", n, o->nr_scenarios);
 	if (o->html)
 		fputs("</pre>\n", stdout);
 	if (o->json)
-		print_json(stdout, o, results, o->nr_scenarios);
+		print_json(stdout, o, results, n);
 	else if (!ferror(stdout))
-		draw_findings(o, results, o->nr_scenarios);
+		draw_findings(o, results, n);
 	if (o->html)
 		report_html_end(stdout);
 	free(results);
@@ -211,7 +218,7 @@ int run_bench(const struct options *o)
 		search_budget(o, BENCH_EXECUTIONS, scenarios[i], NULL, res);
 		if (res->end != EXPLORE_DONE)
 			continue;
-		while (seconds < BENCH_SECONDS) {
+		while (seconds < BENCH_SECONDS && !explore_stop) {
 			search_budget(o, 0, scenarios[i], NULL, res);
 			seconds += res->stats.seconds;
 			runs += res->stats.executions + res->stats.blocked;
@@ -254,15 +261,41 @@ static int run(const struct options *o)
 	}
 }
 
+/* The first time: say what is known, and end. The second time: just end. */
+static void interrupted(int sig)
+{
+	explore_stop = sig;
+}
+
+/* Unless whoever started us keeps it away. */
+static void catch_signal(int sig)
+{
+	struct sigaction old, sa = { .sa_handler = interrupted, .sa_flags = SA_RESETHAND | SA_RESTART };
+
+	if (sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(sig, &sa, NULL);
+}
+
+/* As whoever waits for a program that was interrupted wants to see it. */
+static void end_by_signal(void)
+{
+	signal(explore_stop, SIG_DFL);
+	raise(explore_stop);
+}
+
 int main(int argc, char **argv)
 {
 	static struct options o;
 	int code = options_parse(argc, argv, &o);
 
+	catch_signal(SIGINT);
+	catch_signal(SIGTERM);
 	if (!code)
 		code = run(&o);
 	free(o.scenarios);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return wrong_use("cannot write to standard output");
+	if (explore_stop)
+		end_by_signal();
 	return code;
 }

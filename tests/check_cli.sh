@@ -170,6 +170,21 @@ killed_with_jobs() {
 	return 1
 }
 
+# Who interrupts it is told how far it came, and sees it end by the signal.
+interrupted() {
+	"$UMEMCG" check >"$TMP/out" 2>"$TMP/err" &
+	pid=$!
+	for i in $(seq 600); do
+		[ "$(wc -l <"$TMP/out")" -ge 2 ] && break
+		sleep 0.1
+	done
+	kill -TERM "$pid"
+	code=0
+	wait "$pid" 2>"$TMP/err" || code=$?
+	tail -n 3 "$TMP/out"
+	expect 143 "$code" status && grep -q '^interrupted: [0-9]* of [0-9]* scenarios were begun$' "$TMP/out"
+}
+
 colors() {
 	esc=$(printf '\033')
 	status_of --color always --bug uncharge-test-then-set
@@ -231,6 +246,7 @@ check "a page of HTML stands alone" html
 check "color is for terminals" colors
 check "output that cannot be written is status 125" full_output
 check "a search that is killed takes its processes with it" killed_with_jobs
+check "a search that is interrupted says how far it came" interrupted
 check "a full drawing has a row for each operation" full
 check "the quick scenarios are exhausted" quick
 check "with the pinned numbers of executions" counts

@@ -36,6 +36,6 @@
 	"  -V, --version         the version, and whether drawings have functions and lines\n"      \
 	"\n"                                                                                        \
 	"exit status: 0 nothing was found, 1 a violation was found, 2 the budget ran out,\n"        \
-	"125 wrong use\n"
+	"125 wrong use. Ctrl-C ends the search; what was done is printed, the status is 130\n"
 
 #endif

@@ -91,9 +91,27 @@ static void run_one(struct explore *x)
 		x->each(x->arg);
 }
 
+volatile sig_atomic_t explore_stop;
+
 static bool over_budget(const struct explore *x)
 {
 	return x->budget && x->stats.executions + x->stats.blocked >= x->budget;
+}
+
+/* Whatever is left to try, it is not tried. */
+static bool gives_up(const struct explore *x)
+{
+	return (x->stats.failures && !x->keep_going) || over_budget(x) || explore_stop;
+}
+
+/* @all: nothing was left. */
+static enum explore_end end_of(const struct explore *x, bool all)
+{
+	if (x->stats.failures)
+		return EXPLORE_FAILED;
+	if (explore_stop)
+		return EXPLORE_STOPPED;
+	return all ? EXPLORE_DONE : EXPLORE_BUDGET;
 }
 
 static void show_progress(struct explore *x, double start)
@@ -107,20 +125,19 @@ enum explore_end explore_run(struct explore *x)
 {
 	double start = seconds();
 	uint64_t runs = 0;
-	enum explore_end end = EXPLORE_DONE;
+	bool all = true;
 
 	start_search(x);
 	do {
 		run_one(x);
-		if ((x->stats.failures && !x->keep_going) || over_budget(x)) {
-			end = EXPLORE_BUDGET;
+		all = !gives_up(x);
+		if (!all)
 			break;
-		}
 		if (++runs % PROGRESS_EVERY == 0)
 			show_progress(x, start);
 	} while (strategies[x->mode].next());
 	x->stats.seconds = seconds() - start;
-	return x->stats.failures ? EXPLORE_FAILED : end;
+	return end_of(x, all);
 }
 
 /* ---- several processes ---- */
@@ -143,7 +160,7 @@ static void child_search(struct explore *x, int pipe)
 	memset(&x->stats, 0, sizeof(x->stats));
 	do
 		run_one(x);
-	while (!(x->stats.failures && !x->keep_going) && !over_budget(x) && dpor_next());
+	while (!gives_up(x) && dpor_next());
 	jobs_report(pipe, x);
 	_exit(0);
 }
@@ -162,7 +179,7 @@ static void take_report(struct explore *x, const struct explore *from)
 enum explore_end explore_run_jobs(struct explore *x, unsigned jobs)
 {
 	double start = seconds();
-	enum explore_end end = EXPLORE_DONE;
+	bool all = true;
 	uint64_t runs = 0;
 
 	if (jobs < 2 || x->mode != EXPLORE_EXHAUSTIVE)
@@ -173,16 +190,16 @@ enum explore_end explore_run_jobs(struct explore *x, unsigned jobs)
 		run_one(x);
 		if (++runs % JOBS_EVERY == 0)
 			jobs_share();
-		if ((x->stats.failures && !x->keep_going) || over_budget(x)) {
-			end = EXPLORE_BUDGET;
+		all = !gives_up(x);
+		if (!all)
 			break;
-		}
 		if (runs % PROGRESS_EVERY == 0)
 			show_progress(x, start);
 	} while (jobs_next());
 	jobs_end();
 	x->stats.seconds = seconds() - start;
-	return x->stats.failures ? EXPLORE_FAILED : end;
+	/* What was given away ended with the budget, too, and left something. */
+	return end_of(x, all && !gives_up(x));
 }
 
 /* ---- replay ---- */

@@ -13,11 +13,16 @@
 #ifndef UMEMCG_PLAT_SIM_EXPLORE_H
 #define UMEMCG_PLAT_SIM_EXPLORE_H
 
+#include <signal.h>
+
 #include "plat/sim/sim.h"
 
 enum explore_mode { EXPLORE_EXHAUSTIVE, EXPLORE_NAIVE, EXPLORE_BOUNDED, EXPLORE_RANDOM };
 
-enum explore_end { EXPLORE_DONE, EXPLORE_FAILED, EXPLORE_BUDGET };
+enum explore_end { EXPLORE_DONE, EXPLORE_FAILED, EXPLORE_BUDGET, EXPLORE_STOPPED };
+
+/* Set at any time, by a signal's handler: the search ends after this execution, EXPLORE_STOPPED. */
+extern volatile sig_atomic_t explore_stop;
 
 struct explore_stats {
 	uint64_t executions;     /* complete ones */

@@ -50,6 +50,8 @@ static void put(int fd, const void *p, size_t n)
 	while (n > 0) {
 		ssize_t k = write(fd, at, n);
 
+		if (k < 0 && errno == EINTR)
+			continue;
 		if (k <= 0)
 			_exit(1);
 		at += k;
@@ -193,7 +195,7 @@ bool jobs_next(void)
 		if (!running)
 			return false;
 		collect_ready(true);
-		if (search_of->stats.failures && !search_of->keep_going)
+		if ((search_of->stats.failures && !search_of->keep_going) || explore_stop)
 			return false;
 	}
 	return true;
