@@ -63,8 +63,17 @@ void arena_init(void)
 	loaded = false;
 }
 
+/* What was freed may be read again: by the copy of everything, and as what is allocated there next time. */
+static void unpoison(void)
+{
+	if (poisoned)
+		ASAN_UNPOISON_MEMORY_REGION(arena, ARENA_SIZE);
+	poisoned = false;
+}
+
 void arena_save(void)
 {
+	unpoison();
 	free(saved);
 	image_saved = image_used;
 	saved = malloc(image_saved + image_saved / UNIT);
@@ -78,9 +87,7 @@ void arena_save(void)
 void arena_reset(void)
 {
 	/* What the looks at the end allocated lies behind the saved part. */
-	if (poisoned)
-		ASAN_UNPOISON_MEMORY_REGION(arena, ARENA_SIZE);
-	poisoned = false;
+	unpoison();
 	memcpy(arena, saved, image_saved);
 	memcpy(state, saved + image_saved, image_saved / UNIT);
 	if (image_used > image_saved)
@@ -210,6 +217,7 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc)
 	sim_fail(SIM_USE_AFTER_FREE, at ? at->file : NULL, at ? at->line : 0, "%s of %s, which %s%s%s",
 		 write ? "write" : "read", name, state[u] == FREED ? "was freed" : "is no allocation",
 		 at ? ": " : "", at ? at->expr : "");
+	crash_leave_end(); /* what it would find there is no address */
 }
 
 unsigned arena_leaks(const void **first)

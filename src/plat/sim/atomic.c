@@ -6,9 +6,9 @@
 static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask, bool relaxed, sim_at at,
 			    void *pc)
 {
+	arena_check(p, width, kind != OP_READ, at, pc);
 	if (sim_current < 0)
 		return;
-	arena_check(p, width, kind != OP_READ, at, pc);
 	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = (uint8_t)width, .relaxed = relaxed,
 				   .obj = arena_object(p), .mask = mask, .at = at, .pc = pc });
 	arena_check(p, width, kind != OP_READ, at, pc); /* it may have been freed while we waited for our turn */

@@ -7,20 +7,23 @@
  */
 #include "plat/sim/sim.h"
 
+/* The types are those that the compiler takes them to have. */
 void __tsan_init(void);
 void __tsan_func_entry(void *pc);
-void __tsan_func_exit(void);
-void __tsan_read_range(void *p, unsigned long n);
-void __tsan_write_range(void *p, unsigned long n);
-void __tsan_vptr_update(void **p, void *v);
-void __tsan_vptr_read(void **p);
+void __tsan_func_exit(void *unused);
+void __tsan_read_range(void *p, long n);
+void __tsan_write_range(void *p, long n);
+void __tsan_vptr_update(void *p, void *v);
+void __tsan_vptr_read(void *p);
 
 static inline void plain(const void *p, size_t n, bool write, void *pc)
 {
 	uintptr_t in_stack;
 
-	if (sim_current < 0)
+	if (sim_current < 0) {
+		arena_check(p, n, write, NULL, pc);
 		return;
+	}
 	in_stack = (uintptr_t)p - (uintptr_t)arena_stack(sim_current);
 	if (in_stack < SIM_STACK_SIZE || !arena_object(p))
 		return;
@@ -45,11 +48,11 @@ ACCESS(4)
 ACCESS(8)
 ACCESS(16)
 
-void __tsan_read_range(void *p, unsigned long n) { plain(p, n, false, __builtin_return_address(0)); }
-void __tsan_write_range(void *p, unsigned long n) { plain(p, n, true, __builtin_return_address(0)); }
+void __tsan_read_range(void *p, long n) { plain(p, (size_t)n, false, __builtin_return_address(0)); }
+void __tsan_write_range(void *p, long n) { plain(p, (size_t)n, true, __builtin_return_address(0)); }
 void __tsan_init(void) { }
-void __tsan_vptr_update(void **p, void *v) { (void)p, (void)v; }
-void __tsan_vptr_read(void **p) { (void)p; }
+void __tsan_vptr_update(void *p, void *v) { (void)p, (void)v; }
+void __tsan_vptr_read(void *p) { (void)p; }
 
 void __tsan_func_entry(void *pc)
 {
@@ -63,8 +66,9 @@ void __tsan_func_entry(void *pc)
 	t->nr_calls++;
 }
 
-void __tsan_func_exit(void)
+void __tsan_func_exit(void *unused)
 {
+	(void)unused;
 	if (sim_current >= 0)
 		sim_tasks[sim_current].nr_calls--;
 }

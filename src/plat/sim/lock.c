@@ -21,9 +21,9 @@ static const struct { const char *name; bool nesting; } ranks[NR_LOCK_RANKS] = {
 /* May the running task wait for a lock of this rank? */
 static void held_check(enum lock_rank rank, sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0)
+	if (!t)
 		return;
 	for (unsigned i = 0; i < t->nr_held; i++) {
 		enum lock_rank r = t->held[i].rank;
@@ -37,9 +37,9 @@ static void held_check(enum lock_rank rank, sim_at at)
 /* It has the lock. Not noted before: who waits for a page lock is not the one whose lock another task gives back. */
 static void held_push(const void *lock, enum lock_rank rank, sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0)
+	if (!t)
 		return;
 	if (t->nr_held == SIM_HELD_MAX)
 		sim_fail(SIM_LOCK_ORDER, at->file, at->line, "more than %d locks are held", SIM_HELD_MAX);
@@ -48,9 +48,9 @@ static void held_push(const void *lock, enum lock_rank rank, sim_at at)
 
 static void held_pop(const void *lock, sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0)
+	if (!t)
 		return;
 	for (unsigned i = t->nr_held; i-- > 0;) {
 		if (t->held[i].lock != lock)
@@ -235,9 +235,9 @@ void sim_bit_wait(atomic32_t *word, uint32_t bit, sim_at at)
 
 bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0) {
+	if (!t) {
 		must_be(q->seq.v_ != ticket || timeout_ns >= 0, at);
 		return q->seq.v_ != ticket;
 	}

@@ -57,9 +57,9 @@ void sim_rcu_lock(sim_at at)
 
 void sim_rcu_unlock(sim_at at)
 {
-	struct sim_task *t = &sim_tasks[sim_current];
+	struct sim_task *t = sim_running_task();
 
-	if (sim_current < 0 || mutant_skips_unlock(&nr_periods))
+	if (!t || mutant_skips_unlock(&nr_periods))
 		return;
 	if (t->rcu_nesting == 0)
 		sim_fail(SIM_BUG, at->file, at->line, "an RCU section ends that never began");
