@@ -1,6 +1,6 @@
 /* check/charge_scenarios.c - charges at a limit, the OOM killer and background reclaim: who waits, who wakes. In those
  * with no_time a wait does not end by itself: a wake-up that is lost is a deadlock. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/charge.h"
 #include "mm/oom.h"
 
@@ -38,12 +38,6 @@ static void kill_one(void *arg)
 {
 	(void)arg;
 	oom_kill(&fx->e, a, NULL, 1, false);
-}
-
-static void exit_other(void *arg)
-{
-	(void)arg;
-	fx_exit(other);
 }
 
 static void kswapd(void *arg)
@@ -84,12 +78,8 @@ static void limit_by_two_setup(void)
 	sim_task("uncharge", give_back, NULL, 1, 0);
 }
 
-const struct scenario scenario_limit_by_two = {
-	.name = "limit-by-two",
-	.text = "two charges at the limit while a third task gives a page back",
-	.setup = limit_by_two_setup,
-	.end = charged_end,
-};
+DEFINE_SCENARIO(limit_by_two, "limit-by-two", limit_by_two_setup, charged_end,
+		"two charges at the limit while a third task gives a page back");
 
 static void limit_and_uncharge_setup(void)
 {
@@ -98,12 +88,8 @@ static void limit_and_uncharge_setup(void)
 	sim_task("uncharge", give_back, NULL, 1, 0);
 }
 
-const struct scenario scenario_limit_and_uncharge = {
-	.name = "limit-and-uncharge",
-	.text = "a charge at the limit looks for room while an uncharge puts it into a stock",
-	.setup = limit_and_uncharge_setup,
-	.end = charged_end,
-};
+DEFINE_SCENARIO(limit_and_uncharge, "limit-and-uncharge", limit_and_uncharge_setup, charged_end,
+		"a charge at the limit looks for room while an uncharge puts it into a stock");
 
 static void charge_at(void *arg)
 {
@@ -150,12 +136,8 @@ static void memsw_order_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_memsw_order = {
-	.name = "memsw-order",
-	.text = "memory is never above memory+swap, not for an instant",
-	.setup = memsw_order_setup,
-	.end = memsw_order_end,
-};
+DEFINE_SCENARIO(memsw_order, "memsw-order", memsw_order_setup, memsw_order_end,
+		"memory is never above memory+swap, not for an instant");
 
 /* ---- out of memory ---- */
 
@@ -176,16 +158,11 @@ static void oom_and_exit_setup(void)
 	full();
 	a32_store(&other->dying, 1);
 	sim_task("charge", wait_for_victim, NULL, 0, 0);
-	sim_task("exit", exit_other, NULL, 1, 0);
+	sim_task("exit", task_exit, other, 1, 0);
 }
 
-const struct scenario scenario_oom_and_exit = {
-	.name = "oom-and-exit",
-	.text = "a charge waits for a victim that is on its way out",
-	.setup = oom_and_exit_setup,
-	.end = fx_end,
-	.no_time = true,
-};
+DEFINE_SCENARIO(oom_and_exit, "oom-and-exit", oom_and_exit_setup, fx_end,
+		"a charge waits for a victim that is on its way out", .no_time = true);
 
 static void oom_by_two_setup(void)
 {
@@ -206,19 +183,10 @@ static void oom_by_two_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_oom_by_two = {
-	.name = "oom-by-two",
-	.text = "two charges are out of memory at once: one process is killed",
-	.setup = oom_by_two_setup,
-	.end = oom_by_two_end,
-};
+DEFINE_SCENARIO(oom_by_two, "oom-by-two", oom_by_two_setup, oom_by_two_end,
+		"two charges are out of memory at once: one process is killed");
 
 /* ---- above memory.high ---- */
-
-static void write_first(void *arg)
-{
-	fx_write(arg, 0, 1);
-}
 
 /* Swap is full: the one page that can be taken is the one that was just read, for it has a slot. */
 static void high_and_fork_of_swapped_setup(void)
@@ -230,15 +198,11 @@ static void high_and_fork_of_swapped_setup(void)
 	fx_push_out(mm, 0);
 	other = fx_fork(mm, "child");
 	a64_store(&a->memory.high, 0);
-	sim_task("write", write_first, other, 0, 0);
+	sim_task("write", task_write, other, 0, 0);
 }
 
-const struct scenario scenario_high_and_fork_of_swapped = {
-	.name = "high-and-fork-of-swapped",
-	.text = "above memory.high a child writes to a page that is out, and swap is full",
-	.setup = high_and_fork_of_swapped_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(high_and_fork_of_swapped, "high-and-fork-of-swapped", high_and_fork_of_swapped_setup, fx_end,
+		"above memory.high a child writes to a page that is out, and swap is full");
 
 /* The same at memory.max, which has room for the page or its copy. Somebody is killed; nothing else would help. */
 static void write_or_be_killed(void *arg)
@@ -261,12 +225,8 @@ static void max_and_fork_of_swapped_setup(void)
 	sim_task("write", write_or_be_killed, other, 0, 0);
 }
 
-const struct scenario scenario_max_and_fork_of_swapped = {
-	.name = "max-and-fork-of-swapped",
-	.text = "at memory.max a child writes to a page that is out, and swap is full",
-	.setup = max_and_fork_of_swapped_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(max_and_fork_of_swapped, "max-and-fork-of-swapped", max_and_fork_of_swapped_setup, fx_end,
+		"at memory.max a child writes to a page that is out, and swap is full");
 
 /* ---- background reclaim ---- */
 
@@ -300,13 +260,8 @@ static void kswapd_and_wake_setup(void)
 	sim_task("charge", wake_and_wait, NULL, 1, 0);
 }
 
-const struct scenario scenario_kswapd_and_wake = {
-	.name = "kswapd-and-wake",
-	.text = "background reclaim goes to sleep while a charge wakes it",
-	.setup = kswapd_and_wake_setup,
-	.end = fx_end,
-	.no_time = true,
-};
+DEFINE_SCENARIO(kswapd_and_wake, "kswapd-and-wake", kswapd_and_wake_setup, fx_end,
+		"background reclaim goes to sleep while a charge wakes it", .no_time = true);
 
 static void rmdir_and_stop(void *arg)
 {
@@ -323,10 +278,5 @@ static void kswapd_and_removal_setup(void)
 	sim_task("rmdir", rmdir_and_stop, a, 1, 0);
 }
 
-const struct scenario scenario_kswapd_and_removal = {
-	.name = "kswapd-and-removal",
-	.text = "background reclaim walks the tree while a group is removed",
-	.setup = kswapd_and_removal_setup,
-	.end = fx_end,
-	.no_time = true,
-};
+DEFINE_SCENARIO(kswapd_and_removal, "kswapd-and-removal", kswapd_and_removal_setup, fx_end,
+		"background reclaim walks the tree while a group is removed", .no_time = true);

@@ -69,14 +69,14 @@ static void need(bool ok, const char *what)
 		sim_fail(SIM_WRONG, __FILE__, 0, "set-up: %s", what);
 }
 
-static void up(unsigned nr_slots, unsigned nr_nodes)
+static void up(unsigned nr_slots, unsigned nr_nodes, enum soft_kind kind)
 {
 	struct store *store = store_sim_create(nr_slots);
 
 	fx = plat_alloc(sizeof(*fx));
 	fx->e.nr_nodes = nr_nodes;
 	fx->e.demotion[0] = nr_nodes > 1 ? 2 : 0;
-	need(soft_init(&fx->soft, SOFT_SHARED, nr_nodes * FX_FRAMES, handle_fault) == 0, "no MMU");
+	need(soft_init(&fx->soft, kind, nr_nodes * FX_FRAMES, handle_fault) == 0, "no MMU");
 	need(engine_init(&fx->e, &fx->soft.mmu, store, nr_nodes * FX_FRAMES) == 0, "no engine");
 	sim_name(&fx->e, sizeof(fx->e), "engine");
 	sim_name(&fx->soft, sizeof(fx->soft), "mmu");
@@ -86,14 +86,19 @@ static void up(unsigned nr_slots, unsigned nr_nodes)
 
 void fx_up(unsigned nr_slots)
 {
-	up(nr_slots, 1);
+	up(nr_slots, 1, SOFT_SHARED);
+}
+
+void fx_up_withdrawing(unsigned nr_slots)
+{
+	up(nr_slots, 1, SOFT_EXCLUSIVE);
 }
 
 void fx_up_tiers(unsigned nr_slots)
 {
 	struct page *p;
 
-	up(nr_slots, 2);
+	up(nr_slots, 2, SOFT_SHARED);
 	/* So that every frame has its record, and its name, before the first task. */
 	for (unsigned node = 0; node < 2; node++) {
 		need(frames_alloc_node(&fx->e, node, &p, 1) == 0, "no frames");
@@ -303,11 +308,7 @@ struct mm *fx_fork(struct mm *parent, const char *name)
 {
 	struct mm *child = new_mm(mm_memcg(parent), name);
 
-	rw_wrlock(&parent->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	need(mm_fork_locked(parent, child, 0) == 0, "no fork");
-	rw_wrunlock(&child->mmap_lock);
-	rw_wrunlock(&parent->mmap_lock);
+	fx_fork_into(parent, child);
 	name_leaf(child, name);
 	return child;
 }
@@ -333,6 +334,26 @@ void fx_zap(struct mm *mm, unsigned page, unsigned n)
 	rw_wrlock(&mm->mmap_lock);
 	mm_discard_locked(mm, FX_VA(page), FX_VA(page + n));
 	rw_wrunlock(&mm->mmap_lock);
+}
+
+void fx_munmap(struct mm *mm, unsigned page, unsigned n)
+{
+	rw_wrlock(&mm->mmap_lock);
+	mm_unmap_locked(mm, FX_VA(page), FX_VA(page + n));
+	rw_wrunlock(&mm->mmap_lock);
+}
+
+void fx_fork_into(struct mm *parent, struct mm *child)
+{
+	int err;
+
+	rw_wrlock(&parent->mmap_lock);
+	rw_wrlock(&child->mmap_lock);
+	err = mm_fork_locked(parent, child, 0);
+	rw_wrunlock(&child->mmap_lock);
+	rw_wrunlock(&parent->mmap_lock);
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "fork failed: %d", err);
 }
 
 void fx_read(struct mm *mm, unsigned page, unsigned age)
@@ -438,6 +459,8 @@ static void none_left(const char *what, int64_t n)
 static void tear_down(void)
 {
 	for (unsigned i = 0; i < fx->nr_mms; i++) {
+		if (fx->soft.kind == SOFT_EXCLUSIVE)
+			soft_client_exit(&fx->soft, fx->mm[i]);
 		mm_teardown(fx->mm[i]);
 		mm_put(fx->mm[i]);
 	}
@@ -466,6 +489,7 @@ void fx_end(void)
 		return;
 	none_left("pages", a64_load(&e->nr_frames) - a64_load(&e->nr_free));
 	none_left("page contents", a64_load(&fx->soft.nr_home));
+	none_left("pages in processes", a64_load(&fx->soft.nr_client));
 	none_left("slots", a64_load(&e->swap->nr_used));
 	none_left("address spaces", a64_load(&e->nr_mms));
 	none_left("leaves", a64_load(&e->nr_leaves));

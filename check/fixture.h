@@ -1,4 +1,4 @@
-/* check/fixture.h - a small engine in the arena for scenarios: the shared soft MMU, a store whose I/O is tasks of its
+/* check/fixture.h - a small engine in the arena for scenarios: the soft MMU, a store whose I/O is tasks of its
  * own, a few frames and slots.
  *
  * The set-up functions (all but the last three groups) run before any task, in order, on CPU 0; they bring pages into
@@ -52,6 +52,8 @@ extern struct check_fixture *fx;
 /* ---- set-up ---- */
 
 void fx_up(unsigned nr_slots);
+/* With an MMU that shares nothing and withdraws: pages are in the memory of one process (soft_client_*). */
+void fx_up_withdrawing(unsigned nr_slots);
 /* With two nodes of FX_FRAMES frames: node 0, where the CPUs are, demotes to node 1. */
 void fx_up_tiers(unsigned nr_slots);
 /* Whoever makes frames in the set-up without fx_fill names them for the drawings. */
@@ -94,6 +96,9 @@ pte_t fx_pte(struct mm *mm, unsigned page);
 
 /* madvise(MADV_DONTNEED). */
 void fx_zap(struct mm *mm, unsigned page, unsigned n);
+void fx_munmap(struct mm *mm, unsigned page, unsigned n);
+/* Fork into an empty address space. */
+void fx_fork_into(struct mm *parent, struct mm *child);
 /* A thread's accesses. Words are made of @page and @age, 0 for those of fx_fill. A read must find them. */
 void fx_read(struct mm *mm, unsigned page, unsigned age);
 void fx_write(struct mm *mm, unsigned page, unsigned age);

@@ -52,12 +52,8 @@ static void owner_and_removal_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_owner_and_removal = {
-	.name = "owner-and-removal",
-	.text = "a reader takes a reference on the owner of a page while the group is removed",
-	.setup = owner_and_removal_setup,
-	.end = owner_and_removal_end,
-};
+DEFINE_SCENARIO(owner_and_removal, "owner-and-removal", owner_and_removal_setup, owner_and_removal_end,
+		"a reader takes a reference on the owner of a page while the group is removed");
 
 /* The group is gone, the page alone keeps its handle. */
 static void handle_and_reader_setup(void)
@@ -70,12 +66,8 @@ static void handle_and_reader_setup(void)
 	sim_task("last unmap", uncharge, page, 1, 0);
 }
 
-const struct scenario scenario_handle_and_reader = {
-	.name = "handle-and-reader",
-	.text = "the last reference of a handle goes while a reader follows it",
-	.setup = handle_and_reader_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(handle_and_reader, "handle-and-reader", handle_and_reader_setup, groups_end,
+		"the last reference of a handle goes while a reader follows it");
 
 static void charge_page(void *arg)
 {
@@ -98,12 +90,8 @@ static void charge_and_removal_setup(void)
 	sim_task("rmdir", groups_remove_task, a, 1, 0);
 }
 
-const struct scenario scenario_charge_and_removal = {
-	.name = "charge-and-removal",
-	.text = "a page is charged to a group that is removed: the charge is its parent's in the end",
-	.setup = charge_and_removal_setup,
-	.end = owner_and_removal_end,
-};
+DEFINE_SCENARIO(charge_and_removal, "charge-and-removal", charge_and_removal_setup, owner_and_removal_end,
+		"a page is charged to a group that is removed: the charge is its parent's in the end");
 
 /* ---- statistics ---- */
 
@@ -137,12 +125,8 @@ static void stat_and_removal_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_stat_and_removal = {
-	.name = "stat-and-removal",
-	.text = "something is counted in a group whose statistics are folded into its parent's",
-	.setup = stat_and_removal_setup,
-	.end = stat_and_removal_end,
-};
+DEFINE_SCENARIO(stat_and_removal, "stat-and-removal", stat_and_removal_setup, stat_and_removal_end,
+		"something is counted in a group whose statistics are folded into its parent's");
 
 /* ---- the tree ---- */
 
@@ -192,12 +176,8 @@ static void walk_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_walk_and_removals = {
-	.name = "walk-and-removals",
-	.text = "a child, then its parent are removed while reclaim walks the tree",
-	.setup = walk_and_removals_setup,
-	.end = walk_end,
-};
+DEFINE_SCENARIO(walk_and_removals, "walk-and-removals", walk_and_removals_setup, walk_end,
+		"a child, then its parent are removed while reclaim walks the tree");
 
 static void remove_siblings(void *arg)
 {
@@ -224,12 +204,8 @@ static void walk_past_removed_end(void)
 	walk_end();
 }
 
-const struct scenario scenario_walk_past_removed = {
-	.name = "walk-past-removed",
-	.text = "two siblings are removed while reclaim walks past them to a third",
-	.setup = walk_past_removed_setup,
-	.end = walk_past_removed_end,
-};
+DEFINE_SCENARIO(walk_past_removed, "walk-past-removed", walk_past_removed_setup, walk_past_removed_end,
+		"two siblings are removed while reclaim walks past them to a third");
 
 static void create_child(void *arg)
 {
@@ -266,12 +242,8 @@ static void create_and_removal_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_create_and_removal = {
-	.name = "create-and-removal",
-	.text = "a child is created while its parent is removed: one of the two fails",
-	.setup = create_and_removal_setup,
-	.end = create_and_removal_end,
-};
+DEFINE_SCENARIO(create_and_removal, "create-and-removal", create_and_removal_setup, create_and_removal_end,
+		"a child is created while its parent is removed: one of the two fails");
 
 static void create_b(void *arg)
 {
@@ -294,12 +266,8 @@ static void create_twice_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_create_twice = {
-	.name = "create-twice",
-	.text = "two groups of one name are created: one is",
-	.setup = create_twice_setup,
-	.end = create_twice_end,
-};
+DEFINE_SCENARIO(create_twice, "create-twice", create_twice_setup, create_twice_end,
+		"two groups of one name are created: one is");
 
 static void remove_and_count(void *arg)
 {
@@ -324,9 +292,5 @@ static void remove_twice_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_remove_twice = {
-	.name = "remove-twice",
-	.text = "one group is removed by two",
-	.setup = remove_twice_setup,
-	.end = remove_twice_end,
-};
+DEFINE_SCENARIO(remove_twice, "remove-twice", remove_twice_setup, remove_twice_end,
+		"one group is removed by two");

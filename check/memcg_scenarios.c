@@ -46,12 +46,8 @@ static void uncharge_twice_setup(void)
 	sim_task("last unmap", uncharge, page, 1, 0);
 }
 
-const struct scenario scenario_uncharge_twice = {
-	.name = "uncharge-twice",
-	.text = "two ends of one charge: force_empty and the last unmap",
-	.setup = uncharge_twice_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(uncharge_twice, "uncharge-twice", uncharge_twice_setup, groups_end,
+		"two ends of one charge: force_empty and the last unmap");
 
 static void move_charge(void *arg)
 {
@@ -76,12 +72,8 @@ static void transfer_and_uncharge_setup(void)
 	sim_task("last unmap", uncharge, page, 1, 0);
 }
 
-const struct scenario scenario_transfer_and_uncharge = {
-	.name = "transfer-and-uncharge",
-	.text = "a charge is handed to another group while it ends",
-	.setup = transfer_and_uncharge_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(transfer_and_uncharge, "transfer-and-uncharge", transfer_and_uncharge_setup, groups_end,
+		"a charge is handed to another group while it ends");
 
 /* ---- limits ---- */
 
@@ -129,12 +121,8 @@ static void limit_and_charge_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_limit_and_charge = {
-	.name = "limit-and-charge",
-	.text = "the limit is lowered while a charge comes in",
-	.setup = limit_and_charge_setup,
-	.end = limit_and_charge_end,
-};
+DEFINE_SCENARIO(limit_and_charge, "limit-and-charge", limit_and_charge_setup, limit_and_charge_end,
+		"the limit is lowered while a charge comes in");
 
 static void charge_child(void *arg)
 {
@@ -178,12 +166,8 @@ static void parent_full_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_parent_full = {
-	.name = "parent-full",
-	.text = "a charge fails at the parent, and takes itself back, while a sibling uncharges",
-	.setup = parent_full_setup,
-	.end = parent_full_end,
-};
+DEFINE_SCENARIO(parent_full, "parent-full", parent_full_setup, parent_full_end,
+		"a charge fails at the parent, and takes itself back, while a sibling uncharges");
 
 static void charge_one(void *arg)
 {
@@ -222,12 +206,8 @@ static void watermark_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_watermark = {
-	.name = "watermark",
-	.text = "two charges raise the watermark while an uncharge lowers usage",
-	.setup = watermark_setup,
-	.end = watermark_end,
-};
+DEFINE_SCENARIO(watermark, "watermark", watermark_setup, watermark_end,
+		"two charges raise the watermark while an uncharge lowers usage");
 
 static void charge_two(void *arg)
 {
@@ -262,12 +242,8 @@ static void watermark_raised_end(void)
 	groups_end();
 }
 
-const struct scenario scenario_watermark_raised = {
-	.name = "watermark-raised",
-	.text = "charges of different sizes raise the watermark: the highest one stays",
-	.setup = watermark_raised_setup,
-	.end = watermark_raised_end,
-};
+DEFINE_SCENARIO(watermark_raised, "watermark-raised", watermark_raised_setup, watermark_raised_end,
+		"charges of different sizes raise the watermark: the highest one stays");
 
 /* ---- stocks ---- */
 
@@ -288,12 +264,8 @@ static void stocks_and_drain_setup(void)
 	sim_task("drain", drain, NULL, 0, 0);
 }
 
-const struct scenario scenario_stocks_and_drain = {
-	.name = "stocks-and-drain",
-	.text = "pages come and go through the stocks of two CPUs while the stocks are drained",
-	.setup = stocks_and_drain_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(stocks_and_drain, "stocks-and-drain", stocks_and_drain_setup, groups_end,
+		"pages come and go through the stocks of two CPUs while the stocks are drained");
 
 static void stock_full_setup(void)
 {
@@ -304,12 +276,8 @@ static void stock_full_setup(void)
 	sim_task("second", uncharge, page, 0, 0);
 }
 
-const struct scenario scenario_stock_full = {
-	.name = "stock-full",
-	.text = "a full stock is refilled by two threads of one CPU while it is drained",
-	.setup = stock_full_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(stock_full, "stock-full", stock_full_setup, groups_end,
+		"a full stock is refilled by two threads of one CPU while it is drained");
 
 static void stock_and_removal_setup(void)
 {
@@ -318,9 +286,5 @@ static void stock_and_removal_setup(void)
 	sim_task("rmdir", groups_remove_task, a, 1, 0);
 }
 
-const struct scenario scenario_stock_and_removal = {
-	.name = "stock-and-removal",
-	.text = "an uncharge puts its page into the stock of a group that is removed",
-	.setup = stock_and_removal_setup,
-	.end = groups_end,
-};
+DEFINE_SCENARIO(stock_and_removal, "stock-and-removal", stock_and_removal_setup, groups_end,
+		"an uncharge puts its page into the stock of a group that is removed");

@@ -2,7 +2,7 @@
  * truncates or reclaims it, or moves its charge meanwhile (seed 0, whose subject is FILE_MAPPED). What must hold in all of
  * them: between any two operations a page of a file that is mapped is counted, once, to the group that its charge names; at
  * the end all books agree, whether the migration succeeded or failed. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/charge.h"
 #include "mm/migrate.h"
 #include "mm/move.h"
@@ -14,17 +14,7 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-static void fault_0(void *arg)
-{
-	int err = fx_fault(arg, 0, false);
-
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "the fault failed: %d", err);
-}
-
 static void fault_0_to_store(void *arg) { fx_fault(arg, 0, true); }
-static void zap_0(void *arg) { fx_zap(arg, 0, 1); }
-static void rmdir_a(void *arg) { (void)arg; fx_remove(a); }
 
 static void migrate(void *arg)
 {
@@ -34,37 +24,6 @@ static void migrate(void *arg)
 	migrate_pages(&fx->e, &victim, 1, 0, MIGRATE_COMPACTION, &r);
 }
 
-static void munmap_0(void *arg)
-{
-	struct mm *m = arg;
-
-	rw_wrlock(&m->mmap_lock);
-	mm_unmap_locked(m, FX_VA(0), FX_VA(1));
-	rw_wrunlock(&m->mmap_lock);
-}
-
-static void truncate_all(void *arg)
-{
-	(void)arg;
-	filemap_truncate(file, 0);
-}
-
-static void clean(void *arg)
-{
-	int err = filemap_writeback(file, 0, 1);
-
-	(void)arg;
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "write-back failed: %d", err);
-}
-
-static void put_file(void *arg)
-{
-	(void)arg;
-	fx->file[0] = NULL;
-	file_put(file);
-}
-
 static void move(void *arg)
 {
 	int err = mm_move_group(mm, b, MOVE_FILE);
@@ -72,26 +31,6 @@ static void move(void *arg)
 	(void)arg;
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
-}
-
-/* Two who want the page on its list: the loser of the isolation goes away. Each has a reference of the set-up. */
-static void migrate_if_on_list(void *arg)
-{
-	if (lru_isolate_page(victim))
-		migrate(arg);
-	else
-		page_put(&fx->e, victim);
-}
-
-static void reclaim_if_on_list(void *arg)
-{
-	struct reclaim_result r = { 0 };
-
-	(void)arg;
-	if (lru_isolate_page(victim))
-		shrink_pages(&fx->e, &victim, 1, 0, &r);
-	else
-		page_put(&fx->e, victim);
 }
 
 /* Another thread of a group whose limit is reached, in want of a page. */
@@ -145,7 +84,7 @@ static void on_list(bool shmem)
 	victim = fx_isolate(mm, 0);
 	lru_add(victim);
 	page_get(victim);
-	sim_task("migrate", migrate_if_on_list, NULL, 0, 0);
+	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 }
 
 /* Shared memory that nobody maps: its table has the entry, the swap cache the page. */
@@ -186,35 +125,24 @@ static void shmem_end(void)
 	fx_end();
 }
 
-#define SCENARIO(id, its_name, its_setup, its_end, its_text)                                    \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
-		.look = fx_look_mapped,                                                         \
-	}
-
-#define SLOW_SCENARIO(id, its_name, its_setup, its_end, its_text)                               \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
-		.look = fx_look_mapped, .slow = true,                                           \
-	}
-
 /* ---- the last mapping goes ---- */
 
 static void and_munmap_setup(void)
 {
 	mapped();
-	sim_task("munmap", munmap_0, mm, 1, 0);
+	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-SCENARIO(migrate_file_and_munmap, "migrate-file-and-munmap", and_munmap_setup, file_end,
-	 "a page of a file is replaced while its last mapping goes: counted where it is mapped (seed 0)");
+DEFINE_SCENARIO(migrate_file_and_munmap, "migrate-file-and-munmap", and_munmap_setup, file_end,
+		"a page of a file is replaced while its last mapping goes: counted where it is mapped (seed 0)",
+		.look = fx_look_mapped);
 
 static void fails_and_munmap_setup(void)
 {
 	pinned();
-	sim_task("munmap", munmap_0, mm, 1, 0);
+	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-SCENARIO(migrate_file_fails_and_munmap, "migrate-file-fails-and-munmap", fails_and_munmap_setup, pinned_end,
-	 "a page of a file cannot be replaced, and its last mapping goes (seed 0)");
+DEFINE_SCENARIO(migrate_file_fails_and_munmap, "migrate-file-fails-and-munmap", fails_and_munmap_setup, pinned_end,
+		"a page of a file cannot be replaced, and its last mapping goes (seed 0)", .look = fx_look_mapped);
 
 static void shared_and_zaps_setup(void)
 {
@@ -222,11 +150,12 @@ static void shared_and_zaps_setup(void)
 	other = fx_file_mm(b, "other", file);
 	fx_fault(other, 0, false);
 	in_hand();
-	sim_task("zap", zap_0, mm, 1, 0);
-	sim_task("other's zap", zap_0, other, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
+	sim_task("other's zap", task_zap, other, 0, 0);
 }
-SLOW_SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup, file_end,
-	 "a page of a file that two groups map is replaced while both mappings go");
+DEFINE_SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup, file_end,
+		"a page of a file that two groups map is replaced while both mappings go",
+		.look = fx_look_mapped, .slow = true);
 
 /* ---- a mapping comes ---- */
 
@@ -234,63 +163,65 @@ static void and_fault_setup(void)
 {
 	mapped();
 	other = fx_file_mm(b, "other", file);
-	sim_task("other's fault", fault_0, other, 1, 0);
+	sim_task("other's fault", task_fault, other, 1, 0);
 }
-SLOW_SCENARIO(migrate_file_and_fault, "migrate-file-and-fault", and_fault_setup, file_end,
-	 "a page of a file is replaced while another group's fault maps it");
+DEFINE_SCENARIO(migrate_file_and_fault, "migrate-file-and-fault", and_fault_setup, file_end,
+		"a page of a file is replaced while another group's fault maps it",
+		.look = fx_look_mapped, .slow = true);
 
 static void fails_and_fault_setup(void)
 {
 	pinned();
 	other = fx_file_mm(b, "other", file);
-	sim_task("other's fault", fault_0, other, 1, 0);
+	sim_task("other's fault", task_fault, other, 1, 0);
 }
-SLOW_SCENARIO(migrate_file_fails_and_fault, "migrate-file-fails-and-fault", fails_and_fault_setup, pinned_end,
-	 "a page of a file cannot be replaced, and another group's fault maps it");
+DEFINE_SCENARIO(migrate_file_fails_and_fault, "migrate-file-fails-and-fault", fails_and_fault_setup, pinned_end,
+		"a page of a file cannot be replaced, and another group's fault maps it",
+		.look = fx_look_mapped, .slow = true);
 
 static void and_store_setup(void)
 {
 	mapped();
 	sim_task("write fault", fault_0_to_store, mm, 1, 0);
 }
-SCENARIO(migrate_file_and_store, "migrate-file-and-store", and_store_setup, file_end,
-	 "a thread is let store to a page of a file while it is replaced");
+DEFINE_SCENARIO(migrate_file_and_store, "migrate-file-and-store", and_store_setup, file_end,
+		"a thread is let store to a page of a file while it is replaced", .look = fx_look_mapped);
 
 static void and_writeback_setup(void)
 {
 	space(false);
 	fx_fill(mm, 0);
 	in_hand();
-	sim_task("write-back", clean, NULL, 1, 0);
+	sim_task("write-back", task_write_back, file, 1, 0);
 }
-SLOW_SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup, file_end,
-	 "a dirty page of a file is replaced while it is written back");
+DEFINE_SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup, file_end,
+		"a dirty page of a file is replaced while it is written back", .look = fx_look_mapped, .slow = true);
 
 /* ---- the page goes ---- */
 
 static void and_truncate_setup(void)
 {
 	mapped();
-	sim_task("truncate", truncate_all, NULL, 1, 0);
+	sim_task("truncate", task_truncate, file, 1, 0);
 }
-SCENARIO(migrate_file_and_truncate, "migrate-file-and-truncate", and_truncate_setup, fx_end,
-	 "a page of a file is truncated away while it is replaced");
+DEFINE_SCENARIO(migrate_file_and_truncate, "migrate-file-and-truncate", and_truncate_setup, fx_end,
+		"a page of a file is truncated away while it is replaced", .look = fx_look_mapped);
 
 static void fails_and_truncate_setup(void)
 {
 	pinned();
-	sim_task("truncate", truncate_all, NULL, 1, 0);
+	sim_task("truncate", task_truncate, file, 1, 0);
 }
-SCENARIO(migrate_file_fails_and_truncate, "migrate-file-fails-and-truncate", fails_and_truncate_setup, pinned_end,
-	 "a page of a file cannot be replaced, and is truncated away");
+DEFINE_SCENARIO(migrate_file_fails_and_truncate, "migrate-file-fails-and-truncate", fails_and_truncate_setup, pinned_end,
+		"a page of a file cannot be replaced, and is truncated away", .look = fx_look_mapped);
 
 static void and_reclaim_setup(void)
 {
 	on_list(false);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_file_and_reclaim, "migrate-file-and-reclaim", and_reclaim_setup, file_end,
-	 "reclaim and migration want one page of a file");
+DEFINE_SCENARIO(migrate_file_and_reclaim, "migrate-file-and-reclaim", and_reclaim_setup, file_end,
+		"reclaim and migration want one page of a file", .look = fx_look_mapped);
 
 /* ---- its group ---- */
 
@@ -314,16 +245,17 @@ static void fails_at_limit_end(void)
 	a64_store(&mm->unmanaged, 0);
 	pinned_end();
 }
-SCENARIO(migrate_file_fails_at_limit, "migrate-file-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
-	 "a page of a file cannot be replaced, in a full group: nothing is charged again (seed 0)");
+DEFINE_SCENARIO(migrate_file_fails_at_limit, "migrate-file-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
+		"a page of a file cannot be replaced, in a full group: nothing is charged again (seed 0)",
+		.look = fx_look_mapped);
 
 static void and_move_setup(void)
 {
 	mapped();
 	sim_task("move", move, NULL, 1, 0);
 }
-SCENARIO(migrate_file_and_move, "migrate-file-and-move", and_move_setup, file_end,
-	 "a page of a file changes its group while it changes its frame");
+DEFINE_SCENARIO(migrate_file_and_move, "migrate-file-and-move", and_move_setup, file_end,
+		"a page of a file changes its group while it changes its frame", .look = fx_look_mapped);
 
 /* Statistics go over to the parent in steps: what is between them is looked at by nobody but the end. */
 static void and_removal_setup(void)
@@ -331,14 +263,10 @@ static void and_removal_setup(void)
 	space(false);
 	fx_move(mm, b);
 	in_hand();
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-const struct scenario scenario_migrate_file_and_removal = {
-	.name = "migrate-file-and-removal",
-	.text = "a page of a file is replaced while the group that is charged for it is removed",
-	.setup = and_removal_setup,
-	.end = file_end,
-};
+DEFINE_SCENARIO(migrate_file_and_removal, "migrate-file-and-removal", and_removal_setup, file_end,
+		"a page of a file is replaced while the group that is charged for it is removed");
 
 /* ---- shared memory ---- */
 
@@ -346,42 +274,45 @@ static void shmem_and_munmap_setup(void)
 {
 	space(true);
 	in_hand();
-	sim_task("munmap", munmap_0, mm, 1, 0);
+	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-SCENARIO(migrate_shmem_and_munmap, "migrate-shmem-and-munmap", shmem_and_munmap_setup, fx_end,
-	 "a page of shared memory is replaced while its last mapping goes");
+DEFINE_SCENARIO(migrate_shmem_and_munmap, "migrate-shmem-and-munmap", shmem_and_munmap_setup, fx_end,
+		"a page of shared memory is replaced while its last mapping goes", .look = fx_look_mapped);
 
 static void shmem_and_reclaim_setup(void)
 {
 	on_list(true);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_shmem_and_reclaim, "migrate-shmem-and-reclaim", shmem_and_reclaim_setup, shmem_end,
-	 "migration and swap-out want one page of shared memory");
+DEFINE_SCENARIO(migrate_shmem_and_reclaim, "migrate-shmem-and-reclaim", shmem_and_reclaim_setup, shmem_end,
+		"migration and swap-out want one page of shared memory", .look = fx_look_mapped);
 
 static void shmem_cached_and_fault_setup(void)
 {
 	cached_in_hand();
-	sim_task("fault", fault_0, mm, 1, 0);
+	sim_task("fault", task_fault, mm, 1, 0);
 }
-SLOW_SCENARIO(migrate_shmem_cached_and_fault, "migrate-shmem-cached-and-fault", shmem_cached_and_fault_setup, shmem_end,
-	 "shared memory in the swap cache is replaced while a fault wants it back in its table (seed 3)");
+DEFINE_SCENARIO(migrate_shmem_cached_and_fault, "migrate-shmem-cached-and-fault", shmem_cached_and_fault_setup, shmem_end,
+		"shared memory in the swap cache is replaced while a fault wants it back in its table (seed 3)",
+		.look = fx_look_mapped, .slow = true);
 
 static void shmem_cached_and_put_setup(void)
 {
 	cached_in_hand();
 	fx_exit(mm);
-	sim_task("last put", put_file, NULL, 1, 0);
+	sim_task("last put", task_put_file, NULL, 1, 0);
 }
-SCENARIO(migrate_shmem_cached_and_put, "migrate-shmem-cached-and-put", shmem_cached_and_put_setup, fx_end,
-	 "shared memory in the swap cache is replaced while its last user leaves (seed 3)");
+DEFINE_SCENARIO(migrate_shmem_cached_and_put, "migrate-shmem-cached-and-put", shmem_cached_and_put_setup, fx_end,
+		"shared memory in the swap cache is replaced while its last user leaves (seed 3)",
+		.look = fx_look_mapped);
 
 static void shmem_cached_and_reclaim_setup(void)
 {
 	cached();
 	page_get(victim);
-	sim_task("migrate", migrate_if_on_list, NULL, 0, 0);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_shmem_cached_and_reclaim, "migrate-shmem-cached-and-reclaim", shmem_cached_and_reclaim_setup, shmem_end,
-	 "reclaim and migration want one page of shared memory in the swap cache (seed 3)");
+DEFINE_SCENARIO(migrate_shmem_cached_and_reclaim, "migrate-shmem-cached-and-reclaim", shmem_cached_and_reclaim_setup, shmem_end,
+		"reclaim and migration want one page of shared memory in the swap cache (seed 3)",
+		.look = fx_look_mapped);

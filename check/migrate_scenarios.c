@@ -1,7 +1,7 @@
 /* check/migrate_scenarios.c - a page that changes its frame, and whoever uses it meanwhile (seeds 0 and 3). What must
  * hold in all of them: the charge and the statistics of the page are those of one page, before and after; a mapped
  * page is mapped again, one that was not is not; no anon_vma is followed past its end. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/charge.h"
 #include "mm/migrate.h"
 
@@ -12,11 +12,7 @@ static struct migrate_result *result;
 
 /* ---- tasks ---- */
 
-static void zap_0(void *arg) { fx_zap(arg, 0, 1); }
-static void exit_mm(void *arg) { fx_exit(arg); }
 static void fault_0(void *arg) { fx_fault(arg, 0, false); }
-static void read_0(void *arg) { fx_read(arg, 0, 0); }
-static void write_0(void *arg) { fx_write(arg, 0, 1); }
 
 static void migrate(void *arg)
 {
@@ -27,55 +23,10 @@ static void migrate(void *arg)
 	*result = r;
 }
 
-/* Two who want the page on its list: the loser of the isolation goes away. Each has a reference of the set-up. */
-static void migrate_if_on_list(void *arg)
-{
-	if (lru_isolate_page(victim))
-		migrate(arg);
-	else
-		page_put(&fx->e, victim);
-}
-
-static void reclaim_if_on_list(void *arg)
-{
-	struct reclaim_result r = { 0 };
-
-	(void)arg;
-	if (lru_isolate_page(victim))
-		shrink_pages(&fx->e, &victim, 1, 0, &r);
-	else
-		page_put(&fx->e, victim);
-}
-
-static void munmap_0(void *arg)
-{
-	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	mm_unmap_locked(mm, FX_VA(0), FX_VA(1));
-	rw_wrunlock(&mm->mmap_lock);
-}
-
-static void mremap_0(void *arg)
-{
-	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	if (mm_remap_locked(mm, FX_VA(0), FX_VA(4), PAGE_SIZE) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "mremap failed");
-	rw_wrunlock(&mm->mmap_lock);
-}
-
 static void fork_mm(void *arg)
 {
-	int err;
-
 	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	err = mm_fork_locked(mm, child, 0);
-	rw_wrunlock(&child->mmap_lock);
-	rw_wrunlock(&mm->mmap_lock);
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "fork failed: %d", err);
+	fx_fork_into(mm, child);
 }
 
 /* ---- set-up ---- */
@@ -137,21 +88,12 @@ static void pinned_end(void)
 	fx_end();
 }
 
-#define SCENARIO(id, its_name, its_setup, its_end, its_text)                                    \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
-	}
-#define SLOW_SCENARIO(id, its_name, its_setup, its_end, its_text)                               \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end, .slow = true, \
-	}
-
 /* ---- seed 0: the charge ---- */
 
 static void and_unmap_setup(void)
 {
 	mapped();
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 /* Whatever became of the page, what was done with it is counted to the group. */
 static void counted_end(void)
@@ -160,26 +102,26 @@ static void counted_end(void)
 	expect_is("pgmigrate_fail", stat_read(group, STAT_PGMIGRATE_FAIL), result->failed);
 	fx_end();
 }
-SCENARIO(migrate_and_unmap, "migrate-and-unmap", and_unmap_setup, counted_end,
-	 "a page is replaced while its mapping goes: counted once, uncharged once (seed 0)");
+DEFINE_SCENARIO(migrate_and_unmap, "migrate-and-unmap", and_unmap_setup, counted_end,
+		"a page is replaced while its mapping goes: counted once, uncharged once (seed 0)");
 
 static void shared_and_zaps_setup(void)
 {
 	shared();
-	sim_task("zap", zap_0, mm, 1, 0);
-	sim_task("child's zap", zap_0, child, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
+	sim_task("child's zap", task_zap, child, 0, 0);
 }
-SCENARIO(migrate_shared_and_zaps, "migrate-shared-and-zaps", shared_and_zaps_setup, fx_end,
-	 "a page of two address spaces is replaced while both mappings go");
+DEFINE_SCENARIO(migrate_shared_and_zaps, "migrate-shared-and-zaps", shared_and_zaps_setup, fx_end,
+		"a page of two address spaces is replaced while both mappings go");
 
 static void fails_and_zap_setup(void)
 {
 	mapped();
 	pinned();
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
-SCENARIO(migrate_fails_and_zap, "migrate-fails-and-zap", fails_and_zap_setup, pinned_end,
-	 "a migration fails while the last mapping goes: failed, then freed (seed 0)");
+DEFINE_SCENARIO(migrate_fails_and_zap, "migrate-fails-and-zap", fails_and_zap_setup, pinned_end,
+		"a migration fails while the last mapping goes: failed, then freed (seed 0)");
 
 /* Another thread of a group whose limit is reached, in want of a page. */
 static void charge_one(void *arg)
@@ -210,58 +152,58 @@ static void fails_at_limit_end(void)
 	a64_store(&mm->unmanaged, 0);
 	pinned_end();
 }
-SCENARIO(migrate_fails_at_limit, "migrate-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
-	 "a migration fails in a full group: nothing is charged again (seed 0)");
+DEFINE_SCENARIO(migrate_fails_at_limit, "migrate-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
+		"a migration fails in a full group: nothing is charged again (seed 0)");
 
 /* ---- seed 3: the anon_vma ---- */
 
 static void and_exit_setup(void)
 {
 	mapped();
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
-SCENARIO(migrate_and_exit, "migrate-and-exit", and_exit_setup, counted_end,
-	 "a page is replaced while its address space, and its anon_vma, end (seed 3)");
+DEFINE_SCENARIO(migrate_and_exit, "migrate-and-exit", and_exit_setup, counted_end,
+		"a page is replaced while its address space, and its anon_vma, end (seed 3)");
 
 static void cached_and_exit_setup(void)
 {
 	cached();
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
-SCENARIO(migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_end,
-	 "an unmapped page of the swap cache is replaced while its address space ends (seed 3)");
+DEFINE_SCENARIO(migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_end,
+		"an unmapped page of the swap cache is replaced while its address space ends (seed 3)");
 
 static void cached_and_zap_setup(void)
 {
 	cached();
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
-SCENARIO(migrate_cached_and_zap, "migrate-cached-and-zap", cached_and_zap_setup, fx_end,
-	 "an unmapped page of the swap cache is replaced while its last entry goes");
+DEFINE_SCENARIO(migrate_cached_and_zap, "migrate-cached-and-zap", cached_and_zap_setup, fx_end,
+		"an unmapped page of the swap cache is replaced while its last entry goes");
 
 static void cached_and_fault_setup(void)
 {
 	cached();
 	sim_task("fault", fault_0, mm, 1, 0);
 }
-SCENARIO(migrate_cached_and_fault, "migrate-cached-and-fault", cached_and_fault_setup, fx_end,
-	 "an unmapped page of the swap cache is replaced while a fault wants it");
+DEFINE_SCENARIO(migrate_cached_and_fault, "migrate-cached-and-fault", cached_and_fault_setup, fx_end,
+		"an unmapped page of the swap cache is replaced while a fault wants it");
 
 static void swapcache_setup(void)
 {
 	cached_mapped();
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
-SCENARIO(migrate_swapcache, "migrate-swapcache", swapcache_setup, fx_end,
-	 "a mapped page of the swap cache is replaced: it is mapped again (seed 3)");
+DEFINE_SCENARIO(migrate_swapcache, "migrate-swapcache", swapcache_setup, fx_end,
+		"a mapped page of the swap cache is replaced: it is mapped again (seed 3)");
 
 static void swapcache_and_fault_setup(void)
 {
 	cached_mapped();
 	sim_task("child's fault", fault_0, child, 1, 0);
 }
-SLOW_SCENARIO(migrate_swapcache_and_fault, "migrate-swapcache-and-fault", swapcache_and_fault_setup, fx_end,
-	 "a page of the swap cache that one maps is replaced while the other wants it");
+DEFINE_SCENARIO(migrate_swapcache_and_fault, "migrate-swapcache-and-fault", swapcache_and_fault_setup, fx_end,
+		"a page of the swap cache that one maps is replaced while the other wants it", .slow = true);
 
 static void cached_and_reclaim_setup(void)
 {
@@ -269,11 +211,11 @@ static void cached_and_reclaim_setup(void)
 	fx_push_to_cache(mm, 0, false);
 	victim = swapcache_get(&fx->e, pte_entry(fx_pte(mm, 0)));
 	page_get(victim);
-	sim_task("migrate", migrate_if_on_list, NULL, 0, 0);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_cached_and_reclaim, "migrate-cached-and-reclaim", cached_and_reclaim_setup, fx_end,
-	 "reclaim and migration want one page of the swap cache");
+DEFINE_SCENARIO(migrate_cached_and_reclaim, "migrate-cached-and-reclaim", cached_and_reclaim_setup, fx_end,
+		"reclaim and migration want one page of the swap cache");
 
 static void and_reclaim_setup(void)
 {
@@ -281,11 +223,11 @@ static void and_reclaim_setup(void)
 	victim = fx_isolate(mm, 0);
 	lru_add(victim);
 	page_get(victim);
-	sim_task("migrate", migrate_if_on_list, NULL, 0, 0);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_and_reclaim, "migrate-and-reclaim", and_reclaim_setup, fx_end,
-	 "reclaim and migration want one mapped page");
+DEFINE_SCENARIO(migrate_and_reclaim, "migrate-and-reclaim", and_reclaim_setup, fx_end,
+		"reclaim and migration want one mapped page");
 
 static void twice_setup(void)
 {
@@ -293,25 +235,25 @@ static void twice_setup(void)
 	victim = fx_isolate(mm, 0);
 	lru_add(victim);
 	page_get(victim);
-	sim_task("migrate 1", migrate_if_on_list, NULL, 0, 0);
-	sim_task("migrate 2", migrate_if_on_list, NULL, 1, 0);
+	sim_task("migrate 1", task_migrate_if_listed, victim, 0, 0);
+	sim_task("migrate 2", task_migrate_if_listed, victim, 1, 0);
 }
-SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_end, "two migrations want one page");
+DEFINE_SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_end, "two migrations want one page");
 
 /* ---- users of the entries ---- */
 
 static void and_fault_setup(void)
 {
 	mapped();
-	sim_task("read", read_0, mm, 1, 0);
+	sim_task("read", task_read, mm, 1, 0);
 }
-SCENARIO(migrate_and_fault, "migrate-and-fault", and_fault_setup, fx_end,
-	 "a thread meets a migration entry, waits, and finds what was written");
+DEFINE_SCENARIO(migrate_and_fault, "migrate-and-fault", and_fault_setup, fx_end,
+		"a thread meets a migration entry, waits, and finds what was written");
 
 static void and_write_setup(void)
 {
 	mapped();
-	sim_task("write", write_0, mm, 1, 0);
+	sim_task("write", task_write, mm, 1, 0);
 }
 
 static void and_write_end(void)
@@ -319,24 +261,24 @@ static void and_write_end(void)
 	fx_read(mm, 0, 1);
 	fx_end();
 }
-SCENARIO(migrate_and_write, "migrate-and-write", and_write_setup, and_write_end,
-	 "a thread stores while its page is copied: the store is in the new page");
+DEFINE_SCENARIO(migrate_and_write, "migrate-and-write", and_write_setup, and_write_end,
+		"a thread stores while its page is copied: the store is in the new page");
 
 static void and_munmap_setup(void)
 {
 	mapped();
-	sim_task("munmap", munmap_0, NULL, 1, 0);
+	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-SCENARIO(migrate_and_munmap, "migrate-and-munmap", and_munmap_setup, fx_end,
-	 "the area goes while a page of it is replaced");
+DEFINE_SCENARIO(migrate_and_munmap, "migrate-and-munmap", and_munmap_setup, fx_end,
+		"the area goes while a page of it is replaced");
 
 static void and_mremap_setup(void)
 {
 	mapped();
-	sim_task("mremap", mremap_0, NULL, 1, 0);
+	sim_task("mremap", task_mremap, mm, 1, 0);
 }
-SLOW_SCENARIO(migrate_and_mremap, "migrate-and-mremap", and_mremap_setup, fx_end,
-	 "the area moves while a page of it is replaced: no migration entry is left behind");
+DEFINE_SCENARIO(migrate_and_mremap, "migrate-and-mremap", and_mremap_setup, fx_end,
+		"the area moves while a page of it is replaced: no migration entry is left behind", .slow = true);
 
 static void and_fork_setup(void)
 {
@@ -344,5 +286,5 @@ static void and_fork_setup(void)
 	child = fx_empty_mm(group, "child");
 	sim_task("fork", fork_mm, NULL, 1, 0);
 }
-SCENARIO(migrate_and_fork, "migrate-and-fork", and_fork_setup, fx_end,
-	 "fork copies a migration entry: the child's is found as well");
+DEFINE_SCENARIO(migrate_and_fork, "migrate-and-fork", and_fork_setup, fx_end,
+		"fork copies a migration entry: the child's is found as well");

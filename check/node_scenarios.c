@@ -1,7 +1,7 @@
 /* check/node_scenarios.c - frames that go offline, and pages that go to a slower node, against whoever uses them
  * meanwhile. What must hold: nobody has a frame above its node's end once the resize is over; no page is lost; each
  * is counted once. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/node.h"
 
 static struct mm *mm;
@@ -12,11 +12,7 @@ static struct reclaim_result *reclaimed;
 
 /* ---- tasks ---- */
 
-static void zap_0(void *arg) { fx_zap(arg, 0, 1); }
-static void exit_mm(void *arg) { fx_exit(arg); }
 static void fill_0(void *arg) { fx_write(arg, 0, 0); }
-static void read_0(void *arg) { fx_read(arg, 0, 0); }
-static void write_0(void *arg) { fx_write(arg, 0, 1); }
 
 /* There may be no frame to bring it to. */
 static void touch_0(void *arg)
@@ -55,17 +51,6 @@ static void grow(void *arg)
 {
 	(void)arg;
 	node_resize(&fx->e, 0, FX_FRAMES, 2, resized + 1);
-}
-
-static void reclaim_if_on_list(void *arg)
-{
-	struct reclaim_result r = { 0 };
-
-	(void)arg;
-	if (lru_isolate_page(victim))
-		shrink_pages(&fx->e, &victim, 1, 0, &r);
-	else
-		page_put(&fx->e, victim);
 }
 
 static void demote(void *arg)
@@ -154,11 +139,6 @@ static void demoted_end(void)
 	fx_end();
 }
 
-#define SCENARIO(id, its_name, its_setup, its_end, its_text)                                    \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
-	}
-
 /* ---- resizing ---- */
 
 static void resize_and_fault_setup(void)
@@ -167,33 +147,33 @@ static void resize_and_fault_setup(void)
 	sim_task("resize", resize, NULL, 0, 0);
 	sim_task("write", fill_0, mm, 1, 0);
 }
-SCENARIO(resize_and_fault, "resize-and-fault", resize_and_fault_setup, resized_end,
-	 "a node's frames go while a fault wants one: it gets one that stays, or is moved to it");
+DEFINE_SCENARIO(resize_and_fault, "resize-and-fault", resize_and_fault_setup, resized_end,
+		"a node's frames go while a fault wants one: it gets one that stays, or is moved to it");
 
 static void resize_and_zap_setup(void)
 {
 	page_above(resize);
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
-SCENARIO(resize_and_zap, "resize-and-zap", resize_and_zap_setup, resized_end,
-	 "a page in a frame that goes is unmapped: whoever frees it, it goes offline");
+DEFINE_SCENARIO(resize_and_zap, "resize-and-zap", resize_and_zap_setup, resized_end,
+		"a page in a frame that goes is unmapped: whoever frees it, it goes offline");
 
 static void resize_and_exit_setup(void)
 {
 	page_above(resize);
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
-SCENARIO(resize_and_exit, "resize-and-exit", resize_and_exit_setup, resized_end,
-	 "the owner of a page in a frame that goes ends");
+DEFINE_SCENARIO(resize_and_exit, "resize-and-exit", resize_and_exit_setup, resized_end,
+		"the owner of a page in a frame that goes ends");
 
 static void resize_and_reclaim_setup(void)
 {
 	page_above(resize);
 	page_get(victim);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(resize_and_reclaim, "resize-and-reclaim", resize_and_reclaim_setup, resized_end,
-	 "reclaim has the page in a frame that goes: out it is, or tried again, or the frame stays");
+DEFINE_SCENARIO(resize_and_reclaim, "resize-and-reclaim", resize_and_reclaim_setup, resized_end,
+		"reclaim has the page in a frame that goes: out it is, or tried again, or the frame stays");
 
 /* The frame below the end is taken: the page has to go out, while it is used. */
 static void resize_out_and_fault_setup(void)
@@ -213,8 +193,8 @@ static void resize_out_and_fault_end(void)
 	fx_read(mm, 0, 0);
 	resized_end();
 }
-SCENARIO(resize_out_and_fault, "resize-out-and-fault", resize_out_and_fault_setup, resize_out_and_fault_end,
-	 "a page that no frame is left for goes to swap while a thread wants it");
+DEFINE_SCENARIO(resize_out_and_fault, "resize-out-and-fault", resize_out_and_fault_setup, resize_out_and_fault_end,
+		"a page that no frame is left for goes to swap while a thread wants it");
 
 /* Somebody refers to the page all the time. */
 static void resize_fails_and_alloc_setup(void)
@@ -232,8 +212,8 @@ static void resize_fails_and_alloc_end(void)
 	fx_read(mm, 0, 0);
 	resized_end();
 }
-SCENARIO(resize_fails_and_alloc, "resize-fails-and-alloc", resize_fails_and_alloc_setup, resize_fails_and_alloc_end,
-	 "a frame that should go is pinned: the node ends behind it, while others come and go");
+DEFINE_SCENARIO(resize_fails_and_alloc, "resize-fails-and-alloc", resize_fails_and_alloc_setup, resize_fails_and_alloc_end,
+		"a frame that should go is pinned: the node ends behind it, while others come and go");
 
 static void resize_and_grow_setup(void)
 {
@@ -250,23 +230,23 @@ static void resize_and_grow_end(void)
 		sim_fail(SIM_WRONG, NULL, 0, "%lld frames are nobody's result", (long long)max);
 	fx_end();
 }
-SCENARIO(resize_and_grow, "resize-and-grow", resize_and_grow_setup, resize_and_grow_end,
-	 "a node is shrunk and grown at once: one is refused, or one comes after the other");
+DEFINE_SCENARIO(resize_and_grow, "resize-and-grow", resize_and_grow_setup, resize_and_grow_end,
+		"a node is shrunk and grown at once: one is refused, or one comes after the other");
 
 /* ---- demotion ---- */
 
 static void demote_and_fault_setup(void)
 {
 	isolated();
-	sim_task("read", read_0, mm, 1, 0);
+	sim_task("read", task_read, mm, 1, 0);
 }
-SCENARIO(demote_and_fault, "demote-and-fault", demote_and_fault_setup, demoted_end,
-	 "a page goes to the slower node while a thread wants it");
+DEFINE_SCENARIO(demote_and_fault, "demote-and-fault", demote_and_fault_setup, demoted_end,
+		"a page goes to the slower node while a thread wants it");
 
 static void demote_and_write_setup(void)
 {
 	isolated();
-	sim_task("write", write_0, mm, 1, 0);
+	sim_task("write", task_write, mm, 1, 0);
 }
 
 static void demote_and_write_end(void)
@@ -274,16 +254,16 @@ static void demote_and_write_end(void)
 	fx_read(mm, 0, 1);
 	demoted_end();
 }
-SCENARIO(demote_and_write, "demote-and-write", demote_and_write_setup, demote_and_write_end,
-	 "a page goes to the slower node while a thread stores to it: the store is there");
+DEFINE_SCENARIO(demote_and_write, "demote-and-write", demote_and_write_setup, demote_and_write_end,
+		"a page goes to the slower node while a thread stores to it: the store is there");
 
 static void demote_and_zap_setup(void)
 {
 	isolated();
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
-SCENARIO(demote_and_zap, "demote-and-zap", demote_and_zap_setup, demoted_end,
-	 "a page goes to the slower node while its mapping goes: it is freed, and what was done is counted");
+DEFINE_SCENARIO(demote_and_zap, "demote-and-zap", demote_and_zap_setup, demoted_end,
+		"a page goes to the slower node while its mapping goes: it is freed, and what was done is counted");
 
 static void demote_and_reclaim_setup(void)
 {
@@ -292,10 +272,10 @@ static void demote_and_reclaim_setup(void)
 	page_get(victim);
 	page_get(victim);
 	sim_task("demote", demote_if_on_list, NULL, 0, 0);
-	sim_task("reclaim", reclaim_if_on_list, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-SCENARIO(demote_and_reclaim, "demote-and-reclaim", demote_and_reclaim_setup, demoted_end,
-	 "a full group and a full node want one page: it is swapped out or moved, or one of them after the other");
+DEFINE_SCENARIO(demote_and_reclaim, "demote-and-reclaim", demote_and_reclaim_setup, demoted_end,
+		"a full group and a full node want one page: it is swapped out or moved, or one of them after the other");
 
 /* The slower node has one frame left. */
 static void demote_last_frame_setup(void)
@@ -317,5 +297,5 @@ static void demote_last_frame_end(void)
 	fx_read(mm, 1, 0);
 	demoted_end();
 }
-SCENARIO(demote_last_frame, "demote-last-frame", demote_last_frame_setup, demote_last_frame_end,
-	 "two pages want the last frame of the slower node: one gets it, the other goes to swap");
+DEFINE_SCENARIO(demote_last_frame, "demote-last-frame", demote_last_frame_setup, demote_last_frame_end,
+		"two pages want the last frame of the slower node: one gets it, the other goes to swap");

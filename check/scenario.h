@@ -14,6 +14,12 @@ struct scenario {
 	bool slow;                /* more than a few seconds: not in the subset of CI */
 };
 
+/* A scenario, in the file that has its set-up; what else it has follows: .slow = true. */
+#define DEFINE_SCENARIO(id, its_name, its_setup, its_end, its_text, ...)                              \
+	const struct scenario scenario_##id = {                                                       \
+		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end, __VA_ARGS__   \
+	}
+
 /* For the looks at the end: a finding unless @is equals @should. */
 void expect_is(const char *what, int64_t is, int64_t should);
 

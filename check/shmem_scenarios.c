@@ -52,10 +52,5 @@ static void slot_reused_setup(void)
 	sim_task("discard, reuse", reuse_slot, NULL, 1, 0);
 }
 
-const struct scenario scenario_shmem_slot_reused = {
-	.name = "shmem-slot-reused",
-	.text = "a swap-in has an entry of shared memory whose slot goes to another page, which cannot be read",
-	.setup = slot_reused_setup,
-	.slow = true,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(shmem_slot_reused, "shmem-slot-reused", slot_reused_setup, fx_end,
+		"a swap-in has an entry of shared memory whose slot goes to another page, which cannot be read", .slow = true);

@@ -1,7 +1,7 @@
 /* check/space_scenarios.c - one address space and its threads: first touches, areas that come and go, copy-on-write,
  * fork, mremap and mlock, and reclaim against each. What must hold in all of them: a store is never lost, nothing is
  * mapped twice, nothing is used after it was freed. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/mlock.h"
 
 #define STORED_AT 512     /* within page 0: where the tasks' stores go, away from fx_fill's words */
@@ -22,17 +22,7 @@ static void touch(void *arg)
 static void unmap_area(void *arg)
 {
 	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	mm_unmap_locked(mm, FX_VA(0), FX_VA(2));
-	rw_wrunlock(&mm->mmap_lock);
-}
-
-static void reclaim(void *arg)
-{
-	struct reclaim_result r = { 0 };
-
-	(void)arg;
-	shrink_pages(&fx->e, &victim, 1, 0, &r);
+	fx_munmap(mm, 0, 2);
 }
 
 /* A thread stores through whatever its CPU has. */
@@ -47,36 +37,10 @@ static void store_in(struct mm *space, uint64_t value)
 static void store(void *arg) { store_in(mm, (uintptr_t)arg); }
 static void store_in_child(void *arg) { store_in(child, (uintptr_t)arg); }
 
-static void zap(void *arg)
-{
-	(void)arg;
-	fx_zap(mm, 0, 1);
-}
-
-static void exit_mm(void *arg)
-{
-	(void)arg;
-	fx_exit(mm);
-}
-
 static void fork_mm(void *arg)
 {
 	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	if (mm_fork_locked(mm, child, 0) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
-	rw_wrunlock(&child->mmap_lock);
-	rw_wrunlock(&mm->mmap_lock);
-}
-
-static void remap_area(void *arg)
-{
-	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	if (mm_remap_locked(mm, FX_VA(0), FX_VA(4), PAGE_SIZE) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "mremap failed");
-	rw_wrunlock(&mm->mmap_lock);
+	fx_fork_into(mm, child);
 }
 
 /* As mlock does: then every page is brought. */
@@ -147,12 +111,8 @@ static void touch_by_two_setup(void)
 	sim_task("touch 2", touch, (void *)0, 1, 0);
 }
 
-const struct scenario scenario_touch_by_two = {
-	.name = "touch-by-two",
-	.text = "two threads touch the first page of an area: one page, one anon_vma, one leaf",
-	.setup = touch_by_two_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(touch_by_two, "touch-by-two", touch_by_two_setup, fx_end,
+		"two threads touch the first page of an area: one page, one anon_vma, one leaf");
 
 static void one_page(void);
 
@@ -170,12 +130,8 @@ static void out_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-const struct scenario scenario_swap_in_and_munmap = {
-	.name = "swap-in-and-munmap",
-	.text = "a page comes back from swap while its area is unmapped",
-	.setup = out_and_unmap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_in_and_munmap, "swap-in-and-munmap", out_and_unmap_setup, fx_end,
+		"a page comes back from swap while its area is unmapped");
 
 static void willneed_and_unmap_setup(void)
 {
@@ -185,27 +141,19 @@ static void willneed_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-const struct scenario scenario_willneed_and_munmap = {
-	.name = "willneed-and-munmap",
-	.text = "a page is read ahead of use while its area is unmapped",
-	.setup = willneed_and_unmap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(willneed_and_munmap, "willneed-and-munmap", willneed_and_unmap_setup, fx_end,
+		"a page is read ahead of use while its area is unmapped");
 
 static void fault_and_reclaim_setup(void)
 {
 	one_page();
 	victim = fx_isolate(mm, 0);
 	sim_task("fault", touch, (void *)0, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
-const struct scenario scenario_fault_and_reclaim = {
-	.name = "fault-and-reclaim",
-	.text = "a fault looks at an entry while its page goes to swap",
-	.setup = fault_and_reclaim_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(fault_and_reclaim, "fault-and-reclaim", fault_and_reclaim_setup, fx_end,
+		"a fault looks at an entry while its page goes to swap");
 
 static void touch_and_unmap_setup(void)
 {
@@ -214,41 +162,29 @@ static void touch_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-const struct scenario scenario_touch_and_unmap = {
-	.name = "touch-and-unmap",
-	.text = "a page is touched while its area is unmapped",
-	.setup = touch_and_unmap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(touch_and_unmap, "touch-and-unmap", touch_and_unmap_setup, fx_end,
+		"a page is touched while its area is unmapped");
 
 static void store_and_reclaim_setup(void)
 {
 	one_page();
 	victim = fx_isolate(mm, 0);
 	sim_task("store", store, (void *)7, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
-const struct scenario scenario_store_and_reclaim = {
-	.name = "store-and-reclaim",
-	.text = "a thread stores through its translation while the page goes to swap",
-	.setup = store_and_reclaim_setup,
-	.end = end_with_store,
-};
+DEFINE_SCENARIO(store_and_reclaim, "store-and-reclaim", store_and_reclaim_setup, end_with_store,
+		"a thread stores through its translation while the page goes to swap");
 
 static void store_and_zap_setup(void)
 {
 	one_page();
 	sim_task("store", store, (void *)7, 1, 0);
-	sim_task("zap", zap, NULL, 0, 0);
+	sim_task("zap", task_zap, mm, 0, 0);
 }
 
-const struct scenario scenario_store_and_zap = {
-	.name = "store-and-zap",
-	.text = "a thread stores through its translation while the page is given back",
-	.setup = store_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(store_and_zap, "store-and-zap", store_and_zap_setup, fx_end,
+		"a thread stores through its translation while the page is given back");
 
 static void cow_setup(void)
 {
@@ -265,12 +201,8 @@ static void cow_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_cow_by_two = {
-	.name = "cow-by-two",
-	.text = "parent and child write to a page they share: each has its own store",
-	.setup = cow_setup,
-	.end = cow_end,
-};
+DEFINE_SCENARIO(cow_by_two, "cow-by-two", cow_setup, cow_end,
+		"parent and child write to a page they share: each has its own store");
 
 static void store_next(void *arg)
 {
@@ -300,13 +232,8 @@ static void cow_threads_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_cow_by_threads = {
-	.name = "cow-by-threads",
-	.text = "two threads write to a page that a child shares: one copy, both stores in it",
-	.setup = cow_threads_setup,
-	.end = cow_threads_end,
-	.slow = true,
-};
+DEFINE_SCENARIO(cow_by_threads, "cow-by-threads", cow_threads_setup, cow_threads_end,
+		"two threads write to a page that a child shares: one copy, both stores in it", .slow = true);
 
 static void cow_and_reclaim_setup(void)
 {
@@ -314,7 +241,7 @@ static void cow_and_reclaim_setup(void)
 	child = fx_fork(mm, "child");
 	victim = fx_isolate(mm, 0);
 	sim_task("store", store, (void *)7, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
 static void cow_and_reclaim_end(void)
@@ -324,13 +251,8 @@ static void cow_and_reclaim_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_cow_and_reclaim = {
-	.name = "cow-and-reclaim",
-	.text = "a page is copied for a writer while it goes to swap",
-	.setup = cow_and_reclaim_setup,
-	.end = cow_and_reclaim_end,
-	.slow = true,
-};
+DEFINE_SCENARIO(cow_and_reclaim, "cow-and-reclaim", cow_and_reclaim_setup, cow_and_reclaim_end,
+		"a page is copied for a writer while it goes to swap", .slow = true);
 
 static void cow_and_unmap_setup(void)
 {
@@ -340,63 +262,41 @@ static void cow_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 0, 0);
 }
 
-const struct scenario scenario_cow_and_munmap = {
-	.name = "cow-and-munmap",
-	.text = "a page is copied for a writer while its area is unmapped",
-	.setup = cow_and_unmap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(cow_and_munmap, "cow-and-munmap", cow_and_unmap_setup, fx_end,
+		"a page is copied for a writer while its area is unmapped");
 
 static void exit_and_reclaim_setup(void)
 {
 	one_page();
 	victim = fx_isolate(mm, 0);
-	sim_task("exit", exit_mm, NULL, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
-const struct scenario scenario_exit_and_reclaim = {
-	.name = "exit-and-reclaim",
-	.text = "reclaim walks from a page to an address space that ends",
-	.setup = exit_and_reclaim_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(exit_and_reclaim, "exit-and-reclaim", exit_and_reclaim_setup, fx_end,
+		"reclaim walks from a page to an address space that ends");
 
 static void fault_and_exit_setup(void)
 {
 	one_page();
 	fx_push_out(mm, 0);
 	sim_task("fault", touch, (void *)0, 0, 0);
-	sim_task("exit", exit_mm, NULL, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-const struct scenario scenario_fault_and_exit = {
-	.name = "fault-and-exit",
-	.text = "a page comes back from swap while its address space ends",
-	.setup = fault_and_exit_setup,
-	.end = fx_end,
-};
-
-static void exit_child(void *arg)
-{
-	(void)arg;
-	fx_exit(child);
-}
+DEFINE_SCENARIO(fault_and_exit, "fault-and-exit", fault_and_exit_setup, fx_end,
+		"a page comes back from swap while its address space ends");
 
 static void mlock_and_exit_setup(void)
 {
 	one_page();
 	child = fx_mm(mm_memcg(mm), "other", 1);
 	sim_task("mlock", lock_area, NULL, 0, 0);
-	sim_task("exit of another", exit_child, NULL, 1, 0);
+	sim_task("exit of another", task_exit, child, 1, 0);
 }
 
-const struct scenario scenario_mlock_and_exit = {
-	.name = "mlock-and-exit",
-	.text = "mlock adds up what a group has locked while one of its address spaces ends",
-	.setup = mlock_and_exit_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(mlock_and_exit, "mlock-and-exit", mlock_and_exit_setup, fx_end,
+		"mlock adds up what a group has locked while one of its address spaces ends");
 
 static void remove_other(void *arg)
 {
@@ -418,15 +318,11 @@ static void exit_and_removal_setup(void)
 	b = fx_group("B", 0);
 	child = fx_mm(b, "other", 1);
 	sim_task("rmdir", remove_other, b, 0, 0);
-	sim_task("exit", exit_child, NULL, 1, 0);
+	sim_task("exit", task_exit, child, 1, 0);
 }
 
-const struct scenario scenario_exit_and_removal = {
-	.name = "exit-and-removal",
-	.text = "a group is removed while its last address space ends",
-	.setup = exit_and_removal_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(exit_and_removal, "exit-and-removal", exit_and_removal_setup, fx_end,
+		"a group is removed while its last address space ends");
 
 static void fork_and_reclaim_setup(void)
 {
@@ -436,7 +332,7 @@ static void fork_and_reclaim_setup(void)
 	sim_name(child, sizeof(*child), "child");
 	victim = fx_isolate(mm, 0);
 	sim_task("fork", fork_mm, NULL, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
 static void fork_and_reclaim_end(void)
@@ -446,19 +342,15 @@ static void fork_and_reclaim_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_fork_and_reclaim = {
-	.name = "fork-and-reclaim",
-	.text = "a page goes to swap while its address space forks",
-	.setup = fork_and_reclaim_setup,
-	.end = fork_and_reclaim_end,
-};
+DEFINE_SCENARIO(fork_and_reclaim, "fork-and-reclaim", fork_and_reclaim_setup, fork_and_reclaim_end,
+		"a page goes to swap while its address space forks");
 
 static void remap_and_reclaim_setup(void)
 {
 	one_page();
 	victim = fx_isolate(mm, 0);
-	sim_task("mremap", remap_area, NULL, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("mremap", task_mremap, mm, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
 static void remap_end(void)
@@ -467,19 +359,15 @@ static void remap_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_remap_and_reclaim = {
-	.name = "remap-and-reclaim",
-	.text = "a page goes to swap while its area is moved",
-	.setup = remap_and_reclaim_setup,
-	.end = remap_end,
-};
+DEFINE_SCENARIO(remap_and_reclaim, "remap-and-reclaim", remap_and_reclaim_setup, remap_end,
+		"a page goes to swap while its area is moved");
 
 static void mlock_and_reclaim_setup(void)
 {
 	one_page();
 	victim = fx_isolate(mm, 0);
 	sim_task("mlock", lock_area, NULL, 1, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
 static void mlock_end(void)
@@ -489,9 +377,5 @@ static void mlock_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_mlock_and_reclaim = {
-	.name = "mlock-and-reclaim",
-	.text = "a page is locked into memory while reclaim has it",
-	.setup = mlock_and_reclaim_setup,
-	.end = mlock_end,
-};
+DEFINE_SCENARIO(mlock_and_reclaim, "mlock-and-reclaim", mlock_and_reclaim_setup, mlock_end,
+		"a page is locked into memory while reclaim has it");

@@ -1,7 +1,7 @@
 /* check/swap_group_scenarios.c - swap slots of a group that is removed while they are read, freed, shared or written. What must
  * hold in all of them: swap and memory+swap of the slots are the parent's afterwards, exactly; the group is gone at once,
  * its record of charges with the last slot that names it, and a group made anew under its name has nothing of it. */
-#include "fixture.h"
+#include "tasks.h"
 
 static struct mem_cgroup *a, *b;
 static struct mm *mm, *child;
@@ -10,37 +10,10 @@ static uint32_t *old_id;  /* in the arena: put back before each execution */
 
 /* ---- tasks ---- */
 
-static void zap_0(void *arg) { fx_zap(arg, 0, 1); }
-static void rmdir_a(void *arg) { (void)arg; fx_remove(a); }
-
-static void fault_0(void *arg)
-{
-	int err = fx_fault(arg, 0, false);
-
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "the fault failed: %d", err);
-}
-
-static void reclaim(void *arg)
-{
-	struct reclaim_result r = { 0 };
-
-	(void)arg;
-	shrink_pages(&fx->e, &victim, 1, 0, &r);
-}
-
 static void fork_and_zap_both(void *arg)
 {
-	int err;
-
 	(void)arg;
-	rw_wrlock(&mm->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	err = mm_fork_locked(mm, child, 0);
-	rw_wrunlock(&child->mmap_lock);
-	rw_wrunlock(&mm->mmap_lock);
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "fork failed: %d", err);
+	fx_fork_into(mm, child);
 	fx_zap(mm, 0, 1);
 	fx_zap(child, 0, 1);
 }
@@ -125,71 +98,66 @@ static void anew_end(void)
 	fx_end();
 }
 
-#define SCENARIO(id, its_name, its_setup, its_end, its_text)                                    \
-	const struct scenario scenario_##id = {                                                 \
-		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end,         \
-	}
-
 /* ---- the slot is used ---- */
 
 static void in_and_rmdir_setup(void)
 {
 	out();
-	sim_task("fault", fault_0, mm, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("fault", task_fault, mm, 0, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_in_and_rmdir, "swap-in-and-rmdir", in_and_rmdir_setup, group_end,
-	 "a page is read from a slot whose group is removed");
+DEFINE_SCENARIO(swap_in_and_rmdir, "swap-in-and-rmdir", in_and_rmdir_setup, group_end,
+		"a page is read from a slot whose group is removed");
 
 static void zap_and_rmdir_setup(void)
 {
 	out();
-	sim_task("zap", zap_0, mm, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("zap", task_zap, mm, 0, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_zap_and_rmdir, "swap-zap-and-rmdir", zap_and_rmdir_setup, group_end,
-	 "a slot is freed while its group, and with the slot the record of its charges, goes");
+DEFINE_SCENARIO(swap_zap_and_rmdir, "swap-zap-and-rmdir", zap_and_rmdir_setup, group_end,
+		"a slot is freed while its group, and with the slot the record of its charges, goes");
 
 static void fork_and_rmdir_setup(void)
 {
 	out();
 	child = fx_empty_mm(b, "child");
 	sim_task("fork, zaps", fork_and_zap_both, NULL, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_fork_and_rmdir, "swap-fork-and-rmdir", fork_and_rmdir_setup, group_end,
-	 "a slot gets another user, and loses both, while its group is removed");
+DEFINE_SCENARIO(swap_fork_and_rmdir, "swap-fork-and-rmdir", fork_and_rmdir_setup, group_end,
+		"a slot gets another user, and loses both, while its group is removed");
 
 static void name_anew_setup(void)
 {
 	out();
 	old_id = plat_alloc(sizeof(*old_id));
 	*old_id = a->id;
-	sim_task("zap", zap_0, mm, 0, 0);
+	sim_task("zap", task_zap, mm, 0, 0);
 	sim_task("rmdir, mkdir", rmdir_and_mkdir, NULL, 1, 0);
 }
-SCENARIO(swap_name_anew, "swap-name-anew", name_anew_setup, anew_end,
-	 "a slot outlives its group, whose name is given to another: that one is charged nothing");
+DEFINE_SCENARIO(swap_name_anew, "swap-name-anew", name_anew_setup, anew_end,
+		"a slot outlives its group, whose name is given to another: that one is charged nothing");
 
 /* ---- the slot is made, or kept ---- */
 
 static void drop_and_rmdir_setup(void)
 {
 	cached(false);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_drop_and_rmdir, "swap-drop-and-rmdir", drop_and_rmdir_setup, group_end,
-	 "a page leaves the swap cache, its slot is charged for memory+swap, and their group is removed");
+DEFINE_SCENARIO(swap_drop_and_rmdir, "swap-drop-and-rmdir", drop_and_rmdir_setup, group_end,
+		"a page leaves the swap cache, its slot is charged for memory+swap, and their group is removed");
 
 static void write_and_rmdir_setup(void)
 {
 	cached(true);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_write_and_rmdir, "swap-write-and-rmdir", write_and_rmdir_setup, group_end,
-	 "a page is written to its slot, then dropped, while their group is removed");
+DEFINE_SCENARIO(swap_write_and_rmdir, "swap-write-and-rmdir", write_and_rmdir_setup, group_end,
+		"a page is written to its slot, then dropped, while their group is removed");
 
 static void full_and_rmdir_setup(void)
 {
@@ -198,8 +166,8 @@ static void full_and_rmdir_setup(void)
 	fx_fill(mm, 1);
 	victim = fx_isolate(mm, 1);
 	left_behind();
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("rmdir", rmdir_a, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-SCENARIO(swap_full_and_rmdir, "swap-full-and-rmdir", full_and_rmdir_setup, group_end,
-	 "reclaim charges a group for a slot, finds none, and gives the charge back: the group goes in between");
+DEFINE_SCENARIO(swap_full_and_rmdir, "swap-full-and-rmdir", full_and_rmdir_setup, group_end,
+		"reclaim charges a group for a slot, finds none, and gives the charge back: the group goes in between");

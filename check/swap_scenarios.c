@@ -1,7 +1,7 @@
 /* check/swap_scenarios.c - swap entries between faults, reclaim, their I/O and unmapping (seed 2). What must
  * hold in all of them: an entry that no page table refers to is freed, whoever was in its way; a reader finds
  * what was written. */
-#include "fixture.h"
+#include "tasks.h"
 #include "mm/swap_io.h"
 
 static struct mm *mm, *child, *grandchild;
@@ -9,9 +9,7 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-static void zap_0(void *arg) { (void)arg; fx_zap(mm, 0, 1); }
 static void zap_both(void *arg) { (void)arg; fx_zap(mm, 0, 2); }
-static void exit_mm(void *arg) { fx_exit(arg); }
 
 static void willneed(void *arg)
 {
@@ -19,23 +17,11 @@ static void willneed(void *arg)
 	fault_willneed(mm, FX_VA(0), FX_VA(2));
 }
 
-static void reader(void *arg) { fx_read(arg, 0, 0); }
-static void store(void *arg) { (void)arg; fx_write(mm, 0, 1); }
-
 static void store_and_restore(void *arg)
 {
 	(void)arg;
 	fx_write(mm, 0, 1);
 	fx_write(mm, 0, 0);
-}
-
-/* What a thread's access does until it can go on, where the content is not the point. */
-static void fault_in(void *arg)
-{
-	int err = fx_fault(arg, 0, false);
-
-	if (err)
-		sim_fail(SIM_WRONG, NULL, 0, "the fault failed: %d", err);
 }
 
 static void reclaim(void *arg)
@@ -80,25 +66,17 @@ static void readahead_and_zap_setup(void)
 	sim_task("zap", zap_both, NULL, 1, 0);
 }
 
-const struct scenario scenario_swap_readahead_and_zap = {
-	.name = "swap-readahead-and-zap",
-	.text = "read-ahead brings pages whose only entries are zapped meanwhile (seed 2, type 1)",
-	.setup = readahead_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_readahead_and_zap, "swap-readahead-and-zap", readahead_and_zap_setup, fx_end,
+		"read-ahead brings pages whose only entries are zapped meanwhile (seed 2, type 1)");
 
 static void readahead_and_exit_setup(void)
 {
 	two_out();
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_readahead_and_exit = {
-	.name = "swap-readahead-and-exit",
-	.text = "read-ahead works for an address space that ends meanwhile",
-	.setup = readahead_and_exit_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_readahead_and_exit, "swap-readahead-and-exit", readahead_and_exit_setup, fx_end,
+		"read-ahead works for an address space that ends meanwhile");
 
 /* The area has no leaf yet. */
 static void touch(void *arg)
@@ -148,7 +126,7 @@ static void ahead_setup(unsigned npages)
 static void ahead_and_zap_setup(void)
 {
 	ahead_setup(1);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
 const struct scenario scenario_swap_ahead_and_zap = {
@@ -161,7 +139,7 @@ const struct scenario scenario_swap_ahead_and_zap = {
 static void ahead_and_fault_setup(void)
 {
 	ahead_setup(1);
-	sim_task("fault", fault_in, mm, 1, 0);
+	sim_task("fault", task_fault, mm, 1, 0);
 }
 
 const struct scenario scenario_swap_ahead_and_fault = {
@@ -174,7 +152,7 @@ const struct scenario scenario_swap_ahead_and_fault = {
 static void ahead_and_exit_setup(void)
 {
 	ahead_setup(1);
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
 
 const struct scenario scenario_swap_ahead_and_exit = {
@@ -190,78 +168,58 @@ static void in_and_zap_setup(void)
 {
 	new_space(1);
 	fx_push_out(mm, 0);
-	sim_task("fault", fault_in, mm, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("fault", task_fault, mm, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_in_and_zap = {
-	.name = "swap-in-and-zap",
-	.text = "a fault has read a page and finds its entry changed",
-	.setup = in_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_in_and_zap, "swap-in-and-zap", in_and_zap_setup, fx_end,
+		"a fault has read a page and finds its entry changed");
 
 static void cached_in_and_zap_setup(void)
 {
 	new_space(1);
 	fx_push_to_cache(mm, 0, false);
-	sim_task("fault", fault_in, mm, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("fault", task_fault, mm, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_cached_in_and_zap = {
-	.name = "swap-cached-in-and-zap",
-	.text = "a fault finds its page in the swap cache, locks it, and its entry changed",
-	.setup = cached_in_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_cached_in_and_zap, "swap-cached-in-and-zap", cached_in_and_zap_setup, fx_end,
+		"a fault finds its page in the swap cache, locks it, and its entry changed");
 
 static void in_by_two_setup(void)
 {
 	new_space(1);
 	fx_push_out(mm, 0);
-	sim_task("fault 1", fault_in, mm, 0, 0);
-	sim_task("fault 2", fault_in, mm, 1, 0);
+	sim_task("fault 1", task_fault, mm, 0, 0);
+	sim_task("fault 2", task_fault, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_in_by_two = {
-	.name = "swap-in-by-two",
-	.text = "two threads fault on one entry",
-	.setup = in_by_two_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_in_by_two, "swap-in-by-two", in_by_two_setup, fx_end,
+		"two threads fault on one entry");
 
 static void shared_in_and_zap_setup(void)
 {
 	new_space(1);
 	fx_push_out(mm, 0);
 	child = fx_fork(mm, "child");
-	sim_task("child's fault", fault_in, child, 0, 0);
-	sim_task("parent's zap", zap_0, NULL, 1, 0);
+	sim_task("child's fault", task_fault, child, 0, 0);
+	sim_task("parent's zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_shared_in_and_zap = {
-	.name = "swap-shared-in-and-zap",
-	.text = "of two address spaces that share an entry one reads it, the other drops it",
-	.setup = shared_in_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_shared_in_and_zap, "swap-shared-in-and-zap", shared_in_and_zap_setup, fx_end,
+		"of two address spaces that share an entry one reads it, the other drops it");
 
 static void shared_by_two_setup(void)
 {
 	new_space(1);
 	fx_push_out(mm, 0);
 	child = fx_fork(mm, "child");
-	sim_task("parent", reader, mm, 0, 0);
-	sim_task("child", reader, child, 1, 0);
+	sim_task("parent", task_read, mm, 0, 0);
+	sim_task("child", task_read, child, 1, 0);
 }
 
-const struct scenario scenario_swap_shared_by_two = {
-	.name = "swap-shared-by-two",
-	.text = "two address spaces that share an entry read it at once: one page, or two that hold the same",
-	.setup = shared_by_two_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_shared_by_two, "swap-shared-by-two", shared_by_two_setup, fx_end,
+		"two address spaces that share an entry read it at once: one page, or two that hold the same");
 
 static void shared_by_three_setup(void)
 {
@@ -269,17 +227,13 @@ static void shared_by_three_setup(void)
 	fx_push_to_cache(mm, 0, false);
 	child = fx_fork(mm, "child");
 	grandchild = fx_fork(mm, "grandchild");
-	sim_task("parent's zap", zap_0, NULL, 1, 0);
-	sim_task("child's fault", fault_in, child, 0, 0);
-	sim_task("grandchild's exit", exit_mm, grandchild, 1, 0);
+	sim_task("parent's zap", task_zap, mm, 1, 0);
+	sim_task("child's fault", task_fault, child, 0, 0);
+	sim_task("grandchild's exit", task_exit, grandchild, 1, 0);
 }
 
-const struct scenario scenario_swap_shared_by_three = {
-	.name = "swap-shared-by-three",
-	.text = "of three address spaces that share an entry one reads it, one drops it, one ends",
-	.setup = shared_by_three_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_shared_by_three, "swap-shared-by-three", shared_by_three_setup, fx_end,
+		"of three address spaces that share an entry one reads it, one drops it, one ends");
 
 /* ---- reclaim ---- */
 
@@ -287,8 +241,8 @@ static void out_and_store_setup(void)
 {
 	new_space(1);
 	victim = fx_isolate(mm, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("store", store, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("store", task_write, mm, 1, 0);
 }
 
 static void out_and_store_end(void)
@@ -297,17 +251,13 @@ static void out_and_store_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_swap_out_and_store = {
-	.name = "swap-out-and-store",
-	.text = "a page is swapped out while a thread stores to it: the store is in the page, or in the slot",
-	.setup = out_and_store_setup,
-	.end = out_and_store_end,
-};
+DEFINE_SCENARIO(swap_out_and_store, "swap-out-and-store", out_and_store_setup, out_and_store_end,
+		"a page is swapped out while a thread stores to it: the store is in the page, or in the slot");
 
 static void out_and_restore_setup(void)
 {
 	cached_victim(true);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
 	sim_task("store twice", store_and_restore, NULL, 1, 0);
 }
 
@@ -321,12 +271,8 @@ static void out_and_restore_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_swap_out_and_restore = {
-	.name = "swap-out-and-restore",
-	.text = "a page is written out while it is changed and changed back: what is in the slot is not taken for clean",
-	.setup = out_and_restore_setup,
-	.end = out_and_restore_end,
-};
+DEFINE_SCENARIO(swap_out_and_restore, "swap-out-and-restore", out_and_restore_setup, out_and_restore_end,
+		"a page is written out while it is changed and changed back: what is in the slot is not taken for clean");
 
 static void shared_out_and_exit_setup(void)
 {
@@ -336,16 +282,12 @@ static void shared_out_and_exit_setup(void)
 	fx_read(mm, 0, 0); /* a write would make a copy */
 	fx_set_young(mm, 0, false);
 	victim = fx_isolate(mm, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("child's exit", exit_mm, child, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("child's exit", task_exit, child, 1, 0);
 }
 
-const struct scenario scenario_swap_shared_out_and_exit = {
-	.name = "swap-shared-out-and-exit",
-	.text = "reclaim takes a reference of a slot while another address space drops its own",
-	.setup = shared_out_and_exit_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_shared_out_and_exit, "swap-shared-out-and-exit", shared_out_and_exit_setup, fx_end,
+		"reclaim takes a reference of a slot while another address space drops its own");
 
 static void zap_0_then_reclaim(void *arg)
 {
@@ -361,7 +303,7 @@ static void slot_reused_setup(void)
 	fx_push_out(mm, 0);
 	fx_fill(mm, 1);
 	victim = fx_isolate(mm, 1);
-	sim_task("fault", fault_in, mm, 0, 0);
+	sim_task("fault", task_fault, mm, 0, 0);
 	sim_task("zap, reclaim", zap_0_then_reclaim, NULL, 1, 0);
 }
 
@@ -371,42 +313,30 @@ static void slot_reused_end(void)
 	fx_end();
 }
 
-const struct scenario scenario_swap_slot_reused = {
-	.name = "swap-slot-reused",
-	.text = "a fault works with an entry whose slot is given to another page meanwhile",
-	.setup = slot_reused_setup,
-	.end = slot_reused_end,
-};
+DEFINE_SCENARIO(swap_slot_reused, "swap-slot-reused", slot_reused_setup, slot_reused_end,
+		"a fault works with an entry whose slot is given to another page meanwhile");
 
 static void out_and_exit_setup(void)
 {
 	new_space(1);
 	victim = fx_isolate(mm, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("exit", exit_mm, mm, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_out_and_exit = {
-	.name = "swap-out-and-exit",
-	.text = "reclaim follows a page's mappings into an address space that ends",
-	.setup = out_and_exit_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_out_and_exit, "swap-out-and-exit", out_and_exit_setup, fx_end,
+		"reclaim follows a page's mappings into an address space that ends");
 
 static void out_and_zap_setup(void)
 {
 	new_space(1);
 	victim = fx_isolate(mm, 0);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_out_and_zap = {
-	.name = "swap-out-and-zap",
-	.text = "reclaim gives a slot to a page that loses its last mapping (seed 2, type 2)",
-	.setup = out_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_out_and_zap, "swap-out-and-zap", out_and_zap_setup, fx_end,
+		"reclaim gives a slot to a page that loses its last mapping (seed 2, type 2)");
 
 static void writer(void *arg)
 {
@@ -424,29 +354,21 @@ static void write_and_zap_setup(void)
 {
 	cached_victim(true);
 	sim_task("writer", writer, NULL, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_write_and_zap = {
-	.name = "swap-write-and-zap",
-	.text = "the last entry goes while its page is under writeback",
-	.setup = write_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_write_and_zap, "swap-write-and-zap", write_and_zap_setup, fx_end,
+		"the last entry goes while its page is under writeback");
 
 static void reclaim_cached_and_zap_setup(void)
 {
 	cached_victim(true);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_reclaim_cached_and_zap = {
-	.name = "swap-reclaim-cached-and-zap",
-	.text = "reclaim writes a page of the swap cache and drops it while its last entry goes",
-	.setup = reclaim_cached_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_reclaim_cached_and_zap, "swap-reclaim-cached-and-zap", reclaim_cached_and_zap_setup, fx_end,
+		"reclaim writes a page of the swap cache and drops it while its last entry goes");
 
 static void keep_and_zap_setup(void)
 {
@@ -455,16 +377,12 @@ static void keep_and_zap_setup(void)
 	fx_fill(mm, 0);
 	victim = fx_isolate(mm, 0);
 	fx_set_young(mm, 0, true);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_keep_and_zap = {
-	.name = "swap-keep-and-zap",
-	.text = "reclaim locks a mapped page of the swap cache and keeps it; its last mapping goes",
-	.setup = keep_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_keep_and_zap, "swap-keep-and-zap", keep_and_zap_setup, fx_end,
+		"reclaim locks a mapped page of the swap cache and keeps it; its last mapping goes");
 
 static void write_error_and_zap_setup(void)
 {
@@ -472,40 +390,28 @@ static void write_error_and_zap_setup(void)
 	fault_arm(FAULT_WRITE, 1);
 }
 
-const struct scenario scenario_swap_write_error_and_zap = {
-	.name = "swap-write-error-and-zap",
-	.text = "the last entry goes while its page is under a write that fails",
-	.setup = write_error_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_write_error_and_zap, "swap-write-error-and-zap", write_error_and_zap_setup, fx_end,
+		"the last entry goes while its page is under a write that fails");
 
 static void drop_and_zap_setup(void)
 {
 	cached_victim(false);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("zap", zap_0, NULL, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_drop_and_zap = {
-	.name = "swap-drop-and-zap",
-	.text = "reclaim would drop a clean page, finds it referenced, and keeps it while its last entry goes",
-	.setup = drop_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_end,
+		"reclaim would drop a clean page, finds it referenced, and keeps it while its last entry goes");
 
 static void out_and_in_setup(void)
 {
 	cached_victim(true);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("reader", reader, mm, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("reader", task_read, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_out_and_in = {
-	.name = "swap-out-and-in",
-	.text = "a page is written out and faulted in at once",
-	.setup = out_and_in_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_out_and_in, "swap-out-and-in", out_and_in_setup, fx_end,
+		"a page is written out and faulted in at once");
 
 static void full_and_in_setup(void)
 {
@@ -515,13 +421,9 @@ static void full_and_in_setup(void)
 	fx_push_to_cache(mm, 0, false);
 	fx_fill(mm, 1);
 	victim = fx_isolate(mm, 1);
-	sim_task("reclaim", reclaim, NULL, 0, 0);
-	sim_task("fault", fault_in, mm, 1, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+	sim_task("fault", task_fault, mm, 1, 0);
 }
 
-const struct scenario scenario_swap_full_and_in = {
-	.name = "swap-full-and-in",
-	.text = "reclaim finds every slot used while a fault gives one back",
-	.setup = full_and_in_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(swap_full_and_in, "swap-full-and-in", full_and_in_setup, fx_end,
+		"reclaim finds every slot used while a fault gives one back");
