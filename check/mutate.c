@@ -6,7 +6,8 @@
  * known reason are in mutants.def.
  *
  * A mutant runs in a process of its own: an engine without a lock may do anything. Crashing, or not coming to an end
- * in the time, counts as noticed.
+ * in the time, counts as noticed; the time is the processor's, so that other load on the machine changes no verdict. Each row is
+ * printed when all before it are.
  *
  * Usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m MINIMUM_PERCENT] [SCENARIO...]
  */
@@ -14,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,12 +26,13 @@
 #include "scenario.h"
 
 #define SCENARIOS_MAX MUTANT_SCENARIOS_MAX
-#define SECONDS_MAX   240   /* a mutant */
+#define SECONDS_MAX   240   /* of the processor, a mutant */
 #define JOBS_MAX      16
 
 struct verdict {
 	bool killed;
-	int signal;             /* it crashed, or ran out of time (SIGALRM) */
+	bool known;
+	int signal;             /* it crashed, or ran out of time (SIGPROF) */
 	unsigned scenario;
 	enum sim_finding kind;
 	char text[160];
@@ -137,7 +140,7 @@ static void try_mutant(struct mutant *m, int out)
 	struct verdict v = { .killed = false };
 	int best;
 
-	alarm(SECONDS_MAX);
+	setitimer(ITIMER_PROF, &(struct itimerval){ .it_value = { .tv_sec = SECONDS_MAX } }, NULL);
 	mutant_set(m->pc);
 	while (!v.killed && (best = next_scenario(m)) >= 0) {
 		m->reached[best] = false;
@@ -196,8 +199,58 @@ static void finish(struct job *j)
 		v->killed = true;
 		v->signal = SIGABRT;
 	}
+	v->known = true;
 	j->pid = 0;
 }
+
+/* ---- report ---- */
+
+static const char *reason_of(const struct place *p, const struct mutant *m)
+{
+	for (const struct reason *r = reasons; r->func; r++)
+		if (strcmp(r->func, p->func) == 0 && strcmp(r->expr, m->at->expr) == 0)
+			return r->text;
+	return NULL;
+}
+
+static unsigned nr_printed, nr_killed, nr_explained;
+
+static void print_row(unsigned i)
+{
+	const struct verdict *v = &verdicts[i];
+	const char *reason;
+	struct place p;
+
+	place_of(&mutants[i], &p);
+	reason = reason_of(&p, &mutants[i]);
+	nr_killed += v->killed;
+	nr_explained += !v->killed && reason;
+	printf("%s\t%s\t%s\t", p.where, p.func, p.what);
+	if (v->signal)
+		printf("noticed\t%s\n", v->signal == SIGPROF ? "it does not end" : strsignal(v->signal));
+	else if (v->killed)
+		printf("noticed\t%s: %s: %.100s\n", chosen[v->scenario]->name, sim_finding_name(v->kind), v->text);
+	else
+		printf("SURVIVES\t%s\n", reason ? reason : "");
+}
+
+static void print_known(void)
+{
+	while (nr_printed < nr_mutants && verdicts[nr_printed].known)
+		print_row(nr_printed++);
+	fflush(stdout);
+}
+
+static int print_sum(void)
+{
+	unsigned n = nr_mutants;
+
+	printf("%u of %u noticed: %u %%; %u of the %u survivors have a reason in check/mutants.def\n", nr_killed, n,
+	       n ? nr_killed * 100 / n : 0, nr_explained, n - nr_killed);
+	return n && nr_killed * 100 / n >= minimum ? 0 : 1;
+}
+
+/* ---- */
 
 static void try_all(void)
 {
@@ -205,6 +258,7 @@ static void try_all(void)
 	struct pollfd p[JOBS_MAX];
 	unsigned next = 0, done = 0;
 
+	printf("place\tfunction\tpiece\tresult\tby\n");
 	while (done < nr_mutants) {
 		for (unsigned i = 0; i < jobs; i++) {
 			if (!job[i].pid && next < nr_mutants)
@@ -218,48 +272,12 @@ static void try_all(void)
 				finish(&job[i]);
 				done++;
 			}
+		print_known();
 		if (isatty(2))
 			fprintf(stderr, "\r\033[K%u of %u mutants", done, nr_mutants);
 	}
 	if (isatty(2))
 		fprintf(stderr, "\r\033[K");
-}
-
-/* ---- report ---- */
-
-static const char *reason_of(const struct place *p, const struct mutant *m)
-{
-	for (const struct reason *r = reasons; r->func; r++)
-		if (strcmp(r->func, p->func) == 0 && strcmp(r->expr, m->at->expr) == 0)
-			return r->text;
-	return NULL;
-}
-
-static int report(void)
-{
-	unsigned killed = 0, explained = 0, n = nr_mutants;
-
-	printf("place\tfunction\tpiece\tresult\tby\n");
-	for (unsigned i = 0; i < nr_mutants; i++) {
-		const struct verdict *v = &verdicts[i];
-		const char *reason;
-		struct place p;
-
-		place_of(&mutants[i], &p);
-		reason = reason_of(&p, &mutants[i]);
-		killed += v->killed;
-		explained += !v->killed && reason;
-		printf("%s\t%s\t%s\t", p.where, p.func, p.what);
-		if (v->signal)
-			printf("noticed\t%s\n", v->signal == SIGALRM ? "it does not end" : strsignal(v->signal));
-		else if (v->killed)
-			printf("noticed\t%s: %s: %.100s\n", chosen[v->scenario]->name, sim_finding_name(v->kind), v->text);
-		else
-			printf("SURVIVES\t%s\n", reason ? reason : "");
-	}
-	printf("%u of %u noticed: %u %%; %u of the %u survivors have a reason in check/mutants.def\n", killed, n,
-	       n ? killed * 100 / n : 0, explained, n - killed);
-	return n && killed * 100 / n >= minimum ? 0 : 1;
 }
 
 static int wrong_use(const char *what, const char *value)
@@ -295,5 +313,5 @@ int main(int argc, char **argv)
 	if (!record_all())
 		return 1;
 	try_all();
-	return report();
+	return print_sum();
 }
