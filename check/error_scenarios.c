@@ -1,8 +1,8 @@
 /* check/error_scenarios.c - what fails while others are at it: a read of swap, memory for a move. What must hold in all of
  * them: nobody gets wrong words, who is refused is told so, nothing is left behind. */
-#include "fixture.h"
 #include "mm/migrate.h"
 #include "mm/swap_io.h"
+#include "tasks.h"
 
 #define FAR 512u  /* a page of the next leaf */
 
@@ -27,9 +27,6 @@ static void store_or_lost(void *arg)
 	if (err && err != -EIO)
 		sim_fail(SIM_WRONG, NULL, 0, "the store failed: %d", err);
 }
-
-static void zap_0(void *arg) { fx_zap(arg, 0, 1); }
-static void exit_mm(void *arg) { fx_exit(arg); }
 
 static void migrate(void *arg)
 {
@@ -82,30 +79,22 @@ static void read_fails_and_zap_setup(void)
 {
 	out_and_bad();
 	sim_task("fault", fault_or_lost, mm, 0, 0);
-	sim_task("zap", zap_0, mm, 1, 0);
+	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-const struct scenario scenario_read_fails_and_zap = {
-	.name = "read-fails-and-zap",
-	.text = "a page that cannot be read is given up while it is",
-	.setup = read_fails_and_zap_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(read_fails_and_zap, "read-fails-and-zap", read_fails_and_zap_setup, fx_end,
+		"a page that cannot be read is given up while it is");
 
 static void read_fails_and_exit_setup(void)
 {
 	out_and_bad();
 	child = fx_fork(mm, "child");
 	sim_task("fault", store_or_lost, mm, 0, 0);
-	sim_task("exit", exit_mm, child, 1, 0);
+	sim_task("exit", task_exit, child, 1, 0);
 }
 
-const struct scenario scenario_read_fails_and_exit = {
-	.name = "read-fails-and-exit",
-	.text = "a page that cannot be read loses its other user",
-	.setup = read_fails_and_exit_setup,
-	.end = read_end,
-};
+DEFINE_SCENARIO(read_fails_and_exit, "read-fails-and-exit", read_fails_and_exit_setup, read_end,
+		"a page that cannot be read loses its other user");
 
 /* The first loses it; the other finds what that has left, or reads it well. */
 static void read_fails_for_child_setup(void)
@@ -122,13 +111,8 @@ static void read_fails_for_child_end(void)
 	read_end();
 }
 
-const struct scenario scenario_read_fails_for_child = {
-	.name = "read-fails-for-child",
-	.text = "parent and child fault on a page that cannot be read",
-	.setup = read_fails_for_child_setup,
-	.slow = true,
-	.end = read_fails_for_child_end,
-};
+DEFINE_SCENARIO(read_fails_for_child, "read-fails-for-child", read_fails_for_child_setup, read_fails_for_child_end,
+		"parent and child fault on a page that cannot be read", .slow = true);
 
 /* ---- memory ---- */
 
@@ -144,9 +128,5 @@ static void remap_fails_and_migrate_setup(void)
 	sim_task("migrate", migrate, NULL, 0, 0);
 }
 
-const struct scenario scenario_remap_fails_and_migrate = {
-	.name = "remap-fails-and-migrate",
-	.text = "there is memory for one of two: a page that moves to another frame, and its area to another place",
-	.setup = remap_fails_and_migrate_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(remap_fails_and_migrate, "remap-fails-and-migrate", remap_fails_and_migrate_setup, fx_end,
+		"there is memory for one of two: a page that moves to another frame, and its area to another place");

@@ -100,12 +100,8 @@ static void willneed_and_touch_setup(void)
 	sim_task("touch", touch, NULL, 1, 0);
 }
 
-const struct scenario scenario_willneed_and_touch = {
-	.name = "willneed-and-touch",
-	.text = "the leaves of a range are walked while the first is made",
-	.setup = willneed_and_touch_setup,
-	.end = fx_end,
-};
+DEFINE_SCENARIO(willneed_and_touch, "willneed-and-touch", willneed_and_touch_setup, fx_end,
+		"the leaves of a range are walked while the first is made");
 
 static void read_ahead(void *arg)
 {

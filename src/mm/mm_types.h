@@ -344,10 +344,11 @@ struct engine {
 	struct spinlock frames_lock;    /* rank FRAMES */
 	struct page **chunks;           /* (F) to write; entries constant once set */
 	uint64_t *unused;               /* (F) a bit a frame: on a list of its node, free or offline */
-	uint32_t nr_chunks, max_chunks; /* (F) */
+	uint32_t nr_chunks;             /* (F) */
 	struct frame_node node[NODES_MAX];
 	uint8_t cpu_node[NODES_MAX];    /* (C) the nodes that have CPUs */
 	unsigned nr_cpu_nodes;          /* (C) CPU n is at cpu_node[n % nr_cpu_nodes] */
+	uint32_t max_chunks;            /* (C) */
 	atomic64_t nr_free, nr_frames;  /* of all nodes; free: nobody's, offline ones included */
 
 	struct spinlock mm_lock;        /* rank LEAF */
