@@ -18,6 +18,7 @@
 #define SILENT_MAX 256            /* connections of one process that have said nothing yet */
 #define NO_ROOM_NS (10 * 1000000) /* no descriptor for a connection: how long to let others go on */
 #define CLOSING_MS 1
+#define WALKS_MAX 16              /* from a process to its ancestors, when one of them ends meanwhile */
 
 union any_msg {
 	struct msg_head h;
@@ -56,8 +57,11 @@ static bool too_many_silent(struct supervisor *s, pid_t pid)
 
 /* A client, or below one or us. The socket's name is no secret (/proc/net/unix): whoever else speaks could make itself a
  * member, or be given /dev/userfaultfd. */
-static bool is_member(struct supervisor *s, pid_t pid)
+static bool is_member(struct supervisor *s, pid_t peer)
 {
+	pid_t up, pid = peer;
+	int walks = 0;
+
 	while (pid > 1 && pid != getpid()) {
 		struct client *c = client_by_pid(s, pid);
 
@@ -65,7 +69,9 @@ static bool is_member(struct supervisor *s, pid_t pid)
 			client_put(c);
 			return true;
 		}
-		pid = proc_parent(pid);
+		up = proc_parent(pid);
+		/* It was collected after its child had named it: the child has another parent by now. */
+		pid = up < 0 && pid != peer && walks++ < WALKS_MAX ? peer : up;
 	}
 	return pid == getpid();
 }

@@ -11,6 +11,7 @@
  * waits for any child, may take the news of a stop; so none is waited for.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,12 +56,19 @@ static bool let_go(pid_t pid, pid_t tid)
 	siginfo_t si = { 0 };
 	long signal = 0;
 	int status;
+	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
 
-	if (waitpid(tid, &status, __WALL | WNOHANG) == tid && !WIFSTOPPED(status))
-		return true;  /* over, and its parent hears of it now */
-	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. */
-	if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &si) == 0 && si.si_code >> 8 != PTRACE_EVENT_STOP)
+	/* Over, and its parent hears of it now; or our main thread was told. */
+	if (got == tid ? !WIFSTOPPED(status) : got < 0)
+		return true;
+	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. ESRCH: not stopped; a signal that it is about to
+	 * stop with would be lost if it were let go only just then. */
+	if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &si) != 0) {
+		if (errno == ESRCH)
+			return syscall(SYS_tgkill, pid, tid, 0) != 0;
+	} else if (si.si_code >> 8 != PTRACE_EVENT_STOP) {
 		signal = si.si_signo;
+	}
 	return ptrace(PTRACE_DETACH, tid, NULL, signal) == 0 || syscall(SYS_tgkill, pid, tid, 0) != 0;
 }
 

@@ -5,6 +5,7 @@
  * it looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
  * To make room takes longer than that: it is done by another thread, the settler.
  */
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -68,7 +69,10 @@ bool client_exited(const struct client *c)
 
 	if (c->host.pidfd >= 0)
 		return poll(&p, 1, 0) == 1;
-	return c->host.uffd >= 0 && uffd_dead(c->host.uffd);
+	if (c->host.uffd >= 0)
+		return uffd_dead(c->host.uffd);
+	/* It was over when it was met. */
+	return c->host.pid && kill(c->host.pid, 0) != 0 && errno == ESRCH;
 }
 
 /* A client whose helper does not start in time loses the privilege of one that is about to. */
@@ -138,6 +142,17 @@ static void give_name(struct client *c)
 		unmanaged_spoke(c);  /* meanwhile (starting_over) */
 }
 
+/* It announced its exec while the process tree was walked: there are two of it. */
+static bool met_twice(const struct client *c)
+{
+	struct client *first = client_foreign(c->s, c->host.pid);
+	bool twice = first && first != c;
+
+	if (first)
+		client_put(first);
+	return twice;
+}
+
 /* True: it is no process of its own. */
 static bool name_or_end(struct client *c, bool tick)
 {
@@ -150,7 +165,7 @@ static bool name_or_end(struct client *c, bool tick)
 			client_end(c);
 		return starting_failed(c);
 	}
-	if (starting_said_hello(c)) {
+	if (starting_said_hello(c) || met_twice(c)) {
 		client_end(c);
 		return true;
 	}
@@ -290,11 +305,13 @@ static bool process_over(pid_t pid)
 	return over;
 }
 
-/* Has it certainly executed a program itself? A fork's child that has not spoken yet has its pages in the books. */
-static bool has_executed(struct supervisor *s, pid_t pid, pid_t parent)
+/* Has it certainly executed a program itself? A fork's child that has not spoken yet has its pages in the books; while there is one
+ * it may be the parent that has executed another. */
+static bool has_executed(const struct watch *w, pid_t pid, pid_t parent)
 {
-	struct client *up = client_by_pid(s, parent);
-	bool yes = parent != getpid() && ((up && up->foreign) || !proc_same_program(pid, parent));
+	struct client *up = client_by_pid(w->s, parent);
+	bool other = !w->nr_silent && !proc_same_program(pid, parent);
+	bool yes = parent != getpid() && ((up && up->foreign) || other);
 
 	if (up)
 		client_put(up);
@@ -320,7 +337,7 @@ static void look_at_process(pid_t pid, pid_t parent, void *arg)
 	/* A child of vfork lives in its parent's memory until it execs. */
 	if (parent != getpid() && proc_shares_memory(pid, parent))
 		return;
-	if (has_executed(s, pid, parent)) {
+	if (has_executed(w, pid, parent)) {
 		starting_found(s, pid, true);
 		return;
 	}
