@@ -84,6 +84,24 @@ TEST(reading_ahead_ends_with_the_leaf_and_with_the_area)
 	down();
 }
 
+/* What is being read can be taken by nobody: not where that may be all there is to take, nor where it would have to go at
+ * once. */
+TEST(nothing_is_read_ahead_when_swap_is_full_or_above_high)
+{
+	up(false, FX_BASE, 16 * PAGES);
+	assert_int_equal(page_counter_set_max(&g->swap, PAGES + 63), 0);
+	fault_read_ahead(mm, FX_BASE, 64);
+	assert_int_equal(a64_load(&fx.store->nr_reads), 0);
+	assert_int_equal(page_counter_set_max(&g->swap, PAGE_COUNTER_MAX), 0);
+	a64_store(&g->memory.high, 63);
+	fault_read_ahead(mm, FX_BASE, 64);
+	assert_int_equal(a64_load(&fx.store->nr_reads), 0);
+	a64_store(&g->memory.high, 4 * PAGES);
+	fault_read_ahead(mm, FX_BASE, 64);
+	assert_int_equal(a64_load(&fx.store->nr_reads), 64);
+	down();
+}
+
 static void scan(bool device)
 {
 	int64_t ahead = 0;

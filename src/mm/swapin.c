@@ -450,6 +450,20 @@ static void gather_cached(struct engine *e, struct window *w)
 			page_wait_unlocked(w->page[i]);
 }
 
+/* How many pages may come ahead of their use. Above memory.high others would have to go for them at once. */
+static int64_t willneed_room(const struct mem_cgroup *memcg)
+{
+	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
+
+	for (; memcg; memcg = memcg->parent) {
+		int64_t below = a64_load(&memcg->memory.high) - page_counter_read(&memcg->memory);
+
+		if (below < room)
+			room = below;
+	}
+	return room;
+}
+
 void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
 {
 	uint64_t end = start + ((uint64_t)n << PAGE_SHIFT);
@@ -473,7 +487,8 @@ void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
 	if (w.n == 0)
 		return;
 	f.memcg = mm_get_memcg(mm);
-	if (!a32_load(&mm->dying))
+	/* What is being read cannot be taken: where there is nothing else, as when swap is full, who needs room would be killed. */
+	if (!a32_load(&mm->dying) && willneed_room(f.memcg) >= w.n && swap_available(mm->engine, f.memcg, w.n) >= w.n)
 		(void)read_window(&f, &w);
 	put_window(mm->engine, &w);
 	memcg_put(f.memcg);
@@ -514,20 +529,6 @@ int fault_swap(struct fault *f, pte_t pte)
 	err = w.page[w.self] ? map_window(f, &w) : 1;
 	put_window(e, &w);
 	return err;
-}
-
-/* How many pages may come ahead of their use. Above memory.high others would have to go for them at once. */
-static int64_t willneed_room(const struct mem_cgroup *memcg)
-{
-	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
-
-	for (; memcg; memcg = memcg->parent) {
-		int64_t below = a64_load(&memcg->memory.high) - page_counter_read(&memcg->memory);
-
-		if (below < room)
-			room = below;
-	}
-	return room;
 }
 
 /* The first swap entry of [*va, @end), which *va is then at; 0: there is none. */
