@@ -102,6 +102,33 @@ TEST(nothing_is_read_ahead_when_swap_is_full_or_above_high)
 	down();
 }
 
+/* It is but a hint. */
+static void willneed_below_high(enum soft_kind kind)
+{
+	struct mem_cgroup *h;
+
+	fx_up(&fx, kind, 4096, 4096);
+	g = fx_group(&fx, NULL, "a", 0);
+	h = fx_group(&fx, g, "b", 0);
+	mm = fx_mm(&fx, h);
+	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
+	fx_fill_run(&fx, mm, FX_BASE, 2000, 1);
+	assert_int_equal(fx_reclaim(&fx, g, 2000), 2000);
+	a64_store(&g->memory.high, 1000);
+	fault_willneed(mm, FX_BASE, FX_BASE + 2000 * PAGE_SIZE);
+	assert_in_range(fx_usage(h), 900, 1000 + FAULT_PAGES_MAX);
+	assert_in_range(a64_load(&mm->rss), kind == SOFT_SHARED ? 1 : 900, 1000 + FAULT_PAGES_MAX);
+	fx_exit(&fx, mm);
+	fx_ungroup(&fx, h);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
+TEST(reading_ahead_on_request_ends_at_high)
+{
+	each_kind(willneed_below_high);
+}
+
 static void scan(bool device)
 {
 	int64_t ahead = 0;
