@@ -107,6 +107,7 @@ static void resized_end(void)
 
 	expect_is("frames of the node", frames, resized->frames);
 	expect_is("frames it may have", fx->e.node[0].max, resized->frames);
+	expect_is("it gave up, for it has more than the one frame it should", resized->busy > 0, resized->frames > 1);
 	expect_is("pgmigrate_success", stat_read(fx->e.tree.root, STAT_PGMIGRATE_SUCCESS),
 		  resized->compacted + resized->demoted);
 	fx_end();
@@ -214,6 +215,27 @@ static void resize_fails_and_alloc_end(void)
 }
 DEFINE_SCENARIO(resize_fails_and_alloc, "resize-fails-and-alloc", resize_fails_and_alloc_setup, resize_fails_and_alloc_end,
 		"a frame that should go is pinned: the node ends behind it, while others come and go");
+
+static void free_victim(void *arg)
+{
+	(void)arg;
+	page_put(&fx->e, victim);
+}
+
+/* Its user is not one that can be helped: no mapping, no list. */
+static void resize_fails_and_free_setup(void)
+{
+	struct page *p;
+
+	one_node();
+	if (frames_alloc(&fx->e, &victim, 1) != 0 || frames_alloc(&fx->e, &p, 1) != 0 || victim->pfn != 1)
+		sim_fail(SIM_WRONG, NULL, 0, "set-up: not the frame above the end");
+	page_put(&fx->e, p);
+	sim_task("resize", resize_once, NULL, 0, 0);
+	sim_task("free", free_victim, NULL, 1, 0);
+}
+DEFINE_SCENARIO(resize_fails_and_free, "resize-fails-and-free", resize_fails_and_free_setup, resized_end,
+		"a frame that should go becomes free as the resize gives up: it is offline, or stays and is what is busy");
 
 static void resize_and_grow_setup(void)
 {

@@ -178,17 +178,18 @@ static void move_end(struct resize *z, int64_t nr)
 		;
 }
 
-/* The end goes back to behind the last frame that is in use. */
-static void settle(struct resize *z)
+/* The end goes back to behind the last frame that is in use. Returns how many are: the last one may have become free
+ * since it was looked at before. */
+static int64_t settle(struct resize *z)
 {
 	struct frame_node *node = &z->e->node[z->node];
-	int64_t upto, nr;
+	int64_t upto, nr, used = frames_above(z->e, z->node, &upto);
 
-	frames_above(z->e, z->node, &upto);
 	spin_lock(&z->e->frames_lock);
 	nr = node->max = node->nr_frames - node->nr_above + upto;
 	spin_unlock(&z->e->frames_lock);
 	move_end(z, nr);
+	return used;
 }
 
 int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, struct node_resize_result *r)
@@ -218,7 +219,7 @@ int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, stru
 	if (bug_follows(NODE_CHECKED_BEFORE_ISOLATED))
 		frames_take_late(e, nid);  /* what was unused when it was looked at */
 	if (r->busy)
-		settle(&z);
+		r->busy = settle(&z);
 	spin_lock(&e->frames_lock);
 	node->resizing = false;
 	now = node->nr_frames - node->nr_above;
