@@ -241,11 +241,11 @@ static int open_report(struct run *r)
 	if (!name)
 		return 0;
 	r->report_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+	if (r->report_fd < 0)
+		return cli_fail("run: option --report-file: cannot write '%s': %s; name a file in a "
+				"directory that can be written", name, strerror(errno));
 	r->report_append = same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
-	if (r->report_fd >= 0)
-		return 0;
-	return cli_fail("run: option --report-file: cannot write '%s': %s; name a file in a "
-			"directory that can be written", name, strerror(errno));
+	return 0;
 }
 
 static int cannot_fork(int error)

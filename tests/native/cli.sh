@@ -58,7 +58,7 @@ bad_files() {
 	refused --swap "'/proc'" "no swap file can be made" -- -m 64M --swap /proc echo started &&
 	refused --swap "'/proc'" -- -m 64M --swap-max 1G --swap /proc echo started &&
 	refused --swap "'/proc'" -- -m max --swap /proc echo started &&
-	refused --report-file "'$TMP/none/r'" -- -m 64M --report-file "$TMP/none/r" echo started
+	refused --report-file "'$TMP/none/r'" "No such file" -- -m 64M --report-file "$TMP/none/r" echo started
 }
 
 # Each message names the limit that is met, and its value.
