@@ -4,12 +4,13 @@
  * fork and exit, and know what every page must hold. Visitors are second threads of those spaces:
  * they fault on any page at any time and write a word of their own. One thread makes, limits and
  * removes groups and reclaims from them; background reclaim runs; swap fails now and then, and so does an allocation, somebody's.
- * Who cannot go on for want of memory ends its address space.
+ * Who cannot go on for want of memory ends its address space. Whom the OOM killer chose gives its memory back soon, as a killed
+ * process does: its owner ends it at its next step, and may before that wait for it, with another of its spaces.
  *
  * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
  * UMEMCG_STRESS_SECONDS says how long it runs, all in all (the default is 2), UMEMCG_STRESS_SEED what is drawn.
- * It runs on until every kind of operation was seen. When nothing moves for STALL_NS it says so and dies: a thread waits
- * for what nobody will do.
+ * It runs on until every kind of operation was seen. When a thread does not come to its next step for STALL_NS it says so and dies:
+ * somebody waits for what nobody will do.
  */
 #include <stdlib.h>
 
@@ -19,8 +20,9 @@
 #include "stress_files.h"
 #include "stress_nodes.h"
 
-#define STALL_NS    (60 * SECOND_NS)
-#define SEEN_NS     (60 * SECOND_NS) /* a sanitized run on a busy machine may need longer to do everything once */
+#define STALL_NS    (120 * SECOND_NS)
+#define SEEN_NS     (200 * SECOND_NS) /* a sanitized run on a busy machine may need longer; tools/soak.sh ends it 40 s later */
+#define REAP_NS     1000000ull
 #define PROGRESS_NS (10 * SECOND_NS)
 
 struct soft_fixture fx;
@@ -30,7 +32,7 @@ pthread_mutex_t groups_mutex = PTHREAD_MUTEX_INITIALIZER;
 atomic64_t seen[NR_SEEN];
 static struct worker workers[NR_THREADS];
 static atomicptr_t shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
-static atomic32_t stop, pausing, parked;
+static atomic32_t stop, pausing, parked, over;
 static struct waitq resume;
 
 static void park(void)
@@ -100,7 +102,8 @@ static void check_page(struct worker *w, struct space *s, uint64_t i)
 	if (err)
 		return;
 	fill_block(want, s->seed[i]);
-	if (memcmp(want, got, BLOCK) == 0)
+	/* Of a space that was killed meanwhile the pages are gone (reap_killed). */
+	if (memcmp(want, got, BLOCK) == 0 || a32_load(&s->mm->dying))
 		return;
 	fprintf(stderr, "owner %u, page %llx: seed %llx, got %llx, pte %llx\n", w->id,
 		(unsigned long long)page_va(s, i), (unsigned long long)s->seed[i],
@@ -236,6 +239,7 @@ static void op_fork(struct worker *w, struct space *s)
 {
 	struct space *child = &w->space[draw(w, NR_SPACES)];
 	struct mm *mm;
+	bool killed;
 	int err;
 
 	if (child == s)
@@ -247,12 +251,13 @@ static void op_fork(struct worker *w, struct space *s)
 	pthread_mutex_unlock(&groups_mutex);
 	err = mm ? fx_fork_into(&fx, s->mm, mm) : 0;
 	VM_BUG_ON(err && err != -ENOMEM);
-	if (err)
+	killed = !err && mm && a32_load(&s->mm->dying); /* the child may lack pages, too */
+	if (err || killed)
 		fx_exit(&fx, mm);
-	if (err || !mm) {
+	if (err || !mm)
 		saw(SEEN_NOMEM);
+	if (killed || err || !mm)
 		return;
-	}
 	child->mm = mm;
 	child->at = s->at;
 	memcpy(child->seed, s->seed, sizeof(s->seed));
@@ -331,17 +336,29 @@ static void owner(void *arg)
 		park();
 		owner_step(w);
 	}
-	for (unsigned k = 0; k < NR_SPACES; k++) {
-		struct space *s = &w->space[k];
-
+	for (struct space *s = w->space; s < w->space + NR_SPACES; s++) {
 		for (uint64_t i = 0; s->mm && !a32_load(&s->mm->dying) && i < PAGES; i++)
 			check_page(w, s, i);
 		if (s->mm)
 			op_exit(w, s);
 	}
+	a32_add(&over, 1);
 }
 
 /* ---- visitors ---- */
+
+/* Of a published space, referenced; NULL: there is none now. */
+static struct mm *visited(uint64_t i)
+{
+	struct mm *mm;
+
+	rcu_rd_lock();
+	mm = aptr_load(&shared_mm[i / NR_SPACES][i % NR_SPACES]);
+	if (mm && !mm_tryget(mm))
+		mm = NULL;
+	rcu_rd_unlock();
+	return mm;
+}
 
 static void visit(struct worker *w, struct mm *mm)
 {
@@ -365,11 +382,7 @@ static void visitor(void *arg)
 		struct mm *mm;
 
 		park();
-		rcu_rd_lock();
-		mm = aptr_load(&shared_mm[draw(w, NR_OWNERS)][draw(w, NR_SPACES)]);
-		if (mm && !mm_tryget(mm))
-			mm = NULL;
-		rcu_rd_unlock();
+		mm = visited(draw(w, NR_OWNERS * NR_SPACES));
 		if (!mm)
 			continue;
 		for (int i = 0; i < 8; i++)
@@ -379,6 +392,7 @@ static void visitor(void *arg)
 				visit(w, mm);
 		mm_put(mm);
 	}
+	a32_add(&over, 1);
 }
 
 static void keeper(void *arg)
@@ -393,6 +407,7 @@ static void keeper(void *arg)
 	}
 	a32_store(&fx.store->fail_every, 0);
 	fault_arm(FAULT_ALLOC, 0);
+	a32_add(&over, 1);
 }
 
 /* ---- the whole ---- */
@@ -404,19 +419,43 @@ static void die(const char *what)
 	abort();
 }
 
-static void pause_and_audit(void)
+/* The owner of a killed space may wait, in another one, for what that one has. */
+static void reap_killed(void)
+{
+	for (unsigned i = 0; i < NR_OWNERS * NR_SPACES; i++) {
+		struct mm *mm = visited(i);
+
+		if (mm && a32_load(&mm->dying) && a64_load(&mm->rss) + a64_load(&mm->swapents) > 0) {
+			fx_discard(&fx, mm, AREA, PAGES);
+			fx_discard(&fx, mm, ELSEWHERE, PAGES);
+			if (files)
+				files_reap(mm);
+		}
+		if (mm)
+			mm_put(mm);
+	}
+}
+
+/* Until all threads have come there. */
+static void wait_for_all(const atomic32_t *come)
 {
 	uint64_t since = plat_now_ns();
 
-	a32_store(&pausing, 1);
-	while (a32_load(&parked) < NR_THREADS) {
+	while (a32_load(come) < NR_THREADS) {
 		if (plat_now_ns() - since > STALL_NS) {
 			for (unsigned i = 0; i < NR_THREADS; i++)
 				fprintf(stderr, "thread %u: %s\n", i, workers[i].doing);
-			die("a thread has not come to its next step for a minute");
+			die("a thread has not come to its next step for two minutes");
 		}
-		plat_sleep_ns(100000);
+		reap_killed();
+		plat_sleep_ns(REAP_NS / 4);
 	}
+}
+
+static void pause_and_audit(void)
+{
+	a32_store(&pausing, 1);
+	wait_for_all(&parked);
 	fault_arm(FAULT_ALLOC, 0);
 	engine_stop(&fx.e);
 	/* A limit may be met late: the last charge was forced. */
@@ -483,6 +522,7 @@ static void run(enum soft_kind kind, uint64_t ns)
 		files_up(&fx);
 	waitq_init(&resume);
 	a32_store(&stop, 0);
+	a32_store(&over, 0);
 	memset(workers, 0, sizeof(workers));
 	top = fx_group(&fx, NULL, "top", 400);
 	for (unsigned i = 0; i < NR_GROUPS; i++) {
@@ -499,11 +539,15 @@ static void run(enum soft_kind kind, uint64_t ns)
 			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
 	}
 	while (plat_now_ns() < end || (!all_seen() && plat_now_ns() < end + SEEN_NS)) {
-		plat_sleep_ns(PAUSE_NS);
+		for (uint64_t slept = 0; slept < PAUSE_NS; slept += REAP_NS) {
+			plat_sleep_ns(REAP_NS);
+			reap_killed();
+		}
 		pause_and_audit();
 		progress(begin, ns, &said);
 	}
 	a32_store(&stop, 1);
+	wait_for_all(&over);
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		plat_thread_join(&workers[i].thread);
 	engine_stop(&fx.e);

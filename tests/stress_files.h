@@ -21,6 +21,8 @@ bool files_map(struct mm *mm);
 /* One action of worker @id < 8 in a space of its own. @random: its generator's state. False: there was no memory for it, the space
  * is to be ended. */
 bool files_step(struct mm *mm, unsigned id, uint64_t *random);
+/* @mm was killed: what only it has is given back. */
+void files_reap(struct mm *mm);
 /* An access by a second thread of a space, which may be gone meanwhile. */
 void files_visit(struct mm *mm, unsigned id, uint64_t *random);
 /* One action on the file itself. One thread does them. */
