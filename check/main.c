@@ -2,7 +2,9 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "cli/check_help.h"
@@ -18,18 +20,28 @@ struct watch {
 	bool line;                   /* is there one on the terminal? */
 };
 
-static void print_left(double seconds)
+#define COLUMNS_DEFAULT 80
+
+/* One column less than there are: the cursor must not wrap, for only the line it is in is cleared. */
+static int columns(void)
 {
-	if (seconds < 100)
-		fprintf(stderr, ", about %.0f s left", seconds);
-	else if (seconds < 6000)
-		fprintf(stderr, ", about %.0f min left", seconds / 60);
-	else
-		fprintf(stderr, ", about %.0f h left", seconds / 3600);
+	struct winsize size = { 0 };
+
+	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	return (size.ws_col ? size.ws_col : COLUMNS_DEFAULT) - 1;
+}
+
+static void format_left(char *text, size_t size, double done, double seconds)
+{
+	const char *unit = seconds < 100 ? "s" : seconds < 6000 ? "min" : "h";
+
+	seconds /= seconds < 100 ? 1 : seconds < 6000 ? 60 : 3600;
+	snprintf(text, size, ", %.0f %% done, about %.0f %s left", done * 100, seconds, unit);
 }
 
 static void progress(void *arg, const struct explore_stats *stats, double done)
 {
+	char left[80] = "", line[256];
 	struct watch *w = arg;
 
 	if (stats->seconds < w->shown + 0.25)
@@ -38,12 +50,11 @@ static void progress(void *arg, const struct explore_stats *stats, double done)
 		done = (double)stats->executions / (double)w->all;
 	w->shown = stats->seconds;
 	w->line = true;
-	fprintf(stderr, "\r\033[K%s: %" PRIu64 " executions in %.0f s", w->name, stats->executions + stats->blocked,
-		stats->seconds);
-	if (done > 0.001 && done < 1) {
-		fprintf(stderr, ", %.0f %% done", done * 100);
-		print_left(stats->seconds * (1 - done) / done);
-	}
+	if (done > 0.001 && done < 1)
+		format_left(left, sizeof(left), done, stats->seconds * (1 - done) / done);
+	snprintf(line, sizeof(line), "%s: %" PRIu64 " executions in %.0f s%s", w->name,
+		 stats->executions + stats->blocked, stats->seconds, left);
+	fprintf(stderr, "\r\033[K%.*s", columns(), line);
 	fflush(stderr);
 }
 

@@ -193,6 +193,15 @@ colors() {
 	! grep "$esc" "$TMP/out"
 }
 
+# The line that tells how far a search is stays within a narrow terminal: of one that wraps only the last part is cleared.
+narrow_terminal() {
+	bounded script -qec "stty cols 40; '$UMEMCG' check --random 9000 truncate-and-writeback >/dev/null" "$TMP/tty" \
+		</dev/null >/dev/null || { cat "$TMP/tty"; return 1; }
+	tr '\r' '\n' <"$TMP/tty" | grep executions >"$TMP/lines" || { echo "no line"; cat "$TMP/tty"; return 1; }
+	esc=$(printf '\033')
+	sed "s/$esc\[K//g" "$TMP/lines" | awk 'length($0) > 39 { print; wide = 1 } END { exit wide }'
+}
+
 full() {
 	status_of --full --bug uncharge-test-then-set
 	steps=$(sed -n 's/^  \([0-9]*\) operations.*/\1/p' "$TMP/out")
@@ -244,6 +253,11 @@ check "a budget that runs out is status 2" budget_ends
 check "JSON has verdicts and replay strings" json
 check "a page of HTML stands alone" html
 check "color is for terminals" colors
+if command -v script >/dev/null; then
+	check "the line of a search fits a narrow terminal" narrow_terminal
+else
+	skip "the line of a search fits a narrow terminal" "script is not installed"
+fi
 check "output that cannot be written is status 125" full_output
 check "a search that is killed takes its processes with it" killed_with_jobs
 check "a search that is interrupted says how far it came" interrupted
