@@ -256,7 +256,7 @@ installed() {
 	[ -f "$prefix/share/man/man1/umemcg-run.1" ] || return 1
 	bounded "$program" run -m 64M -- sh -c 'echo "$LD_PRELOAD"' >"$TMP/out" || return 1
 	case $(cat "$TMP/out") in
-	"$prefix"/lib/*umemcg/libumemcg-agent.so) ;;
+	"$prefix"/lib*umemcg/libumemcg-agent.so) ;;
 	*) cat "$TMP/out"; return 1 ;;
 	esac
 }
