@@ -6,6 +6,8 @@
  * follows is left alone, and so is the root process: its stops are for its parent, our main thread, to see.
  *
  * A thread that is let go gets the signal it was about to take, if there is one. If we die the kernel lets all go.
+ * Where a thread other than the first one executes a program it changes its number, stopped or about to be: who is
+ * followed is asked of the kernel (TracerPid), and not remembered.
  *
  * Only the watcher calls this: to the kernel the thread is the tracer, not the process. Our main thread, which
  * waits for any child, may take the news of a stop; so none is waited for.
@@ -16,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,26 +51,39 @@ void pause_process(struct pause *p, const struct client *c)
 		p->since_ns = plat_now_ns();
 }
 
-/* False: it has not stopped yet. */
+/* Which number a thread that we follow has by now; 0: it is gone, or nobody follows it. One that executes a program takes
+ * that of its process. */
+static pid_t followed_as(pid_t pid, pid_t tid)
+{
+	if (proc_tracer(pid, tid) == getpid())
+		return tid;
+	return tid != pid && proc_tracer(pid, pid) == getpid() ? pid : 0;
+}
+
+/* False: it has not stopped yet. What is not certain is looked at again: nobody else would let it go. */
 static bool let_go(pid_t pid, pid_t tid)
 {
+	pid_t now = followed_as(pid, tid);
 	siginfo_t si = { 0 };
 	long signal = 0;
 	int status;
-	pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
 
-	/* Over, and its parent hears of it now; or our main thread was told. */
-	if (got == tid ? !WIFSTOPPED(status) : got < 0)
+	if (!now)
+		return true;
+	/* Over, and its parent hears of it now; an exec by another thread waits for that. */
+	if (waitpid(now, &status, __WALL | WNOHANG) == now && !WIFSTOPPED(status))
 		return true;
 	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. ESRCH: not stopped; a signal that it is about to
 	 * stop with would be lost if it were let go only just then. */
-	if (ptrace(PTRACE_GETSIGINFO, tid, NULL, &si) != 0) {
-		if (errno == ESRCH)
-			return syscall(SYS_tgkill, pid, tid, 0) != 0;
+	if (ptrace(PTRACE_GETSIGINFO, now, NULL, &si) != 0) {
+		if (errno == ESRCH) {
+			(void)ptrace(PTRACE_INTERRUPT, now, NULL, NULL);  /* its number changed before the first one */
+			return false;
+		}
 	} else if (si.si_code >> 8 != PTRACE_EVENT_STOP) {
 		signal = si.si_signo;
 	}
-	return ptrace(PTRACE_DETACH, tid, NULL, signal) == 0 || syscall(SYS_tgkill, pid, tid, 0) != 0;
+	return ptrace(PTRACE_DETACH, now, NULL, signal) == 0;
 }
 
 void pause_end(struct pause *p)

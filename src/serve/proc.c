@@ -64,9 +64,10 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 	return resident > shared ? resident - shared : 0;
 }
 
-int64_t proc_shmem_pages(pid_t pid)
+/* The number in the line of a status file that begins with @name, after a line feed; 0 when it cannot be told. */
+static int64_t status_number(pid_t pid, const char *file, const char *name)
 {
-	int fd = proc_open(pid, "status");
+	int fd = proc_open(pid, file);
 	const char *line;
 	char buf[4096];
 	ssize_t n;
@@ -76,8 +77,13 @@ int64_t proc_shmem_pages(pid_t pid)
 	n = read(fd, buf, sizeof(buf) - 1);
 	close(fd);
 	buf[n > 0 ? n : 0] = '\0';
-	line = strstr(buf, "\nRssShmem:");
-	return line ? strtoll(line + 10, NULL, 10) * 1024 / (int64_t)PAGE_SIZE : 0;
+	line = strstr(buf, name);
+	return line ? strtoll(line + strlen(name), NULL, 10) : 0;
+}
+
+int64_t proc_shmem_pages(pid_t pid)
+{
+	return status_number(pid, "status", "\nRssShmem:") * 1024 / (int64_t)PAGE_SIZE;
 }
 
 void proc_comm(pid_t pid, char *out, size_t size)
@@ -162,6 +168,14 @@ bool proc_thread_runs(pid_t pid, pid_t tid)
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
 	return read_stat(pid, path, &state, &parent) && state == 'R';
+}
+
+pid_t proc_tracer(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+	return (pid_t)status_number(pid, path, "\nTracerPid:");
 }
 
 bool proc_is_ours(pid_t tid)

@@ -10,7 +10,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog crowd fill forks forkstorm threads execs staticprog sampler reportget
+require_prog crowd fill forks forkstorm threads execs staticprog threadexec sampler reportget
 
 SLACK_KB=4096
 report=$TMP/report.json
@@ -136,6 +136,12 @@ static_into_full() {
 	return $code
 }
 
+# Stopped at any moment, the thread that executes a program goes on, under its new number.
+exec_by_second_thread() {
+	bounded "$UMEMCG" run -m 64M --swap-max 1G -- \
+		sh -c '"$1/fill" 128 fsss & sleep 0.5; "$1/threadexec" "$2" 16 && wait' x "$BIN" "$(short_or_long 40 2000)"
+}
+
 # Copies that thirty processes share since a fork, 24 MiB in the sum, do not keep what is below memory.high from staying.
 shared_copies() {
 	bounded "$UMEMCG" run -m max --memory-high 12M --swap-max 1G --report json --report-file "$report" -- \
@@ -178,7 +184,7 @@ full_swap() {
 	[ "$scanned" -le $((stolen * 3)) ]
 }
 
-plan 15
+plan 16
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 [ "${UMEMCG_LONG:-0}" != 1 ] || BOUND_S=600
@@ -209,6 +215,7 @@ fi
 case_of "the limit holds: forty children at once, with data of their own" crowd_beside_fill
 case_of "the limit holds: a static program beside one that fills" static_beside_fill
 case_of "a static program that starts when the group is full is held up" static_into_full
+check "a static program is executed by its second thread when the group is full" exec_by_second_thread
 case_of "what processes share since a fork counts once for memory.high" shared_copies
 case_of "metadata is at most 2 % of the memory managed" metadata
 case_of "threads fork under a tiny limit" fork_storm
