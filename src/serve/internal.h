@@ -378,7 +378,7 @@ bool proc_is_ours(pid_t tid);
 void proc_kill_ours(pid_t tid);
 /* Is that thread of process @pid running, or about to? */
 bool proc_thread_runs(pid_t pid, pid_t tid);
-/* Who follows thread @tid of process @pid by ptrace; 0: nobody. */
+/* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
 /* Is @tid a thread of process @pid? */
 bool proc_has_thread(pid_t pid, pid_t tid);

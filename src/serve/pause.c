@@ -55,9 +55,9 @@ void pause_process(struct pause *p, const struct client *c)
  * that of its process. */
 static pid_t followed_as(pid_t pid, pid_t tid)
 {
-	if (proc_tracer(pid, tid) == getpid())
+	if (proc_tracer(pid, tid) == gettid())
 		return tid;
-	return tid != pid && proc_tracer(pid, pid) == getpid() ? pid : 0;
+	return tid != pid && proc_tracer(pid, pid) == gettid() ? pid : 0;
 }
 
 /* False: it has not stopped yet. What is not certain is looked at again: nobody else would let it go. */
