@@ -5,7 +5,7 @@
 #include "mm/oom.h"
 
 static struct mem_cgroup *a, *b;
-static struct mm *mm, *other;
+static struct mm *mm, *other, *third;
 static bool *charged;    /* in the arena; one a task */
 
 /* ---- tasks ---- */
@@ -163,6 +163,24 @@ static void oom_and_exit_setup(void)
 
 DEFINE_SCENARIO(oom_and_exit, "oom-and-exit", oom_and_exit_setup, fx_end,
 		"a charge waits for a victim that is on its way out", .no_time = true);
+
+/* The victim has not gone, and the room comes from elsewhere. */
+static void oom_and_room_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 3);
+	mm = fx_mm(a, "survivor", 1);
+	other = fx_mm(a, "victim", 1);
+	third = fx_mm(a, "third", 1);
+	fx_fill(third, 0);
+	full();
+	a32_store(&other->dying, 1);
+	sim_task("charge", wait_for_victim, NULL, 0, 0);
+	sim_task("madvise", task_zap, third, 1, 0);
+}
+
+DEFINE_SCENARIO(oom_and_room, "oom-and-room", oom_and_room_setup, fx_end,
+		"a charge does not wait for a victim when there is room", .no_time = true);
 
 static void oom_by_two_setup(void)
 {

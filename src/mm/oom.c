@@ -4,6 +4,7 @@
 #include "mm/engine.h"
 
 #define OOM_WAIT_NS  (2 * 1000000000ll)   /* for a victim to go; then the next one is chosen */
+#define OOM_LOOK_NS  (20 * 1000000ll)     /* between two looks: who gives back what was charged and not used wakes nobody */
 
 int64_t oom_badness(int64_t rss, int64_t swapents, int64_t extra)
 {
@@ -50,16 +51,19 @@ static bool look(struct engine *e, struct mem_cgroup *memcg, struct mm **worst)
 
 /* Who is to go? OOM_VICTIM: *@victim, marked and referenced. It is marked under the lock under which others look,
  * so that two who are out of memory at once do not choose one each. Who has gone gave everything back before it left
- * the list: nobody is chosen for the sake of room that there is by now (the limit was met before the look). */
+ * the list: nobody is chosen for the sake of room that there is by now (the limit was met before the look), nor waited for:
+ * reclaim, or another process, may have made it. */
 static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n, struct mm **victim)
 {
 	enum verdict v = OOM_NOBODY;
+	bool pending;
 
 	spin_lock(&e->mm_lock);
-	if (look(e, memcg, victim))
-		v = OOM_WAIT;
-	else if (has_room(memcg, n))
+	pending = look(e, memcg, victim);
+	if (has_room(memcg, n))
 		v = OOM_AGAIN;
+	else if (pending)
+		v = OOM_WAIT;
 	else if (*victim) /* whose process may be ending by itself */
 		v = a32_cas(&(*victim)->dying, 0, 1) ? OOM_VICTIM : OOM_AGAIN;
 	if (v == OOM_VICTIM)
@@ -91,6 +95,6 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64
 		mm_put(victim);
 	}
 	if (wait && !mine && (v == OOM_WAIT || v == OOM_VICTIM))
-		waitq_sleep(&e->progress, ticket, OOM_WAIT_NS);
+		waitq_sleep(&e->progress, ticket, OOM_LOOK_NS);
 	return v != OOM_NOBODY && !mine;
 }
