@@ -14,7 +14,7 @@
 #include "serve/remote.h"
 #include "test.h"
 
-#define MEMBER 4242
+#define NOBODY (1u << 31)    /* no process either */
 #define FOREVER 1000000000u  /* steps */
 #define WORD_NS   100000000u /* about progress: seldomer than that */
 #define ANSWER_MS 60000      /* for what comes at once, however busy the machine is */
@@ -23,11 +23,12 @@ static struct remote_server server;
 static struct plat_thread thread;
 static int stop_fd;
 static atomic32_t steps_left, begun, ended, stepped;
+static uint32_t member;      /* no process, and nobody else's who runs this test: runs of all the machine are asked */
 
 static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
 {
 	assert_ptr_equal(arg, &server);
-	out->member = pid == MEMBER ? REMOTE_MANAGED : REMOTE_STRANGER;
+	out->member = pid == member ? REMOTE_MANAGED : REMOTE_STRANGER;
 	strcpy(out->group, "job");
 	strcpy(out->program, "prog");
 }
@@ -36,7 +37,7 @@ static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
 static bool fake_migrate(void *arg, const struct remote_migrate *m, struct remote_moved *out)
 {
 	(void)arg;
-	if (m->pid && m->pid != MEMBER) {
+	if (m->pid && m->pid != member) {
 		out->error = -ESRCH;
 		return false;
 	}
@@ -72,6 +73,7 @@ static void serve(void *arg)
 static void begin(void)
 {
 	stop_fd = eventfd(0, EFD_CLOEXEC);
+	member = (1u << 30) + (uint32_t)getpid();
 	a32_store(&begun, 0);
 	a32_store(&ended, 0);
 	a32_store(&stepped, 0);
@@ -109,7 +111,7 @@ static int dial(void)
 /* The answer to WHO. */
 static void expect_answer(int fd)
 {
-	struct remote_who m = { .h = { REMOTE_MAGIC, REMOTE_WHO }, .pid = MEMBER };
+	struct remote_who m = { .h = { REMOTE_MAGIC, REMOTE_WHO }, .pid = member };
 	struct remote_is r;
 
 	assert_int_equal(remote_send(fd, &m, sizeof(m)), 0);
@@ -158,7 +160,7 @@ TEST(a_run_is_found_while_it_is_there)
 	up();
 	fd = dial();
 	expect_answer(fd);
-	n = remote_find(MEMBER, &runs);
+	n = remote_find(member, &runs);
 	assert_true(n >= 1);
 	us = ourselves(runs, n);
 	assert_non_null(us);
@@ -169,12 +171,12 @@ TEST(a_run_is_found_while_it_is_there)
 	assert_null(ourselves(us + 1, n - 1 - (int)(us - runs)));
 	close(fd);
 	remote_found_free(runs, n);
-	n = remote_find(MEMBER + 1, &runs);
+	n = remote_find(NOBODY, &runs);
 	us = ourselves(runs, n);
 	assert_int_equal(us->is.member, REMOTE_STRANGER);
 	remote_found_free(runs, n);
 	down();
-	n = remote_find(MEMBER, &runs);
+	n = remote_find(member, &runs);
 	assert_null(ourselves(runs, n));
 	remote_found_free(runs, n);
 }
@@ -228,7 +230,7 @@ TEST(others_are_answered_while_it_works)
 		expect_answer(fd);
 		close(fd);
 	}
-	fd = ask_migrate(MEMBER, 1);
+	fd = ask_migrate(member, 1);
 	assert_int_equal(last_word(fd, &progress).error, -EBUSY);
 	expect_answer(fd);
 	close(fd);
@@ -391,7 +393,7 @@ static struct remote_run *who_answered(struct remote_run *runs, int n)
 /* Who asks by name waits for every run; whoever answered at once must still listen when that is over. */
 TEST(an_answer_outlasts_the_wait_for_the_others)
 {
-	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = MEMBER, .to = 10 };
+	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = member, .to = 10 };
 	struct remote_run *runs, *us;
 	int n, deaf = deaf_run();
 	uint64_t start;
@@ -420,7 +422,7 @@ TEST(a_member_is_found_beside_one_that_does_not_answer)
 
 	up();
 	start = plat_now_ns();
-	n = remote_find(MEMBER, &runs);
+	n = remote_find(member, &runs);
 	assert_true(plat_now_ns() - start < (uint64_t)REMOTE_FIND_MS * 1000000);
 	assert_non_null(who_answered(runs, n));
 	remote_found_free(runs, n);
@@ -436,7 +438,7 @@ static _Noreturn void look_as_nobody(void)
 
 	if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
 		_exit(100);
-	n = remote_find(MEMBER, &runs);
+	n = remote_find(member, &runs);
 	for (us = runs; us < runs + n && us->pid != getppid(); us++)
 		;
 	_exit(us == runs + n ? 101 : us->is.group[0] ? 102 : (int)us->state);
