@@ -262,9 +262,9 @@ static_beyond_the_limit_needs_memory() {
 		"sentences that name what cannot be swapped"
 }
 
-# works_or_oom LIMIT COMMAND...: in time, and right or killed with the reason.
+# works_or_oom LIMIT COMMAND...: it ends, and is right or killed with the reason.
 works_or_oom() {
-	BOUND_S=20 under "$@" >"$TMP/out" 2>"$TMP/err"
+	under "$@" >"$TMP/out" 2>"$TMP/err"
 	code=$?
 	[ $code = 0 ] && return
 	cat "$TMP/err"
