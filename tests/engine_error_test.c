@@ -152,7 +152,9 @@ static void write_error(enum soft_kind kind)
 		fx_audit(&fx, 0);
 		fx_reclaim(&fx, g, 60);
 		a32_store(&fx.store->write_errno, 0);
-		assert_true(fx_reclaim(&fx, g, 60) >= 60);
+		/* A disk that was full is looked at again after a while. */
+		for (int64_t freed = 0; freed < 60; freed += fx_reclaim(&fx, g, 60))
+			plat_sleep_ns(1000000);
 		fx_check_run(&fx, mm, FX_BASE, 10, 2);
 		fx_check_run(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 50, 1);
 		end(g, mm);

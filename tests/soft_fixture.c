@@ -7,6 +7,19 @@
 
 /* ---- the store ---- */
 
+/* As in a sparse file. */
+static bool take_block(struct test_store *t, uint64_t slot)
+{
+	if (t->has_block[slot])
+		return true;
+	if (a64_add(&t->blocks, -1) < 0) {
+		a64_add(&t->blocks, 1);
+		return false;
+	}
+	t->has_block[slot] = 1;
+	return true;
+}
+
 static int test_io(struct test_store *t, bool write, uint64_t slot, char *data)
 {
 	int64_t nr = a64_add(write ? &t->nr_writes : &t->nr_reads, 1);
@@ -18,6 +31,8 @@ static int test_io(struct test_store *t, bool write, uint64_t slot, char *data)
 	if (fault_hit(write ? FAULT_WRITE : FAULT_READ) || (every && nr % every == 0))
 		return -EIO;
 	VM_BUG_ON(slot >= t->store.nr_slots);
+	if (write && !take_block(t, slot))
+		return -ENOSPC;
 	if (write)
 		memcpy(t->slots + slot * PAGE_SIZE, data, PAGE_SIZE);
 	else
@@ -32,15 +47,17 @@ static void test_submit(struct store *s, struct store_batch *b)
 	struct test_store *t = (struct test_store *)s;
 	void (**during)(void *arg) = b->write ? &t->during_write : &t->during_read;
 	void (*fn)(void *arg) = *during;
+	bool refuse = b->write && a32_load(&t->refuse);
 
 	VM_BUG_ON(b->n > STORE_BATCH_MAX);
 	if (fn) {
 		*during = NULL;
 		fn(t->during_arg);
 	}
+	if (refuse)
+		a32_add(&t->refuse, -1);
 	for (unsigned i = 0; i < b->n; i++)
-		b->io[i].error =
-			test_io((struct test_store *)s, b->write, b->io[i].slot, b->io[i].data);
+		b->io[i].error = refuse ? -ENOSPC : test_io(t, b->write, b->io[i].slot, b->io[i].data);
 	b->end_io(b);
 }
 
@@ -54,6 +71,7 @@ static void test_destroy(struct store *s)
 	struct test_store *t = (struct test_store *)s;
 
 	plat_free_big(t->slots, s->nr_slots * PAGE_SIZE);
+	plat_free(t->has_block);
 	plat_free(t);
 }
 
@@ -72,9 +90,14 @@ struct test_store *fx_store(uint64_t nr_slots)
 		return NULL;
 	t->store.ops = &test_ops;
 	t->store.nr_slots = nr_slots;
+	a64_store(&t->blocks, (int64_t)nr_slots);
+	t->has_block = plat_alloc(nr_slots);
 	t->slots = plat_alloc_big(nr_slots * PAGE_SIZE);
-	if (t->slots)
+	if (t->slots && t->has_block)
 		return t;
+	if (t->slots)
+		plat_free_big(t->slots, nr_slots * PAGE_SIZE);
+	plat_free(t->has_block);
 	plat_free(t);
 	return NULL;
 }

@@ -38,6 +38,9 @@ struct test_store {
 	atomic32_t read_errno, write_errno; /* every io fails with this; 0: none */
 	atomic32_t corrupt_reads;	    /* every read returns wrong bytes */
 	atomic32_t fail_every;		    /* every nth io fails with EIO */
+	atomic32_t refuse;		    /* so many batches of writes fail with ENOSPC */
+	atomic64_t blocks;		    /* so many slots can be written for the first time; others: ENOSPC */
+	uint8_t *has_block;		    /* a slot; who writes it */
 	/* Called once, at the start of the next batch of that direction; NULL: off. */
 	void (*during_read)(void *arg), (*during_write)(void *arg);
 	void *during_arg;

@@ -81,7 +81,7 @@ static void check_free(struct audit *a, uint32_t slot)
 void audit_swap(struct audit *a)
 {
 	const struct swap_device *d = a->e->swap;
-	int64_t used = 0;
+	int64_t used = 0, spare = 0;
 
 	for (uint32_t slot = 0; slot < d->nr_slots; slot++) {
 		uint32_t map = a32_load(&d->map[slot]);
@@ -91,10 +91,16 @@ void audit_swap(struct audit *a)
 			audit_fail(a, 10, "slot %u: the bitmap says %d, its word is %x", slot, bit,
 				   map);
 		used += map != 0;
+		if (d->spare[slot / 64] >> (slot % 64) & 1) {
+			spare++;
+			if (map)
+				audit_fail(a, 10, "slot %u is spare, but its word is %x", slot, map);
+		}
 		if (map)
 			check_used(a, slot, map);
 		else
 			check_free(a, slot);
 	}
 	audit_equal(a, 33, "used slots", a64_load(&d->nr_used), used);
+	audit_equal(a, 33, "spare slots", d->nr_spare, spare);
 }

@@ -265,6 +265,8 @@ struct group_lists {
 #define SLOT_MEMSW      0x08000000u  /* carries a charge of memory+swap: its page is not in memory */
 #define SLOT_BAD        0x10000000u  /* content lost: reading it failed */
 #define SLOT_USED       0x20000000u  /* allocated */
+#define SLOT_BACKED     0x40000000u  /* written before: the disk has a block for it */
+#define SLOT_REFUSED    0x80000000u  /* the disk had no block for it when it was last written */
 
 struct swap_hash {
 	uint64_t lo, hi;
@@ -283,7 +285,15 @@ struct swap_device {
 	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
 	uint64_t *bitmap;               /* alloc_lock: 1 = used */
 	uint32_t hint;                  /* alloc_lock: every slot below is used */
+	uint64_t *spare;                /* alloc_lock: 1 = free, and the disk has a block for it */
+	uint32_t nr_spare;              /* alloc_lock: their number */
 	uint32_t cursor;                /* alloc_lock: where the next batch looks for slots, on a device */
+	struct {                        /* alloc_lock: while engine.swap_disk_full */
+		uint64_t since;         /* and asked for more ever since */
+		uint64_t refused;       /* the last time */
+		uint64_t try_at;        /* not before: does it have room again? */
+		uint64_t wait;          /* for the try after that */
+	} full;
 	atomic64_t nr_used;
 };
 
@@ -369,7 +379,7 @@ struct engine {
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
 	atomic64_t nr_files, nr_file_chunks;                             /* likewise */
 
-	atomic32_t swap_disk_full;      /* a swap write failed for lack of space */
+	atomic32_t swap_disk_full;      /* a swap write failed for lack of space, and none has found any since */
 
 	/* Text for the user about a named event; may be NULL. */
 	void (*notice)(void *arg, const char *text);

@@ -313,6 +313,8 @@ static void reclaim(struct reclaim *c, int64_t n)
 		reclaim_pass(c, n);
 	}
 	a32_acc(&c->e->reclaimers, -1);
+	if (!freed(c) && !(c->flags & RECLAIM_NOSWAP) && swap_disk_may_recover(c->e))
+		c->r->busy++;
 	if (freed(c))
 		waitq_wake(&c->e->progress);
 }

@@ -176,6 +176,14 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 	return err == 0;
 }
 
+/* Not to a slot that a full disk had no block for: a mapped page is to have another, others wait for the disk. */
+static bool page_may_be_written(struct engine *e, struct page *p)
+{
+	if (!page_test(p, PG_swapcache) || !swap_slot_refused(e, p))
+		return true;
+	return swapcache_try_free(e, p) || swap_disk_take_try(e);
+}
+
 /* Lock, look, find mappings, get a slot. False: put it back. */
 static bool prepare(struct shrink *s, struct victim *v)
 {
@@ -193,6 +201,8 @@ static bool prepare(struct shrink *s, struct victim *v)
 	}
 	if (!page_is_anon(p))
 		return prepare_file(s, v);
+	if (!page_may_be_written(s->e, p))
+		return false;
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache) && !bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))

@@ -25,10 +25,11 @@ struct swap_device *swap_create(struct store *store)
 	d->owner = plat_alloc_big(n * sizeof(*d->owner));
 	d->hash = plat_alloc_big(n * sizeof(*d->hash));
 	d->bitmap = plat_alloc_big((n + 63) / 64 * 8);
+	d->spare = plat_alloc_big((n + 63) / 64 * 8);
 	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
 		spin_init(&d->slot_lock[i], RANK_SWAPCACHE);
 	spin_init(&d->alloc_lock, RANK_SWAPCLUSTER);
-	if (d->map && d->cache && d->owner && d->hash && d->bitmap)
+	if (d->map && d->cache && d->owner && d->hash && d->bitmap && d->spare)
 		return d;
 	d->store = NULL;
 	swap_destroy(d);
@@ -54,6 +55,7 @@ void swap_destroy(struct swap_device *d)
 	free_big(d->owner, n * sizeof(*d->owner));
 	free_big(d->hash, n * sizeof(*d->hash));
 	free_big(d->bitmap, (n + 63) / 64 * 8);
+	free_big(d->spare, (n + 63) / 64 * 8);
 	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
 		spin_fini(&d->slot_lock[i]);
 	spin_fini(&d->alloc_lock);
@@ -81,6 +83,7 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	struct swap_device *d = e->swap;
 	struct memcg_handle *h = page_cgroup_handle(&p->pcg);
 	struct page_counter *full;
+	uint32_t word;
 	int64_t slot;
 	bool charged;
 
@@ -93,7 +96,7 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	rcu_rd_unlock();
 	if (!charged)
 		return -EDQUOT;
-	slot = slot_alloc(d, near);
+	slot = slot_alloc(e, near, true, &word);
 	if (slot < 0) {
 		rcu_rd_lock();
 		page_counter_uncharge(&handle_memcg(h)->swap, 1);
@@ -108,7 +111,7 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	aptr_store(&d->cache[slot], p);
 	a32_store(&p->entry, (uint32_t)slot + 1);
 	page_set(p, PG_swapcache | PG_dirty);
-	a32_store(&d->map[slot], SLOT_USED | SLOT_CACHE);
+	a32_store(&d->map[slot], word | SLOT_CACHE);
 	spin_unlock(slot_lock(d, (uint32_t)slot));
 	page_stat(p, STAT_SWAPCACHED, 1);
 	return 0;
@@ -128,39 +131,40 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 void swap_relocate(struct engine *e, struct page *p, uint32_t *near)
 {
 	struct swap_device *d = e->swap;
-	uint32_t old = entry_slot(page_entry(p));
+	uint32_t old = entry_slot(page_entry(p)), was, word;
 	struct memcg_handle *h;
-	int64_t slot = slot_alloc(d, near);
+	int64_t slot = slot_alloc(e, near, false, &word);
 
 	if (slot < 0)
 		return;
 	VM_BUG_ON(!page_locked(p) || !page_test(p, PG_swapcache) || page_test(p, PG_writeback));
 	spin_lock(slot_lock(d, old));
-	VM_BUG_ON(slot_count(a32_load(&d->map[old])) != 0 || aptr_load(&d->cache[old]) != p);
+	was = a32_load(&d->map[old]);
+	VM_BUG_ON(slot_count(was) != 0 || aptr_load(&d->cache[old]) != p);
 	h = slot_clear(d, old);
 	spin_unlock(slot_lock(d, old));
-	slot_release(d, old);
+	slot_release(d, old, was);
 	/* Nobody finds the page by either slot meanwhile: no entry has them. The owner's record goes along. */
 	spin_lock(slot_lock(d, (uint32_t)slot));
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
 	d->owner[slot] = h;
 	aptr_store(&d->cache[slot], p);
 	a32_store(&p->entry, (uint32_t)slot + 1);
-	a32_store(&d->map[slot], SLOT_USED | SLOT_CACHE);
+	a32_store(&d->map[slot], word | SLOT_CACHE);
 	spin_unlock(slot_lock(d, (uint32_t)slot));
 }
 
 /* ---- references ---- */
 
-static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle *h, bool memsw)
+static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle *h, uint32_t word)
 {
 	struct mem_cgroup *memcg;
 
-	slot_release(d, slot);
+	slot_release(d, slot, word);
 	rcu_rd_lock();
 	memcg = handle_memcg(h);
 	page_counter_uncharge(&memcg->swap, 1);
-	if (memsw)
+	if (word & SLOT_MEMSW)
 		page_counter_uncharge(&memcg->memsw, 1);
 	rcu_rd_unlock();
 	slot_drop(h);
@@ -209,7 +213,7 @@ void swap_put(struct engine *e, uint32_t entry)
 	}
 	spin_unlock(slot_lock(d, slot));
 	if (h)
-		slot_free(d, slot, h, map & SLOT_MEMSW);
+		slot_free(d, slot, h, map);
 	if (stale) {
 		/* The count was published as 0 above; now try. If this fails the lock holder looks after us. */
 		sync_step(swapcache_check_stale(e, stale));
@@ -347,7 +351,7 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 	spin_unlock(slot_lock(d, slot));
 	page_stat(p, STAT_SWAPCACHED, -1);
 	if (h)
-		slot_free(d, slot, h, false);
+		slot_free(d, slot, h, map);
 	page_put(e, p);  /* the cache's reference; the caller holds another */
 }
 

@@ -3,6 +3,7 @@
  * State of a slot, one word (mm_types.h, SLOT_*), changed under the slot's lock:
  *   free (0) -> USED|CACHE (a page is being swapped out) -> +count (entries refer to it) -> VALID (written)
  *   -> CACHE off, MEMSW on (the page left memory) -> CACHE on, MEMSW off (read again) -> count 0 -> free
+ *   BACKED and REFUSED are what is known of its block on the disk (swap_slot.c): at most one of them.
  *
  * I1  A slot is free iff its word is 0; then it has no cached page, no owner, no charge.
  * I2  CACHE is set iff cache[slot] holds a page; that page has PG_swapcache and this entry, and holds a
@@ -35,7 +36,7 @@ uint32_t swap_near(struct engine *e, unsigned n);
 /* A locked page in the swap cache whose slot nothing refers to, and does not hold its content: another slot, as swap_add_page would
  * choose. It keeps its own when there is none, and charges stay as they are. */
 void swap_relocate(struct engine *e, struct page *p, uint32_t *near);
-/* How many slots could be had for @memcg now, at most @want. */
+/* How many slots could be had for @memcg now, at most @want; of a disk that is full only those it has blocks for. */
 uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t want);
 
 /* One more / one less page-table reference. swap_put may free the slot and the cached page's place in it. */
@@ -72,7 +73,18 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry);
  * a charge of memory+swap. The caller charged @to's group before. */
 bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, struct memcg_handle *to, unsigned refs,
 		     bool *memsw);
-/* More than half of what the group may use is used: keep no slots for pages that are in memory. */
+/* More than half of what the group may use is used, or the disk is full: keep no slots for pages that are in memory. */
 bool swap_scarce(struct engine *e, struct mem_cgroup *memcg);
+
+/* The disk under the swap file had no block for a slot. True: that is news. */
+bool swap_disk_refused(struct engine *e);
+/* It had one for another since. */
+void swap_disk_has_room(struct engine *e);
+/* It is full, and not for long yet: nobody is to be killed for it. */
+bool swap_disk_may_recover(struct engine *e);
+/* A full disk had no block for the slot of @p, locked and in the swap cache: do not write it, unless it is time to try whether there
+ * is room again. Whoever is told so tries; others do not. */
+bool swap_slot_refused(struct engine *e, const struct page *p);
+bool swap_disk_take_try(struct engine *e);
 
 #endif

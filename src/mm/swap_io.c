@@ -122,12 +122,11 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 		page_set(p, PG_dirty);
 		page_event(p, EVENT_SWAP_WRITE_ERR);
 		if (no_space(error))
-			a32_store(&e->swap_disk_full, 1);
-		notice(e, no_space(error)
-			       ? "the disk under the swap file is full: pages stay in memory"
-			       : "writing the swap file failed: pages stay in memory");
+			swap_set_map(e, page_entry(p), SLOT_REFUSED, SLOT_BACKED);
+		else
+			notice(e, "writing the swap file failed: pages stay in memory");
 	} else {
-		swap_set_map(e, page_entry(p), SLOT_VALID, SLOT_ZERO);
+		swap_set_map(e, page_entry(p), SLOT_VALID | SLOT_BACKED, SLOT_ZERO | SLOT_REFUSED);
 		page_stat(p, STAT_PSWPOUT, 1);
 	}
 	page_stat(p, STAT_WRITEBACK, -1);
@@ -138,10 +137,26 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 	page_put(e, p);
 }
 
+/* What the results of a batch say about the disk. */
+static void note_space(struct engine *e, const struct swap_io *io, const struct store_batch *b)
+{
+	bool full = a32_load(&e->swap_disk_full), refused = false, found = false;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		refused |= no_space(b->io[i].error);
+		found |= full && !b->io[i].error && !(swap_map(e, page_entry(io->pages[i])) & SLOT_BACKED);
+	}
+	if (refused && swap_disk_refused(e))
+		notice(e, "the disk under the swap file is full: pages stay in memory");
+	else if (found && !refused)
+		swap_disk_has_room(e);
+}
+
 static void write_done(struct store_batch *b)
 {
 	struct swap_io *io = b->private;
 
+	note_space(io->engine, io, b);
 	for (unsigned i = 0; i < b->n; i++)
 		end_swap_write(io->engine, io->pages[i], b->io[i].error);
 }
@@ -152,7 +167,7 @@ static bool write_zero(struct engine *e, struct page *p)
 	if (!content_is_zero(mmu_data(e->mmu, p)))
 		return false;
 	page_clear(p, PG_dirty);
-	swap_set_map(e, page_entry(p), SLOT_VALID | SLOT_ZERO, SLOT_BAD);
+	swap_set_map(e, page_entry(p), SLOT_VALID | SLOT_ZERO, SLOT_BAD | SLOT_REFUSED);
 	page_stat(p, STAT_SWPOUT_ZERO, 1);
 	page_unlock(e, p);
 	return true;

@@ -7,27 +7,43 @@
  * On a device (store->device) a changed page does not go back to the slot it was read from, which lies anywhere, but
  * to a new one next to the others of its batch, and its old slot is free. Batches go round the file, so that those they come back to
  * have become free for the most part: no more of the file is used than SWAP_LAP times the slots in use.
+ *
+ * A full disk. The file is sparse: a slot takes a block when it is written first, and keeps it. Once a write was refused for lack of
+ * space (engine.swap_disk_full), only slots that were written before are handed out (spare), and the page that was refused is not
+ * tried again: what it would find is known. Its slot goes with it until the program asks for the page. Whether there is room
+ * again is tried with one page at a time, ever more seldom; the first write that gets a block ends it. Until that was tried for
+ * FULL_GRACE_NS nobody is killed for it.
  */
 #include "mm/swap_slot.h"
 
+#include "mm/page.h"
 #include "mm/swap.h"
 
-static bool bit_used(const struct swap_device *d, uint32_t slot)
+#define FULL_WAIT_MIN_NS (1 * 1000000ull)      /* to the first try whether the disk has room again; doubled each time, */
+#define FULL_WAIT_MAX_NS (100 * 1000000ull)    /* up to here */
+#define FULL_GRACE_NS    (1000 * 1000000ull)
+
+static bool bit(const uint64_t *map, uint32_t slot)
 {
-	return d->bitmap[slot / 64] >> (slot % 64) & 1;
+	return map[slot / 64] >> (slot % 64) & 1;
 }
 
-/* The first free slot from @from on. -1: none. alloc_lock held. */
-static int64_t find_free(const struct swap_device *d, uint32_t from)
+static bool is_free(const struct swap_device *d, uint32_t slot, bool spare)
+{
+	return slot < d->nr_slots && (spare ? bit(d->spare, slot) : !bit(d->bitmap, slot));
+}
+
+/* The first free slot from @from on, @spare: that is spare. -1: none. alloc_lock held. */
+static int64_t find_free(const struct swap_device *d, uint32_t from, bool spare)
 {
 	uint32_t nwords = (d->nr_slots + 63) / 64;
 	uint64_t below = (1ull << (from % 64)) - 1;  /* of the first word: not these */
 
 	for (uint32_t w = from / 64; w < nwords; w++, below = 0) {
-		uint64_t used = d->bitmap[w] | below;
-		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~used ? ~used : 1);
+		uint64_t not = (spare ? ~d->spare[w] : d->bitmap[w]) | below;
+		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~not ? ~not : 1);
 
-		if (~used)
+		if (~not)
 			return slot < d->nr_slots ? (int64_t)slot : -1;
 	}
 	return -1;
@@ -36,41 +52,78 @@ static int64_t find_free(const struct swap_device *d, uint32_t from)
 uint32_t swap_near(struct engine *e, unsigned n)
 {
 	struct swap_device *d = e->swap;
+	bool full;
 	int64_t slot;
 
 	if (!d || !d->store->device)
 		return 0;
+	full = a32_load(&e->swap_disk_full);
 	spin_lock(&d->alloc_lock);
 	if (d->cursor > SWAP_LAP * a64_load(&d->nr_used) + SWAP_LAP_SPARE)
 		d->cursor = 0;
-	slot = find_free(d, d->cursor);
+	slot = find_free(d, d->cursor, full);
 	if (slot < 0)
-		slot = find_free(d, d->hint);
+		slot = find_free(d, d->hint, full);
 	/* Two batches at a time must not take turns at the same run. */
 	d->cursor = slot < 0 ? 0 : (uint32_t)slot + n;
 	spin_unlock(&d->alloc_lock);
 	return slot < 0 ? 0 : (uint32_t)slot;  /* that is the entry of the slot before it */
 }
 
-int64_t slot_alloc(struct swap_device *d, uint32_t *near)
+/* alloc_lock held. */
+static int64_t choose(struct swap_device *d, uint32_t near, bool spare)
 {
+	uint32_t want = near ? entry_slot(near) + 1 : 0;
 	int64_t slot = -1;
 
+	if (near && is_free(d, want, spare))
+		return want;
+	if (near && d->store->device)
+		slot = find_free(d, want, spare);
+	if (slot < 0 && (slot = find_free(d, d->hint, spare)) >= 0 && !spare)
+		d->hint = (uint32_t)slot;  /* the lowest: the next search begins here */
+	return slot;
+}
+
+/* Is it time to try whether the disk has room again? alloc_lock held. */
+static bool try_is_due(const struct swap_device *d)
+{
+	return plat_now_ns() >= d->full.try_at;
+}
+
+/* Whoever gets true tries; others do not. alloc_lock held. */
+static bool take_try(struct swap_device *d)
+{
+	uint64_t now = plat_now_ns();
+
+	if (now < d->full.try_at)
+		return false;
+	d->full.try_at = now + d->full.wait;
+	return true;
+}
+
+int64_t slot_alloc(struct engine *e, uint32_t *near, bool may_try, uint32_t *word)
+{
+	struct swap_device *d = e->swap;
+	bool full = a32_load(&e->swap_disk_full);
+	int64_t slot = -1;
+
+	*word = SLOT_USED;
 	spin_lock(&d->alloc_lock);
 	if (a64_load(&d->nr_used) < d->nr_slots) {
-		uint32_t want = *near ? entry_slot(*near) + 1 : 0;
-
-		if (*near && want < d->nr_slots && !bit_used(d, want))
-			slot = want;
-		else if (*near && d->store->device)
-			slot = find_free(d, want);
-		if (slot < 0 && (slot = find_free(d, d->hint)) >= 0)
-			d->hint = (uint32_t)slot;  /* the lowest: the next search begins here */
+		slot = choose(d, *near, full);
+		if (slot < 0 && full && may_try && take_try(d))
+			slot = choose(d, *near, false);
 	}
 	if (slot >= 0) {
 		d->bitmap[slot / 64] |= 1ull << (slot % 64);
 		if ((uint32_t)slot == d->hint)
 			d->hint++;
+		if (bit(d->spare, (uint32_t)slot)) {
+			d->spare[slot / 64] &= ~(1ull << (slot % 64));
+			d->nr_spare--;
+			*word |= SLOT_BACKED;
+		}
 		a64_acc(&d->nr_used, 1);
 		*near = (uint32_t)slot + 1;
 	}
@@ -78,14 +131,31 @@ int64_t slot_alloc(struct swap_device *d, uint32_t *near)
 	return slot;
 }
 
-void slot_release(struct swap_device *d, uint32_t slot)
+void slot_release(struct swap_device *d, uint32_t slot, uint32_t word)
 {
 	spin_lock(&d->alloc_lock);
 	d->bitmap[slot / 64] &= ~(1ull << (slot % 64));
+	if (word & SLOT_BACKED) {
+		d->spare[slot / 64] |= 1ull << (slot % 64);
+		d->nr_spare++;
+	}
 	a64_acc(&d->nr_used, -1);
 	if (slot < d->hint)
 		d->hint = slot;
 	spin_unlock(&d->alloc_lock);
+}
+
+/* What a full disk leaves: spare slots, and perhaps one to try with. */
+static int64_t room_when_full(struct swap_device *d)
+{
+	int64_t room;
+
+	spin_lock(&d->alloc_lock);
+	room = d->nr_spare;
+	if (room == 0 && a64_load(&d->nr_used) < d->nr_slots && try_is_due(d))
+		room = 1;
+	spin_unlock(&d->alloc_lock);
+	return room;
 }
 
 uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t want)
@@ -94,7 +164,7 @@ uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t wan
 
 	if (!e->swap)
 		return 0;
-	room = e->swap->nr_slots - a64_load(&e->swap->nr_used);
+	room = a32_load(&e->swap_disk_full) ? room_when_full(e->swap) : e->swap->nr_slots - a64_load(&e->swap->nr_used);
 	if (room > page_counter_margin(&memcg->swap))
 		room = page_counter_margin(&memcg->swap);
 	return room < (int64_t)want ? (uint32_t)(room > 0 ? room : 0) : want;
@@ -104,7 +174,66 @@ bool swap_scarce(struct engine *e, struct mem_cgroup *memcg)
 {
 	struct swap_device *d = e->swap;
 
-	if (a64_load(&d->nr_used) * 2 > (int64_t)d->nr_slots)
+	if (a64_load(&d->nr_used) * 2 > (int64_t)d->nr_slots || a32_load(&e->swap_disk_full))
 		return true;
 	return page_counter_margin(&memcg->swap) < page_counter_read(&memcg->swap);
+}
+
+/* ---- a full disk ---- */
+
+bool swap_disk_refused(struct engine *e)
+{
+	struct swap_device *d = e->swap;
+	uint64_t now = plat_now_ns();
+	bool first;
+
+	spin_lock(&d->alloc_lock);
+	first = !a32_load(&e->swap_disk_full);
+	d->full.wait = first ? FULL_WAIT_MIN_NS : d->full.wait * 2;
+	if (d->full.wait > FULL_WAIT_MAX_NS)
+		d->full.wait = FULL_WAIT_MAX_NS;
+	/* Nobody asked for so long: what was before does not count. */
+	if (first || now - d->full.refused > FULL_GRACE_NS)
+		d->full.since = now;
+	d->full.refused = now;
+	d->full.try_at = now + d->full.wait;
+	a32_store(&e->swap_disk_full, 1);
+	spin_unlock(&d->alloc_lock);
+	return first;
+}
+
+void swap_disk_has_room(struct engine *e)
+{
+	spin_lock(&e->swap->alloc_lock);
+	a32_store(&e->swap_disk_full, 0);
+	spin_unlock(&e->swap->alloc_lock);
+}
+
+bool swap_disk_may_recover(struct engine *e)
+{
+	struct swap_device *d = e->swap;
+	bool may;
+
+	if (!a32_load(&e->swap_disk_full))
+		return false;
+	spin_lock(&d->alloc_lock);
+	may = plat_now_ns() - d->full.since < FULL_GRACE_NS;
+	spin_unlock(&d->alloc_lock);
+	return may;
+}
+
+bool swap_slot_refused(struct engine *e, const struct page *p)
+{
+	return a32_load(&e->swap_disk_full) && swap_map(e, page_entry(p)) & SLOT_REFUSED;
+}
+
+bool swap_disk_take_try(struct engine *e)
+{
+	struct swap_device *d = e->swap;
+	bool mine;
+
+	spin_lock(&d->alloc_lock);
+	mine = take_try(d);
+	spin_unlock(&d->alloc_lock);
+	return mine;
 }

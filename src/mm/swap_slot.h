@@ -4,8 +4,10 @@
 
 #include "mm/mm_types.h"
 
-/* A slot, *@near + 1 if it is free (0: anywhere; updated). -1: full. */
-int64_t slot_alloc(struct swap_device *d, uint32_t *near);
-void slot_release(struct swap_device *d, uint32_t slot);
+/* A slot, *@near + 1 if it is free (0: anywhere; updated), and its word. -1: full. @may_try: it may be one that a full disk has to
+ * find a block for, when that is to be tried again. */
+int64_t slot_alloc(struct engine *e, uint32_t *near, bool may_try, uint32_t *word);
+/* @word: its last. */
+void slot_release(struct swap_device *d, uint32_t slot, uint32_t word);
 
 #endif

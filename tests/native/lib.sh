@@ -24,6 +24,8 @@
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
 #
+# $test_mount         what a test has mounted, if anything: unmounted at the end, also when the script is interrupted
+#
 # sanitized           is the program built with the address sanitizer, whose memory is in its own then?
 #
 # $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end;
@@ -42,6 +44,7 @@ tests_run=0
 tests_failed=0
 tests_planned=
 test_pid=
+test_mount=
 
 TMP=$(mktemp -d "${TMPDIR:-/var/tmp}/umemcg-test.XXXXXX") || exit 1
 TMPDIR=$TMP
@@ -53,6 +56,7 @@ lib_end() {
 	trap '' INT TERM HUP
 	trap - EXIT
 	[ -z "$test_pid" ] || kill -TERM "$test_pid" 2>/dev/null
+	[ -z "$test_mount" ] || umount -l "$test_mount"
 	rm -rf "$TMP"
 	[ "$code" -eq 0 ] || exit "$code"
 	[ -n "$tests_planned" ] || echo "1..$tests_run"

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog steady freeze spoil identity fill oomhog reportget knock refuse proto_fuzz
-plan 23
+plan 26
 
 log=$TMP/log
 out=$TMP/out
@@ -186,36 +186,79 @@ cut_file() {
 	[ $(($(value memory.swap.events/corrupt) + $(value memory.swap.events/read_error))) -gt 0 ]
 }
 
-# As much as fits stays; then there is no more swap than the disk has.
-full_disk() {
-	swap_dir=$TMP/small
-	mkdir "$swap_dir" && mount -t tmpfs -o size=8M none "$swap_dir" || return 77
-	start 16M 128M "$BIN/steady" -l "$log" 40 0
-	finish
-	code=$?
-	umount "$swap_dir"
-	swap_dir=
-	expect 137 $code "exit code" && right && grep "disk under the swap file is full" "$err"
+# A file system of SIZE in memory, mounted on $swap_dir.
+small_disk() {
+	mkdir -p "$TMP/small" && mount -t tmpfs -o size="$1" none "$TMP/small" && test_mount=$TMP/small swap_dir=$TMP/small
 }
 
-# A file system on a block device, mounted on $swap_dir; false where there are no loop devices.
+# The same on a block device; false where there are no loop devices.
 small_device() {
-	swap_dir=$TMP/device
-	mkdir -p "$swap_dir" && truncate -s 200M "$TMP/disk" && mkfs.ext4 -qF "$TMP/disk" &&
-		mount -o loop "$TMP/disk" "$swap_dir" && return
-	swap_dir=
-	return 1
+	mkdir -p "$TMP/small" && truncate -s "$1" "$TMP/disk" && mkfs.ext4 -qF -m 0 "$TMP/disk" &&
+		mount -o loop "$TMP/disk" "$TMP/small" && test_mount=$TMP/small swap_dir=$TMP/small
 }
 
-no_device() {
-	[ -z "$swap_dir" ] || umount "$swap_dir"
+no_disk() {
+	[ -z "$test_mount" ] || umount "$test_mount"
+	test_mount=
 	swap_dir=
 	rm -f "$TMP/disk"
 }
 
+# As much as fits stays; then there is no more swap than the disk has. That is known after one try a page: 16 MiB are 4096.
+full_disk() {
+	small_disk 8M || return
+	start 16M 128M "$BIN/steady" -l "$log" 40 0
+	finish
+	code=$?
+	no_disk
+	expect 137 $code "exit code" && right && grep "disk under the swap file is full" "$err" || return
+	tries=$(value memory.swap.events/write_error)
+	[ "$tries" -gt 0 ] && [ "$tries" -lt 4096 ] || { echo "$tries writes were refused"; return 1; }
+}
+
+is_full() { grep -q "disk under the swap file is full" "$err" || over "$up"; }
+
+# Of the first that has begun. Field 10 and 12: minor, and major; the name before them has no blanks.
+faults() { awk '{ print $10 + $12 }' "/proc/$(sed -n 's/^start //p' "$log" | head -n 1)/stat"; }
+
+goes_on() { over "$up" || [ "$(faults)" -ge "$enough" ]; }
+
+# What is on the disk and in memory together is enough; slots there are many more. Once that is known the program goes on, with those
+# slots that have blocks.
+lives_on_a_full_disk() {
+	small_device 16M || return
+	direct=$1
+	start 16M 128M "$BIN/steady" -l "$log" 24 0
+	until_true is_full
+	enough=$(($(faults) + 30000))
+	until_true goes_on
+	kill "$up"
+	finish
+	code=$?
+	direct=
+	no_disk
+	expect 143 $code "exit code" && right && [ "$(value memory.swap.events/write_error)" -gt 0 ]
+}
+
+# One more program, for which there was no room before.
+has_room_again() {
+	rm -f "$TMP/more"
+	small_disk 80M && head -c 66M /dev/zero >"$swap_dir/other" || return
+	start 16M 128M sh -c '"$0" -l "$1" 24 0 & until [ -e "$2" ]; do sleep 0.1; done; "$0" -l "$1" 60 3; code=$?; kill $!; exit $code' \
+		"$BIN/steady" "$log" "$TMP/more"
+	until_true is_full
+	rm "$swap_dir/other"
+	touch "$TMP/more"
+	finish
+	code=$?
+	no_disk
+	expect 0 $code "exit code" && right && expect 0 "$(value memory.events/oom_kill)" oom_kill &&
+		[ "$(value memory.swap.events/write_error)" -gt 0 ]
+}
+
 # A block device that fails: behind its end there is nothing any more. Nothing that was read comes from the page cache.
 device_fails() {
-	small_device || return
+	small_device 200M || return
 	direct=--swap-direct
 	start 16M 128M "$BIN/steady" -l "$log" 40 0
 	swap_file_in_use && sync -f "$swap_dir" && truncate -s 1M "$TMP/disk"
@@ -223,7 +266,7 @@ device_fails() {
 	finish
 	set -- $code $?
 	direct=
-	no_device
+	no_disk
 	expect 0 "$1" "exit code of the preparation" && right || return
 	[ "$2" -eq 135 ] || [ "$2" -eq 139 ] || { echo "exit code $2"; return 1; }
 	# Most reads fail; one that the cut leaves in a block of the file system's may bring something else.
@@ -373,13 +416,20 @@ check "a flipped byte in the swap file reaches nobody" flipped_byte
 check "a cut swap file gives nobody wrong bytes" cut_file
 if [ "$(id -u)" -eq 0 ]; then
 	check "a full disk under the swap file loses nothing" full_disk
+	check "when it has room again, it is used" has_room_again
 else
 	skip "a full disk under the swap file loses nothing" "it takes root to make one"
+	skip "when it has room again, it is used" "it takes root to make one"
 fi
-if small_device 2>/dev/null; then
-	no_device
+if small_device 16M 2>/dev/null; then
+	no_disk
+	check "a full disk is used to its last block" lives_on_a_full_disk
+	check "the same with --swap-direct" lives_on_a_full_disk --swap-direct
 	check "a device that fails feeds nobody wrong bytes" device_fails
 else
+	no_disk
+	skip "a full disk is used to its last block" "it takes root, a loop device and mkfs.ext4"
+	skip "the same with --swap-direct" "it takes root, a loop device and mkfs.ext4"
 	skip "a device that fails feeds nobody wrong bytes" "it takes root, a loop device and mkfs.ext4"
 fi
 check "two groups under pressure do not disturb each other" two_groups
