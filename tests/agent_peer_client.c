@@ -12,7 +12,7 @@
 
 #include "agent_peer.h"
 
-#define EVICT_TIMEOUT_MS 5000
+#define EVICT_TIMEOUT_MS 60000  /* no answer comes at all */
 #define IDLE_NS          5000000ll
 #define IDLE_MAX         8
 
@@ -264,6 +264,15 @@ void uffd_read(struct client *c)
 
 /* Eviction. */
 
+/* The memory that was spoken of is not there any more because the program ended, or became another one: then the
+ * channel is closed, if a moment later. */
+static bool has_ended(const struct client *c)
+{
+	struct pollfd p = { .fd = c->channel };
+
+	return errno == ESRCH || (errno == EFAULT && poll(&p, 1, EVICT_TIMEOUT_MS) > 0);
+}
+
 static void evicted(struct client *c, const uint64_t *addr, const struct msg_evicted *m)
 {
 	struct msg_zap zap = { .h = { PROTO_MAGIC, MSG_ZAP, m->h.seq }, .n = m->n };
@@ -279,8 +288,7 @@ static void evicted(struct client *c, const uint64_t *addr, const struct msg_evi
 		if (m->status[i] != EVICT_MOVED)
 			continue;
 		local = (struct iovec){ malloc(PAGE), PAGE };
-		if (process_vm_readv(c->pid, &local, 1, &remote, 1, 0) != (ssize_t)PAGE &&
-		    errno != ESRCH)
+		if (process_vm_readv(c->pid, &local, 1, &remote, 1, 0) != (ssize_t)PAGE && !has_ended(c))
 			fail("%d: read of staging: %m", c->pid);
 		pg_set(&c->pages, addr[i], local.iov_base);
 	}
