@@ -195,7 +195,7 @@ colors() {
 
 # The line that tells how far a search is stays within a narrow terminal: of one that wraps only the last part is cleared.
 narrow_terminal() {
-	bounded script -qec "stty cols 40; '$UMEMCG' check --random 9000 truncate-and-writeback >/dev/null" "$TMP/tty" \
+	bounded script -qec "stty cols 40; '$UMEMCG' check --random 30000 truncate-and-writeback >/dev/null" "$TMP/tty" \
 		</dev/null >/dev/null || { cat "$TMP/tty"; return 1; }
 	tr '\r' '\n' <"$TMP/tty" | grep executions >"$TMP/lines" || { echo "no line"; cat "$TMP/tty"; return 1; }
 	esc=$(printf '\033')

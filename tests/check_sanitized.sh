@@ -6,7 +6,7 @@
 
 golden=$(cd "$(dirname "$0")" && pwd)/check_golden
 EXECUTIONS_MAX=2500
-BOUND_S=400
+BOUND_S=900
 # What a sanitizer finds is not to be taken for what the checker finds, which is 1.
 ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}exitcode=99
 UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}halt_on_error=1:exitcode=99

@@ -60,7 +60,7 @@ int main(void)
 	EXPECT(pthread_mutex_unlock(&lock) == 0);
 	EXPECT(pthread_join(thread, NULL) == 0);
 	/* The kernel lists a thread a little longer than one can wait for. */
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 60000; i++) {
 		struct stat st;
 
 		if (stat("/proc/self/task", &st) == 0 && st.st_nlink == 1 + OTHERS)
