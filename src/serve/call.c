@@ -1,5 +1,8 @@
 /* serve/call.c - requests of program threads, served by call threads because they may wait for reclaim.
  *
+ * A fork may wait for as much as its parent has. An exec, which needs a few pages, has a queue and threads of its own: behind forks
+ * it would wait as long as all of them.
+ *
  * A fork in three steps. CALL_FORK: charge the child's pages ahead (the kernel doubles the parent's resident pages, and the limit must
  * hold at that instant), then keep reclaim away from the parent, then wait until what reclaim has under way there is
  * done. The fork event takes the charge for the child. The end of the connection is the end of the fork.
@@ -25,12 +28,20 @@
 #define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy, and for others to end */
 #define FORK_RETRY_NS 1000000
 
-static void call_enqueue(struct supervisor *s, struct call *call)
+static void call_enqueue(struct call_queue *q, struct call *call)
 {
-	spin_lock(&s->calls_lock);
-	list_add_tail(&call->link, &s->calls);
-	spin_unlock(&s->calls_lock);
-	waitq_wake(&s->calls_wait);
+	spin_lock(&q->lock);
+	list_add_tail(&call->link, &q->list);
+	spin_unlock(&q->lock);
+	waitq_wake(&q->wait);
+}
+
+void call_queue_init(struct call_queue *q, struct supervisor *s)
+{
+	q->s = s;
+	spin_init(&q->lock, RANK_LEAF);
+	list_init(&q->list);
+	waitq_init(&q->wait);
 }
 
 bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
@@ -50,7 +61,7 @@ bool call_queue(struct supervisor *s, struct client *c, int sock, const struct m
 	call->cookie = cookie;
 	call->pid = pid;
 	call->msg = *m;
-	call_enqueue(s, call);
+	call_enqueue(m->op == CALL_EXEC ? &s->execs : &s->calls, call);
 	return true;
 }
 
@@ -262,7 +273,7 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_ADOPT:
 		return adopt_range(c, m->start, len);
 	case CALL_EXEC:
-		return starting_announce(c, call->pid);
+		return starting_announce(c, call->pid, m->arg);
 	case CALL_REMOVE:
 		call_remove(c, m->start, m->start + len);
 		return 0;
@@ -273,40 +284,40 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	}
 }
 
-static struct call *next_call(struct supervisor *s)
+static struct call *next_call(struct call_queue *q)
 {
 	struct call *call = NULL;
 
-	spin_lock(&s->calls_lock);
-	if (!list_empty(&s->calls)) {
-		call = list_first(&s->calls, struct call, link);
+	spin_lock(&q->lock);
+	if (!list_empty(&q->list)) {
+		call = list_first(&q->list, struct call, link);
 		list_del(&call->link);
 	}
-	spin_unlock(&s->calls_lock);
+	spin_unlock(&q->lock);
 	return call;
 }
 
 void call_main(void *arg)
 {
-	struct supervisor *s = arg;
+	struct call_queue *q = arg;
 
 	for (;;) {
-		uint32_t ticket = waitq_prepare(&s->calls_wait);
-		struct call *call = next_call(s);
+		uint32_t ticket = waitq_prepare(&q->wait);
+		struct call *call = next_call(q);
 		struct msg_call_reply r;
 		int fd = -1;
 
 		if (!call) {
-			if (a32_load(&s->stopping))
+			if (a32_load(&q->s->stopping))
 				return;
-			waitq_sleep(&s->calls_wait, ticket, -1);
+			waitq_sleep(&q->wait, ticket, -1);
 			continue;
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
 		r.error = do_call(call, &r, &fd);
 		if (r.error == -EAGAIN && call->cookie) {
 			plat_sleep_ns(TURN_NS);
-			call_enqueue(s, call);
+			call_enqueue(q, call);
 			continue;
 		}
 		/* The control thread may have seen the end of the connection before there was a fork to end. */

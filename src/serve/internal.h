@@ -22,6 +22,7 @@
 #include "serve/serve.h"
 
 #define NR_CALL_THREADS 4
+#define NR_EXEC_THREADS 2
 #define NR_WORKERS_MAX 16
 #define NR_WARMERS_MAX 64
 #define PRIVATE_RANGES 4
@@ -48,6 +49,8 @@ struct client {
 	struct client *before;         /* watcher: referenced; whose that is, while to_exec; NULL: of our own child */
 	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
 	int64_t least;                 /* (C) its figure while it is nameless, at least */
+	bool executed, is_static;      /* watcher: it has been looked at since it had executed; it is */
+	atomic64_t reserve, reserve_want;  /* (A) reserve.c: pages it has; pages it should have */
 	bool kept;                     /* the keeper knows it */
 	bool started;                  /* (O) its helper has spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
@@ -90,12 +93,19 @@ struct conn {
 
 /* A request of a program thread, on its way to a call thread. */
 struct call {
-	struct list_head link;         /* calls_lock */
+	struct list_head link;         /* its queue's lock */
 	struct client *client;         /* referenced */
 	int fd;                        /* a duplicate: reply here */
 	uint64_t cookie;               /* of a fork */
 	pid_t pid;                     /* who calls: the client, or a child of vfork */
 	struct msg_call msg;
+};
+
+struct call_queue {
+	struct supervisor *s;          /* (C) */
+	struct spinlock lock;          /* rank LEAF */
+	struct list_head list;         /* lock; struct call */
+	struct waitq wait;
 };
 
 /* segment.c: System V shared memory of the tree. */
@@ -151,9 +161,7 @@ struct supervisor {
 
 	struct segments segments;
 
-	struct spinlock calls_lock;    /* rank LEAF */
-	struct list_head calls;
-	struct waitq calls_wait;
+	struct call_queue calls, execs;
 
 	atomic64_t last_fault_ns;      /* when a worker took up a fault last */
 	atomic32_t fault_rate;         /* faults since the warmers looked last */
@@ -169,13 +177,15 @@ struct supervisor {
 	struct migration_job migration;
 	struct plat_thread remote_thread;
 
-	struct plat_thread control, watcher, settler, call_thread[NR_CALL_THREADS], worker[NR_WORKERS_MAX];
+	struct plat_thread control, watcher, settler, call_thread[NR_CALL_THREADS], exec_thread[NR_EXEC_THREADS],
+		worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
 	bool started;
 	bool ready;                    /* supervisor_start has succeeded once */
 	atomic32_t stopping;
 
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
+	atomic32_t reserves_wanted;    /* some client's reserve may be too small */
 	struct waitq watch_wait, settle_wait;
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
@@ -255,8 +265,8 @@ int adopt_at(struct client *c, uint64_t va);
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
 /* ---- starting.c ---- */
-/* @pid, @caller's process or a child of vfork of it, is about to execute a program. 0 or -errno. */
-int starting_announce(struct client *caller, pid_t pid);
+/* @pid, @caller's process or a child of vfork of it, is about to execute a program; @how: EXEC_. 0 or -errno. */
+int starting_announce(struct client *caller, pid_t pid, uint32_t how);
 /* @pid is there, and is nobody's. @executed: else it is our own child, which is about to. */
 void starting_found(struct supervisor *s, pid_t pid, bool executed);
 /* @pid is managed now. */
@@ -279,6 +289,15 @@ void measure_again(struct client *c);
 void measure_waiting(struct client *c);
 /* The same for one that is about to fork, reclaim kept away: how many pages will its child have outside the books? */
 int64_t measure_for_fork(struct client *c);
+
+/* ---- reserve.c ---- */
+/* Pages that a growing process should have in reserve when @nr of them grow. */
+int64_t reserve_size(const struct supervisor *s, unsigned nr);
+/* At most @n pages of it: how many. They stay charged. */
+int64_t reserve_take(struct client *c, int64_t n);
+/* Have @want pages in reserve. May wait for reclaim. */
+void reserve_make(struct client *c, int64_t want);
+void reserve_end(struct client *c);
 
 /* ---- pause.c ---- */
 #define PAUSE_MAX 64
@@ -334,7 +353,8 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 void door_open(struct supervisor *s);
 void door_hand_down(const struct supervisor *s);
 void door_close(struct supervisor *s);
-void call_main(void *supervisor);
+void call_queue_init(struct call_queue *q, struct supervisor *s);
+void call_main(void *call_queue);
 /* @cookie: of a fork; else 0. The answer goes to @sock. False: no memory or descriptor for it. */
 bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
 		pid_t pid);

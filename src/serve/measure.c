@@ -40,23 +40,38 @@ static int64_t look(struct client *c, int *statm_fd)
 	return (anon > 0 ? anon : 0) + a64_load(&c->shared_pages);
 }
 
+/* What was charged ahead for it comes first. What it has said it had until now. */
+static int64_t take_reserve(struct client *c, atomic64_t *figure, int64_t known, int64_t now)
+{
+	struct mem_cgroup *group = c->s->group;
+	int64_t n = now > known ? reserve_take(c, now - known) : 0;
+
+	if (n <= 0)
+		return known;
+	charge_unmanaged_paid(group, n);
+	if (a64_cas(figure, known, known + n))
+		return known + n;
+	charge_unmanaged_paid(group, -n);
+	uncharge_pages(group, n);
+	return known;
+}
+
 static void set_figure(struct client *c, int64_t now)
 {
 	struct supervisor *s = c->s;
 	atomic64_t *figure = &c->host.mm->unmanaged;
-	int64_t known = a64_load(figure);
+	int64_t before = a64_load(figure), known;
 
-	if (now - known >= HOT_PAGES)
+	if (now - before >= HOT_PAGES)
 		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
-	if (now == known || a32_load(&c->ended) || !charge_unmanaged_figure(&s->engine, s->group, figure, known, now))
+	if (now == before || a32_load(&c->ended))
 		return;
-	if (a32_load(&c->ended)) {
+	known = take_reserve(c, figure, before, now);
+	if (now != known && charge_unmanaged_figure(&s->engine, s->group, figure, known, now) && now > known)
+		a32_store(&s->unsettled, 1);
+	if (a32_load(&c->ended))
 		/* Meanwhile, and its sum was given back before this. */
 		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
-		return;
-	}
-	if (now > known)
-		a32_store(&s->unsettled, 1);
 }
 
 bool measure(struct client *c)

@@ -131,7 +131,7 @@ enum call_op {
 	CALL_WILLNEED,    /* start, len: read ahead */
 	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself, or of a CALL_SHARED */
 	CALL_SHARED,      /* len: new shared memory; the reply has a memfd attached, to be mapped, then CALL_ADOPT */
-	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself */
+	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_STATIC or 0 */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
 
 	/* System V shared memory. start, len are no range of memory but where it says so. -EOPNOTSUPP: no segment of ours, ask
@@ -146,6 +146,8 @@ enum call_op {
 	CALL_SHM_LOCK,    /* start = id, arg = SHM_LOCK or SHM_UNLOCK */
 	NR_CALLS
 };
+
+#define EXEC_STATIC       1u           /* it will not say HELLO, and take memory without asking */
 
 /* Bits of the ids of our segments. The kernel's have them set only when there are more than 28671 segments. */
 #define SEGMENT_ID_MARK   0x7000

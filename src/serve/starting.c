@@ -46,7 +46,7 @@ static struct client *starting_create(struct supervisor *s, pid_t pid, struct cl
 	return c;
 }
 
-int starting_announce(struct client *caller, pid_t pid)
+int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 {
 	struct supervisor *s = caller->s;
 	int64_t n = start_pages(s);
@@ -65,6 +65,8 @@ int starting_announce(struct client *caller, pid_t pid)
 		if (!c)
 			uncharge_pages(s->group, n);
 	}
+	if (c && how == EXEC_STATIC && page_counter_margin(&s->group->memory) < reserve_size(s, 1))
+		reserve_make(c, reserve_size(s, 1));
 	if (c)
 		client_put(c);
 	return 0;

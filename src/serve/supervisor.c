@@ -23,8 +23,8 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-/* control, watcher, settler, remote, 2 kswapd, 2 ahead, 2 workers more than CPUs, liburcu's, the store's */
-#define OTHER_THREADS   17
+/* control, watcher, settler, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than CPUs, liburcu's, the store's */
+#define OTHER_THREADS   19
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
@@ -322,14 +322,13 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	s->door_fd = s->door_file = -1;
 	s->remote.listen_fd = s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
 	spin_init(&s->clients_lock, RANK_LEAF);
-	spin_init(&s->calls_lock, RANK_LEAF);
+	call_queue_init(&s->calls, s);
+	call_queue_init(&s->execs, s);
 	spin_init(&s->names_lock, RANK_LEAF);
 	segments_init(&s->segments);
 	list_init(&s->clients);
 	list_init(&s->conns);
 	list_init(&s->closing);
-	list_init(&s->calls);
-	waitq_init(&s->calls_wait);
 	waitq_init(&s->warm_wait);
 	waitq_init(&s->watch_wait);
 	waitq_init(&s->settle_wait);
@@ -381,7 +380,9 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	if (!err)
 		err = plat_thread_start(&s->settler, "umemcg-settler", settler_main, s);
 	for (unsigned i = 0; !err && i < NR_CALL_THREADS; i++)
-		err = plat_thread_start(&s->call_thread[i], "umemcg-call", call_main, s);
+		err = plat_thread_start(&s->call_thread[i], "umemcg-call", call_main, &s->calls);
+	for (unsigned i = 0; !err && i < NR_EXEC_THREADS; i++)
+		err = plat_thread_start(&s->exec_thread[i], "umemcg-exec", call_main, &s->execs);
 	for (unsigned i = 0; !err && i < workers; i++) {
 		err = plat_thread_start(&s->worker[i], "umemcg-fault", worker_main, s);
 		s->nr_workers += !err;
@@ -429,7 +430,8 @@ void supervisor_stop(struct supervisor *s)
 			client_end(c);
 	a32_store(&s->stopping, 1);
 	(void)!write(s->stop_fd, &one, sizeof(one));
-	waitq_wake(&s->calls_wait);
+	waitq_wake(&s->calls.wait);
+	waitq_wake(&s->execs.wait);
 	waitq_wake(&s->watch_wait);
 	waitq_wake(&s->settle_wait);
 	waitq_wake(&s->engine.progress);
@@ -440,6 +442,8 @@ void supervisor_stop(struct supervisor *s)
 	answers_stop(s);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
 		plat_thread_join(&s->call_thread[i]);
+	for (unsigned i = 0; i < NR_EXEC_THREADS; i++)
+		plat_thread_join(&s->exec_thread[i]);
 	for (unsigned i = 0; i < s->nr_workers; i++)
 		plat_thread_join(&s->worker[i]);
 	while ((c = client_next(s, NULL))) {

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,8 +26,10 @@
 #define SHARE          8
 #define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
 #define GROWN_MAX      32
-#define STOPPED_NS     (500 * 1000000ull)    /* at most; where the limit is kept, TICK_NS */
+#define STOPPED_NS     (500 * 1000000ull)    /* at most; */
+#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept */
 #define NICE           (-20)
+#define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
 #define AGAIN_MAX      256      /* clients looked at twice in a round */
 #define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
 #define SCAN_EVERY_MAX 10
@@ -36,7 +39,6 @@
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
 #define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
 #define SEEN_MIN       64
-#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps */
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
 /* Processes without a client, and since when. Touched by the watcher only. */
@@ -57,8 +59,10 @@ struct watch {
 	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
 	struct client *again[AGAIN_MAX];  /* referenced */
 	unsigned nr_again;
-	struct client *grown[GROWN_MAX];  /* referenced */
+	struct client *grown[GROWN_MAX];  /* those of them that have, in this round; referenced */
 	unsigned nr_grown;
+	struct client *held[GROWN_MAX];   /* those that are stopped; referenced */
+	unsigned nr_held;
 	int64_t need;           /* pages they have taken in a round */
 	struct pause pause;
 };
@@ -175,6 +179,31 @@ static bool name_or_end(struct client *c, bool tick)
 	return false;
 }
 
+static void keep_client(struct client **list, unsigned *nr, struct client *c)
+{
+	if (*nr == GROWN_MAX)
+		return;
+	client_ref(c);
+	list[(*nr)++] = c;
+}
+
+/* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
+static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
+{
+	bool first = !a32_load(&c->to_exec) && !c->executed;
+
+	if (first) {
+		c->executed = true;
+		c->is_static = proc_is_static(c->host.pid);
+	}
+	if (grown >= GROWN_PAGES || (first && c->is_static)) {
+		keep_client(w->grown, &w->nr_grown, c);
+		w->need += grown;
+	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) && !a32_load(&c->to_exec)) {
+		reserve_end(c);
+	}
+}
+
 /* Measure a client, in turn; every time if it may be growing fast. */
 static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
 {
@@ -197,12 +226,8 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 		client_ref(c);
 		w->again[w->nr_again++] = c;
 	}
-	figure = a64_load(&c->host.mm->unmanaged) - figure;
-	if (c->foreign && figure >= GROWN_PAGES && w->nr_grown < GROWN_MAX) {
-		client_ref(c);
-		w->grown[w->nr_grown++] = c;
-		w->need += figure;
-	}
+	if (c->foreign)
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - figure, now);
 }
 
 static void look_again(struct watch *w)
@@ -419,35 +444,71 @@ static void tick(struct watch *w, int64_t nr, int64_t *last_scan)
 	}
 }
 
-/* Is there room for what the stopped ones take until we look again, as far as background reclaim makes so much? */
+/* Pages that are free, and in reserve for @c. */
+static int64_t runway(const struct supervisor *s, const struct client *c)
+{
+	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) + a64_load(&c->reserve);
+}
+
+/* Is there room for what the stopped ones take until we look again? */
 static bool may_go_on(const struct watch *w)
 {
-	const struct page_counter *memory = &w->s->group->memory;
-	int64_t left = a64_load(&memory->max) - page_counter_read(memory), margin = kswapd_margin(a64_load(&memory->max));
+	int64_t size = reserve_size(w->s, w->nr_held);
 	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns;
+	bool yes = true, over = false;
 
-	return left >= (w->need < margin ? w->need : margin) || stopped_ns > (left < 0 ? STOPPED_NS : TICK_NS);
+	for (unsigned i = 0; i < w->nr_held; i++) {
+		int64_t has = runway(w->s, w->held[i]);
+
+		if (a32_load(&w->held[i]->ended))
+			continue;
+		yes &= has >= size;
+		over |= has < 0;
+	}
+	return yes || stopped_ns > (over ? STOPPED_NS : STOPPED_LOW_NS);
+}
+
+static void let_all_go(struct watch *w)
+{
+	pause_end(&w->pause);
+	if (w->pause.n)
+		return;
+	while (w->nr_held)
+		client_put(w->held[--w->nr_held]);
+}
+
+/* @c has taken memory: it needs a reserve where the group is full, and waits while it has none. */
+static void has_grown(struct watch *w, struct client *c)
+{
+	struct supervisor *s = w->s;
+	int64_t size = reserve_size(s, w->nr_grown), left = runway(s, c), least = size / 2;
+
+	if (left < RESERVES_FREE * size && a64_load(&c->reserve) < size) {
+		a64_store(&c->reserve_want, size);
+		a32_store(&s->reserves_wanted, 1);
+	}
+	if (least < w->need)
+		least = w->need;
+	if (left >= least)
+		return;
+	pause_process(&w->pause, c);
+	keep_client(w->held, &w->nr_held, c);
 }
 
 /* Room has to be made for what has been taken without asking. Who took it waits as long. */
 static void unsettled(struct watch *w)
 {
 	struct supervisor *s = w->s;
-	bool full = page_counter_margin(&s->group->memory) < w->need;
 
-	while (w->nr_grown) {
-		struct client *c = w->grown[--w->nr_grown];
-
-		if (full)
-			pause_process(&w->pause, c);
-		client_put(c);
-	}
-	if (a32_load(&s->unsettled))
+	for (unsigned i = 0; i < w->nr_grown; i++)
+		has_grown(w, w->grown[i]);
+	while (w->nr_grown)
+		client_put(w->grown[--w->nr_grown]);
+	if (a32_load(&s->unsettled) || a32_load(&s->reserves_wanted))
 		waitq_wake(&s->settle_wait);
-	if (w->pause.n && may_go_on(w))
-		pause_end(&w->pause);
-	if (!w->pause.n)
-		w->need = 0;
+	if (!w->pause.n || may_go_on(w))
+		let_all_go(w);
+	w->need = 0;
 }
 
 static uint64_t spent_ns(void)
@@ -458,28 +519,13 @@ static uint64_t spent_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Nobody is killed for what may be gone at the next look. */
-void settler_main(void *arg)
+/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
+static void hurry(void)
 {
-	struct supervisor *s = arg;
-	uint64_t since_ns = 0;
+	struct sched_param rt = { .sched_priority = 1 };
 
-	while (!a32_load(&s->stopping)) {
-		uint32_t ticket = waitq_prepare(&s->settle_wait);
-		bool done = true;
-
-		if (a32_xchg(&s->unsettled, 0)) {
-			done = since_ns && plat_now_ns() - since_ns > KILL_AFTER_NS ?
-			       charge_settle(&s->engine, s->group) : charge_try_settle(&s->engine, s->group);
-			if (!done)
-				a32_store(&s->unsettled, 1);
-		}
-		if (done)
-			since_ns = 0;
-		else if (!since_ns)
-			since_ns = plat_now_ns();
-		waitq_sleep(&s->settle_wait, ticket, done ? -1 : (int64_t)TICK_NS);
-	}
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rt) != 0)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
 void watcher_main(void *arg)
@@ -488,8 +534,7 @@ void watcher_main(void *arg)
 	uint64_t next_tick = 0, cost;
 	int64_t ticks = 0, last_scan = 0;
 
-	/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	hurry();
 
 	while (!a32_load(&w.s->stopping)) {
 		uint32_t ticket = waitq_prepare(&w.s->watch_wait);
@@ -506,7 +551,9 @@ void watcher_main(void *arg)
 		cost = spent_ns() - spent;
 		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));
 	}
-	pause_end(&w.pause);
+	let_all_go(&w);
+	while (w.nr_held)
+		client_put(w.held[--w.nr_held]);
 	plat_free(w.seen);
 }
 

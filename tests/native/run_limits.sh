@@ -123,17 +123,11 @@ static_beside_fill() {
 	holds 50 64 sh -c '"$1/staticprog" 24 2000 & sleep 0.7; "$1/fill" 128 fsv && wait' x "$BIN"
 }
 
-# The same, started while the group is full: others make room from its first page on. It takes 24 MiB within some 50 ms.
-# The 4 MiB do not hold for it (README: up to 10, for some milliseconds): it asks nobody, and how soon it is stopped depends on
-# when the watcher gets a CPU. Half of what it takes is what must never be exceeded; unstopped it has all of it.
+# The same, started while the group is full: others make room before its first page. It takes 24 MiB within some 30 ms, and asks
+# nobody: how soon it is stopped depends on when the watcher gets a CPU.
 static_into_full() {
-	slack_kb=$SLACK_KB
-	SLACK_KB=12288
 	holds 20 64 sh -c '"$1/fill" 128 "$2" & sleep 0.5; "$1/staticprog" 24 300 1000 && wait' x "$BIN" \
 		"$(short_or_long fssss fssssssss)"
-	code=$?
-	SLACK_KB=$slack_kb
-	return $code
 }
 
 # Stopped at any moment, the thread that executes a program goes on, under its new number.

@@ -1,0 +1,105 @@
+/* serve/reserve.c - pages charged ahead for a process that is not managed, and the thread that makes room for it.
+ *
+ * Such a process asks nobody before it takes memory. While it grows in a group that is full it has a reserve: pages that are
+ * charged, for which others have made room, and that it has not taken yet. What it takes is moved from the reserve to
+ * its figure; the watcher asks for more in time, and stops the process when half of it is gone (watcher.c). So the limit is
+ * exceeded only by what it takes, beyond that half, until the watcher gets a CPU. When it grows no more the
+ * reserve is given back.
+ *
+ * Locks: none. client->reserve is changed by compare-and-swap; who adds to it looks afterwards whether the client has ended.
+ */
+#include "mm/charge.h"
+#include "serve/internal.h"
+
+#define RESERVE_PAGES  1024
+#define RESERVE_SHARE  16               /* of memory.max, at most, for all together */
+#define RESERVE_STEP   128              /* charged at once */
+#define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
+#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps */
+#define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
+
+int64_t reserve_size(const struct supervisor *s, unsigned nr)
+{
+	int64_t share = a64_load(&s->group->memory.max) / RESERVE_SHARE;
+
+	if (nr > 1)
+		share /= nr;
+	return share < RESERVE_PAGES ? share : RESERVE_PAGES;
+}
+
+int64_t reserve_take(struct client *c, int64_t n)
+{
+	int64_t has;
+
+	do {
+		has = a64_load(&c->reserve);
+		if (n > has)
+			n = has;
+	} while (n > 0 && !a64_cas(&c->reserve, has, has - n));
+	return n;
+}
+
+void reserve_end(struct client *c)
+{
+	a64_store(&c->reserve_want, 0);
+	uncharge_pages(c->s->group, a64_xchg(&c->reserve, 0));
+}
+
+void reserve_make(struct client *c, int64_t want)
+{
+	struct supervisor *s = c->s;
+
+	uint64_t until = plat_now_ns() + RESERVE_NS;
+
+	a64_store(&c->reserve_want, want);
+	while (a64_load(&c->reserve) < a64_load(&c->reserve_want) && !a32_load(&c->ended) && plat_now_ns() < until) {
+		int64_t n = want < RESERVE_STEP ? want : RESERVE_STEP;
+
+		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
+			break;
+		a64_add(&c->reserve, n);
+	}
+	if (a32_load(&c->ended))
+		reserve_end(c);
+}
+
+static void make_reserves(struct supervisor *s)
+{
+	struct client *c = NULL;
+
+	while ((c = client_next(s, c))) {
+		int64_t want = a64_load(&c->reserve_want);
+
+		if (want <= a64_load(&c->reserve))
+			continue;
+		reserve_make(c, want);
+		if (a64_load(&c->reserve) < a64_load(&c->reserve_want))
+			a32_store(&s->reserves_wanted, 1);
+	}
+}
+
+/* Nobody is killed for what may be gone at the next look. */
+void settler_main(void *arg)
+{
+	struct supervisor *s = arg;
+	uint64_t since_ns = 0;
+
+	while (!a32_load(&s->stopping)) {
+		uint32_t ticket = waitq_prepare(&s->settle_wait);
+		bool done = true;
+
+		if (a32_xchg(&s->unsettled, 0)) {
+			done = since_ns && plat_now_ns() - since_ns > KILL_AFTER_NS ?
+			       charge_settle(&s->engine, s->group) : charge_try_settle(&s->engine, s->group);
+			if (!done)
+				a32_store(&s->unsettled, 1);
+		}
+		if (done)
+			since_ns = 0;
+		else if (!since_ns)
+			since_ns = plat_now_ns();
+		if (a32_xchg(&s->reserves_wanted, 0))
+			make_reserves(s);
+		waitq_sleep(&s->settle_wait, ticket, done && !a32_load(&s->reserves_wanted) ? -1 : (int64_t)SETTLE_NS);
+	}
+}
