@@ -196,6 +196,8 @@ struct supervisor {
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];
 	uint64_t last_notice_ns;       /* names_lock */
+	uint64_t notices_ns;           /* names_lock: until when what may be said is used up */
+	unsigned left_out;             /* names_lock: notices that were one too many */
 	char last_notice[SERVE_TEXT_MAX];
 };
 
@@ -394,6 +396,8 @@ void proc_comm(pid_t pid, char *out, size_t size);
 pid_t proc_parent(pid_t pid);
 /* Is the process, or the one of this thread, below us? */
 bool proc_is_ours(pid_t tid);
+/* The same, below @top. */
+bool proc_is_below(pid_t tid, pid_t top);
 /* Kill the process that has thread @tid, if it is below us. */
 void proc_kill_ours(pid_t tid);
 /* Is that thread of process @pid running, or about to? */

@@ -27,7 +27,8 @@
 #define OTHER_THREADS   19
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
-#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second */
+#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second, */
+#define NOTICE_BURST    32              /* ... and so many at once */
 #define NOTICE_SAME_NS  5000000000ull   /* the same sentence again */
 
 static int fail(struct serve_problem *p, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -43,14 +44,33 @@ static int fail(struct serve_problem *p, int error, const char *fmt, ...)
 	return error;
 }
 
-/* The same sentence once in a while, any at a bounded rate. names_lock held. */
-static bool notice_due(struct supervisor *s, const char *text)
+/* Room for one more among those that may be said; it grows again with time. names_lock held. */
+static bool notice_room(struct supervisor *s, uint64_t now)
+{
+	uint64_t base = now > NOTICE_BURST * NOTICE_EVERY_NS ? now - NOTICE_BURST * NOTICE_EVERY_NS : 0;
+
+	if (s->notices_ns < base)
+		s->notices_ns = base;
+	if (s->notices_ns + NOTICE_EVERY_NS > now)
+		return false;
+	s->notices_ns += NOTICE_EVERY_NS;
+	return true;
+}
+
+/* The same sentence once in a while, any at a bounded rate. *@left_out: so many were not said before this one. names_lock held. */
+static bool notice_due(struct supervisor *s, const char *text, unsigned *left_out)
 {
 	uint64_t now = plat_now_ns();
-	bool same = strcmp(text, s->last_notice) == 0;
 
-	if (s->last_notice_ns && now - s->last_notice_ns < (same ? NOTICE_SAME_NS : NOTICE_EVERY_NS))
+	*left_out = 0;
+	if (s->last_notice_ns && strcmp(text, s->last_notice) == 0 && now - s->last_notice_ns < NOTICE_SAME_NS)
 		return false;
+	if (!notice_room(s, now)) {
+		s->left_out++;
+		return false;
+	}
+	*left_out = s->left_out;
+	s->left_out = 0;
 	s->last_notice_ns = now;
 	snprintf(s->last_notice, sizeof(s->last_notice), "%s", text);
 	return true;
@@ -58,7 +78,8 @@ static bool notice_due(struct supervisor *s, const char *text)
 
 void supervisor_notice(struct supervisor *s, const char *fmt, ...)
 {
-	char text[SERVE_TEXT_MAX];
+	char text[SERVE_TEXT_MAX], lost[64];
+	unsigned left_out;
 	bool due;
 	va_list ap;
 
@@ -68,8 +89,11 @@ void supervisor_notice(struct supervisor *s, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	spin_lock(&s->names_lock);
-	due = notice_due(s, text);
+	due = notice_due(s, text, &left_out);
 	spin_unlock(&s->names_lock);
+	snprintf(lost, sizeof(lost), "%u messages were left out: too many at once", left_out);
+	if (left_out)
+		s->config.notice(s->config.notice_arg, lost);
 	if (due)
 		s->config.notice(s->config.notice_arg, text);
 }
