@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -23,7 +25,7 @@ static struct remote_server server;
 static struct plat_thread thread;
 static int stop_fd;
 static atomic32_t steps_left, begun, ended, stepped;
-static uint32_t member;      /* no process, and nobody else's who runs this test: runs of all the machine are asked */
+static uint32_t member;      /* a child of ours: whoever else runs this test has another */
 
 static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
 {
@@ -70,10 +72,25 @@ static void serve(void *arg)
 	remote_serve(arg, stop_fd);
 }
 
+static pid_t have_child(void)
+{
+	static pid_t child;
+
+	if (child)
+		return child;
+	child = fork();
+	assert_true(child >= 0);
+	if (child)
+		return child;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		(void)pause();
+}
+
 static void begin(void)
 {
 	stop_fd = eventfd(0, EFD_CLOEXEC);
-	member = (1u << 30) + (uint32_t)getpid();
+	member = (uint32_t)have_child();
 	a32_store(&begun, 0);
 	a32_store(&ended, 0);
 	a32_store(&stepped, 0);
@@ -179,6 +196,23 @@ TEST(a_run_is_found_while_it_is_there)
 	n = remote_find(member, &runs);
 	assert_null(ourselves(runs, n));
 	remote_found_free(runs, n);
+}
+
+/* Anybody may listen under such a name. What is below it is a member, if it says so; nobody else is. */
+TEST(a_run_is_not_believed_to_have_a_process_that_is_not_below_it)
+{
+	struct remote_run *runs, *us;
+	int n;
+
+	up();
+	member = (uint32_t)getppid();
+	n = remote_find(member, &runs);
+	us = ourselves(runs, n);
+	assert_non_null(us);
+	assert_int_equal(us->state, REMOTE_ANSWERED);
+	assert_int_equal(us->is.member, REMOTE_STRANGER);
+	remote_found_free(runs, n);
+	down();
 }
 
 /* A name is taken once; and free again when its owner has closed it. */

@@ -178,13 +178,18 @@ pid_t proc_tracer(pid_t pid, pid_t tid)
 	return (pid_t)status_number(pid, path, "\nTracerPid:");
 }
 
-bool proc_is_ours(pid_t tid)
+bool proc_is_below(pid_t tid, pid_t top)
 {
 	pid_t up = tid;
 
-	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != getpid(); i++)
+	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != top; i++)
 		up = proc_parent(up);
-	return up == getpid() && tid != up;
+	return up == top && tid != up;
+}
+
+bool proc_is_ours(pid_t tid)
+{
+	return proc_is_below(tid, getpid());
 }
 
 void proc_kill_ours(pid_t tid)

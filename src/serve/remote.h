@@ -3,7 +3,8 @@
  * Transport: Unix SOCK_SEQPACKET, abstract name "umemcg-run.PID": it is gone with the process, however that ends. One
  * packet is one message: struct remote_head and a body of exactly the type's size. Native byte order. Who speaks is
  * what the kernel says (SO_PEERCRED), on both sides: the supervisor answers its own user and root, others get
- * REMOTE_REFUSED; who asks takes the name of a socket for nothing but a way to it.
+ * REMOTE_REFUSED; who asks takes the name of a socket for nothing but a way to it, believes only its own user and root
+ * (root: anybody), and of nobody that a process is its own which is not below it.
  *
  *   REMOTE_WHO      -> REMOTE_IS         who are you, and is this process one of yours?
  *   REMOTE_MIGRATE  -> REMOTE_PROGRESS*, REMOTE_DONE    closing the connection ends it where it is

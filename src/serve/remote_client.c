@@ -1,6 +1,6 @@
 /* serve/remote_client.c - the control socket's other side: finding running supervisors, and talking to one: remote.h.
  *
- * Uses nothing of the supervisor's: it runs in other processes. None of the runs that are asked can hold it up: they
+ * Uses nothing of the supervisor's but what reads /proc: it runs in other processes. None of the runs that are asked can hold it up: they
  * are asked at the same time, and waited for together, for a bounded time.
  *
  * Locks: none.
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "plat/plat.h"
-#include "serve/remote.h"
+#include "serve/internal.h"
 
 #define LISTENING 0x10000u
 
@@ -101,14 +101,21 @@ static bool ask(const char *name, uint32_t pid, struct remote_run *run)
 		return false;
 	}
 	run->pid = cred.pid;
+	if (geteuid() != 0 && cred.uid != 0 && cred.uid != geteuid()) {
+		/* It would refuse, if it is what its name says; else its answer is worth nothing. */
+		run->state = REMOTE_DENIED;
+		close(fd);
+		return true;
+	}
 	run->fd = fd;
 	/* Refused already, perhaps: the answer is there then. */
 	(void)remote_send(fd, &m, sizeof(m));
 	return true;
 }
 
-/* Read the answer of one that is readable. */
-static void hear(struct remote_run *run)
+/* Read the answer of one that is readable. Anybody may take such a name, and say that any process is its own; a supervisor's are
+ * below it, as the kernel says. Without /proc for @pid (hidepid) it is believed of nobody. */
+static void hear(struct remote_run *run, uint32_t pid)
 {
 	union {
 		struct remote_is is;
@@ -119,6 +126,8 @@ static void hear(struct remote_run *run)
 	if (type == REMOTE_IS) {
 		run->is = m.is;
 		run->is.group[REMOTE_TEXT_MAX - 1] = run->is.program[REMOTE_TEXT_MAX - 1] = '\0';
+		if (run->is.member != REMOTE_STRANGER && !proc_is_below((pid_t)pid, run->pid))
+			run->is.member = REMOTE_STRANGER;
 		run->state = REMOTE_ANSWERED;
 		return;
 	}
@@ -151,7 +160,7 @@ static void hear_all(struct remote_run *runs, int n, uint32_t pid)
 		if (waiting && poll(p, (nfds_t)n, (int)((until - plat_now_ns()) / 1000000) + 1) > 0)
 			for (int i = 0; i < n; i++)
 				if (p[i].fd >= 0 && p[i].revents) {
-					hear(&runs[i]);
+					hear(&runs[i], pid);
 					found |= pid && has(&runs[i], pid);
 				}
 	}
