@@ -221,6 +221,40 @@ static void charged_ahead(enum soft_kind kind)
 	fx_down(&fx);
 }
 
+/* Present pages or swapped ones: the child has no area, or none of its content. */
+static void advised(enum soft_kind kind)
+{
+	struct mm *a, *b;
+	struct mem_cgroup *g;
+
+	fx_up(&fx, kind, 1024, 64);
+	g = fx_group(&fx, NULL, "a", 20);
+	a = fx_mm(&fx, g);
+	assert_int_equal(fx_map(a, FX_BASE, 30), 0);
+	fx_fill_run(&fx, a, FX_BASE, 30, 1);
+	rw_wrlock(&a->mmap_lock);
+	assert_int_equal(vma_change_flags(a, FX_BASE, FX_BASE + 10 * PAGE_SIZE, VM_DONTFORK, 0), 0);
+	assert_int_equal(vma_change_flags(a, FX_BASE + 10 * PAGE_SIZE, FX_BASE + 29 * PAGE_SIZE, VM_WIPEONFORK, 0), 0);
+	rw_wrunlock(&a->mmap_lock);
+	b = fx_fork(&fx, a, g);
+	assert_non_null(b);
+	assert_null(vma_find(b, FX_BASE));
+	assert_null(vma_find(b, FX_BASE + 9 * PAGE_SIZE));
+	assert_int_equal(vma_find(b, FX_BASE + 10 * PAGE_SIZE)->flags & VM_WIPEONFORK, VM_WIPEONFORK);
+	assert_int_equal(a64_load(&b->rss) + a64_load(&b->swapents), 1);
+	fx_check_run(&fx, b, FX_BASE + 29 * PAGE_SIZE, 1, 1);
+	fx_check_run(&fx, a, FX_BASE, 30, 1);
+	fx_exit(&fx, a);
+	fx_exit(&fx, b);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
+TEST(a_child_has_neither_what_is_not_forked_nor_what_is_wiped)
+{
+	each_kind(advised);
+}
+
 TEST(what_was_charged_ahead_of_a_fork_and_not_needed_is_given_back)
 {
 	each_kind(charged_ahead);

@@ -361,6 +361,25 @@ int hook_brk(void *addr)
 	return -1;
 }
 
+static bool is_fork_advice(int advice)
+{
+	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+}
+
+/* Whoever is not told would give the child what was swapped out. What cannot be told is taken back. */
+static long tell_fork_advice(void *addr, size_t len, int advice)
+{
+	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = (uint64_t)addr, .len = page_up(len) };
+	struct msg_call_reply reply;
+	int attached;
+
+	if (!channel_ask(&call, &reply, &attached) && !reply.error)
+		return 0;
+	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
+		sys_madvise(addr, len, advice == MADV_DONTFORK ? MADV_DOFORK : MADV_KEEPONFORK);
+	return -EAGAIN;
+}
+
 /* MADV_FREE lets the kernel drop pages later without telling anybody, so it is done at once: what
  * the program may read then is what it may read now. */
 int hook_madvise(void *addr, size_t len, int advice)
@@ -377,6 +396,8 @@ int hook_madvise(void *addr, size_t len, int advice)
 	/* Who is not told gives back what was swapped out: not removed, then. */
 	if (advice == MADV_REMOVE && !ret && agent_managed() && channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len)))
 		ret = -EAGAIN;
+	if (is_fork_advice(advice) && !ret && agent_managed())
+		ret = tell_fork_advice(addr, len, advice);
 	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
 	    agent_managed())
 		channel_call(CALL_WILLNEED, (uint64_t)addr, page_up(len));

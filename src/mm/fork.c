@@ -167,6 +167,8 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 	for (unsigned i = 0; i < parent->nr_vmas && !f.error; i++) {
 		struct vma *src = parent->vmas[i], *v;
 
+		if (src->flags & VM_DONTFORK)
+			continue;
 		/* Locks are not inherited. */
 		v = vma_copy(child, src, src->flags & ~(uint32_t)VM_LOCKED, shares);
 		f.error = v ? 0 : -ENOMEM;
@@ -175,7 +177,7 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 		f.error = vma_link(child, v);
 		if (f.error)
 			vma_free(v);
-		else if (!(v->flags & VM_SHARED))
+		else if (!(v->flags & (VM_SHARED | VM_WIPEONFORK)))
 			leaf_for_range(parent, v->start, v->end, copy_leaf, &f);
 	}
 	uncharge_pages(mm_memcg(child), f.charged);

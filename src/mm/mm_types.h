@@ -126,6 +126,8 @@ struct leaf {
 #define VM_EXEC   0x4
 #define VM_LOCKED 0x8
 #define VM_SHARED 0x10               /* of a file: stores go to the file, not to a copy */
+#define VM_DONTFORK   0x20           /* a fork's child does not have it (MADV_DONTFORK) */
+#define VM_WIPEONFORK 0x40           /* a fork's child has it empty (MADV_WIPEONFORK) */
 
 #define FILE_CHUNK 512
 

@@ -13,6 +13,15 @@
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_FILE    (1ull << 61)
 
+/* What a fork's child gets of an area is one thing for all of it: what was told of a part of it (CALL_FORK_ADVICE) is true of what it
+ * has grown by since. mmap_lock held. */
+static uint32_t fork_flags(const struct mm *mm, uint64_t start, uint64_t end)
+{
+	unsigned i = vma_index(mm, start);
+
+	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & (VM_DONTFORK | VM_WIPEONFORK) : 0;
+}
+
 static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t flags)
 {
 	struct mm *mm = c->host.mm;
@@ -20,7 +29,7 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 
 	rw_wrlock(&mm->mmap_lock);
 	if (!a32_load(&c->ended))
-		err = vma_insert_gaps(mm, start, end, flags, NULL, 0);
+		err = vma_insert_gaps(mm, start, end, flags | fork_flags(mm, start, end), NULL, 0);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -31,13 +40,14 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 	struct address_space *as = area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
 	struct mm *mm = c->host.mm;
 	int err = -ESRCH;
+	uint32_t flags;
 
 	if (!as)
 		return -ENOENT;
 	rw_wrlock(&mm->mmap_lock);
+	flags = VM_READ | VM_WRITE | VM_SHARED | fork_flags(mm, area->start, area->end);
 	if (!a32_load(&c->ended))
-		err = vma_insert_gaps(mm, area->start, area->end, VM_READ | VM_WRITE | VM_SHARED, as,
-				      area->offset >> PAGE_SHIFT);
+		err = vma_insert_gaps(mm, area->start, area->end, flags, as, area->offset >> PAGE_SHIFT);
 	rw_wrunlock(&mm->mmap_lock);
 	if (!err)
 		host_shared_adopted(&c->s->mmu, as);

@@ -186,13 +186,10 @@ void call_fork_over(struct client *c, uint64_t cookie)
 		kswapd_wake(&c->s->engine);
 }
 
-static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
+/* The kernel knows the areas; ours are made at the first fault. */
+static void make_areas(struct client *c, uint64_t start, uint64_t len)
 {
-	struct mm *mm = c->host.mm;
-	int err;
-
-	/* The kernel knows the areas; ours are made at the first fault. */
-	for (uint64_t va = start; lock && va < start + len;) {
+	for (uint64_t va = start; va < start + len;) {
 		struct proc_area a;
 
 		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
@@ -201,8 +198,33 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 			(void)adopt_at(c, va);
 		va = a.end;
 	}
+}
+
+static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
+{
+	struct mm *mm = c->host.mm;
+	int err;
+
+	if (lock)
+		make_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
 	err = lock ? mm_lock_locked(mm, start, start + len) : mm_unlock_locked(mm, start, start + len);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
+static int call_fork_advice(struct client *c, uint64_t start, uint64_t len, uint32_t advice)
+{
+	struct mm *mm = c->host.mm;
+	uint32_t flag = advice == MADV_DONTFORK || advice == MADV_DOFORK ? VM_DONTFORK : VM_WIPEONFORK;
+	bool set = advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+	int err;
+
+	if (!set && advice != MADV_DOFORK && advice != MADV_KEEPONFORK)
+		return -EINVAL;
+	make_areas(c, start, len);
+	rw_wrlock(&mm->mmap_lock);
+	err = vma_change_flags(mm, start, start + len, set ? flag : 0, set ? 0 : flag);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -274,6 +296,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 		return adopt_range(c, m->start, len);
 	case CALL_EXEC:
 		return starting_announce(c, call->pid, m->arg);
+	case CALL_FORK_ADVICE:
+		return call_fork_advice(c, m->start, len, m->arg);
 	case CALL_REMOVE:
 		call_remove(c, m->start, m->start + len);
 		return 0;

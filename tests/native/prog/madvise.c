@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "prog.h"
 
@@ -148,12 +149,86 @@ static void protection_keeps_data(void)
 	refill_middle(3, "after PROT_NONE and writing");
 }
 
+static void in_child(void (*look)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	EXPECT(pid >= 0);
+	if (pid == 0) {
+		look();
+		_exit(0);
+	}
+	EXPECT(waitpid(pid, &status, 0) == pid);
+	if (status != 0)
+		fail("a child ended with %#x", (unsigned)status);
+}
+
+static void child_has_zeros(void)
+{
+	area_check_zero(at(a), b - a, "in a child, after MADV_WIPEONFORK");
+	check_around("in a child, around MADV_WIPEONFORK");
+	refill_middle(4, "in a child, after MADV_WIPEONFORK and writing");
+}
+
+static void child_has_a_hole(void)
+{
+	unsigned char in_core;
+
+	EXPECT(mincore(at(a), PAGE, &in_core) < 0 && errno == ENOMEM);
+	check_around("in a child, around MADV_DONTFORK");
+	EXPECT(mmap(at(a), middle_bytes(), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at(a));
+	area_check_zero(at(a), b - a, "in a child, mapped where MADV_DONTFORK was");
+}
+
+static void child_has_all(void)
+{
+	area_check(area, n, 0, 0, "in a child, after the advice was taken back");
+}
+
+/* What is swapped out too. The parent keeps it, and the next child gets it. */
+static void forks_obey(void)
+{
+	EXPECT(madvise(at(a), middle_bytes(), MADV_WIPEONFORK) == 0);
+	in_child(child_has_zeros);
+	EXPECT(madvise(at(a), middle_bytes(), MADV_KEEPONFORK) == 0);
+	in_child(child_has_all);
+	EXPECT(madvise(at(a), middle_bytes(), MADV_DONTFORK) == 0);
+	in_child(child_has_a_hole);
+	EXPECT(madvise(at(a), middle_bytes(), MADV_DOFORK) == 0);
+	in_child(child_has_all);
+	area_check(area, n, 0, 0, "after four forks");
+}
+
+static char *grown;
+static size_t grown_pages;
+
+static void child_has_grown_zeros(void)
+{
+	area_check_zero(grown, grown_pages, "in a child, in an area that has grown since MADV_WIPEONFORK");
+}
+
+static void advice_holds_for_what_grows(void)
+{
+	grown_pages = 2 * (b - a);
+	grown = map_bytes(middle_bytes());
+	EXPECT(madvise(grown, middle_bytes(), MADV_WIPEONFORK) == 0);
+	grown = mremap(grown, middle_bytes(), grown_pages * PAGE, MREMAP_MAYMOVE);
+	EXPECT(grown != MAP_FAILED);
+	area_fill(grown, grown_pages, 0, 0);
+	press(n / PAGES_PER_MIB);
+	in_child(child_has_grown_zeros);
+	area_check(grown, grown_pages, 0, 0, "in an area that has grown, after a fork");
+	EXPECT(munmap(grown, grown_pages * PAGE) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	static void (*const steps[])(void) = {
 		dontneed_gives_zeros, free_gives_old_or_zero, advice_keeps_data,
 		holes_come_back_as_zeros, middle_unmapped_and_mapped_again, mapped_over,
-		protection_keeps_data,
+		protection_keeps_data, forks_obey, advice_holds_for_what_grows,
 	};
 	unsigned long mib = arg_number(argc, argv, 1, 32);
 
