@@ -1,4 +1,4 @@
-/* agent/thread.c - threads on stacks that the program supplies can be joined.
+/* agent/thread.c - what the kernel touches when a thread exits is there: records of threads, and robust mutexes.
  *
  * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the
  * word that pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to
@@ -13,6 +13,10 @@
  * I1  slot->tid is 0 (free), CLAIMED (pthread_create is under way), or the thread's.
  * I2  When the program's function begins, the record is present, and stays until the thread has ended: every move
  *     that starts after the note sees it.
+ *
+ * Robust mutexes: the kernel marks those that an exiting thread holds, for whoever waits for them. A page that is missing then stays
+ * unmarked, and the next lock waits for ever. So the supervisor is asked to leave the page of each where it is (in its books only: the
+ * program's kernel has nothing locked).
  *
  * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts
  * without.
@@ -164,5 +168,24 @@ AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, v
 	err = libc_pthread_create(thread, attr, begin, s);
 	if (err)
 		__atomic_store_n(&s->tid, 0, __ATOMIC_RELEASE);
+	return err;
+}
+
+static int (*libc_pthread_mutex_init)(pthread_mutex_t *, const pthread_mutexattr_t *);
+
+/* It stays there until the mapping ends: whoever has a copy of the mutex in a mapping of his own looks at the same page. */
+AGENT_EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
+{
+	const uint64_t first = (uintptr_t)mutex & ~(agent_page - 1);
+	const uint64_t end = ((uintptr_t)(mutex + 1) + agent_page - 1) & ~(agent_page - 1);
+	int robust = PTHREAD_MUTEX_STALLED, err;
+
+	if (!libc_pthread_mutex_init)
+		libc_pthread_mutex_init = (__typeof__(libc_pthread_mutex_init))dlsym(RTLD_NEXT, "pthread_mutex_init");
+	if (!libc_pthread_mutex_init)
+		return EAGAIN;
+	err = libc_pthread_mutex_init(mutex, attr);
+	if (!err && attr && !pthread_mutexattr_getrobust(attr, &robust) && robust == PTHREAD_MUTEX_ROBUST && agent_managed())
+		channel_call(CALL_MLOCK, first, end - first);
 	return err;
 }

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mremap netns odirect \
-	oomhog ownstacks rawcalls reportget slowstart stacks staticprog syscalls tasks threads
+	oomhog ownstacks rawcalls reportget robust slowstart stacks staticprog syscalls tasks threads
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
@@ -304,6 +304,7 @@ check "the heap grows and shrinks by brk" program brkgrow 160
 check ".bss larger than the limit" program bss 100
 check "thread stacks that together exceed the limit" program stacks 96 1024
 check "threads on stacks that the program supplies can be joined" own_stacks
+check "a robust mutex tells that its owner died" under 16M "$BIN/robust" 48
 check "threads that map and unmap at random" program mmapstorm "$(short_or_long 5 60)" 4
 check "memory that a runtime maps by system calls of its own" raw_calls
 check "a debugger reads and writes what is swapped out, and stops nobody who is needed" \
