@@ -46,6 +46,26 @@ TEST(slots_that_were_written_before_are_used_when_the_disk_is_full)
 	each_kind(last_block);
 }
 
+static void for_long(enum soft_kind kind)
+{
+	up(kind, false, 40, 80);
+	for (uint64_t k = 0; k < 40; k++) {
+		fx_fill_run(&fx, mm, FX_BASE, 80, k);
+		plat_sleep_ns(50000000);
+	}
+	fx_check_run(&fx, mm, FX_BASE, 80, 39);
+	assert_true(a32_load(&fx.e.swap_disk_full));
+	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
+	down();
+}
+
+/* Each try whether there is room again leaves a page that was refused. When they are half of those in memory the others, which can
+ * go, are still found. */
+TEST(a_disk_that_is_full_for_long_kills_nobody)
+{
+	each_kind(for_long);
+}
+
 static void tries(enum soft_kind kind)
 {
 	uint64_t i = 0;

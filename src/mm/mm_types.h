@@ -291,7 +291,8 @@ struct swap_device {
 	uint32_t nr_spare;              /* alloc_lock: their number */
 	uint32_t cursor;                /* alloc_lock: where the next batch looks for slots, on a device */
 	struct {                        /* alloc_lock: while engine.swap_disk_full */
-		uint64_t since;         /* and asked for more ever since */
+		uint64_t since;         /* and asked for more ever since, */
+		unsigned tries;         /* so often */
 		uint64_t refused;       /* the last time */
 		uint64_t try_at;        /* not before: does it have room again? */
 		uint64_t wait;          /* for the try after that */

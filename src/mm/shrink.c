@@ -201,8 +201,10 @@ static bool prepare(struct shrink *s, struct victim *v)
 	}
 	if (!page_is_anon(p))
 		return prepare_file(s, v);
-	if (!page_may_be_written(s->e, p))
+	if (!page_may_be_written(s->e, p)) {
+		page_set(p, PG_active);  /* or the inactive list comes to hold nothing else, and others are never looked at */
 		return false;
+	}
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache) && !bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))

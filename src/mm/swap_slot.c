@@ -12,7 +12,7 @@
  * space (engine.swap_disk_full), only slots that were written before are handed out (spare), and the page that was refused is not
  * tried again: what it would find is known. Its slot goes with it until the program asks for the page. Whether there is room
  * again is tried with one page at a time, ever more seldom; the first write that gets a block ends it. Until that was tried for
- * FULL_GRACE_NS nobody is killed for it.
+ * FULL_GRACE_NS, and FULL_TRIES_MIN times, nobody is killed for it.
  */
 #include "mm/swap_slot.h"
 
@@ -22,6 +22,7 @@
 #define FULL_WAIT_MIN_NS (1 * 1000000ull)      /* to the first try whether the disk has room again; doubled each time, */
 #define FULL_WAIT_MAX_NS (100 * 1000000ull)    /* up to here */
 #define FULL_GRACE_NS    (1000 * 1000000ull)
+#define FULL_TRIES_MIN   8                     /* in that time or later: nobody may have had a processor */
 
 static bool bit(const uint64_t *map, uint32_t slot)
 {
@@ -193,8 +194,11 @@ bool swap_disk_refused(struct engine *e)
 	if (d->full.wait > FULL_WAIT_MAX_NS)
 		d->full.wait = FULL_WAIT_MAX_NS;
 	/* Nobody asked for so long: what was before does not count. */
-	if (first || now - d->full.refused > FULL_GRACE_NS)
+	d->full.tries++;
+	if (first || now - d->full.refused > FULL_GRACE_NS) {
 		d->full.since = now;
+		d->full.tries = 0;
+	}
 	d->full.refused = now;
 	d->full.try_at = now + d->full.wait;
 	a32_store(&e->swap_disk_full, 1);
@@ -217,7 +221,7 @@ bool swap_disk_may_recover(struct engine *e)
 	if (!a32_load(&e->swap_disk_full))
 		return false;
 	spin_lock(&d->alloc_lock);
-	may = plat_now_ns() - d->full.since < FULL_GRACE_NS;
+	may = plat_now_ns() - d->full.since < FULL_GRACE_NS || d->full.tries < FULL_TRIES_MIN;
 	spin_unlock(&d->alloc_lock);
 	return may;
 }
