@@ -72,6 +72,16 @@ static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n,
 	return v;
 }
 
+/* Until something was made known since @ticket, there is room, or it is time to choose the next victim. Reclaim has
+ * found nothing: it is not asked again at every look. */
+static void wait_for_room(struct engine *e, struct mem_cgroup *memcg, int64_t n, uint32_t ticket)
+{
+	int64_t end = (int64_t)plat_now_ns() + OOM_WAIT_NS;
+
+	while (!waitq_sleep(&e->progress, ticket, OOM_LOOK_NS) && !has_room(memcg, n) && (int64_t)plat_now_ns() < end)
+		;
+}
+
 bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64_t n, bool wait)
 {
 	uint32_t ticket = waitq_prepare(&e->progress); /* before the look: whoever goes after it wakes us */
@@ -95,6 +105,6 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64
 		mm_put(victim);
 	}
 	if (wait && !mine && (v == OOM_WAIT || v == OOM_VICTIM))
-		waitq_sleep(&e->progress, ticket, OOM_LOOK_NS);
+		wait_for_room(e, memcg, n, ticket);
 	return v != OOM_NOBODY && !mine;
 }
