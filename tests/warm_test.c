@@ -16,24 +16,30 @@
 
 static unsigned joined, joined_idle;
 
-/* Threads that warm at the lowest priority. */
+/* Of our threads @tid warms, at the lowest priority. All of us may have that one. */
+static bool is_idle_warmer(const char *tid)
+{
+	char path[300], name[32] = "";
+	bool is;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", tid);
+	f = fopen(path, "r");
+	is = f && fgets(name, sizeof(name), f) && strcmp(name, "umemcg-warm\n") == 0 &&
+	     sched_getscheduler((pid_t)strtol(tid, NULL, 10)) == SCHED_IDLE;
+	if (f)
+		fclose(f);
+	return is;
+}
+
 static unsigned idle_warmers(void)
 {
 	DIR *d = opendir("/proc/self/task");
 	struct dirent *e;
 	unsigned n = 0;
 
-	while (d && (e = readdir(d))) {
-		char path[300], name[32] = "";
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", e->d_name);
-		f = fopen(path, "r");
-		if (f && fgets(name, sizeof(name), f) && strcmp(name, "umemcg-warm\n") == 0)
-			n += sched_getscheduler((pid_t)strtol(e->d_name, NULL, 10)) == SCHED_IDLE;
-		if (f)
-			fclose(f);
-	}
+	while (d && (e = readdir(d)))
+		n += is_idle_warmer(e->d_name);
 	if (d)
 		closedir(d);
 	return n;
@@ -109,7 +115,7 @@ TEST(warmers_have_no_descriptors_of_ours)
 		char path[300];
 
 		snprintf(path, sizeof(path), "/proc/self/task/%.20s/fd", e->d_name);
-		if (sched_getscheduler((pid_t)strtol(e->d_name, NULL, 10)) != SCHED_IDLE)
+		if (!is_idle_warmer(e->d_name))
 			continue;
 		warmers++;
 		assert_true(entries(path) <= 5);
