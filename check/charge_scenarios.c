@@ -204,6 +204,47 @@ static void oom_by_two_end(void)
 DEFINE_SCENARIO(oom_by_two, "oom-by-two", oom_by_two_setup, oom_by_two_end,
 		"two charges are out of memory at once: one process is killed");
 
+/* ---- out of memory, and it is only on its way ---- */
+
+static void charge_for_a_while(void *arg)
+{
+	int err = charge_pages(&fx->e, a, NULL, 1, 0);
+
+	(void)arg;
+	if (err)
+		sim_fail(SIM_WRONG, NULL, 0, "the charge failed: %d", err);
+	uncharge_pages(a, 1);
+}
+
+static void nobody_killed_end(void)
+{
+	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 0);
+	fx_end();
+}
+
+static void read_ahead(void *arg)
+{
+	(void)arg;
+	fault_read_ahead(mm, FX_VA(0), 1);
+}
+
+/* One page may be charged. Whoever is second waits for the first, or takes what that is done with. */
+static void oom_and_read_setup(void)
+{
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	mm = fx_mm(a, "mm", 1);
+	fx_fill(mm, 0);
+	fx_push_out(mm, 0);
+	stock_drain(a);
+	page_counter_force_max(&a->memory, 1);
+	sim_task("read-ahead", read_ahead, NULL, 0, 0);
+	sim_task("charge", charge_for_a_while, NULL, 1, 0);
+}
+
+DEFINE_SCENARIO(oom_and_read, "oom-and-read", oom_and_read_setup, nobody_killed_end,
+		"a limit is met, and all that is charged is a page that is being read from swap");
+
 /* ---- above memory.high ---- */
 
 /* Swap is full: the one page that can be taken is the one that was just read, for it has a slot. */

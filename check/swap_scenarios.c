@@ -399,6 +399,27 @@ static void drop_and_zap_setup(void)
 DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_end,
 		"reclaim would drop a clean page, finds it referenced, and keeps it while its last entry goes");
 
+/* Who looks for room and finds none is told that there is some to come. */
+static void reclaim_or_told(void *arg)
+{
+	struct reclaim_result r = { 0 };
+
+	(void)arg;
+	shrink_pages(&fx->e, &victim, 1, 0, &r);
+	if (!r.reclaimed && !r.busy && !r.held && !pte_present(fx_pte(mm, 0)))
+		sim_fail(SIM_WRONG, NULL, 0, "a page that somebody is about to map is not there for reclaim");
+}
+
+static void drop_and_map_setup(void)
+{
+	cached_victim(false);
+	sim_task("reclaim", reclaim_or_told, NULL, 0, 0);
+	sim_task("fault", task_fault, mm, 1, 0);
+}
+
+DEFINE_SCENARIO(swap_drop_and_map, "swap-drop-and-map", drop_and_map_setup, fx_end,
+		"reclaim would drop a clean page that a fault is about to map");
+
 static void out_and_in_setup(void)
 {
 	cached_victim(true);

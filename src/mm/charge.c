@@ -2,7 +2,10 @@
  *   this CPU's stock -> memory+swap -> memory -> reclaim below whichever was full -> drain the stocks once -> OOM.
  *
  * Progress: a charge retries as long as reclaim frees something or something that could be freed is only busy right
- * now (pinned by I/O, a client in the middle of a system call), the latter for a bounded time.
+ * now (pinned by I/O, a client in the middle of a system call), the latter for a bounded time. Before somebody is killed it
+ * waits, as long, for what is charged and on no list: a page that is being read, or is in the hands of another who
+ * reclaims; reclaim could not see it. And a little for what it saw and could not have, as a fault is about to map it. A charge
+ * that may fail waits for neither.
  */
 #include "mm/charge.h"
 
@@ -11,6 +14,7 @@
 #include "mm/reclaim.h"
 
 #define CHARGE_RETRIES     16
+#define ROUNDS_MIN         2                     /* before a kill: the second after a wait */
 #define BUSY_WAIT_NS       (200 * 1000)          /* between two tries when everything is busy: doubled each time, */
 #define BUSY_DOUBLE_MAX    5                     /* so often */
 #define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* nobody got on for so long: it is not busy but stuck */
@@ -18,7 +22,7 @@
 #define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: for what the caller can do without */
 #define PARK_TIME_NS       (50 * 1000000ull)     /* PARK */
 
-enum room { ROOM_NONE, ROOM_AGAIN, ROOM_BUSY };
+enum room { ROOM_NONE, ROOM_AGAIN, ROOM_SOON /* again, but let others get on first */, ROOM_BUSY };
 
 /* Both counters. On failure *@full is the counter that was full. */
 static bool charge_counters(struct mem_cgroup *memcg, int64_t n, struct page_counter **full)
@@ -156,8 +160,24 @@ static void unstick(struct mem_cgroup *g)
 		a64_store(&memcg_lists(g)->stuck_since, 0);
 }
 
+/* Is something below @g charged that is on no list? The lists come first: what goes on one meanwhile counts as on none, and is
+ * waited for in vain; what goes off one is freed, which makes room, or is somebody else's. Stocks were drained. */
+static bool on_its_way(struct mem_cgroup *g)
+{
+	int64_t known = 0;
+
+	rcu_rd_lock();
+	for (struct mem_cgroup *m = memcg_next(g, NULL); m; m = memcg_next(g, m)) {
+		known += stat_read_local(m, STAT_UNMANAGED);
+		for (enum lru_list i = 0; i < NR_LRU_LISTS; i++)
+			known += group_list_size(m, i);
+	}
+	rcu_rd_unlock();
+	return page_counter_read(&g->memory) > known;
+}
+
 /* One round of making room below @g. */
-static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, int *retries)
+static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, bool optional, int *retries)
 {
 	struct reclaim_result r;
 
@@ -168,7 +188,18 @@ static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bo
 	}
 	if (r.busy > 0 && !stuck(g))
 		return ROOM_BUSY;
-	return --*retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
+	if (optional)
+		return --*retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
+	if (!recheck(!on_its_way(g)) && !stuck(g)) {
+		*retries = CHARGE_RETRIES;
+		return ROOM_BUSY;
+	}
+	/* What was on its way during this round is not any more: another round sees it. */
+	if (r.scanned == 0 && *retries > ROUNDS_MIN)
+		*retries = ROUNDS_MIN;
+	if (--*retries <= 0 || (r.held > 0 && stuck(g)))
+		return ROOM_NONE;
+	return r.held > 0 || r.scanned == 0 || *retries == 1 ? ROOM_SOON : ROOM_AGAIN;
 }
 
 /* What could be freed is busy. True: try again, having waited. False: the caller had better do something else. */
@@ -218,7 +249,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			event_add(g, EVENT_MAX, 1);
 			about_to_wait(e, mm);
 		}
-		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, &retries);
+		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, flags & CHARGE_NOOOM, &retries);
 		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
 			if (!try_charge(memcg, n, &full))
@@ -226,13 +257,13 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			break;
 		}
 		busy = room == ROOM_BUSY ? g : NULL;
-		if (room == ROOM_AGAIN || (room == ROOM_BUSY && wait_busy(e, mm, start, flags, &doubled)))
+		if (room == ROOM_AGAIN || (room != ROOM_NONE && wait_busy(e, mm, start, flags, &doubled)))
 			continue;
 		if (flags & CHARGE_FORCE) {
 			charge_force(memcg, n);
 			break;
 		}
-		if (room == ROOM_BUSY)
+		if (room != ROOM_NONE)
 			return -ETIME;
 		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, n, !(flags & CHARGE_PARK)))
 			return -ENOMEM;
@@ -252,9 +283,11 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 {
 	int64_t d = now - old;
 
+	/* The statistic says no more than is charged, at every instant (on_its_way). */
+	if (d > 0)
+		charge_force(memcg, d);
 	stat_add(memcg, STAT_UNMANAGED, d);
 	if (d > 0) {
-		charge_force(memcg, d);
 		if (kswapd_wanted(memcg))
 			kswapd_wake(e);
 	} else if (d < 0) {
@@ -307,8 +340,11 @@ static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 		if (over <= 0 && over_memsw <= 0)
 			return true;
 		switch (beyond_reclaim(memcg) ? ROOM_NONE :
-			make_room(e, memcg, memsw ? over_memsw : over, memsw, &retries)) {
+			make_room(e, memcg, memsw ? over_memsw : over, memsw, !kill, &retries)) {
 		case ROOM_AGAIN:
+			break;
+		case ROOM_SOON:
+			plat_sleep_ns(BUSY_WAIT_NS);
 			break;
 		case ROOM_BUSY:
 			return false;

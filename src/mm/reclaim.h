@@ -15,6 +15,7 @@ struct reclaim_result {
 	int64_t demoted;     /* pages moved to a slower node: the frame is free, the page is charged as before */
 	int64_t scanned;     /* pages looked at */
 	int64_t busy;        /* pages that could not be taken only now: locked, pinned, client not answering */
+	int64_t held;        /* pages that were ready to go, but somebody has found them in the swap cache and refers to them */
 };
 
 /* Free about @n pages below @memcg. Nothing may be locked. Blocks for I/O and for clients, bounded. */

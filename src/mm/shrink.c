@@ -370,14 +370,16 @@ static bool remove_clean(struct shrink *s, struct page *p)
 	struct engine *e = s->e;
 	struct mem_cgroup *memcg;
 	uint64_t age = 0;
-	bool freed = false;
+	bool freed = false, held = false;
 
-	if (!page_trylock(p))
+	if (!page_trylock(p)) {
+		s->r->busy++;
 		return false;
+	}
 	if (!page_is_anon(p)) {
 		freed = filemap_remove_unused(p);
 	} else if (recheck(!page_mapped(p)) && recheck(page_test(p, PG_swapcache)) &&
-		   recheck(!page_test(p, PG_dirty | PG_writeback)) && recheck(a32_load(&p->refcount) == 2)) {
+		   recheck(!page_test(p, PG_dirty | PG_writeback)) && !(held = !recheck(a32_load(&p->refcount) == 2))) {
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
 		if (memcg)
@@ -387,6 +389,7 @@ static bool remove_clean(struct shrink *s, struct page *p)
 		freed = true;
 	}
 	page_unlock(e, p);
+	s->r->held += held;
 	return freed || (!page_mapped(p) && !page_test(p, PG_swapcache) && page_is_anon(p) &&
 			 a32_load(&p->refcount) == 1);
 }
