@@ -168,7 +168,7 @@ static bool on_its_way(struct mem_cgroup *g)
 
 	rcu_rd_lock();
 	for (struct mem_cgroup *m = memcg_next(g, NULL); m; m = memcg_next(g, m)) {
-		known += stat_read_local(m, STAT_UNMANAGED);
+		known += stat_read_local(m, STAT_UNMANAGED) + a64_load(&memcg_lists(m)->aside);
 		for (enum lru_list i = 0; i < NR_LRU_LISTS; i++)
 			known += group_list_size(m, i);
 	}
@@ -277,6 +277,11 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	charge_after(e, memcg, mm, n, flags);
 	return 0;
+}
+
+void charge_set_aside(struct mem_cgroup *memcg, int64_t n)
+{
+	a64_acc(&memcg_lists(memcg)->aside, n);
 }
 
 void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, int64_t now)

@@ -9,6 +9,10 @@
 #define CHARGE_FORCE     4u  /* must not fail: exceeds the limit when reclaim cannot help; the caller says why */
 #define CHARGE_PARK      8u  /* do not wait long, neither for what is busy nor for a victim: the caller comes again */
 
+/* @n pages that are charged to @memcg (or -@n) are for later use: no charge waits for them to be in use. Changes after the
+ * charge, and before it is given back or put to use. No locks. */
+void charge_set_aside(struct mem_cgroup *memcg, int64_t n);
+
 /* Charge @n pages of memory and memory+swap to @memcg and its ancestors. May block in reclaim and, without NOOOM, for an
  * OOM victim to go; so no lock may be held but with NORECLAIM. @mm: on whose behalf (NULL: nobody's), which does its share of
  * reclaim above memory.high at its next fault; a charge for an

@@ -253,6 +253,7 @@ struct group_lists {
 	atomic64_t age;                       /* evictions so far, of all nodes: the clock of refaults */
 	atomic64_t stuck_since;               /* since when charges wait and nobody makes room; 0: they do not */
 	atomic64_t stuck_last;                /* when one waited last */
+	atomic64_t aside;                     /* pages charged for later use (charge_set_aside) */
 	unsigned nr_nodes;                    /* (C) */
 	struct lruvec node[];
 };

@@ -36,13 +36,19 @@ int64_t reserve_take(struct client *c, int64_t n)
 		if (n > has)
 			n = has;
 	} while (n > 0 && !a64_cas(&c->reserve, has, has - n));
+	if (n > 0)
+		charge_set_aside(c->s->group, -n);
 	return n;
 }
 
 void reserve_end(struct client *c)
 {
+	int64_t n;
+
 	a64_store(&c->reserve_want, 0);
-	uncharge_pages(c->s->group, a64_xchg(&c->reserve, 0));
+	n = a64_xchg(&c->reserve, 0);
+	charge_set_aside(c->s->group, -n);
+	uncharge_pages(c->s->group, n);
 }
 
 void reserve_make(struct client *c, int64_t want)
@@ -57,6 +63,7 @@ void reserve_make(struct client *c, int64_t want)
 
 		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
 			break;
+		charge_set_aside(s->group, n);
 		a64_add(&c->reserve, n);
 	}
 	if (a32_load(&c->ended))
