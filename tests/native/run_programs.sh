@@ -288,7 +288,7 @@ tiny_limits() {
 	under 4M "$BIN/fill" 16
 }
 
-plan 35
+plan 36
 check_tool stress-ng "stress-ng --vm 2 --vm-bytes 256M --verify finds no error" stress_vm
 check_tool memtester "memtester finds no error" memory_tester
 check_tool "$python" "python3 sums a structure of several times the limit" python_structure
