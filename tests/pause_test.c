@@ -15,6 +15,15 @@
 #define DELAYS   14     /* from 1 us on, doubled each time, and from the beginning again */
 #define WORD     100000
 
+#if defined(__SANITIZE_THREAD__)
+/* A child of several threads makes a thread here, which the sanitizer ends programs for unless it is told. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+#endif
+
 static struct supervisor s;
 static atomic32_t *go;   /* shared with the child */
 static char word[WORD];  /* much to copy: until that is done the thread has its old number */
@@ -91,8 +100,13 @@ static void stop_and_let_go(struct rounds *r, unsigned delay_us)
 		r->wrong = "fork";
 		return;
 	}
-	while (!a32_load(&go[1]))
-		plat_sleep_ns(50000);
+	for (int i = 0; i < WAIT_MS && !a32_load(&go[1]); i++)
+		plat_sleep_ns(1000000);
+	if (!a32_load(&go[1])) {
+		(void)kill(c.host.pid, SIGKILL);
+		r->wrong = "it has no second thread";
+		return;
+	}
 	a32_store(go, 1);
 	plat_sleep_ns(delay_us * 1000ull);
 	pause_process(&p, &c);
