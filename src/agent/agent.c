@@ -110,6 +110,7 @@ static char *helper_area(void)
 void agent_unlock_region(void)
 {
 	sys_call2(SYS_munlock, agent, agent_page + rest_bytes());
+	huge_unlock();
 }
 
 /* Reserve the region, page 0 first; in a fork's child page 0 is there already, wiped, and only the

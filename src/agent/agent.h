@@ -12,6 +12,8 @@
  *     THREAD_BYTES    threads on stacks of the program's own (thread.c); not inherited by fork
  *     staging         EVICT_PAGES_MAX pages, registered in the staging userfaultfd; not inherited
  *
+ * The helper makes another one when it is first asked for a huge page: huge.c.
+ *
  * Threads and locks. (A) atomic (M) maplock to write, atomic to read (C) constant while managed.
  * maplock serialises whoever changes mappings with the helper's moves. It is held with all signals
  * blocked. Memory that can be evicted must not be touched under it: the fault may need room that
@@ -47,6 +49,7 @@ struct agent {
 	uint32_t helper_clean; /* (A) the helper has closed what is not its own */
 	uint32_t helper_order; /* (A) HELPER_WAIT until the program's thread has seen READY */
 	uint32_t threads;      /* (A) slots of thread.c that were ever used */
+	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
 };
 
 /* NULL until the region exists. Its memory outlives every use. */
@@ -83,6 +86,16 @@ void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq);
 bool msg_is(const struct msg_head *h, enum msg_type type);
 
 /* helper.c */
+bool lock_for_moving(void);
+
+/* UFFDIO_MOVE. Linux 6.8; newer than the headers of our oldest build host. */
+struct move_args {
+	uint64_t dst, src, len, mode;
+	int64_t moved;
+};
+#define MOVE_IOCTL          _IOWR(UFFDIO, 0x05, struct move_args)
+#define MOVE_MODE_DONTWAKE  1ull
+
 struct helper_setup {
 	int channel;
 	int uffd;       /* -1: arrives with READY */
@@ -91,6 +104,12 @@ struct helper_setup {
 };
 int helper_start(void *area, const struct helper_setup *setup);
 void helper_order(uint32_t order);
+
+/* huge.c */
+uint8_t huge_fill(int uffd, uint64_t start);
+void huge_split(const void *start, size_t len);
+void huge_split_edges(const void *start, size_t len);
+void huge_unlock(void);
 
 /* maps.c */
 bool maplock_trylock(void);

@@ -25,14 +25,6 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
-/* Linux 6.8; newer than the headers of our oldest build host. */
-struct move_args {
-	uint64_t dst, src, len, mode;
-	int64_t moved;
-};
-#define MOVE_IOCTL          _IOWR(UFFDIO, 0x05, struct move_args)
-#define MOVE_MODE_DONTWAKE  1ull
-
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -55,6 +47,7 @@ struct helper {
 		struct msg_ready ready;
 		struct msg_evict evict;
 		struct msg_zap zap;
+		struct msg_fill fill;
 	} in;
 };
 
@@ -123,6 +116,7 @@ static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	struct uffdio_range range = { .start = (uintptr_t)dst, .len = n * agent_page };
 	long got = sys_call5(SYS_mremap, src, range.len, range.len,
 			     MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, dst);
+	long err;
 
 	if (got != (long)(uintptr_t)dst)
 		return got < 0 ? got : -EINVAL;
@@ -134,7 +128,9 @@ static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	}
 	h->remapped = true;
 	sys_madvise(dst, range.len, MADV_DONTFORK);
-	return sys_call3(SYS_mprotect, dst, range.len, PROT_READ | PROT_WRITE);
+	err = sys_call3(SYS_mprotect, dst, range.len, PROT_READ | PROT_WRITE);
+	huge_split(dst, range.len);
+	return err;
 }
 
 /* Why the one page at @src was not moved; tries once more where that can help. */
@@ -143,8 +139,11 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 	int i;
 
 	/* Shared with a fork's child, or pinned: only the first goes away by copying the page. */
-	if (err == -EBUSY && !sys_madvise((void *)src, agent_page, MADV_POPULATE_WRITE))
-		err = move(h, src, slot, 1);
+	if (err == -EBUSY) {
+		huge_split((void *)src, agent_page);
+		if (!sys_madvise((void *)src, agent_page, MADV_POPULATE_WRITE))
+			err = move(h, src, slot, 1);
+	}
 	for (i = 0; err == -EAGAIN && i < AGAIN_TRIES; i++) {
 		sys_call0(SYS_sched_yield);
 		err = move(h, src, slot, 1);
@@ -210,7 +209,7 @@ static void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uin
 	}
 }
 
-static bool lock_for_moving(void)
+bool lock_for_moving(void)
 {
 	int i;
 
@@ -261,6 +260,20 @@ static void evict(struct helper *h, int size)
 	h->reply.n = pages;
 	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + pages,
 			 -1) < 0)
+		die();
+}
+
+static void fill(struct helper *h, int size)
+{
+	const struct msg_fill *m = &h->in.fill;
+
+	if (size != sizeof *m || m->start % HUGE_BYTES)
+		die();
+	/* Without a staging userfaultfd the kernel cannot move. */
+	h->reply.status[0] = h->setup.staging_uffd < 0 ? EVICT_REFUSED : huge_fill(h->setup.uffd, m->start);
+	h->reply.n = 1;
+	msg_init(&h->reply.h, MSG_EVICTED, m->h.seq);
+	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + 1, -1) < 0)
 		die();
 }
 
@@ -360,6 +373,8 @@ static void run(void *arg)
 			evict(h, n);
 		else if (msg_is(&h->in.head, MSG_ZAP))
 			zap(h, n);
+		else if (msg_is(&h->in.head, MSG_FILL))
+			fill(h, n);
 		else
 			die();
 	}

@@ -311,6 +311,8 @@ int hook_munmap(void *addr, size_t len)
 	long ret;
 
 	UNDER_MAPLOCK(ret, sys_munmap(addr, len));
+	if (!ret)
+		huge_split_edges(addr, len);
 	return (int)libc_result(ret);
 }
 
@@ -327,6 +329,8 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 		va_end(ap);
 	}
 	UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
+	if ((unsigned long)ret <= -4096ul && old_len > len)
+		huge_split_edges((char *)ret + len, old_len - len);
 	return (void *)libc_result(ret);
 }
 
@@ -380,6 +384,16 @@ static long tell_fork_advice(void *addr, size_t len, int advice)
 	return -EAGAIN;
 }
 
+/* The supervisor decides what a first touch brings. It may stay without the word, and bring small pages. */
+static void tell_huge_advice(void *addr, size_t len, int advice)
+{
+	struct msg_call call = { .op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = (uint64_t)addr, .len = page_up(len) };
+	struct msg_call_reply reply;
+	int attached;
+
+	channel_ask(&call, &reply, &attached);
+}
+
 /* MADV_FREE lets the kernel drop pages later without telling anybody, so it is done at once: what
  * the program may read then is what it may read now. */
 int hook_madvise(void *addr, size_t len, int advice)
@@ -396,6 +410,10 @@ int hook_madvise(void *addr, size_t len, int advice)
 	/* Who is not told gives back what was swapped out: not removed, then. */
 	if (advice == MADV_REMOVE && !ret && agent_managed() && channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len)))
 		ret = -EAGAIN;
+	if (advice == MADV_DONTNEED && !ret)
+		huge_split_edges(addr, len);
+	if ((advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE) && !ret && agent_managed())
+		tell_huge_advice(addr, len, advice);
 	if (is_fork_advice(advice) && !ret && agent_managed())
 		ret = tell_fork_advice(addr, len, advice);
 	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&

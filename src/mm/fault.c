@@ -10,6 +10,7 @@
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/filemap.h"
+#include "mm/huge.h"
 #include "mm/lru.h"
 #include "mm/migrate.h"
 #include "mm/page.h"
@@ -41,7 +42,7 @@ static void clip_to_empty(struct fault *f, const struct vma *v, const struct lea
 	f->n = (unsigned)((hi - lo) >> PAGE_SHIFT);
 }
 
-static void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
+void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
 {
 	page_commit_charge(p, memcg);
 	page_set(p, PG_uptodate | (v->flags & VM_LOCKED ? PG_unevictable : 0));
@@ -106,6 +107,8 @@ static int fault_anon(struct fault *f)
 	int done = -EFAULT, err;
 	bool file;
 
+	if (fault_huge(f, &err))
+		return err;
 	stream_window(f, FIRST_TOUCH_PAGES, false);
 	charged = f->n;
 	err = charged > 1 ? charge_pages(e, f->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f);

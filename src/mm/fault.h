@@ -22,7 +22,7 @@ void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n);
 
 #define FAULT_PAGES_MAX 64   /* most pages brought by one fault */
 
-/* ---- shared by fault.c and swapin.c ---- */
+/* ---- shared by fault.c, swapin.c and huge.c ---- */
 
 struct fault {
 	struct mm *mm;
@@ -43,6 +43,8 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old);
 int fault_cow_copy(struct fault *f, pte_t pte, struct page *old);
 /* swapin.c: @pte is the swap entry seen at f->va. */
 int fault_swap(struct fault *f, pte_t pte);
+/* fault.c: @p becomes the page at @va in @v, charged to @memcg: commit the charge, enter it. Leaf lock held; the caller puts it on a list. */
+void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va);
 /* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */
 int charge_fault_page(struct fault *f);
 /* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. @skips: pages

@@ -128,6 +128,8 @@ struct leaf {
 #define VM_SHARED 0x10               /* of a file: stores go to the file, not to a copy */
 #define VM_DONTFORK   0x20           /* a fork's child does not have it (MADV_DONTFORK) */
 #define VM_WIPEONFORK 0x40           /* a fork's child has it empty (MADV_WIPEONFORK) */
+#define VM_HUGEPAGE   0x80           /* the client asked for huge pages (MADV_HUGEPAGE) */
+#define VM_NOHUGEPAGE 0x100          /* the client wants none (MADV_NOHUGEPAGE) */
 
 #define FILE_CHUNK 512
 
@@ -383,6 +385,7 @@ struct engine {
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
 	atomic64_t nr_files, nr_file_chunks;                             /* likewise */
 
+	atomic32_t huge_mode;           /* enum huge_mode (huge.h); the machine's, may change */
 	atomic32_t swap_disk_full;      /* a swap write failed for lack of space, and none has found any since */
 
 	/* Text for the user about a named event; may be NULL. */

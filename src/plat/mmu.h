@@ -68,6 +68,15 @@ struct mmu_ops {
 	int (*refresh)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page);
 	void (*withdraw)(struct mmu *mmu, struct mmu_req *reqs, unsigned n);
 	void (*flush)(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages);
+	/* Put zeros, as a huge page if it can, into the whole leaf from @base on, of which the caller has seen that it is empty. Asks the
+	 * client; nothing locked. 0: they are there, and until fill_end nothing else is mapped in the leaf (map: -EBUSY; whoever ends
+	 * it wakes). -EAGAIN: nothing was done. -EBUSY: not known yet; whoever learns it enters it in the books, and wakes. NULL:
+	 * this MMU has no huge pages. */
+	int (*fill)(struct mmu *mmu, struct mm *mm, uint64_t base);
+	/* Is all that was filled still there, as far as the events tell that were read? mmap_lock held. */
+	bool (*fill_holds)(struct mmu *mmu, struct mm *mm);
+	/* The end of a fill. @entered: the books have it; else what is found there is entered now. Nothing locked. */
+	void (*fill_end)(struct mmu *mmu, struct mm *mm, uint64_t base, bool entered);
 	/* An access to @va shall fail with SIGBUS from now on: its content is lost. */
 	void (*poison)(struct mmu *mmu, struct mm *mm, uint64_t va);
 	/* Whoever waits for a fault at @va may try again. */

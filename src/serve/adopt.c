@@ -12,14 +12,15 @@
 
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_FILE    (1ull << 61)
+#define ADVICE          (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
-/* What a fork's child gets of an area is one thing for all of it: what was told of a part of it (CALL_FORK_ADVICE) is true of what it
- * has grown by since. mmap_lock held. */
-static uint32_t fork_flags(const struct mm *mm, uint64_t start, uint64_t end)
+/* An advice that was given to a part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) is true of what it has grown by since: its kernel
+ * has one area for it all. mmap_lock held. */
+static uint32_t advice_flags(const struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned i = vma_index(mm, start);
 
-	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & (VM_DONTFORK | VM_WIPEONFORK) : 0;
+	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & ADVICE : 0;
 }
 
 static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t flags)
@@ -29,7 +30,7 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 
 	rw_wrlock(&mm->mmap_lock);
 	if (!a32_load(&c->ended))
-		err = vma_insert_gaps(mm, start, end, flags | fork_flags(mm, start, end), NULL, 0);
+		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL, 0);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -45,7 +46,7 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 	if (!as)
 		return -ENOENT;
 	rw_wrlock(&mm->mmap_lock);
-	flags = VM_READ | VM_WRITE | VM_SHARED | fork_flags(mm, area->start, area->end);
+	flags = VM_READ | VM_WRITE | VM_SHARED | advice_flags(mm, area->start, area->end);
 	if (!a32_load(&c->ended))
 		err = vma_insert_gaps(mm, area->start, area->end, flags, as, area->offset >> PAGE_SHIFT);
 	rw_wrunlock(&mm->mmap_lock);
@@ -156,7 +157,10 @@ static int adopt_between(struct client *c, uint64_t from, uint64_t to)
 
 int adopt_all(struct client *c)
 {
-	return adopt_between(c, 0, UINT64_MAX);
+	int err = adopt_between(c, 0, UINT64_MAX);
+
+	huge_adopt(c);
+	return err;
 }
 
 int adopt_range(struct client *c, uint64_t start, uint64_t len)

@@ -213,18 +213,40 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	return err;
 }
 
-static int call_fork_advice(struct client *c, uint64_t start, uint64_t len, uint32_t advice)
+/* What an advice sets and clears. False: it is none of those that are told. */
+static bool advice_flags(uint32_t advice, uint32_t *set, uint32_t *clear)
+{
+	static const struct {
+		uint32_t advice, set, clear;
+	} t[] = {
+		{ MADV_DONTFORK, VM_DONTFORK, 0 },
+		{ MADV_DOFORK, 0, VM_DONTFORK },
+		{ MADV_WIPEONFORK, VM_WIPEONFORK, 0 },
+		{ MADV_KEEPONFORK, 0, VM_WIPEONFORK },
+		{ MADV_HUGEPAGE, VM_HUGEPAGE, VM_NOHUGEPAGE },
+		{ MADV_NOHUGEPAGE, VM_NOHUGEPAGE, VM_HUGEPAGE },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		*set = t[i].set;
+		*clear = t[i].clear;
+		if (t[i].advice == advice)
+			return true;
+	}
+	return false;
+}
+
+static int call_advice(struct client *c, uint64_t start, uint64_t len, uint32_t advice)
 {
 	struct mm *mm = c->host.mm;
-	uint32_t flag = advice == MADV_DONTFORK || advice == MADV_DOFORK ? VM_DONTFORK : VM_WIPEONFORK;
-	bool set = advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+	uint32_t set, clear;
 	int err;
 
-	if (!set && advice != MADV_DOFORK && advice != MADV_KEEPONFORK)
+	if (!advice_flags(advice, &set, &clear))
 		return -EINVAL;
 	make_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
-	err = vma_change_flags(mm, start, start + len, set ? flag : 0, set ? 0 : flag);
+	err = vma_change_flags(mm, start, start + len, set, clear);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -297,7 +319,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_EXEC:
 		return starting_announce(c, call->pid, m->arg);
 	case CALL_FORK_ADVICE:
-		return call_fork_advice(c, m->start, len, m->arg);
+	case CALL_HUGE_ADVICE:
+		return call_advice(c, m->start, len, m->arg);
 	case CALL_REMOVE:
 		call_remove(c, m->start, m->start + len);
 		return 0;

@@ -159,6 +159,7 @@ void client_free(struct client *c)
 	close_if(c->statm_fd);
 	close_if(c->maps_fd);
 	spin_fini(&c->host.batch_lock);
+	spin_fini(&c->host.fill_lock);
 	spin_fini(&c->fork_lock);
 	if (c->before)
 		client_put(c->before);

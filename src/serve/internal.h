@@ -71,6 +71,8 @@ struct client {
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
 	atomic32_t fault_tid;          /* (A) who faulted first, before it has said which process it is */
 
+	uint64_t huge_asked_ns;        /* host.batch_lock: when it was last seen whether it has huge pages switched off; */
+	bool huge_off;                 /* host.batch_lock: ... it has */
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	int64_t looked;                /* watcher: what the first of two looks showed */
@@ -150,6 +152,7 @@ struct supervisor {
 	struct spinlock clients_lock;
 	struct list_head clients;      /* (K) */
 	uint64_t next_key;             /* (K) */
+	uint64_t huge_next_ns;         /* watcher (and who starts it): when the machine's setting is looked at again */
 	atomic64_t nr_clients, total_clients, unmanaged_total;
 
 	int listen_fd, control_ep, fault_ep, stop_fd;
@@ -333,6 +336,14 @@ int segment_call(struct client *c, int sock, const struct msg_call *m, struct ms
 /* @c is gone: it will not map what it was about to. */
 void segments_forget(struct client *c);
 
+/* ---- huge.c ---- */
+/* What the machine gives huge pages to, into the engine. At most every second is it looked at. */
+void huge_look(struct supervisor *s);
+/* The advice that was given to areas before we could hear of it. */
+void huge_adopt(struct client *c);
+/* Has the process switched huge pages off for itself (PR_SET_THP_DISABLE)? batch_lock held. */
+bool huge_unwanted(struct client *c);
+
 /* ---- answers.c ---- */
 int answers_start(struct supervisor *s);
 /* Once stop_fd is readable. */
@@ -424,6 +435,10 @@ struct proc_area {
 /* Where the addresses that programs can map end. */
 uint64_t proc_addresses_end(void);
 int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out);
+/* Has it huge pages switched off? */
+bool proc_huge_off(pid_t pid);
+/* Calls @fn for every area that was given advice about huge pages, VM_HUGEPAGE or VM_NOHUGEPAGE in its flags. 0 or -errno. */
+int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
 /* Every area of a process; 0 or -errno. */
 int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
 

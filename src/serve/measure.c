@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
+#include "mm/huge.h"
 #include "serve/internal.h"
 
 #define LOOK_AGAIN_NS  (200 * 1000)
@@ -25,19 +26,32 @@ bool measure_hot(const struct client *c, uint64_t now)
 	return now - c->created_ns < HOT_NEW_NS || (grown_ns && now - grown_ns < HOT_GROWN_NS);
 }
 
+/* A huge page on its way to its place is charged already, and cannot be told from what is not in the books: the figure
+ * stays what it is as far as that explains it. */
+static int64_t but_for_fill(int64_t seen, int64_t known)
+{
+	if (seen > known)
+		return seen - known > HUGE_PAGES ? seen - HUGE_PAGES : known;
+	return seen;
+}
+
 /* What one look shows; negative: it cannot be told. */
 static int64_t look(struct client *c, int *statm_fd)
 {
 	struct mm *mm = c->host.mm;
 	int64_t before = a64_load(&mm->rss) - a64_load(&mm->rss_shared), after, anon;
+	bool fill;
 
+	fill = a64_load(&c->host.fill) != 0;
 	anon = proc_anon_pages(c->host.task, statm_fd);
 	if (anon < 0)
 		return anon;
 	/* Pages that came or went meanwhile are counted as booked. */
 	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
 	anon -= before > after ? before : after;
-	return (anon > 0 ? anon : 0) + a64_load(&c->shared_pages);
+	anon = (anon > 0 ? anon : 0) + a64_load(&c->shared_pages);
+	fill |= a64_load(&c->host.fill) != 0;
+	return fill ? but_for_fill(anon, a64_load(&mm->unmanaged)) : anon;
 }
 
 /* What was charged ahead for it comes first. What it has said it had until now. */

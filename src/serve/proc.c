@@ -344,6 +344,50 @@ static int query_area(int fd, uint64_t va, struct proc_area *out)
 	return 0;
 }
 
+bool proc_huge_off(pid_t pid)
+{
+	int fd = proc_open(pid, "status");
+	char buf[4096];
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return strstr(buf, "\nTHP_enabled:\t0") != NULL;
+}
+
+int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg)
+{
+	int fd = proc_open(pid, "smaps");
+	struct proc_area a, next;
+	bool known = false;
+	char line[512];
+	FILE *f;
+
+	if (fd < 0)
+		return fd;
+	f = fdopen(fd, "r");
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "VmFlags:", 8) == 0 && known) {
+			a.flags |= (strstr(line, " hg") ? VM_HUGEPAGE : 0) | (strstr(line, " nh") ? VM_NOHUGEPAGE : 0);
+			if (a.flags & (VM_HUGEPAGE | VM_NOHUGEPAGE))
+				fn(&a, arg);
+			known = false;
+		} else if (parse_area(line, &next)) {
+			a = next;
+			known = true;
+		}
+	}
+	fclose(f);
+	return 0;
+}
+
 struct find {
 	uint64_t va;
 	struct proc_area *out;

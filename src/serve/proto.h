@@ -20,7 +20,7 @@
  *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with
  *          the child's userfaultfd attached.
  *   then   STARTED from the helper: from now on it answers
- *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one at a time.
+ *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one at a time; or FILL -> EVICTED.
  *
  * This header is shared with src/agent and includes only the standard library.
  */
@@ -29,7 +29,7 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC   0x756d6333u   /* "umc3"; changes with every incompatible change */
+#define PROTO_MAGIC   0x756d6334u   /* "umc4"; changes with every incompatible change */
 #define PROTO_ENV     "UMEMCG_SOCKET"
 #define PROTO_DOOR_ENV "UMEMCG_DOOR"
 #define EVICT_PAGES_MAX 128         /* pages a batch; the staging area is this large */
@@ -44,6 +44,7 @@ enum msg_type {
 	MSG_CALL,
 	MSG_CALL_REPLY,
 	MSG_STARTED,
+	MSG_FILL,
 	NR_MSG_TYPES
 };
 
@@ -122,6 +123,16 @@ struct msg_zap {
 	uint32_t pad;
 };
 
+/* Supervisor -> helper: put zeros into the HUGE_BYTES from start on, which are empty, as one huge page if that can be had. The answer is
+ * an EVICTED of one status: EVICT_MOVED, they are there; EVICT_GONE, something else was: a part of them may be; EVICT_BUSY,
+ * EVICT_REFUSED: nothing was done. */
+struct msg_fill {
+	struct msg_head h;
+	uint64_t start;
+};
+
+#define HUGE_BYTES (2ul << 20)
+
 enum call_op {
 	CALL_FORK = 1,    /* about to fork: make room, stop evicting; reply value = cookie */
 	CALL_MLOCK,       /* start, len: about to lock; 0 or -ENOMEM */
@@ -134,6 +145,8 @@ enum call_op {
 	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_STATIC or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK: was given */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
+
+	CALL_HUGE_ADVICE, /* start, len, arg = MADV_HUGEPAGE or _NOHUGEPAGE: was given */
 
 	/* System V shared memory. start, len are no range of memory but where it says so. -EOPNOTSUPP: no segment of ours, ask
 	 * the kernel. */

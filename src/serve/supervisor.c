@@ -305,6 +305,7 @@ static int make_engine(struct supervisor *s, struct serve_problem *p)
 	s->engine.notice = engine_notice;
 	s->engine.notice_arg = s;
 	err = engine_init(&s->engine, &s->mmu.mmu, store, frames);
+	huge_look(s);
 	return err ? fail(p, err, "out of memory") : make_group(s, p);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "mm/fault.h"
 #include "serve/internal.h"
 
 int msg_send(int sock, const void *msg, size_t size, int fd)
@@ -141,6 +142,27 @@ static int transport_evict(struct host_client *hc, const struct host_range *r, u
 	return read_evicted(c, c->seq, status, npages);
 }
 
+static int transport_fill(struct host_client *hc, uint64_t start)
+{
+	struct client *c = (struct client *)hc;
+	struct msg_fill m = { .h = { PROTO_MAGIC, MSG_FILL, ++c->seq }, .start = start };
+	uint8_t status;
+	int err;
+
+	if (huge_unwanted(c))
+		return HOST_REFUSED;
+	err = msg_send(c->sock, &m, sizeof(m), -1);
+	if (err)
+		return err == -EPIPE || err == -ECONNRESET ? -EPIPE : HOST_BUSY;
+	err = read_evicted(c, c->seq, &status, 1);
+	return err ? err : status;
+}
+
+static void transport_adopt(struct host_client *hc, uint64_t va)
+{
+	(void)fault_adopt(hc->mm, va);
+}
+
 /* exec and exit close the helper's end before anything else of the address space goes. */
 static bool helper_gone(const struct client *c)
 {
@@ -211,6 +233,8 @@ static void transport_release(struct host_client *hc)
 
 const struct host_transport serve_transport = {
 	.evict = transport_evict,
+	.fill = transport_fill,
+	.adopt = transport_adopt,
 	.zap = transport_zap,
 	.late = transport_late,
 	.lost = transport_lost,

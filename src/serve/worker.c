@@ -160,6 +160,7 @@ static void event_fork(struct client *parent, int uffd, int err)
 
 static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t len)
 {
+	bool awaits;
 	int err;
 
 	/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
@@ -167,13 +168,17 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 		return;
 	/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
 	spin_lock(&c->host.batch_lock);
+	host_fill_event(&c->host, from, from + len);
+	host_fill_event(&c->host, to, to + len);
+	awaits = host_fill_awaits(&c->host, to, to + len);
 	err = mm_remap_locked(c->host.mm, from, to, len);
 	host_late_moved(&c->host, from, to, len);
 	spin_unlock(&c->host.batch_lock);
-	if (!err)
+	if (!err && !awaits)
 		return;
 	/* What was out has no place any more: it would read zeros there. */
-	supervisor_notice(c->s, "no memory to follow a move of %s (%d): killed", c->comm, (int)c->host.pid);
+	supervisor_notice(c->s, awaits ? "a page of %s (%d) moved to where zeros were on their way: killed" :
+					 "no memory to follow a move of %s (%d): killed", c->comm, (int)c->host.pid);
 	a32_store(&c->host.dead, 1);
 	client_kill(c, SIGKILL);
 }
@@ -190,9 +195,11 @@ static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 		event_remap(c, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
 		break;
 	case UFFD_EVENT_REMOVE:
+		host_fill_event(&c->host, m->arg.remove.start, m->arg.remove.end);
 		mm_discard_locked(mm, m->arg.remove.start, m->arg.remove.end);
 		break;
 	case UFFD_EVENT_UNMAP:
+		host_fill_event(&c->host, m->arg.remove.start, m->arg.remove.end);
 		mm_unmap_locked(mm, m->arg.remove.start, m->arg.remove.end);
 		break;
 	default:

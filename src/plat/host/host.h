@@ -33,6 +33,11 @@ struct host_transport {
 	/* Ask the helper to move @n ranges (@npages in all) to its staging area and wait for one status a page.
 	 * 0; -ETIMEDOUT no answer yet; -EPIPE the client is gone; -EPROTO it answered nonsense (it is being ended). */
 	int (*evict)(struct host_client *c, const struct host_range *r, unsigned n, uint8_t *status, unsigned npages);
+	/* Ask the helper to fill the LEAF_SPAN bytes from @start on, and wait. HOST_MOVED: done. HOST_GONE: something was there, a part
+	 * may be done. HOST_REFUSED, HOST_BUSY: nothing was. -ETIMEDOUT, -EPIPE, -EPROTO as above. */
+	int (*fill)(struct host_client *c, uint64_t start);
+	/* The client has a page at @va that the books may not have: enter it. Nothing locked. */
+	void (*adopt)(struct host_client *c, uint64_t va);
 	/* The first @n pages of the staging area are copied: drop them. Does not wait. */
 	void (*zap)(struct host_client *c, unsigned n);
 	/* A request went late: tell host_late_done when the answer comes. */
@@ -70,6 +75,11 @@ struct host_client {
 	atomic32_t is_late;
 	atomic32_t asking;            /* a request is under way; set and cleared under batch_lock */
 	struct host_late late;
+	struct spinlock fill_lock;    /* rank HOST_FILL: from the beginning of a fill to its end, or until it is late */
+	atomic64_t fill;              /* base of the leaf that is being filled with a huge page; 0: none (huge.c) */
+	atomic32_t fill_torn;         /* what is there has to be looked up */
+	atomic32_t fill_late;         /* it is what the late answer is about; batch_lock to write */
+	uint64_t fill_next_ns;        /* not before: it did not work last time. A hint, without a lock */
 	void *serve;                  /* the supervisor's own record */
 };
 
@@ -102,6 +112,10 @@ int host_is_late(struct host_client *c, uint64_t va, const struct page *p);
 void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t len);
 /* Nobody answers any more, the program runs no more: forget its late pages. What its kernel still asks for is served. */
 void host_helper_gone(struct mmu_host *h, struct host_client *c);
+/* huge.c, for the worker. An event about [start, end) is applied; mmap_lock held for writing. */
+void host_fill_event(struct host_client *c, uint64_t start, uint64_t end);
+/* Could zeros still arrive in [start, end), whatever is there by then? batch_lock held. */
+bool host_fill_awaits(struct host_client *c, uint64_t start, uint64_t end);
 /* The client is gone. */
 void host_client_end(struct mmu_host *h, struct host_client *c);
 /* Wait until no request is under way for @c (before a fork). False: one is late. */

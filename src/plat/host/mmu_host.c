@@ -100,6 +100,8 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 
 	if (a32_load(&c->dead))
 		return -ESRCH;
+	if (host_fill_covers(c, va))
+		return -EBUSY;
 	if (!page_is_anon(pages[0]))
 		return n > 1 ? map_shared(h, c, va, pages, n) : host_shared_map(h, c, va, pages[0]);
 	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
@@ -184,6 +186,9 @@ static const struct mmu_ops host_ops = {
 	.drop_frame = host_drop_frame,
 	.map = host_map,
 	.refresh = host_refresh,
+	.fill = host_fill,
+	.fill_holds = host_fill_holds,
+	.fill_end = host_fill_end,
 	.withdraw = host_withdraw,
 	.flush = host_flush,
 	.poison = host_poison,
@@ -224,4 +229,5 @@ void host_client_init(struct host_client *c, struct mm *mm, int uffd)
 	c->pidfd = -1;
 	c->pagemap_fd = -1;
 	spin_init(&c->batch_lock, RANK_HOST_BATCH);
+	spin_init(&c->fill_lock, RANK_HOST_FILL);
 }

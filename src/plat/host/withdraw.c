@@ -175,8 +175,7 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	set_all(a, MMU_BUSY);
 }
 
-/* Is a page there, as the client's kernel sees it? When it cannot be told: yes. batch_lock held. */
-static bool client_has(struct host_client *c, uint64_t va)
+bool host_client_has(struct host_client *c, uint64_t va)
 {
 	uint64_t word = 0;
 
@@ -206,7 +205,7 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	spin_lock(&leaf->lock);
 	pte = pte_read(leaf, q->va);
 	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
-	if (now && now != q->page && !home_data(&h->home, now->pfn) && !client_has(c, q->va)) {
+	if (now && now != q->page && !home_data(&h->home, now->pfn) && !host_client_has(c, q->va)) {
 		/* The other page's: it is at home from now on. */
 		if (home_take(&h->home, &now->pfn, 1) == 0)
 			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn), PAGE_SIZE);
@@ -324,7 +323,7 @@ static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 	int err = 0;
 	pte_t pte;
 
-	if (maps(c->mm, place, p) && (place == va || !client_has(c, place)))
+	if (maps(c->mm, place, p) && (place == va || !host_client_has(c, place)))
 		return bring_home(h, c, p, staged);
 	leaf = leaf_find(c->mm, va);
 	if (!leaf)
@@ -332,17 +331,18 @@ static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 	spin_lock(&leaf->lock);
 	pte = pte_read(leaf, va);
 	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
-	if (now && now != p && !home_data(&h->home, now->pfn) && !client_has(c, va))
+	if (now && now != p && !home_data(&h->home, now->pfn) && !host_client_has(c, va))
 		err = bring_home(h, c, now, staged);
 	spin_unlock(&leaf->lock);
 	return err;
 }
 
-static void late_forget(struct mmu_host *h, struct host_client *c)
+void host_late_forget(struct mmu_host *h, struct host_client *c)
 {
 	for (unsigned i = 0; i < c->late.n; i++)
 		page_put(h->engine, c->late.page[i]);
 	c->late.n = 0;
+	a32_store(&c->fill_late, 0);
 	a32_store(&c->is_late, 0);
 	a32_add(&c->mm->no_reclaim, -1);
 }
@@ -352,6 +352,10 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	uint64_t place[MMU_BATCH_MAX], va[MMU_BATCH_MAX];
 	int err;
 
+	if (a32_load(&c->fill_late)) {
+		host_fill_answered(h, c, n);
+		return;
+	}
 	spin_lock(&c->batch_lock);
 	err = a32_load(&c->is_late) && n == c->late.n ? 0 : -EPROTO;
 	for (unsigned i = 0; !err && i < n; i++) {
@@ -362,7 +366,7 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	}
 	if (!err) {
 		h->transport->zap(c, n);
-		late_forget(h, c);
+		host_late_forget(h, c);
 	} else if (err != -ESRCH) {  /* else host_helper_gone forgets them */
 		h->transport->lost(c);
 	}
@@ -400,8 +404,11 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c)
 {
 	a32_store(&c->can_evict, 0);
 	spin_lock(&c->batch_lock);
+	/* Whoever waits for a fill waits for nobody else any more. */
+	if (a32_load(&c->fill_late))
+		host_fill_forget(c);
 	if (a32_load(&c->is_late))
-		late_forget(h, c);
+		host_late_forget(h, c);
 	spin_unlock(&c->batch_lock);
 }
 
@@ -416,7 +423,7 @@ bool host_client_quiesce(struct host_client *c)
 	bool quiet;
 
 	spin_lock(&c->batch_lock);
-	quiet = !a32_load(&c->is_late);
+	quiet = !a32_load(&c->is_late) && !a64_load(&c->fill);
 	spin_unlock(&c->batch_lock);
 	return quiet;
 }

@@ -1,9 +1,26 @@
-/* plat/host/withdraw.h - taking pages out of clients, a batch at a time. See host.h. */
+/* plat/host/withdraw.h - taking pages out of clients, a batch at a time (withdraw.c), and filling their leaves (huge.c): what
+ * the host MMU's own files share. See host.h. */
 #ifndef UMEMCG_PLAT_HOST_WITHDRAW_H
 #define UMEMCG_PLAT_HOST_WITHDRAW_H
 
+#include "plat/host/host.h"
 #include "plat/mmu.h"
 
 void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n);
+/* Is a page there, as the client's kernel sees it? When it cannot be told: yes. batch_lock held. */
+bool host_client_has(struct host_client *c, uint64_t va);
+/* Nothing is late any more. batch_lock held. */
+void host_late_forget(struct mmu_host *h, struct host_client *c);
+
+/* The MMU's operations fill, fill_holds, fill_end. */
+int host_fill(struct mmu *mmu, struct mm *mm, uint64_t base);
+bool host_fill_holds(struct mmu *mmu, struct mm *mm);
+void host_fill_end(struct mmu *mmu, struct mm *mm, uint64_t base, bool entered);
+/* Is @va in a leaf that is being filled? Under its lock. */
+bool host_fill_covers(struct host_client *c, uint64_t va);
+/* The late answer to a fill has come, about @n pages. */
+void host_fill_answered(struct mmu_host *h, struct host_client *c, unsigned n);
+/* It will not come. batch_lock held. */
+void host_fill_forget(struct host_client *c);
 
 #endif
