@@ -1,4 +1,5 @@
 /* tests/engine_decision_test.c - the engine's pure decisions, by tables. */
+#include "mm/huge.h"
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -61,6 +62,70 @@ TEST(an_eighth_of_a_limit_cannot_be_locked)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		assert_int_equal(mlock_limit(t[i].max, t[i].unmanaged), t[i].limit);
 	assert_true(mlock_limit(PAGE_COUNTER_MAX, 0) > 1ll << 40);
+}
+
+TEST(a_leaf_is_filled_at_once_where_its_area_wants_it_and_there_is_room)
+{
+	const uint64_t m = LEAF_SPAN;
+	static const struct {
+		enum huge_mode mode;
+		uint32_t flags;
+		bool wants;
+	} t[] = {
+		{ HUGE_NEVER, 0, false },
+		{ HUGE_NEVER, VM_HUGEPAGE, false },
+		{ HUGE_ADVISED, 0, false },
+		{ HUGE_ADVISED, VM_HUGEPAGE, true },
+		{ HUGE_ADVISED, VM_HUGEPAGE | VM_READ | VM_WRITE | VM_WIPEONFORK, true },
+		{ HUGE_ADVISED, VM_HUGEPAGE | VM_LOCKED, false },
+		{ HUGE_ADVISED, VM_HUGEPAGE | VM_SHARED, false },
+		{ HUGE_ADVISED, VM_NOHUGEPAGE, false },
+		{ HUGE_ALWAYS, 0, true },
+		{ HUGE_ALWAYS, VM_HUGEPAGE, true },
+		{ HUGE_ALWAYS, VM_NOHUGEPAGE, false },
+		{ HUGE_ALWAYS, VM_LOCKED, false },
+	};
+	const struct {
+		uint64_t va, start, end;
+		int64_t room;
+		bool fits;
+	} p[] = {
+		{ 4 * m, 4 * m, 5 * m, 512, true },
+		{ 5 * m - PAGE_SIZE, 4 * m, 5 * m, 512, true },
+		{ 4 * m, 4 * m, 5 * m, 511, false },  /* no room */
+		{ 4 * m, 4 * m, 5 * m, -1000, false },
+		{ 4 * m, 4 * m, 5 * m, PAGE_COUNTER_MAX, true },
+		{ 5 * m, 4 * m + PAGE_SIZE, 6 * m, 512, true },
+		{ 5 * m - PAGE_SIZE, 4 * m + PAGE_SIZE, 6 * m, 512, false },  /* begins in the leaf */
+		{ 4 * m, 4 * m, 5 * m - PAGE_SIZE, 512, false },  /* ends in it */
+		{ 0, 0, m, 512, true },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(huge_fits(t[i].mode, t[i].flags, 4 * m, 4 * m, 5 * m, 512), t[i].wants);
+	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+		assert_int_equal(huge_fits(HUGE_ALWAYS, VM_READ, p[i].va, p[i].start, p[i].end, p[i].room), p[i].fits);
+}
+
+/* What background reclaim would take back at once, and what a fault would have to pay for, is no room. */
+TEST(room_for_a_leaf_is_what_leaves_reclaim_asleep)
+{
+	static const struct {
+		int64_t usage, max, high, room;
+	} t[] = {
+		{ 0, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
+		{ 1 << 20, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
+		{ 0, 16384, PAGE_COUNTER_MAX, 16384 - 512 },
+		{ 16384 - 1024, 16384, PAGE_COUNTER_MAX, 512 },
+		{ 16384 - 1023, 16384, PAGE_COUNTER_MAX, 511 },
+		{ 16384, 16384, PAGE_COUNTER_MAX, -512 },
+		{ 1000, 16384, 3200, 2100 },
+		{ 1000, PAGE_COUNTER_MAX, 3200, 2100 },
+		{ 4000, 16384, 3200, -900 },
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(huge_room(t[i].usage, t[i].max, t[i].high), t[i].room);
 }
 
 TEST(a_window_is_at_most_a_sixteenth_of_the_limit)
