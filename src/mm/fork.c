@@ -169,8 +169,8 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 
 		if (src->flags & VM_DONTFORK)
 			continue;
-		/* Locks are not inherited. */
-		v = vma_copy(child, src, src->flags & ~(uint32_t)VM_LOCKED, shares);
+		/* Locks are not inherited, but for what has to stay. */
+		v = vma_copy(child, src, src->flags & (src->flags & VM_KEPT ? ~0u : ~(uint32_t)VM_LOCKED), shares);
 		f.error = v ? 0 : -ENOMEM;
 		if (!v)
 			break;

@@ -132,9 +132,26 @@ static void rescue_files(struct mm *mm, uint64_t start, uint64_t end)
 	}
 }
 
+/* All but what is kept. Areas merge and split meanwhile: they are looked up one after the other. */
+static int unlock_areas(struct mm *mm, uint64_t start, uint64_t end)
+{
+	unsigned i;
+
+	while (start < end && (i = vma_index(mm, start)) < mm->nr_vmas && mm->vmas[i]->start < end) {
+		const struct vma *v = mm->vmas[i];
+		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
+		int err = v->flags & VM_KEPT ? 0 : vma_change_flags(mm, from, to, 0, VM_LOCKED);
+
+		if (err)
+			return err;
+		start = to;
+	}
+	return 0;
+}
+
 int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
-	int err = vma_change_flags(mm, start, end, 0, VM_LOCKED);
+	int err = unlock_areas(mm, start, end);
 
 	leaf_for_range(mm, start, end, rescue_leaf, NULL);
 	rescue_files(mm, start, end);
