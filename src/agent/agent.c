@@ -97,7 +97,7 @@ static size_t staging_bytes(void)
 /* All of the region after page 0. */
 static size_t rest_bytes(void)
 {
-	return HELPER_BYTES + THREAD_BYTES + staging_bytes();
+	return HELPER_BYTES + THREAD_BYTES + HOLD_BYTES + staging_bytes();
 }
 
 static char *helper_area(void)
@@ -282,7 +282,7 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 {
 	int err;
 
-	a->fd.staging = helper_area() + HELPER_BYTES + THREAD_BYTES;
+	a->fd.staging = helper_area() + HELPER_BYTES + THREAD_BYTES + HOLD_BYTES;
 	err = make_descriptors(a, cookie);
 	if (err < 0)
 		return err;

@@ -10,6 +10,7 @@
  *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
  *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
  *     THREAD_BYTES    threads on stacks of the program's own (thread.c); not inherited by fork
+ *     HOLD_BYTES      pages that are not moved (hold.c); not inherited by fork
  *     staging         EVICT_PAGES_MAX pages, registered in the staging userfaultfd; not inherited
  *
  * The helper makes another one when it is first asked for a huge page: huge.c.
@@ -26,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "serve/proto.h"
 
@@ -34,6 +36,7 @@
 #define HELPER_NAME   "umemcg-helper"
 #define HELPER_BYTES  (64u << 10)
 #define THREAD_BYTES  (16u << 10)
+#define HOLD_BYTES    (16u << 10)
 
 enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
 
@@ -50,6 +53,7 @@ struct agent {
 	uint32_t helper_order; /* (A) HELPER_WAIT until the program's thread has seen READY */
 	uint32_t threads;      /* (A) slots of thread.c that were ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
+	uint32_t holds;        /* (A) records of hold.c that were ever used */
 };
 
 /* NULL until the region exists. Its memory outlives every use. */
@@ -64,6 +68,11 @@ static inline bool agent_managed(void)
 static inline void *agent_threads(void)
 {
 	return (char *)agent + agent_page + HELPER_BYTES;
+}
+
+static inline void *agent_holds(void)
+{
+	return (char *)agent_threads() + THREAD_BYTES;
 }
 
 /* agent.c */
@@ -121,7 +130,6 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, long off);
 int hook_munmap(void *addr, size_t len);
 void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...);
 int hook_brk(void *addr);
-int hook_madvise(void *addr, size_t len, int advice);
 int hook_mlock(const void *addr, size_t len);
 int hook_mlock2(const void *addr, size_t len, unsigned int flags);
 int hook_mlockall(int flags);
@@ -131,11 +139,48 @@ int hook_munlockall(void);
 void *maps_brk(void *addr);
 long maps_attach(void *addr, size_t len, int flags, int fd);
 
+/* advice.c */
+struct iovec;
+int hook_madvise(void *addr, size_t len, int advice);
+ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags);
+
+/* clone.c */
+long hook_clone(long nr, long a, long b, long c, long d, long e);
+long hook_set_tid_address(long word);
+long hook_set_robust_list(long head, long len);
+
+/* futex.c */
+long hook_futex(long word, long op, long value, long time, long second, long value3);
+
+/* hold.c */
+struct hold {
+	uint32_t tid;          /* (A) for whom; 0: free */
+	uint32_t asked;        /* clone.c: it is for a thread that @tid is about to make */
+	uint64_t start, end;   /* (A) pages */
+};
+/* Keep the pages of [start, end) that are there, for the calling thread; NULL: there is no record left. */
+struct hold *hold_take(uint64_t start, uint64_t end);
+/* What the calling thread has marked @asked; NULL: nothing. */
+struct hold *hold_asked(void);
+void hold_give(struct hold *h, uint32_t tid);
+void hold_drop(struct hold *h);
+/* Have the pages there, for writing. 0, or -errno where there is no such memory. */
+long hold_bring(uint64_t start, uint64_t end);
+/* Where it is shared memory of the supervisor's: leave it in memory until it is unmapped. @again: asked even if it was before. */
+void hold_shared(uint64_t start, uint64_t end, bool again);
+uint64_t hold_movable(uint64_t start, uint64_t n);
+
 /* hide.c */
 void hide_init(void);
 
 /* peek.c */
 void peek_init(void);
+
+/* remap.c */
+bool remap_is_ours(int flags, int fd);
+long remap_object(void *addr, size_t len, int prot, int flags, int fd, long off);
+int hook_remap_file_pages(void *addr, size_t size, int prot, size_t first, int flags);
+long remap_attach(int id, uint64_t to, int flags);
 
 /* raw.c */
 long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);

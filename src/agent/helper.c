@@ -191,11 +191,11 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	}
 }
 
-/* The same without the records of living threads. */
+/* The same without the records of living threads, and what is held. */
 static void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
 	while (npages) {
-		uint64_t n = thread_movable(src, npages);
+		uint64_t n = hold_movable(src, thread_movable(src, npages));
 
 		if (n) {
 			evict_range(h, src, slot, n);

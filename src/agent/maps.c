@@ -36,7 +36,6 @@
 #define STACK_BELOW 256  /* what a hook calls while it holds the lock */
 #define STACK_ABOVE 256  /* the hook's own frame */
 
-#define WILLNEED_BYTES_MIN (64u << 10)
 #define SHARED_BYTES_MIN   (64u << 10)  /* an object costs a descriptor of the supervisor's */
 #define SHARED_BYTES_MAX   (1ull << 44)
 
@@ -301,6 +300,8 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	else if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
 	    agent_managed())
 		ret = map_managed(addr, len, prot, flags, fd, off);
+	else if (remap_is_ours(flags, fd))
+		ret = remap_object(addr, len, prot, flags, fd, off);
 	else
 		UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
 	return (void *)libc_result(ret);
@@ -365,63 +366,6 @@ int hook_brk(void *addr)
 	return -1;
 }
 
-static bool is_fork_advice(int advice)
-{
-	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
-}
-
-/* Whoever is not told would give the child what was swapped out. What cannot be told is taken back. */
-static long tell_fork_advice(void *addr, size_t len, int advice)
-{
-	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = (uint64_t)addr, .len = page_up(len) };
-	struct msg_call_reply reply;
-	int attached;
-
-	if (!channel_ask(&call, &reply, &attached) && !reply.error)
-		return 0;
-	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
-		sys_madvise(addr, len, advice == MADV_DONTFORK ? MADV_DOFORK : MADV_KEEPONFORK);
-	return -EAGAIN;
-}
-
-/* The supervisor decides what a first touch brings. It may stay without the word, and bring small pages. */
-static void tell_huge_advice(void *addr, size_t len, int advice)
-{
-	struct msg_call call = { .op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = (uint64_t)addr, .len = page_up(len) };
-	struct msg_call_reply reply;
-	int attached;
-
-	channel_ask(&call, &reply, &attached);
-}
-
-/* MADV_FREE lets the kernel drop pages later without telling anybody, so it is done at once: what
- * the program may read then is what it may read now. */
-int hook_madvise(void *addr, size_t len, int advice)
-{
-	long ret;
-
-	if (advice == MADV_FREE && agent_managed())
-		advice = MADV_DONTNEED;
-	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE ||
-	    advice == MADV_WILLNEED)
-		ret = sys_madvise(addr, len, advice);
-	else
-		UNDER_MAPLOCK(ret, sys_madvise(addr, len, advice));
-	/* Who is not told gives back what was swapped out: not removed, then. */
-	if (advice == MADV_REMOVE && !ret && agent_managed() && channel_call(CALL_REMOVE, (uint64_t)addr, page_up(len)))
-		ret = -EAGAIN;
-	if (advice == MADV_DONTNEED && !ret)
-		huge_split_edges(addr, len);
-	if ((advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE) && !ret && agent_managed())
-		tell_huge_advice(addr, len, advice);
-	if (is_fork_advice(advice) && !ret && agent_managed())
-		ret = tell_fork_advice(addr, len, advice);
-	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
-	    agent_managed())
-		channel_call(CALL_WILLNEED, (uint64_t)addr, page_up(len));
-	return (int)libc_result(ret);
-}
-
 int hook_mlock(const void *addr, size_t len)
 {
 	return (int)libc_result(lock_range((uint64_t)addr, len, false, 0));
@@ -478,7 +422,6 @@ EXPORT(mmap64, hook_mmap);
 EXPORT(munmap, hook_munmap);
 EXPORT(mremap, hook_mremap);
 EXPORT(brk, hook_brk);
-EXPORT(madvise, hook_madvise);
 EXPORT(mlock, hook_mlock);
 EXPORT(mlock2, hook_mlock2);
 EXPORT(munlock, hook_munlock);

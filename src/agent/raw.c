@@ -7,12 +7,13 @@
  *     own. So both other ways out are tail calls to functions that are not inlined.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
-#include "agent/sys.h"
+#include "agent/hooks.h"
 
 static __attribute__((noinline)) long failed(long err)
 {
@@ -28,6 +29,10 @@ static bool is_ours(long nr)
 	case SYS_mremap:
 	case SYS_brk:
 	case SYS_madvise:
+#ifdef SYS_process_madvise
+	case SYS_process_madvise:
+#endif
+	case SYS_remap_file_pages:
 	case SYS_mlock:
 	case SYS_mlock2:
 	case SYS_mlockall:
@@ -39,6 +44,10 @@ static bool is_ours(long nr)
 	case SYS_dup2:
 #endif
 	case SYS_dup3:
+	case SYS_vmsplice:
+	case SYS_tee:
+	case SYS_set_tid_address:
+	case SYS_set_robust_list:
 	case SYS_shmget:
 	case SYS_shmat:
 	case SYS_shmdt:
@@ -49,7 +58,7 @@ static bool is_ours(long nr)
 	}
 }
 
-static __attribute__((noinline)) long other(long nr, long a, long b, long c)
+static __attribute__((noinline)) long other(long nr, long a, long b, long c, long d)
 {
 	switch (nr) {
 	case SYS_close:
@@ -62,6 +71,14 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c)
 #endif
 	case SYS_dup3:
 		return dup3((int)a, (int)b, (int)c);
+	case SYS_vmsplice:
+		return vmsplice((int)a, (const struct iovec *)b, (size_t)c, (unsigned int)d);
+	case SYS_tee:
+		return tee((int)a, (int)b, (size_t)c, (unsigned int)d);
+	case SYS_set_tid_address:
+		return hook_set_tid_address(a);
+	case SYS_set_robust_list:
+		return hook_set_robust_list(a, b);
 	case SYS_shmget:
 		return shmget((key_t)a, (size_t)b, (int)c);
 	case SYS_shmat:
@@ -86,6 +103,12 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 		return (long)maps_brk(at);
 	case SYS_madvise:
 		return hook_madvise(at, (size_t)b, (int)c);
+#ifdef SYS_process_madvise
+	case SYS_process_madvise:
+		return hook_process_madvise((int)a, (const struct iovec *)b, (size_t)c, (int)d, (unsigned int)e);
+#endif
+	case SYS_remap_file_pages:
+		return hook_remap_file_pages(at, (size_t)b, (int)c, (size_t)d, (int)e);
 	case SYS_mlock:
 		return hook_mlock(at, (size_t)b);
 	case SYS_mlock2:
@@ -97,7 +120,7 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	case SYS_munlockall:
 		return hook_munlockall();
 	default:
-		return other(nr, a, b, c);
+		return other(nr, a, b, c, d);
 	}
 }
 
@@ -109,6 +132,12 @@ long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {
 	long ret;
 
+	if (nr == SYS_futex && futex_changes((int)b) && agent_managed())
+		return hook_futex(a, b, c, d, e, f);
+	if ((nr == SYS_clone || nr == SYS_clone3) && agent_managed())
+		return hook_clone(nr, a, b, c, d, e);
+	if (nr == SYS_splice && agent_managed())
+		return splice((int)a, (void *)b, (int)c, (void *)d, (size_t)e, (unsigned int)f);
 	if (is_ours(nr) && agent_managed())
 		return nr == SYS_mmap ? (long)hook_mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f) :
 					ours(nr, a, b, c, d, e);

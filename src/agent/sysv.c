@@ -110,6 +110,8 @@ AGENT_EXPORT void *shmat(int id, const void *addr, int flags)
 	long ret;
 
 	err = may_be_ours(id) ? ask(&call, &reply, &fd) : -EOPNOTSUPP;
+	if (err == -EOPNOTSUPP && flags & SHM_REMAP && agent_managed() && !place(&at, flags, &map_flags))
+		return (void *)result(remap_attach(id, (uint64_t)at, flags));
 	if (err == -EOPNOTSUPP)
 		return (void *)result(sys_call3(SYS_shmat, id, addr, flags));
 	if (err)

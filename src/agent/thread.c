@@ -1,4 +1,4 @@
-/* agent/thread.c - what the kernel touches when a thread exits is there: records of threads, and robust mutexes.
+/* agent/thread.c - what the kernel touches of libc's threads and mutexes is there: records of threads, mutexes it changes.
  *
  * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the
  * word that pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to
@@ -15,8 +15,9 @@
  *     that starts after the note sees it.
  *
  * Robust mutexes: the kernel marks those that an exiting thread holds, for whoever waits for them. A page that is missing then stays
- * unmarked, and the next lock waits for ever. So the supervisor is asked to leave the page of each where it is (in its books only: the
- * program's kernel has nothing locked).
+ * unmarked, and the next lock waits for ever. Mutexes with priority inheritance: the kernel changes their words when it cannot wait for
+ * a page (futex.c), in calls that libc makes inline. So the supervisor is asked to leave the page of each where it is (in its books only:
+ * the program's kernel has nothing locked).
  *
  * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts
  * without.
@@ -68,7 +69,7 @@ void thread_record(uint64_t *start, uint64_t *end)
 
 static bool has_ended(uint32_t tid)
 {
-	return tid != CLAIMED && sys_call3(SYS_tgkill, agent->pid, tid, 0) == -ESRCH;
+	return tid != CLAIMED && sys_call2(SYS_tkill, tid, 0) == -ESRCH;
 }
 
 /* The helper looks at the slots up to the last that was ever used. */
@@ -173,19 +174,28 @@ AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, v
 
 static int (*libc_pthread_mutex_init)(pthread_mutex_t *, const pthread_mutexattr_t *);
 
+static bool kernel_changes(const pthread_mutexattr_t *attr)
+{
+	int robust = PTHREAD_MUTEX_STALLED, protocol = PTHREAD_PRIO_NONE;
+
+	(void)pthread_mutexattr_getrobust(attr, &robust);
+	(void)pthread_mutexattr_getprotocol(attr, &protocol);
+	return robust == PTHREAD_MUTEX_ROBUST || protocol == PTHREAD_PRIO_INHERIT;
+}
+
 /* It stays there until the mapping ends: whoever has a copy of the mutex in a mapping of his own looks at the same page. */
 AGENT_EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
 	const uint64_t first = (uintptr_t)mutex & ~(agent_page - 1);
 	const uint64_t end = ((uintptr_t)(mutex + 1) + agent_page - 1) & ~(agent_page - 1);
-	int robust = PTHREAD_MUTEX_STALLED, err;
+	int err;
 
 	if (!libc_pthread_mutex_init)
 		libc_pthread_mutex_init = (__typeof__(libc_pthread_mutex_init))dlsym(RTLD_NEXT, "pthread_mutex_init");
 	if (!libc_pthread_mutex_init)
 		return EAGAIN;
 	err = libc_pthread_mutex_init(mutex, attr);
-	if (!err && attr && !pthread_mutexattr_getrobust(attr, &robust) && robust == PTHREAD_MUTEX_ROBUST && agent_managed())
-		channel_call(CALL_MLOCK, first, end - first);
+	if (!err && attr && kernel_changes(attr) && agent_managed())
+		channel_call(CALL_KEEP, first, end - first);
 	return err;
 }

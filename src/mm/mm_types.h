@@ -127,10 +127,10 @@ struct leaf {
 #define VM_LOCKED 0x8
 #define VM_SHARED 0x10               /* of a file: stores go to the file, not to a copy */
 #define VM_DONTFORK   0x20           /* a fork's child does not have it (MADV_DONTFORK) */
-#define VM_KEPT   0x80               /* locked for good: for forked children too, and whatever is unlocked */
 #define VM_WIPEONFORK 0x40           /* a fork's child has it empty (MADV_WIPEONFORK) */
 #define VM_HUGEPAGE   0x80           /* the client asked for huge pages (MADV_HUGEPAGE) */
 #define VM_NOHUGEPAGE 0x100          /* the client wants none (MADV_NOHUGEPAGE) */
+#define VM_KEPT   0x200              /* locked for good: for forked children too, and whatever is unlocked */
 
 #define FILE_CHUNK 512
 

@@ -200,6 +200,20 @@ static void make_areas(struct client *c, uint64_t start, uint64_t len)
 	}
 }
 
+static int call_keep(struct client *c, uint64_t start, uint64_t len)
+{
+	struct mm *mm = c->host.mm;
+	int err;
+
+	make_areas(c, start, len);
+	rw_wrlock(&mm->mmap_lock);
+	err = mm_lock_locked(mm, start, start + len);
+	if (!err)
+		err = vma_change_flags(mm, start, start + len, VM_KEPT, 0);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
 static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 {
 	struct mm *mm = c->host.mm;
@@ -279,6 +293,42 @@ static void call_remove(struct client *c, uint64_t start, uint64_t end)
 	}
 }
 
+static bool same_object(const struct proc_area *a, const struct proc_area *b)
+{
+	return b->shared && a->dev == b->dev && a->ino == b->ino && a->flags == b->flags;
+}
+
+/* What remap_file_pages(2) asks of a range before it maps the object that is there at other pages. *@fd is the caller's to close. */
+static int call_shared_at(struct client *c, uint64_t start, uint64_t end, uint64_t *value, int *fd)
+{
+	struct address_space *as = NULL;
+	struct proc_area first, next;
+	uint64_t covered;
+	const struct vma *v;
+	int err;
+
+	if (proc_area_at(c->host.task, &c->maps_fd, start, &first) == 0 && first.start <= start && first.shared)
+		as = host_shared_find(&c->s->mmu, first.dev, first.ino);
+	if (!as)
+		return -EOPNOTSUPP;
+	covered = first.end;
+	while (covered < end && proc_area_at(c->host.task, &c->maps_fd, covered, &next) == 0 && next.start == covered &&
+	       same_object(&first, &next))
+		covered = next.end;
+	*value = (first.flags & VM_READ ? PROT_READ : 0) | (first.flags & VM_WRITE ? PROT_WRITE : 0) |
+		 (first.flags & VM_EXEC ? PROT_EXEC : 0);
+	rw_rdlock(&c->host.mm->mmap_lock);
+	v = vma_find(c->host.mm, start);
+	if (v && v->flags & VM_LOCKED)
+		*value |= SHARED_AT_LOCKED;
+	rw_rdunlock(&c->host.mm->mmap_lock);
+	err = covered < end ? -EINVAL : 0;
+	if (!err && (*fd = fcntl(host_shared_fd(as), F_DUPFD_CLOEXEC, 0)) < 0)
+		err = -errno;
+	file_put(as);
+	return err;
+}
+
 /* More than could ever be locked: refused before anything is looked up. Programs try again with a page less, thousands of times. */
 static bool lock_hopeless(const struct client *c, uint64_t len)
 {
@@ -288,7 +338,7 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 	       mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
 }
 
-/* *@fd: to go with the reply; not to be closed. */
+/* *@fd: to go with the reply; to be closed by the caller for CALL_SHARED_AT only. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
@@ -305,6 +355,12 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 		if (lock_hopeless(c, len))
 			return -ENOMEM;
 		return call_lock(c, m->start, len, true);
+	case CALL_KEEP:
+		return lock_hopeless(c, len) ? -ENOMEM : call_keep(c, m->start, len);
+	case CALL_PIPE:
+		return pipes_put(c, m->start, len, (int)m->arg);
+	case CALL_PIPE_ON:
+		return pipes_pass_on(c, (int)m->start, (int)len);
 	case CALL_MUNLOCK:
 		return call_lock(c, m->start, len, false);
 	case CALL_MLOCKALL:
@@ -324,6 +380,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_REMOVE:
 		call_remove(c, m->start, m->start + len);
 		return 0;
+	case CALL_SHARED_AT:
+		return call_shared_at(c, m->start, m->start + len, &r->value, fd);
 	case CALL_SHARED:
 		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
 	default:
@@ -370,6 +428,8 @@ void call_main(void *arg)
 		/* The control thread may have seen the end of the connection before there was a fork to end. */
 		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
 			call_fork_over(call->client, call->cookie);
+		if (call->msg.op == CALL_SHARED_AT && fd >= 0)
+			close(fd);
 		close(call->fd);
 		client_put(call->client);
 		plat_free(call);

@@ -119,6 +119,14 @@ struct segments {
 	uint64_t nr, pages;
 };
 
+/* pipes.c: pages that pipes refer to. */
+struct pipes {
+	struct spinlock lock;          /* rank LEAF: all below */
+	struct list_head pins, queues; /* struct pin, the oldest first; struct queue */
+	unsigned nr_queues;
+	int64_t pages;                 /* of all pins */
+};
+
 /* A migration under way (migrate.c). The remote thread's. */
 struct migration_job {
 	struct supervisor *s;
@@ -163,6 +171,7 @@ struct supervisor {
 	struct list_head closing;      /* (O) conns of kind CONN_CLOSING */
 
 	struct segments segments;
+	struct pipes pipes;
 
 	struct call_queue calls, execs;
 
@@ -343,6 +352,17 @@ void huge_look(struct supervisor *s);
 void huge_adopt(struct client *c);
 /* Has the process switched huge pages off for itself (PR_SET_THP_DISABLE)? batch_lock held. */
 bool huge_unwanted(struct client *c);
+
+/* ---- pipes.c ---- */
+void pipes_init(struct pipes *p);
+/* No client is left, and nobody asks or looks any more. */
+void pipes_fini(struct pipes *p);
+/* [start, start + len) of @c went into the pipe that is descriptor @number there. 0 or -ENOMEM. */
+int pipes_put(struct client *c, uint64_t start, uint64_t len, int number);
+/* What @in has, a pipe, may be in @out from now on, too. 0 or -EBADF. */
+int pipes_pass_on(struct client *c, int in, int out);
+/* Let go what no pipe has any more. Watcher. */
+void pipes_look(struct supervisor *s);
 
 /* ---- answers.c ---- */
 int answers_start(struct supervisor *s);

@@ -145,6 +145,11 @@ enum call_op {
 	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_STATIC or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK: was given */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
+	CALL_SHARED_AT,   /* start, len: which object of shared memory is mapped there? Its memfd is attached; value = PROT_ bits and
+			   * SHARED_AT_LOCKED; -EOPNOTSUPP: none of ours; -EINVAL: not the same all over the range */
+
+	CALL_KEEP,        /* start, len: leave it in memory, and in that of forked children, whatever is unlocked; 0 or -ENOMEM */
+	CALL_PIPE,        /* start, len: went into the pipe that is descriptor arg (vmsplice) */
 
 	CALL_HUGE_ADVICE, /* start, len, arg = MADV_HUGEPAGE or _NOHUGEPAGE: was given */
 
@@ -158,9 +163,12 @@ enum call_op {
 	CALL_SHM_SET,     /* start = id, len = uid | gid << 32, arg = mode */
 	CALL_SHM_RMID,    /* start = id */
 	CALL_SHM_LOCK,    /* start = id, arg = SHM_LOCK or SHM_UNLOCK */
+
+	CALL_PIPE_ON,     /* start, len = descriptors: splice or tee is about to pass on what is in the one, a pipe, to the other */
 	NR_CALLS
 };
 
+#define SHARED_AT_LOCKED  0x100u       /* it is locked in memory */
 #define EXEC_STATIC       1u           /* it will not say HELLO, and take memory without asking */
 
 /* Bits of the ids of our segments. The kernel's have them set only when there are more than 28671 segments. */

@@ -351,6 +351,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	call_queue_init(&s->execs, s);
 	spin_init(&s->names_lock, RANK_LEAF);
 	segments_init(&s->segments);
+	pipes_init(&s->pipes);
 	list_init(&s->clients);
 	list_init(&s->conns);
 	list_init(&s->closing);
@@ -475,6 +476,7 @@ void supervisor_stop(struct supervisor *s)
 		client_end(c);
 		client_put(c);
 	}
+	pipes_fini(&s->pipes);
 	segments_fini(&s->segments);
 	engine_stop(&s->engine);
 	s->started = false;

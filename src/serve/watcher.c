@@ -439,6 +439,7 @@ static void tick(struct watch *w, int64_t nr, int64_t *last_scan)
 	shmem_measure(w->s, &w->shmem);
 	spare_fill(w->s);
 	huge_look(w->s);
+	pipes_look(w->s);
 	if (nr - *last_scan >= scan_every(a64_load(&w->s->nr_clients))) {
 		scan_tree(w);
 		*last_scan = nr;

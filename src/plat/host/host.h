@@ -60,6 +60,12 @@ struct host_late {
 	uint64_t place[MMU_BATCH_MAX];      /* where the page's entry is now: mremap moves it */
 };
 
+/* Pages that stay in the client: something outside has references of them. */
+struct host_hold {
+	struct list_head link;        /* batch_lock */
+	uint64_t start, end;
+};
+
 struct host_client {
 	struct mm *mm;                /* (C) referenced */
 	int uffd;                     /* (C) until the client ends */
@@ -80,6 +86,7 @@ struct host_client {
 	atomic32_t fill_torn;         /* what is there has to be looked up */
 	atomic32_t fill_late;         /* it is what the late answer is about; batch_lock to write */
 	uint64_t fill_next_ns;        /* not before: it did not work last time. A hint, without a lock */
+	struct list_head holds;       /* batch_lock: struct host_hold */
 	void *serve;                  /* the supervisor's own record */
 };
 

@@ -72,8 +72,17 @@ static bool maps(struct mm *mm, uint64_t va, const struct page *p)
 	return yes;
 }
 
-/* Drop what is settled already; build ranges of the rest. */
-static void build_ranges(struct mmu_host *h, struct ask *a)
+/* batch_lock held. */
+static bool is_held(const struct host_client *c, uint64_t va)
+{
+	list_for_each(d, &c->holds, const struct host_hold, link)
+		if (va >= d->start && va < d->end)
+			return true;
+	return false;
+}
+
+/* Drop what is settled already, or stays; build ranges of the rest. batch_lock held. */
+static void build_ranges(struct mmu_host *h, const struct host_client *c, struct ask *a)
 {
 	unsigned kept = 0;
 
@@ -89,6 +98,10 @@ static void build_ranges(struct mmu_host *h, struct ask *a)
 		if (!maps(q->mm, q->va, q->page)) {
 			q->result = MMU_GONE;
 			continue;
+		}
+		if (is_held(c, q->va)) {
+			a64_add_relaxed(&h->pinned, 1);
+			continue;  /* MMU_BUSY, as everything is at first */
 		}
 		if (last && last->start + last->npages * PAGE_SIZE == q->va)
 			last->npages++;
@@ -222,7 +235,7 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 	unsigned moved = 0;
 	int err;
 
-	build_ranges(h, a);
+	build_ranges(h, c, a);
 	if (a->n == 0)
 		return;
 	if (take_frames(h, a) != 0) {

@@ -1,0 +1,180 @@
+/* agent/advice.c - madvise(2) and process_madvise(2): what the kernel does on its own the supervisor has to hear of.
+ *
+ * The kernel decides what is allowed and what is returned: every call is made as the program makes it. Then, for as much of the
+ * range as the kernel has dealt with:
+ *
+ *     MADV_FREE           dropped at once: the kernel would drop pages later and tell nobody. What the program may read then
+ *                         is what it may read now
+ *     MADV_GUARD_INSTALL  dropped, too: the kernel does not tell of what it takes away here
+ *     MADV_REMOVE         the supervisor forgets what it has of the shared memory
+ *     MADV_DONTFORK...    noted, for what is swapped out
+ *     MADV_HUGEPAGE...    noted, for what a first touch brings
+ *
+ * I1  A call that fails in the middle has done its work up to there: that part is told (done_part). A hole in the range is no
+ *     end: the kernel goes on behind it, and says ENOMEM at last.
+ */
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "agent/hooks.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102  /* Linux 6.13 */
+#endif
+
+#define WILLNEED_BYTES_MIN (64u << 10)
+#define PIECES_MAX 1024         /* UIO_MAXIOV */
+
+static bool is_fork_advice(int advice)
+{
+	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+}
+
+static bool is_huge_advice(int advice)
+{
+	return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE;
+}
+
+/* What was there is gone. */
+static bool drops(int advice)
+{
+	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_GUARD_INSTALL;
+}
+
+static bool has_consequences(int advice)
+{
+	return advice == MADV_FREE || advice == MADV_GUARD_INSTALL || advice == MADV_REMOVE ||
+	       is_fork_advice(advice) || is_huge_advice(advice);
+}
+
+/* Its faults have to be served while it runs. */
+static bool populates(int advice)
+{
+	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE || advice == MADV_WILLNEED;
+}
+
+static long advise(uint64_t start, uint64_t len, int advice)
+{
+	uint64_t mask;
+	bool held = !populates(advice) && mappings_lock(&mask);
+	long ret = sys_madvise((void *)start, len, advice);
+
+	/* Under the same lock: nothing else was mapped there meanwhile. */
+	if ((advice == MADV_FREE || advice == MADV_GUARD_INSTALL) && held && (!ret || ret == -ENOMEM))
+		sys_madvise((void *)start, len, MADV_DONTNEED);
+	mappings_unlock(held, &mask);
+	if (drops(advice) && (!ret || ret == -ENOMEM))
+		huge_split_edges((void *)start, len);
+	return ret;
+}
+
+/* Whoever is not told would give a child what was swapped out. What cannot be told is taken back. */
+static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
+{
+	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
+	struct msg_call_reply reply;
+	int attached;
+
+	if (!channel_ask(&call, &reply, &attached) && !reply.error)
+		return 0;
+	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
+		sys_madvise((void *)start, len, advice == MADV_DONTFORK ? MADV_DOFORK : MADV_KEEPONFORK);
+	return -EAGAIN;
+}
+
+/* The supervisor decides what a first touch brings. It may stay without the word, and bring small pages. */
+static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
+{
+	struct msg_call call = { .op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
+	struct msg_call_reply reply;
+	int attached;
+
+	channel_ask(&call, &reply, &attached);
+}
+
+/* The kernel has done it to all of [start, start + len). 0 or -EAGAIN: the supervisor could not be told. */
+static long follow(uint64_t start, uint64_t len, int advice)
+{
+	if (is_fork_advice(advice))
+		return tell_fork_advice(start, len, advice);
+	if (is_huge_advice(advice))
+		tell_huge_advice(start, len, advice);
+	/* Who is not told gives back what was swapped out: not removed, then. */
+	if (advice == MADV_REMOVE && channel_call(CALL_REMOVE, start, len))
+		return -EAGAIN;
+	return 0;
+}
+
+/* The call failed somewhere in [start, start + len): do again what was done before that place, which changes nothing, and follow
+ * it. Halves, so that it takes few steps. */
+static void done_part(uint64_t start, uint64_t len, int advice)
+{
+	const uint64_t end = start + len;
+	uint64_t n = len / 2;
+
+	while (start < end && n) {
+		long ret;
+
+		n = to_page_end(n);
+		if (n > end - start)
+			n = end - start;
+		ret = advise(start, n, advice);
+		if (!ret || ret == -ENOMEM) {
+			follow(start, n, advice);
+			start += n;
+			n = end - start;
+		} else if (n <= agent_page) {
+			return;
+		} else {
+			n /= 2;
+		}
+	}
+}
+
+int hook_madvise(void *addr, size_t len, int advice)
+{
+	const uint64_t start = (uintptr_t)addr, bytes = to_page_end(len);
+	long ret = advise(start, len, advice), err;
+
+	if (!agent_managed())
+		return (int)hook_result(ret);
+	if (has_consequences(advice) && bytes && start % agent_page == 0 && start + bytes > start) {
+		if (!ret || ret == -ENOMEM) {
+			err = follow(start, bytes, advice);
+			ret = err ? err : ret;
+		} else {
+			done_part(start, bytes, advice);
+		}
+	}
+	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN && start % agent_page == 0)
+		channel_call(CALL_WILLNEED, start, bytes);
+	return (int)hook_result(ret);
+}
+
+/* Advice with consequences the kernel takes of a process about itself only (Linux 6.13): then it is the same as madvise for each
+ * piece. Whether it takes it at all an empty list tells. */
+static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
+{
+	long done = sys_call5(SYS_process_madvise, pidfd, piece, 0, advice, flags);
+
+	for (size_t i = 0; i < n && done >= 0; i++) {
+		if (hook_madvise(piece[i].iov_base, piece[i].iov_len, advice))
+			return done ? done : -errno;
+		done += (long)piece[i].iov_len;
+	}
+	return done;
+}
+
+ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
+{
+	if (agent_managed() && has_consequences(advice) && n <= PIECES_MAX)
+		return hook_result(advise_pieces(pidfd, piece, n, advice, flags));
+	return hook_result(sys_call5(SYS_process_madvise, pidfd, piece, n, advice, flags));
+}
+
+AGENT_EXPORT extern __typeof__(madvise) madvise __attribute__((alias("hook_madvise")));
+AGENT_EXPORT extern __typeof__(hook_process_madvise) process_madvise __attribute__((alias("hook_process_madvise")));

@@ -1,0 +1,144 @@
+/* agent/clone.c - threads that the program makes without libc: the word that the kernel clears when one ends stays in memory.
+ *
+ * A thread made with CLONE_CHILD_CLEARTID, or one that has said set_tid_address(2), has a word that the kernel sets to 0, with a
+ * futex wake, when it ends. userfaultfd refuses to serve an exiting task: of a word that is swapped out then the waiter never hears. It
+ * is the same for the head of its list of robust mutexes. So these pages are held as long as the thread lives (hold.c): 680 of them at
+ * a time; of more the supervisor is asked to leave the page where it is, for good.
+ *
+ * Threads of libc's are not met here: it makes the system call inline, and maps their stacks so that their records are not managed.
+ *
+ * I1  What comes after the system call uses no stack in the child: it may have another one (raw.c).
+ */
+#include <dlfcn.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdarg.h>
+
+#include "agent/hooks.h"
+
+#define WORD 4ul
+
+static int (*libc_clone)(int (*)(void *), void *, int, void *, ...);
+
+static struct hold *keep_word(uint64_t at, uint64_t bytes)
+{
+	struct hold *h = hold_take(at, at + bytes);
+
+	hold_bring(at, at + bytes);
+	hold_shared(at, at + bytes, true);
+	if (!h)
+		channel_call(CALL_KEEP, to_page_start(at), to_page_end(at + bytes) - to_page_start(at));
+	return h;
+}
+
+/* Only who shares our memory clears a word of it. */
+static bool clears(uint64_t flags)
+{
+	return (flags & (CLONE_VM | CLONE_CHILD_CLEARTID)) == (CLONE_VM | CLONE_CHILD_CLEARTID);
+}
+
+static struct hold *keep_clear_word(uint64_t flags, uint64_t at)
+{
+	return clears(flags) && at && agent_managed() ? keep_word(at, WORD) : NULL;
+}
+
+/* @tid: the new thread, or -errno. */
+static void settle(struct hold *h, long tid)
+{
+	if (tid > 0)
+		hold_give(h, (uint32_t)tid);
+	else
+		hold_drop(h);
+}
+
+AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	struct hold *h;
+	pid_t *parent_tid, *child_tid;
+	void *tls;
+	va_list ap;
+	int tid;
+
+	va_start(ap, arg);
+	parent_tid = va_arg(ap, pid_t *);
+	tls = va_arg(ap, void *);
+	child_tid = va_arg(ap, pid_t *);
+	va_end(ap);
+	if (!libc_clone)
+		libc_clone = (__typeof__(libc_clone))dlsym(RTLD_NEXT, "clone");
+	if (!libc_clone) {
+		errno = ENOSYS;
+		return -1;
+	}
+	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid);
+	tid = libc_clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
+	settle(h, tid);
+	return tid;
+}
+
+/* ---- through syscall(2) ---- */
+
+/* Whatever thread of the program's it is: it may have no thread-local storage of its own. */
+static __attribute__((noinline)) long parent_done(long ret)
+{
+	struct hold *h = hold_asked();
+
+	if (h)
+		h->asked = 0;
+	settle(h, ret);
+	return hook_result(ret);
+}
+
+/* In the child nothing is touched but registers. */
+__attribute__((noinline, optimize("omit-frame-pointer")))
+static long call(long nr, long a, long b, long c, long d, long e)
+{
+	long ret = sys_call6(nr, a, b, c, d, e, 0);
+
+	return ret ? parent_done(ret) : 0;
+}
+
+/* The order of clone's last two arguments is the machine's. */
+static uint64_t clear_word(long d, long e)
+{
+#if defined(__x86_64__)
+	(void)e;
+	return (uint64_t)d;
+#else
+	(void)d;
+	return (uint64_t)e;
+#endif
+}
+
+__attribute__((noinline, optimize("omit-frame-pointer")))
+long hook_clone(long nr, long a, long b, long c, long d, long e)
+{
+	const struct clone_args *args = (const struct clone_args *)a;
+	struct hold *h = NULL;
+
+	if (nr == SYS_clone)
+		h = keep_clear_word((uint64_t)a, clear_word(d, e));
+	else if (args && (uint64_t)b >= CLONE_ARGS_SIZE_VER0)
+		h = keep_clear_word(args->flags, args->child_tid);
+	if (h)
+		h->asked = 1;
+	return call(nr, a, b, c, d, e);
+}
+
+long hook_set_tid_address(long word)
+{
+	long tid = sys_call1(SYS_set_tid_address, word);
+
+	if (agent_managed() && word)
+		hold_give(keep_word((uint64_t)word, WORD), (uint32_t)tid);
+	return tid;
+}
+
+long hook_set_robust_list(long head, long len)
+{
+	long err = sys_call2(SYS_set_robust_list, head, len);
+
+	if (!err && agent_managed() && head)
+		keep_word((uint64_t)head, (uint64_t)len);
+	return hook_result(err);
+}
