@@ -181,7 +181,7 @@ static int get_device(int channel, uint64_t cookie)
 /* The second userfaultfd: moves into the staging area, and has no events, so that dropping staged
  * pages waits for nobody. A touch of an empty staging page fails instead of waiting for ever:
  * mlockall does that to everything. -1 on a kernel without UFFDIO_MOVE. */
-static int make_staging_uffd(char *staging, int device)
+int agent_staging_uffd(char *staging, int device)
 {
 	struct uffdio_api api = { .api = UFFD_API,
 				  .features = FEATURE_MOVE | UFFD_FEATURE_SIGBUS };
@@ -216,7 +216,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie)
 		sys_close(fd);
 	else
 		a->fd.uffd = fd;
-	a->fd.staging_uffd = no_move ? -1 : make_staging_uffd(a->fd.staging, a->device);
+	a->fd.staging_uffd = no_move ? -1 : agent_staging_uffd(a->fd.staging, a->device);
 	if (a->device >= 0)
 		sys_close(a->device);
 	a->device = -1;
@@ -226,7 +226,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie)
 static int say_hello(const struct attempt *a, uint64_t cookie)
 {
 	struct msg_hello hello = {
-		.helper_tid = agent->helper_tid,
+		.helper_tid = agent->helper.tid,
 		.fork_cookie = cookie,
 		.staging = (uintptr_t)a->fd.staging,
 		.private_start = { (uintptr_t)agent, own_start, thread_start },
@@ -282,6 +282,7 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 {
 	int err;
 
+	a->fd.state = &agent->helper;
 	a->fd.staging = helper_area() + HELPER_BYTES + THREAD_BYTES + HOLD_BYTES;
 	err = make_descriptors(a, cookie);
 	if (err < 0)
@@ -310,7 +311,7 @@ static int attach(uint64_t cookie)
 	if (!err) {
 		err = attach_steps(&a, cookie);
 		if (a.helper)
-			helper_order(err ? HELPER_LEAVE : HELPER_GO);
+			helper_order(&agent->helper, err ? HELPER_LEAVE : HELPER_GO);
 		if (err)
 			region_drop();
 		else

@@ -40,6 +40,22 @@
 
 enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
 
+struct helper_state {
+	uint32_t tid;          /* (A) 0 when the helper has ended */
+	uint32_t clean;        /* (A) the helper has closed what is not its own */
+	uint32_t order;        /* (A) HELPER_WAIT until whoever started it has seen READY */
+};
+
+#define NR_STANDBYS 8
+
+/* standby.c */
+struct standby {
+	uint32_t busy;         /* (A) its owner is about to start it */
+	struct helper_state state;
+	int (*fn)(void *);
+	void *arg;
+};
+
 struct agent {
 	uint32_t maplock;      /* (A) see maps.c */
 	uint32_t managed;      /* (A) READY was received: the hooks act */
@@ -48,12 +64,12 @@ struct agent {
 	int32_t uffd;          /* (M) for UFFDIO_REGISTER in program threads; -1 when it was lost */
 	int32_t pid;           /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;         /* (C) UFFDIO_REGISTER mode of new mappings */
-	uint32_t helper_tid;   /* (A) 0 when the helper has ended */
-	uint32_t helper_clean; /* (A) the helper has closed what is not its own */
-	uint32_t helper_order; /* (A) HELPER_WAIT until the program's thread has seen READY */
+	struct helper_state helper;
 	uint32_t threads;      /* (A) slots of thread.c that were ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
 	uint32_t holds;        /* (A) records of hold.c that were ever used */
+	uint64_t standby_area; /* (A) 0, or memory for all of: */
+	struct standby standby[NR_STANDBYS];
 };
 
 /* NULL until the region exists. Its memory outlives every use. */
@@ -78,6 +94,7 @@ static inline void *agent_holds(void)
 /* agent.c */
 void agent_debug(const char *what, long value);
 int agent_high_fd(int fd);
+int agent_staging_uffd(char *staging, int device);
 void agent_unlock_region(void);
 
 /* channel.c: every function returns >= 0 or -errno. */
@@ -110,9 +127,11 @@ struct helper_setup {
 	int uffd;       /* -1: arrives with READY */
 	int staging_uffd; /* -1: no UFFDIO_MOVE */
 	char *staging;
+	struct helper_state *state;
+	bool standby;     /* it must not keep its process alive */
 };
 int helper_start(void *area, const struct helper_setup *setup);
-void helper_order(uint32_t order);
+void helper_order(struct helper_state *state, uint32_t order);
 
 /* huge.c */
 uint8_t huge_fill(int uffd, uint64_t start);
@@ -181,6 +200,14 @@ bool remap_is_ours(int flags, int fd);
 long remap_object(void *addr, size_t len, int prot, int flags, int fd, long off);
 int hook_remap_file_pages(void *addr, size_t size, int prot, size_t first, int flags);
 long remap_attach(int id, uint64_t to, int flags);
+
+/* standby.c */
+/* End the calling helper, if no other thread of its process runs. */
+void standby_leave_if_last(void);
+bool standby_wanted(uint64_t flags);
+struct standby *standby_take(int (*fn)(void *), void *arg);
+int standby_run(void *standby);
+void standby_await(struct standby *s, bool started);
 
 /* raw.c */
 long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);

@@ -53,6 +53,7 @@ static void settle(struct hold *h, long tid)
 
 AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
+	struct standby *s = NULL;
 	struct hold *h;
 	pid_t *parent_tid, *child_tid;
 	void *tls;
@@ -71,7 +72,11 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 		return -1;
 	}
 	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid);
-	tid = libc_clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
+	if (fn && stack && standby_wanted((uint64_t)(unsigned int)flags))
+		s = standby_take(fn, arg);
+	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls, child_tid);
+	if (s)
+		standby_await(s, tid > 0);
 	settle(h, tid);
 	return tid;
 }

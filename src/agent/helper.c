@@ -36,6 +36,7 @@
 #define REMAP_DONTUNMAP 4
 
 #define LOCK_TRIES  64
+#define STANDBY_MS  100   /* between two looks whether its process is over */
 #define AGAIN_TRIES 8
 
 struct helper {
@@ -346,19 +347,32 @@ static void take_ready(struct helper *h)
 		h->setup.uffd = uffd;
 }
 
+/* A standby's process is over when its last other thread has ended, and must not be kept. */
+static int next_message(struct helper *h)
+{
+	int n;
+
+	if (!h->setup.standby)
+		return channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, NULL);
+	while ((n = channel_recv_timed(h->setup.channel, &h->in, sizeof h->in, 0, NULL, STANDBY_MS)) == -ETIMEDOUT)
+		standby_leave_if_last();
+	return n;
+}
+
 static void run(void *arg)
 {
 	struct helper *h = arg;
+	struct helper_state *state = h->setup.state;
 	uint32_t order;
 	int n;
 
 	sys_call2(SYS_prctl, PR_SET_NAME, HELPER_NAME);
 	sys_call1(SYS_chdir, "/");
 	close_others(&h->setup);
-	__atomic_store_n(&agent->helper_clean, 1, __ATOMIC_RELEASE);
-	sys_futex_wake(&agent->helper_clean, 1);
-	while ((order = __atomic_load_n(&agent->helper_order, __ATOMIC_ACQUIRE)) == HELPER_WAIT)
-		sys_futex_wait(&agent->helper_order, HELPER_WAIT);
+	__atomic_store_n(&state->clean, 1, __ATOMIC_RELEASE);
+	sys_futex_wake(&state->clean, 1);
+	while ((order = __atomic_load_n(&state->order, __ATOMIC_ACQUIRE)) == HELPER_WAIT)
+		sys_futex_wait(&state->order, HELPER_WAIT);
 	if (order == HELPER_LEAVE)
 		leave();
 	take_ready(h);
@@ -366,7 +380,7 @@ static void run(void *arg)
 	if (channel_send(h->setup.channel, &h->reply.h, sizeof(struct msg_started), -1) < 0)
 		die();
 	for (;;) {
-		n = channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, NULL);
+		n = next_message(h);
 		if (n < (int)sizeof h->in.head)
 			die();
 		if (msg_is(&h->in.head, MSG_EVICT))
@@ -398,10 +412,10 @@ int helper_start(void *area, const struct helper_setup *setup)
 	long tid;
 
 	h->setup = *setup;
-	agent->helper_clean = 0;
-	agent->helper_order = HELPER_WAIT;
+	setup->state->clean = 0;
+	setup->state->order = HELPER_WAIT;
 	sys_block_signals(&mask);
-	tid = sys_clone_thread(flags, (void **)((char *)area + HELPER_BYTES), &agent->helper_tid,
+	tid = sys_clone_thread(flags, (void **)((char *)area + HELPER_BYTES), &setup->state->tid,
 			       run, h);
 	sys_restore_signals(&mask);
 	return (int)tid;
@@ -409,16 +423,16 @@ int helper_start(void *area, const struct helper_setup *setup)
 
 /* Let the helper work, or make it leave and wait until it has. Either way it holds none of the
  * program's descriptors any more. */
-void helper_order(uint32_t order)
+void helper_order(struct helper_state *state, uint32_t order)
 {
 	uint32_t tid;
 
-	while (!__atomic_load_n(&agent->helper_clean, __ATOMIC_ACQUIRE))
-		sys_futex_wait(&agent->helper_clean, 0);
-	__atomic_store_n(&agent->helper_order, order, __ATOMIC_RELEASE);
-	sys_futex_wake(&agent->helper_order, 1);
+	while (!__atomic_load_n(&state->clean, __ATOMIC_ACQUIRE))
+		sys_futex_wait(&state->clean, 0);
+	__atomic_store_n(&state->order, order, __ATOMIC_RELEASE);
+	sys_futex_wake(&state->order, 1);
 	if (order != HELPER_LEAVE)
 		return;
-	while ((tid = __atomic_load_n(&agent->helper_tid, __ATOMIC_ACQUIRE)))
-		sys_futex_wait_shared(&agent->helper_tid, tid);
+	while ((tid = __atomic_load_n(&state->tid, __ATOMIC_ACQUIRE)))
+		sys_futex_wait_shared(&state->tid, tid);
 }

@@ -107,9 +107,19 @@ static void accept_one(struct supervisor *s, int listen_fd)
 
 static void first_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
 {
+	struct client *c;
 	bool again;
-	struct client *c = hello(s, conn, m, fd, &again);
 
+	if (m->flags & HELLO_STANDBY) {
+		if (standby_hello(s, conn, m, fd))
+			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+		else
+			conn_close(s, conn);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c = hello(s, conn, m, fd, &again);
 	if (c) {
 		conn->kind = CONN_HELPER;
 		conn->client = c;
@@ -150,6 +160,8 @@ static struct client *caller(struct supervisor *s, const struct conn *conn, cons
 {
 	struct client *c = client_managed(s, conn->pid);
 
+	if (!c)
+		c = standby_client(s, conn->pid);
 	return c || m->op != CALL_EXEC ? c : client_managed(s, proc_parent(conn->pid));
 }
 
@@ -213,6 +225,19 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 }
 
+bool helper_replace(struct supervisor *s, struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
+	if (!standby_take_over(c))
+		return false;
+	list_del(&conn->link);
+	plat_free(conn);
+	client_put(c);
+	return true;
+}
+
 /* The first word, a late answer, or the end. */
 static void helper_event(struct supervisor *s, struct conn *conn, uint32_t events)
 {
@@ -237,13 +262,14 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 			client_kill(c, SIGKILL);
 		return;
 	}
+	if (helper_replace(s, conn))
+		return;
 	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
 	 * futexes, for one): go on serving its faults until the address space itself is gone. */
 	a32_store(&c->closing, 1);
 	a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
 	host_helper_gone(&s->mmu, &c->host);
 	client_let_go(c);
-	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
 	conn->kind = CONN_CLOSING;
 	list_del(&conn->link);
 	list_add_tail(&conn->link, &s->closing);
@@ -278,6 +304,12 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 		break;
 	case CONN_HELPER:
 		helper_event(s, conn, events);
+		break;
+	case CONN_STANDBY:
+		if (standby_event(conn, events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))))
+			watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		else
+			conn_close(s, conn);
 		break;
 	case CONN_CLOSING:
 		break;

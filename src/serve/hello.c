@@ -11,7 +11,6 @@
 #include "serve/internal.h"
 
 #define GONE_TRIES       20      /* x 1 ms */
-#define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
 
 static void reply_ready(int sock, uint64_t seq, int error, int fd)
 {
@@ -58,6 +57,11 @@ static bool detach_old(struct supervisor *s, pid_t pid)
 
 	if (!old)
 		return true;
+	/* Its memory may live on, in another process. */
+	if (helper_replace(s, old->host.serve)) {
+		client_put(old);
+		return true;
+	}
 	for (int i = 0; i < GONE_TRIES; i++) {
 		gone = uffd_dead(old->host.uffd);
 		if (gone)

@@ -27,7 +27,18 @@
 #define NR_WARMERS_MAX 64
 #define PRIVATE_RANGES 4
 #define NR_SPARES 16
+#define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
+#define STANDBYS_MAX 8
 #define STRAY_KEY (1ull << 63)  /* in epoll data: no client's key, but a stray's descriptor */
+
+/* A helper in another process that shares a client's memory (standby.c). */
+struct standby {
+	struct conn *conn;             /* NULL: none */
+	pid_t pid;
+	uint32_t tid;
+	uint64_t staging;
+	bool started;                  /* it has spoken */
+};
 
 struct client {
 	struct host_client host;       /* first: the MMU knows us by it */
@@ -73,6 +84,9 @@ struct client {
 
 	uint64_t huge_asked_ns;        /* host.batch_lock: when it was last seen whether it has huge pages switched off; */
 	bool huge_off;                 /* host.batch_lock: ... it has */
+	struct standby standby[STANDBYS_MAX];  /* (O) */
+	atomic32_t task_changed;       /* (A) 1: statm_fd is of a task that is gone */
+
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	int64_t looked;                /* watcher: what the first of two looks showed */
@@ -80,7 +94,7 @@ struct client {
 	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
 };
 
-enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_CLOSING, CONN_CALL };
+enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_STANDBY, CONN_CLOSING, CONN_CALL };
 
 struct conn {
 	struct list_head link;         /* (O) supervisor->conns */
@@ -364,6 +378,16 @@ int pipes_pass_on(struct client *c, int in, int out);
 /* Let go what no pipe has any more. Watcher. */
 void pipes_look(struct supervisor *s);
 
+/* ---- standby.c; control thread ---- */
+/* A first message: false, close the connection; true, it is a standby's from now on. @uffd is looked at only. */
+bool standby_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int uffd);
+/* True: it has said its first word. False: that was its end, close the connection. */
+bool standby_event(struct conn *conn, bool readable);
+/* @c's helper is gone: the connection of the one that has taken its place; NULL: nobody has, or the memory is gone too. */
+struct conn *standby_take_over(struct client *c);
+/* The client whose memory process @pid shares and has a standby for, referenced; NULL. */
+struct client *standby_client(struct supervisor *s, pid_t pid);
+
 /* ---- answers.c ---- */
 int answers_start(struct supervisor *s);
 /* Once stop_fd is readable. */
@@ -379,6 +403,8 @@ void migration_end(struct migration_job *j);
 
 /* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
 void control_main(void *supervisor);
+/* The helper of @conn is gone: true, another has taken its place, and @conn is no more. Control thread. */
+bool helper_replace(struct supervisor *s, struct conn *conn);
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
  * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);

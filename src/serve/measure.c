@@ -43,6 +43,10 @@ static int64_t look(struct client *c, int *statm_fd)
 	bool fill;
 
 	fill = a64_load(&c->host.fill) != 0;
+	if (statm_fd == &c->statm_fd && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
+		close(*statm_fd);
+		*statm_fd = -1;
+	}
 	anon = proc_anon_pages(c->host.task, statm_fd);
 	if (anon < 0)
 		return anon;

@@ -17,6 +17,8 @@
  *   exec:  HELLO (fork_cookie 0, userfaultfd attached) -> READY.  Without permission to make one: HELLO with
  *          HELLO_NEED_DEVICE, none attached -> DEVICE (a descriptor of /dev/userfaultfd attached, or error) ->
  *          HELLO again with the userfaultfd attached, or close.
+ *   clone  (CLONE_VM, no thread): the child HELLO (HELLO_STANDBY, the userfaultfd attached) -> READY, STARTED; nothing more until the
+ *          helper channel of that userfaultfd ends. Then this is the helper channel.
  *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with
  *          the child's userfaultfd attached.
  *   then   STARTED from the helper: from now on it answers
@@ -56,6 +58,7 @@ struct msg_head {
 
 #define HELLO_NEED_DEVICE 1u  /* userfaultfd(2) refused: send a device descriptor */
 #define HELLO_CAN_MOVE    2u  /* UFFDIO_MOVE works: pages pinned by I/O are refused, not lost */
+#define HELLO_STANDBY     8u  /* no client: a helper for when that of the userfaultfd's, which is attached, has ended */
 #define HELLO_HOOKED      4u  /* libc's own entry points are redirected, not only the symbols */
 
 /* Ranges are [start, end) in bytes, page aligned. */

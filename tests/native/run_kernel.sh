@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog advices exitwords futexes remaps reportget splices
-plan 6
+require_prog advices exitwords futexes outlive remaps reportget splices
+plan 7
 
 report=$TMP/report.json
 
@@ -53,9 +53,14 @@ bounded_pins() {
 	under 12M "$BIN/splices" 24
 }
 
+outlive() {
+	under 16M "$BIN/outlive" 24 && swapped_at_least 64
+}
+
 check "memory that is mapped once more, by whatever call, has what it had" remaps
 check "what is stored after vmsplice the reader of the pipe sees" splices
 check "pages that pipes had are swapped when the pipes are through with them" bounded_pins
 check "words that the kernel clears when threads end are cleared" words
+check "memory that outlives the process it began with stays within the limit" outlive
 check "futex operations in which the kernel changes the word find its page" futexes
 check "every advice has the result and the effect that it has without umemcg" advices

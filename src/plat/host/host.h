@@ -75,6 +75,7 @@ struct host_client {
 	uint64_t staging;             /* (C) once can_evict */
 	atomic64_t event_seq;         /* events applied that changed what is mapped where */
 	int pagemap_fd;               /* batch_lock; -1: not open */
+	atomic32_t spare_task;        /* another task that has this memory, for when the helper is gone; 0: none */
 	atomic32_t can_evict;         /* a helper that can move pages is there */
 	atomic32_t dead;
 	struct spinlock batch_lock;   /* rank HOST_BATCH: one request at a time; protects late and the transport */
@@ -123,6 +124,10 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c);
 void host_fill_event(struct host_client *c, uint64_t start, uint64_t end);
 /* Could zeros still arrive in [start, end), whatever is there by then? batch_lock held. */
 bool host_fill_awaits(struct host_client *c, uint64_t start, uint64_t end);
+/* Its helper is gone, but its memory lives on: @task is the new one, with a staging area of its own. batch_lock held. */
+void host_helper_replaced(struct mmu_host *h, struct host_client *c, pid_t task, uint64_t staging);
+/* ... and, without the lock, the end of what it had begun. */
+void host_helper_settled(struct mmu_host *h, struct host_client *c);
 /* The client is gone. */
 void host_client_end(struct mmu_host *h, struct host_client *c);
 /* Wait until no request is under way for @c (before a fork). False: one is late. */

@@ -228,6 +228,42 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	spin_unlock(&leaf->lock);
 }
 
+/* The helper is gone. Was the page that belongs at @va moved to @slot of its staging area? The slot alone does not tell: it may not
+ * have been emptied after the request before. batch_lock held. */
+static bool was_moved(struct host_client *c, uint64_t va, unsigned slot)
+{
+	return host_client_has(c, c->staging + slot * PAGE_SIZE) && !host_client_has(c, va);
+}
+
+/* The helper ended, and the memory lives on: ask another task for it from now on. Nobody uses the staging area again. False: nobody
+ * else has the memory. batch_lock held. */
+static bool use_spare(struct host_client *c)
+{
+	uint32_t task = a32_load(&c->spare_task);
+
+	if (!task)
+		return false;
+	c->task = (pid_t)task;
+	a32_store(&c->can_evict, 0);
+	return true;
+}
+
+/* It ended at this request: what of it was done? batch_lock held. */
+static bool done_by_the_gone(struct host_client *c, struct ask *a)
+{
+	if (!use_spare(c))
+		return false;
+	for (unsigned i = 0; i < a->n; i++)
+		a->status[i] = was_moved(c, a->req[i]->va, i) ? HOST_MOVED : HOST_BUSY;
+	return true;
+}
+
+/* It may end between its answer and this. batch_lock held. */
+static bool read_moved(struct mmu_host *h, struct host_client *c, struct ask *a)
+{
+	return read_staging(h, c, a) || ((errno == ESRCH || !errno) && use_spare(c) && read_staging(h, c, a));
+}
+
 /* batch_lock held. */
 static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
@@ -243,11 +279,13 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		return;
 	}
 	err = h->transport->evict(c, a->range, a->nr_ranges, a->status, a->n);
+	if (err == -EPIPE && done_by_the_gone(c, a))
+		err = 0;
 	if (err == -ETIMEDOUT) {
 		go_late(h, c, a);
 		return;
 	}
-	if (!err && !read_staging(h, c, a)) {
+	if (!err && !read_moved(h, c, a)) {
 		/* ESRCH: it is on its way out, and its memory went first. */
 		if (errno != ESRCH)
 			h->transport->lost(c);
@@ -277,7 +315,7 @@ static void withdraw_client(struct mmu_host *h, struct host_client *c, struct as
 	if (a32_load(&c->dead) || !a32_load(&c->can_evict) || a32_load(&c->mm->no_reclaim))
 		return;
 	spin_lock(&c->batch_lock);
-	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead)) {
+	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead) && a32_load(&c->can_evict)) {
 		a32_store(&c->asking, 1);
 		ask_client(h, c, a);
 		a32_store(&c->asking, 0);
@@ -423,6 +461,32 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c)
 	if (a32_load(&c->is_late))
 		host_late_forget(h, c);
 	spin_unlock(&c->batch_lock);
+}
+
+void host_helper_replaced(struct mmu_host *h, struct host_client *c, pid_t task, uint64_t staging)
+{
+	const struct host_late late = c->late;
+	/* A fill that is late is looked after without the lock (host_helper_settled). */
+	const bool is_late = a32_load(&c->is_late) && !a32_load(&c->fill_late);
+
+	c->task = task;
+	for (unsigned i = 0; is_late && i < late.n; i++)
+		if (was_moved(c, late.place[i], i) && late_moved(h, c, i) != 0)
+			h->transport->lost(c);
+	if (is_late)
+		host_late_forget(h, c);
+	c->staging = staging;
+	for (unsigned i = 0; is_late && i < late.n; i++) {
+		(void)uffd_wake(c->uffd, late.va[i], 1);
+		if (late.place[i] != late.va[i])
+			(void)uffd_wake(c->uffd, late.place[i], 1);
+	}
+}
+
+void host_helper_settled(struct mmu_host *h, struct host_client *c)
+{
+	if (a32_load(&c->fill_late))
+		host_fill_answered(h, c, 1);
 }
 
 void host_client_end(struct mmu_host *h, struct host_client *c)

@@ -1,0 +1,228 @@
+/* agent/standby.c - a helper for whoever outlives the process that the memory began with.
+ *
+ * A child made by clone(CLONE_VM) that is no thread shares the memory, and goes on when its parent ends. The helper is a thread of
+ * the parent's: it would end with it, and nothing could be taken out any more. So such a child starts a helper of its own before
+ * it runs the program's function. It says HELLO_STANDBY; the supervisor asks it for nothing until the first one is gone, and then it is the
+ * helper (serve/standby.c). The parent waits for it: it may end as soon as clone has returned.
+ *
+ * Not for a child of vfork, which runs on its parent's stack until it executes; nor one made through syscall(2) or a system call
+ * instruction of the program's own; nor one in new namespaces, which may not like a second thread.
+ *
+ * The helper is a thread of the child's and must not keep it: the process is over when the others have ended, with their status.
+ *
+ * I1  standby->busy: taken by the parent, free again when the child has started the helper, or has failed to; with state.tid 0 then
+ *     it can be taken.
+ *
+ * Memory: one area for all, not inherited by fork, never managed; made when it is needed first. Runs without libc: the child may have
+ * no thread pointer of its own.
+ */
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "agent/hooks.h"
+
+#define READY_MS     5000
+#define AWAIT_NS     100000000
+#define AWAIT_TRIES  50
+#define NAMESPACES   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+static size_t staging_bytes(void)
+{
+	return EVICT_PAGES_MAX * agent_page;
+}
+
+static size_t bytes_each(void)
+{
+	return HELPER_BYTES + staging_bytes();
+}
+
+static char *area_of(const struct standby *s)
+{
+	return (char *)agent->standby_area + (size_t)(s - agent->standby) * bytes_each();
+}
+
+static bool make_area(void)
+{
+	uint64_t none = 0;
+	long at;
+
+	if (__atomic_load_n(&agent->standby_area, __ATOMIC_ACQUIRE))
+		return true;
+	at = sys_mmap(NULL, NR_STANDBYS * bytes_each(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		      -1, 0);
+	if (sys_failed(at))
+		return false;
+	sys_madvise((void *)at, NR_STANDBYS * bytes_each(), MADV_DONTFORK);
+	sys_madvise((void *)at, NR_STANDBYS * bytes_each(), MADV_NOHUGEPAGE);
+	if (!__atomic_compare_exchange_n(&agent->standby_area, &none, (uint64_t)at, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		sys_munmap((void *)at, NR_STANDBYS * bytes_each());
+	return true;
+}
+
+bool standby_wanted(uint64_t flags)
+{
+	return agent_managed() && (flags & CLONE_VM) && !(flags & (CLONE_THREAD | CLONE_VFORK | NAMESPACES));
+}
+
+struct standby *standby_take(int (*fn)(void *), void *arg)
+{
+	if (!make_area())
+		return NULL;
+	for (int i = 0; i < NR_STANDBYS; i++) {
+		struct standby *s = &agent->standby[i];
+		uint32_t free = 0;
+
+		if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
+		    !__atomic_compare_exchange_n(&s->busy, &free, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			continue;
+		if (!__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE)) {
+			s->fn = fn;
+			s->arg = arg;
+			return s;
+		}
+		__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void set_free(struct standby *s)
+{
+	__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+	sys_futex_wake(&s->busy, 1);
+}
+
+/* The parent's end. @started: else there is no child. */
+void standby_await(struct standby *s, bool started)
+{
+	const struct timespec some = { .tv_nsec = AWAIT_NS };
+
+	if (!started)
+		set_free(s);
+	for (int i = 0; i < AWAIT_TRIES && __atomic_load_n(&s->busy, __ATOMIC_ACQUIRE); i++)
+		sys_call4(SYS_futex, &s->busy, FUTEX_WAIT_PRIVATE, 1, &some);
+}
+
+/* ---- in the child ---- */
+
+/* What /proc says of this process. */
+struct process {
+	unsigned long threads;
+	bool first_ended;
+	unsigned int code;   /* of its first thread, once that has ended: what exit was given, in the second byte */
+};
+
+/* False: it cannot be told. The name, in parentheses, may hold anything. Behind it: the state; as the 18th word the number of threads;
+ * as the last the exit code. */
+static bool look(struct process *p)
+{
+	char text[1024];
+	long fd = sys_call4(SYS_openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0), n;
+	long after = 0;
+	int words = 0;
+
+	*p = (struct process){ 0 };
+	if (fd < 0)
+		return false;
+	n = sys_call3(SYS_read, fd, text, sizeof text);
+	sys_close((int)fd);
+	for (long i = 0; i < n; i++)
+		if (text[i] == ')')
+			after = i + 2;
+	if (!after || after >= n)
+		return false;
+	p->first_ended = text[after] == 'Z' || text[after] == 'X';
+	for (long i = after; i < n && text[i] != '\n'; i++) {
+		unsigned int digit = (unsigned int)(text[i] - '0');
+
+		if (text[i] == ' ') {
+			words++;
+			p->code = 0;
+		} else {
+			p->code = p->code * 10 + digit;
+			p->threads = words == 17 ? p->threads * 10 + digit : p->threads;
+		}
+	}
+	return true;
+}
+
+/* The last thread's exit code is the process's. */
+void standby_leave_if_last(void)
+{
+	struct process p;
+
+	while (look(&p) && p.threads == 2 && p.first_ended)
+		sys_call1(SYS_exit, p.code >> 8 & 0xff);
+}
+
+static _Noreturn void leave(int code)
+{
+	struct process p;
+	long nr = look(&p) && p.threads == 2 ? SYS_exit_group : SYS_exit;
+
+	for (;;)
+		sys_call1(nr, code);
+}
+
+static int say_hello(const struct standby *s, const struct helper_setup *fd)
+{
+	struct msg_hello hello = {
+		.flags = HELLO_STANDBY | (fd->staging_uffd >= 0 ? HELLO_CAN_MOVE : 0),
+		.helper_tid = s->state.tid,
+		.staging = (uintptr_t)fd->staging,
+		.private_start = { agent->standby_area },
+		.private_end = { agent->standby_area + NR_STANDBYS * bytes_each() },
+	};
+	struct msg_ready ready;
+	int n, attached;
+
+	msg_init(&hello.h, MSG_HELLO, 1);
+	n = channel_send(fd->channel, &hello, sizeof hello, fd->uffd);
+	if (n >= 0)
+		n = channel_recv_timed(fd->channel, &ready, sizeof ready, MSG_PEEK, &attached, READY_MS);
+	if (n < 0)
+		return n;
+	return n == sizeof ready && msg_is(&ready.h, MSG_READY) ? ready.error : -EPROTO;
+}
+
+static void start(struct standby *s)
+{
+	struct helper_setup fd = {
+		.uffd = agent->uffd, .staging = area_of(s) + HELPER_BYTES, .state = &s->state, .standby = true,
+	};
+	int err;
+
+	fd.channel = fd.uffd < 0 ? -1 : channel_connect();
+	if (fd.channel < 0)
+		return;
+	/* Whoever had it before may have been killed at work. */
+	sys_madvise(fd.staging, staging_bytes(), MADV_DONTNEED);
+	fd.staging_uffd = agent_staging_uffd(fd.staging, -1);
+	err = helper_start(area_of(s), &fd);
+	if (err > 0) {
+		err = say_hello(s, &fd);
+		helper_order(&s->state, err ? HELPER_LEAVE : HELPER_GO);
+	}
+	sys_close(fd.channel);
+	if (fd.staging_uffd >= 0)
+		sys_close(fd.staging_uffd);
+}
+
+/* What a clone's child runs in place of the program's function. */
+int standby_run(void *standby)
+{
+	struct standby *s = standby;
+	int (*fn)(void *) = s->fn;
+	void *arg = s->arg;
+	uint64_t mask;
+	int code;
+
+	sys_block_signals(&mask);
+	start(s);
+	set_free(s);
+	sys_restore_signals(&mask);
+	code = fn(arg);
+	leave(code);
+}
