@@ -1,17 +1,20 @@
-/* agent/advice.c - madvise(2) and process_madvise(2): what the kernel does on its own the supervisor has to hear of.
+/* agent/advice.c - madvise(2) and process_madvise(2): what the kernel does on its own the
+ * supervisor has to hear of.
  *
- * The kernel decides what is allowed and what is returned: every call is made as the program makes it. Then, for as much of the
- * range as the kernel has dealt with:
+ * The kernel decides what is allowed and what is returned: every call is made as the program makes
+ * it. Then, for as much of the range as the kernel has dealt with:
  *
- *     MADV_FREE           dropped at once: the kernel would drop pages later and tell nobody. What the program may read then
+ *     MADV_FREE           dropped at once: the kernel would drop pages later and tell nobody. What
+ *     the program may read then
  *                         is what it may read now
  *     MADV_GUARD_INSTALL  dropped, too: the kernel does not tell of what it takes away here
  *     MADV_REMOVE         the supervisor forgets what it has of the shared memory
  *     MADV_DONTFORK...    noted, for what is swapped out
  *     MADV_HUGEPAGE...    noted, for what a first touch brings
  *
- * I1  A call that fails in the middle has done its work up to there: that part is told (done_part). A hole in the range is no
- *     end: the kernel goes on behind it, and says ENOMEM at last.
+ * I1  A call that fails in the middle has done its work up to there: that part is told
+ *     (done_part). A hole in the range is no end: the kernel goes on behind it, and says ENOMEM at
+ *     last.
  */
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -72,7 +75,8 @@ static long advise(uint64_t start, uint64_t len, int advice)
 	return ret;
 }
 
-/* Whoever is not told would give a child what was swapped out. What cannot be told is taken back. */
+/* Whoever is not told would give a child what was swapped out. What cannot be told is taken back.
+ * */
 static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 {
 	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
@@ -86,7 +90,8 @@ static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 	return -EAGAIN;
 }
 
-/* The supervisor decides what a first touch brings. It may stay without the word, and bring small pages. */
+/* The supervisor decides what a first touch brings. It may stay without the word, and bring small
+ * pages. */
 static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 {
 	struct msg_call call = { .op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
@@ -96,7 +101,8 @@ static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 	channel_ask(&call, &reply, &attached);
 }
 
-/* The kernel has done it to all of [start, start + len). 0 or -EAGAIN: the supervisor could not be told. */
+/* The kernel has done it to all of [start, start + len). 0 or -EAGAIN: the supervisor could not be
+ * told. */
 static long follow(uint64_t start, uint64_t len, int advice)
 {
 	if (is_fork_advice(advice))
@@ -109,8 +115,8 @@ static long follow(uint64_t start, uint64_t len, int advice)
 	return 0;
 }
 
-/* The call failed somewhere in [start, start + len): do again what was done before that place, which changes nothing, and follow
- * it. Halves, so that it takes few steps. */
+/* The call failed somewhere in [start, start + len): do again what was done before that place,
+ * which changes nothing, and follow it. Halves, so that it takes few steps. */
 static void done_part(uint64_t start, uint64_t len, int advice)
 {
 	const uint64_t end = start + len;
@@ -155,8 +161,8 @@ int hook_madvise(void *addr, size_t len, int advice)
 	return (int)hook_result(ret);
 }
 
-/* Advice with consequences the kernel takes of a process about itself only (Linux 6.13): then it is the same as madvise for each
- * piece. Whether it takes it at all an empty list tells. */
+/* Advice with consequences the kernel takes of a process about itself only (Linux 6.13): then it
+ * is the same as madvise for each piece. Whether it takes it at all an empty list tells. */
 static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
 {
 	long done = sys_call5(SYS_process_madvise, pidfd, piece, 0, advice, flags);

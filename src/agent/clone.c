@@ -1,11 +1,15 @@
-/* agent/clone.c - threads that the program makes without libc: the word that the kernel clears when one ends stays in memory.
+/* agent/clone.c - threads that the program makes without libc: the word that the kernel clears
+ * when one ends stays in memory.
  *
- * A thread made with CLONE_CHILD_CLEARTID, or one that has said set_tid_address(2), has a word that the kernel sets to 0, with a
- * futex wake, when it ends. userfaultfd refuses to serve an exiting task: of a word that is swapped out then the waiter never hears. It
- * is the same for the head of its list of robust mutexes. So these pages are held as long as the thread lives (hold.c): 680 of them at
- * a time; of more the supervisor is asked to leave the page where it is, for good.
+ * A thread made with CLONE_CHILD_CLEARTID, or one that has said set_tid_address(2), has a word
+ * that the kernel sets to 0, with a futex wake, when it ends. userfaultfd refuses to serve an
+ * exiting task: of a word that is swapped out then the waiter never hears. It is the same for the
+ * head of its list of robust mutexes. So these pages are held as long as the thread lives
+ * (hold.c): 680 of them at a time; of more the supervisor is asked to leave the page where it is,
+ * for good.
  *
- * Threads of libc's are not met here: it makes the system call inline, and maps their stacks so that their records are not managed.
+ * Threads of libc's are not met here: it makes the system call inline, and maps their stacks so
+ * that their records are not managed.
  *
  * I1  What comes after the system call uses no stack in the child: it may have another one (raw.c).
  */

@@ -1,14 +1,17 @@
 /* agent/futex.c - futex operations in which the kernel itself changes the word.
  *
- * It does so with page faults disabled. When the page is missing it asks for it in a way that userfaultfd refuses (it does not allow the
- * fault to be tried again), and the call fails with EFAULT: FUTEX_WAKE_OP, and all that is about priority inheritance. Waiting and
- * waking only read: they ask as everybody does.
+ * It does so with page faults disabled. When the page is missing it asks for it in a way that
+ * userfaultfd refuses (it does not allow the fault to be tried again), and the call fails with
+ * EFAULT: FUTEX_WAKE_OP, and all that is about priority inheritance. Waiting and waking only read:
+ * they ask as everybody does.
  *
- * Such a call has changed nothing when it fails so; the page is brought, and the call made again. One that waits needs its word when it
- * has waited, too: so its page is held from before to after it.
+ * Such a call has changed nothing when it fails so; the page is brought, and the call made again.
+ * One that waits needs its word when it has waited, too: so its page is held from before to after
+ * it.
  *
- * Caught: what goes through syscall(2). libc makes its own calls inline; of those only its mutexes with priority inheritance are of this
- * kind, and their pages stay where they are from pthread_mutex_init on (thread.c).
+ * Caught: what goes through syscall(2). libc makes its own calls inline; of those only its mutexes
+ * with priority inheritance are of this kind, and their pages stay where they are from
+ * pthread_mutex_init on (thread.c).
  */
 #include <linux/futex.h>
 

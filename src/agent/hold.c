@@ -1,15 +1,18 @@
-/* agent/hold.c - pages that stay where they are because the kernel needs them at a time when it cannot ask for them.
+/* agent/hold.c - pages that stay where they are because the kernel needs them at a time when it
+ * cannot ask for them.
  *
- * A missing page costs a fault that somebody else serves. The kernel does without it, and fails, where it must not sleep (futex.c) and
- * when a thread ends (clone.c); and where it has a reference of the page itself, a page that comes back is another one (pipe.c). So
- * ranges can be held: the helper does not move their pages. Records are in the region; a fork's child starts without.
+ * A missing page costs a fault that somebody else serves. The kernel does without it, and fails,
+ * where it must not sleep (futex.c) and when a thread ends (clone.c); and where it has a reference
+ * of the page itself, a page that comes back is another one (pipe.c). So ranges can be held: the
+ * helper does not move their pages. Records are in the region; a fork's child starts without.
  *
- * I1  hold->tid is 0 (free), or the thread for which it is held: during a call of its own, or until it has ended. Records of threads
- *     that have ended are taken again.
- * I2  After hold_take a page of the range that is there stays: every move that starts later sees the record, and one under way has
- *     ended.
+ * I1  hold->tid is 0 (free), or the thread for which it is held: during a call of its own, or
+ *     until it has ended. Records of threads that have ended are taken again.
+ * I2  After hold_take a page of the range that is there stays: every move that starts later sees
+ *     the record, and one under way has ended.
  *
- * This is about private memory. Pages of shared objects go out without the helper: hold_shared keeps those in the supervisor's books.
+ * This is about private memory. Pages of shared objects go out without the helper: hold_shared
+ * keeps those in the supervisor's books.
  *
  * Locks: none; a record belongs to whoever has set its tid.
  */
@@ -108,7 +111,8 @@ void hold_drop(struct hold *h)
 	__atomic_store_n(&h->tid, 0, __ATOMIC_RELEASE);
 }
 
-/* Asked of the kernel, which says whether there is memory at all: a touch of ours would be a crash. */
+/* Asked of the kernel, which says whether there is memory at all: a touch of ours would be a
+ * crash. */
 long hold_bring(uint64_t start, uint64_t end)
 {
 	start = to_page_start(start);
@@ -132,7 +136,8 @@ void hold_shared(uint64_t start, uint64_t end, bool again)
 		channel_call(CALL_KEEP, start, end - start);
 }
 
-/* How many of the @n pages from @start on may be moved, up to the first that is held. Under maplock. */
+/* How many of the @n pages from @start on may be moved, up to the first that is held. Under
+ * maplock. */
 uint64_t hold_movable(uint64_t start, uint64_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->holds, __ATOMIC_ACQUIRE);

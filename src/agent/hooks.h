@@ -1,12 +1,13 @@
-/* agent/hooks.h - what the files share that replace a function of libc: its way to say an error, and the lock around a change of
- * mappings.
+/* agent/hooks.h - what the files share that replace a function of libc: its way to say an error,
+ * and the lock around a change of mappings.
  *
  *     uint64_t mask;
  *     bool held = mappings_lock(&mask);
  *     ret = sys_...
  *     mappings_unlock(held, &mask);
  *
- * Lock: maplock, with signals blocked (agent.h). Nothing that populates memory runs under it (I2 of maps.c).
+ * Lock: maplock, with signals blocked (agent.h). Nothing that populates memory runs under it (I2
+ * of maps.c).
  */
 #ifndef UMEMCG_AGENT_HOOKS_H
 #define UMEMCG_AGENT_HOOKS_H
@@ -53,7 +54,8 @@ static inline void mappings_unlock(bool held, const uint64_t *mask)
 #define FUTEX_LOCK_PI2 13
 #endif
 
-/* Which word of a futex operation the kernel changes itself (futex.c); 0: none. Inline for raw.c, which must not use a stack. */
+/* Which word of a futex operation the kernel changes itself (futex.c); 0: none. Inline for raw.c,
+ * which must not use a stack. */
 #define FUTEX_FIRST  1u
 #define FUTEX_SECOND 2u
 #define FUTEX_WAITS  4u   /* ... and needs again when it has waited */

@@ -1,14 +1,17 @@
-/* agent/pipe.c - vmsplice(2): while a pipe refers to pages of the program's, they are not taken out.
+/* agent/pipe.c - vmsplice(2): while a pipe refers to pages of the program's, they are not taken
+ * out.
  *
- * The pipe has the page itself: what is stored there later its reader sees. A page that is taken out and comes back is another one,
- * and the link is gone. Nothing tells the helper of such a reference (one for I/O UFFDIO_MOVE refuses, this one not). So the supervisor
- * is told which pages went into which pipe; it leaves them alone until the pipe is through with them (serve/pipes.c). It learns of
- * it after the call; from before the call until then they are held (hold.c).
+ * The pipe has the page itself: what is stored there later its reader sees. A page that is taken
+ * out and comes back is another one, and the link is gone. Nothing tells the helper of such a
+ * reference (one for I/O UFFDIO_MOVE refuses, this one not). So the supervisor is told which pages
+ * went into which pipe; it leaves them alone until the pipe is through with them (serve/pipes.c).
+ * It learns of it after the call; from before the call until then they are held (hold.c).
  *
- * tee and splice pass the references on to another pipe or a socket. The supervisor is told that before, if this process or an ancestor
- * of it has ever used vmsplice.
+ * tee and splice pass the references on to another pipe or a socket. The supervisor is told that
+ * before, if this process or an ancestor of it has ever used vmsplice.
  *
- * I1  A piece of a call is told before the next one is made, and has few pages: a call for much memory does not hold all of it.
+ * I1  A piece of a call is told before the next one is made, and has few pages: a call for much
+ *     memory does not hold all of it.
  * I2  Only the first piece waits for room in the pipe, as the whole call would.
  */
 #include <dlfcn.h>

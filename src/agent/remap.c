@@ -1,12 +1,15 @@
-/* agent/remap.c - shared memory that is mapped once more, and what the kernel maps over something without telling anybody.
+/* agent/remap.c - shared memory that is mapped once more, and what the kernel maps over something
+ * without telling anybody.
  *
- * A mapping of shared memory of the supervisor's has to be in its books and registered before anybody can touch it: what is swapped out
- * is a hole in the object until then, and would be filled with zeros. So it is made aside, without access, adopted, opened, and
- * moved to its place in one step (mremap), of which the kernel tells. Three ways lead here:
+ * A mapping of shared memory of the supervisor's has to be in its books and registered before
+ * anybody can touch it: what is swapped out is a hole in the object until then, and would be
+ * filled with zeros. So it is made aside, without access, adopted, opened, and moved to its place
+ * in one step (mremap), of which the kernel tells. Three ways lead here:
  *
- *     remap_file_pages(2)       the kernel maps the same object over the range, unregistered, and sends no event for it
- *     mmap of its descriptor    got by /proc/PID/map_files, as checkpointing programs do
- *     shmat(SHM_REMAP)          of a segment of the kernel's: over whatever is there, again without an event
+ *     remap_file_pages(2)       the kernel maps the same object over the range, unregistered, and
+ *     sends no event for it mmap of its descriptor    got by /proc/PID/map_files, as checkpointing
+ *     programs do shmat(SHM_REMAP)          of a segment of the kernel's: over whatever is there,
+ *     again without an event
  *
  * I1  Whatever was at the place is unmapped by a system call of which the kernel tells.
  */
@@ -32,8 +35,8 @@ static long move_over(uint64_t from, uint64_t to, uint64_t len)
 	return sys_failed(at) ? at : 0;
 }
 
-/* Map @len bytes of the object @fd, adopted and with @prot, at a place of the kernel's choice or as @flags say: but not over
- * anything. The address or -errno. */
+/* Map @len bytes of the object @fd, adopted and with @prot, at a place of the kernel's choice or
+ * as @flags say: but not over anything. The address or -errno. */
 static long map_adopted(void *hint, uint64_t len, int prot, int flags, int fd, off_t off)
 {
 	uint64_t mask;
@@ -99,8 +102,8 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	return err ? err : (long)(uintptr_t)addr;
 }
 
-/* The supervisor answers for its objects only, and as the kernel would: @len bytes from @start on must be one object's, mapped with the
- * same access. */
+/* The supervisor answers for its objects only, and as the kernel would: @len bytes from @start on
+ * must be one object's, mapped with the same access. */
 static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, uint64_t first)
 {
 	long at = map_adopted(NULL, len, (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC)), MAP_SHARED, fd,
@@ -139,7 +142,8 @@ int hook_remap_file_pages(void *addr, size_t size, int prot, size_t first, int f
 	return (int)hook_result(err);
 }
 
-/* A segment of the kernel's, at the page aligned @to, over whatever is there. The address or -errno. */
+/* A segment of the kernel's, at the page aligned @to, over whatever is there. The address or
+ * -errno. */
 long remap_attach(int id, uint64_t to, int flags)
 {
 	long at = sys_call3(SYS_shmat, id, 0, flags & ~(SHM_REMAP | SHM_RND)), err;

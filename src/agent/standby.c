@@ -1,20 +1,24 @@
 /* agent/standby.c - a helper for whoever outlives the process that the memory began with.
  *
- * A child made by clone(CLONE_VM) that is no thread shares the memory, and goes on when its parent ends. The helper is a thread of
- * the parent's: it would end with it, and nothing could be taken out any more. So such a child starts a helper of its own before
- * it runs the program's function. It says HELLO_STANDBY; the supervisor asks it for nothing until the first one is gone, and then it is the
- * helper (serve/standby.c). The parent waits for it: it may end as soon as clone has returned.
+ * A child made by clone(CLONE_VM) that is no thread shares the memory, and goes on when its parent
+ * ends. The helper is a thread of the parent's: it would end with it, and nothing could be taken
+ * out any more. So such a child starts a helper of its own before it runs the program's function.
+ * It says HELLO_STANDBY; the supervisor asks it for nothing until the first one is gone, and then
+ * it is the helper (serve/standby.c). The parent waits for it: it may end as soon as clone has
+ * returned.
  *
- * Not for a child of vfork, which runs on its parent's stack until it executes; nor one made through syscall(2) or a system call
- * instruction of the program's own; nor one in new namespaces, which may not like a second thread.
+ * Not for a child of vfork, which runs on its parent's stack until it executes; nor one made
+ * through syscall(2) or a system call instruction of the program's own; nor one in new namespaces,
+ * which may not like a second thread.
  *
- * The helper is a thread of the child's and must not keep it: the process is over when the others have ended, with their status.
+ * The helper is a thread of the child's and must not keep it: the process is over when the others
+ * have ended, with their status.
  *
- * I1  standby->busy: taken by the parent, free again when the child has started the helper, or has failed to; with state.tid 0 then
- *     it can be taken.
+ * I1  standby->busy: taken by the parent, free again when the child has started the helper, or has
+ *     failed to; with state.tid 0 then it can be taken.
  *
- * Memory: one area for all, not inherited by fork, never managed; made when it is needed first. Runs without libc: the child may have
- * no thread pointer of its own.
+ * Memory: one area for all, not inherited by fork, never managed; made when it is needed first.
+ * Runs without libc: the child may have no thread pointer of its own.
  */
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -114,8 +118,8 @@ struct process {
 	unsigned int code;   /* of its first thread, once that has ended: what exit was given, in the second byte */
 };
 
-/* False: it cannot be told. The name, in parentheses, may hold anything. Behind it: the state; as the 18th word the number of threads;
- * as the last the exit code. */
+/* False: it cannot be told. The name, in parentheses, may hold anything. Behind it: the state; as
+ * the 18th word the number of threads; as the last the exit code. */
 static bool look(struct process *p)
 {
 	char text[1024];

@@ -186,6 +186,7 @@ struct supervisor {
 
 	struct segments segments;
 	struct pipes pipes;
+	unsigned nr_standbys;          /* (O) of all clients */
 
 	struct call_queue calls, execs;
 

@@ -1,19 +1,25 @@
-/* serve/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes are through with them.
+/* serve/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes are through
+ * with them.
  *
- * A pin is a range of a client that withdrawals leave alone (struct host_hold), and the queues it may be in: first the pipe it was
- * put into, then those that splice and tee passed it on to. A queue is looked at from outside: a pipe is kept by a descriptor of its
- * file without access (O_PATH), which makes nobody a reader or writer of it, and opened for an instant to ask what is in it; of
- * a socket the program's own descriptor is borrowed for an instant. Nobody waits for a program that has closed its end.
+ * A pin is a range of a client that withdrawals leave alone (struct host_hold), and the queues it
+ * may be in: first the pipe it was put into, then those that splice and tee passed it on to. A
+ * queue is looked at from outside: a pipe is kept by a descriptor of its file without access
+ * (O_PATH), which makes nobody a reader or writer of it, and opened for an instant to ask what is
+ * in it; of a socket the program's own descriptor is borrowed for an instant. Nobody waits for a
+ * program that has closed its end.
  *
- * I1  Bytes leave a pipe in the order they came: of pins that were passed on nowhere, those are over that lie before the bytes
- *     that are left. What was written otherwise counts as well, and makes them last longer, never shorter.
- * I2  The queues of a pin are looked at in the order they were added: bytes on their way from one to the next are found in one.
+ * I1  Bytes leave a pipe in the order they came: of pins that were passed on nowhere, those are
+ *     over that lie before the bytes that are left. What was written otherwise counts as well, and
+ *     makes them last longer, never shorter.
+ * I2  The queues of a pin are looked at in the order they were added: bytes on their way from one
+ *     to the next are found in one.
  * I3  Pins have at most a quarter of the limit: beyond that the oldest are given up.
  *
  * A pin names addresses; what the program maps there later is left alone for as long, no more.
  *
- * Lock: pipes->lock, rank LEAF: the lists, the queues' figures. The range itself belongs to the client's batch_lock, of which the
- * watcher only tries to get hold: a withdrawal may be waiting for its client.
+ * Lock: pipes->lock, rank LEAF: the lists, the queues' figures. The range itself belongs to the
+ * client's batch_lock, of which the watcher only tries to get hold: a withdrawal may be waiting
+ * for its client.
  */
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -91,7 +97,8 @@ static int look_up(const struct client *c, int number, struct stat *st)
 	return -1;
 }
 
-/* The queue behind @number, new or known, with one user more. NULL: there is none, or no room for it. */
+/* The queue behind @number, new or known, with one user more. NULL: there is none, or no room for
+ * it. */
 static struct queue *queue_get(struct pipes *p, const struct client *c, int number)
 {
 	struct stat st;
@@ -202,7 +209,8 @@ static void pin_free(struct pin *pin)
 	plat_free(pin);
 }
 
-/* Take away what is over. @wait: else what cannot be had now stays over, and is taken another time. */
+/* Take away what is over. @wait: else what cannot be had now stays over, and is taken another
+ * time. */
 static void sweep(struct pipes *p, bool wait)
 {
 	for (;;) {

@@ -1,13 +1,17 @@
-/* serve/standby.c - address spaces that outlive the process they began with: their next helper (agent/standby.c).
+/* serve/standby.c - address spaces that outlive the process they began with: their next helper
+ * (agent/standby.c).
  *
- * A process that shares a client's memory, and is no thread of it, has a helper of its own, which says HELLO_STANDBY. It is known by the
- * userfaultfd that it sends: no other client has that one. Until the client's helper ends it is asked for nothing. Then, if the address
- * space lives on, it takes its place: channel, staging area, task, process (take_over). A request that was under way was either done or
- * not: what is in the old staging area tells (host_helper_replaced; withdraw.c for one that is not late).
+ * A process that shares a client's memory, and is no thread of it, has a helper of its own, which
+ * says HELLO_STANDBY. It is known by the userfaultfd that it sends: no other client has that one.
+ * Until the client's helper ends it is asked for nothing. Then, if the address space lives on, it
+ * takes its place: channel, staging area, task, process (take_over). A request that was under way
+ * was either done or not: what is in the old staging area tells (host_helper_replaced; withdraw.c
+ * for one that is not late).
  *
  * I1  c->standby[] is the control thread's. c->host.spare_task names one of them, for withdrawals.
  *
- * Locks: batch_lock of the client while its helper is replaced: a withdrawal sees the one or the other.
+ * Locks: batch_lock of the client while its helper is replaced: a withdrawal sees the one or the
+ * other.
  */
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -42,6 +46,8 @@ struct client *standby_client(struct supervisor *s, pid_t pid)
 {
 	struct client *c = NULL;
 
+	if (!s->nr_standbys)
+		return NULL;
 	while ((c = client_next(s, c)))
 		for (int i = 0; i < STANDBYS_MAX; i++)
 			if (c->standby[i].conn && c->standby[i].pid == pid && !a32_load(&c->closing))
@@ -55,6 +61,12 @@ static struct standby *slot_of(struct client *c, const struct conn *conn)
 		if (c->standby[i].conn == conn)
 			return &c->standby[i];
 	return NULL;
+}
+
+static void forget(struct client *c, struct standby *slot)
+{
+	*slot = (struct standby){ 0 };
+	c->s->nr_standbys--;
 }
 
 static void choose_spare(struct client *c)
@@ -81,6 +93,7 @@ static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello
 	/* One area for all of them. */
 	c->private_start[PRIVATE_RANGES - 1] = m->private_start[0];
 	c->private_end[PRIVATE_RANGES - 1] = m->private_end[0];
+	s->nr_standbys++;
 	conn->kind = CONN_STANDBY;
 	conn->client = c;
 	choose_spare(c);
@@ -113,7 +126,7 @@ bool standby_event(struct conn *conn, bool readable)
 			return true;
 	}
 	if (slot)
-		*slot = (struct standby){ 0 };
+		forget(c, slot);
 	choose_spare(c);
 	return false;
 }
@@ -158,7 +171,7 @@ static void take_over(struct client *c, struct standby *slot)
 	a32_store(&c->task_changed, 1);
 	close(old);
 	slot->conn->kind = CONN_HELPER;
-	*slot = (struct standby){ 0 };
+	forget(c, slot);
 	choose_spare(c);
 	/* Whoever ended the process meant the memory. */
 	if (a32_load(&c->host.mm->dying))

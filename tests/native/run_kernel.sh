@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog advices exitwords futexes outlive remaps reportget splices
-plan 7
+plan 6
 
 report=$TMP/report.json
 
@@ -48,18 +48,12 @@ advices() {
 	diff "$TMP/without" "$TMP/under"
 }
 
-# What is kept for them is a part of the limit, whatever the program does: it ends, and nobody is killed.
-bounded_pins() {
-	under 12M "$BIN/splices" 24
-}
-
 outlive() {
 	under 16M "$BIN/outlive" 24 && swapped_at_least 64
 }
 
 check "memory that is mapped once more, by whatever call, has what it had" remaps
 check "what is stored after vmsplice the reader of the pipe sees" splices
-check "pages that pipes had are swapped when the pipes are through with them" bounded_pins
 check "words that the kernel clears when threads end are cleared" words
 check "memory that outlives the process it began with stays within the limit" outlive
 check "futex operations in which the kernel changes the word find its page" futexes

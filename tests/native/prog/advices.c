@@ -1,8 +1,9 @@
 /* tests/native/prog/advices.c - advices [PRESSURE MIB]
  *
- * Prints what madvise(2) returns and what it leaves behind: every advice, on mappings of every kind, for ranges that are whole, empty,
- * not aligned, too long, have a hole, or end in another kind. Without umemcg it prints what the kernel does; under it, it has to print
- * the same. The memory was filled, and pushed out where that can be, before.
+ * Prints what madvise(2) returns and what it leaves behind: every advice, on mappings of every
+ * kind, for ranges that are whole, empty, not aligned, too long, have a hole, or end in another
+ * kind. Without umemcg it prints what the kernel does; under it, it has to print the same. The
+ * memory was filled, and pushed out where that can be, before.
  */
 #include <fcntl.h>
 #include <setjmp.h>

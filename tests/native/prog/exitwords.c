@@ -1,8 +1,10 @@
 /* tests/native/prog/exitwords.c - exitwords [MIB]
  *
- * Words that the kernel clears when a thread ends (CLONE_CHILD_CLEARTID, set_tid_address), of threads made without libc's pthread_create:
- * by clone(2), by syscall(2) with clone and clone3, as processes that share the memory, in private and in shared memory, in a forked
- * child. The words are pushed out while the threads live, and waited for with a futex; robust mutexes of such a thread are marked.
+ * Words that the kernel clears when a thread ends (CLONE_CHILD_CLEARTID, set_tid_address), of
+ * threads made without libc's pthread_create: by clone(2), by syscall(2) with clone and clone3, as
+ * processes that share the memory, in private and in shared memory, in a forked child. The words
+ * are pushed out while the threads live, and waited for with a futex; robust mutexes of such a
+ * thread are marked.
  */
 #include <linux/futex.h>
 #include <linux/sched.h>
@@ -65,7 +67,7 @@ static void push_out(unsigned int threads)
 /* The kernel's wake is the only one. */
 static void all_end(char *area, const char *whose)
 {
-	const struct timespec long_time = { .tv_sec = 20 };
+	const struct timespec long_time = { .tv_sec = 120 };
 
 	for (size_t i = 0; i < NR; i++) {
 		volatile uint32_t *w = word_at(area, i);

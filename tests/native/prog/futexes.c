@@ -1,8 +1,9 @@
 /* tests/native/prog/futexes.c - futexes [MIB] [ROUNDS]
  *
- * Words of futexes in memory that was pushed out, or was never touched: every operation in which the kernel changes the word itself, in
- * private and in shared memory; a waiter that gets a mutex with priority inheritance after its page went out; libc's mutexes of that
- * kind, between threads, and between processes; a bad address.
+ * Words of futexes in memory that was pushed out, or was never touched: every operation in which
+ * the kernel changes the word itself, in private and in shared memory; a waiter that gets a mutex
+ * with priority inheritance after its page went out; libc's mutexes of that kind, between threads,
+ * and between processes; a bad address.
  */
 #include <linux/futex.h>
 #include <pthread.h>

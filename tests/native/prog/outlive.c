@@ -1,8 +1,9 @@
 /* tests/native/prog/outlive.c - outlive [MIB]
  *
- * Processes that share memory by clone(CLONE_VM) and outlive the one it began with: which exits, is killed, or executes another program,
- * at once or while pages are taken out of it. The survivor uses far more memory than the limit, forks, and hands on to another. Those that
- * do not outlive it end as ever: by returning, by exit, with the status they give, without delay.
+ * Processes that share memory by clone(CLONE_VM) and outlive the one it began with: which exits,
+ * is killed, or executes another program, at once or while pages are taken out of it. The survivor
+ * uses far more memory than the limit, forks, and hands on to another. Those that do not outlive
+ * it end as ever: by returning, by exit, with the status they give, without delay.
  */
 #include <sched.h>
 #include <signal.h>

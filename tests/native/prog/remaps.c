@@ -1,8 +1,9 @@
 /* tests/native/prog/remaps.c - remaps [MIB] [PRESSURE MIB]
  *
- * Mappings that the kernel makes itself, over memory that was pushed out: remap_file_pages, a second mapping of the same object by
- * mremap and by /proc/self/map_files, shmat(SHM_REMAP), what MREMAP_DONTUNMAP leaves behind, guard regions. Every page is checked before
- * and after, in a forked child, too.
+ * Mappings that the kernel makes itself, over memory that was pushed out: remap_file_pages, a
+ * second mapping of the same object by mremap and by /proc/self/map_files, shmat(SHM_REMAP), what
+ * MREMAP_DONTUNMAP leaves behind, guard regions. Every page is checked before and after, in a
+ * forked child, too.
  */
 #include <fcntl.h>
 #include <pthread.h>

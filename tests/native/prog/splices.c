@@ -1,8 +1,9 @@
 /* tests/native/prog/splices.c - splices [MIB]
  *
- * What is stored to memory after vmsplice its reader sees, however much memory was needed meanwhile: through a pipe, passed on by
- * tee and splice to other pipes and to a socket, by a child of a fork. The same memory goes out and comes back right when the pipes are
- * through with it. Direct I/O by registered buffers of io_uring and asynchronous I/O are in odirect.
+ * What is stored to memory after vmsplice its reader sees, however much memory was needed
+ * meanwhile: through a pipe, passed on by tee and splice to other pipes and to a socket, by a
+ * child of a fork. The same memory goes out and comes back right when the pipes are through with
+ * it. Direct I/O by registered buffers of io_uring and asynchronous I/O are in odirect.
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -48,7 +49,8 @@ static void change(char *area, size_t first, size_t pages, uint64_t version)
 		page_change(area + i * PAGE, i, version);
 }
 
-/* Put in, everything else used, changed, taken out: all over the area, which is far more than may be held. */
+/* Put in, everything else used, changed, taken out: all over the area, which is far more than may
+ * be held. */
 static void through_a_pipe(char *area)
 {
 	int f[2];
