@@ -115,13 +115,13 @@ TEST(room_for_a_leaf_is_what_leaves_reclaim_asleep)
 	} t[] = {
 		{ 0, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
 		{ 1 << 20, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
-		{ 0, 16384, PAGE_COUNTER_MAX, 16384 - 512 },
-		{ 16384 - 1024, 16384, PAGE_COUNTER_MAX, 512 },
-		{ 16384 - 1023, 16384, PAGE_COUNTER_MAX, 511 },
-		{ 16384, 16384, PAGE_COUNTER_MAX, -512 },
-		{ 1000, 16384, 3200, 2100 },
-		{ 1000, PAGE_COUNTER_MAX, 3200, 2100 },
-		{ 4000, 16384, 3200, -900 },
+		{ 0, 16384, PAGE_COUNTER_MAX, 16384 - 1024 },
+		{ 16384 - 1024, 16384, PAGE_COUNTER_MAX, 0 },  /* as far as background reclaim goes */
+		{ 16384 - 1536, 16384, PAGE_COUNTER_MAX, 512 },
+		{ 16384, 16384, PAGE_COUNTER_MAX, -1024 },
+		{ 1000, 16384, 3200, 2000 },
+		{ 1000, PAGE_COUNTER_MAX, 3200, 2000 },
+		{ 4000, 16384, 3200, -1000 },
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)

@@ -2,7 +2,8 @@
  *
  * In the books these are 512 pages like any others, each of which can be taken out alone: what the client's kernel does
  * with its huge page then is the MMU's business. Nothing is pushed out for the other 511: without room below every limit, high
- * included, and the margin that background reclaim keeps, the fault brings a few pages as ever.
+ * included, and what background reclaim frees below them, the fault brings a few pages as ever: where memory
+ * comes and goes at the limit, 511 pages that nobody asked for would push out as many.
  *
  * Order: look (under the leaf lock); charge and take frames with nothing locked; fill, which asks the client and holds no
  * lock of the engine; lock, look again, enter. From the beginning of the fill to its end the MMU maps nothing else in the leaf
@@ -30,9 +31,9 @@ int64_t huge_room(int64_t usage, int64_t max, int64_t high)
 	int64_t room = PAGE_COUNTER_MAX;
 
 	if (max < PAGE_COUNTER_MAX)
-		room = max - usage - kswapd_margin(max);
+		room = max - usage - 2 * kswapd_margin(max);
 	if (high < PAGE_COUNTER_MAX)
-		room = least(room, high - usage - kswapd_margin(high));
+		room = least(room, high - usage - 2 * kswapd_margin(high));
 	return room;
 }
 

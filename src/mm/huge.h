@@ -9,8 +9,8 @@
 /* Which areas the machine gives huge pages to (engine.huge_mode). */
 enum huge_mode { HUGE_NEVER, HUGE_ADVISED, HUGE_ALWAYS };
 
-/* Pages that a level of the hierarchy can charge before it is full, or above @high, or has to have pages taken out for it: of
- * @usage, @max and @high. Negative: none. Pure. */
+/* Pages that a level of the hierarchy can charge before it is full, or above @high, that background reclaim does not make
+ * free again and again (twice its margin): of @usage, @max and @high. Negative: none. Pure. */
 int64_t huge_room(int64_t usage, int64_t max, int64_t high);
 /* Is the leaf that holds @va to be filled at once, in an area [@start, @end) of @flags, where the tightest level has @room? What is
  * in the leaf, the caller looks at: nothing may be. Pure. */
