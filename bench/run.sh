@@ -5,7 +5,8 @@
 #
 #   -r  repeats of everything (3). Columns take turns, and another one begins each time.
 #   -q  quick: 64 MiB in 16 MiB instead of 256 MiB in 64 MiB
-#   -w  a selection of pages,redis,sort (those three) and hash,xz,zstd: programs that thrash, at limits of their own
+#   -w  a selection of pages,redis,sort (those three), hash,xz,zstd: programs that thrash, at limits of their own, and huge: 1 GiB that
+#       wants huge pages, read at random below its limit
 #   -d  where the swap files and the input go (/var/tmp); both swap files are on that disk
 #   -t  bound of one run in seconds (300)
 #   -o  where results.tsv, raw.tsv, machine.txt, bench.svg and bench.png go (bench/out)
@@ -34,7 +35,7 @@ say() { echo "bench: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 usage() {
-	sed -n '4,12s/^# \{0,1\}//p' "$0" >&2
+	sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 }
 
@@ -82,7 +83,7 @@ cleanup() {
 programs() {
 	build=$(realpath "${UMEMCG_BENCH_BIN:-$top/build-bench/bench}")
 	umemcg=$(realpath -m "${UMEMCG:-$top/build/umemcg}")
-	for p in fill gen limited table; do
+	for p in fill gen hugepages limited table; do
 		[ -x "$build/bench-$p" ] || die "no $build/bench-$p: run 'make bench'"
 	done
 }
@@ -315,10 +316,21 @@ work_xz() { head -c 1M lines.thrash >input && thrash xz xz -9 -T1 -c; }
 
 work_zstd() { head -c 4M lines.thrash >input && thrash zstd zstd -15 -q --single-thread -c; }
 
+# Ten million reads, the first ones of memory that was never touched, and again. Nothing is swapped.
+work_huge() {
+	limited "$build/bench-hugepages" -r 10000000 1024 >huge.out 2>errors </dev/null &
+	child=$!
+	finish || { failed "hugepages ended with $?" huge-first huge-again; return; }
+	for w in first:read again:again; do
+		record "huge-${w%:*}" "$(sed -n "s/.* ${w#*:}_ms \([0-9]*\).*/\1/p" huge.out | awk '{ print $1 / 1000 }')"
+	done
+}
+
 limit_of() { # WORK
 	case $1 in
 	hash) echo 24 ;;
 	xz | zstd) echo 32 ;;
+	huge) echo 1152 ;;
 	*) echo "$limit_mib_all" ;;
 	esac
 }

@@ -39,6 +39,8 @@ static const struct work {
 	{ "xz-cpu", "s", 0 },
 	{ "zstd", "s", 0 },
 	{ "zstd-cpu", "s", 0 },
+	{ "huge-first", "s", 0 },
+	{ "huge-again", "s", 0 },
 };
 #define NR_WORKS (sizeof(works) / sizeof(works[0]))
 
