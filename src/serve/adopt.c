@@ -1,18 +1,17 @@
-/* serve/adopt.c - taking a client's existing areas and pages into the books. */
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
-
+/* serve/adopt.c - taking a client's existing areas and pages into the books. It costs what is present: areas may be terabytes of
+ * nothing (what sanitizers reserve before the agent starts). A page that is there and is not found stays the kernel's, and is measured.
+ *
+ * Locks: mmap_lock, an area or a page at a time.
+ */
 #include "mm/fault.h"
 #include "mm/filemap.h"
 #include "mm/vma.h"
+#include "plat/host/pagemap.h"
 #include "plat/host/shared.h"
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
 
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_FILE    (1ull << 61)
-#define ADVICE          (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
+#define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
 /* An advice that was given to a part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) is true of what it has grown by since: its kernel
  * has one area for it all. mmap_lock held. */
@@ -58,7 +57,7 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 
 struct adopt {
 	struct client *c;
-	int pagemap;
+	struct pagemap pagemap;
 	uint64_t from, to;  /* only this part of the address space */
 	int error;
 };
@@ -76,32 +75,29 @@ static void adopt_shared(struct adopt *a, const struct proc_area *area)
 }
 
 /* Pages the client has already: charge them. */
-static void adopt_present(struct client *c, int pagemap, uint64_t start, uint64_t end)
+static void adopt_present(uint64_t start, uint64_t end, void *arg)
 {
-	uint64_t word[512];
+	const struct client *c = arg;
 
-	for (uint64_t va = start; va < end;) {
-		uint64_t n = (end - va) >> PAGE_SHIFT;
-		ssize_t got;
-
-		if (n > 512)
-			n = 512;
-		got = pread(pagemap, word, n * 8, (off_t)((va >> PAGE_SHIFT) * 8));
-		if (got <= 0)
-			return;
-		for (ssize_t i = 0; i < got / 8; i++)
-			if (word[i] & PAGEMAP_PRESENT && !(word[i] & PAGEMAP_FILE))
-				(void)fault_adopt(c->host.mm, va + ((uint64_t)i << PAGE_SHIFT));
-		va += (uint64_t)(got / 8) << PAGE_SHIFT;
-	}
+	for (uint64_t va = start; va < end; va += PAGE_SIZE)
+		(void)fault_adopt(c->host.mm, va);
 }
 
-static bool is_private(const struct client *c, uint64_t start, uint64_t end)
+/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
+static bool is_private(const struct client *c, uint64_t va, uint64_t *end)
 {
-	for (int i = 0; i < PRIVATE_RANGES; i++)
-		if (c->private_start[i] < end && start < c->private_end[i])
+	for (int i = 0; i <= PRIVATE_RANGES; i++) {
+		uint64_t from = i < PRIVATE_RANGES ? c->private_start[i] : c->host.staging;
+		uint64_t to = i < PRIVATE_RANGES ? c->private_end[i] : from + EVICT_PAGES_MAX * PAGE_SIZE;
+
+		if (from <= va && va < to) {
+			*end = to < *end ? to : *end;
 			return true;
-	return c->host.staging < end && start < c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE;
+		}
+		if (va < from && from < *end)
+			*end = from;
+	}
+	return false;
 }
 
 static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t flags)
@@ -110,8 +106,8 @@ static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t f
 		return;  /* stays the kernel's own, measured */
 	if (insert_area(a->c, start, end, flags) != 0)
 		a->error = -ENOMEM;
-	else if (a->pagemap >= 0)
-		adopt_present(a->c, a->pagemap, start, end);
+	else if (a->pagemap.fd >= 0)
+		(void)pagemap_anon(&a->pagemap, start, end, adopt_present, a->c);
 }
 
 /* The parts of one area that are not the agent's own. */
@@ -125,33 +121,22 @@ static void consider(const struct proc_area *area, void *arg)
 		adopt_shared(a, area);
 	if (!area->manageable || start >= end || !(area->flags & VM_WRITE) || a->error)
 		return;
-	if (!is_private(a->c, start, end)) {
-		adopt_area(a, start, end, area->flags);
-		return;
-	}
-	/* The agent's memory may have been merged with a neighbour's: leave out what is its own, page by page runs. */
-	for (uint64_t va = start, run; va < end; va = run) {
-		bool mine = is_private(a->c, va, va + PAGE_SIZE);
-
-		run = va + PAGE_SIZE;
-		while (run < end && is_private(a->c, run, run + PAGE_SIZE) == mine)
-			run += PAGE_SIZE;
-		if (!mine)
-			adopt_area(a, va, run, area->flags);
+	/* The agent's memory may have been merged with a neighbour's: leave out what is its own. */
+	for (uint64_t va = start, stop; va < end && !a->error; va = stop) {
+		stop = end;
+		if (!is_private(a->c, va, &stop))
+			adopt_area(a, va, stop, area->flags);
 	}
 }
 
 static int adopt_between(struct client *c, uint64_t from, uint64_t to)
 {
 	struct adopt a = { .c = c, .from = from, .to = to };
-	char path[64];
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.task);
-	a.pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	(void)pagemap_open(&a.pagemap, c->host.task);
 	err = proc_areas(c->host.task, consider, &a);
-	if (a.pagemap >= 0)
-		close(a.pagemap);
+	pagemap_close(&a.pagemap);
 	return err ? err : a.error;
 }
 
