@@ -38,6 +38,7 @@
 #define THREAD_BYTES  (16u << 10)
 #define HOLD_BYTES    (16u << 10)
 
+enum { LOCK_FUTURE_FILL = 1, LOCK_FUTURE_ONFAULT };  /* MCL_FUTURE; with MCL_ONFAULT */
 enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
 
 struct helper_state {
@@ -60,7 +61,7 @@ struct agent {
 	uint32_t maplock;      /* (A) see maps.c */
 	uint32_t managed;      /* (A) READY was received: the hooks act */
 	uint32_t forking;      /* (A) forks under way: the helper moves nothing */
-	uint32_t lock_future;  /* (A) mlockall(MCL_FUTURE): the kernel fills new mappings itself */
+	uint32_t lock_future;  /* (A) LOCK_FUTURE_, what mlockall asks of new mappings; 0: nothing */
 	int32_t uffd;          /* (M) for UFFDIO_REGISTER in program threads; -1 when it was lost */
 	int32_t pid;           /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;         /* (C) UFFDIO_REGISTER mode of new mappings */
@@ -149,14 +150,15 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, long off);
 int hook_munmap(void *addr, size_t len);
 void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...);
 int hook_brk(void *addr);
+void *maps_brk(void *addr);
+long maps_attach(void *addr, size_t len, int flags, int fd);
+
+/* lock.c */
 int hook_mlock(const void *addr, size_t len);
 int hook_mlock2(const void *addr, size_t len, unsigned int flags);
 int hook_mlockall(int flags);
 int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
-
-void *maps_brk(void *addr);
-long maps_attach(void *addr, size_t len, int flags, int fd);
 
 /* advice.c */
 struct iovec;

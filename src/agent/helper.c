@@ -99,6 +99,9 @@ static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 
 	if (err < 0)
 		return err;
+	/* Nothing moves between a mapping that is locked and one that is not. */
+	if (__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
+		sys_call2(SYS_munlock, start, len);
 	sys_madvise(start, len, MADV_DONTFORK);
 	sys_madvise(start, len, MADV_NOHUGEPAGE);
 	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);

@@ -21,7 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/maps.h"
 #include "agent/sys.h"
 
 #ifndef MADV_POPULATE_READ
@@ -123,26 +123,8 @@ void maplock_unlock_moved(void)
 		sys_restore_signals(&mask_);          \
 	} while (0)
 
-static inline long libc_result(long ret)
-{
-	if ((unsigned long)ret <= -4096ul)
-		return ret;
-	errno = (int)-ret;
-	return -1;
-}
-
-static inline uint64_t page_down(uint64_t x)
-{
-	return x & ~(agent_page - 1);
-}
-
-static inline uint64_t page_up(uint64_t x)
-{
-	return page_down(x + agent_page - 1);
-}
-
 /* Register a new mapping; under maplock. False if the supervisor has to do it: our descriptor is
- * gone, or mlockall makes the kernel fill new mappings before we see them. */
+ * gone. */
 static bool register_new(uint64_t start, uint64_t end)
 {
 	struct uffdio_register r = {
@@ -153,7 +135,7 @@ static bool register_new(uint64_t start, uint64_t end)
 
 	if (start >= end)
 		return true;
-	if (agent->uffd < 0 || __atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
+	if (agent->uffd < 0)
 		return false;
 	err = sys_ioctl(agent->uffd, UFFDIO_REGISTER, &r);
 	if (err != -EBADF && err != -ENOTTY)
@@ -175,22 +157,6 @@ static void adopt(uint64_t start, uint64_t end)
 	channel_call(CALL_ADOPT, start, end - start);
 }
 
-static long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags)
-{
-	uint64_t first = page_down(start), bytes = page_up(start + len) - first;
-	long err = 0;
-
-	if (agent_managed())
-		err = channel_call(CALL_MLOCK, first, bytes) ? -ENOMEM : 0;
-	if (err)
-		return err;
-	err = second ? sys_call3(SYS_mlock2, start, len, flags) :
-		       sys_call2(SYS_mlock, start, len);
-	if (err < 0 && agent_managed())
-		channel_call(CALL_MUNLOCK, first, bytes);
-	return err;
-}
-
 /* What MAP_POPULATE and MAP_LOCKED ask for, once the mapping is registered. Best effort, as in the
  * kernel. */
 static void populate(uint64_t start, size_t len, int prot, int flags)
@@ -201,6 +167,21 @@ static void populate(uint64_t start, size_t len, int prot, int flags)
 		sys_madvise((void *)start, len, MADV_POPULATE_WRITE);
 	else if ((flags & MAP_POPULATE) && prot != PROT_NONE)
 		sys_madvise((void *)start, len, MADV_POPULATE_READ);
+}
+
+/* What mlockall asks for, else that. A mapping that cannot be locked is taken back, unless it has replaced another. */
+static long fill_new(uint64_t start, uint64_t end, size_t len, int prot, int flags)
+{
+	long err = 0;
+
+	if (lock_fills())
+		err = lock_new(start, end, prot);
+	else if (flags & (MAP_POPULATE | MAP_LOCKED))
+		populate(start, len, prot, flags);
+	if (!err || (flags & MAP_FIXED))
+		return (long)start;
+	UNDER_MAPLOCK(err, sys_munmap((void *)start, len));
+	return -EAGAIN;
 }
 
 /* The top of a thread's stack holds libc's record of the thread, and in it the word that the kernel clears when the thread
@@ -233,9 +214,7 @@ static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off
 		return ret;
 	if (!known)
 		adopt((uint64_t)ret, end);
-	if (flags & (MAP_POPULATE | MAP_LOCKED))
-		populate((uint64_t)ret, len, prot, flags);
-	return ret;
+	return fill_new((uint64_t)ret, end, len, prot, flags);
 }
 
 /* Shared anonymous memory is a memfd of the supervisor's, who takes the area into its books and registers it before anybody
@@ -255,7 +234,9 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 		ret = sys_mmap(addr, len, prot, flags, -1, 0);
 		maplock_unlock();
 		sys_restore_signals(&mask);
-		return ret;
+		if ((unsigned long)ret > -4096ul || !lock_fills())
+			return ret;
+		return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 	}
 	maplock_lock();
 	ret = sys_mmap(addr, len, prot, flags & ~(MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED), fd, 0);
@@ -265,9 +246,7 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 	if ((unsigned long)ret > -4096ul)
 		return ret;
 	adopt((uint64_t)ret, (uint64_t)ret + page_up(len));
-	if (flags & (MAP_POPULATE | MAP_LOCKED))
-		populate((uint64_t)ret, len, prot, flags);
-	return ret;
+	return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 }
 
 /* Map a memfd of the supervisor's that may have content, for sysv.c. Whatever mlockall makes the kernel fill at once must not be
@@ -280,14 +259,23 @@ long maps_attach(void *addr, size_t len, int flags, int fd)
 	return ret;
 }
 
-/* Huge pages and small areas stay with the kernel; and whatever mlockall makes it fill at once. */
+/* Huge pages and small areas stay with the kernel. */
 static bool shared_fits(size_t len, int flags)
 {
 	const int type = flags & MAP_TYPE;
 
 	return (flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
-	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX && agent_managed() &&
-	       !__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED);
+	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX && agent_managed();
+}
+
+static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	long ret;
+
+	UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
+	if ((unsigned long)ret <= -4096ul && lock_fills())
+		lock_new_unmanaged((uint64_t)ret, len, prot, flags);
+	return ret;
 }
 
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
@@ -303,7 +291,7 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	else if (remap_is_ours(flags, fd))
 		ret = remap_object(addr, len, prot, flags, fd, off);
 	else
-		UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
+		ret = map_unmanaged(addr, len, prot, flags, fd, off);
 	return (void *)libc_result(ret);
 }
 
@@ -322,6 +310,7 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 {
 	void *target = NULL;
 	va_list ap;
+	bool grows;
 	long ret;
 
 	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
@@ -329,33 +318,50 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 		target = va_arg(ap, void *);
 		va_end(ap);
 	}
+	grows = page_up(len) > page_up(old_len) && lock_fills();
+	if (grows)
+		lock_before_growth((uint64_t)old, page_up(old_len));
 	UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	if ((unsigned long)ret <= -4096ul && old_len > len)
 		huge_split_edges((char *)ret + len, old_len - len);
+	/* Where there is no room to lock what came, it comes as it is touched. */
+	if (grows && (unsigned long)ret <= -4096ul)
+		lock_new((uint64_t)ret + page_up(old_len), (uint64_t)ret + page_up(len), PROT_READ);
 	return (void *)libc_result(ret);
+}
+
+/* Move the break to @addr and register what came: the break then, and *@old, what it was before. */
+static uint64_t move_break(uint64_t addr, uint64_t *old)
+{
+	uint64_t mask, new;
+	bool known;
+
+	sys_block_signals(&mask);
+	maplock_lock();
+	*old = (uint64_t)sys_call1(SYS_brk, 0);
+	new = (uint64_t)sys_call1(SYS_brk, addr);
+	known = register_new(page_up(*old), page_up(new));
+	maplock_unlock();
+	sys_restore_signals(&mask);
+	if (!known)
+		adopt(page_up(*old), page_up(new));
+	return new;
 }
 
 /* The new break, as the system call returns it. */
 void *maps_brk(void *addr)
 {
-	uint64_t mask, old, new;
-	bool known = true;
+	uint64_t old, new;
 
 	if (!agent_managed()) {
 		*libc_curbrk = (void *)sys_call1(SYS_brk, addr);
-	} else {
-		sys_block_signals(&mask);
-		maplock_lock();
-		old = page_up((uint64_t)sys_call1(SYS_brk, 0));
-		new = (uint64_t)sys_call1(SYS_brk, addr);
-		known = register_new(old, page_up(new));
-		maplock_unlock();
-		sys_restore_signals(&mask);
-		*libc_curbrk = (void *)new;
-		if (!known)
-			adopt(old, page_up(new));
+		return *libc_curbrk;
 	}
-	return *libc_curbrk;
+	new = move_break((uint64_t)addr, &old);
+	if (lock_fills() && lock_new(page_up(old), page_up(new), PROT_READ | PROT_WRITE))
+		new = move_break(old, &old);
+	*libc_curbrk = (void *)new;
+	return (void *)new;
 }
 
 int hook_brk(void *addr)
@@ -366,64 +372,8 @@ int hook_brk(void *addr)
 	return -1;
 }
 
-int hook_mlock(const void *addr, size_t len)
-{
-	return (int)libc_result(lock_range((uint64_t)addr, len, false, 0));
-}
-
-int hook_mlock2(const void *addr, size_t len, unsigned int flags)
-{
-	return (int)libc_result(lock_range((uint64_t)addr, len, true, flags));
-}
-
-int hook_munlock(const void *addr, size_t len)
-{
-	uint64_t first = page_down((uint64_t)addr);
-	long ret = sys_call2(SYS_munlock, addr, len);
-
-	if (!ret && agent_managed())
-		channel_call(CALL_MUNLOCK, first, page_up((uint64_t)addr + len) - first);
-	return (int)libc_result(ret);
-}
-
-int hook_mlockall(int flags)
-{
-	long ret;
-
-	if (!agent_managed())
-		return (int)libc_result(sys_call1(SYS_mlockall, flags));
-	if (channel_call(CALL_MLOCKALL, (uint64_t)(unsigned int)flags, 0))
-		return (int)libc_result(-ENOMEM);
-	ret = sys_call1(SYS_mlockall, flags);
-	agent_unlock_region();
-	if (ret < 0)
-		channel_call(CALL_MUNLOCKALL, 0, 0);
-	else
-		__atomic_store_n(&agent->lock_future, !!(flags & MCL_FUTURE), __ATOMIC_RELAXED);
-	return (int)libc_result(ret);
-}
-
-int hook_munlockall(void)
-{
-	long ret = sys_call0(SYS_munlockall);
-
-	if (!ret && agent_managed()) {
-		__atomic_store_n(&agent->lock_future, 0, __ATOMIC_RELAXED);
-		channel_call(CALL_MUNLOCKALL, 0, 0);
-	}
-	return (int)libc_result(ret);
-}
-
-#define EXPORT(name, hook) \
-	AGENT_EXPORT extern __typeof__(name) name __attribute__((alias(#hook)))
-
-EXPORT(mmap, hook_mmap);
-EXPORT(mmap64, hook_mmap);
-EXPORT(munmap, hook_munmap);
-EXPORT(mremap, hook_mremap);
-EXPORT(brk, hook_brk);
-EXPORT(mlock, hook_mlock);
-EXPORT(mlock2, hook_mlock2);
-EXPORT(munlock, hook_munlock);
-EXPORT(mlockall, hook_mlockall);
-EXPORT(munlockall, hook_munlockall);
+AGENT_EXPORT_AS(mmap, hook_mmap);
+AGENT_EXPORT_AS(mmap64, hook_mmap);
+AGENT_EXPORT_AS(munmap, hook_munmap);
+AGENT_EXPORT_AS(mremap, hook_mremap);
+AGENT_EXPORT_AS(brk, hook_brk);

@@ -194,7 +194,8 @@ static void make_areas(struct client *c, uint64_t start, uint64_t len)
 
 		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
 			break;
-		if (a.manageable || a.shared)
+		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a runtime's. */
+		if ((a.manageable && a.flags) || a.shared)
 			(void)adopt_at(c, va);
 		va = a.end;
 	}

@@ -4,10 +4,7 @@
  * allows, mlock fails with ENOMEM and what was written stays right. Then the same with mlockall, of what is there and of what
  * comes.
  */
-#include <linux/capability.h>
-#include <sys/resource.h>
-
-#include "prog.h"
+#include "memlock.h"
 
 static void check_resident(char *area, size_t n)
 {
@@ -70,24 +67,6 @@ static void lock_all(unsigned long press_mib)
 	press(press_mib);
 	area_check(area, n, 0, 0, "after munlockall");
 	EXPECT(munmap(area, n * PAGE) == 0 && munmap(later, n * PAGE) == 0);
-}
-
-/* May this process lock as much as it likes, as far as the system is concerned? */
-static bool may_lock_all(void)
-{
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	unsigned long long caps = 0;
-	char line[256];
-	FILE *f;
-
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0)
-		return true;
-	f = fopen("/proc/self/status", "r");
-	EXPECT(f);
-	while (fgets(line, sizeof(line), f) && sscanf(line, "CapEff: %llx", &caps) != 1)
-		;
-	fclose(f);
-	return caps >> CAP_IPC_LOCK & 1;
 }
 
 int main(int argc, char **argv)
