@@ -36,6 +36,7 @@ unsigned long agent_page;
 
 static bool debug, hooked;
 static bool no_move; /* do as on a kernel without UFFDIO_MOVE (tests) */
+static bool give_up; /* after exec, do as when READY does not come in time (tests) */
 static uint64_t own_start, own_end;     /* this library's writable segments */
 static uint64_t thread_start, thread_end; /* libc's record of the first thread */
 
@@ -250,6 +251,8 @@ static int await_ready(const struct attempt *a)
 
 	n = channel_recv_timed(a->fd.channel, &ready, sizeof ready, MSG_PEEK, &uffd,
 			       READY_TIMEOUT_MS);
+	if (n >= 0 && give_up && a->fd.uffd >= 0)
+		n = -ETIMEDOUT;
 	if (n < 0)
 		return n;
 	if (n != sizeof ready || !msg_is(&ready.h, MSG_READY) || ready.error > 0)
@@ -410,6 +413,7 @@ __attribute__((constructor)) static void agent_start(void)
 
 	debug = getenv("UMEMCG_AGENT_DEBUG") != NULL;
 	no_move = getenv("UMEMCG_AGENT_NO_MOVE") != NULL;
+	give_up = getenv("UMEMCG_AGENT_GIVE_UP") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();
 	peek_init();

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,23 +57,43 @@ static void follow_stop(struct run *r)
 	signals_stop_self();
 }
 
+/* It has stopped by a signal; 0: it has not. The watcher follows it by ptrace for moments (serve/pause.c), and what stops it
+ * then is told to us, too: that alone is no stop, nor is a signal that it is about to take. */
+static int stopped_by(const siginfo_t *si)
+{
+	int sig = si->si_status & 0xff;
+
+	if (si->si_code == CLD_STOPPED)
+		return sig;
+	return si->si_code == CLD_TRAPPED && si->si_status >> 8 == PTRACE_EVENT_STOP && sig != SIGTRAP ? sig : 0;
+}
+
+/* How it ended, as waitpid(2) says it. */
+static int end_status(const siginfo_t *si)
+{
+	if (si->si_code == CLD_EXITED)
+		return W_EXITCODE(si->si_status, 0);
+	return W_EXITCODE(0, si->si_status) | (si->si_code == CLD_DUMPED ? WCOREFLAG : 0);
+}
+
 /* Orphans of the tree come to us too, as we are its subreaper. */
 static void reap(struct run *r)
 {
+	siginfo_t si = { 0 };
 	bool follow = false;
-	int status;
-	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
-		if (pid != r->child.pid)
+	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) == 0 && si.si_pid) {
+		if (si.si_pid != r->child.pid)
 			continue;
-		if (WIFSTOPPED(status)) {
+		if (si.si_code == CLD_STOPPED || si.si_code == CLD_TRAPPED) {
+			if (!stopped_by(&si))
+				continue;
 			r->stopped = true;
-			follow = stop_is_for_job(pid, WSTOPSIG(status));
-		} else if (WIFCONTINUED(status)) {
+			follow = stop_is_for_job(si.si_pid, stopped_by(&si));
+		} else if (si.si_code == CLD_CONTINUED) {
 			r->stopped = false;
 		} else {
-			r->wait_status = status;
+			r->wait_status = end_status(&si);
 			r->ended = true;
 		}
 	}

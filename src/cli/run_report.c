@@ -23,6 +23,7 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 	fprintf(f, "  memory+swap  peak %s, max %s\n", size_format(a, s->memsw_peak),
 		size_format(b, s->memsw_max));
 	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n", size_format(a, s->unmanaged_peak));
+	fprintf(f, "  page tables  peak %s, part of unmanaged\n", size_format(a, s->tables_peak));
 }
 
 static void put_activity(FILE *f, const struct serve_snapshot *s)
@@ -111,6 +112,9 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 	else if (s->memsw_max != SERVE_UNLIMITED && s->memsw_peak > s->memsw_max - MEMSW_NEAR)
 		snprintf(text, OOM_TEXT_MAX, "both together may be %s: raise --memsw-max",
 			 size_format(most, s->memsw_max));
+	else if (s->oom_tables > s->memory_max / 2)
+		snprintf(text, OOM_TEXT_MAX, "%s of that memory is page tables, for memory spread thinly over its addresses: "
+			 "raise -m", size_format(stays, s->oom_tables));
 	else if (s->oom_unmanaged > s->memory_max / 2)
 		/* More swap would stay empty. */
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped: raise -m",

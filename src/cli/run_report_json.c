@@ -115,6 +115,7 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       put_number(own, "metadata_bytes", s->metadata_bytes) &&
 	       put_number(own, "home_peak", s->home_peak) &&
 	       put_number(own, "unmanaged_peak", s->unmanaged_peak) &&
+	       put_number(own, "tables_peak", s->tables_peak) &&
 	       put_number(own, "clients_total", (int64_t)s->clients_total) &&
 	       put_number(own, "unmanaged_total", (int64_t)s->unmanaged_total) &&
 	       put_names(own, s);

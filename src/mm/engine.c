@@ -205,18 +205,24 @@ void mm_put(struct mm *mm)
 	rcu_defer(&mm->rcu, mm_free_rcu);
 }
 
-int64_t engine_metadata_bytes(const struct engine *e)
+int64_t engine_tables_bytes(const struct engine *e)
 {
-	int64_t bytes = (int64_t)sizeof(*e);
+	int64_t bytes = a64_load(&e->nr_leaves) * (int64_t)(sizeof(struct leaf) + sizeof(void *));
 
-	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *)) + a64_load(&e->nr_frames) / 8;
-	bytes += a64_load(&e->nr_leaves) * (int64_t)sizeof(struct leaf);
 	bytes += a64_load(&e->nr_mms) * (int64_t)sizeof(struct mm);
 	bytes += a64_load(&e->nr_vmas) * (int64_t)(sizeof(struct vma) + 2 * sizeof(void *));
 	bytes += a64_load(&e->nr_anon_vmas) * (int64_t)sizeof(struct anon_vma);
 	bytes += a64_load(&e->nr_chains) * (int64_t)sizeof(struct anon_vma_chain);
 	bytes += a64_load(&e->nr_files) * (int64_t)sizeof(struct address_space);
 	bytes += a64_load(&e->nr_file_chunks) * (int64_t)(sizeof(struct file_chunk) + sizeof(void *));
+	return bytes;
+}
+
+int64_t engine_metadata_bytes(const struct engine *e)
+{
+	int64_t bytes = (int64_t)sizeof(*e) + engine_tables_bytes(e);
+
+	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *)) + a64_load(&e->nr_frames) / 8;
 	bytes += (int64_t)a32_load(&e->tree.nr_groups) *
 		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct group_lists) +
 			   e->nr_nodes * sizeof(struct lruvec));

@@ -30,7 +30,9 @@ static inline struct mem_cgroup *mm_memcg(const struct mm *mm) { return aptr_loa
 /* As mm_memcg with nothing held; referenced. */
 struct mem_cgroup *mm_get_memcg(struct mm *mm);
 
-/* Bytes of bookkeeping in use now, the size of what is managed beside it. */
+/* Bytes of page tables, areas and what belongs to them: what programs make the engine keep beyond a record a page. */
+int64_t engine_tables_bytes(const struct engine *e);
+/* Bytes of bookkeeping in use now, all of it. */
 int64_t engine_metadata_bytes(const struct engine *e);
 
 #endif

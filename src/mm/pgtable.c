@@ -35,6 +35,16 @@ struct leaf *leaf_find(struct mm *mm, uint64_t va)
 	return l;
 }
 
+unsigned pgtable_leaves(struct mm *mm)
+{
+	unsigned n;
+
+	spin_lock(&mm->pt_lock);
+	n = mm->nr_leaves;
+	spin_unlock(&mm->pt_lock);
+	return n;
+}
+
 /* pt_lock held. Address by address as long as that may be cheaper than a look at every leaf. */
 static struct leaf *next_locked(struct mm *mm, uint64_t base, uint64_t end)
 {

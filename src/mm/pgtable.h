@@ -15,6 +15,8 @@ struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, 
 /* The first leaf that holds an address of [*va, @end), and *va the first of these; NULL, and *va is @end: there is none. What a
  * walk in order costs depends on the leaves there are, not on the addresses it passes. */
 struct leaf *leaf_next(struct mm *mm, uint64_t *va, uint64_t end);
+/* Their number. */
+unsigned pgtable_leaves(struct mm *mm);
 /* As leaf_find, made when it is not there. NULL: out of memory. */
 struct leaf *leaf_get(struct mm *mm, uint64_t va);
 /* Every leaf's entries are none: take the directory down. */

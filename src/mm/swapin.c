@@ -554,7 +554,7 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct mem_cgroup *memcg = mm_get_memcg(mm);
 	int64_t room = willneed_room(memcg);
-	uint64_t va = start & PAGE_MASK;
+	uint64_t va = start & PAGE_MASK, stop;
 	pte_t pte;
 
 	while (room > 0 && (pte = next_swap_entry(mm, &va, end)) != 0) {
@@ -562,7 +562,10 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 
 		if (fault_swap(&f, pte) < 0)
 			break;
+		/* No window goes on in the next leaf. */
+		stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 		va += FAULT_PAGES_MAX * PAGE_SIZE;
+		va = va < stop ? va : stop;
 		room -= FAULT_PAGES_MAX;
 	}
 	memcg_put(memcg);

@@ -221,6 +221,7 @@ void client_end(struct client *c)
 	mm_teardown(c->host.mm);
 	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
 	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
+	tables_end(c);
 	reserve_end(c);
 	host_shared_forget(&s->mmu, c->key);
 	segments_forget(c);

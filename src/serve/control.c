@@ -266,26 +266,35 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 		return;
 	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
 	 * futexes, for one): go on serving its faults until the address space itself is gone. */
-	a32_store(&c->closing, 1);
-	a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
-	host_helper_gone(&s->mmu, &c->host);
-	client_let_go(c);
+	if (c->started) {
+		a32_store(&c->closing, 1);
+		a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
+		host_helper_gone(&s->mmu, &c->host);
+		client_let_go(c);
+	} else {
+		unready_begin(conn);
+	}
 	conn->kind = CONN_CLOSING;
 	list_del(&conn->link);
 	list_add_tail(&conn->link, &s->closing);
 }
 
-/* End the clients whose address spaces are gone by now. */
-static void end_closing(struct supervisor *s, bool all)
+/* End the clients whose address spaces are gone by now. True: some will be soon. */
+static bool end_closing(struct supervisor *s, bool all)
 {
+	bool soon = false;
+
 	list_for_each_safe(conn, tmp, &s->closing, struct conn, link) {
-		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd))
+		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd)) {
+			soon |= unready_waits(conn);
 			continue;
+		}
 		client_end(conn->client);
 		list_del(&conn->link);
 		client_put(conn->client);
 		plat_free(conn);
 	}
+	return soon;
 }
 
 static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
@@ -338,16 +347,17 @@ static void close_silent(struct supervisor *s, bool all)
 void control_main(void *arg)
 {
 	struct supervisor *s = arg;
+	bool soon = false;
 
 	while (!a32_load(&s->stopping)) {
 		struct epoll_event ev;
-		int n = epoll_wait(s->control_ep, &ev, 1, list_empty(&s->closing) ? TICK_MS : CLOSING_MS);
+		int n = epoll_wait(s->control_ep, &ev, 1, soon ? CLOSING_MS : TICK_MS);
 
 		if (n == 1)
 			conn_event(s, ev.data.ptr, ev.events);
-		end_closing(s, false);
+		soon = end_closing(s, false);
 		close_silent(s, false);
 	}
-	end_closing(s, true);
+	(void)end_closing(s, true);
 	close_silent(s, true);
 }

@@ -139,6 +139,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		client_put(c);
 		return NULL;
 	}
+	c->forked = true;
 	attach(c, conn, m);
 	measure_waiting(c);
 	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);

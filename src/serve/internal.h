@@ -64,6 +64,8 @@ struct client {
 	atomic64_t reserve, reserve_want;  /* (A) reserve.c: pages it has; pages it should have */
 	bool kept;                     /* the keeper knows it */
 	bool started;                  /* (O) its helper has spoken */
+	bool forked;                   /* (O) its HELLO was that of a fork's child */
+	atomic32_t unready;            /* (A) 1: its helper has left, and had never spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
 	char comm[32];
 	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
@@ -89,6 +91,11 @@ struct client {
 
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
+	/* tables.c: */
+	atomic64_t tables;             /* (A) pages of its kernel's page tables, part of its figure; */
+	atomic64_t tables_ns, tables_leaves, tables_extra;  /* (A) ... when, and beside what, they were looked at */
+	uint64_t cpu_ns;               /* watcher: what its threads had run at the last tick; */
+	bool runs;                     /* ... they do */
 	int64_t looked;                /* watcher: what the first of two looks showed */
 	atomic64_t grown_ns;           /* (A) when its figure last grew by a lot; 0: never */
 	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
@@ -102,7 +109,7 @@ struct conn {
 	int fd;
 	pid_t pid;                     /* who is on the other end */
 	uid_t uid;
-	uint64_t deadline_ns;          /* CONN_NEW: must have spoken by then */
+	uint64_t deadline_ns;          /* CONN_NEW: must have spoken by then; CONN_CLOSING: unready.c */
 	struct client *client;         /* referenced; CONN_HELPER, CONN_CALL of a fork */
 	uint64_t cookie;               /* CONN_CALL of a fork: which one */
 };
@@ -216,9 +223,12 @@ struct supervisor {
 	struct waitq watch_wait, settle_wait;
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
+	atomic64_t tables_peak;        /* pages of page tables, part of that, likewise */
+	int64_t own_tables;            /* watcher: pages charged for the engine's tables */
+	uint64_t own_grown_ns;         /* watcher: when they last grew by a lot; 0: never */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
-	atomic64_t oom_memory, oom_swap, oom_unmanaged;  /* bytes in use at that time */
+	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables;  /* bytes in use at that time */
 	struct spinlock names_lock;    /* rank LEAF */
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];
@@ -293,6 +303,12 @@ int adopt_at(struct client *c, uint64_t va);
 /* Register [start, start + len) remotely and take what is present into the books; shared memory of our own likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
 
+/* ---- unready.c ---- */
+/* The helper channel has closed, and its helper has never spoken. */
+void unready_begin(struct conn *conn);
+/* Is the end of @conn's client, whose address space is there still, near? One that lives on is let go of. */
+bool unready_waits(struct conn *conn);
+
 /* ---- starting.c ---- */
 /* @pid, @caller's process or a child of vfork of it, is about to execute a program; @how: EXEC_. 0 or -errno. */
 int starting_announce(struct client *caller, pid_t pid, uint32_t how);
@@ -319,6 +335,15 @@ void measure_waiting(struct client *c);
 /* The same for one that is about to fork, reclaim kept away: how many pages will its child have outside the books? */
 int64_t measure_for_fork(struct client *c);
 
+/* ---- tables.c ---- */
+/* Pages of the page tables of a client that has @extra pages outside the books. */
+int64_t tables_pages(struct client *c, int64_t extra);
+/* @c has ended. */
+void tables_end(struct client *c);
+/* Watcher. Bring what is charged for the engine's own up to date. True: they may be growing fast. */
+bool tables_measure_own(struct supervisor *s);
+void tables_forget_own(struct supervisor *s);
+
 /* ---- reserve.c ---- */
 /* Pages that a growing process should have in reserve when @nr of them grow. */
 int64_t reserve_size(const struct supervisor *s, unsigned nr);
@@ -333,6 +358,7 @@ void reserve_end(struct client *c);
 struct pause {
 	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
 	unsigned n;
+	pid_t root;                    /* its end is for our main thread to see */
 	uint64_t since_ns;             /* 0: nobody is stopped */
 };
 /* Stop what runs of it; let all go (those that have not stopped yet: the next time). Watcher. */
@@ -442,13 +468,15 @@ void watcher_wake(struct supervisor *s);
 void unmanaged_spoke(struct client *c);
 /* Is the process over, as far as that can be told without its channel? */
 bool client_exited(const struct client *c);
-/* Kill whatever is left of the tree; wait for it, bounded. */
+/* kill.c: kill whatever is left of the tree; wait for it, bounded. */
 void tree_kill(struct supervisor *s);
 
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
 /* Pages of RssShmem; 0 when it cannot be told. */
 int64_t proc_shmem_pages(pid_t pid);
+/* Pages of its page tables; -1 when it cannot be told. */
+int64_t proc_table_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
 /* The parent of a process; -1 when it is gone. */
 pid_t proc_parent(pid_t pid);

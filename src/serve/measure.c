@@ -1,7 +1,7 @@
 /* serve/measure.c - how much memory of a process is not in the books: its figure, mm->unmanaged. It is charged.
  *
- * The figure is RssAnon as its kernel counts it, less the pages in the books, and the shared memory that is not
- * managed and put down to it (shmem.c). The difference is too high for an instant while pages are on their way:
+ * The figure is RssAnon as its kernel counts it, less the pages in the books, the shared memory that is not
+ * managed and put down to it (shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
  * taken out and not yet dropped by the helper, mapped and not yet entered. So an increase counts only as far as
  * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
  * (HELLO), nor in a foreign one.
@@ -12,6 +12,7 @@
 
 #include "mm/charge.h"
 #include "mm/huge.h"
+#include "plat/host/uffd.h"
 #include "serve/internal.h"
 
 #define LOOK_AGAIN_NS  (200 * 1000)
@@ -35,6 +36,19 @@ static int64_t but_for_fill(int64_t seen, int64_t known)
 	return seen;
 }
 
+/* Its helper, whose name is good for as long as the address space, may have left without that. */
+static int64_t anon_pages(struct client *c, int *statm_fd)
+{
+	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
+
+	if (anon >= 0 || !a32_load(&c->unready) || uffd_dead(c->host.uffd))
+		return anon;
+	if (*statm_fd >= 0)
+		close(*statm_fd);
+	*statm_fd = -1;
+	return proc_anon_pages(c->host.pid, statm_fd);
+}
+
 /* What one look shows; negative: it cannot be told. */
 static int64_t look(struct client *c, int *statm_fd)
 {
@@ -47,13 +61,15 @@ static int64_t look(struct client *c, int *statm_fd)
 		close(*statm_fd);
 		*statm_fd = -1;
 	}
-	anon = proc_anon_pages(c->host.task, statm_fd);
+	anon = anon_pages(c, statm_fd);
 	if (anon < 0)
 		return anon;
 	/* Pages that came or went meanwhile are counted as booked. */
 	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
 	anon -= before > after ? before : after;
-	anon = (anon > 0 ? anon : 0) + a64_load(&c->shared_pages);
+	if (anon < 0)
+		anon = 0;
+	anon += a64_load(&c->shared_pages) + tables_pages(c, anon);
 	fill |= a64_load(&c->host.fill) != 0;
 	return fill ? but_for_fill(anon, a64_load(&mm->unmanaged)) : anon;
 }

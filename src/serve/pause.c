@@ -1,9 +1,11 @@
-/* serve/pause.c - a process that is not managed is stopped for the moment it takes to make room for its memory.
+/* serve/pause.c - a process that takes memory without asking is stopped for the moment it takes to make room for that.
  *
- * Memory is touched faster than it is written to swap, and what is not managed asks nobody first. Its threads are
+ * Memory is touched faster than it is written to swap, and what is not managed, of a process that is, too (its stack), asks nobody
+ * first. Its threads are
  * stopped with PTRACE_INTERRUPT, which, unlike SIGSTOP, neither its parent nor itself hears of. Only threads that
  * run are: one that sleeps in a system call would have it interrupted, and takes no memory. One that a debugger
- * follows is left alone, and so is the root process: its stops are for its parent, our main thread, to see.
+ * follows is left alone, and so is the helper, which gives the pages back. The root process is our child: its stops of this kind are
+ * news to our main thread, which knows them (PTRACE_EVENT_STOP, cli/run.c), and its end is not waited for here.
  *
  * A thread that is let go gets the signal it was about to take, if there is one. If we die the kernel lets all go.
  * Where a thread other than the first one executes a program it changes its number, stopped or about to be: who is
@@ -38,12 +40,11 @@ void pause_process(struct pause *p, const struct client *c)
 	struct dirent *d;
 	DIR *dir;
 
-	if (c->host.pid == (pid_t)a32_load(&c->s->root_pid))
-		return;
+	p->root = (pid_t)a32_load(&c->s->root_pid);
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)c->host.pid);
 	dir = opendir(path);
 	while (dir && (d = readdir(dir)))
-		if (d->d_name[0] != '.')
+		if (d->d_name[0] != '.' && (c->foreign || (uint32_t)atoi(d->d_name) != c->helper_tid))
 			stop_thread(p, c->host.pid, (pid_t)atoi(d->d_name));
 	if (dir)
 		closedir(dir);
@@ -61,7 +62,7 @@ static pid_t followed_as(pid_t pid, pid_t tid)
 }
 
 /* False: it has not stopped yet. What is not certain is looked at again: nobody else would let it go. */
-static bool let_go(pid_t pid, pid_t tid)
+static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 {
 	pid_t now = followed_as(pid, tid);
 	siginfo_t si = { 0 };
@@ -71,7 +72,7 @@ static bool let_go(pid_t pid, pid_t tid)
 	if (!now)
 		return true;
 	/* Over, and its parent hears of it now; an exec by another thread waits for that. */
-	if (waitpid(now, &status, __WALL | WNOHANG) == now && !WIFSTOPPED(status))
+	if (now != p->root && waitpid(now, &status, __WALL | WNOHANG) == now && !WIFSTOPPED(status))
 		return true;
 	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. ESRCH: not stopped; a signal that it is about to
 	 * stop with would be lost if it were let go only just then. */
@@ -91,7 +92,7 @@ void pause_end(struct pause *p)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < p->n; i++) {
-		if (let_go(p->pid[i], p->tid[i]))
+		if (let_go(p, p->pid[i], p->tid[i]))
 			continue;
 		p->pid[kept] = p->pid[i];
 		p->tid[kept++] = p->tid[i];

@@ -86,6 +86,13 @@ int64_t proc_shmem_pages(pid_t pid)
 	return status_number(pid, "status", "\nRssShmem:") * 1024 / (int64_t)PAGE_SIZE;
 }
 
+int64_t proc_table_pages(pid_t pid)
+{
+	int64_t kib = status_number(pid, "status", "\nVmPTE:");
+
+	return kib > 0 ? kib * 1024 / (int64_t)PAGE_SIZE : -1;
+}
+
 void proc_comm(pid_t pid, char *out, size_t size)
 {
 	int fd = proc_open(pid, "comm");

@@ -80,6 +80,7 @@ struct serve_snapshot {
 	int64_t metadata_bytes;         /* engine metadata, at most so far */
 	int64_t home_bytes, home_peak;  /* frames held by the supervisor now, and at most */
 	int64_t unmanaged_peak;         /* bytes of the group's memory that are not managed, at most so far */
+	int64_t tables_peak;            /* part of that: page tables, the programs' and ours for them */
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */
 	unsigned nr_unmanaged_names;
@@ -87,6 +88,7 @@ struct serve_snapshot {
 	bool root_oom_killed;           /* the OOM killer took the root process */
 	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
 	int64_t oom_unmanaged;          /* part of oom_memory */
+	int64_t oom_tables;             /* part of oom_unmanaged: page tables, the programs' and ours for them */
 	bool swap_disk_full;            /* a write of the swap file found the file system (or a quota) full */
 	const char *store_name;         /* "io_uring", "thread-pool", "none" */
 };

@@ -35,6 +35,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	if (out->unmanaged_peak < a64_load(&s->unmanaged_peak))
 		out->unmanaged_peak = a64_load(&s->unmanaged_peak);
 	out->unmanaged_peak *= (int64_t)PAGE_SIZE;
+	out->tables_peak = a64_load(&s->tables_peak) * (int64_t)PAGE_SIZE;
 	out->home_bytes = a64_load(&s->mmu.home.used) * (int64_t)PAGE_SIZE;
 	out->home_peak = a64_load(&s->mmu.home.peak) * (int64_t)PAGE_SIZE;
 	out->clients_total = (uint64_t)a64_load(&s->total_clients);
@@ -48,6 +49,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->oom_memory = a64_load(&s->oom_memory);
 	out->oom_swap = a64_load(&s->oom_swap);
 	out->oom_unmanaged = a64_load(&s->oom_unmanaged);
+	out->oom_tables = a64_load(&s->oom_tables);
 	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
 }

@@ -1,6 +1,7 @@
 /* serve/transport.c - packets, and the helper channel as the host MMU sees it. */
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -205,20 +206,26 @@ static void transport_killed(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
 	char memory[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX], swap_max[SIZE_TEXT_MAX];
+	char of_tables[SIZE_TEXT_MAX], more[2 * SIZE_TEXT_MAX] = "";
 	struct serve_snapshot now;
+	int64_t tables;
 
 	supervisor_snapshot(c->s, &now);
+	tables = (now.stat[STAT_PAGETABLES] + now.stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE;
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
 		a64_store(&c->s->oom_memory, now.memory_current);
 		a64_store(&c->s->oom_swap, now.swap_current);
 		a64_store(&c->s->oom_unmanaged, now.stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE);
+		a64_store(&c->s->oom_tables, tables);
 		a32_store(&c->s->root_oom_killed, 1);
 		return;  /* the last word about the run says it */
 	}
-	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s (%d), the largest",
+	if (tables > now.memory_max / 2)
+		snprintf(more, sizeof(more), "; page tables take %s", size_format(of_tables, tables));
+	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s (%d), the largest%s",
 			  size_format(memory, now.memory_current), size_format(max, now.memory_max),
 			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max), c->comm,
-			  (int)c->host.pid);
+			  (int)c->host.pid, more);
 }
 
 static void transport_blocking(struct host_client *hc)

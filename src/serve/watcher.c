@@ -1,7 +1,7 @@
 /* serve/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
  * notices ends that no channel reports.
  *
- * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones -
+ * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones, all that run -
  * it looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
  * To make room takes longer than that: it is done by another thread, the settler.
  */
@@ -26,10 +26,12 @@
 #define SHARE          8
 #define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
 #define GROWN_MAX      32
+#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))  /* what its threads have run; clock_getcpuclockid */
 #define STOPPED_NS     (500 * 1000000ull)    /* at most; */
 #define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept */
 #define NICE           (-20)
 #define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
+#define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
 #define AGAIN_MAX      256      /* clients looked at twice in a round */
 #define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
 #define SCAN_EVERY_MAX 10
@@ -39,7 +41,6 @@
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
 #define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
 #define SEEN_MIN       64
-#define KILL_WAIT_NS   (5 * 1000000000ull)
 
 /* Processes without a client, and since when. Touched by the watcher only. */
 struct seen {
@@ -58,6 +59,7 @@ struct watch {
 	unsigned nr_hot;        /* clients that may be growing fast; */
 	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
 	struct client *again[AGAIN_MAX];  /* referenced */
+	int64_t figure[AGAIN_MAX];        /* of each before the round */
 	unsigned nr_again;
 	struct client *grown[GROWN_MAX];  /* those of them that have, in this round; referenced */
 	unsigned nr_grown;
@@ -190,7 +192,7 @@ static void keep_client(struct client **list, unsigned *nr, struct client *c)
 /* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
 static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
 {
-	bool first = !a32_load(&c->to_exec) && !c->executed;
+	bool first = c->foreign && !a32_load(&c->to_exec) && !c->executed;
 
 	if (first) {
 		c->executed = true;
@@ -204,14 +206,33 @@ static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uin
 	}
 }
 
+/* Does its process run? A stack that grows takes memory without asking, and nothing else tells of it. */
+static bool runs(struct client *c, bool tick)
+{
+	struct timespec t;
+
+	if (tick && c->host.pid && clock_gettime(CLOCK_OF(c->host.pid), &t) == 0) {
+		uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+
+		c->runs = now - c->cpu_ns > RUNS_NS;
+		c->cpu_ns = now;
+	}
+	return c->runs;
+}
+
+static bool nearly_full(const struct supervisor *s)
+{
+	return page_counter_margin(&s->group->memory) < RESERVES_FREE * reserve_size(s, 1);
+}
+
 /* Measure a client, in turn; every time if it may be growing fast. */
 static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
 {
-	bool hot = c->foreign || measure_hot(c, now);
+	bool growing = measure_hot(c, now), hot = c->foreign || growing || (runs(c, tick) && nearly_full(w->s));
 	int64_t figure;
 
 	w->nr_hot += hot;
-	w->nr_fast += c->foreign && measure_hot(c, now);
+	w->nr_fast += growing && (c->foreign || a64_load(&c->grown_ns));
 	if (!hot) {
 		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
 			return;
@@ -224,10 +245,11 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 	figure = a64_load(&c->host.mm->unmanaged);
 	if (w->nr_again < AGAIN_MAX && measure(c)) {
 		client_ref(c);
+		w->figure[w->nr_again] = figure;
 		w->again[w->nr_again++] = c;
-	}
-	if (c->foreign)
+	} else {
 		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - figure, now);
+	}
 }
 
 static void look_again(struct watch *w)
@@ -238,6 +260,7 @@ static void look_again(struct watch *w)
 		struct client *c = w->again[--w->nr_again];
 
 		measure_again(c);
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->figure[w->nr_again], plat_now_ns());
 		client_put(c);
 	}
 }
@@ -272,7 +295,8 @@ static void look_at_clients(struct watch *w, bool tick)
 	unsigned looked = 0, silent = 0;
 	struct client *c = NULL;
 
-	w->nr_hot = w->nr_fast = 0;
+	w->nr_hot = tables_measure_own(w->s);
+	w->nr_fast = 0;
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
 			client_end(c);
@@ -479,6 +503,12 @@ static void let_all_go(struct watch *w)
 		client_put(w->held[--w->nr_held]);
 }
 
+/* What room can be made of. */
+static int64_t managed_pages(const struct supervisor *s)
+{
+	return page_counter_read(&s->group->memory) - stat_read_local(s->group, STAT_UNMANAGED);
+}
+
 /* @c has taken memory: it needs a reserve where the group is full, and waits while it has none. */
 static void has_grown(struct watch *w, struct client *c)
 {
@@ -491,7 +521,7 @@ static void has_grown(struct watch *w, struct client *c)
 	}
 	if (least < w->need)
 		least = w->need;
-	if (left >= least)
+	if (left >= least || managed_pages(s) < least)
 		return;
 	pause_process(&w->pause, c);
 	keep_client(w->held, &w->nr_held, c);
@@ -549,50 +579,14 @@ void watcher_main(void *arg)
 		}
 		look_at_clients(&w, due);
 		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
+		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) + stat_read(w.s->group, STAT_OWN_TABLES));
 		unsettled(&w);
 		cost = spent_ns() - spent;
 		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));
 	}
+	tables_forget_own(w.s);
 	let_all_go(&w);
 	while (w.nr_held)
 		client_put(w.held[--w.nr_held]);
 	plat_free(w.seen);
-}
-
-struct kill_walk {
-	struct supervisor *s;
-	unsigned left;
-};
-
-static void kill_one(pid_t pid, pid_t parent, void *arg)
-{
-	struct kill_walk *k = arg;
-	struct pollfd p;
-	pid_t now;
-
-	if (k->s->keeper && pid == k->s->keeper->pid)
-		return;
-	/* The number may have been given to a stranger since it was listed: only who is ours still is killed. Orphans are
-	 * our own children. A zombie waits for its parent to collect it; nothing to kill. */
-	p = (struct pollfd){ .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-	if (p.fd < 0)
-		return;
-	now = proc_parent(pid);
-	if ((now == parent || now == getpid()) && poll(&p, 1, 0) == 0 &&
-	    syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0)
-		k->left++;
-	close(p.fd);
-}
-
-void tree_kill(struct supervisor *s)
-{
-	uint64_t until = plat_now_ns() + KILL_WAIT_NS;
-	struct kill_walk k = { .s = s };
-
-	do {
-		k.left = 0;
-		proc_descendants(getpid(), kill_one, &k);
-		if (k.left)
-			plat_sleep_ns(2 * 1000000);
-	} while (k.left && plat_now_ns() < until);
 }

@@ -95,7 +95,9 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	struct supervisor *s = child->s;
 	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
 
-	child->inherited = unmanaged;
+	child->inherited = unmanaged - a64_load(&parent->tables);  /* tables are its own */
+	if (child->inherited < 0)
+		child->inherited = 0;
 	if (paid > unmanaged)
 		paid = unmanaged;
 	if (paid > 0)

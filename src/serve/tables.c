@@ -1,0 +1,78 @@
+/* serve/tables.c - page tables: those of the programs' kernel, and the engine's own for them. Both are part of what is measured and
+ * charged (measure.c): memory spread thinly over its addresses needs as much for its tables as for itself.
+ *
+ * The kernel's are asked for by client (VmPTE), which costs some 20 us, and so only when they may have grown: with the engine's tables of
+ * the client, with what it has outside the books, or unnoticed (file mappings) in LOOK_NS.
+ * The engine's own are known at any time, of all clients together, and kept up to date by the watcher.
+ *
+ * Locks: none. client->tables is exchanged, and the statistic gets what that changed.
+ */
+#include "mm/charge.h"
+#include "mm/engine.h"
+#include "mm/pgtable.h"
+#include "serve/internal.h"
+
+#define LOOK_NS        (1000000000ull)
+#define LOOK_PAGES     32                  /* what they may have grown by meanwhile */
+#define HOT_PAGES      16
+#define HOT_NS         (50 * 1000000ull)
+
+static int64_t distance(int64_t a, int64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+static void set_tables(struct client *c, int64_t now)
+{
+	stat_add(c->s->group, STAT_PAGETABLES, now - a64_xchg(&c->tables, now));
+}
+
+int64_t tables_pages(struct client *c, int64_t extra)
+{
+	int64_t leaves = pgtable_leaves(c->host.mm), now_ns = (int64_t)plat_now_ns(), got;
+
+	if (now_ns - a64_load(&c->tables_ns) < (int64_t)LOOK_NS && distance(leaves, a64_load(&c->tables_leaves)) < LOOK_PAGES &&
+	    distance(extra, a64_load(&c->tables_extra)) < LOOK_PAGES)
+		return a64_load(&c->tables);
+	got = proc_table_pages(a32_load(&c->unready) ? c->host.pid : c->host.task);
+	if (got < 0)
+		return a64_load(&c->tables);
+	a64_store(&c->tables_ns, now_ns);
+	a64_store(&c->tables_leaves, leaves);
+	a64_store(&c->tables_extra, extra);
+	set_tables(c, got);
+	if (a32_load(&c->ended))
+		set_tables(c, 0);
+	return got;
+}
+
+void tables_end(struct client *c)
+{
+	set_tables(c, 0);
+}
+
+static void set_own(struct supervisor *s, int64_t now)
+{
+	int64_t was = s->own_tables;
+
+	if (now == was)
+		return;
+	s->own_tables = now;
+	charge_unmanaged(&s->engine, s->group, was, now);
+	stat_add(s->group, STAT_OWN_TABLES, now - was);
+	if (now > was)
+		a32_store(&s->unsettled, 1);
+	if (now - was >= HOT_PAGES)
+		s->own_grown_ns = plat_now_ns();
+}
+
+bool tables_measure_own(struct supervisor *s)
+{
+	set_own(s, (engine_tables_bytes(&s->engine) + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE);
+	return s->own_grown_ns && plat_now_ns() - s->own_grown_ns < HOT_NS;
+}
+
+void tables_forget_own(struct supervisor *s)
+{
+	set_own(s, 0);
+}

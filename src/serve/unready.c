@@ -1,0 +1,59 @@
+/* serve/unready.c - clients whose helper channel closes before their helper has spoken.
+ *
+ * Either the process executes another program or ends, and its address space with it: that is seen at once (uffd_dead). Or its agent has
+ * given up: READY did not come in time. Then it lives on and asks nobody, and until that is known its client stays as it is, served,
+ * measured, and a victim like any other.
+ *
+ * After an exec nothing of it is out of its memory yet: the client ends, with its userfaultfd, the kernel serves the process itself
+ * again, and the watcher meets it as one that is not managed. A fork's child may have pages that only we have: it is served for
+ * as long as it lives.
+ *
+ * Locks: none. Control thread only.
+ */
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define GIVEN_UP_NS (200 * 1000000ull)   /* it has not ended meanwhile: it lives on */
+
+void unready_begin(struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	a32_store(&c->unready, 1);
+	host_helper_gone(&c->s->mmu, &c->host);
+	client_let_go(c);
+	conn->deadline_ns = plat_now_ns() + GIVEN_UP_NS;
+}
+
+/* What it had in the books is measured from now on. */
+static void leave_to_kernel(struct client *c)
+{
+	struct supervisor *s = c->s;
+	pid_t pid = c->host.pid;
+	struct client *foreign;
+
+	client_end(c);
+	a64_add(&s->total_clients, -1);
+	starting_found(s, pid, true);
+	foreign = client_foreign(s, pid);
+	if (!foreign)
+		return;
+	measure_waiting(foreign);
+	client_put(foreign);
+}
+
+bool unready_waits(struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	if (c->started || a32_load(&c->closing) || conn->deadline_ns == UINT64_MAX)
+		return conn->deadline_ns != UINT64_MAX;
+	if (plat_now_ns() < conn->deadline_ns || client_exited(c))
+		return true;
+	conn->deadline_ns = UINT64_MAX;
+	supervisor_notice(c->s, "%s (%d) was not answered in time and is not managed: its memory is counted, and not swapped",
+			  c->comm, (int)c->host.pid);
+	if (!c->forked)
+		leave_to_kernel(c);
+	return false;
+}
