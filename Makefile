@@ -8,6 +8,7 @@
 #   make bench      measurements; BENCH='-q' passes arguments to bench/run.sh
 #   make bench-engine   what the engine itself costs; BENCH='-r 21' passes arguments
 #   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
+#   make compat COMPAT=glibc    programs that are not ours, with and without umemcg: the same verdicts? (HACKING.md)
 #   make soak MINUTES=60   the stress tests for a long time, plain and under the thread sanitizer in turn
 #   make install PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
@@ -21,6 +22,7 @@ WERROR ?= false
 TESTS ?=
 BENCH ?=
 MUTATE ?=
+COMPAT ?=
 
 OPTIONS = -Dprefix=$(PREFIX) -Dlibdir=lib -Dwerror=$(WERROR)
 TEST_OPTIONS = -Dwerror=$(WERROR) -Ddebug_checks=true
@@ -62,6 +64,9 @@ mutate: setup
 	@ninja -C build-test umemcg-mutate
 	@build-test/umemcg-mutate $(MUTATE)
 
+compat: all
+	@tools/compat.sh -u build/umemcg $(if $(COMPAT),$(COMPAT),stress-ng)
+
 soak: setup
 	@tools/configure.sh build-test $(TEST_OPTIONS)
 	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
@@ -76,4 +81,4 @@ help:
 clean:
 	rm -rf build build-test build-asan build-tsan build-bench
 
-.PHONY: all setup test test-asan test-tsan demo bench bench-engine mutate soak install help clean
+.PHONY: all setup test test-asan test-tsan demo bench bench-engine mutate compat soak install help clean
