@@ -416,6 +416,7 @@ __attribute__((constructor)) static void agent_start(void)
 	give_up = getenv("UMEMCG_AGENT_GIVE_UP") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();
+	origin_init();
 	peek_init();
 	hide_init();
 	if (!name || !channel_set_name(name))

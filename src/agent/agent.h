@@ -191,6 +191,15 @@ long hold_bring(uint64_t start, uint64_t end);
 void hold_shared(uint64_t start, uint64_t end, bool again);
 uint64_t hold_movable(uint64_t start, uint64_t n);
 
+/* origin.c */
+void origin_init(void);
+/* Is @caller, an address of code, in the library that makes threads? True when that cannot be
+ * told. */
+bool origin_makes_threads(const void *caller);
+/* The flags of a mapping as if /dev/zero was what it stands for: with MAP_ANONYMOUS where @fd is of
+ * it. */
+int origin_flags(size_t len, int prot, int flags, int fd, long off);
+
 /* hide.c */
 void hide_init(void);
 

@@ -145,13 +145,6 @@ static bool register_new(uint64_t start, uint64_t end)
 	return false;
 }
 
-/* Enough for libc's struct pthread; with the thread-local storage of the libraries below it where it lies above. */
-#if defined(__x86_64__)
-#define STACK_TOP_PAGES 2
-#else
-#define STACK_TOP_PAGES 4
-#endif
-
 static void adopt(uint64_t start, uint64_t end)
 {
 	channel_call(CALL_ADOPT, start, end - start);
@@ -186,17 +179,18 @@ static long fill_new(uint64_t start, uint64_t end, size_t len, int prot, int fla
 
 /* The top of a thread's stack holds libc's record of the thread, and in it the word that the kernel clears when the thread
  * exits, for pthread_join. A missing page is not served any more to an exiting task (userfaultfd refuses it): the
- * word would stay, and the join wait for ever. So these pages stay with the kernel; they are measured. */
-static uint64_t managed_end(uint64_t start, size_t len, int flags)
+ * word would stay, and the join wait for ever. So these pages stay with the kernel; they are measured. Stacks that the program
+ * makes are another matter (thread.c). */
+static uint64_t managed_end(uint64_t start, size_t len, bool of_thread)
 {
 	const uint64_t top = STACK_TOP_PAGES * agent_page, end = start + page_up(len);
 
-	if (!(flags & MAP_STACK))
+	if (!of_thread)
 		return end;
 	return end - start > top ? end - top : start;
 }
 
-static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off, bool of_thread)
 {
 	uint64_t mask, end;
 	bool known = true;
@@ -205,7 +199,7 @@ static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off
 	sys_block_signals(&mask);
 	maplock_lock();
 	ret = sys_mmap(addr, len, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd, off);
-	end = managed_end((uint64_t)ret, len, flags);
+	end = managed_end((uint64_t)ret, len, of_thread);
 	if ((unsigned long)ret <= -4096ul && end > (uint64_t)ret)
 		known = register_new((uint64_t)ret, end);
 	maplock_unlock();
@@ -281,13 +275,16 @@ static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, o
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
+	const bool of_thread = flags & MAP_STACK && origin_makes_threads(__builtin_return_address(0));
 	long ret;
 
+	if (agent_managed())
+		flags = origin_flags(len, prot, flags, fd, off);
 	if (shared_fits(len, flags))
 		ret = map_shared(addr, len, prot, flags);
 	else if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
 	    agent_managed())
-		ret = map_managed(addr, len, prot, flags, fd, off);
+		ret = map_managed(addr, len, prot, flags, fd, off, of_thread);
 	else if (remap_is_ours(flags, fd))
 		ret = remap_object(addr, len, prot, flags, fd, off);
 	else
@@ -322,6 +319,11 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 	if (grows)
 		lock_before_growth((uint64_t)old, page_up(old_len));
 	UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
+	/* What would be one mapping is two where a part was mapped past us. */
+	if (ret == -EFAULT && agent_managed()) {
+		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old), page_up((uint64_t)old + old_len)));
+		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
+	}
 	if ((unsigned long)ret <= -4096ul && old_len > len)
 		huge_split_edges((char *)ret + len, old_len - len);
 	/* Where there is no room to lock what came, it comes as it is touched. */

@@ -21,7 +21,8 @@
  *
  * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts
  * without.
- * With all slots taken a thread starts unprotected.
+ * With all slots taken the supervisor is asked, as for robust mutexes, to leave the top of the stack where it is for as long as it is
+ * mapped.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -150,17 +151,40 @@ static bool has_own_stack(const pthread_attr_t *attr)
 	return attr && !pthread_attr_getstack(attr, &base, &size) && (uintptr_t)base + size != 0;
 }
 
+/* There is no slot for a thread on this stack. */
+static void keep_top(const pthread_attr_t *attr)
+{
+	void *base;
+	size_t size;
+	uint64_t end, start;
+
+	if (pthread_attr_getstack(attr, &base, &size))
+		return;
+	end = ((uintptr_t)base + size + agent_page - 1) & ~(agent_page - 1);
+	start = end - STACK_TOP_PAGES * agent_page;
+	if (start < (uintptr_t)base)
+		start = (uintptr_t)base & ~(agent_page - 1);
+	channel_call(CALL_MLOCK, start, end - start);
+	/* Adding nothing: it is there from now on. */
+	for (; start < end; start += agent_page)
+		__atomic_fetch_add((char *)(start < (uintptr_t)base ? (uintptr_t)base : start), 0, __ATOMIC_RELAXED);
+}
+
 AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*function)(void *), void *arg)
 {
 	struct thread_slot *s = NULL;
+	bool own;
 	int err;
 
 	if (!libc_pthread_create)
 		libc_pthread_create = (__typeof__(libc_pthread_create))dlsym(RTLD_NEXT, "pthread_create");
 	if (!libc_pthread_create)
 		return EAGAIN;
-	if (agent_managed() && has_own_stack(attr))
+	own = agent_managed() && has_own_stack(attr);
+	if (own)
 		s = slot_take();
+	if (own && !s)
+		keep_top(attr);
 	if (!s)
 		return libc_pthread_create(thread, attr, function, arg);
 	s->start = s->end = 0;

@@ -61,6 +61,15 @@ struct msg_head {
 #define HELLO_STANDBY     8u  /* no client: a helper for when that of the userfaultfd's, which is attached, has ended */
 #define HELLO_HOOKED      4u  /* libc's own entry points are redirected, not only the symbols */
 
+/* Pages at the top of a stack that libc makes for a thread, which stay the kernel's: enough for
+ * libc's struct pthread; with the thread-local storage of the libraries below it where it lies
+ * above. */
+#if defined(__x86_64__)
+#define STACK_TOP_PAGES 2
+#else
+#define STACK_TOP_PAGES 4
+#endif
+
 /* Ranges are [start, end) in bytes, page aligned. */
 struct msg_hello {
 	struct msg_head h;
