@@ -32,6 +32,13 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+/* Linux 5.13; newer than those headers as well */
+struct continue_args {
+	uint64_t start, len, mode;
+	int64_t mapped;
+};
+#define CONTINUE_IOCTL _IOWR(UFFDIO, 0x07, struct continue_args)
+
 /* Linux 5.7 */
 #define REMAP_DONTUNMAP 4
 
@@ -64,6 +71,22 @@ static _Noreturn void leave(void)
 {
 	for (;;)
 		sys_call1(SYS_exit, 0);
+}
+
+/* Are these pages of one mapping that is registered, as all managed ones are? A program that maps
+ * memory with system call instructions of its own, and ld.so, which does so too, may have put
+ * another mapping there since the supervisor asked: what it holds is not ours to move. The kernel
+ * looks for the registration first, and refuses (EINVAL) private memory afterwards: nothing
+ * happens. Of shared memory a page may be mapped that is there already. EAGAIN: the mappings change
+ * at this moment. 0 or -errno. */
+static long registered(const struct helper *h, uint64_t src, uint64_t n)
+{
+	struct continue_args c = { .start = src, .len = n * agent_page, .mode = 1 /* wake nobody */ };
+	long err = sys_ioctl(h->setup.uffd, CONTINUE_IOCTL, &c);
+
+	if (err == -EAGAIN)
+		return c.mapped > 0 ? 0 : err;
+	return err == -ENOENT ? err : 0;
 }
 
 /* Move up to @n pages; returns how many were, or -errno for the first page. */
@@ -175,8 +198,18 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	uint64_t i = 0, n = npages;
 
 	while (i < npages) {
-		long moved = move(h, src + i * agent_page, slot + (unsigned int)i, n);
+		long moved = registered(h, src + i * agent_page, n);
 
+		if (moved == -ENOENT && n > 1) {
+			n /= 2;
+			continue;
+		}
+		if (moved) {
+			status[i++] = EVICT_BUSY;
+			n = npages - i;
+			continue;
+		}
+		moved = move(h, src + i * agent_page, slot + (unsigned int)i, n);
 		if (moved > 0) {
 			for (; moved; moved--)
 				status[i++] = EVICT_MOVED;
