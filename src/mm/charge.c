@@ -218,6 +218,14 @@ static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, uns
 	return true;
 }
 
+/* Is there memory that is charged without being in the books, and could be? */
+static bool search(struct engine *e, bool wait)
+{
+	const struct mmu_ops *ops = e->mmu->ops;
+
+	return ops->search && ops->search(e->mmu, wait);
+}
+
 int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
 	struct mem_cgroup *busy = NULL;
@@ -265,6 +273,12 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		}
 		if (room != ROOM_NONE)
 			return -ETIME;
+		if (!(flags & CHARGE_NOOOM) && search(e, !(flags & CHARGE_PARK))) {
+			if (flags & CHARGE_PARK)
+				return -ETIME;
+			retries = CHARGE_RETRIES;
+			continue;
+		}
 		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, n, !(flags & CHARGE_PARK)))
 			return -ENOMEM;
 		if (flags & CHARGE_PARK)
@@ -356,6 +370,10 @@ static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 		case ROOM_NONE:
 			if (!kill)
 				return false;
+			if (search(e, true)) {
+				retries = CHARGE_RETRIES;
+				break;
+			}
 			(void)oom_kill(e, memcg, NULL, 0, false);
 			kill = false;
 			break;

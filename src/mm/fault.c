@@ -165,8 +165,8 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	memcg = mm_memcg(mm);  /* and is until mmap_lock is released */
 	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	v = vma_find(mm, va);
-	leaf = v ? leaf_get(mm, va) : NULL;
-	err = !v ? -EFAULT : !leaf || anon_vma_prepare(v) != 0 ? -ENOMEM : 0;
+	leaf = v && !v->file ? leaf_get(mm, va) : NULL;
+	err = !v || v->file ? -EFAULT : !leaf || anon_vma_prepare(v) != 0 ? -ENOMEM : 0;
 	if (!err) {
 		spin_lock(&leaf->lock);
 		if (pte_none(pte_read(leaf, va))) {

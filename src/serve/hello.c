@@ -43,6 +43,7 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	if (proc_has_thread(conn->pid, (pid_t)m->helper_tid))
 		c->host.task = (pid_t)m->helper_tid;
 	c->host.staging = m->staging;
+	c->hooked = m->flags & HELLO_HOOKED;
 	c->host.serve = conn;
 	c->sock = conn->fd;
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));

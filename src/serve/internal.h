@@ -99,6 +99,11 @@ struct client {
 	int64_t looked;                /* watcher: what the first of two looks showed */
 	atomic64_t grown_ns;           /* (A) when its figure last grew by a lot; 0: never */
 	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
+	bool hooked;                   /* (C) once can_evict: libc's own calls come to the agent */
+	/* finder.c */
+	atomic64_t find_left;          /* (A) finder to write: pages of its figure that are known to stay there */
+	uint64_t find_next_ns;         /* finder: no pass before */
+	unsigned find_tries;           /* finder: passes that something got in the way of */
 };
 
 enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_STANDBY, CONN_CLOSING, CONN_CALL };
@@ -211,7 +216,7 @@ struct supervisor {
 	struct migration_job migration;
 	struct plat_thread remote_thread;
 
-	struct plat_thread control, watcher, settler, call_thread[NR_CALL_THREADS], exec_thread[NR_EXEC_THREADS],
+	struct plat_thread control, watcher, settler, finder, call_thread[NR_CALL_THREADS], exec_thread[NR_EXEC_THREADS],
 		worker[NR_WORKERS_MAX];
 	unsigned nr_workers;
 	bool started;
@@ -221,6 +226,10 @@ struct supervisor {
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
 	atomic32_t reserves_wanted;    /* some client's reserve may be too small */
 	struct waitq watch_wait, settle_wait;
+	struct waitq find_wait, find_done;
+	atomic64_t find_asked, find_answered;  /* looks that were asked for before a kill, and are done */
+	bool stacks_marked;            /* finder: smaps_marks_stacks */
+	atomic64_t find_pages;         /* pages the finder has taken into the books */
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
 	atomic64_t tables_peak;        /* pages of page tables, part of that, likewise */
@@ -332,6 +341,9 @@ void measure_pause(void);
 void measure_again(struct client *c);
 /* The same at once, for a client whose only thread waits for us. */
 void measure_waiting(struct client *c);
+/* Pages have gone from its figure into the books: lower the figure. @fd caches the open file (-1:
+ * not open yet). */
+void measure_lower(struct client *c, int *fd);
 /* The same for one that is about to fork, reclaim kept away: how many pages will its child have outside the books? */
 int64_t measure_for_fork(struct client *c);
 
@@ -461,6 +473,8 @@ bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t wan
 void watcher_main(void *supervisor);
 /* Makes room for what was charged by force. */
 void settler_main(void *supervisor);
+/* The calling thread is not to wait for a CPU, where that is allowed. */
+void watcher_hurry(void);
 /* There is something to measure, or to make room for. */
 void watcher_wake(struct supervisor *s);
 /* @c was given up by the watcher as a process that does not speak, and has spoken after all: however long it took on a busy machine,
@@ -516,5 +530,7 @@ bool proc_huge_off(pid_t pid);
 int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
 /* Every area of a process; 0 or -errno. */
 int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
+/* One line of /proc/PID/maps, which is changed. False: it is none. */
+bool proc_parse_area(char *line, struct proc_area *a);
 
 #endif

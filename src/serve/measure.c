@@ -13,6 +13,7 @@
 #include "mm/charge.h"
 #include "mm/huge.h"
 #include "plat/host/uffd.h"
+#include "serve/finder.h"
 #include "serve/internal.h"
 
 #define LOOK_AGAIN_NS  (200 * 1000)
@@ -106,6 +107,8 @@ static void set_figure(struct client *c, int64_t now)
 	if (a32_load(&c->ended))
 		/* Meanwhile, and its sum was given back before this. */
 		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+	else if (now > before)
+		finder_note(c);
 }
 
 bool measure(struct client *c)
@@ -152,6 +155,14 @@ void measure_waiting(struct client *c)
 		return;
 	set_figure(c, now);
 	watcher_wake(c->s);
+}
+
+void measure_lower(struct client *c, int *fd)
+{
+	int64_t now = look(c, fd);
+
+	if (now >= 0 && now < a64_load(&c->host.mm->unmanaged))
+		set_figure(c, now);
 }
 
 int64_t measure_for_fork(struct client *c)

@@ -283,8 +283,7 @@ static bool name_manageable(const char *name)
 	return name[0] == '\0' || strcmp(name, "[heap]") == 0 || strncmp(name, "[anon:", 6) == 0;
 }
 
-/* One line of /proc/PID/maps. */
-static bool parse_area(char *line, struct proc_area *a)
+bool proc_parse_area(char *line, struct proc_area *a)
 {
 	char perms[8], name[64] = "";
 	unsigned major, minor;
@@ -323,7 +322,7 @@ int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void
 		struct proc_area a;
 
 		/* A name longer than the buffer belongs to a file: not ours, and its rest does not parse. */
-		if (parse_area(line, &a))
+		if (proc_parse_area(line, &a))
 			fn(&a, arg);
 	}
 	fclose(f);
@@ -386,7 +385,7 @@ int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg)
 			if (a.flags & (VM_HUGEPAGE | VM_NOHUGEPAGE))
 				fn(&a, arg);
 			known = false;
-		} else if (parse_area(line, &next)) {
+		} else if (proc_parse_area(line, &next)) {
 			a = next;
 			known = true;
 		}

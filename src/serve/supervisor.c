@@ -18,13 +18,15 @@
 
 #include "plat/host/uffd.h"
 #include "plat/native/registered.h"
+#include "serve/finder.h"
 #include "serve/internal.h"
 #include "serve/limits.h"
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-/* control, watcher, settler, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than CPUs, liburcu's, the store's */
-#define OTHER_THREADS   19
+/* control, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than CPUs,
+ * liburcu's, the store's */
+#define OTHER_THREADS   20
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second, */
@@ -358,6 +360,8 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	waitq_init(&s->warm_wait);
 	waitq_init(&s->watch_wait);
 	waitq_init(&s->settle_wait);
+	waitq_init(&s->find_wait);
+	waitq_init(&s->find_done);
 	plat_thread_enter();
 	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && check_calls(problem) == 0 &&
 	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
@@ -405,6 +409,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 		err = plat_thread_start(&s->watcher, "umemcg-watcher", watcher_main, s);
 	if (!err)
 		err = plat_thread_start(&s->settler, "umemcg-settler", settler_main, s);
+	if (!err)
+		err = plat_thread_start(&s->finder, "umemcg-finder", finder_main, s);
 	for (unsigned i = 0; !err && i < NR_CALL_THREADS; i++)
 		err = plat_thread_start(&s->call_thread[i], "umemcg-call", call_main, &s->calls);
 	for (unsigned i = 0; !err && i < NR_EXEC_THREADS; i++)
@@ -460,11 +466,14 @@ void supervisor_stop(struct supervisor *s)
 	waitq_wake(&s->execs.wait);
 	waitq_wake(&s->watch_wait);
 	waitq_wake(&s->settle_wait);
+	waitq_wake(&s->find_wait);
+	waitq_wake(&s->find_done);
 	waitq_wake(&s->engine.progress);
 	warm_stop(s);
 	plat_thread_join(&s->control);
 	plat_thread_join(&s->watcher);
 	plat_thread_join(&s->settler);
+	plat_thread_join(&s->finder);
 	answers_stop(s);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
 		plat_thread_join(&s->call_thread[i]);

@@ -9,6 +9,7 @@
 
 #include "base/size.h"
 #include "mm/fault.h"
+#include "serve/finder.h"
 #include "serve/internal.h"
 
 int msg_send(int sock, const void *msg, size_t size, int fd)
@@ -228,6 +229,11 @@ static void transport_killed(struct host_client *hc)
 			  (int)c->host.pid, more);
 }
 
+static bool transport_search(struct mmu_host *h, bool wait)
+{
+	return finder_search((struct supervisor *)((char *)h - offsetof(struct supervisor, mmu)), wait);
+}
+
 static void transport_blocking(struct host_client *hc)
 {
 	client_rearm((struct client *)hc);
@@ -247,5 +253,6 @@ const struct host_transport serve_transport = {
 	.lost = transport_lost,
 	.blocking = transport_blocking,
 	.release = transport_release,
+	.search = transport_search,
 	.killed = transport_killed,
 };

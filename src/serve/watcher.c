@@ -552,7 +552,7 @@ static uint64_t spent_ns(void)
 }
 
 /* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
-static void hurry(void)
+void watcher_hurry(void)
 {
 	struct sched_param rt = { .sched_priority = 1 };
 
@@ -566,7 +566,7 @@ void watcher_main(void *arg)
 	uint64_t next_tick = 0, cost;
 	int64_t ticks = 0, last_scan = 0;
 
-	hurry();
+	watcher_hurry();
 
 	while (!a32_load(&w.s->stopping)) {
 		uint32_t ticket = waitq_prepare(&w.s->watch_wait);

@@ -29,6 +29,8 @@ enum host_status { HOST_MOVED, HOST_GONE, HOST_PINNED, HOST_REFUSED, HOST_BUSY }
 
 struct host_client;
 
+struct mmu_host;
+
 struct host_transport {
 	/* Ask the helper to move @n ranges (@npages in all) to its staging area and wait for one status a page.
 	 * 0; -ETIMEDOUT no answer yet; -EPIPE the client is gone; -EPROTO it answered nonsense (it is being ended). */
@@ -49,6 +51,8 @@ struct host_transport {
 	void (*blocking)(struct host_client *c);
 	/* Nobody can reach the client's record through its address space any more: free it. */
 	void (*release)(struct host_client *c);
+	/* As struct mmu_ops has it. */
+	bool (*search)(struct mmu_host *h, bool wait);
 	/* The OOM killer is about to end the client, whose memory is still counted. */
 	void (*killed)(struct host_client *c);
 };

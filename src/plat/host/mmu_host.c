@@ -138,6 +138,11 @@ static void host_wake(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npag
 	(void)uffd_wake(c->uffd, va, npages);
 }
 
+static bool host_search(struct mmu *mmu, bool wait)
+{
+	return host(mmu)->transport->search(host(mmu), wait);
+}
+
 static void host_kill(struct mmu *mmu, struct mm *mm)
 {
 	/* Told first: whoever says how full the group was must look before the victim's memory is given back. */
@@ -196,6 +201,7 @@ static const struct mmu_ops host_ops = {
 	.blocking = host_blocking,
 	.release = host_release,
 	.release_file = host_shared_release,
+	.search = host_search,
 	.kill = host_kill,
 };
 

@@ -24,6 +24,13 @@ int uffd_register(int fd, uint64_t start, uint64_t len)
 	return ioctl(fd, UFFDIO_REGISTER, &r) == 0 ? 0 : -errno;
 }
 
+int uffd_unregister(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_range r = { start, len };
+
+	return ioctl(fd, UFFDIO_UNREGISTER, &r) == 0 ? 0 : -errno;
+}
+
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
 {
 	unsigned done = 0, most = n;
@@ -68,11 +75,21 @@ int uffd_poison(int fd, uint64_t va)
 	return ioctl(fd, UFFDIO_POISON, &p) == 0 ? 0 : -errno;
 }
 
+/* The lowest address a process may map, where no program has a registered area: the kernel looks
+ * whether events are unread, then for the address space, before it looks for the area, and does
+ * nothing in any case. */
+#define NOWHERE { .range = { 16 * PAGE, PAGE } }
+
+bool uffd_changing(int fd)
+{
+	struct uffdio_zeropage z = NOWHERE;
+
+	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == EAGAIN;
+}
+
 int uffd_dead(int fd)
 {
-	/* The lowest address a process may map, where no program has a registered area: the kernel looks for the address space
-	 * before it looks for the area, and does nothing in either case. */
-	struct uffdio_zeropage z = { .range = { 16 * PAGE, PAGE } };
+	struct uffdio_zeropage z = NOWHERE;
 
 	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == ESRCH;
 }

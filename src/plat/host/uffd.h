@@ -6,6 +6,7 @@
 #define UMEMCG_PLAT_HOST_UFFD_H
 
 #include <linux/userfaultfd.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifndef UFFDIO_POISON
@@ -21,6 +22,11 @@ struct uffdio_poison {
 /* Switch the events on that the supervisor lives by. -EPERM: fork events need CAP_SYS_PTRACE. */
 int uffd_api(int fd);
 int uffd_register(int fd, uint64_t start, uint64_t len);
+/* Whoever waits there is woken. */
+int uffd_unregister(int fd, uint64_t start, uint64_t len);
+/* Is an event about the address space on its way that was not read, or its thread has not gone on
+ * after yet? */
+bool uffd_changing(int fd);
 /* Copy @n pages from @src. Returns pages copied (> 0) or what stopped the first. Wakes whoever waits there. */
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n);
 int uffd_wake(int fd, uint64_t va, uint64_t npages);

@@ -1,0 +1,194 @@
+/* serve/live.c - taking memory of a process that runs into the books: what was mapped past the
+ * agent (by ld.so, which makes system calls of its own, or by the instruction itself), and pages
+ * that came into registered memory past us.
+ *
+ * An area is registered, then entered, then what is present there, page by page. Meanwhile the
+ * process does as it likes:
+ *
+ * I1  An entry says present only where the client's kernel tells us of misses: what is in the books
+ *     is registered. The area is entered in the critical section (mmap_lock for writing) in which
+ *     it was registered and looked at again, and no event is read in between. What happened before
+ *     the registration, the look shows; what comes after it, an event about it follows.
+ * I2  A fork that was under way is the exception: the child was made before the registration, and
+ *     the event that copies the books for it is read after. The kernel says that something is under
+ *     way (uffd_changing): then nothing is entered, this time. An area that is registered and not
+ *     entered is so at its first fault (adopt_at).
+ * I3  A page that is entered and is not there any more has been discarded, and reads as zeros: as
+ *     the next fault there finds (fault_refresh), and whoever takes it out (MMU_GONE). A page that
+ *     is there and not entered stays the kernel's, and is measured.
+ *
+ * Left out: the agent's own memory, what lies there for the kernel at a thread's end (private
+ * ranges; pages right behind a stack), areas that grow downwards, and what smaps.c calls special.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "mm/fault.h"
+#include "mm/filemap.h"
+#include "mm/vma.h"
+#include "plat/host/shared.h"
+#include "plat/host/uffd.h"
+#include "serve/finder.h"
+
+#define MEASURE_PAGES 256   /* entered between two looks at what is charged twice */
+
+void live_open(struct live *l, struct client *c)
+{
+	char path[64];
+
+	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1 };
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.task);
+	l->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void live_close(struct live *l)
+{
+	if (l->maps_fd >= 0)
+		close(l->maps_fd);
+	if (l->statm_fd >= 0)
+		close(l->statm_fd);
+	if (l->pagemap_fd >= 0)
+		close(l->pagemap_fd);
+}
+
+/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
+static bool is_private(const struct client *c, uint64_t va, uint64_t *end)
+{
+	for (int i = 0; i <= PRIVATE_RANGES; i++) {
+		uint64_t from = i < PRIVATE_RANGES ? c->private_start[i] : c->host.staging;
+		uint64_t to = i < PRIVATE_RANGES ? c->private_end[i] :
+						   from + EVICT_PAGES_MAX * PAGE_SIZE;
+
+		if (from <= va && va < to) {
+			*end = to < *end ? to : *end;
+			return true;
+		}
+		if (va < from && from < *end)
+			*end = from;
+	}
+	return false;
+}
+
+static bool booked_until(const struct mm *mm, uint64_t va)
+{
+	unsigned i = vma_index(mm, va - 1);
+
+	return i < mm->nr_vmas && mm->vmas[i]->start < va && mm->vmas[i]->end == va;
+}
+
+/* Is [@start, @end) of one area that can be managed, still? */
+static bool still_manageable(struct live *l, uint64_t start, uint64_t end)
+{
+	struct proc_area now;
+
+	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
+	       now.start <= start && now.end >= end && now.manageable && now.flags & VM_WRITE;
+}
+
+static bool is_our_object(struct client *c, const struct proc_area *a)
+{
+	struct address_space *as = host_shared_find(&c->s->mmu, a->dev, a->ino);
+
+	if (as)
+		file_put(as);
+	return as != NULL;
+}
+
+/* Other than private memory came to lie there, and would wait for us for ever. What the hooks have
+ * registered is never unregistered. */
+static void take_back(struct live *l, uint64_t start, uint64_t end)
+{
+	struct proc_area now;
+
+	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
+		uint64_t stop;
+
+		if (proc_area_at(l->c->host.task, &l->maps_fd, va, &now) != 0 ||
+		    now.start > va || now.end <= va)
+			continue;
+		stop = now.end < end ? now.end : end;
+		if (now.shared && !is_our_object(l->c, &now))
+			(void)uffd_unregister(l->c->host.uffd, va, stop - va);
+		va = stop - PAGE_SIZE;
+	}
+}
+
+/* I1, I2. @top: it may be the top of a thread's stack. 0: entered, as it was already perhaps; or
+ * not to be, and the kernel's own for good: measured. -EAGAIN. */
+static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, uint32_t flags)
+{
+	struct client *c = l->c;
+	struct mm *mm = c->host.mm;
+	int err = -ESRCH;
+
+	rw_wrlock(&mm->mmap_lock);
+	/* libc's record of a thread ends a stack whose rest is managed. */
+	if (top && booked_until(mm, start))
+		start += STACK_TOP_PAGES * PAGE_SIZE;
+	if (!a32_load(&c->ended))
+		err = start < end ? uffd_register(c->host.uffd, start, end - start) : -ERANGE;
+	if (!err && uffd_changing(c->host.uffd)) {
+		err = -EAGAIN;
+	} else if (!err && !still_manageable(l, start, end)) {
+		take_back(l, start, end);
+		err = -EAGAIN;
+	}
+	if (!err)
+		err = vma_insert_gaps(mm, start, end, flags, NULL, 0);
+	rw_wrunlock(&mm->mmap_lock);
+	return err == -EAGAIN ? err : 0;
+}
+
+static void enter_page(struct live *l, uint64_t va)
+{
+	if (fault_adopt(l->c->host.mm, va) != 0)
+		return;
+	/* It is in its figure as well, until that is looked at. */
+	if (++l->found % MEASURE_PAGES == 0)
+		measure_lower(l->c, &l->statm_fd);
+}
+
+static void enter_run(uint64_t start, uint64_t end, void *arg)
+{
+	struct live *l = arg;
+
+	for (uint64_t va = start; va < end && !a32_load(&l->c->ended); va += PAGE_SIZE)
+		enter_page(l, va);
+}
+
+/* Calls @fn for the parts of the area that are neither the agent's nor the top of a thread's stack
+ * by themselves. */
+static int each_part(struct live *l, const struct smaps_area *a,
+		     int (*fn)(struct live *l, uint64_t, uint64_t, bool, uint32_t))
+{
+	bool top = !(a->flags & SMAPS_REGISTERED) &&
+		   (a->flags & SMAPS_NOHUGE || !l->c->s->stacks_marked);
+	int err = 0;
+
+	for (uint64_t va = a->at.start, stop; va < a->at.end && !err; va = stop) {
+		stop = a->at.end;
+		if (!is_private(l->c, va, &stop) &&
+		    !(top && stop - va <= STACK_TOP_PAGES * PAGE_SIZE))
+			err = fn(l, va, stop, top, a->at.flags);
+	}
+	return err;
+}
+
+static int enter_pages(struct live *l, uint64_t start, uint64_t end, bool top, uint32_t flags)
+{
+	(void)top, (void)flags;
+	present_runs(l->pagemap_fd, start, end, enter_run, l);
+	return 0;
+}
+
+int live_enter(struct live *l, const struct smaps_area *a)
+{
+	return each_part(l, a, enter_area);
+}
+
+void live_fill(struct live *l, const struct smaps_area *a)
+{
+	(void)each_part(l, a, enter_pages);
+	measure_lower(l->c, &l->statm_fd);
+}
