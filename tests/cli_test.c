@@ -315,6 +315,31 @@ TEST(out_of_memory_names_the_remedy)
 	}
 }
 
+/* More swap would not have helped: the sentence says what that memory was, where, and what to
+ * do. */
+TEST(out_of_memory_names_what_is_not_managed)
+{
+	char *argv[] = { "job", NULL }, text[OOM_TEXT_MAX];
+	struct run_options o = { .argv = argv, .config.swap_dir = "/swaps" };
+	struct serve_snapshot s = {
+		.memory_max = 64 * MIB,
+		.swap_max = 4 * MIB,
+		.memsw_max = MAX,
+		.oom_unmanaged = 40 * MIB,
+		.unmanaged_oom = {
+			.total = 40 * MIB,
+			.kind = { [SERVE_KIND_SHARED] = 30 * MIB, [SERVE_KIND_LIBRARY] = 10 * MIB },
+			.nr_processes = 1,
+			.process = { { "jo\nb", 7, 40 * MIB, SERVE_KIND_SHARED } },
+		},
+	};
+
+	report_oom(text, &o, &s);
+	if (!strstr(text, "; 40.0 MiB of that memory is not managed and cannot be swapped, 30.0 MiB of it shared memory with a "
+		    "name or a descriptor, most in jo?b (7): raise -m, or use anonymous shared memory"))
+		fail_msg("%s", text);
+}
+
 /* The program gets a signal once: from the terminal, or from us. */
 TEST(a_signal_goes_on_when_the_program_has_not_got_it)
 {
@@ -358,6 +383,12 @@ static void fill(struct serve_snapshot *s)
 		.unmanaged_total = 20,
 		.nr_unmanaged_names = 2,
 		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 (8)" },
+		.unmanaged_most = {
+			.total = 6 * MIB,
+			.kind = { [SERVE_KIND_FILE] = 4 * MIB, [SERVE_KIND_STACK] = 2 * MIB, [SERVE_KIND_AGENT] = 1000 },
+			.nr_processes = 2,
+			.process = { { "a\033[2J", 7, 5 * MIB, SERVE_KIND_FILE }, { "b\"", 8, 1 * MIB, SERVE_KIND_STACK } },
+		},
 		.store_name = "io_uring",
 	};
 	for (int i = 0; i < NR_STATS; i++)
@@ -381,7 +412,7 @@ TEST(the_json_report_has_every_key)
 {
 	struct run_result result = { .program = "p", .exit_status = 9, .elapsed_us = 5 };
 	struct serve_snapshot s;
-	cJSON *root, *own;
+	cJSON *root, *own, *look, *process;
 	char *text;
 
 	fill(&s);
@@ -403,6 +434,16 @@ TEST(the_json_report_has_every_key)
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
 	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
 			    "bad?\"name\"?[2J (7)");
+	look = get(own, "unmanaged_most");
+	assert_int_equal(get(look, "total")->valuedouble, 6 * MIB);
+	for (int i = 0; i < SERVE_NR_KINDS; i++)
+		assert_int_equal(get(get(look, "kinds"), report_kind_key(i))->valuedouble, s.unmanaged_most.kind[i]);
+	assert_int_equal(cJSON_GetArraySize(get(look, "processes")), 2);
+	process = cJSON_GetArrayItem(get(look, "processes"), 0);
+	assert_string_equal(get(process, "name")->valuestring, "a?[2J");
+	assert_string_equal(get(process, "kind")->valuestring, "private_file_pages");
+	assert_int_equal(get(process, "bytes")->valuedouble, 5 * MIB);
+	assert_int_equal(get(get(own, "unmanaged_oom"), "total")->valuedouble, 0);
 	cJSON_Delete(root);
 	free(text);
 }
@@ -420,6 +461,8 @@ TEST(the_text_report_keeps_strange_names_on_their_line)
 	assert_non_null(strstr(text, "20 not managed: bad?\"name\"?[2J (7), \377 (8), ...\n"));
 	assert_non_null(strstr(text, "max 64.0 MiB, high max\n"));
 	assert_non_null(strstr(text, "  unmanaged    peak 7.0 MiB, "));
+	assert_non_null(strstr(text, "\n    of it      4.0 MiB changed pages of private file mappings, 2.0 MiB main stacks\n"));
+	assert_non_null(strstr(text, "\n    most of it 5.0 MiB in a?[2J (7), 1.0 MiB in b\" (8)\n"));
 	assert_null(strchr(text, '\033'));
 	free(text);
 }

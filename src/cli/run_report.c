@@ -24,6 +24,7 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 		size_format(b, s->memsw_max));
 	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n", size_format(a, s->unmanaged_peak));
 	fprintf(f, "  page tables  peak %s, part of unmanaged\n", size_format(a, s->tables_peak));
+	report_put_kinds(f, &s->unmanaged_most);
 }
 
 static void put_activity(FILE *f, const struct serve_snapshot *s)
@@ -104,8 +105,9 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
 {
 	const char *dir = o->config.swap_dir;
-	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX];
+	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX], kinds[OOM_TEXT_MAX / 2];
 
+	report_kinds_remedy(kinds, sizeof(kinds), &s->unmanaged_oom);
 	if (s->swap_disk_full)
 		snprintf(text, OOM_TEXT_MAX, "the disk of swap directory '%s' is full: free space there, or give another "
 			 "with --swap DIR", dir);
@@ -117,8 +119,8 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 			 "raise -m", size_format(stays, s->oom_tables));
 	else if (s->oom_unmanaged > s->memory_max / 2)
 		/* More swap would stay empty. */
-		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped: raise -m",
-			 size_format(stays, s->oom_unmanaged));
+		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped%.500s",
+			 size_format(stays, s->oom_unmanaged), *kinds ? kinds : ": raise -m");
 	else if (o->swap_bound == SWAP_BOUND_DISK)
 		snprintf(text, OOM_TEXT_MAX, "swap directory '%s' had no more room: raise -m, or give another directory "
 			 "with --swap DIR", dir);

@@ -81,6 +81,13 @@ static bool put_stat(cJSON *root, const struct serve_snapshot *s)
 }
 
 /* A process may call itself anything; JSON must be UTF-8. */
+static void make_plain(char *name)
+{
+	for (unsigned char *c = (unsigned char *)name; *c; c++)
+		if (*c < ' ' || *c >= 0x7f)
+			*c = '?';
+}
+
 static bool put_names(cJSON *object, const struct serve_snapshot *s)
 {
 	cJSON *names = cJSON_AddArrayToObject(object, "unmanaged_processes");
@@ -93,14 +100,44 @@ static bool put_names(cJSON *object, const struct serve_snapshot *s)
 
 		memcpy(name, s->unmanaged_name[i], sizeof(name));
 		name[sizeof(name) - 1] = '\0';
-		for (unsigned char *c = (unsigned char *)name; *c; c++)
-			if (*c < ' ' || *c >= 0x7f)
-				*c = '?';
+		make_plain(name);
 		item = cJSON_CreateString(name);
 		if (!item || !cJSON_AddItemToArray(names, item))
 			return false;
 	}
 	return true;
+}
+
+static bool put_process(cJSON *array, const struct serve_process *p)
+{
+	cJSON *item = cJSON_CreateObject();
+	char name[sizeof(p->name)];
+
+	if (!item || !cJSON_AddItemToArray(array, item))
+		return false;
+	memcpy(name, p->name, sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	make_plain(name);
+	return cJSON_AddStringToObject(item, "name", name) && put_number(item, "pid", p->pid) &&
+	       put_number(item, "bytes", p->bytes) &&
+	       cJSON_AddStringToObject(item, "kind", report_kind_key(p->kind));
+}
+
+static bool put_unmanaged(cJSON *own, const char *key, const struct serve_unmanaged *u)
+{
+	cJSON *look = cJSON_AddObjectToObject(own, key), *kinds, *processes;
+
+	if (!look || !put_number(look, "total", u->total))
+		return false;
+	kinds = cJSON_AddObjectToObject(look, "kinds");
+	for (int i = 0; kinds && i < SERVE_NR_KINDS; i++)
+		if (!put_number(kinds, report_kind_key((enum serve_kind)i), u->kind[i]))
+			return false;
+	processes = kinds ? cJSON_AddArrayToObject(look, "processes") : NULL;
+	for (unsigned i = 0; processes && i < u->nr_processes; i++)
+		if (!put_process(processes, &u->process[i]))
+			return false;
+	return processes != NULL;
 }
 
 static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct run_result *r)
@@ -118,7 +155,9 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       put_number(own, "tables_peak", s->tables_peak) &&
 	       put_number(own, "clients_total", (int64_t)s->clients_total) &&
 	       put_number(own, "unmanaged_total", (int64_t)s->unmanaged_total) &&
-	       put_names(own, s);
+	       put_names(own, s) &&
+	       put_unmanaged(own, "unmanaged_most", &s->unmanaged_most) &&
+	       put_unmanaged(own, "unmanaged_oom", &s->unmanaged_oom);
 }
 
 char *report_json(const struct serve_snapshot *s, const struct run_result *r)

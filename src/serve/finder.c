@@ -198,6 +198,7 @@ void finder_main(void *arg)
 		int64_t asked = a64_load(&s->find_asked), next;
 
 		next = look_around(s, asked != a64_load(&s->find_answered));
+		kinds_note(s);
 		a64_store(&s->find_answered, asked);
 		waitq_wake(&s->find_done);
 		waitq_sleep(&s->find_wait, ticket, next);

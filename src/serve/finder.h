@@ -2,7 +2,7 @@
  * Not for other folders.
  *
  * smaps.c reads what a process has mapped, live.c takes areas of a running process into the books,
- * finder.c decides when.
+ * finder.c decides when, kinds.c says what is left.
  */
 #ifndef UMEMCG_SERVE_FINDER_H
 #define UMEMCG_SERVE_FINDER_H
@@ -54,5 +54,13 @@ void finder_note(struct client *c);
 /* Somebody is about to be killed: what has come since the last look is looked at first. True: pages
  * were found, or, where @wait is false, may be soon. */
 bool finder_search(struct supervisor *s, bool wait);
+
+/* ---- kinds.c ---- */
+/* Watcher. Wake the finder when so much more is unmanaged than ever that it is worth a look at what
+ * it is; finder: that look. */
+void kinds_wake(struct supervisor *s);
+void kinds_note(struct supervisor *s);
+/* A process is about to be killed: what is unmanaged now? */
+void kinds_at_kill(struct supervisor *s);
 
 #endif

@@ -230,6 +230,8 @@ struct supervisor {
 	atomic64_t find_asked, find_answered;  /* looks that were asked for before a kill, and are done */
 	bool stacks_marked;            /* finder: smaps_marks_stacks */
 	atomic64_t find_pages;         /* pages the finder has taken into the books */
+	atomic64_t kinds_next_ns;      /* (A) finder to write: no look before */
+	atomic64_t kinds_at;           /* (A) pages that were not managed when unmanaged_most was taken */
 	atomic64_t metadata_peak;      /* bytes of bookkeeping, the most the watcher saw */
 	atomic64_t unmanaged_peak;     /* pages that are not managed, likewise */
 	atomic64_t tables_peak;        /* pages of page tables, part of that, likewise */
@@ -239,6 +241,7 @@ struct supervisor {
 	atomic32_t root_oom_killed;
 	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables;  /* bytes in use at that time */
 	struct spinlock names_lock;    /* rank LEAF */
+	struct serve_unmanaged unmanaged_most, unmanaged_oom;  /* names_lock: what it was, at most and at the last kill */
 	unsigned nr_names;
 	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];
 	uint64_t last_notice_ns;       /* names_lock */

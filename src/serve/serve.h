@@ -71,6 +71,38 @@ void supervisor_destroy(struct supervisor *s);
 #define SERVE_UNMANAGED_NAMES 16
 #define SERVE_UNMANAGED_NAME_MAX 64
 
+/* Memory that is not managed, by what it is. */
+enum serve_kind {
+	SERVE_KIND_STATIC,      /* programs without a dynamic loader */
+	SERVE_KIND_FOREIGN,     /* other programs without the agent: set-user-ID, or not started yet */
+	SERVE_KIND_STACK,       /* main stacks, other areas that grow downwards */
+	SERVE_KIND_THREAD,      /* libc's records of threads */
+	SERVE_KIND_LIBRARY,     /* copied data pages of programs and libraries */
+	SERVE_KIND_FILE,        /* changed pages of other private file mappings */
+	SERVE_KIND_SHARED,      /* shared memory with a name or a descriptor */
+	SERVE_KIND_MAPPED,      /* anonymous memory that was mapped past the agent */
+	SERVE_KIND_AGENT,       /* the agent's own */
+	SERVE_KIND_OTHER,       /* of processes that were not looked at, being too many or ending */
+	SERVE_NR_KINDS
+};
+
+#define SERVE_PROCESSES 8
+
+struct serve_process {
+	char name[32];
+	int pid;
+	int64_t bytes;          /* not managed */
+	enum serve_kind kind;   /* of the most of it */
+};
+
+/* One look. The kinds are what the kernel said a moment later than the total. */
+struct serve_unmanaged {
+	int64_t total;          /* bytes; 0: no look was taken */
+	int64_t kind[SERVE_NR_KINDS];  /* bytes */
+	unsigned nr_processes;
+	struct serve_process process[SERVE_PROCESSES];  /* the largest first */
+};
+
 struct serve_snapshot {
 	int64_t memory_current, memory_peak, memory_max, memory_high;  /* bytes; INT64_MAX = max */
 	int64_t swap_current, swap_peak, swap_max;                     /* bytes */
@@ -89,6 +121,8 @@ struct serve_snapshot {
 	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
 	int64_t oom_unmanaged;          /* part of oom_memory */
 	int64_t oom_tables;             /* part of oom_unmanaged: page tables, the programs' and ours for them */
+	struct serve_unmanaged unmanaged_most;  /* when most of the memory was not managed, nearly */
+	struct serve_unmanaged unmanaged_oom;   /* when the OOM killer chose somebody last */
 	bool swap_disk_full;            /* a write of the swap file found the file system (or a quota) full */
 	const char *store_name;         /* "io_uring", "thread-pool", "none" */
 };

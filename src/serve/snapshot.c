@@ -44,6 +44,8 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	spin_lock(&s->names_lock);
 	out->nr_unmanaged_names = s->nr_names;
 	memcpy(out->unmanaged_name, s->names, sizeof(s->names));
+	out->unmanaged_most = s->unmanaged_most;
+	out->unmanaged_oom = s->unmanaged_oom;
 	spin_unlock(&s->names_lock);
 	out->root_oom_killed = a32_load(&s->root_oom_killed) != 0;
 	out->oom_memory = a64_load(&s->oom_memory);

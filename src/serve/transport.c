@@ -211,6 +211,7 @@ static void transport_killed(struct host_client *hc)
 	struct serve_snapshot now;
 	int64_t tables;
 
+	kinds_at_kill(c->s);
 	supervisor_snapshot(c->s, &now);
 	tables = (now.stat[STAT_PAGETABLES] + now.stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE;
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {

@@ -17,6 +17,7 @@
 #include "mm/charge.h"
 #include "mm/reclaim.h"
 #include "plat/host/uffd.h"
+#include "serve/finder.h"
 #include "serve/internal.h"
 
 #define TICK_NS        (10 * 1000000ull)
@@ -580,6 +581,7 @@ void watcher_main(void *arg)
 		look_at_clients(&w, due);
 		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
 		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) + stat_read(w.s->group, STAT_OWN_TABLES));
+		kinds_wake(w.s);
 		unsettled(&w);
 		cost = spent_ns() - spent;
 		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));

@@ -261,7 +261,8 @@ static_beyond_the_limit_needs_memory() {
 	bounded "$UMEMCG" run -m 16M --swap-max 64M -- "$BIN/staticprog" 24 1500 2>"$TMP/err" >"$TMP/out"
 	expect 137 $? "exit code" || return
 	cat "$TMP/err"
-	expect 1 "$(grep -c "MiB of that memory is not managed and cannot be swapped: raise -m$" "$TMP/err")" \
+	expect 1 "$(grep -c "not managed and cannot be swapped, .* static programs, most in staticprog (.*): raise -m, or link" \
+		"$TMP/err")" \
 		"sentences that name what cannot be swapped"
 }
 

@@ -1,0 +1,210 @@
+/* serve/kinds.c - what the group's unmanaged memory is: by kind, and the processes that have most
+ * of it.
+ *
+ * A look costs a walk over page tables for each process (smaps.c): it is taken of the LOOKED_MAX
+ * that have most, when so much more is unmanaged than at the last look, by the finder, for 1 /
+ * SHARE of its time at most; and when somebody is killed. So the look at the most there was may be
+ * a little older than the most there was.
+ *
+ * Locks: none but names_lock, for the results.
+ */
+#include <string.h>
+
+#include "serve/finder.h"
+
+#define LOOKED_MAX 16
+#define STEP_PAGES 64
+#define STEP_SHARE 8     /* of the last look */
+#define SHARE      50
+#define PAUSE_NS   (5 * 1000000ull)
+
+struct candidate {
+	struct client *c;      /* referenced */
+	int64_t pages;
+};
+
+struct kinds_look {
+	struct client *c;
+	int64_t kind[SERVE_NR_KINDS];
+	int64_t registered;
+	uint64_t code_dev, code_ino;   /* the file that was mapped as code last */
+	bool behind_managed;
+};
+
+static bool is_agents(const struct client *c, const struct proc_area *a)
+{
+	uint64_t staging_end = c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE;
+
+	for (int i = 0; i < PRIVATE_RANGES; i++)
+		if (c->private_start[i] <= a->start && a->end <= c->private_end[i])
+			return true;
+	return c->host.staging <= a->start && a->end <= staging_end;
+}
+
+static enum serve_kind kind_of_private(const struct kinds_look *k, const struct smaps_area *a)
+{
+	bool small = a->at.end - a->at.start <= STACK_TOP_PAGES * PAGE_SIZE;
+
+	if (a->at.ino)
+		return a->at.ino == k->code_ino && a->at.dev == k->code_dev ?
+		       SERVE_KIND_LIBRARY : SERVE_KIND_FILE;
+	if (a->flags & SMAPS_GROWSDOWN)
+		return SERVE_KIND_STACK;
+	if (is_agents(k->c, &a->at))
+		return SERVE_KIND_AGENT;
+	if (small && k->behind_managed)
+		return SERVE_KIND_THREAD;
+	return SERVE_KIND_MAPPED;
+}
+
+static void add_area(const struct smaps_area *a, void *arg)
+{
+	struct kinds_look *k = arg;
+
+	if (a->flags & SMAPS_CODE && a->at.ino) {
+		k->code_dev = a->at.dev;
+		k->code_ino = a->at.ino;
+	}
+	if (a->flags & SMAPS_REGISTERED)
+		k->registered += a->anon;
+	else if (!a->at.shared)
+		k->kind[kind_of_private(k, a)] += a->anon;
+	k->behind_managed = a->flags & SMAPS_REGISTERED;
+}
+
+/* What of its figure, @pages, is what. */
+static void look_at(struct kinds_look *k, struct client *c, int64_t pages)
+{
+	struct mm *mm = c->host.mm;
+	int64_t shared = a64_load(&c->shared_pages), rest;
+
+	*k = (struct kinds_look){ .c = c };
+	if (c->foreign) {
+		k->kind[proc_is_static(c->host.pid) ? SERVE_KIND_STATIC : SERVE_KIND_FOREIGN] =
+			pages - shared;
+	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
+		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
+		k->kind[SERVE_KIND_MAPPED] += rest > 0 ? rest : 0;
+	} else {
+		k->kind[SERVE_KIND_OTHER] = pages - shared;
+	}
+	k->kind[SERVE_KIND_SHARED] = shared;
+}
+
+static enum serve_kind largest(const int64_t *kind)
+{
+	enum serve_kind most = SERVE_KIND_OTHER;
+
+	for (int i = 0; i < SERVE_NR_KINDS; i++)
+		if (kind[i] > kind[most])
+			most = (enum serve_kind)i;
+	return most;
+}
+
+static void add_process(struct serve_unmanaged *u, struct client *c, int64_t pages)
+{
+	struct kinds_look k;
+	struct serve_process *p;
+
+	look_at(&k, c, pages);
+	for (int i = 0; i < SERVE_NR_KINDS; i++)
+		u->kind[i] += k.kind[i] > 0 ? k.kind[i] * (int64_t)PAGE_SIZE : 0;
+	if (u->nr_processes == SERVE_PROCESSES)
+		return;
+	p = &u->process[u->nr_processes++];
+	proc_comm(c->host.pid, p->name, sizeof(p->name));
+	p->pid = (int)c->host.pid;
+	p->bytes = pages * (int64_t)PAGE_SIZE;
+	p->kind = largest(k.kind);
+}
+
+/* Keeps the LOOKED_MAX with the most, the largest first; the others are summed up. */
+static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_t pages)
+{
+	unsigned i = *n;
+	int64_t left = 0;
+
+	if (*n == LOOKED_MAX) {
+		if (all[LOOKED_MAX - 1].pages >= pages)
+			return pages;
+		left = all[--i].pages;
+		client_put(all[i].c);
+	} else {
+		++*n;
+	}
+	for (; i > 0 && all[i - 1].pages < pages; i--)
+		all[i] = all[i - 1];
+	client_ref(c);
+	all[i] = (struct candidate){ c, pages };
+	return left;
+}
+
+static void take_look(struct supervisor *s, struct serve_unmanaged *u)
+{
+	struct candidate all[LOOKED_MAX];
+	struct client *c = NULL;
+	int64_t others = 0;
+	unsigned n = 0;
+
+	*u = (struct serve_unmanaged){
+		.total = stat_read(s->group, STAT_UNMANAGED) * (int64_t)PAGE_SIZE,
+	};
+	while ((c = client_next(s, c))) {
+		int64_t pages = a64_load(&c->host.mm->unmanaged);
+
+		if (pages > 0 && c->host.pid && !a32_load(&c->closing))
+			others += keep(all, &n, c, pages);
+		else if (pages > 0)
+			others += pages;
+	}
+	u->kind[SERVE_KIND_OTHER] = others * (int64_t)PAGE_SIZE;
+	for (unsigned i = 0; i < n; i++) {
+		add_process(u, all[i].c, all[i].pages);
+		client_put(all[i].c);
+	}
+}
+
+/* Is @pages so much more than at the last look? */
+static bool is_due(struct supervisor *s, int64_t pages)
+{
+	int64_t at = a64_load(&s->kinds_at);
+
+	return pages >= at + at / STEP_SHARE + STEP_PAGES;
+}
+
+void kinds_wake(struct supervisor *s)
+{
+	if (is_due(s, stat_read(s->group, STAT_UNMANAGED)) &&
+	    (int64_t)plat_now_ns() >= a64_load(&s->kinds_next_ns))
+		waitq_wake(&s->find_wait);
+}
+
+void kinds_note(struct supervisor *s)
+{
+	int64_t pages = stat_read(s->group, STAT_UNMANAGED);
+	uint64_t start = plat_now_ns(), cost;
+	struct serve_unmanaged u;
+
+	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds_next_ns))
+		return;
+	take_look(s, &u);
+	a64_store(&s->kinds_at, pages);
+	spin_lock(&s->names_lock);
+	if (u.total >= s->unmanaged_most.total)
+		s->unmanaged_most = u;
+	spin_unlock(&s->names_lock);
+	cost = plat_now_ns() - start;
+	a64_store(&s->kinds_next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));
+}
+
+void kinds_at_kill(struct supervisor *s)
+{
+	struct serve_unmanaged u;
+
+	take_look(s, &u);
+	spin_lock(&s->names_lock);
+	s->unmanaged_oom = u;
+	if (u.total >= s->unmanaged_most.total)
+		s->unmanaged_most = u;
+	spin_unlock(&s->names_lock);
+}
