@@ -171,7 +171,8 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 		if (!sys_madvise((void *)src, agent_page, MADV_POPULATE_WRITE))
 			err = move(h, src, slot, 1);
 	}
-	for (i = 0; err == -EAGAIN && i < AGAIN_TRIES; i++) {
+	/* EINTR: the process is being stopped, or goes on. */
+	for (i = 0; (err == -EAGAIN || err == -EINTR) && i < AGAIN_TRIES; i++) {
 		sys_call0(SYS_sched_yield);
 		err = move(h, src, slot, 1);
 	}
@@ -183,6 +184,7 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 	case -EBUSY:
 		return EVICT_PINNED;
 	case -EAGAIN:
+	case -EINTR:
 	case -ENOMEM:
 		return EVICT_BUSY;
 	default:

@@ -82,7 +82,8 @@ static void reap(struct run *r)
 	siginfo_t si = { 0 };
 	bool follow = false;
 
-	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) == 0 && si.si_pid) {
+	/* Not those that other threads of ours follow. */
+	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WNOTHREAD) == 0 && si.si_pid) {
 		if (si.si_pid != r->child.pid)
 			continue;
 		if (si.si_code == CLD_STOPPED || si.si_code == CLD_TRAPPED) {

@@ -36,12 +36,15 @@ static bool hello_sane(const struct msg_hello *m)
 static void attach(struct client *c, struct conn *conn, const struct msg_hello *m)
 {
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
+	pid_t helper;
 
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
 	c->helper_tid = m->helper_tid;
-	if (proc_has_thread(conn->pid, (pid_t)m->helper_tid))
-		c->host.task = (pid_t)m->helper_tid;
+	helper = proc_thread_as(conn->pid, (pid_t)m->helper_tid);
+	if (helper)
+		c->host.task = helper;
+	follow_helper(c->s, helper);
 	c->host.staging = m->staging;
 	c->hooked = m->flags & HELLO_HOOKED;
 	c->host.serve = conn;

@@ -153,6 +153,17 @@ struct pipes {
 	int64_t pages;                 /* of all pins */
 };
 
+/* follow.c: who follows the helpers. */
+struct follow {
+	struct plat_thread thread;
+	bool started;                  /* (C) while there is a control thread */
+	atomic32_t tid;                /* (A) of the thread, while it runs */
+	atomic32_t wanted;             /* (A) a helper to be followed; 0: none */
+	atomic32_t busy;               /* (A) 1: it is not followed yet */
+	atomic32_t stopping;           /* (A) */
+	struct waitq answered;
+};
+
 /* A migration under way (migrate.c). The remote thread's. */
 struct migration_job {
 	struct supervisor *s;
@@ -211,6 +222,8 @@ struct supervisor {
 		unsigned cpu;
 	} warmer[NR_WARMERS_MAX];
 	unsigned nr_warmers;
+
+	struct follow follow;
 
 	struct remote_server remote;
 	struct migration_job migration;
@@ -380,6 +393,13 @@ struct pause {
 void pause_process(struct pause *p, const struct client *c);
 void pause_end(struct pause *p);
 
+/* ---- follow.c ---- */
+int follow_start(struct supervisor *s);
+/* The control thread is gone. */
+void follow_stop(struct supervisor *s);
+/* Have helper @tid followed, if that is allowed. Waits until it is, bounded. Control thread. */
+void follow_helper(struct supervisor *s, pid_t tid);
+
 /* ---- shmem.c ---- */
 #define SHMEM_DEVS 32
 struct shmem_watch {
@@ -509,6 +529,8 @@ bool proc_thread_runs(pid_t pid, pid_t tid);
 pid_t proc_tracer(pid_t pid, pid_t tid);
 /* Is @tid a thread of process @pid? */
 bool proc_has_thread(pid_t pid, pid_t tid);
+/* The thread of process @pid that is @tid to itself, in a PID namespace of its own perhaps; 0: there is none. */
+pid_t proc_thread_as(pid_t pid, pid_t tid);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);

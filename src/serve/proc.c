@@ -214,6 +214,46 @@ bool proc_has_thread(pid_t pid, pid_t tid)
 	return tid > 0 && access(path, F_OK) == 0;
 }
 
+/* The last number of a line of numbers: what the innermost PID namespace has. */
+static pid_t innermost(pid_t pid, const char *task)
+{
+	char path[64], buf[4096];
+	const char *line, *last = NULL;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "task/%.16s/status", task);
+	fd = proc_open(pid, path);
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	line = strstr(buf, "\nNSpid:");
+	for (line = line ? strchr(line, '\t') : NULL; line && *line == '\t'; line += strcspn(line, "\t\n"))
+		last = ++line;
+	return last ? (pid_t)strtol(last, NULL, 10) : 0;
+}
+
+pid_t proc_thread_as(pid_t pid, pid_t tid)
+{
+	struct dirent *d;
+	pid_t found = 0;
+	char path[64];
+	DIR *dir;
+
+	if (proc_has_thread(pid, tid))
+		return tid;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && !found && (d = readdir(dir)))
+		if (d->d_name[0] != '.' && innermost(pid, d->d_name) == tid)
+			found = (pid_t)strtol(d->d_name, NULL, 10);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 /* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */
 struct to_visit {
 	pid_t *pid;

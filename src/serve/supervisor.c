@@ -24,9 +24,9 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      40              /* of the tables in struct swap_device */
-/* control, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than CPUs,
- * liburcu's, the store's */
-#define OTHER_THREADS   20
+/* control, follow, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than
+ * CPUs, liburcu's, the store's */
+#define OTHER_THREADS   21
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second, */
@@ -404,6 +404,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	if (!err)
 		err = engine_start(&s->engine);
 	if (!err)
+		err = follow_start(s);
+	if (!err)
 		err = plat_thread_start(&s->control, "umemcg-control", control_main, s);
 	if (!err)
 		err = plat_thread_start(&s->watcher, "umemcg-watcher", watcher_main, s);
@@ -471,6 +473,7 @@ void supervisor_stop(struct supervisor *s)
 	waitq_wake(&s->engine.progress);
 	warm_stop(s);
 	plat_thread_join(&s->control);
+	follow_stop(s);
 	plat_thread_join(&s->watcher);
 	plat_thread_join(&s->settler);
 	plat_thread_join(&s->finder);
