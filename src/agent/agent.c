@@ -24,6 +24,12 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
+/* Weak: another libc (musl) has none, and would not load us. There we do nothing, and are in nobody's way: what the program
+ * starts may be ours again. pthread_atfork is made of it. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
+	__attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
 #define READY_TIMEOUT_MS 10000
 #define FEATURE_MOVE     (1ull << 16)  /* Linux 6.8 */
 
@@ -419,7 +425,7 @@ __attribute__((constructor)) static void agent_start(void)
 	origin_init();
 	peek_init();
 	hide_init();
-	if (!name || !channel_set_name(name))
+	if (!name || !__register_atfork || !channel_set_name(name))
 		return;
 	channel_set_door(getenv(PROTO_DOOR_ENV));
 	dl_iterate_phdr(find_own, NULL);
@@ -429,6 +435,6 @@ __attribute__((constructor)) static void agent_start(void)
 	if (err)
 		agent_debug("umemcg: not managed:", err);
 	else
-		pthread_atfork(fork_prepare, fork_parent, fork_child);
+		__register_atfork(fork_prepare, fork_parent, fork_child, __dso_handle);
 	errno = saved;
 }

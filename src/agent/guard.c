@@ -70,6 +70,7 @@ AGENT_EXPORT int close(int fd)
 	return libc_close(fd);
 }
 
+/* Each function calls the next one of its own name: hide.c says why. */
 static int range(unsigned int first, unsigned int last, int flags)
 {
 	if (libc_close_range)
@@ -102,7 +103,7 @@ AGENT_EXPORT void closefrom(int low)
 	if (low < 0)
 		low = 0;
 	if (fd >= low) {
-		if (fd > low && range((unsigned int)low, (unsigned int)fd - 1, 0)) {
+		if (fd > low && sys_call3(SYS_close_range, low, fd - 1, 0)) {
 			for (i = low; i < fd; i++)
 				sys_close(i);
 		}
@@ -111,7 +112,7 @@ AGENT_EXPORT void closefrom(int low)
 	if (libc_closefrom)
 		libc_closefrom(low);
 	else
-		range((unsigned int)low, ~0u, 0);
+		sys_call3(SYS_close_range, low, ~0u, 0);
 }
 
 AGENT_EXPORT int dup2(int from, int to)

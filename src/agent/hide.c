@@ -24,21 +24,50 @@
 #define TASK_MODE (S_IFDIR | 0555)
 #define LINKS_MIN 4  /* ".", "..", the thread that asks, and the helper */
 
-/* On 64 bits there is one struct stat: libc's is the kernel's. */
-static int (*libc_fstatat)(int, const char *, struct stat *, int);
-static int (*libc_fstat)(int, struct stat *);
+/* Every function calls the next one of its own name, never of another: a library that is preloaded as well, and has one
+ * of these call the other by name, would come back to us without end (libfakeroot does). X(name, kind of parameters,
+ * flags of fstatat). */
+#define STAT_FUNCTIONS(X) \
+	X(stat, PATH, 0) \
+	X(stat64, PATH, 0) \
+	X(lstat, PATH, AT_SYMLINK_NOFOLLOW) \
+	X(lstat64, PATH, AT_SYMLINK_NOFOLLOW) \
+	X(fstat, FD, AT_EMPTY_PATH) \
+	X(fstat64, FD, AT_EMPTY_PATH) \
+	X(fstatat, AT, 0) \
+	X(fstatat64, AT, 0) \
+	X(__xstat, XPATH, 0) \
+	X(__xstat64, XPATH, 0) \
+	X(__lxstat, XPATH, AT_SYMLINK_NOFOLLOW) \
+	X(__lxstat64, XPATH, AT_SYMLINK_NOFOLLOW) \
+	X(__fxstat, XFD, AT_EMPTY_PATH) \
+	X(__fxstat64, XFD, AT_EMPTY_PATH) \
+	X(__fxstatat, XAT, 0) \
+	X(__fxstatat64, XAT, 0)
+
+#define INDEX(symbol, kind, flags) NEXT_##symbol,
+enum { STAT_FUNCTIONS(INDEX) NR_NEXT };
+
+#define NAME(symbol, kind, flags) [NEXT_##symbol] = #symbol,
+static const char *const names[] = { STAT_FUNCTIONS(NAME) };
+
+/* NULL where there is none: that of the kernel is called. */
+static void *next[NR_NEXT];
+static uint32_t ready;
 
 void hide_init(void)
 {
-	libc_fstat = (__typeof__(libc_fstat))dlsym(RTLD_NEXT, "fstat64");
-	__atomic_store_n(&libc_fstatat, (__typeof__(libc_fstatat))dlsym(RTLD_NEXT, "fstatat64"), __ATOMIC_RELEASE);
+	for (int i = 0; i < NR_NEXT; i++)
+		next[i] = dlsym(RTLD_NEXT, names[i]);
+	__atomic_store_n(&ready, 1, __ATOMIC_RELEASE);
 }
 
 /* Constructors of other libraries may run before ours. */
-static inline void hide_ready(void)
+static inline void *next_of(int i)
 {
-	if (!__atomic_load_n(&libc_fstatat, __ATOMIC_ACQUIRE))
+	if (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
 		hide_init();
+	return next[i];
 }
 
 static bool is_own_task(const struct stat *st)
@@ -57,75 +86,46 @@ static int without_helper(int ret, struct stat *st)
 	return ret;
 }
 
-static int hide_fstatat(int dir, const char *path, struct stat *st, int flags)
+static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 {
-	hide_ready();
-	if (libc_fstatat)
-		return without_helper(libc_fstatat(dir, path, st, flags), st);
-	errno = ENOSYS;
+	long err = sys_call4(CALL_FSTATAT, dir, path, st, flags);
+
+	if (!err)
+		return 0;
+	errno = (int)-err;
 	return -1;
 }
 
-static int hide_stat(const char *path, struct stat *st)
-{
-	return hide_fstatat(AT_FDCWD, path, st, 0);
-}
+/* On 64 bits there is one struct stat: libc's is the kernel's. The names with x are what programs that were linked with
+ * an older libc call. */
+#define TYPE_PATH  const char *path, struct stat *st
+#define TYPE_FD    int fd, struct stat *st
+#define TYPE_AT    int dir, const char *path, struct stat *st, int how
+#define TYPE_XPATH int version, TYPE_PATH
+#define TYPE_XFD   int version, TYPE_FD
+#define TYPE_XAT   int version, TYPE_AT
 
-static int hide_lstat(const char *path, struct stat *st)
-{
-	return hide_fstatat(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
-}
+#define PASS_PATH  path, st
+#define PASS_FD    fd, st
+#define PASS_AT    dir, path, st, how
+#define PASS_XPATH version, PASS_PATH
+#define PASS_XFD   version, PASS_FD
+#define PASS_XAT   version, PASS_AT
 
-static int hide_fstat(int fd, struct stat *st)
-{
-	hide_ready();
-	if (libc_fstat)
-		return without_helper(libc_fstat(fd, st), st);
-	errno = ENOSYS;
-	return -1;
-}
+#define ASK_PATH(flags)  kernel_stat(AT_FDCWD, path, st, flags)
+#define ASK_FD(flags)    kernel_stat(fd, "", st, flags)
+#define ASK_AT(flags)    kernel_stat(dir, path, st, how)
+#define ASK_XPATH(flags) ((void)version, ASK_PATH(flags))
+#define ASK_XFD(flags)   ((void)version, ASK_FD(flags))
+#define ASK_XAT(flags)   ((void)version, ASK_AT(flags))
 
-/* What programs that were linked with an older libc call. */
-static int hide_xstat(int version, const char *path, struct stat *st)
-{
-	(void)version;
-	return hide_stat(path, st);
-}
+#define EXPORT(symbol, kind, flags) \
+	AGENT_EXPORT int export_##symbol(TYPE_##kind) __asm__(#symbol); \
+	int export_##symbol(TYPE_##kind) \
+	{ \
+		int (*fn)(TYPE_##kind) = (__typeof__(fn))next_of(NEXT_##symbol); \
+\
+		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st); \
+	}
 
-static int hide_lxstat(int version, const char *path, struct stat *st)
-{
-	(void)version;
-	return hide_lstat(path, st);
-}
-
-static int hide_fxstat(int version, int fd, struct stat *st)
-{
-	(void)version;
-	return hide_fstat(fd, st);
-}
-
-static int hide_fxstatat(int version, int dir, const char *path, struct stat *st, int flags)
-{
-	(void)version;
-	return hide_fstatat(dir, path, st, flags);
-}
-
-#define EXPORT(symbol, hook) \
-	AGENT_EXPORT extern __typeof__(hook) export_##symbol __asm__(#symbol) __attribute__((alias(#hook)))
-
-EXPORT(stat, hide_stat);
-EXPORT(stat64, hide_stat);
-EXPORT(lstat, hide_lstat);
-EXPORT(lstat64, hide_lstat);
-EXPORT(fstat, hide_fstat);
-EXPORT(fstat64, hide_fstat);
-EXPORT(fstatat, hide_fstatat);
-EXPORT(fstatat64, hide_fstatat);
-EXPORT(__xstat, hide_xstat);
-EXPORT(__xstat64, hide_xstat);
-EXPORT(__lxstat, hide_lxstat);
-EXPORT(__lxstat64, hide_lxstat);
-EXPORT(__fxstat, hide_fxstat);
-EXPORT(__fxstat64, hide_fxstat);
-EXPORT(__fxstatat, hide_fxstatat);
-EXPORT(__fxstatat64, hide_fxstatat);
+STAT_FUNCTIONS(EXPORT)

@@ -62,6 +62,7 @@ struct host_late {
 	struct page *page[MMU_BATCH_MAX];   /* referenced */
 	uint64_t va[MMU_BATCH_MAX];         /* where the helper was sent */
 	uint64_t place[MMU_BATCH_MAX];      /* where the page's entry is now: mremap moves it */
+	bool rescued[MMU_BATCH_MAX];        /* its content is at home already, without an answer */
 };
 
 /* Pages that stay in the client: something outside has references of them. */
@@ -117,9 +118,9 @@ void mmu_host_fini(struct mmu_host *h);
 void host_client_init(struct host_client *c, struct mm *mm, int uffd);
 /* A late answer came: take the moved pages home, wake who waits for them. Takes batch_lock. */
 void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *status, unsigned n);
-/* Is it unknown where the content of @p, which belongs at @va, is? 0: no. -EBUSY: yes; who learns it wakes. -EAGAIN: cannot be told
- * now. Under a leaf lock. */
-int host_is_late(struct host_client *c, uint64_t va, const struct page *p);
+/* Is it unknown where the content of @p, which belongs at @va and is missing there, is? 0: no; if it lay in the staging area, it is
+ * at home now. -EBUSY: yes; who learns it wakes. -EAGAIN: cannot be told now. Under a leaf lock. */
+int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *p);
 /* Entries have moved. batch_lock held. */
 void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t len);
 /* Nobody answers any more, the program runs no more: forget its late pages. What its kernel still asks for is served. */

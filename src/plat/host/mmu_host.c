@@ -164,7 +164,7 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 		return host_shared_map(h, c, va, page);
 	if (a32_load(&c->asking))
 		return -EAGAIN;
-	late = host_is_late(c, va, page);
+	late = host_is_late(h, c, va, page);
 	if (late)
 		return late;
 	if (home_data(&h->home, page->pfn))

@@ -178,6 +178,7 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	for (unsigned i = 0; i < a->n; i++) {
 		c->late.page[i] = a->req[i]->page;
 		c->late.va[i] = c->late.place[i] = a->req[i]->va;
+		c->late.rescued[i] = false;
 		page_get(a->req[i]->page);
 		home_drop(&h->home, a->req[i]->page->pfn);
 	}
@@ -412,7 +413,7 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	for (unsigned i = 0; !err && i < n; i++) {
 		va[i] = c->late.va[i];
 		place[i] = c->late.place[i];
-		if (status[i] == HOST_MOVED)
+		if (status[i] == HOST_MOVED && !c->late.rescued[i])
 			err = late_moved(h, c, i);
 	}
 	if (!err) {
@@ -436,7 +437,21 @@ void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t
 			c->late.place[i] += to - from;
 }
 
-int host_is_late(struct host_client *c, uint64_t va, const struct page *p)
+/* A helper that was stopped after it moved the page, and before it said so, may be stopped by whoever waits for the page. What it has
+ * moved stays in the staging area until we have it dropped, and is moved once. So where @p is missing in its place and something
+ * lies in its part of the staging area, that is its content, as in late_moved. False: it is not there. batch_lock held. */
+static bool rescue(struct mmu_host *h, struct host_client *c, unsigned i, uint64_t va, struct page *p)
+{
+	uint64_t staged = c->staging + i * PAGE_SIZE;
+
+	if (c->late.page[i] != p || c->late.place[i] != va || !host_client_has(c, staged) ||
+	    host_client_has(c, va))
+		return false;
+	c->late.rescued[i] = bring_home(h, c, p, staged) == 0;
+	return c->late.rescued[i];
+}
+
+int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *p)
 {
 	bool late = false;
 
@@ -446,7 +461,8 @@ int host_is_late(struct host_client *c, uint64_t va, const struct page *p)
 	if (!spin_trylock(&c->batch_lock))
 		return -EAGAIN;
 	for (unsigned i = 0; i < c->late.n; i++)
-		late |= c->late.page[i] == p || c->late.va[i] == va;
+		if (!c->late.rescued[i] && (c->late.page[i] == p || c->late.va[i] == va))
+			late |= !rescue(h, c, i, va, p);
 	spin_unlock(&c->batch_lock);
 	return late ? -EBUSY : 0;
 }
