@@ -60,9 +60,9 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	return 0;
 }
 
-void supervisor_child_env(const struct supervisor *s)
+void supervisor_child_env(const struct supervisor *s, bool load)
 {
-	(void)s;
+	(void)s, (void)load;
 	setenv("UMEMCG_SOCKET", "fake", 1);
 }
 

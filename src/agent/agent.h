@@ -229,6 +229,8 @@ uint64_t thread_movable(uint64_t start, uint64_t n);
 
 /* exec.c */
 int hook_execve(const char *path, char *const *argv, char *const *env);
+int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags);
+int hook_fexecve(int fd, char *const *argv, char *const *env);
 
 /* hook.c */
 bool hook_install(void);

@@ -1,13 +1,17 @@
-/* agent/exec.c - a program is about to be executed: the supervisor is told, for it has room to make.
+/* agent/exec.c - a program is about to be executed: the supervisor is told, for it has room to make; and where we cannot
+ * be loaded the program does not hear of us.
  *
  * Before its HELLO a program touches memory that nobody manages, and one that cannot be managed says none: it would
  * be met at the next walk of the process tree. Told before, the supervisor sees it from its first page on.
  *
- * Only libc's own execve is redirected (hook.c), by which all the others go; the symbol is not replaced, so that
- * other libraries' wrappers are called as ever. Runs in children of vfork, too, on the memory of their parents:
- * nothing is written.
+ * A loader that cannot load us (32 bits, another root without us) would say so on the program's standard error. So the program is
+ * looked at, as it is found from here: root, mount namespace and working directory are its own already. Such a program
+ * gets an environment without us; what it starts is not managed either.
+ *
+ * Only libc's own functions are redirected (hook.c), by which all the others go; the symbols are not replaced, so that
+ * other libraries' wrappers are called as ever. Runs in children of vfork, too, on the memory of their parents and on
+ * stacks that are small: nothing is written but the stack.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,36 +19,25 @@
 
 #include "agent/agent.h"
 #include "agent/sys.h"
+#include "serve/target.h"
 
-/* Has it no dynamic loader, which would load us? The header and the table of an executable are in its first bytes. */
-static bool is_static(const char *path)
+#define PATH_BYTES  4096
+#define COPY_BYTES  (16u << 10)  /* of stack, for an environment without us; one that is larger stays as it is */
+
+static long read_file(const char *path, void *buf, size_t n, size_t at)
 {
-	char head[1024];
-	const Elf64_Ehdr *e = (const void *)head;
 	long fd = sys_call4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0), got;
 
 	if (fd < 0)
-		return false;
-	got = sys_call4(SYS_pread64, fd, head, sizeof head, 0);
+		return fd;
+	got = sys_call4(SYS_pread64, fd, buf, n, at);
 	sys_close((int)fd);
-	if (got < (long)sizeof *e || memcmp(e->e_ident, ELFMAG, SELFMAG) || e->e_ident[EI_CLASS] != ELFCLASS64)
-		return false;
-	for (unsigned i = 0; i < e->e_phnum; i++) {
-		uint64_t at = e->e_phoff + i * sizeof(Elf64_Phdr);
-		Elf64_Phdr part;
-
-		if (at > (uint64_t)got - sizeof part)
-			return false;
-		memcpy(&part, head + at, sizeof part);
-		if (part.p_type == PT_INTERP)
-			return false;
-	}
-	return true;
+	return got;
 }
 
-static void announce(const char *path)
+static void announce(enum target target)
 {
-	struct msg_call call = { .op = CALL_EXEC, .arg = is_static(path) ? EXEC_STATIC : 0 };
+	struct msg_call call = { .op = CALL_EXEC, .arg = target == TARGET_STATIC ? EXEC_STATIC : 0 };
 	struct msg_call_reply reply;
 	int fd;
 
@@ -53,14 +46,130 @@ static void announce(const char *path)
 		sys_close(fd);
 }
 
-int hook_execve(const char *path, char *const *argv, char *const *env)
+/* The place of LD_PRELOAD in @env, or -1; the last one counts. */
+static long find_preload(char *const *env, size_t *n)
 {
-	long err;
+	const size_t name = strlen(TARGET_PRELOAD "=");
+	long at = -1;
+
+	for (*n = 0; env && env[*n]; ++*n)
+		if (!strncmp(env[*n], TARGET_PRELOAD "=", name))
+			at = (long)*n;
+	return at;
+}
+
+/* Is our file where LD_PRELOAD says? */
+static __attribute__((noinline)) bool is_there(const char *value)
+{
+	char path[PATH_BYTES];
+
+	return !target_agent(value, path, sizeof path) || !sys_call3(SYS_faccessat, AT_FDCWD, path, R_OK);
+}
+
+struct exec {
+	int dir, flags;
+	bool at;             /* execveat */
+	const char *path;
+};
+
+static long execute(const struct exec *x, char *const *argv, char *const *env)
+{
+	return x->at ? sys_call5(SYS_execveat, x->dir, x->path, argv, env, x->flags) :
+		       sys_call3(SYS_execve, x->path, argv, env);
+}
+
+/* With the @n variables of @env but us in that at @preload. */
+static __attribute__((noinline)) long execute_without(const struct exec *x, char *const *argv, char *const *env, size_t n,
+						      size_t preload)
+{
+	const size_t name = strlen(TARGET_PRELOAD "=");
+	char *copy[COPY_BYTES / 2 / sizeof(char *)], value[COPY_BYTES / 2];
+	size_t i, k = 0;
+
+	if (n >= sizeof copy / sizeof copy[0] || strlen(env[preload]) >= sizeof value)
+		return execute(x, argv, env);
+	memcpy(value, env[preload], name);
+	if (!target_leave_out(env[preload] + name, value + name))
+		return execute(x, argv, env);
+	for (i = 0; i < n; i++)
+		if (i != preload)
+			copy[k++] = env[i];
+		else if (value[name])
+			copy[k++] = value;
+	copy[k] = NULL;
+	return execute(x, argv, copy);
+}
+
+/* @path: by which the file is found from here. */
+static long prepared(const struct exec *x, const char *path, char *const *argv, char *const *env)
+{
+	enum target target;
+	size_t n;
+	long at;
 
 	/* Most failures are of a search through $PATH. */
-	if (agent_managed() && !sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
-		announce(path);
-	err = sys_call3(SYS_execve, path, argv, env);
+	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
+		return execute(x, argv, env);
+	target = target_of(path, read_file);
+	announce(target);
+	at = find_preload(env, &n);
+	if (at < 0 || target == TARGET_STATIC ||
+	    (target == TARGET_TAKES && is_there(env[at] + strlen(TARGET_PRELOAD "="))))
+		return execute(x, argv, env);
+	return execute_without(x, argv, env, n, (size_t)at);
+}
+
+int hook_execve(const char *path, char *const *argv, char *const *env)
+{
+	const struct exec x = { .path = path };
+	long err = prepared(&x, path, argv, env);
+
 	errno = (int)-err;
+	return -1;
+}
+
+/* "/proc/self/fd/DIR/PATH", to @out. False: it does not fit. */
+static bool below(int dir, const char *path, char *out, size_t size)
+{
+	static const char fds[] = "/proc/self/fd/";
+	char back[12];
+	size_t n = sizeof fds - 1, len = strlen(path);
+	int i = 0;
+
+	if (dir < 0 || len + sizeof fds + sizeof back >= size)
+		return false;
+	memcpy(out, fds, n);
+	do
+		back[i++] = (char)('0' + dir % 10);
+	while (dir /= 10);
+	while (i)
+		out[n++] = back[--i];
+	if (len)
+		out[n++] = '/';
+	memcpy(out + n, path, len + 1);
+	return true;
+}
+
+int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags)
+{
+	const struct exec x = { .dir = dir, .flags = flags, .at = true, .path = path };
+	char found[PATH_BYTES];
+	long err;
+
+	if (path[0] == '/' || (dir == AT_FDCWD && path[0]))
+		err = prepared(&x, path, argv, env);
+	else if (below(dir, path, found, sizeof found))
+		err = prepared(&x, found, argv, env);
+	else
+		err = execute(&x, argv, env);
+	errno = (int)-err;
+	return -1;
+}
+
+int hook_fexecve(int fd, char *const *argv, char *const *env)
+{
+	if (fd >= 0 && argv && env)
+		return hook_execveat(fd, "", argv, env, AT_EMPTY_PATH);
+	errno = EINVAL;
 	return -1;
 }

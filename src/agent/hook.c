@@ -1,10 +1,10 @@
-/* agent/hook.c - redirect libc's own mmap family to ours, and execve.
+/* agent/hook.c - redirect libc's own mmap family to ours, and execve's.
  *
  * malloc, thread creation and the rest of libc call these functions directly, past the PLT, so an
  * exported symbol does not catch them. A jump is written over each function's first bytes instead;
  * the replacements never come back, so nothing of the original has to survive.
  *
- * All or nothing, but for execve: a libc that cannot be redirected (a function too short, mprotect
+ * All or nothing, but for exec: a libc that cannot be redirected (a function too short, mprotect
  * refused) is left as it is, and only the exported symbols work. Runs in the constructor, normally before there is a
  * second thread.
  */
@@ -50,6 +50,8 @@ static struct redirect redirects[] = {
 	{ .name = "munlockall", .target = (void *)hook_munlockall },
 	{ .name = "syscall", .target = (void *)hook_syscall },
 	{ .name = "execve", .target = (void *)hook_execve, .optional = true },
+	{ .name = "execveat", .target = (void *)hook_execveat, .optional = true },
+	{ .name = "fexecve", .target = (void *)hook_fexecve, .optional = true },
 };
 
 #define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])

@@ -48,6 +48,8 @@ static bool is_ours(long nr)
 	case SYS_tee:
 	case SYS_set_tid_address:
 	case SYS_set_robust_list:
+	case SYS_execve:
+	case SYS_execveat:
 	case SYS_shmget:
 	case SYS_shmat:
 	case SYS_shmdt:
@@ -119,6 +121,10 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 		return hook_munlock(at, (size_t)b);
 	case SYS_munlockall:
 		return hook_munlockall();
+	case SYS_execve:
+		return hook_execve((const char *)a, (char *const *)b, (char *const *)c);
+	case SYS_execveat:
+		return hook_execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
 	default:
 		return other(nr, a, b, c, d);
 	}

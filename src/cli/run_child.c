@@ -100,7 +100,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	while (n < 0 && errno == EINTR);
 	if (n != 1)
 		_exit(EXIT_OURS);  /* the supervisor is gone */
-	supervisor_child_env(s);
+	supervisor_child_env(s, !exec_refuses_agent(argv[0]));
 	run_limits_give_back(limits);
 	sigaction(SIGPIPE, &saved->pipe, NULL);
 	sigaction(SIGCHLD, &saved->child, NULL);

@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/run_exec.h"
+#include "serve/target.h"
 
 #define PATH_DEFAULT "/bin:/usr/bin"  /* execvp's, where $PATH is not set */
 #define INTERPRETER_MAX 256           /* of a script's first line the kernel reads no more */
@@ -62,6 +63,23 @@ static bool interpreter_of(const char *path, char interpreter[INTERPRETER_MAX])
 	start = line + 2 + strspn(line + 2, " \t");
 	snprintf(interpreter, INTERPRETER_MAX, "%.*s", (int)strcspn(start, " \t\n"), start);
 	return true;
+}
+
+static long read_file(const char *path, void *buf, size_t n, size_t at)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t got = fd < 0 ? -1 : pread(fd, buf, n, (off_t)at);
+
+	if (fd >= 0)
+		close(fd);
+	return got;
+}
+
+bool exec_refuses_agent(const char *name)
+{
+	char path[PATH_MAX];
+
+	return find_program(name, path) && target_of(path, read_file) == TARGET_REFUSES;
 }
 
 int exec_exit_status(const char *name, int error)

@@ -61,8 +61,8 @@ struct keeper;
 void supervisor_set_keeper(struct supervisor *s, struct keeper *k);
 /* 0 or -errno (text in *problem). */
 int supervisor_start(struct supervisor *s, struct serve_problem *problem);
-/* In the forked child, before exec: sets LD_PRELOAD (in front of what is there), $UMEMCG_SOCKET and $UMEMCG_DOOR. */
-void supervisor_child_env(const struct supervisor *s);
+/* In the forked child, before exec: sets LD_PRELOAD (in front of what is there; not unless @load), $UMEMCG_SOCKET and $UMEMCG_DOOR. */
+void supervisor_child_env(const struct supervisor *s, bool load);
 /* @pid is the root of the program tree: everything below it belongs to the group. */
 void supervisor_watch_root(struct supervisor *s, pid_t pid);
 void supervisor_stop(struct supervisor *s);

@@ -432,14 +432,15 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	return err ? fail(problem, err, "cannot start threads: %s%s", strerror(-err), limits_hint(err, hint)) : 0;
 }
 
-void supervisor_child_env(const struct supervisor *s)
+void supervisor_child_env(const struct supervisor *s, bool load)
 {
 	const char *old = getenv("LD_PRELOAD");
 	char *value = NULL;
 
 	if (old && *old && asprintf(&value, "%s:%s", s->agent_path, old) < 0)
 		value = NULL;
-	setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
+	if (load)
+		setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
 	door_hand_down(s);
