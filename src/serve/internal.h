@@ -90,6 +90,9 @@ struct client {
 	atomic32_t task_changed;       /* (A) 1: statm_fd is of a task that is gone */
 
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
+	atomic32_t beyond;             /* (A) 1: it may exceed the limit, its helper being stopped (late.c); */
+	int64_t beyond_from;           /* watcher: ... from so many pages on */
+	uint64_t late_ns;              /* watcher: its helper has not answered since then; 0: it has */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	/* tables.c: */
 	atomic64_t tables;             /* (A) pages of its kernel's page tables, part of its figure; */
@@ -186,6 +189,8 @@ struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
 	struct mem_cgroup *group;
+	int64_t max, memsw_max;        /* (C) pages, as asked for; those of the group are adjusted (late.c), */
+	int64_t beyond;                /* ... by so much. Watcher */
 	int64_t high;                  /* (C) pages: memory.high as it was asked for; the group's is adjusted (watcher.c) */
 	struct keeper *keeper;         /* NULL: none */
 	struct serve_config config;
@@ -393,6 +398,12 @@ struct pause {
 void pause_process(struct pause *p, const struct client *c);
 void pause_end(struct pause *p);
 
+/* ---- late.c ---- */
+/* How many pages @c has beyond the limit as its helper is stopped. Watcher. */
+int64_t late_look(struct client *c, uint64_t now);
+/* All clients together have so many. Watcher. */
+void late_adjust(struct supervisor *s, int64_t pages);
+
 /* ---- follow.c ---- */
 int follow_start(struct supervisor *s);
 /* The control thread is gone. */
@@ -525,6 +536,8 @@ bool proc_is_below(pid_t tid, pid_t top);
 void proc_kill_ours(pid_t tid);
 /* Is that thread of process @pid running, or about to? */
 bool proc_thread_runs(pid_t pid, pid_t tid);
+/* Is it stopped, by a signal or a tracer? */
+bool proc_thread_stopped(pid_t pid, pid_t tid);
 /* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
 /* Is @tid a thread of process @pid? */

@@ -168,13 +168,25 @@ pid_t proc_parent(pid_t pid)
 	return read_stat(pid, "stat", &state, &parent) ? parent : -1;
 }
 
-bool proc_thread_runs(pid_t pid, pid_t tid)
+static char thread_state(pid_t pid, pid_t tid)
 {
 	char path[64], state;
 	pid_t parent;
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-	return read_stat(pid, path, &state, &parent) && state == 'R';
+	return read_stat(pid, path, &state, &parent) ? state : 'X';
+}
+
+bool proc_thread_runs(pid_t pid, pid_t tid)
+{
+	return thread_state(pid, tid) == 'R';
+}
+
+bool proc_thread_stopped(pid_t pid, pid_t tid)
+{
+	char state = thread_state(pid, tid);
+
+	return state == 't' || state == 'T';
 }
 
 pid_t proc_tracer(pid_t pid, pid_t tid)

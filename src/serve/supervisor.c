@@ -265,8 +265,10 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	s->group = group_create(&s->engine, NULL, s->config.group_name ? s->config.group_name : name, &err);
 	if (!s->group)
 		return fail(p, err, "cannot make the group: %s", strerror(-err));
-	page_counter_force_max(&s->group->memory, limit_pages(s->config.memory_max));
-	page_counter_force_max(&s->group->memsw, limit_pages(s->config.memsw_max));
+	s->max = limit_pages(s->config.memory_max);
+	s->memsw_max = limit_pages(s->config.memsw_max);
+	page_counter_force_max(&s->group->memory, s->max);
+	page_counter_force_max(&s->group->memsw, s->memsw_max);
 	page_counter_force_max(&s->group->swap, limit_pages(s->config.swap_max));
 	s->high = limit_pages(s->config.memory_high);
 	a64_store(&s->group->memory.high, s->high);

@@ -292,7 +292,7 @@ static int64_t inherited(const struct client *c)
 static void look_at_clients(struct watch *w, bool tick)
 {
 	uint64_t now = plat_now_ns(), last = 0;
-	int64_t several = 0;
+	int64_t several = 0, beyond = 0;
 	unsigned looked = 0, silent = 0;
 	struct client *c = NULL;
 
@@ -303,6 +303,7 @@ static void look_at_clients(struct watch *w, bool tick)
 			client_end(c);
 			continue;
 		}
+		beyond += late_look(c, now);
 		client_let_go(c);
 		silent += !c->host.pid;
 		several += inherited(c);
@@ -312,6 +313,7 @@ static void look_at_clients(struct watch *w, bool tick)
 		w->turn = looked == CLIENTS_A_TICK ? last : 0;
 	w->nr_silent = silent;
 	adjust_high(w->s, several);
+	late_adjust(w->s, beyond);
 	look_again(w);
 }
 

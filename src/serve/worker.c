@@ -273,7 +273,7 @@ static bool takes_too_much(struct client *c)
 {
 	struct page_counter *memory = &c->s->group->memory;
 
-	return a32_load(&c->host.is_late) && !a32_load(&c->ended) &&
+	return a32_load(&c->host.is_late) && !a32_load(&c->ended) && !a32_load(&c->beyond) &&
 	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
 }
 
