@@ -1,24 +1,33 @@
 /* serve/follow.c - helpers are followed by ptrace, by us, so that nobody else stops them.
  *
- * A helper is a thread of the program's process, and found by whoever looks for its threads. A tracer that attaches to
- * all of them (LeakSanitizer, crash reporters, debuggers) would stop the helper too, and wait itself for a page that
- * only the helper can make room for. A thread has one tracer: what we follow refuses every other with EPERM, which
- * tracers take as they take a thread that is about to end, and pass it over.
+ * A helper is a thread of the program's process, and found by whoever looks for its threads. A
+ * tracer that attaches to all of them (LeakSanitizer, crash reporters, debuggers) would stop the
+ * helper too, and wait itself for a page that only the helper can make room for. A thread has one
+ * tracer: what we follow refuses every other with EPERM, which tracers take as they take a thread
+ * that is about to end, and pass it over.
  *
- * A helper goes on in a process that is stopped: its part in the stop is over when it has stopped, and we let it
- * go on at once; so pages of stopped processes can be taken. What it is told by signals it gets as it would alone.
+ * A helper goes on in a process that is stopped: its part in the stop is over when it has stopped,
+ * and we let it go on at once; so pages of stopped processes can be taken. What it is told by
+ * signals it gets as it would alone.
  *
- * Followed, its end waits for us: until then an exec waits (the kernel has it wait for all other threads), and the
- * process's parent hears of no end. So one thread does nothing but wait, at a real-time priority where that is allowed.
- * To the kernel the tracer is a thread, not a process: this one does all of it. Others that wait for children of ours
- * leave it its own (__WNOTHREAD). Where ptrace is refused (Yama, a container's profile) nobody is followed; what a
- * tracer stops then is late (plat/host/withdraw.c). When we end the kernel lets all go.
+ * Followed, its end waits for us: until then an exec waits (the kernel has it wait for all other
+ * threads), and the process's parent hears of no end. So one thread does nothing but wait, at a
+ * real-time priority where that is allowed. To the kernel the tracer is a thread, not a process:
+ * this one does all of it. Others that wait for children of ours leave it its own (__WNOTHREAD).
+ * Where ptrace is refused (Yama, a container's profile) nobody is followed; what a tracer stops
+ * then is late (plat/host/withdraw.c). When we end the kernel lets all go.
  *
- * Typical sequence: control thread: follow_helper -> SIGURG -> thread "umemcg-follow", in the handler: seize ->
- * answered. The handler does the work, so none is missed between a look and a sleep.
+ * A debugger outside the tree is let through: gdb tries again without end what is refused with
+ * EPERM, and needs nothing that the helper gives. The watcher finds out that one follows the
+ * process's first thread (follow_look), has the helper let go, and followed again when that is
+ * over. Meanwhile the helper may be stopped (late.c).
  *
- * Locks: none. @wanted is set by the control thread and taken by whoever swaps 0 in: the handler, or the control thread
- * when its patience is at an end.
+ * Typical sequence: control thread: follow_helper -> SIGURG -> thread "umemcg-follow", in the
+ * handler: seize -> answered. The handler does the work, so none is missed between a look and a
+ * sleep.
+ *
+ * Locks: none. @wanted of a request is set by the one thread it belongs to, and taken by whoever
+ * swaps 0 in: the handler, or that thread when its patience is at an end.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -39,21 +48,31 @@
 
 static struct follow *follower;       /* whose the handler is: there is one supervisor a process */
 
-static void seize_wanted(int sig)
+static void do_request(struct follow *f, struct follow_request *q)
+{
+	pid_t tid = (pid_t)a32_xchg(&q->wanted, 0);
+
+	if (!tid)
+		return;
+	if (q->let_go) {
+		a32_store(&f->leaving, (uint32_t)tid);
+		(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	} else {
+		(void)ptrace(PTRACE_SEIZE, tid, NULL, NULL);
+	}
+	a32_store(&q->busy, 0);
+	waitq_wake(&q->answered);
+}
+
+static void on_bell(int sig)
 {
 	struct follow *f = follower;
 	int saved = errno;
-	pid_t tid;
 
 	(void)sig;
-	if (gettid() != (pid_t)a32_load(&f->tid))
-		return;               /* sent to the process by a stranger */
-	tid = (pid_t)a32_xchg(&f->wanted, 0);
-	if (tid) {
-		(void)ptrace(PTRACE_SEIZE, tid, NULL, NULL);
-		a32_store(&f->busy, 0);
-		waitq_wake(&f->answered);
-	}
+	/* Else it was sent to the process by a stranger. */
+	for (int i = 0; i < NR_FOLLOW_REQUESTS && gettid() == (pid_t)a32_load(&f->tid); i++)
+		do_request(f, &f->request[i]);
 	errno = saved;
 }
 
@@ -62,34 +81,65 @@ static void ring(struct follow *f)
 	(void)pthread_kill(f->thread.t, BELL);
 }
 
-void follow_helper(struct supervisor *s, pid_t tid)
+static void request(struct supervisor *s, struct follow_request *q, pid_t tid, bool let_go)
 {
-	struct follow *f = &s->follow;
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
 
-	if (!f->started || tid <= 0)
+	if (!s->follow.started || tid <= 0)
 		return;
-	a32_store(&f->busy, 1);
-	a32_store(&f->wanted, (uint32_t)tid);
-	ring(f);
+	q->let_go = let_go;
+	a32_store(&q->busy, 1);
+	a32_store(&q->wanted, (uint32_t)tid);
+	ring(&s->follow);
 	while (plat_now_ns() < until) {
-		uint32_t ticket = waitq_prepare(&f->answered);
+		uint32_t ticket = waitq_prepare(&q->answered);
 
-		if (!a32_load(&f->busy))
+		if (!a32_load(&q->busy))
 			return;
-		waitq_sleep(&f->answered, ticket, PATIENCE_NS / 4);
+		waitq_sleep(&q->answered, ticket, PATIENCE_NS / 4);
 	}
-	a32_xchg(&f->wanted, 0);
+	a32_xchg(&q->wanted, 0);
+}
+
+void follow_helper(struct supervisor *s, pid_t tid)
+{
+	request(s, &s->follow.request[FOLLOW_NEW], tid, false);
+}
+
+/* By a debugger that is none of ours, nor below us. Where its PID namespace is not ours either it
+ * has number 0. */
+static bool traced_outside(const struct client *c)
+{
+	pid_t tracer = proc_tracer(c->host.pid, c->host.pid);
+
+	return tracer ? !proc_is_ours(tracer) : proc_thread_traced(c->host.pid, c->host.pid);
+}
+
+void follow_look(struct client *c)
+{
+	pid_t helper = c->host.task;
+	bool outside;
+
+	if (c->sock < 0 || helper == c->host.pid || a32_load(&c->closing))
+		return;
+	if (!c->let_go && !proc_thread_traced(c->host.pid, c->host.pid))
+		return;               /* whoever attaches stops it first */
+	outside = traced_outside(c);
+	if (outside == c->let_go || (!outside && proc_tracer(c->host.pid, helper)))
+		return;               /* or has not let all go yet */
+	c->let_go = outside;
+	request(c->s, &c->s->follow.request[FOLLOW_AGAIN], helper, outside);
 }
 
 /* @status: of a helper, as waitpid tells it. */
-static void go_on(pid_t tid, int status)
+static void go_on(struct follow *f, pid_t tid, int status)
 {
-	/* A stop of the process's is no signal to pass on; one that the helper is about to take is. */
+	/* A stop of the process's is no signal to pass on; one that the helper takes is. */
 	long sig = WIFSTOPPED(status) && status >> 16 == 0 ? WSTOPSIG(status) : 0;
+	bool leaves = a32_cas(&f->leaving, (uint32_t)tid, 0);
 
 	if (WIFSTOPPED(status))
-		(void)ptrace(PTRACE_CONT, tid, NULL, sig);
+		(void)ptrace(leaves ? PTRACE_DETACH : PTRACE_CONT, tid, NULL, sig);
 }
 
 /* It has next to nothing to do, and programs wait for it. */
@@ -122,7 +172,7 @@ static void follow_main(void *arg)
 		if (tid < 0 && errno == ECHILD)
 			tid = waitpid(-1, &status, __WALL | __WNOTHREAD | WNOHANG);
 		if (tid > 0)
-			go_on(tid, status);
+			go_on(f, tid, status);
 		else if (tid < 0 && errno == ECHILD && !a32_load(&f->stopping))
 			sigsuspend(&open);    /* until there is somebody to follow */
 	}
@@ -131,11 +181,12 @@ static void follow_main(void *arg)
 
 int follow_start(struct supervisor *s)
 {
-	struct sigaction bell = { .sa_handler = seize_wanted };
+	struct sigaction bell = { .sa_handler = on_bell };
 	int err;
 
 	follower = &s->follow;
-	waitq_init(&s->follow.answered);
+	for (int i = 0; i < NR_FOLLOW_REQUESTS; i++)
+		waitq_init(&s->follow.request[i].answered);
 	sigemptyset(&bell.sa_mask);
 	sigaction(BELL, &bell, NULL);
 	err = plat_thread_start(&s->follow.thread, "umemcg-follow", follow_main, &s->follow);

@@ -44,7 +44,8 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	helper = proc_thread_as(conn->pid, (pid_t)m->helper_tid);
 	if (helper)
 		c->host.task = helper;
-	follow_helper(c->s, helper);
+	if (helper != conn->pid)
+		follow_helper(c->s, helper);
 	c->host.staging = m->staging;
 	c->hooked = m->flags & HELLO_HOOKED;
 	c->host.serve = conn;

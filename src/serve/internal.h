@@ -92,6 +92,7 @@ struct client {
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	atomic32_t beyond;             /* (A) 1: it may exceed the limit, its helper being stopped (late.c); */
 	int64_t beyond_from;           /* watcher: ... from so many pages on */
+	bool let_go;                   /* watcher: its helper is not followed, for a debugger's sake (follow.c) */
 	uint64_t late_ns;              /* watcher: its helper has not answered since then; 0: it has */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	/* tables.c: */
@@ -157,14 +158,22 @@ struct pipes {
 };
 
 /* follow.c: who follows the helpers. */
+enum { FOLLOW_NEW, FOLLOW_AGAIN, NR_FOLLOW_REQUESTS };  /* of the control thread, of the watcher */
+
+struct follow_request {
+	atomic32_t wanted;             /* (A) a helper; 0: none */
+	atomic32_t busy;               /* (A) 1: not done yet */
+	bool let_go;                   /* else it is to be followed. Written while @wanted is 0 */
+	struct waitq answered;
+};
+
 struct follow {
 	struct plat_thread thread;
 	bool started;                  /* (C) while there is a control thread */
 	atomic32_t tid;                /* (A) of the thread, while it runs */
-	atomic32_t wanted;             /* (A) a helper to be followed; 0: none */
-	atomic32_t busy;               /* (A) 1: it is not followed yet */
 	atomic32_t stopping;           /* (A) */
-	struct waitq answered;
+	atomic32_t leaving;            /* (A) a helper to be let go when it stops; 0: none */
+	struct follow_request request[NR_FOLLOW_REQUESTS];
 };
 
 /* A migration under way (migrate.c). The remote thread's. */
@@ -410,6 +419,8 @@ int follow_start(struct supervisor *s);
 void follow_stop(struct supervisor *s);
 /* Have helper @tid followed, if that is allowed. Waits until it is, bounded. Control thread. */
 void follow_helper(struct supervisor *s, pid_t tid);
+/* A debugger outside the tree may have come, or gone. Watcher. */
+void follow_look(struct client *c);
 
 /* ---- shmem.c ---- */
 #define SHMEM_DEVS 32
@@ -538,6 +549,8 @@ void proc_kill_ours(pid_t tid);
 bool proc_thread_runs(pid_t pid, pid_t tid);
 /* Is it stopped, by a signal or a tracer? */
 bool proc_thread_stopped(pid_t pid, pid_t tid);
+/* Is it stopped by a tracer? */
+bool proc_thread_traced(pid_t pid, pid_t tid);
 /* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
 /* Is @tid a thread of process @pid? */

@@ -1,9 +1,10 @@
 /* serve/late.c - a client whose helper somebody has stopped is not waited for without end.
  *
- * A tracer that may stop helpers all the same (where ptrace is refused to us, follow.c) may itself wait for a page of the
- * client that it has stopped. Such a client is held back while the group is full (worker.c). After a while it goes on,
- * a page at a time, beyond the limit: the limit is higher meanwhile by what it takes, so that this is at
- * nobody else's cost, and a notice says so. One that takes as much again as the limit is killed.
+ * A tracer that may stop helpers all the same (where ptrace is refused to us, follow.c) may itself
+ * wait for a page of the client that it has stopped. Such a client is held back while the group is
+ * full (worker.c). After a while it goes on, a page at a time, beyond the limit: the limit is
+ * higher meanwhile by what it takes, so that this is at nobody else's cost, and a notice says so.
+ * One that takes as much again as the limit is killed.
  *
  * Locks: none. The watcher alone writes here; @beyond is read by fault workers.
  */
@@ -23,8 +24,8 @@ static void go_beyond(struct client *c)
 	a32_add(&mm->held, 1);
 	c->beyond_from = a64_load(&mm->rss);
 	a32_store(&c->beyond, 1);
-	supervisor_notice(c->s, "%s (%d): a tracer has stopped the thread that gives its memory back; until that goes on the limit may "
-			  "be exceeded", c->comm, (int)c->host.pid);
+	supervisor_notice(c->s, "%s (%d): a tracer has stopped the thread that gives its memory back; "
+			  "until that goes on the limit may be exceeded", c->comm, (int)c->host.pid);
 }
 
 static void come_back(struct client *c)
@@ -41,8 +42,9 @@ static int64_t taken(struct client *c)
 	int64_t n = a64_load(&c->host.mm->rss) - c->beyond_from;
 
 	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
-		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped the thread that gives its "
-				  "memory back: killed", c->comm, (int)c->host.pid, size_format(text, n * (int64_t)PAGE_SIZE));
+		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped "
+				  "the thread that gives its memory back: killed", c->comm,
+				  (int)c->host.pid, size_format(text, n * (int64_t)PAGE_SIZE));
 		client_kill(c, SIGKILL);
 	}
 	return n > 0 ? n : 0;

@@ -189,6 +189,11 @@ bool proc_thread_stopped(pid_t pid, pid_t tid)
 	return state == 't' || state == 'T';
 }
 
+bool proc_thread_traced(pid_t pid, pid_t tid)
+{
+	return thread_state(pid, tid) == 't';
+}
+
 pid_t proc_tracer(pid_t pid, pid_t tid)
 {
 	char path[64];
