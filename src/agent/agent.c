@@ -428,6 +428,7 @@ __attribute__((constructor)) static void agent_start(void)
 	if (!name || !__register_atfork || !channel_set_name(name))
 		return;
 	channel_set_door(getenv(PROTO_DOOR_ENV));
+	env_init();
 	dl_iterate_phdr(find_own, NULL);
 	/* The first thread's is in memory of the dynamic linker. */
 	thread_record(&thread_start, &thread_end);
@@ -436,5 +437,7 @@ __attribute__((constructor)) static void agent_start(void)
 		agent_debug("umemcg: not managed:", err);
 	else
 		__register_atfork(fork_prepare, fork_parent, fork_child, __dso_handle);
+	if (!err)
+		env_hide();
 	errno = saved;
 }

@@ -227,6 +227,21 @@ long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);
 void thread_record(uint64_t *start, uint64_t *end);
 uint64_t thread_movable(uint64_t start, uint64_t n);
 
+/* env.c */
+#define ENV_PATH_BYTES 1024
+#define ENV_LINES      4    /* LD_PRELOAD, two for the supervisor, and a mark */
+/* Note what has to be handed down. */
+void env_init(void);
+/* Take out of the program's environment what was put in on the way. Constructor. */
+void env_hide(void);
+/* Our file; "": not known. */
+const char *env_agent(void);
+/* Does @env hand us down? *@listed: is our file in its LD_PRELOAD, at least? */
+bool env_has_us(char *const *env, bool *listed);
+/* @env with us, or without, to @copy, which has @room; @line[@size] is for LD_PRELOAD. False: there is not enough room. */
+bool env_with_us(char *const *env, char **copy, size_t room, char *line, size_t size);
+bool env_without_us(char *const *env, char **copy, size_t room, char *line, size_t size);
+
 /* exec.c */
 int hook_execve(const char *path, char *const *argv, char *const *env);
 int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags);

@@ -1,16 +1,20 @@
-/* agent/exec.c - a program is about to be executed: the supervisor is told, for it has room to make; and where we cannot
- * be loaded the program does not hear of us.
+/* agent/exec.c - a program is about to be executed: the supervisor is told, for it has room to
+ * make; and where we cannot be loaded the program does not hear of us.
  *
- * Before its HELLO a program touches memory that nobody manages, and one that cannot be managed says none: it would
- * be met at the next walk of the process tree. Told before, the supervisor sees it from its first page on.
+ * Before its HELLO a program touches memory that nobody manages, and one that cannot be managed
+ * says none: it would be met at the next walk of the process tree. Told before, the supervisor sees
+ * it from its first page on.
  *
- * A loader that cannot load us (32 bits, another root without us) would say so on the program's standard error. So the program is
- * looked at, as it is found from here: root, mount namespace and working directory are its own already. Such a program
- * gets an environment without us; what it starts is not managed either.
+ * A loader that cannot load us (32 bits, another root without us) would say so on the program's
+ * standard error. So the program is looked at, as it is found from here: root, mount namespace and
+ * working directory are its own already. Such a program gets an environment without us; what it
+ * starts is not managed either. One that can load us, and would get an environment without us, gets
+ * one with us (env.c).
  *
- * Only libc's own functions are redirected (hook.c), by which all the others go; the symbols are not replaced, so that
- * other libraries' wrappers are called as ever. Runs in children of vfork, too, on the memory of their parents and on
- * stacks that are small: nothing is written but the stack.
+ * Only libc's own functions are redirected (hook.c), by which all the others go; the symbols are
+ * not replaced, so that other libraries' wrappers are called as ever. Runs in children of vfork,
+ * too, on the memory of their parents and on stacks that are small: nothing is written but the
+ * stack.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,11 +26,12 @@
 #include "serve/target.h"
 
 #define PATH_BYTES  4096
-#define COPY_BYTES  (16u << 10)  /* of stack, for an environment without us; one that is larger stays as it is */
+#define COPY_BYTES  (16u << 10)  /* of stack, for an environment; a larger one stays as it is */
 
 static long read_file(const char *path, void *buf, size_t n, size_t at)
 {
-	long fd = sys_call4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0), got;
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	long fd = sys_call4(SYS_openat, AT_FDCWD, path, flags, 0), got;
 
 	if (fd < 0)
 		return fd;
@@ -46,24 +51,18 @@ static void announce(enum target target)
 		sys_close(fd);
 }
 
-/* The place of LD_PRELOAD in @env, or -1; the last one counts. */
-static long find_preload(char *const *env, size_t *n)
+/* Is our file where LD_PRELOAD says, or would say? */
+static __attribute__((noinline)) bool is_there(char *const *env)
 {
 	const size_t name = strlen(TARGET_PRELOAD "=");
-	long at = -1;
+	char path[ENV_PATH_BYTES] = "";
+	const char *found = env_agent();
 
-	for (*n = 0; env && env[*n]; ++*n)
-		if (!strncmp(env[*n], TARGET_PRELOAD "=", name))
-			at = (long)*n;
-	return at;
-}
-
-/* Is our file where LD_PRELOAD says? */
-static __attribute__((noinline)) bool is_there(const char *value)
-{
-	char path[PATH_BYTES];
-
-	return !target_agent(value, path, sizeof path) || !sys_call3(SYS_faccessat, AT_FDCWD, path, R_OK);
+	for (; env && *env; env++)
+		if (!strncmp(*env, TARGET_PRELOAD "=", name) &&
+		    target_agent(*env + name, path, sizeof path))
+			found = path;
+	return found[0] && !sys_call3(SYS_faccessat, AT_FDCWD, found, R_OK);
 }
 
 struct exec {
@@ -78,25 +77,15 @@ static long execute(const struct exec *x, char *const *argv, char *const *env)
 		       sys_call3(SYS_execve, x->path, argv, env);
 }
 
-/* With the @n variables of @env but us in that at @preload. */
-static __attribute__((noinline)) long execute_without(const struct exec *x, char *const *argv, char *const *env, size_t n,
-						      size_t preload)
+/* In an environment with us, or without. */
+static __attribute__((noinline)) long execute_in(const struct exec *x, char *const *argv,
+						 char *const *env, bool with)
 {
-	const size_t name = strlen(TARGET_PRELOAD "=");
-	char *copy[COPY_BYTES / 2 / sizeof(char *)], value[COPY_BYTES / 2];
-	size_t i, k = 0;
+	char *copy[COPY_BYTES / 2 / sizeof(char *)], line[COPY_BYTES / 2];
+	const size_t room = sizeof copy / sizeof copy[0];
 
-	if (n >= sizeof copy / sizeof copy[0] || strlen(env[preload]) >= sizeof value)
+	if (!(with ? env_with_us : env_without_us)(env, copy, room, line, sizeof line))
 		return execute(x, argv, env);
-	memcpy(value, env[preload], name);
-	if (!target_leave_out(env[preload] + name, value + name))
-		return execute(x, argv, env);
-	for (i = 0; i < n; i++)
-		if (i != preload)
-			copy[k++] = env[i];
-		else if (value[name])
-			copy[k++] = value;
-	copy[k] = NULL;
 	return execute(x, argv, copy);
 }
 
@@ -104,19 +93,18 @@ static __attribute__((noinline)) long execute_without(const struct exec *x, char
 static long prepared(const struct exec *x, const char *path, char *const *argv, char *const *env)
 {
 	enum target target;
-	size_t n;
-	long at;
+	bool listed, complete, take;
 
 	/* Most failures are of a search through $PATH. */
 	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
 		return execute(x, argv, env);
 	target = target_of(path, read_file);
 	announce(target);
-	at = find_preload(env, &n);
-	if (at < 0 || target == TARGET_STATIC ||
-	    (target == TARGET_TAKES && is_there(env[at] + strlen(TARGET_PRELOAD "="))))
+	complete = env_has_us(env, &listed);
+	take = target == TARGET_TAKES && is_there(env);
+	if (target == TARGET_STATIC || (take ? complete || !env_agent()[0] : !listed))
 		return execute(x, argv, env);
-	return execute_without(x, argv, env, n, (size_t)at);
+	return execute_in(x, argv, env, take);
 }
 
 int hook_execve(const char *path, char *const *argv, char *const *env)

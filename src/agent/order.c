@@ -1,9 +1,10 @@
 /* agent/order.c - in the list of a program's libraries we come second.
  *
- * A runtime that has to be the first of them (AddressSanitizer of gcc) looks whether it is, in the list of dl_iterate_phdr, and
- * refuses to run where another is before it. Ours is loaded before all, but takes nothing from such a runtime: each of
- * our functions calls the next one of its name, which is the runtime's. So it is told of after the library that follows
- * it. It stays in the list: who unwinds a stack through our functions looks for them there.
+ * A runtime that has to be the first of them (AddressSanitizer of gcc) looks whether it is, in the
+ * list of dl_iterate_phdr, and refuses to run where another is before it. Ours is loaded before
+ * all, but takes nothing from such a runtime: each of our functions calls the next one of its name,
+ * which is the runtime's. So it is told of after the library that follows it. It stays in the list:
+ * who unwinds a stack through our functions looks for them there.
  *
  * Locks: none; libc holds its own over the walk.
  */

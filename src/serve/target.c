@@ -52,7 +52,8 @@ static bool is_strange(const char *loader)
 }
 
 /* The loader that @phdr names is read to @loader. */
-static enum target by_loader(const char *path, const char *head, const Elf64_Phdr *phdr, target_read *read)
+static enum target by_loader(const char *path, const char *head, const Elf64_Phdr *phdr,
+			     target_read *read)
 {
 	char loader[NAME_MAX_];
 	Elf64_Ehdr e;
@@ -133,7 +134,8 @@ static bool is_agent(const char *entry, size_t n)
 {
 	const size_t name = strlen(TARGET_AGENT);
 
-	return n >= name && !memcmp(entry + n - name, TARGET_AGENT, name) && (n == name || entry[n - name - 1] == '/');
+	return n >= name && !memcmp(entry + n - name, TARGET_AGENT, name) &&
+	       (n == name || entry[n - name - 1] == '/');
 }
 
 bool target_leave_out(const char *value, char *out)
@@ -149,7 +151,7 @@ bool target_leave_out(const char *value, char *out)
 		} else {
 			if (end != out)
 				*end++ = ':';
-			memcpy(end, value, n);
+			memmove(end, value, n);
 			end += n;
 		}
 		value += n;

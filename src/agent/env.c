@@ -1,0 +1,161 @@
+/* agent/env.c - a program that gives what it executes another environment does not lose us by that.
+ *
+ * LD_PRELOAD and the names of the supervisor are handed down in the environment. Who makes a new
+ * one (env -i, sudo, su -, clearenv, execle) would start a program that nobody manages. So they are
+ * put in again on the way (exec.c), with a mark; and the new program, once it is managed, takes
+ * what has the mark out of its own environment: it sees the one that it was given. What it executes
+ * gets them the same way.
+ *
+ * Written in the constructor, read afterwards; by children of vfork, too. Locks: none.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "serve/target.h"
+
+#define MARK "UMEMCG_HIDDEN"
+
+static char own_path[ENV_PATH_BYTES];    /* "": not known */
+static char socket_line[96], door_line[32];
+
+static void make_line(char *line, size_t size, const char *name, const char *value)
+{
+	size_t n = strlen(name);
+
+	if (!value || n + strlen(value) + 2 > size)
+		return;
+	memcpy(line, name, n);
+	line[n] = '=';
+	memcpy(line + n + 1, value, strlen(value) + 1);
+}
+
+void env_init(void)
+{
+	const char *list = getenv(TARGET_PRELOAD);
+
+	make_line(socket_line, sizeof socket_line, PROTO_ENV, getenv(PROTO_ENV));
+	make_line(door_line, sizeof door_line, PROTO_DOOR_ENV, getenv(PROTO_DOOR_ENV));
+	if (!list || !socket_line[0] || !target_agent(list, own_path, sizeof own_path))
+		own_path[0] = '\0';
+}
+
+static bool is_named(const char *line, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(line, name, n) && line[n] == '=';
+}
+
+static bool is_ours(const char *line)
+{
+	return is_named(line, PROTO_ENV) || is_named(line, PROTO_DOOR_ENV) || is_named(line, MARK);
+}
+
+/* Where @line of LD_PRELOAD lists us and others, they stay in it. False: nothing does. */
+static bool others_stay(char *line)
+{
+	char *list = line + strlen(TARGET_PRELOAD "=");
+
+	return !target_leave_out(list, list) || *list;
+}
+
+void env_hide(void)
+{
+	char **from, **to;
+
+	if (!getenv(MARK))
+		return;
+	for (from = to = environ; *from; from++)
+		if (!is_ours(*from) && (!is_named(*from, TARGET_PRELOAD) || others_stay(*from)))
+			*to++ = *from;
+	*to = NULL;
+}
+
+const char *env_agent(void)
+{
+	return own_path;
+}
+
+bool env_has_us(char *const *env, bool *listed)
+{
+	char path[ENV_PATH_BYTES];
+	bool socket = false;
+
+	*listed = false;
+	for (; env && *env; env++) {
+		socket |= is_named(*env, PROTO_ENV);
+		if (is_named(*env, TARGET_PRELOAD))
+			*listed = target_agent(*env + strlen(TARGET_PRELOAD "="), path, sizeof path);
+	}
+	return socket && *listed;
+}
+
+/* "LD_PRELOAD=US:OTHERS" to @line; @others: such a line, or NULL. False: it does not fit. */
+static bool list_with_us(char *line, size_t size, const char *others)
+{
+	const size_t name = strlen(TARGET_PRELOAD "="), own = strlen(own_path);
+	const char *list = others ? others + name : "";
+
+	if (name + own + strlen(list) + 2 > size)
+		return false;
+	memcpy(line, TARGET_PRELOAD "=", name);
+	memcpy(line + name, own_path, own);
+	line[name + own] = ':';
+	target_leave_out(list, line + name + own + 1);
+	if (!line[name + own + 1])
+		line[name + own] = '\0';
+	return true;
+}
+
+bool env_with_us(char *const *env, char **copy, size_t room, char *line, size_t size)
+{
+	const char *others = NULL;
+	bool listed = false;
+	size_t k = 0, i;
+
+	for (i = 0; env && env[i]; i++)
+		if (is_named(env[i], TARGET_PRELOAD))
+			others = env[i];
+	if (i + ENV_LINES >= room || !list_with_us(line, size, others))
+		return false;
+	for (i = 0; env && env[i]; i++) {
+		if (env[i] == others)
+			copy[k++] = line;
+		else if (!is_ours(env[i]))
+			copy[k++] = env[i];
+		listed |= env[i] == others;
+	}
+	if (!listed)
+		copy[k++] = line;
+	copy[k++] = socket_line;
+	if (door_line[0])
+		copy[k++] = door_line;
+	copy[k++] = (char *)(uintptr_t)MARK "=1";
+	copy[k] = NULL;
+	return true;
+}
+
+bool env_without_us(char *const *env, char **copy, size_t room, char *line, size_t size)
+{
+	const size_t name = strlen(TARGET_PRELOAD "=");
+	size_t k = 0;
+
+	for (; *env; env++) {
+		if (k + 1 >= room)
+			return false;
+		if (!is_named(*env, TARGET_PRELOAD)) {
+			copy[k++] = *env;
+			continue;
+		}
+		if (strlen(*env) >= size)
+			return false;
+		memcpy(line, *env, name);
+		target_leave_out(*env + name, line + name);
+		if (line[name])
+			copy[k++] = line;
+	}
+	copy[k] = NULL;
+	return true;
+}
