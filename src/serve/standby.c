@@ -167,6 +167,7 @@ static void take_over(struct client *c, struct standby *slot)
 	a32_store(&c->host.can_evict, slot->started);
 	spin_unlock(&c->host.batch_lock);
 	host_helper_settled(&c->s->mmu, &c->host);
+	follow_helper(c->s, (pid_t)slot->tid);
 	change_process(c, slot->pid);
 	a32_store(&c->task_changed, 1);
 	close(old);

@@ -487,7 +487,7 @@ void host_helper_replaced(struct mmu_host *h, struct host_client *c, pid_t task,
 
 	c->task = task;
 	for (unsigned i = 0; is_late && i < late.n; i++)
-		if (was_moved(c, late.place[i], i) && late_moved(h, c, i) != 0)
+		if (!late.rescued[i] && was_moved(c, late.place[i], i) && late_moved(h, c, i) != 0)
 			h->transport->lost(c);
 	if (is_late)
 		host_late_forget(h, c);
