@@ -4,6 +4,7 @@
 # kernel_begin LIMIT SWAP DIR  (bytes, bytes) a cgroup of our own at $kernel_cgroup, and a swap file
 # kernel_oom                   true when the OOM killer was at work in the cgroup
 # kernel_end                   removes what kernel_begin made; harmless when there is nothing
+# kernel_pswpout               pages that the machine has written to swap so far
 #
 # Version 1 of the controller is used where it is mounted, else version 2. zswap is switched off
 # while we measure and put back afterwards: the comparison is swap file against swap file.
@@ -115,3 +116,6 @@ kernel_end() {
 	[ -z "$kernel_subtree" ] || echo -memory >"$kernel_v2/cgroup.subtree_control"
 	kernel_subtree=
 }
+
+# Pages that the machine has written to swap: ours, where nothing else swaps.
+kernel_pswpout() { sed -n 's/^pswpout //p' /proc/vmstat; }

@@ -5,8 +5,8 @@
 #
 #   -r  repeats of everything (3). Columns take turns, and another one begins each time.
 #   -q  quick: 64 MiB in 16 MiB instead of 256 MiB in 64 MiB
-#   -w  a selection of pages,redis,sort (those three), hash,xz,zstd: programs that thrash, at limits of their own, and huge: 1 GiB that
-#       wants huge pages, read at random below its limit
+#   -w  a selection of pages,redis,sort (those three); hash,xz,zstd: programs that thrash, at limits of their own; huge: 1 GiB that
+#       wants huge pages, read at random below its limit; workers,changers,bgsave: memory in common since a fork
 #   -d  where the swap files and the input go (/var/tmp); both swap files are on that disk
 #   -t  bound of one run in seconds (300)
 #   -o  where results.tsv, raw.tsv, machine.txt, bench.svg and bench.png go (bench/out)
@@ -83,7 +83,7 @@ cleanup() {
 programs() {
 	build=$(realpath "${UMEMCG_BENCH_BIN:-$top/build-bench/bench}")
 	umemcg=$(realpath -m "${UMEMCG:-$top/build/umemcg}")
-	for p in fill gen hugepages limited table; do
+	for p in fill gen hugepages limited table workers; do
 		[ -x "$build/bench-$p" ] || die "no $build/bench-$p: run 'make bench'"
 	done
 }
@@ -103,10 +103,10 @@ choose_columns() {
 	fi
 	columns="$columns none"
 	case $works in
-	*redis*)
+	*redis* | *bgsave*)
 		command -v redis-server >/dev/null && command -v redis-benchmark >/dev/null || {
 			echo "The redis rows are left out: redis is not installed." >>notes
-			works=$(echo "$works" | sed 's/redis//')
+			works=$(echo "$works" | sed 's/redis//; s/bgsave//')
 		} ;;
 	esac
 }
@@ -326,11 +326,67 @@ work_huge() {
 	done
 }
 
+# Sixteen processes that read 64 MiB of their parent's twice, or change a tenth of it besides. The swap column is umemcg's own.
+family() { # WORK PERCENT
+	limited "$build/bench-workers" 16 64 "$2" 2 >family.out 2>errors </dev/null &
+	child=$!
+	finish || { code=$?; cat family.out >>errors; failed "$1 ended with $code" "$1"; return; }
+	record "$1" "$(wall_us_per 1000000)"
+	record_swap "$1"
+}
+
+# What was in swap at most, and what was written to it, in MiB; of the kernel's group from the start of the work on.
+record_swap() { # WORK
+	case $column in
+	umemcg*)
+		record "$1-swap" $(($(reported memory.swap.peak) >> 20))
+		record "$1-written" $(($(reported pswpout) / 256)) ;;
+	kernel)
+		record "$1-written" $((($(kernel_pswpout) - kernel_pswpout) / 256)) ;;
+	esac
+}
+
+work_workers() { family workers 0; }
+
+work_changers() { family changers 10; }
+
+# Redis writes its data to a file from a child, at half of what the server has, and takes writes meanwhile.
+bgsave_session() {
+	redis_up || { failed "redis-server does not answer" bgsave; return 1; }
+	redis_client sh -c "'$build/bench-gen' redis $((limit_mib * 2 * 1024 * 1024 / 1360)) 1024 |
+		redis-cli -s redis.sock --pipe" || { failed "redis-cli --pipe ended with $?" bgsave; return 1; }
+	redis_client sh -c "redis-cli -s redis.sock bgsave &&
+		redis-benchmark -s redis.sock -t set -n 2000 -r $((limit_mib * 2 * 1024 * 1024 / 1360)) -c 4 -d 1024 --csv &&
+		until redis-cli -s redis.sock info persistence | grep -q rdb_bgsave_in_progress:0; do sleep 0.05; done &&
+		redis-cli -s redis.sock info persistence | grep -q rdb_last_bgsave_status:ok" || {
+		failed "bgsave ended with $?" bgsave
+		return 1
+	}
+	record bgsave "$(wall_us_per 1000000)"
+	redis_client redis-cli -s redis.sock shutdown nosave
+	redis_client redis-check-rdb dump.rdb || failed "the file is damaged" bgsave
+}
+
+work_bgsave() {
+	limited redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no \
+		--daemonize no --dir . --logfile redis.log >/dev/null 2>server.errors </dev/null &
+	server=$!
+	if bgsave_session; then
+		wait "$server"
+		record_swap bgsave
+	else
+		stop "$server"
+	fi
+	server=
+	rm -f redis.sock redis.log dump.rdb
+}
+
 limit_of() { # WORK
 	case $1 in
 	hash) echo 24 ;;
 	xz | zstd) echo 32 ;;
 	huge) echo 1152 ;;
+	workers | changers) echo 96 ;;
 	*) echo "$limit_mib_all" ;;
 	esac
 }
@@ -348,6 +404,7 @@ one_run() { # WORK, in $column
 			kernel_end
 			return
 		fi
+		kernel_pswpout=$(kernel_pswpout)
 		"work_$1"
 		kernel_end
 	else

@@ -33,6 +33,15 @@ static const struct work {
 	{ "redis-get", "us/request", 0 },
 	{ "redis-set", "us/request", 0 },
 	{ "sort", "s", 0 },
+	{ "workers", "s", 0 },
+	{ "workers-swap", "MiB", 0 },
+	{ "workers-written", "MiB", 0 },
+	{ "changers", "s", 0 },
+	{ "changers-swap", "MiB", 0 },
+	{ "changers-written", "MiB", 0 },
+	{ "bgsave", "s", 0 },
+	{ "bgsave-swap", "MiB", 0 },
+	{ "bgsave-written", "MiB", 0 },
 	{ "hash", "s", 0 },
 	{ "hash-cpu", "s", 0 },
 	{ "xz", "s", 0 },
@@ -176,7 +185,7 @@ static void print_goal(unsigned w)
 
 static void print_table(void)
 {
-	printf("%-10s  %-10s", "work", "unit");
+	printf("%-16s  %-10s", "work", "unit");
 	for (unsigned c = 0; c < NR_COLUMNS; c++)
 		if (column_ran(c))
 			printf("  %-22s", columns[c]);
@@ -184,7 +193,7 @@ static void print_table(void)
 	for (unsigned w = 0; w < NR_WORKS; w++) {
 		if (!work_ran(w))
 			continue;
-		printf("%-10s  %-10s", works[w].name, works[w].unit);
+		printf("%-16s  %-10s", works[w].name, works[w].unit);
 		for (unsigned c = 0; c < NR_COLUMNS; c++)
 			if (column_ran(c))
 				print_cell(&cells[w][c]);

@@ -25,6 +25,7 @@ void fx_name_frames(void)
 static void name_slots(struct swap_device *d)
 {
 	sim_name(d, sizeof(*d), "swap");
+	sim_name(&d->index.lock, sizeof(d->index.lock), "swap index lock");
 	for (unsigned i = 0; i < d->nr_slots; i++) {
 		sim_name(&d->map[i], sizeof(d->map[0]), "slot %u map", i);
 		sim_name(&d->cache[i], sizeof(d->cache[0]), "slot %u cache", i);

@@ -19,7 +19,8 @@ static const struct bit page_bits[] = {
 };
 static const struct bit slot_bits[] = {
 	{ SLOT_CACHE, "CACHE" }, { SLOT_VALID, "VALID" }, { SLOT_ZERO, "ZERO" }, { SLOT_MEMSW, "MEMSW" },
-	{ SLOT_BAD, "BAD" }, { SLOT_USED, "USED" }, { SLOT_BACKED, "BACKED" }, { SLOT_REFUSED, "REFUSED" }, { 0, NULL },
+	{ SLOT_BAD, "BAD" }, { SLOT_USED, "USED" }, { SLOT_BACKED, "BACKED" }, { SLOT_REFUSED, "REFUSED" },
+	{ SLOT_INDEXED, "INDEXED" }, { 0, NULL },
 };
 static const struct bit pte_bits[] = {
 	{ PTE_WRITE, "W" }, { PTE_YOUNG, "Y" }, { PTE_DIRTY, "D" }, { 0, NULL },

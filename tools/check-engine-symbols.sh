@@ -9,7 +9,7 @@ cd "$1"
 # Allowed from outside: strings, snprintf and checksums; what the inline functions of plat/native/machine.h
 # are made of; what the compiler and the sanitizers put in by themselves.
 allowed='^(mem(cpy|move|set|cmp|chr)|str(len|nlen|cmp|ncmp|chr|spn|cspn|pbrk)|v?snprintf|__(v?snprintf|mem(cpy|move|set))_chk
-|XXH3_(64|128)bits|abort
+|XXH3_(64|128)bits|XXH3_128bits_withSecret|abort
 |pthread_mutex_(init|destroy|lock|trylock|unlock)|pthread_rwlock_(rdlock|wrlock|tryrdlock|trywrlock|unlock)
 |__(u?div|u?mod|mul)[dt]i[34]|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__tls_get_addr|__errno_location
 |__(asan|ubsan|tsan|sanitizer)_.*|_?__sanitizer_.*)$'

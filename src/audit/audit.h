@@ -36,6 +36,8 @@
  *   33  the engine's own numbers of address spaces, files, leaves, areas, anon_vmas, chains, used slots
  *   34  a node's frames: free and on its list below its end, offline from there on and, when no resize is under way, in use by
  *       nobody; as many as it says, and not more below the end than it may have
+ *   35  a slot is found by its content iff it says so (INDEXED), in one place; one with a count has that content: in the slot
+ *       if it is VALID, else in a cached page that nothing maps
  *
  * Locks: the tree's, against deferred calls, and RCU; the caller guarantees rest, and holds nothing.
  */

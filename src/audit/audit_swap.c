@@ -2,6 +2,7 @@
 #include "audit/recount.h"
 #include "mm/page.h"
 #include "mm/swap.h"
+#include "mm/swap_share.h"
 
 /* The slot's cached page, checked to be one. NULL: none, or a shadow. */
 static struct page *cached_page(struct audit *a, uint32_t slot, uint32_t map)
@@ -58,6 +59,8 @@ static void check_used(struct audit *a, uint32_t slot, uint32_t map)
 	if (!(map & SLOT_CACHE) != !!(map & SLOT_MEMSW))
 		audit_fail(a, 2, "slot %u (%x) must carry a charge of its own iff it is not cached",
 			   slot, map);
+	if (map & SLOT_INDEXED && slot_count(map) > 0 && (map & SLOT_ZERO || !(map & SLOT_VALID || (p && !page_mapped(p)))))
+		audit_fail(a, 35, "slot %u (%x) is found by a content that it may not have", slot, map);
 	if (!(map & (SLOT_VALID | SLOT_CACHE)))
 		audit_fail(a, 10, "slot %u has no content, and no page has it", slot);
 	g = h ? audit_group(a, handle_memcg(h)) : NULL;
@@ -78,10 +81,31 @@ static void check_free(struct audit *a, uint32_t slot)
 		audit_fail(a, 10, "slot %u is free, but has a page or an owner", slot);
 }
 
+/* Every slot in the index says so, and is in the chain that its tag leads to; and no other says so. */
+static void check_index(struct audit *a, int64_t indexed)
+{
+	const struct swap_device *d = a->e->swap;
+	int64_t found = 0;
+	int64_t slot;
+
+	for (uint32_t i = 0; i < d->index.nr_heads; i++) {
+		for (slot = swap_share_chain(d, i, -1); slot >= 0; slot = swap_share_chain(d, i, slot)) {
+			if (!(a32_load(&d->map[slot]) & SLOT_INDEXED))
+				audit_fail(a, 35, "slot %u is found by its content, and does not say so", (unsigned)slot);
+			if (++found > d->nr_slots) {
+				audit_fail(a, 35, "a chain of slots has no end");
+				return;
+			}
+		}
+	}
+	audit_equal(a, 35, "slots found by their content", indexed, found);
+	audit_equal(a, 35, "their number", a64_load(&d->index.nr), found);
+}
+
 void audit_swap(struct audit *a)
 {
 	const struct swap_device *d = a->e->swap;
-	int64_t used = 0, spare = 0;
+	int64_t used = 0, spare = 0, indexed = 0;
 
 	for (uint32_t slot = 0; slot < d->nr_slots; slot++) {
 		uint32_t map = a32_load(&d->map[slot]);
@@ -91,6 +115,7 @@ void audit_swap(struct audit *a)
 			audit_fail(a, 10, "slot %u: the bitmap says %d, its word is %x", slot, bit,
 				   map);
 		used += map != 0;
+		indexed += (map & SLOT_INDEXED) != 0;
 		if (d->spare[slot / 64] >> (slot % 64) & 1) {
 			spare++;
 			if (map)
@@ -103,4 +128,5 @@ void audit_swap(struct audit *a)
 	}
 	audit_equal(a, 33, "used slots", a64_load(&d->nr_used), used);
 	audit_equal(a, 33, "spare slots", d->nr_spare, spare);
+	check_index(a, indexed);
 }

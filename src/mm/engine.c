@@ -229,6 +229,7 @@ int64_t engine_metadata_bytes(const struct engine *e)
 	if (e->swap)
 		bytes += a64_load(&e->swap->nr_used) *
 			 (int64_t)(sizeof(atomic32_t) + sizeof(atomicptr_t) + sizeof(void *) +
-				   sizeof(struct swap_hash));
+				   sizeof(struct swap_hash)) +
+			 a64_load(&e->swap->index.nr) * (int64_t)(3 * sizeof(uint32_t));
 	return bytes;
 }

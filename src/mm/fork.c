@@ -164,6 +164,10 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 	bool shares = parent->engine->mmu->ops->shares;
 	struct fork f = { .child = child, .charged = charged };
 
+	if (!shares) {
+		a32_store(&parent->forked, 1);
+		a32_store(&child->forked, 1);
+	}
 	for (unsigned i = 0; i < parent->nr_vmas && !f.error; i++) {
 		struct vma *src = parent->vmas[i], *v;
 

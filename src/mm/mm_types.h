@@ -218,6 +218,7 @@ struct mm {
 	atomic64_t swapents;           /* swap ptes */
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
+	atomic32_t forked;             /* 1: it has been forked, or is what a fork made: relatives have what it has */
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
 	int64_t dying_since;           /* engine->mm_lock: when the OOM killer saw that first */
 	atomic32_t over_high;          /* pages charged above memory.high and not paid for yet: charge.h */
@@ -264,7 +265,8 @@ struct group_lists {
 /* ---- swap -------------------------------------------------------------------------------- */
 
 /* map word of a slot (S to write, A to read). Free <=> 0. */
-#define SLOT_COUNT_MASK 0x00ffffffu  /* references: page-table entries, a shared-memory object's table; more than processes */
+#define SLOT_COUNT_MASK 0x007fffffu  /* references: page-table entries, a shared-memory object's table; more than processes */
+#define SLOT_INDEXED    0x00800000u  /* found by its content: swap_share.h */
 #define SLOT_CACHE      0x01000000u  /* the swap cache holds a page for it */
 #define SLOT_VALID      0x02000000u  /* content and checksum are in place */
 #define SLOT_ZERO       0x04000000u  /* content is zero: no I/O */
@@ -278,7 +280,18 @@ struct swap_hash {
 	uint64_t lo, hi;
 };
 
+#define SWAP_SECRET_BYTES 192
+
 #define SWAP_SLOT_LOCKS 64
+
+/* Slots by content and address: swap_share.h. */
+struct swap_index {
+	struct spinlock lock;           /* rank SWAPINDEX: the tables */
+	uint32_t *head, nr_heads;       /* chains; their number, a power of two, is (C) */
+	uint32_t *next;                 /* slot -> link */
+	uint32_t *tag;                  /* slot -> what it is found by first */
+	atomic64_t nr;                  /* slots in it; lock to write, (A) to read */
+};
 
 struct swap_device {
 	struct store *store;            /* (C) */
@@ -286,7 +299,10 @@ struct swap_device {
 	atomic32_t *map;                /* slot -> map word */
 	atomicptr_t *cache;             /* slot -> struct page *, or shadow (odd), or NULL (S) */
 	struct memcg_handle **owner;    /* slot -> who is charged (S) */
-	struct swap_hash *hash;         /* slot -> XXH3 128 of the content (S, or under writeback) */
+	struct swap_hash *hash;         /* slot -> XXH3 128 of the content (S): swap_share.h, I2 */
+	uint8_t secret[SWAP_SECRET_BYTES];  /* (C) of the checksums */
+	bool has_secret;                /* (C) else they are the public ones */
+	struct swap_index index;
 	struct spinlock slot_lock[SWAP_SLOT_LOCKS];  /* rank SWAPCACHE; slot / 64 % 64 */
 	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
 	uint64_t *bitmap;               /* alloc_lock: 1 = used */

@@ -26,6 +26,7 @@
 #include "mm/rmap.h"
 #include "mm/swap.h"
 #include "mm/swap_io.h"
+#include "mm/swap_share.h"
 
 #define PLACES_MAX 64   /* mappings of one page */
 #define RUN_MIN    8    /* slots in a run, on average: worth keeping */
@@ -222,27 +223,27 @@ static bool prepare(struct shrink *s, struct victim *v)
 	return true;
 }
 
-/* Replace one entry by the swap entry, or by nothing when the content is zero and final. */
-static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
+/* Replace one entry by @entry, which gets a reference for it unless the caller has @taken it; or by nothing, 0, when the content is
+ * zero and final. False: it does not map the page any more. */
+static bool unmap_one(struct shrink *s, struct mmu_req *q, uint32_t entry, bool taken)
 {
 	struct engine *e = s->e;
 	struct leaf *leaf;
+	bool maps;
 
 	rcu_rd_lock();
 	leaf = leaf_find(q->mm, q->va);
 	if (!leaf) {
 		rcu_rd_unlock();
-		return;
+		return false;
 	}
 	spin_lock(&leaf->lock);
-	if (recheck(pte_present(pte_read(leaf, q->va)) && pte_pfn(pte_read(leaf, q->va)) == q->page->pfn)) {
-		if (zero) {
-			pte_set(leaf, q->va, 0);
-		} else {
-			swap_dup(e, page_entry(q->page));
-			pte_set(leaf, q->va, pte_make_swap(page_entry(q->page)));
-			a64_acc(&q->mm->swapents, 1);
-		}
+	maps = pte_present(pte_read(leaf, q->va)) && pte_pfn(pte_read(leaf, q->va)) == q->page->pfn;
+	if (recheck(maps)) {
+		if (entry && !taken)
+			swap_dup(e, entry);
+		pte_set(leaf, q->va, entry ? pte_make_swap(entry) : 0);
+		a64_acc(&q->mm->swapents, entry != 0);
 		sync_step(e->mmu->ops->flush(e->mmu, q->mm, q->va, 1));
 		a64_acc(&q->mm->rss, -1);
 		page_remove_rmap(q->page);
@@ -250,6 +251,7 @@ static void unmap_one(struct shrink *s, struct mmu_req *q, bool zero)
 	}
 	spin_unlock(&leaf->lock);
 	rcu_rd_unlock();
+	return maps;
 }
 
 /* Is all access to the page at an end? A place that was empty proves nothing: mremap can leave two areas of one anon_vma with the
@@ -294,7 +296,7 @@ static bool is_changed(struct shrink *s, struct victim *v)
 	if (!v->locked || !v->withdrawn || v->fresh_slot || !v->nr_reqs || !page_is_anon(p) ||
 	    slot_count(swap_map(s->e, page_entry(p))) > 0)
 		return false;
-	v->hash = content_hash(mmu_data(s->e->mmu, p));
+	v->hash = content_hash(s->e->swap, mmu_data(s->e->mmu, p));
 	return !swap_slot_holds(s->e, p, v->hash);
 }
 
@@ -318,19 +320,43 @@ static void choose_slots(struct shrink *s)
 		swap_relocate(s->e, changed[i]->page, &s->near);
 }
 
+/* A page that was withdrawn, as its content is final: an entry that a relative's page with this content at this address went to, with a
+ * reference for us. 0: there is none, and others find what this page goes to. */
+static uint32_t find_shared(struct shrink *s, struct victim *v)
+{
+	const struct mmu_req *q = &s->reqs[v->first_req];
+
+	if (v->nr_reqs != 1 || !s->e->mmu->ops->withdraws || !a32_load(&q->mm->forked) || !page_mapped(v->page) ||
+	    slot_count(swap_map(s->e, page_entry(v->page))) > 0)
+		return 0;
+	if (!(v->hash.lo | v->hash.hi))
+		v->hash = content_hash(s->e->swap, mmu_data(s->e->mmu, v->page));
+	return swap_share(s->e, v->page, q->va, v->hash);
+}
+
+static void unmap_anon_page(struct shrink *s, struct victim *v)
+{
+	struct engine *e = s->e;
+	bool zero = v->nr_reqs && e->mmu->ops->withdraws && content_is_zero(mmu_data(e->mmu, v->page));
+	uint32_t shared = zero ? 0 : find_shared(s, v), entry = shared ? shared : page_entry(v->page);
+	bool unmapped = false;
+
+	for (unsigned i = 0; i < v->nr_reqs; i++)
+		unmapped |= unmap_one(s, &s->reqs[v->first_req + i], zero ? 0 : entry, shared != 0);
+	if (zero)
+		page_stat(v->page, STAT_SWPOUT_ZERO, 1);
+	else if (shared && unmapped)
+		page_stat(v->page, STAT_SWPOUT_SHARED, 1);
+	else if (shared)
+		swap_put(e, shared);
+}
+
 static void unmap_page(struct shrink *s, struct victim *v)
 {
-	bool zero;
-
-	if (!page_is_anon(v->page)) {
+	if (!page_is_anon(v->page))
 		unmap_file_page(s, v);
-	} else if (v->withdrawn) {
-		zero = v->nr_reqs && s->e->mmu->ops->withdraws && content_is_zero(mmu_data(s->e->mmu, v->page));
-		for (unsigned i = 0; i < v->nr_reqs; i++)
-			unmap_one(s, &s->reqs[v->first_req + i], zero);
-		if (zero)
-			page_stat(v->page, STAT_SWPOUT_ZERO, 1);
-	}
+	else if (v->withdrawn)
+		unmap_anon_page(s, v);
 	if (page_mapped(v->page) && v->fresh_slot)
 		swapcache_try_free(s->e, v->page);
 	v->write = !page_mapped(v->page) && page_test(v->page, PG_swapcache) && page_test(v->page, PG_dirty) &&

@@ -2,12 +2,9 @@
 #include "mm/swap.h"
 
 #include "mm/page.h"
+#include "mm/swap_io.h"
+#include "mm/swap_share.h"
 #include "mm/swap_slot.h"
-
-static struct spinlock *slot_lock(struct swap_device *d, uint32_t slot)
-{
-	return &d->slot_lock[slot / 64 % SWAP_SLOT_LOCKS];
-}
 
 struct swap_device *swap_create(struct store *store)
 {
@@ -29,11 +26,18 @@ struct swap_device *swap_create(struct store *store)
 	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
 		spin_init(&d->slot_lock[i], RANK_SWAPCACHE);
 	spin_init(&d->alloc_lock, RANK_SWAPCLUSTER);
-	if (d->map && d->cache && d->owner && d->hash && d->bitmap && d->spare)
+	if (swap_share_init(d) == 0 && d->map && d->cache && d->owner && d->hash && d->bitmap && d->spare)
 		return d;
 	d->store = NULL;
 	swap_destroy(d);
 	return NULL;
+}
+
+void swap_set_secret(struct swap_device *d, const uint8_t secret[SWAP_SECRET_BYTES])
+{
+	VM_BUG_ON(a64_load(&d->nr_used) != 0);
+	plat_copy(d->secret, secret, SWAP_SECRET_BYTES);
+	d->has_secret = true;
 }
 
 static void free_big(void *p, size_t n)
@@ -56,6 +60,7 @@ void swap_destroy(struct swap_device *d)
 	free_big(d->hash, n * sizeof(*d->hash));
 	free_big(d->bitmap, (n + 63) / 64 * 8);
 	free_big(d->spare, (n + 63) / 64 * 8);
+	swap_share_fini(d);
 	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
 		spin_fini(&d->slot_lock[i]);
 	spin_fini(&d->alloc_lock);
@@ -105,14 +110,14 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	}
 	slot_hold(h);
 	page_get(p);
-	spin_lock(slot_lock(d, (uint32_t)slot));
+	spin_lock(swap_slot_lock(d, (uint32_t)slot));
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
 	d->owner[slot] = h;
 	aptr_store(&d->cache[slot], p);
 	a32_store(&p->entry, (uint32_t)slot + 1);
 	page_set(p, PG_swapcache | PG_dirty);
 	a32_store(&d->map[slot], word | SLOT_CACHE);
-	spin_unlock(slot_lock(d, (uint32_t)slot));
+	spin_unlock(swap_slot_lock(d, (uint32_t)slot));
 	page_stat(p, STAT_SWAPCACHED, 1);
 	return 0;
 }
@@ -122,6 +127,7 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 {
 	struct memcg_handle *h = d->owner[slot];
 
+	swap_share_forget(d, slot);
 	a32_store(&d->map[slot], 0);
 	aptr_store(&d->cache[slot], NULL);
 	d->owner[slot] = NULL;
@@ -138,20 +144,20 @@ void swap_relocate(struct engine *e, struct page *p, uint32_t *near)
 	if (slot < 0)
 		return;
 	VM_BUG_ON(!page_locked(p) || !page_test(p, PG_swapcache) || page_test(p, PG_writeback));
-	spin_lock(slot_lock(d, old));
+	spin_lock(swap_slot_lock(d, old));
 	was = a32_load(&d->map[old]);
 	VM_BUG_ON(slot_count(was) != 0 || aptr_load(&d->cache[old]) != p);
 	h = slot_clear(d, old);
-	spin_unlock(slot_lock(d, old));
+	spin_unlock(swap_slot_lock(d, old));
 	slot_release(d, old, was);
 	/* Nobody finds the page by either slot meanwhile: no entry has them. The owner's record goes along. */
-	spin_lock(slot_lock(d, (uint32_t)slot));
+	spin_lock(swap_slot_lock(d, (uint32_t)slot));
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
 	d->owner[slot] = h;
 	aptr_store(&d->cache[slot], p);
 	a32_store(&p->entry, (uint32_t)slot + 1);
 	a32_store(&d->map[slot], word | SLOT_CACHE);
-	spin_unlock(slot_lock(d, (uint32_t)slot));
+	spin_unlock(swap_slot_lock(d, (uint32_t)slot));
 }
 
 /* ---- references ---- */
@@ -175,9 +181,42 @@ void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry);
 
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	a32_store(&d->map[slot], (a32_load(&d->map[slot]) | set) & ~clear);
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
+}
+
+void swap_set_hash(struct swap_device *d, uint32_t slot, struct swap_hash hash)
+{
+	uint32_t map = a32_load(&d->map[slot]);
+
+	if (map & SLOT_VALID && !(map & (SLOT_ZERO | SLOT_BAD)) && hash_equal(d->hash[slot], hash))
+		return;
+	if (!hash_equal(d->hash[slot], hash)) {
+		swap_share_forget(d, slot);
+		d->hash[slot] = hash;
+	}
+	a32_store(&d->map[slot], a32_load(&d->map[slot]) & ~(SLOT_VALID | SLOT_ZERO | SLOT_BAD));
+}
+
+void swap_begin_write(struct engine *e, uint32_t entry, struct swap_hash hash)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry);
+
+	spin_lock(swap_slot_lock(d, slot));
+	swap_set_hash(d, slot, hash);
+	spin_unlock(swap_slot_lock(d, slot));
+}
+
+void swap_unfind(struct engine *e, uint32_t entry)
+{
+	struct swap_device *d = e->swap;
+	uint32_t slot = entry_slot(entry);
+
+	spin_lock(swap_slot_lock(d, slot));
+	swap_share_forget(d, slot);
+	spin_unlock(swap_slot_lock(d, slot));
 }
 
 void swap_dup(struct engine *e, uint32_t entry)
@@ -185,11 +224,11 @@ void swap_dup(struct engine *e, uint32_t entry)
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry), map;
 
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	VM_BUG_ON(!(map & SLOT_USED) || slot_count(map) == SLOT_COUNT_MASK);
 	a32_store(&d->map[slot], map + 1);
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 }
 
 void swap_put(struct engine *e, uint32_t entry)
@@ -199,7 +238,7 @@ void swap_put(struct engine *e, uint32_t entry)
 	struct memcg_handle *h = NULL;
 	struct page *stale = NULL;
 
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	VM_BUG_ON(slot_count(map) == 0);
 	a32_store(&d->map[slot], map - 1);
@@ -211,7 +250,7 @@ void swap_put(struct engine *e, uint32_t entry)
 			h = slot_clear(d, slot);
 		}
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	if (h)
 		slot_free(d, slot, h, map);
 	if (stale) {
@@ -227,7 +266,7 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
 	uint32_t slot = entry_slot(entry);
 	struct mem_cgroup *memcg = NULL;
 
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	if (d->owner[slot]) {
 		rcu_rd_lock();
 		do
@@ -235,7 +274,7 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
 		while (!memcg_tryget(memcg));
 		rcu_rd_unlock();
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	return memcg;
 }
 
@@ -247,14 +286,14 @@ bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, 
 	struct memcg_handle *h = NULL;
 
 	rcu_rd_lock();
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	if (map && slot_count(map) == refs && handle_memcg(d->owner[slot]) == from) {
 		h = d->owner[slot];
 		slot_hold(to);
 		d->owner[slot] = to;
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	*memsw = map & SLOT_MEMSW;
 	if (h) {
 		page_counter_uncharge(&handle_memcg(h)->swap, 1);
@@ -274,12 +313,12 @@ struct page *swapcache_get(struct engine *e, uint32_t entry)
 	uint32_t slot = entry_slot(entry);
 	struct page *p = NULL;
 
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	if (a32_load(&d->map[slot]) & SLOT_CACHE) {
 		p = aptr_load(&d->cache[slot]);
 		page_get(p);
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	return p;
 }
 
@@ -298,7 +337,7 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 	int err = 0;
 
 	VM_BUG_ON(!page_locked(p));
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	h = d->owner[slot];
 	if (!recheck(slot_count(map) != 0))
@@ -306,7 +345,7 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 	else if (!recheck(!(map & SLOT_CACHE)))
 		err = -EEXIST;
 	if (err) {
-		spin_unlock(slot_lock(d, slot));
+		spin_unlock(swap_slot_lock(d, slot));
 		return err;
 	}
 	page_get(p);
@@ -320,7 +359,7 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 		page_counter_uncharge(&handle_memcg(h)->memsw, 1);
 		rcu_rd_unlock();
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	page_stat(p, STAT_SWAPCACHED, 1);
 	return 0;
 }
@@ -332,7 +371,7 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 	struct memcg_handle *h = NULL;
 
 	VM_BUG_ON(!page_locked(p) || !page_test(p, PG_swapcache) || page_test(p, PG_writeback));
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	VM_BUG_ON(!(map & SLOT_CACHE) || aptr_load(&d->cache[slot]) != p);
 	page_clear(p, PG_swapcache | PG_dirty);
@@ -348,7 +387,7 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 		rcu_rd_unlock();
 		a32_store(&d->map[slot], (map & ~SLOT_CACHE) | SLOT_MEMSW);
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	page_stat(p, STAT_SWAPCACHED, -1);
 	if (h)
 		slot_free(d, slot, h, map);
@@ -364,7 +403,7 @@ bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
 	VM_BUG_ON(!page_locked(old) || !page_locked(new) || page_test(old, PG_writeback));
 	/* Who looks @old up here gets its reference under this lock: before, and it is not ours to take; after, and he finds
 	 * @new, and waits for its lock. */
-	spin_lock(slot_lock(d, slot));
+	spin_lock(swap_slot_lock(d, slot));
 	VM_BUG_ON(aptr_load(&d->cache[slot]) != old);
 	frozen = page_freeze_refs(old, 2);
 	if (frozen) {
@@ -376,7 +415,7 @@ bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
 		a32_store(&old->entry, 0);
 		page_unfreeze_refs(old, 1);
 	}
-	spin_unlock(slot_lock(d, slot));
+	spin_unlock(swap_slot_lock(d, slot));
 	return frozen;
 }
 

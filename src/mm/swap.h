@@ -4,6 +4,7 @@
  *   free (0) -> USED|CACHE (a page is being swapped out) -> +count (entries refer to it) -> VALID (written)
  *   -> CACHE off, MEMSW on (the page left memory) -> CACHE on, MEMSW off (read again) -> count 0 -> free
  *   BACKED and REFUSED are what is known of its block on the disk (swap_slot.c): at most one of them.
+ *   INDEXED: it is found by its content (swap_share.h).
  *
  * I1  A slot is free iff its word is 0; then it has no cached page, no owner, no charge.
  * I2  CACHE is set iff cache[slot] holds a page; that page has PG_swapcache and this entry, and holds a
@@ -24,6 +25,9 @@
 
 struct swap_device *swap_create(struct store *store);   /* takes the store; NULL: out of memory */
 void swap_destroy(struct swap_device *d);               /* every slot free; destroys the store */
+/* Checksums are keyed with it from now on: before the first page is written. What two processes write must not have equal ones because
+ * one of them has computed it so. */
+void swap_set_secret(struct swap_device *d, const uint8_t secret[SWAP_SECRET_BYTES]);
 
 static inline uint32_t entry_slot(uint32_t entry) { return entry - 1; }
 static inline unsigned slot_count(uint32_t map) { return map & SLOT_COUNT_MASK; }
@@ -47,6 +51,12 @@ static inline uint32_t swap_map(const struct engine *e, uint32_t entry)
 	return a32_load(&e->swap->map[entry_slot(entry)]);
 }
 void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear);
+/* What @hash is of is about to be written to a slot, by whoever has its page locked. */
+void swap_begin_write(struct engine *e, uint32_t entry, struct swap_hash hash);
+/* The same; the slot's lock is held. What the slot holds by then stays valid if it is that. */
+void swap_set_hash(struct swap_device *d, uint32_t slot, struct swap_hash hash);
+/* Nobody shall find the slot by its content any more: swap_share.h. */
+void swap_unfind(struct engine *e, uint32_t entry);
 
 /* The cached page with a reference, or NULL. */
 struct page *swapcache_get(struct engine *e, uint32_t entry);

@@ -16,9 +16,10 @@ bool content_is_zero(const void *data)
 	return w[0] == 0 && memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
 }
 
-struct swap_hash content_hash(const void *data)
+struct swap_hash content_hash(const struct swap_device *d, const void *data)
 {
-	XXH128_hash_t h = XXH3_128bits(data, PAGE_SIZE);
+	XXH128_hash_t h = d->has_secret ? XXH3_128bits_withSecret(data, PAGE_SIZE, d->secret, SWAP_SECRET_BYTES) :
+					  XXH3_128bits(data, PAGE_SIZE);
 
 	return (struct swap_hash){ .lo = h.low64, .hi = h.high64 };
 }
@@ -44,7 +45,7 @@ static void end_swap_read(struct engine *e, struct page *p, int error)
 {
 	uint32_t entry = page_entry(p);
 
-	if (error == 0 && !hash_equal(content_hash(mmu_data(e->mmu, p)), e->swap->hash[entry_slot(entry)])) {
+	if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)), e->swap->hash[entry_slot(entry)])) {
 		page_event(p, EVENT_SWAP_CORRUPT);
 		notice(e, "a page read from the swap file does not match its checksum: the file was changed or the disk is failing; "
 			  "the process that needs the page gets SIGBUS");
@@ -120,6 +121,8 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 
 	if (error) {
 		page_set(p, PG_dirty);
+		if (swap_map(e, page_entry(p)) & SLOT_INDEXED)
+			sync_step(swap_unfind(e, page_entry(p)));
 		page_event(p, EVENT_SWAP_WRITE_ERR);
 		if (no_space(error))
 			swap_set_map(e, page_entry(p), SLOT_REFUSED, SLOT_BACKED);
@@ -167,6 +170,8 @@ static bool write_zero(struct engine *e, struct page *p)
 	if (!content_is_zero(mmu_data(e->mmu, p)))
 		return false;
 	page_clear(p, PG_dirty);
+	if (swap_map(e, page_entry(p)) & SLOT_INDEXED)
+		swap_unfind(e, page_entry(p));
 	swap_set_map(e, page_entry(p), SLOT_VALID | SLOT_ZERO, SLOT_BAD | SLOT_REFUSED);
 	page_stat(p, STAT_SWPOUT_ZERO, 1);
 	page_unlock(e, p);
@@ -206,11 +211,10 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 		VM_BUG_ON(!page_locked(p) || page_mapped(p) || page_test(p, PG_writeback));
 		if (write_zero(e, p))
 			continue;
-		h = known && (known[i].lo | known[i].hi) ? known[i] : content_hash(mmu_data(e->mmu, p));
+		h = known && (known[i].lo | known[i].hi) ? known[i] : content_hash(e->swap, mmu_data(e->mmu, p));
 		if (write_clean(e, p, h))
 			continue;
-		swap_set_map(e, page_entry(p), 0, SLOT_VALID | SLOT_ZERO | SLOT_BAD);
-		e->swap->hash[slot] = h;
+		swap_begin_write(e, page_entry(p), h);
 		page_get(p);
 		sync_step(page_set(p, PG_writeback));
 		page_clear(p, PG_dirty);

@@ -18,7 +18,7 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash hash);
 /* The content of a page: is it all zero; its checksum. */
 bool content_is_zero(const void *data);
-struct swap_hash content_hash(const void *data);
+struct swap_hash content_hash(const struct swap_device *d, const void *data);
 static inline bool hash_equal(struct swap_hash a, struct swap_hash b) { return a.lo == b.lo && a.hi == b.hi; }
 
 #endif

@@ -24,6 +24,7 @@
 #include "mm/rmap.h"
 #include "mm/swap.h"
 #include "mm/swap_io.h"
+#include "mm/swap_share.h"
 #include "mm/vma.h"
 
 #define NOBODY UINT_MAX
@@ -239,14 +240,16 @@ static bool lock_window(struct fault *f, struct window *w)
 }
 
 /* What becomes of the slot now that its page is mapped. Page locked, entry dropped. */
-static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page *p)
+static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page *p, uint64_t va)
 {
 	unsigned others = slot_count(swap_map(e, page_entry(p)));
 
-	if (others && !e->mmu->ops->shares)
+	if (others && !e->mmu->ops->shares) {
+		swap_share_note(e, page_entry(p), va);  /* or it would get another slot when it is taken out again */
 		swapcache_del(e, p, 0);
-	else if (!others && swap_scarce(e, memcg))
+	} else if (!others && swap_scarce(e, memcg)) {
 		swapcache_try_free(e, p);
+	}
 }
 
 /* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages mapped or -errno. */
@@ -273,7 +276,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 		if (page_clear(p, PG_readahead) && first + (unsigned)i != w->self)
 			stat_add(f->memcg, STAT_SWAP_RA_HIT, 1);
 		swap_put(e, w->entry[first + (unsigned)i]);
-		settle_slot(e, f->memcg, p);
+		settle_slot(e, f->memcg, p, va);
 	}
 	return done;
 }

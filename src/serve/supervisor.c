@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "mm/swap.h"
 #include "plat/host/uffd.h"
 #include "plat/native/registered.h"
 #include "serve/finder.h"
@@ -23,7 +24,7 @@
 #include "serve/limits.h"
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
-#define SLOT_BYTES      40              /* of the tables in struct swap_device */
+#define SLOT_BYTES      56              /* of the tables in struct swap_device */
 /* control, follow, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than
  * CPUs, liburcu's, the store's */
 #define OTHER_THREADS   21
@@ -287,6 +288,16 @@ static uint64_t space_for(const struct serve_config *c, uint32_t frames)
 	       stack * (NR_CALL_THREADS + OTHER_THREADS + 2 * (uint64_t)get_nprocs());
 }
 
+static int make_secret(struct swap_device *d)
+{
+	uint8_t secret[SWAP_SECRET_BYTES];
+
+	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
+		return -EIO;
+	swap_set_secret(d, secret);
+	return 0;
+}
+
 static int make_engine(struct supervisor *s, struct serve_problem *p)
 {
 	uint32_t frames = frames_for(limit_pages(s->config.memory_max));
@@ -310,6 +321,10 @@ static int make_engine(struct supervisor *s, struct serve_problem *p)
 	s->engine.notice_arg = s;
 	err = engine_init(&s->engine, &s->mmu.mmu, store, frames);
 	huge_look(s);
+	if (!err && s->engine.swap)
+		err = make_secret(s->engine.swap);
+	if (err == -EIO)
+		return fail(p, err, "no random numbers for the checksums of swapped pages");
 	return err ? fail(p, err, "out of memory") : make_group(s, p);
 }
 

@@ -1,0 +1,58 @@
+#!/bin/sh
+# tests/native/run_fork.sh - what processes have in common since a fork: it is swapped once, not once a process, and every one finds its
+# own again.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog workers reportget
+plan 5
+
+report=$TMP/report.json
+
+# workers_in LIMIT SWAP WORKERS MIB PERCENT ROUNDS [OPTION...]: they find their memory as they left it.
+workers_in() {
+	limit=$1 swap=$2 workers=$3 mib=$4 percent=$5 rounds=$6
+	shift 6
+	rm -f "$report"
+	bounded "$UMEMCG" run -m "${limit}M" --swap-max "${swap}M" --swap "$TMP" "$@" --report json --report-file "$report" \
+		-- "$BIN/workers" "$workers" "$mib" "$percent" "$rounds"
+}
+
+value() { "$BIN/reportget" "$report" "$1"; }
+
+# at_most WHAT KEY PAGES: a figure of the report.
+at_most() {
+	[ "$(value "$2")" -le "$3" ] || { echo "$1: $(value "$2"), more than $3"; return 1; }
+}
+
+# Eight times 16 MiB in 24, read twice: nearly everything goes out and comes back several times. Once written, a page is written no
+# more; what remains are pages that two of them gave up at the same moment, and the few that the C library has.
+read_only() {
+	workers_in 24 512 8 16 0 2 "$@" || return
+	[ "$(value memory.stat/swpout_shared)" -gt 4096 ] || { echo "nothing was shared"; return 1; }
+	at_most "pages written" memory.stat/pswpout $((4096 * 3 / 2)) && at_most "bytes of swap" memory.swap.peak $((24 << 20))
+}
+
+# A tenth of each is its own: 16 + 8 * 1.6 MiB.
+changing() {
+	workers_in 24 512 8 16 10 2 || return
+	at_most "pages written" memory.stat/pswpout $((4096 * (100 + 8 * 10) / 100 * 3 / 2)) &&
+		at_most "bytes of swap" memory.swap.peak $((44 << 20))
+}
+
+# Once each it would not fit.
+little_swap() { workers_in 24 32 8 16 0 2; }
+
+# The children of children: those in the middle have ended, or have what both sides have.
+generations() {
+	rm -f "$report"
+	bounded "$UMEMCG" run -m 24M --swap-max 512M --swap "$TMP" --report json --report-file "$report" \
+		-- "$BIN/workers" 2 16 5 1 3 || return
+	at_most "bytes of swap" memory.swap.peak $((48 << 20))
+}
+
+check "workers that read what their parent made swap it once" read_only
+check "the same with --swap-direct" read_only --swap-direct
+check "those that change some of it swap that besides" changing
+check "swap that holds it once is enough for all" little_swap
+check "so it is for their children's children" generations
