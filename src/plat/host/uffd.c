@@ -24,6 +24,13 @@ int uffd_register(int fd, uint64_t start, uint64_t len)
 	return ioctl(fd, UFFDIO_REGISTER, &r) == 0 ? 0 : -errno;
 }
 
+int uffd_unregister(int fd, uint64_t start, uint64_t len)
+{
+	struct uffdio_range r = { start, len };
+
+	return ioctl(fd, UFFDIO_UNREGISTER, &r) == 0 ? 0 : -errno;
+}
+
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
 {
 	unsigned done = 0, most = n;

@@ -21,6 +21,7 @@ struct uffdio_poison {
 /* Switch the events on that the supervisor lives by. -EPERM: fork events need CAP_SYS_PTRACE. */
 int uffd_api(int fd);
 int uffd_register(int fd, uint64_t start, uint64_t len);
+int uffd_unregister(int fd, uint64_t start, uint64_t len);
 /* Copy @n pages from @src. Returns pages copied (> 0) or what stopped the first. Wakes whoever waits there. */
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n);
 int uffd_wake(int fd, uint64_t va, uint64_t npages);
