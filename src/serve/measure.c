@@ -8,6 +8,9 @@
  *
  * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
  */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
@@ -35,6 +38,40 @@ static int64_t but_for_fill(int64_t seen, int64_t known)
 	return seen;
 }
 
+/* RssAnon, or -errno. Where the first thread is over and others are not (pthread_exit), only these tell. */
+static int64_t anon_pages(struct client *c, int *statm_fd)
+{
+	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
+	pid_t tid;
+
+	if (anon > 0 || c->sock >= 0 || !c->host.pid)
+		return anon;
+	tid = proc_live_thread(c->host.pid);
+	if (!tid && c->host.task == c->host.pid)
+		return anon;
+	c->host.task = tid ? tid : c->host.pid;
+	if (*statm_fd >= 0)
+		close(*statm_fd);
+	*statm_fd = -1;
+	return proc_anon_pages(c->host.task, statm_fd);
+}
+
+/* Its memory is not told to us, and nobody else will hold it to the limit. */
+static void cannot_measure(struct client *c, int64_t err)
+{
+	struct supervisor *s = c->s;
+	struct proc_stat st;
+
+	if (proc_stat(c->host.pid, &st) && (st.state == 'Z' || st.flags & PROC_ENDING))
+		return;
+	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || kill(c->host.pid, 0) != 0 || client_exited(c))
+		return;
+	c->unmeasured = true;
+	a64_add(&s->unmeasured_total, 1);
+	supervisor_notice(s, "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit may not hold; is /proc mounted "
+			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
+}
+
 /* What one look shows; negative: it cannot be told. */
 static int64_t look(struct client *c, int *statm_fd)
 {
@@ -47,7 +84,7 @@ static int64_t look(struct client *c, int *statm_fd)
 		close(*statm_fd);
 		*statm_fd = -1;
 	}
-	anon = proc_anon_pages(c->host.task, statm_fd);
+	anon = anon_pages(c, statm_fd);
 	if (anon < 0)
 		return anon;
 	/* Pages that came or went meanwhile are counted as booked. */
@@ -101,8 +138,10 @@ bool measure(struct client *c)
 	if (c->foreign && !starting_has_executed(c))
 		return false;
 	now = look(c, &c->statm_fd);
-	if (now < 0)
+	if (now < 0) {
+		cannot_measure(c, now);
 		return false;
+	}
 	if (now < c->least && a32_load(&c->nameless))
 		now = c->least;
 	c->looked = now;

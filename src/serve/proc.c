@@ -42,11 +42,31 @@ static int proc_open(pid_t pid, const char *file)
 	return fd < 0 ? -errno : fd;
 }
 
+static int read_sizes(int fd, struct proc_sizes *s)
+{
+	char buf[128];
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+
+	if (n <= 0)
+		return n < 0 ? -errno : -ESRCH;
+	buf[n] = '\0';
+	return sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &s->size, &s->resident, &s->shared) == 3 ? 0 : -EIO;
+}
+
+bool proc_sizes(pid_t pid, struct proc_sizes *out)
+{
+	int fd = proc_open(pid, "statm");
+	bool ok = fd >= 0 && read_sizes(fd, out) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 int64_t proc_anon_pages(pid_t pid, int *fd)
 {
-	int64_t size, resident, shared;
-	char buf[128];
-	ssize_t n;
+	struct proc_sizes s;
+	int err;
 
 	if (*fd < 0) {
 		int got = proc_open(pid, "statm");
@@ -55,13 +75,8 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 			return got;
 		*fd = got;
 	}
-	n = pread(*fd, buf, sizeof(buf) - 1, 0);
-	if (n <= 0)
-		return n < 0 ? -errno : -ESRCH;
-	buf[n] = '\0';
-	if (sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &size, &resident, &shared) != 3)
-		return -EIO;
-	return resident > shared ? resident - shared : 0;
+	err = read_sizes(*fd, &s);
+	return err ? err : s.resident > s.shared ? s.resident - s.shared : 0;
 }
 
 /* The number in the line of a status file that begins with @name, after a line feed; 0 when it cannot be told. */
@@ -136,8 +151,8 @@ bool proc_is_static(pid_t pid)
 	return yes;
 }
 
-/* State and parent, from a stat file. */
-static bool read_stat(pid_t pid, const char *file, char *state, pid_t *parent)
+/* From a stat file. False: there is none. */
+static bool read_stat(pid_t pid, const char *file, struct proc_stat *st)
 {
 	int fd = proc_open(pid, file);
 	char buf[512], *after;
@@ -150,24 +165,28 @@ static bool read_stat(pid_t pid, const char *file, char *state, pid_t *parent)
 	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
-	return after && sscanf(after + 1, " %c %d", state, parent) == 2;
+	return after && sscanf(after + 1, " %c %d %*d %*d %*d %*d %u", &st->state, &st->parent, &st->flags) == 3;
+}
+
+bool proc_stat(pid_t pid, struct proc_stat *st)
+{
+	return read_stat(pid, "stat", st);
 }
 
 pid_t proc_parent(pid_t pid)
 {
-	pid_t parent;
-	char state;
+	struct proc_stat st;
 
-	return read_stat(pid, "stat", &state, &parent) ? parent : -1;
+	return read_stat(pid, "stat", &st) ? st.parent : -1;
 }
 
 bool proc_thread_runs(pid_t pid, pid_t tid)
 {
-	char path[64], state;
-	pid_t parent;
+	struct proc_stat st;
+	char path[64];
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-	return read_stat(pid, path, &state, &parent) && state == 'R';
+	return read_stat(pid, path, &st) && st.state == 'R';
 }
 
 pid_t proc_tracer(pid_t pid, pid_t tid)
@@ -192,11 +211,44 @@ bool proc_is_ours(pid_t tid)
 	return proc_is_below(tid, getpid());
 }
 
+/* Is the number of thread @tid the one that it knows itself by, or is it in a PID namespace of its own? */
+static bool same_namespace(pid_t tid)
+{
+	char path[32];
+	struct stat own, its;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
+	return stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+}
+
 void proc_kill_ours(pid_t tid)
 {
-	/* It waits for its page, so the number is still its own. */
-	if (proc_is_ours(tid))
+	/* It waits for its page, so the number is still its own; but it is the one that a userfaultfd tells, and means another
+	 * process, or none, where the thread is in another PID namespace. */
+	if (proc_is_ours(tid) && same_namespace(tid))
 		(void)kill(tid, SIGKILL);
+}
+
+pid_t proc_live_thread(pid_t pid)
+{
+	char path[64];
+	struct dirent *d;
+	pid_t found = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && !found && (d = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
+		struct proc_stat st;
+
+		snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
+		if (tid > 0 && tid != pid && read_stat(pid, path, &st) && st.state != 'Z' && st.state != 'X')
+			found = tid;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
 }
 
 bool proc_has_thread(pid_t pid, pid_t tid)
@@ -244,9 +296,30 @@ static void children_of(pid_t pid, const char *task, struct to_visit *v, void (*
 	}
 	while (fscanf(f, "%d", &child) == 1) {
 		fn(child, pid, arg);
-		visit_later(v, child);
+		if (v)
+			visit_later(v, child);
 	}
 	fclose(f);
+}
+
+static void visit(pid_t pid, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
+{
+	struct dirent *d;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			children_of(pid, d->d_name, v, fn, arg);
+	if (dir)
+		closedir(dir);
+}
+
+void proc_children(pid_t pid, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
+{
+	visit(pid, NULL, fn, arg);
 }
 
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
@@ -254,20 +327,8 @@ void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg),
 	struct to_visit v = { 0 };
 
 	visit_later(&v, top);
-	while (v.n) {
-		pid_t pid = v.pid[--v.n];
-		char path[64];
-		struct dirent *d;
-		DIR *dir;
-
-		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-		dir = opendir(path);
-		while (dir && (d = readdir(dir)))
-			if (d->d_name[0] != '.')
-				children_of(pid, d->d_name, &v, fn, arg);
-		if (dir)
-			closedir(dir);
-	}
+	while (v.n)
+		visit(v.pid[--v.n], &v, fn, arg);
 	free(v.pid);
 }
 
