@@ -1,0 +1,159 @@
+#!/bin/sh
+# tests/native/run_tree.sh - there is no way around the limit by way of the process tree.
+#
+# Random trees of processes, made by every way there is (prog/tree.c), are compared with what umemcg has found (--processes).
+# UMEMCG_LONG=1 makes 20,000 of them; UMEMCG_SEED chooses which. Then single ways, each with a process at its end that takes
+# three times the limit: it is killed for it, and named.
+
+. "$(dirname "$0")/lib.sh"
+require_uffd
+require_prog tree tree-static escape escape-static orphan fill reportget
+
+plan 13
+report=$TMP/report.json
+: "${UMEMCG_SEED:=1}"
+
+short_or_long() { # SHORT LONG
+	if [ "${UMEMCG_LONG:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi
+}
+
+# Which of the processes that lived for LEAST_MS are not in the list; and how many there were, as comments.
+cat >"$TMP/compare.awk" <<'AWK'
+FNR == 1 { file++ }
+file == 1 && /^#/ { sub(/.*start: /, ""); start = $0 + 0; next }
+file == 1 { at[$1, ++n[$1]] = start + $3; next }
+{
+	found = 0
+	for (i = 1; i <= n[$1]; i++)
+		found += at[$1, i] >= $3 - 5 && at[$1, i] <= $5 + 5
+	made++
+	all += found > 0
+	if ($2 < least)
+		next
+	long++
+	if (!found) {
+		missed++
+		print "missed: process " $1 ", made by " $6 ", which lived " $2 " ms"
+	}
+}
+END {
+	print "# " made " processes, " all " found; " long " lived for " least " ms, " missed + 0 " of them missed"
+	exit !made || missed * 5 > long * lenient
+}
+AWK
+
+# all_found LEAST_MS TREES AT_ONCE; where LENIENT is 1, but for one in five
+all_found() {
+	timeout -k 5 $((BOUND_S * $(short_or_long 1 20))) "$UMEMCG" run -m 256M --processes "$TMP/found" -- \
+		"$BIN/tree" "$UMEMCG_SEED" "$2" "$3" "$TMP/made" || return
+	awk -v least="$1" -v lenient="${LENIENT:-0}" -f "$TMP/compare.awk" "$TMP/found" "$TMP/made" >"$TMP/compared"
+	code=$?
+	grep '^#' "$TMP/compared"
+	grep -v '^#' "$TMP/compared" | head -n 20
+	return $code
+}
+
+# Walks wait for CPUs: with far more to run than there are, some are late.
+all_found_alone() { LENIENT=$(short_or_long 1 0) UMEMCG_NO_EVENTS=1 all_found "$least" "$@"; }
+
+value() { "$BIN/reportget" "$report" "$@"; }
+
+# limited NAME COMMAND...: a process that is not managed, and is called so, is killed at the limit.
+limited() {
+	name=$1
+	shift
+	bounded "$UMEMCG" run -m 32M --swap-max 256M --report json --report-file "$report" -- "$@"
+	status=$?
+	case $status in 77) return 0 ;; esac
+	expect 1 "$(value memory.events/oom_kill)" "OOM kills" || return
+	expect 137 "$status" "exit status" || return
+	[ -z "$name" ] && return
+	grep -q "\"$name ([0-9]*)\"" "$report" || { cat "$report"; return 1; }
+}
+
+killed_orphan() {
+	bounded "$UMEMCG" run -m 32M --swap-max 256M --report json --report-file "$report" -- \
+		"$BIN/escape-static" orphan 96 || return
+	expect 1 "$(value memory.events/oom_kill)" "OOM kills"
+}
+
+in_sandbox() {
+	limited escape-static bwrap --bind / / --dev /dev --proc /proc "$@" "$BIN/escape-static" clone 96
+}
+
+same_parent() {
+	without=$("$BIN/orphan") || return
+	expect "$without" "$(bounded "$UMEMCG" run -m 32M "$BIN/orphan")" "of a fork" &&
+		expect "$without" "$(bounded "$UMEMCG" run -m 32M "$BIN/orphan" raw)" "of a clone"
+}
+
+# What was listed is what ran: a managed program, and a static one with its child.
+listed() {
+	bounded "$UMEMCG" run -m 64M --processes "$TMP/list" -- sh -c "'$BIN/fill' 4; '$BIN/escape-static' clone 1; :" &&
+		awk -F '\t' '/^#/ { next } { n[$5 " " $2]++; kib[$5 " " $2] = $4 }
+			END { exit !(n["fill managed"] == 1 && kib["fill managed"] >= 4096 && n["escape-static measured"] == 2) }' \
+			"$TMP/list" && return
+	cat "$TMP/list"
+	return 1
+}
+
+# A directory in the place of /dev, without userfaultfd.
+bare_dev() {
+	cat >"$TMP/bare_dev" <<-'SCRIPT'
+		mkdir "$1" && mount -t tmpfs none "$1" || exit 77
+		mknod -m 666 "$1/null" c 1 3 && mknod -m 666 "$1/zero" c 1 5 && mknod -m 666 "$1/urandom" c 1 9 || exit 77
+		mount --bind "$1" /dev || exit 77
+		shift
+		exec "$@"
+	SCRIPT
+	dev=$TMP/dev.$1
+	shift
+	cp "$BIN/fill" "$TMP/fill" && chmod 755 "$TMP" "$TMP/fill"
+	unshare -m sh "$TMP/bare_dev" "$dev" "$@"
+}
+
+own_device() {
+	bare_dev 1 "$UMEMCG" run -m 32M --swap-max 256M --report json --report-file "$report" -- \
+		setpriv --reuid=65534 --clear-groups "$TMP/fill" 64 2>"$TMP/err" || return
+	expect "" "$(cat "$TMP/err")" "said" && expect 0 "$(value umemcg/unmanaged_total)" "not managed"
+}
+
+no_device() {
+	bare_dev 2 setpriv --bounding-set=-mknod --inh-caps=-mknod "$UMEMCG" run -m 64M --swap-max 256M \
+		--report json --report-file "$report" -- setpriv --reuid=65534 --clear-groups "$TMP/fill" 16 fsh 2>"$TMP/err" || return
+	grep -c '^umemcg: programs that change their user .*/dev/userfaultfd' "$TMP/err" >"$TMP/count"
+	expect 1 "$(cat "$TMP/count")" "said at the start" && grep -q '"fill ([0-9]*)"' "$report"
+}
+
+# What lives for 100 ms is found where CPUs are not short; the short version leaves room for a busy machine.
+least=$(short_or_long 200 100)
+check "every process of random trees is found" all_found "$least" "$(short_or_long 100 20000)" 6
+[ -f "$TMP/compared" ] && grep '^#' "$TMP/compared"
+check "and where the kernel does not tell of forks" all_found_alone "$(short_or_long 60 3000)" 6
+[ -f "$TMP/compared" ] && grep '^#' "$TMP/compared"
+check "a child of raw clone is held to the limit" limited "" "$BIN/escape" clone 96
+check "one in a PID namespace, too" limited "" "$BIN/escape" namespace 96
+check "a static program that it executes, too, and is named" \
+	limited escape-static "$BIN/escape" namespace 0 "$BIN/escape-static" clone 96
+check "a thread of a static program whose first thread is over, too" limited escape-static "$BIN/escape-static" headless 96
+check "an orphan of a static program, too" killed_orphan
+if command -v bwrap >/dev/null; then
+	check "in a sandbox, too" in_sandbox --unshare-pid
+	check "in one with all namespaces, too" in_sandbox --unshare-all
+else
+	skip "in a sandbox, too" "bwrap (bubblewrap) is not installed"
+	skip "in one with all namespaces, too" "bwrap (bubblewrap) is not installed"
+fi
+check "an orphan sees the parent that it has without umemcg" same_parent
+check "--processes lists what ran" listed
+if sanitized; then
+	skip "a program that has changed its user is managed without /dev/userfaultfd" "libasan wants /proc/self of the user"
+	skip "where that cannot be, it is said, and named" "libasan wants /proc/self of the user"
+elif [ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 0 ] && grep -q ' userfaultfd$' /proc/misc &&
+	command -v setpriv >/dev/null && bare_dev 0 true 2>/dev/null; then
+	check "a program that has changed its user is managed without /dev/userfaultfd" own_device
+	check "where that cannot be, it is said, and named" no_device
+else
+	skip "a program that has changed its user is managed without /dev/userfaultfd" "no mount namespaces, or no need"
+	skip "where that cannot be, it is said, and named" "no mount namespaces, or no need"
+fi
