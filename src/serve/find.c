@@ -138,14 +138,25 @@ static void forget_sharing(struct finder *f, pid_t pid)
 
 /* ---- what can be told at once ---- */
 
+bool client_left(struct client *c)
+{
+	struct proc_stat st;
+
+	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
+		return false;
+	if (uffd_dead(c->host.uffd))
+		client_end(c);
+	else
+		a32_store(&c->closing, 1);  /* another process shares what it had */
+	return true;
+}
+
 /* A client that is still that of the process: known. */
-static bool has_client(struct supervisor *s, pid_t pid, const struct proc_stat *st)
+static bool has_client(struct supervisor *s, pid_t pid)
 {
 	struct client *c = client_managed(s, pid);
-	bool gone = c && client_mute(c) && !(st->flags & PROC_FORKED) && uffd_dead(c->host.uffd), yes = c && !gone;
+	bool yes = c && !client_left(c);
 
-	if (gone)
-		client_end(c);
 	if (c)
 		client_put(c);
 	if (yes)
@@ -168,7 +179,7 @@ static bool tell(struct finder *f, pid_t pid)
 {
 	struct proc_stat st;
 
-	if (!proc_stat(pid, &st) || has_client(f->s, pid, &st) || is_over(pid, &st))
+	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st))
 		return true;
 	if (st.flags & PROC_FORKED)
 		return false;

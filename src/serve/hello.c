@@ -38,12 +38,13 @@ static bool hello_sane(const struct msg_hello *m)
 static void attach(struct client *c, struct conn *conn, const struct msg_hello *m)
 {
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
+	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
 	c->helper_tid = m->helper_tid;
-	if (proc_has_thread(conn->pid, (pid_t)m->helper_tid))
-		c->host.task = (pid_t)m->helper_tid;
+	if (task)
+		c->host.task = task;
 	c->host.staging = m->staging;
 	c->host.serve = conn;
 	c->sock = conn->fd;
@@ -63,8 +64,8 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 	}
 	if (!old)
 		return true;
-	/* Its memory may live on, in another process. */
-	if (helper_replace(s, old->host.serve)) {
+	/* Its memory may live on, in another process. A child of raw clone(2) had no helper before it executed a program. */
+	if (old->host.serve ? helper_replace(s, old->host.serve) : client_left(old)) {
 		client_put(old);
 		return true;
 	}

@@ -10,6 +10,7 @@
 #ifndef UMEMCG_SERVE_INTERNAL_H
 #define UMEMCG_SERVE_INTERNAL_H
 
+#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -35,8 +36,8 @@
 /* A helper in another process that shares a client's memory (standby.c). */
 struct standby {
 	struct conn *conn;             /* NULL: none */
-	pid_t pid;
-	uint32_t tid;
+	pid_t pid, task;
+	uint32_t tid;                  /* the number of task in its own PID namespace */
 	uint64_t staging;
 	bool started;                  /* it has spoken */
 };
@@ -51,7 +52,7 @@ struct client {
 	atomic32_t closing;            /* (A) 1: the helper is gone, the address space may still be read by its kernel */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
-	uint32_t helper_tid;
+	uint32_t helper_tid;           /* in its own PID namespace */
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
 	bool foreign;                  /* (C) */
 	bool counted, spoke;            /* names_lock: as a process that never speaks; it has after all */
@@ -524,11 +525,19 @@ static inline bool client_mute(const struct client *c)
 {
 	return !c->foreign && c->sock < 0 && c->host.pid;
 }
+/* Has it executed a program, so that @c is not its client any more? Then @c has ended, or does with its memory. */
+bool client_left(struct client *c);
 /* Is the process over, as far as that can be told without its channel? */
 bool client_exited(const struct client *c);
 /* Kill whatever is left of the tree; wait for it, bounded. */
 void tree_kill(struct supervisor *s);
 
+/* Is there a process or thread of that number? Asked before each path below /proc/@id: the kernel drops what it remembers of one
+ * that is gone, and whoever looks it up meanwhile waits for that in a loop. A real-time thread kept the CPU from who did
+ * it for 950 ms, all that the kernel lets it have. */
+bool proc_there(pid_t id);
+/* The directory of its threads; NULL. */
+DIR *proc_tasks(pid_t pid);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
 struct proc_sizes {
@@ -562,8 +571,8 @@ void proc_kill_ours(pid_t tid);
 bool proc_thread_runs(pid_t pid, pid_t tid);
 /* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
-/* Is @tid a thread of process @pid? */
-bool proc_has_thread(pid_t pid, pid_t tid);
+/* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or it cannot be told. */
+pid_t proc_thread(pid_t pid, pid_t own);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 /* The same for its children only. */

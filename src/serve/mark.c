@@ -60,7 +60,7 @@ static bool is_present(pid_t pid, uint64_t va)
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = proc_there(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return false;
 	if (pread(fd, &entry, sizeof(entry), (off_t)(va / PAGE_SIZE * sizeof(entry))) != sizeof(entry))

@@ -9,8 +9,8 @@
  * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
@@ -56,15 +56,15 @@ static int64_t anon_pages(struct client *c, int *statm_fd)
 	return proc_anon_pages(c->host.task, statm_fd);
 }
 
-/* Its memory is not told to us, and nobody else will hold it to the limit. */
+/* Its memory is not told to us, and nobody else will hold it to the limit. A thread that was asked may be over, and the process not;
+ * and a process that was there before may be over by now, but not one that is there afterwards. */
 static void cannot_measure(struct client *c, int64_t err)
 {
 	struct supervisor *s = c->s;
-	struct proc_stat st;
+	struct proc_sizes sizes;
 
-	if (proc_stat(c->host.pid, &st) && (st.state == 'Z' || st.flags & PROC_ENDING))
-		return;
-	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || kill(c->host.pid, 0) != 0 || client_exited(c))
+	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
+	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
 		return;
 	c->unmeasured = true;
 	a64_add(&s->unmeasured_total, 1);

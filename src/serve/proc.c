@@ -32,11 +32,18 @@ struct procmap_query_ {
 
 #define GENERATIONS_MAX 4096
 
+bool proc_there(pid_t id)
+{
+	return kill(id, 0) == 0 || errno != ESRCH;
+}
+
 static int proc_open(pid_t pid, const char *file)
 {
 	char path[128];
 	int fd;
 
+	if (!proc_there(pid))
+		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -186,7 +193,7 @@ bool proc_thread_runs(pid_t pid, pid_t tid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-	return read_stat(pid, path, &st) && st.state == 'R';
+	return proc_there(tid) && read_stat(pid, path, &st) && st.state == 'R';
 }
 
 pid_t proc_tracer(pid_t pid, pid_t tid)
@@ -194,7 +201,7 @@ pid_t proc_tracer(pid_t pid, pid_t tid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
-	return (pid_t)status_number(pid, path, "\nTracerPid:");
+	return proc_there(tid) ? (pid_t)status_number(pid, path, "\nTracerPid:") : 0;
 }
 
 bool proc_is_below(pid_t tid, pid_t top)
@@ -218,7 +225,7 @@ static bool same_namespace(pid_t tid)
 	struct stat own, its;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
-	return stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
 }
 
 void proc_kill_ours(pid_t tid)
@@ -229,21 +236,27 @@ void proc_kill_ours(pid_t tid)
 		(void)kill(tid, SIGKILL);
 }
 
-pid_t proc_live_thread(pid_t pid)
+DIR *proc_tasks(pid_t pid)
 {
 	char path[64];
-	struct dirent *d;
-	pid_t found = 0;
-	DIR *dir;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
+	return proc_there(pid) ? opendir(path) : NULL;
+}
+
+pid_t proc_live_thread(pid_t pid)
+{
+	DIR *dir = proc_tasks(pid);
+	struct dirent *d;
+	pid_t found = 0;
+	char path[64];
+
 	while (dir && !found && (d = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
 		struct proc_stat st;
 
 		snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-		if (tid > 0 && tid != pid && read_stat(pid, path, &st) && st.state != 'Z' && st.state != 'X')
+		if (tid > 0 && tid != pid && proc_there(tid) && read_stat(pid, path, &st) && st.state != 'Z' && st.state != 'X')
 			found = tid;
 	}
 	if (dir)
@@ -251,85 +264,43 @@ pid_t proc_live_thread(pid_t pid)
 	return found;
 }
 
-bool proc_has_thread(pid_t pid, pid_t tid)
+/* The number that a thread has in its own PID namespace: the last one of the line. */
+static pid_t own_number(pid_t pid, pid_t tid)
 {
-	char path[64];
+	int fd = -1, number = 0, used;
+	char path[64], buf[4096];
+	const char *at;
+	ssize_t n = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
-	return tid > 0 && access(path, F_OK) == 0;
-}
-
-/* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */
-struct to_visit {
-	pid_t *pid;
-	size_t n, room;
-};
-
-static void visit_later(struct to_visit *v, pid_t pid)
-{
-	if (v->n == v->room) {
-		size_t room = v->room ? 2 * v->room : 64;
-		pid_t *more = realloc(v->pid, room * sizeof(*more));
-
-		if (!more)
-			return;
-		v->pid = more;
-		v->room = room;
-	}
-	v->pid[v->n++] = pid;
-}
-
-static void children_of(pid_t pid, const char *task, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
-{
-	char path[96];
-	int fd, child;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "task/%.16s/children", task);
-	fd = proc_open(pid, path);
-	if (fd < 0)
-		return;
-	f = fdopen(fd, "r");
-	if (!f) {
+	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+	if (proc_there(tid))
+		fd = proc_open(pid, path);
+	if (fd >= 0) {
+		n = read(fd, buf, sizeof(buf) - 1);
 		close(fd);
-		return;
 	}
-	while (fscanf(f, "%d", &child) == 1) {
-		fn(child, pid, arg);
-		if (v)
-			visit_later(v, child);
-	}
-	fclose(f);
+	buf[n > 0 ? n : 0] = '\0';
+	at = strstr(buf, "\nNSpid:");
+	for (at = at ? strchr(at, '\t') : NULL; at && *at == '\t' && sscanf(at, "\t%d%n", &number, &used) == 1;)
+		at += used;
+	return number;
 }
 
-static void visit(pid_t pid, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
+pid_t proc_thread(pid_t pid, pid_t own)
 {
+	DIR *dir = proc_tasks(pid);
 	struct dirent *d;
-	char path[64];
-	DIR *dir;
+	pid_t found = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	while (dir && (d = readdir(dir)))
-		if (d->d_name[0] != '.')
-			children_of(pid, d->d_name, v, fn, arg);
+	while (dir && !found && (d = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
+
+		if (tid > 0 && own_number(pid, tid) == own)
+			found = tid;
+	}
 	if (dir)
 		closedir(dir);
-}
-
-void proc_children(pid_t pid, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
-{
-	visit(pid, NULL, fn, arg);
-}
-
-void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
-{
-	struct to_visit v = { 0 };
-
-	visit_later(&v, top);
-	while (v.n)
-		visit(v.pid[--v.n], &v, fn, arg);
-	free(v.pid);
+	return found;
 }
 
 static bool name_manageable(const char *name)

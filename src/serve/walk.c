@@ -58,7 +58,7 @@ bool walk_is_ours(struct supervisor *s, pid_t pid)
 	bool yes;
 
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = proc_there(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	while (fd >= 0 && buf && n < (ssize_t)ENVIRON_MAX && (got = read(fd, buf + n, ENVIRON_MAX - (size_t)n)) > 0)
 		n += got;
 	if (fd >= 0)
