@@ -5,7 +5,10 @@
  *     clone       a child of raw clone(2), in the same namespaces, takes MIB
  *     namespace   ... in a new PID namespace, where it makes another, which executes PROGRAM, or takes MIB itself
  *     headless    a thread takes MIB when the first one is over
+ *     inner       the same in a child in a new PID namespace, by another thread that is made only then
  *     orphan      a child of a child, in a session of its own, whose parent is over
+ *     late        children of raw clone(2) take MIB, and execute PROGRAM when umemcg has long known them; the memory of every
+ *                 second one lives on, in a process that shares it
  *
  * The memory is touched, and kept for a while. Exits with what the process that takes it ended
  * with. Static, as escape-static, nothing of this is managed.
@@ -19,16 +22,23 @@
 #include "prog.h"
 
 #define KEEP_US 300000
+#define LATE    10
+#define STACK   65536ul
 
 static size_t bytes;
 
-static _Noreturn void take(void)
+static void take_now(void)
 {
 	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT(p != MAP_FAILED);
 	for (size_t i = 0; i < bytes; i += PAGE)
 		p[i] = 1;
+}
+
+static _Noreturn void take(void)
+{
+	take_now();
 	usleep(KEEP_US);
 	ok("%zu MiB", bytes / MIB);
 	_exit(0);
@@ -38,6 +48,32 @@ static void *take_in_thread(void *leader)
 {
 	EXPECT(pthread_join(*(pthread_t *)leader, NULL) == 0);
 	take();
+}
+
+static void *take_anew(void *unused)
+{
+	(void)unused;
+	take();
+}
+
+static void *make_another(void *leader)
+{
+	pthread_t thread;
+
+	EXPECT(pthread_join(*(pthread_t *)leader, NULL) == 0);
+	EXPECT(pthread_create(&thread, NULL, take_anew, NULL) == 0);
+	pause();
+	return NULL;
+}
+
+static _Noreturn void without_leader(void *(*fn)(void *leader))
+{
+	static pthread_t leader;
+	pthread_t thread;
+
+	leader = pthread_self();
+	EXPECT(pthread_create(&thread, NULL, fn, &leader) == 0);
+	pthread_exit(NULL);
 }
 
 static int wait_for(pid_t pid)
@@ -92,10 +128,42 @@ static int in_orphan(void)
 	return 0;
 }
 
+static int live_on(void *unused)
+{
+	(void)unused;
+	usleep(2 * KEEP_US);
+	return 0;
+}
+
+static int late(char **argv)
+{
+	static char stack[STACK];
+	pid_t pid[LATE];
+	int code = 0;
+
+	for (int i = 0; i < LATE; i++) {
+		pid[i] = raw_clone(0);
+		if (pid[i])
+			continue;
+		take_now();
+		usleep(KEEP_US);
+		if (i % 2)
+			EXPECT(clone(live_on, stack + STACK, CLONE_VM | SIGCHLD, NULL) > 0);
+		execv(*argv, argv);
+		_exit(127);
+	}
+	for (int i = 0; i < LATE; i++) {
+		int its = wait_for(pid[i]);
+
+		if (its)
+			printf("child %d ended with %d\n", i, its);
+		code |= its;
+	}
+	return code ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
-	static pthread_t leader;
-	pthread_t thread;
 	pid_t pid;
 
 	EXPECT(argc >= 3);
@@ -104,10 +172,17 @@ int main(int argc, char **argv)
 		return in_namespace(argv + 3);
 	if (!strcmp(argv[1], "orphan"))
 		return in_orphan();
-	if (!strcmp(argv[1], "headless")) {
-		leader = pthread_self();
-		EXPECT(pthread_create(&thread, NULL, take_in_thread, &leader) == 0);
-		pthread_exit(NULL);
+	if (!strcmp(argv[1], "late") && argc >= 4)
+		return late(argv + 3);
+	if (!strcmp(argv[1], "headless"))
+		without_leader(take_in_thread);
+	if (!strcmp(argv[1], "inner")) {
+		if (unshare(CLONE_NEWPID) != 0)
+			cannot_run("no new PID namespace: errno %d", errno);
+		pid = fork();
+		if (pid == 0)
+			without_leader(make_another);
+		return wait_for(pid);
 	}
 	pid = raw_clone(0);
 	if (pid == 0)
