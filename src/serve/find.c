@@ -31,6 +31,7 @@
 
 #define TICK_NS   (10 * 1000000ull)
 #define UNSURE_NS (60 * 1000000ull)
+#define LATE_NS   (100 * 1000000ull)
 #define SEEN_MIN  64
 #define SHARING_NS (50 * 1000000ull)
 #define FRESH_MAX 64                   /* at once */
@@ -75,13 +76,13 @@ static struct seen *seen_find(const struct seen_list *l, pid_t pid)
 }
 
 /* False: it is there already, or there is no memory. */
-static bool seen_add(struct seen_list *l, pid_t pid, bool stranger)
+static bool seen_add(struct seen_list *l, pid_t pid, bool stranger, uint64_t told_ns)
 {
 	uint64_t now = plat_now_ns();
 
 	if (seen_find(l, pid) || !seen_grow(l))
 		return false;
-	l->e[l->n++] = (struct seen){ .pid = pid, .since_ns = now, .due_ns = now, .stranger = stranger };
+	l->e[l->n++] = (struct seen){ .pid = pid, .since_ns = now, .due_ns = now, .told_ns = told_ns, .stranger = stranger };
 	return true;
 }
 
@@ -90,15 +91,34 @@ static void seen_drop(struct seen_list *l, struct seen *e)
 	*e = l->e[--l->n];
 }
 
-void find_ask(struct finder *f, pid_t pid, bool stranger)
+static void ask(struct finder *f, pid_t pid, bool stranger, uint64_t told_ns)
 {
 	bool fresh;
 
 	spin_lock(&f->lock);
-	fresh = seen_add(&f->pending, pid, stranger);
+	fresh = seen_add(&f->pending, pid, stranger, told_ns);
 	spin_unlock(&f->lock);
 	if (fresh)
 		waitq_wake(&f->ask_wait);
+}
+
+void find_ask(struct finder *f, pid_t pid, bool stranger)
+{
+	ask(f, pid, stranger, plat_now_ns());
+}
+
+void find_took(struct finder *f, uint64_t since_ns)
+{
+	uint64_t now = plat_now_ns(), took = now > since_ns ? now - since_ns : 0;
+	atomic64_t *most = &f->s->found_late_ns;
+	int64_t before;
+
+	if (took <= LATE_NS)
+		return;
+	a64_add(&f->s->found_late_total, 1);
+	do
+		before = a64_load(most);
+	while ((int64_t)took > before && !a64_cas(most, before, (int64_t)took));
 }
 
 static void note_sharing(struct finder *f, pid_t pid)
@@ -106,7 +126,7 @@ static void note_sharing(struct finder *f, pid_t pid)
 	bool fresh;
 
 	spin_lock(&f->lock);
-	fresh = seen_add(&f->sharing, pid, false);
+	fresh = seen_add(&f->sharing, pid, false, 0);
 	spin_unlock(&f->lock);
 	if (fresh)
 		census_shared(f->s, pid);
@@ -192,16 +212,21 @@ static bool is_own(const struct supervisor *s, pid_t pid)
 	return pid == getpid() || (s->keeper && pid == s->keeper->pid) || !a32_load(&s->root_pid);
 }
 
-void find_met(pid_t pid, pid_t parent, void *finder)
+static void meet(struct finder *f, pid_t pid, uint64_t since_ns)
 {
-	struct finder *f = finder;
-
-	(void)parent;
 	if (is_own(f->s, pid))
 		return;
 	lineage_add(f->s, pid);
-	if (!tell(f, pid))
-		find_ask(f, pid, false);
+	if (tell(f, pid))
+		find_took(f, since_ns);
+	else
+		ask(f, pid, false, since_ns);
+}
+
+void find_met(pid_t pid, pid_t parent, void *finder)
+{
+	(void)parent;
+	meet(finder, pid, plat_now_ns());
 }
 
 /* ---- what has to be asked ---- */
@@ -329,7 +354,11 @@ static void asker_main(void *arg)
 			continue;
 		}
 		if (!e.stranger) {
-			put_back(f, e.pid, identify(f, e.pid, e.since_ns));
+			bool done = identify(f, e.pid, e.since_ns);
+
+			if (done)
+				find_took(f, e.told_ns);
+			put_back(f, e.pid, done);
 		} else {
 			bool ours = walk_is_ours(f->s, e.pid);
 
@@ -344,16 +373,16 @@ static void asker_main(void *arg)
 
 static void look_at_fresh(struct finder *f, bool *lost)
 {
-	pid_t pid[FRESH_MAX];
+	struct fresh fresh[FRESH_MAX];
 	unsigned n;
 	bool more;
 
 	*lost = false;
 	do {
-		n = lineage_take(f->s, pid, FRESH_MAX, &more);
+		n = lineage_take(f->s, fresh, FRESH_MAX, &more);
 		*lost |= more;
 		for (unsigned i = 0; i < n; i++)
-			find_met(pid[i], 0, f);
+			meet(f, fresh[i].pid, fresh[i].since_ns);
 	} while (n == FRESH_MAX);
 }
 

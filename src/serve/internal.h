@@ -156,6 +156,7 @@ struct seen {
 	bool stranger;                 /* it is not known whether it belongs to the program */
 	bool busy;                     /* an asker has it */
 	uint64_t since_ns, due_ns;
+	uint64_t told_ns;              /* when it was made, or executed a program, as far as is known */
 };
 struct seen_list {
 	struct seen *e;
@@ -167,7 +168,7 @@ struct finder {
 	struct seen_list pending;      /* processes of which it is not known yet what they are */
 	struct seen_list sharing;      /* those that have another one's memory */
 	struct waitq wait, ask_wait;
-	uint64_t next_sharing_ns, next_near_ns, next_walk_ns, next_net_ns;  /* the finder's thread, as all below */
+	uint64_t next_sharing_ns, next_near_ns, next_walk_ns, walked_ns, next_net_ns;  /* the finder's thread, as all below */
 	struct strangers *strangers;
 	struct plat_thread thread, asker[NR_ASKERS];
 };
@@ -222,6 +223,7 @@ struct supervisor {
 	struct finder finder;
 	uint64_t start_ns;             /* (C) */
 	atomic64_t unmeasured_total;
+	atomic64_t found_late_total, found_late_ns;  /* processes that took longer to find than that (find.c); the longest */
 	uint64_t pid_namespace;        /* (C) its inode; 0: not known */
 	atomic32_t census_failed;
 
@@ -372,6 +374,8 @@ void find_wake(struct supervisor *s);
 void find_met(pid_t pid, pid_t parent, void *finder);
 /* An asker is to find out what @pid is; @stranger: whether it belongs to the program. */
 void find_ask(struct finder *f, pid_t pid, bool stranger);
+/* A process that is there since @since_ns has been found only now. */
+void find_took(struct finder *f, uint64_t since_ns);
 
 /* ---- walk.c ---- */
 /* @lost: now. */

@@ -102,10 +102,10 @@ static void drop(struct lineage *l, pid_t pid)
 		*p = GONE;
 }
 
-static void note(struct lineage *l, pid_t pid)
+static void note(struct lineage *l, pid_t pid, uint64_t since_ns)
 {
 	if (l->nr_fresh < LINEAGE_FRESH)
-		l->fresh[l->nr_fresh++] = pid;
+		l->fresh[l->nr_fresh++] = (struct fresh){ pid, since_ns };
 	else
 		l->lost = true;
 }
@@ -124,7 +124,7 @@ void lineage_note(struct supervisor *s, pid_t pid)
 	if (pid <= 0)
 		return;
 	spin_lock(&s->lineage.lock);
-	note(&s->lineage, pid);
+	note(&s->lineage, pid, plat_now_ns());
 	spin_unlock(&s->lineage.lock);
 	watcher_fresh(s);
 }
@@ -139,15 +139,15 @@ bool lineage_has(struct supervisor *s, pid_t pid)
 	return yes;
 }
 
-unsigned lineage_take(struct supervisor *s, pid_t *pid, unsigned max, bool *lost)
+unsigned lineage_take(struct supervisor *s, struct fresh *fresh, unsigned max, bool *lost)
 {
 	struct lineage *l = &s->lineage;
 	unsigned n;
 
 	spin_lock(&l->lock);
 	n = l->nr_fresh < max ? l->nr_fresh : max;
-	memcpy(pid, l->fresh, n * sizeof(*pid));
-	memmove(l->fresh, l->fresh + n, (l->nr_fresh - n) * sizeof(*pid));
+	memcpy(fresh, l->fresh, n * sizeof(*fresh));
+	memmove(l->fresh, l->fresh + n, (l->nr_fresh - n) * sizeof(*fresh));
 	l->nr_fresh -= n;
 	*lost = l->lost;
 	l->lost = false;
@@ -194,13 +194,13 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 		ours = has(l, parent) || parent == getpid();
 		if (ours) {
 			add(l, child);
-			note(l, child);
+			note(l, child, e->timestamp_ns);
 		} else {
 			drop(l, child);  /* a new process, which has the number of one of ours that is gone */
 		}
 	} else if (e->what == PROC_EVENT_EXEC && has(l, e->event_data.exec.process_tgid)) {
 		ours = true;
-		note(l, e->event_data.exec.process_tgid);
+		note(l, e->event_data.exec.process_tgid, e->timestamp_ns);
 	}
 	spin_unlock(&l->lock);
 	if (ours)

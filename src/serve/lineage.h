@@ -24,11 +24,17 @@
 
 struct supervisor;
 
+/* A process that was forked, or has executed a program, and when. */
+struct fresh {
+	pid_t pid;
+	uint64_t since_ns;
+};
+
 struct lineage {
 	struct spinlock lock;
 	pid_t *slot;                   /* a hash table: 0 free, LINEAGE_GONE was used */
 	unsigned cap, used;            /* used: those that are not 0 */
-	pid_t fresh[LINEAGE_FRESH];    /* forked, or has executed, and was not looked at since */
+	struct fresh fresh[LINEAGE_FRESH];  /* not looked at since */
 	unsigned nr_fresh;
 	bool lost;                     /* something is not in the set, or not among the fresh ones */
 	int sock;                      /* (C) -1: the kernel tells nothing */
@@ -46,7 +52,7 @@ void lineage_add(struct supervisor *s, pid_t pid);
 void lineage_note(struct supervisor *s, pid_t pid);
 bool lineage_has(struct supervisor *s, pid_t pid);
 /* Up to @max processes to be looked at; *@lost: that is not all, look at the whole tree. */
-unsigned lineage_take(struct supervisor *s, pid_t *pid, unsigned max, bool *lost);
+unsigned lineage_take(struct supervisor *s, struct fresh *fresh, unsigned max, bool *lost);
 /* Forget those that are gone. */
 void lineage_prune(struct supervisor *s);
 

@@ -87,6 +87,7 @@ struct serve_snapshot {
 	int64_t unmanaged_peak;         /* bytes of the group's memory that are not managed, at most so far */
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */
+	uint64_t found_late_total, found_late_ms;  /* processes that were found more than 100 ms after they began; the longest */
 	uint64_t unmeasured_total;      /* of them: processes whose memory could not be read: the limit may not hold */
 	unsigned nr_unmanaged_names;
 	char unmanaged_name[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* comm and pid: "busybox (1234)" */

@@ -158,7 +158,13 @@ void walk_if_due(struct finder *f, bool tick, bool lost)
 	uint64_t now = plat_now_ns();
 
 	if (lost || (tick && now >= f->next_walk_ns)) {
+		uint64_t before = f->walked_ns;
+
+		f->walked_ns = now;
 		proc_descendants(getpid(), find_met, f);
+		/* What was made just after the walk before. */
+		if (f->s->lineage.sock < 0 && before)
+			find_took(f, before);
 		f->next_walk_ns = next_time(now, walk_every_ns(f->s), WALK_SHARE);
 	} else if (tick && f->s->lineage.sock < 0 && now >= f->next_near_ns) {
 		walk_near(f);

@@ -9,7 +9,7 @@
 require_uffd
 require_prog tree tree-static escape escape-static late orphan fill reportget
 
-plan 16
+plan 18
 report=$TMP/report.json
 : "${UMEMCG_SEED:=1}"
 
@@ -126,6 +126,34 @@ managed_late() {
 
 managed_late_alone() { UMEMCG_NO_EVENTS=1 managed_late; }
 
+# A stopped umemcg sees nothing, and a static program goes on meanwhile.
+lateness_said() {
+	rm -f "$TMP/made"
+	"$UMEMCG" run -m 64M --report json --report-file "$report" -- "$BIN/tree-static" 1 60 2 "$TMP/made" &
+	test_pid=$!
+	until_true test -e "$TMP/made" || return
+	kill -STOP "$test_pid" && sleep 0.5 && kill -CONT "$test_pid"
+	wait "$test_pid"
+	status=$?
+	test_pid=
+	expect 0 "$status" "exit status" || return
+	late=$(value umemcg/found_late_total) ms=$(value umemcg/found_late_ms)
+	[ "$late" -gt 0 ] && [ "$ms" -ge 100 ] && return
+	echo "late: $late, $ms ms"
+	return 1
+}
+
+# Of a process that asks nobody, and is not the root: there is only what it takes in the moment until it is stopped.
+bounded_peak() {
+	bounded "$UMEMCG" run -m 32M --swap-max 256M --report json --report-file "$report" -- \
+		sh -c "'$BIN/escape-static' clone 96; :" >/dev/null 2>&1
+	peak=$(value memory.peak)
+	echo "# peak $peak bytes of 33554432" >"$TMP/peak"
+	[ "$peak" -le $((33554432 * 5 / 4)) ] && return
+	cat "$TMP/peak"
+	return 1
+}
+
 # A directory in the place of /dev, without userfaultfd.
 bare_dev() {
 	cat >"$TMP/bare_dev" <<-'SCRIPT'
@@ -160,11 +188,13 @@ check "and where the kernel does not tell of forks" all_found_alone "$(short_or_
 [ -f "$TMP/compared" ] && grep '^#' "$TMP/compared"
 check "a child of raw clone that executes a program late is managed" managed_late
 check "and where the kernel does not tell of its exec" managed_late_alone
+check "what was found late is said" lateness_said
 check "a child of raw clone is held to the limit" limited "" "$BIN/escape" clone 96
 check "one in a PID namespace, too" limited "" "$BIN/escape" namespace 96
 check "a static program that it executes, too, and is named" \
 	limited escape-static "$BIN/escape" namespace 0 "$BIN/escape-static" clone 96
 check "a thread of a static program whose first thread is over, too" limited escape-static "$BIN/escape-static" headless 96
+check "what asks nobody takes little above the limit" bounded_peak
 check "one of a managed program, in a PID namespace, swaps" swaps_inside
 check "an orphan of a static program, too" killed_orphan
 if command -v bwrap >/dev/null; then

@@ -60,7 +60,7 @@ static const char *const how_name[] = {
 struct note {
 	bool begins;
 	uint8_t how;
-	double ms;      /* begins: before it was made; else now */
+	double before_ms, ms;  /* before it was made; now. Said by itself: who reads it may be late */
 };
 
 static uint64_t state;
@@ -86,9 +86,9 @@ static double now_ms(void)
 	return now_us() / 1000;
 }
 
-static void say(bool begins, enum how how, double ms)
+static void say(bool begins, enum how how, double before)
 {
-	struct note n = { .begins = begins, .how = (uint8_t)how, .ms = ms };
+	struct note n = { .begins = begins, .how = (uint8_t)how, .before_ms = before, .ms = now_ms() };
 
 	/* Nothing of libc's: the caller may share memory with its parent. */
 	while (raw_syscall(SYS_write, SOCKET, (long)&n, sizeof(n)) == -1 && errno == EINTR)
@@ -120,7 +120,7 @@ static _Noreturn void live(enum how how, unsigned depth, double before)
 	if (depth)
 		grow(depth);
 	nap(draw(3) ? draw(LIFE_MS / 8) : draw(LIFE_MS));
-	say(false, how, now_ms());
+	say(false, how, 0);
 	_exit(0);
 }
 
@@ -173,7 +173,7 @@ static int live_shared(void *arg)
 
 	say(true, SHARED, life.before);
 	nap(life.ms);
-	say(false, SHARED, now_ms());
+	say(false, SHARED, 0);
 	raw_syscall(SYS_exit_group, 0, 0, 0);
 	return 0;
 }
@@ -221,7 +221,7 @@ static void unshare_and_fork(unsigned depth, double before)
 		live(UNSHARED, depth, before);
 	if (draw(2))
 		waitpid(pid, NULL, 0);
-	say(false, UNSHARED, now_ms());
+	say(false, UNSHARED, 0);
 	_exit(0);
 }
 
@@ -372,14 +372,14 @@ static void take(const struct note *n, pid_t pid)
 		if (made[i].pid == pid)
 			m = &made[i];
 	if (m && !m->over && !(n->begins && n->how != m->how)) {
-		m->last_ms = now_ms();
+		m->last_ms = n->ms;
 		m->over = !n->begins;
 		return;
 	}
 	if (!n->begins)
 		return;
 	EXPECT(nr_made < KEPT);
-	made[nr_made++] = (struct made){ pid, false, n->how, n->ms, now_ms(), now_ms() };
+	made[nr_made++] = (struct made){ pid, false, n->how, n->before_ms, n->ms, n->ms };
 }
 
 /* Until everybody has closed the other end, that is, is over. */
