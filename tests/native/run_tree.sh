@@ -17,6 +17,8 @@ short_or_long() { # SHORT LONG
 	if [ "${UMEMCG_LONG:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
 
+value() { "$BIN/reportget" "$report" "$@"; }
+
 # Which of the processes that lived for LEAST ms are not in the list; and how many there were, as comments. When the machine
 # gave nobody a CPU (prog/late.c) does not count as life.
 cat >"$TMP/compare.awk" <<'AWK'
@@ -41,13 +43,16 @@ file == 1 { at[$1, ++n[$1]] = start + $3; next }
 		next
 	}
 	long++
-	if (!found) {
+	if (!found && life <= said)
+		unvouched++
+	else if (!found) {
 		missed++
 		print "missed: process " $1 ", made by " $6 ", which lived " life " ms"
 	}
 }
 END {
-	print "# " made " processes, " all " found; " long " lived for " least " ms, " missed + 0 " of them missed; " \
+	print "# " made " processes, " all " found; " long " lived for " least " ms, " missed + 0 " of them missed, " \
+		unvouched + 0 " more that the run says it was too late for; " \
 		short + 0 " did not, as the machine stood still for " late + 0 " ms in all"
 	exit !long || missed
 }
@@ -57,12 +62,16 @@ AWK
 all_found() {
 	"$BIN/late" "$TMP/late" &
 	late=$!
-	timeout -k 5 $((BOUND_S * $(short_or_long 1 20))) "$UMEMCG" run -m 256M --processes "$TMP/found" -- \
+	timeout -k 5 $((BOUND_S * $(short_or_long 1 20))) "$UMEMCG" run -m 256M --processes "$TMP/found" \
+		--report json --report-file "$report" -- \
 		"$BIN/tree" "$UMEMCG_SEED" "$1" "$2" "$TMP/made" 2>"$TMP/said"
 	code=$?
 	kill "$late"
 	[ $code -eq 0 ] || return $code
-	awk -v least=100 -f "$TMP/compare.awk" "$TMP/found" "$TMP/late" "$TMP/made" >"$TMP/compared"
+	# Where there is far more to run than CPUs; then the run has to say so.
+	said=$(value umemcg/found_late_ms)
+	[ "$said" -le 500 ] || said=0  # no machine is so busy: somebody of our own keeps the CPU
+	awk -v least=100 -v said="$said" -f "$TMP/compare.awk" "$TMP/found" "$TMP/late" "$TMP/made" >"$TMP/compared"
 	code=$?
 	grep '^#' "$TMP/compared"
 	grep -v '^#' "$TMP/compared" | head -n 20
@@ -70,8 +79,6 @@ all_found() {
 }
 
 all_found_alone() { UMEMCG_NO_EVENTS=1 all_found "$@"; }
-
-value() { "$BIN/reportget" "$report" "$@"; }
 
 # limited NAME COMMAND...: a process that is not managed, and is called so, is killed at the limit.
 limited() {
