@@ -101,7 +101,12 @@ static size_t staging_bytes(void)
 	return EVICT_PAGES_MAX * agent_page;
 }
 
-/* All of the region after page 0. */
+static size_t fixed_bytes(void)
+{
+	return FIXED_PAGES * agent_page;
+}
+
+/* All of the region after that. */
 static size_t rest_bytes(void)
 {
 	return HELPER_BYTES + THREAD_BYTES + HOLD_BYTES + staging_bytes();
@@ -109,18 +114,18 @@ static size_t rest_bytes(void)
 
 static char *helper_area(void)
 {
-	return (char *)agent + agent_page;
+	return (char *)agent + fixed_bytes();
 }
 
 /* Undo what mlockall did to the region: pages move only between mappings that are both locked or
  * both not, and the program's locked ones are to be refused. */
 void agent_unlock_region(void)
 {
-	sys_call2(SYS_munlock, agent, agent_page + rest_bytes());
+	sys_call2(SYS_munlock, agent, fixed_bytes() + rest_bytes());
 	huge_unlock();
 }
 
-/* Reserve the region, page 0 first; in a fork's child page 0 is there already, wiped, and only the
+/* Reserve the region, the fixed pages first; in a fork's child these are there already, wiped, and only the
  * rest comes back. Nothing else can have taken that place: we run before fork returns. */
 static int region_make(bool child)
 {
@@ -137,12 +142,12 @@ static int region_make(bool child)
 			return -EEXIST;
 		}
 	} else {
-		at = sys_mmap(NULL, agent_page + rest, prot, flags, -1, 0);
+		at = sys_mmap(NULL, fixed_bytes() + rest, prot, flags, -1, 0);
 		if (at < 0)
 			return (int)at;
 		agent = (struct agent *)at;
-		if (sys_madvise(agent, agent_page, MADV_WIPEONFORK) < 0) {
-			sys_munmap(agent, agent_page + rest);
+		if (sys_madvise(agent, fixed_bytes(), MADV_WIPEONFORK) < 0) {
+			sys_munmap(agent, fixed_bytes() + rest);
 			agent = NULL;
 			return -EINVAL;
 		}
@@ -152,7 +157,7 @@ static int region_make(bool child)
 	return 0;
 }
 
-/* Give back all but page 0: another thread may be about to look at it. */
+/* Give back all but the fixed pages: another thread may be about to look at it. */
 static void region_drop(void)
 {
 	sys_munmap(helper_area(), rest_bytes());
@@ -237,7 +242,7 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 		.fork_cookie = cookie,
 		.staging = (uintptr_t)a->fd.staging,
 		.private_start = { (uintptr_t)agent, own_start, thread_start },
-		.private_end = { (uintptr_t)agent + agent_page + rest_bytes(),
+		.private_end = { (uintptr_t)agent + fixed_bytes() + rest_bytes(),
 				 own_end, thread_end },
 	};
 
@@ -269,6 +274,7 @@ static int await_ready(const struct attempt *a)
 		high = agent_high_fd(uffd >= 0 ? uffd : a->fd.uffd);
 		agent->uffd = high < 0 ? -1 : high;
 		agent->mode = ready.register_mode;
+		parent_set(&ready);
 		agent->pid = (int32_t)sys_getpid();
 	}
 	if (uffd >= 0)

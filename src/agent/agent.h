@@ -8,6 +8,7 @@
  *
  *     page 0          struct agent, wiped by fork: a child that the agent has not prepared (a raw
  *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
+ *     page 1          the supervisor's, in such a child (serve/mark.c); touched by nobody else. Wiped by fork
  *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
  *     THREAD_BYTES    threads on stacks of the program's own (thread.c); not inherited by fork
  *     HOLD_BYTES      pages that are not moved (hold.c); not inherited by fork
@@ -33,6 +34,7 @@
 
 #define AGENT_EXPORT __attribute__((visibility("default")))
 
+#define FIXED_PAGES   2             /* those that a fork's child has, wiped */
 #define HELPER_NAME   "umemcg-helper"
 #define HELPER_BYTES  (64u << 10)
 #define THREAD_BYTES  (16u << 10)
@@ -84,7 +86,7 @@ static inline bool agent_managed(void)
 
 static inline void *agent_threads(void)
 {
-	return (char *)agent + agent_page + HELPER_BYTES;
+	return (char *)agent + FIXED_PAGES * agent_page + HELPER_BYTES;
 }
 
 static inline void *agent_holds(void)
@@ -202,6 +204,10 @@ int origin_flags(size_t len, int prot, int flags, int fd, long off);
 
 /* hide.c */
 void hide_init(void);
+
+/* parent.c */
+void parent_set(const struct msg_ready *m);
+pid_t hook_getppid(void);
 
 /* peek.c */
 void peek_init(void);

@@ -49,6 +49,7 @@ static struct redirect redirects[] = {
 	{ .name = "munlock", .target = (void *)hook_munlock },
 	{ .name = "munlockall", .target = (void *)hook_munlockall },
 	{ .name = "syscall", .target = (void *)hook_syscall },
+	{ .name = "getppid", .target = (void *)hook_getppid, .optional = true },
 	{ .name = "execve", .target = (void *)hook_execve, .optional = true },
 	{ .name = "execveat", .target = (void *)hook_execveat, .optional = true },
 	{ .name = "fexecve", .target = (void *)hook_fexecve, .optional = true },

@@ -54,6 +54,7 @@ static bool is_ours(long nr)
 	case SYS_shmat:
 	case SYS_shmdt:
 	case SYS_shmctl:
+	case SYS_getppid:
 		return true;
 	default:
 		return false;
@@ -85,6 +86,8 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return shmget((key_t)a, (size_t)b, (int)c);
 	case SYS_shmat:
 		return (long)shmat((int)a, (const void *)b, (int)c);
+	case SYS_getppid:
+		return hook_getppid();
 	case SYS_shmdt:
 		return shmdt((const void *)a);
 	default:

@@ -270,6 +270,21 @@ static int open_report(struct run *r)
 	return 0;
 }
 
+static int open_processes(struct run *r)
+{
+	const char *name = r->options.processes_file;
+	int fd;
+
+	if (!name)
+		return 0;
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+	if (fd < 0)
+		return cli_fail("run: option --processes: cannot write '%s': %s; name a file in a "
+				"directory that can be written", name, strerror(errno));
+	r->options.config.processes_fd = fd;
+	return 0;
+}
+
 static int cannot_fork(int error)
 {
 	char hint[LIMITS_TEXT_MAX];
@@ -359,16 +374,18 @@ static int run_main(int argc, char **argv)
 		return cli_print("umemcg " UMEMCG_VERSION "\n");
 	if (!run_limits_take(&r.limits, problem, sizeof(problem)) || !run_options_check(&r.options, problem))
 		return cli_fail("run: %s", problem);
-	if (open_report(&r) != 0)
+	if (open_report(&r) != 0 || open_processes(&r) != 0)
 		return EXIT_OURS;
 	ret = console_init(&r.console, r.options.verbose);
 	if (ret != 0)
 		return cli_fail("run: cannot start: %s", strerror(-ret));
+	r.options.config.no_events = getenv("UMEMCG_NO_EVENTS") != NULL;
 	r.options.config.notice = console_notice;
 	r.options.config.notice_arg = &r.console;
 	r.signal_fd = signals_take(&r.signals);
 	if (r.signal_fd < 0)
 		return cli_fail("run: cannot start: %s", strerror(-r.signal_fd));
+	r.options.config.heir = heir_of_orphans();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	status = run_supervised(&r);
 	console_fini(&r.console);
@@ -404,6 +421,8 @@ static const char help[] =
 "reports:\n"
 "      --report FORMAT     at the end, a report on standard error: text or json\n"
 "      --report-file FILE  write the report there instead\n"
+"      --processes FILE    write a line for each program that ran: pid, managed or measured,\n"
+"                          when it was found, the most memory it had, name\n"
 "  -v, --verbose           a live status line on a terminal, and a text report at the end\n"
 "\n"
 "  -h, --help              this text\n"

@@ -34,6 +34,7 @@ enum {
 	OPT_NAME,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
+	OPT_PROCESSES,
 };
 
 static const struct option long_options[] = {
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
 	{ "name",        required_argument, NULL, OPT_NAME },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
+	{ "processes",   required_argument, NULL, OPT_PROCESSES },
 	{ "verbose",     no_argument,       NULL, 'v' },
 	{ "help",        no_argument,       NULL, 'h' },
 	{ "version",     no_argument,       NULL, 'V' },
@@ -184,6 +186,8 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		return parse_report(arg, &o->report, problem);
 	case OPT_REPORT_FILE:
 		return parse_path(val, arg, &o->report_file, problem);
+	case OPT_PROCESSES:
+		return parse_path(val, arg, &o->processes_file, problem);
 	case 'v':
 		o->verbose = true;
 		return true;

@@ -24,6 +24,7 @@ struct run_options {
 	struct serve_config config;  /* notice is not set here */
 	enum report_format report;
 	const char *report_file;     /* NULL: standard error */
+	const char *processes_file;  /* NULL: no list of processes */
 	const char *swap_dir_from;   /* who named config.swap_dir: "--swap", "TMPDIR", "default" */
 	bool swap_given;             /* --swap-max was */
 	const char *swap_given_as;   /* its value */

@@ -74,6 +74,11 @@ static void put_processes(FILE *f, const struct serve_snapshot *s)
 	if (s->nr_unmanaged_names && s->unmanaged_total > s->nr_unmanaged_names)
 		fputs(", ...", f);
 	fputc('\n', f);
+	if (s->found_late_total)
+		fprintf(f, "  found late   %" PRIu64 " processes, up to %" PRIu64 " ms after they began: the limit may not have held\n",
+			s->found_late_total, s->found_late_ms);
+	if (s->unmeasured_total)
+		fprintf(f, "  unmeasured   %" PRIu64 " processes, for which the limit may not hold\n", s->unmeasured_total);
 }
 
 char *report_text(const struct serve_snapshot *s, const struct run_result *r)

@@ -155,6 +155,9 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       put_number(own, "tables_peak", s->tables_peak) &&
 	       put_number(own, "clients_total", (int64_t)s->clients_total) &&
 	       put_number(own, "unmanaged_total", (int64_t)s->unmanaged_total) &&
+	       put_number(own, "found_late_total", (int64_t)s->found_late_total) &&
+	       put_number(own, "found_late_ms", (int64_t)s->found_late_ms) &&
+	       put_number(own, "unmeasured_total", (int64_t)s->unmeasured_total) &&
 	       put_names(own, s) &&
 	       put_unmanaged(own, "unmanaged_most", &s->unmanaged_most) &&
 	       put_unmanaged(own, "unmanaged_oom", &s->unmanaged_oom);

@@ -99,10 +99,6 @@ static bool match_foreign(const struct client *c, uint64_t pid)
 {
 	return c->host.pid == (pid_t)pid && c->foreign;
 }
-static bool match_fault(const struct client *c, uint64_t pid)
-{
-	return !c->host.pid && a32_load(&c->fault_tid) == (uint32_t)pid;
-}
 static bool match_cookie(const struct client *c, uint64_t cookie)
 {
 	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
@@ -116,7 +112,6 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
 struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
 struct client *client_foreign(struct supervisor *s, pid_t pid) { return find(s, match_foreign, (uint64_t)pid); }
-struct client *client_by_fault(struct supervisor *s, pid_t pid) { return find(s, match_fault, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
 struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
 
@@ -175,16 +170,27 @@ void client_put(struct client *c)
 
 void client_set_pid(struct client *c, pid_t pid)
 {
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct supervisor *s = c->s;
+	char comm[sizeof(c->comm)];
+	bool first;
 
-	c->host.pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	proc_comm(pid, c->comm, sizeof(c->comm));
+	proc_comm(pid, comm, sizeof(comm));
+	/* The child itself (HELLO) and the watcher (mark.c) may find out at the same time; they find the same. */
 	spin_lock(&s->clients_lock);
-	c->host.pid = pid;
-	c->host.task = pid;
+	first = !c->host.pid;
+	if (first) {
+		memcpy(c->comm, comm, sizeof(comm));
+		c->host.pidfd = pidfd;
+		c->found_ns = plat_now_ns();
+		c->host.task = pid;
+		c->host.pid = pid;
+	}
 	spin_unlock(&s->clients_lock);
-	if (!a32_load(&c->nameless))
+	if (first && !a32_load(&c->nameless))
 		client_keep(c);
+	if (!first)
+		close_if(pidfd);
 }
 
 void client_keep(struct client *c)
@@ -216,6 +222,9 @@ void client_end(struct client *c)
 	a64_add(&s->nr_clients, -1);
 	if (c->host.uffd >= 0)
 		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
+	unmanaged_killed(c);
+	census_peak(c);
+	census_end(c);
 	call_fork_over(c, 0);
 	host_client_end(&s->mmu, &c->host);
 	mm_teardown(c->host.mm);

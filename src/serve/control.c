@@ -62,6 +62,8 @@ static bool is_member(struct supervisor *s, pid_t peer)
 	pid_t up, pid = peer;
 	int walks = 0;
 
+	if (lineage_has(s, peer))
+		return true;
 	while (pid > 1 && pid != getpid()) {
 		struct client *c = client_by_pid(s, pid);
 
@@ -271,6 +273,7 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 		a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
 		host_helper_gone(&s->mmu, &c->host);
 		client_let_go(c);
+		lineage_note(s, c->host.pid);
 	} else {
 		unready_begin(conn);
 	}

@@ -12,10 +12,12 @@
 
 #define GONE_TRIES       20      /* x 1 ms */
 
-static void reply_ready(int sock, uint64_t seq, int error, int fd)
+static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int error, int fd)
 {
 	struct msg_ready m = {
 		.h = { PROTO_MAGIC, MSG_READY, seq }, .error = error, .register_mode = UFFDIO_REGISTER_MODE_MISSING,
+		.supervisor = (int32_t)getpid(), .heir = s->pid_namespace ? (int32_t)s->config.heir : 0,
+		.root = (int32_t)a32_load(&s->root_pid), .pid_namespace = s->pid_namespace,
 	};
 
 	(void)msg_send(sock, &m, sizeof(m), fd);
@@ -36,16 +38,15 @@ static bool hello_sane(const struct msg_hello *m)
 static void attach(struct client *c, struct conn *conn, const struct msg_hello *m)
 {
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
-	pid_t helper;
+	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
 	c->helper_tid = m->helper_tid;
-	helper = proc_thread_as(conn->pid, (pid_t)m->helper_tid);
-	if (helper)
-		c->host.task = helper;
-	if (helper != conn->pid)
-		follow_helper(c->s, helper);
+	if (task)
+		c->host.task = task;
+	if (task && task != conn->pid)
+		follow_helper(c->s, task);
 	c->host.staging = m->staging;
 	c->hooked = m->flags & HELLO_HOOKED;
 	c->host.serve = conn;
@@ -55,15 +56,19 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 
 /* A process that is a client already speaks again. After exec its old address space is gone, only its channel's end was not seen
  * yet. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
-static bool detach_old(struct supervisor *s, pid_t pid)
+static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now)
 {
 	struct client *old = client_managed(s, pid);
 	bool gone = true;
 
+	if (old && old == now) {
+		client_put(old);  /* the watcher found out first which process it is */
+		return true;
+	}
 	if (!old)
 		return true;
-	/* Its memory may live on, in another process. */
-	if (helper_replace(s, old->host.serve)) {
+	/* Its memory may live on, in another process. A child of raw clone(2) had no helper before it executed a program. */
+	if (old->host.serve ? helper_replace(s, old->host.serve) : client_left(old)) {
 		client_put(old);
 		return true;
 	}
@@ -92,17 +97,17 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 	if (err) {
 		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s", (int)conn->pid,
 				  strerror(-err));
-		reply_ready(conn->fd, m->h.seq, err, -1);
+		reply_ready(s, conn->fd, m->h.seq, err, -1);
 		close(fd);
 		return NULL;
 	}
-	if (!detach_old(s, conn->pid)) {
+	if (!detach_old(s, conn->pid, NULL)) {
 		close(fd);
 		return NULL;
 	}
 	c = client_create(s, fd, false);
 	if (!c) {
-		reply_ready(conn->fd, m->h.seq, -ENOMEM, -1);
+		reply_ready(s, conn->fd, m->h.seq, -ENOMEM, -1);
 		close(fd);
 		return NULL;
 	}
@@ -115,7 +120,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 	}
 	measure_waiting(c);
 	starting_over(s, conn->pid);
-	reply_ready(conn->fd, m->h.seq, 0, -1);
+	reply_ready(s, conn->fd, m->h.seq, 0, -1);
 	return c;
 }
 
@@ -130,12 +135,12 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 	}
 	c = client_by_cookie(s, m->fork_cookie);
 	if (!c || !a64_cas(&c->awaits_cookie, (int64_t)m->fork_cookie, 0)) {
-		reply_ready(conn->fd, m->h.seq, -ENOENT, -1);
+		reply_ready(s, conn->fd, m->h.seq, -ENOENT, -1);
 		if (c)
 			client_put(c);
 		return NULL;
 	}
-	detach_old(s, conn->pid);
+	detach_old(s, conn->pid, c);
 	starting_over(s, conn->pid);  /* the watcher may have lost patience with it */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
@@ -147,7 +152,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 	c->forked = true;
 	attach(c, conn, m);
 	measure_waiting(c);
-	reply_ready(conn->fd, m->h.seq, 0, c->host.uffd);
+	reply_ready(s, conn->fd, m->h.seq, 0, c->host.uffd);
 	return c;
 }
 

@@ -10,6 +10,7 @@
 #ifndef UMEMCG_SERVE_INTERNAL_H
 #define UMEMCG_SERVE_INTERNAL_H
 
+#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -17,6 +18,7 @@
 #include "plat/host/host.h"
 #include "plat/host/nodes.h"
 #include "serve/keeper.h"
+#include "serve/lineage.h"
 #include "serve/proto.h"
 #include "serve/remote.h"
 #include "serve/serve.h"
@@ -34,8 +36,8 @@
 /* A helper in another process that shares a client's memory (standby.c). */
 struct standby {
 	struct conn *conn;             /* NULL: none */
-	pid_t pid;
-	uint32_t tid;
+	pid_t pid, task;
+	uint32_t tid;                  /* the number of task in its own PID namespace */
 	uint64_t staging;
 	bool started;                  /* it has spoken */
 };
@@ -50,7 +52,7 @@ struct client {
 	atomic32_t closing;            /* (A) 1: the helper is gone, the address space may still be read by its kernel */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
-	uint32_t helper_tid;
+	uint32_t helper_tid;           /* in its own PID namespace */
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
 	bool foreign;                  /* (C) */
 	bool counted, spoke;            /* names_lock: as a process that never speaks; it has after all */
@@ -62,6 +64,10 @@ struct client {
 	int64_t least;                 /* (C) its figure while it is nameless, at least */
 	bool executed, is_static;      /* watcher: it has been looked at since it had executed; it is */
 	atomic64_t reserve, reserve_want;  /* (A) reserve.c: pages it has; pages it should have */
+	bool unmeasured;               /* watcher: its memory is not told to us, and that was said */
+	bool introduced;               /* of a foreign one: it has said HELLO, and is another client */
+	uint64_t found_ns;             /* when it was known which process it is */
+	atomic64_t peak;               /* (A) pages, the most that was seen */
 	bool kept;                     /* the keeper knows it */
 	bool started;                  /* (O) its helper has spoken */
 	bool forked;                   /* (O) its HELLO was that of a fork's child */
@@ -82,7 +88,9 @@ struct client {
 	/* fork, of the child */
 	uint64_t created_ns;           /* (C) */
 	atomic64_t awaits_cookie;      /* its HELLO will carry this; 0 = none expected */
-	atomic32_t fault_tid;          /* (A) who faulted first, before it has said which process it is */
+	pid_t forked_by;               /* (C) its parent, as that was known when it was made; 0 */
+	uint64_t mark_va;              /* mark.c (C): where it can be marked; 0: nowhere */
+	atomic32_t mark;               /* (A) MARK_, mark.c */
 
 	uint64_t huge_asked_ns;        /* host.batch_lock: when it was last seen whether it has huge pages switched off; */
 	bool huge_off;                 /* host.batch_lock: ... it has */
@@ -176,6 +184,30 @@ struct follow {
 	struct follow_request request[NR_FOLLOW_REQUESTS];
 };
 
+/* find.c, walk.c */
+#define NR_ASKERS 6
+struct seen {
+	pid_t pid;
+	bool stranger;                 /* it is not known whether it belongs to the program */
+	bool busy;                     /* an asker has it */
+	uint64_t since_ns, due_ns;
+	uint64_t told_ns;              /* when it was made, or executed a program, as far as is known */
+};
+struct seen_list {
+	struct seen *e;
+	unsigned n, cap;
+};
+struct find {
+	struct supervisor *s;          /* (C) */
+	struct spinlock lock;          /* rank LEAF: both lists */
+	struct seen_list pending;      /* processes of which it is not known yet what they are */
+	struct seen_list sharing;      /* those that have another one's memory */
+	struct waitq wait, ask_wait;
+	uint64_t next_sharing_ns, next_near_ns, next_walk_ns, walked_ns, next_net_ns;  /* the find thread's, as all below */
+	struct strangers *strangers;
+	struct plat_thread thread, asker[NR_ASKERS];
+};
+
 /* A migration under way (migrate.c). The remote thread's. */
 struct migration_job {
 	struct supervisor *s;
@@ -224,6 +256,13 @@ struct supervisor {
 	struct segments segments;
 	struct pipes pipes;
 	unsigned nr_standbys;          /* (O) of all clients */
+	struct lineage lineage;
+	struct find find;
+	uint64_t start_ns;             /* (C) */
+	atomic64_t unmeasured_total;
+	atomic64_t found_late_total, found_late_ns;  /* processes that took longer to find than that (find.c); the longest */
+	uint64_t pid_namespace;        /* (C) its inode; 0: not known */
+	atomic32_t census_failed;
 
 	struct call_queue calls, execs;
 
@@ -288,8 +327,6 @@ struct client *client_get(struct supervisor *s, uint64_t key);
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
 struct client *client_managed(struct supervisor *s, pid_t pid);
 struct client *client_foreign(struct supervisor *s, pid_t pid);
-/* The client that has not said which process it is, but has faulted as @pid, referenced; NULL. */
-struct client *client_by_fault(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
 /* Whose fork it is, while the fork is under way. */
 struct client *client_forking(struct supervisor *s, uint64_t cookie);
@@ -297,7 +334,7 @@ void client_ref(struct client *c);
 void client_put(struct client *c);
 /* The last reference of its address space is gone. */
 void client_free(struct client *c);
-/* Now it is known which process it is. */
+/* Now it is known which process it is. What was known before stays. */
 void client_set_pid(struct client *c, pid_t pid);
 /* The keeper is to look after it. */
 void client_keep(struct client *c);
@@ -360,6 +397,47 @@ bool starting_has_executed(struct client *c);
 bool starting_failed(const struct client *c);
 /* It was found while it said HELLO. */
 bool starting_said_hello(const struct client *c);
+
+/* ---- device.c ---- */
+/* A device that makes userfaultfds, by a node in @dir if need be; -1: there is no way. */
+int device_open(const char *dir);
+
+/* ---- census.c ---- */
+void census_begin(struct supervisor *s);
+/* Look at how much it has now. */
+void census_peak(struct client *c);
+/* Its memory is about to be given back. */
+void census_end(struct client *c);
+/* @pid has memory that another process's line tells of. */
+void census_shared(struct supervisor *s, pid_t pid);
+
+/* ---- mark.c ---- */
+/* Which client's memory process @pid has, which was met at @since_ns, and has executed nothing: referenced. NULL: none of those
+ * that have not said which process they are; *@unsure: or of one that may still say so, or could not be asked yet. */
+enum { MARK_NONE, MARK_BUSY, MARK_PLACED, MARK_FAILED };
+struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns, bool *unsure);
+
+/* ---- find.c ---- */
+void find_init(struct supervisor *s);
+/* 0, or -errno: no thread can be made. */
+int find_start(struct supervisor *s);
+/* Once s->stopping is set. */
+void find_stop(struct supervisor *s);
+/* There are fresh ones in the lineage. */
+void find_wake(struct supervisor *s);
+/* @pid belongs to the program: what is it? @find: a struct find. */
+void find_met(pid_t pid, pid_t parent, void *find);
+/* An asker is to find out what @pid is; @stranger: whether it belongs to the program. */
+void find_ask(struct find *f, pid_t pid, bool stranger);
+/* A process that is there since @since_ns has been found only now. */
+void find_took(struct find *f, uint64_t since_ns);
+
+/* ---- walk.c ---- */
+/* @lost: now. */
+void walk_if_due(struct find *f, bool tick, bool lost);
+/* Does the environment that @pid began with name our socket? May wait. */
+bool walk_is_ours(struct supervisor *s, pid_t pid);
+void walk_end(struct find *f);
 
 /* ---- measure.c ---- */
 /* May it be growing fast? Watcher. */
@@ -522,28 +600,61 @@ void settler_main(void *supervisor);
 void watcher_hurry(void);
 /* There is something to measure, or to make room for. */
 void watcher_wake(struct supervisor *s);
+/* There is a process to be looked at: at once where the group is so full that it counts. */
+void watcher_fresh(struct supervisor *s);
 /* @c was given up by the watcher as a process that does not speak, and has spoken after all: however long it took on a busy machine,
  * it is none of those that never do. Another program of the same process (exec) does not speak for the one before it. */
 void unmanaged_spoke(struct client *c);
+/* @c ends: if it was killed for the limit before it had a name, it gets one. */
+void unmanaged_killed(struct client *c);
+/* Has it books, but no helper, and never will, as far as one can see: a child of raw clone(2)? */
+static inline bool client_mute(const struct client *c)
+{
+	return !c->foreign && c->sock < 0 && c->host.pid;
+}
+/* Has it executed a program, so that @c is not its client any more? Then @c has ended, or does with its memory. */
+bool client_left(struct client *c);
 /* Is the process over, as far as that can be told without its channel? */
 bool client_exited(const struct client *c);
 /* kill.c: kill whatever is left of the tree; wait for it, bounded. */
 void tree_kill(struct supervisor *s);
 
+/* Is there a process or thread of that number? Asked before each path below /proc/@id: the kernel drops what it remembers of one
+ * that is gone, and whoever looks it up meanwhile waits for that in a loop. A real-time thread kept the CPU from who did
+ * it for 950 ms, all that the kernel lets it have. */
+bool proc_there(pid_t id);
+/* The directory of its threads; NULL. */
+DIR *proc_tasks(pid_t pid);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
+struct proc_sizes {
+	int64_t size, resident, shared;  /* pages */
+};
+/* False: it cannot be told. */
+bool proc_sizes(pid_t pid, struct proc_sizes *out);
 /* Pages of RssShmem; 0 when it cannot be told. */
 int64_t proc_shmem_pages(pid_t pid);
 /* Pages of its page tables; -1 when it cannot be told. */
 int64_t proc_table_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
+#define PROC_ENDING 0x04u  /* the kernel's PF_EXITING */
+#define PROC_FORKED 0x40u  /* the kernel's PF_FORKNOEXEC: has executed no program since it was forked */
+struct proc_stat {
+	char state;
+	pid_t parent;
+	unsigned flags;       /* of the first thread: PROC_ */
+};
+/* False: it is gone. */
+bool proc_stat(pid_t pid, struct proc_stat *st);
+/* A thread of @pid, other than the first one, that has not ended; 0: there is none. */
+pid_t proc_live_thread(pid_t pid);
 /* The parent of a process; -1 when it is gone. */
 pid_t proc_parent(pid_t pid);
 /* Is the process, or the one of this thread, below us? */
 bool proc_is_ours(pid_t tid);
 /* The same, below @top. */
 bool proc_is_below(pid_t tid, pid_t top);
-/* Kill the process that has thread @tid, if it is below us. */
+/* Kill the process that has thread @tid, if it is below us, and in our PID namespace. */
 void proc_kill_ours(pid_t tid);
 /* Is that thread of process @pid running, or about to? */
 bool proc_thread_runs(pid_t pid, pid_t tid);
@@ -553,12 +664,12 @@ bool proc_thread_stopped(pid_t pid, pid_t tid);
 bool proc_thread_traced(pid_t pid, pid_t tid);
 /* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
-/* Is @tid a thread of process @pid? */
-bool proc_has_thread(pid_t pid, pid_t tid);
-/* The thread of process @pid that is @tid to itself, in a PID namespace of its own perhaps; 0: there is none. */
-pid_t proc_thread_as(pid_t pid, pid_t tid);
+/* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or it cannot be told. */
+pid_t proc_thread(pid_t pid, pid_t own);
 /* Calls @fn for every process below @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
+/* The same for its children only. */
+void proc_children(pid_t pid, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);
 /* Do they execute the same file? True when it cannot be told. */
 bool proc_same_program(pid_t a, pid_t b);

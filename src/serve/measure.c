@@ -8,6 +8,9 @@
  *
  * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
  */
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
@@ -37,17 +40,46 @@ static int64_t but_for_fill(int64_t seen, int64_t known)
 	return seen;
 }
 
-/* Its helper, whose name is good for as long as the address space, may have left without that. */
-static int64_t anon_pages(struct client *c, int *statm_fd)
+static int64_t anon_pages_of(pid_t pid, int *statm_fd)
 {
-	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
-
-	if (anon >= 0 || !a32_load(&c->unready) || uffd_dead(c->host.uffd))
-		return anon;
 	if (*statm_fd >= 0)
 		close(*statm_fd);
 	*statm_fd = -1;
-	return proc_anon_pages(c->host.pid, statm_fd);
+	return proc_anon_pages(pid, statm_fd);
+}
+
+/* RssAnon, or -errno. The helper, whose name is good for as long as the address space, may have left
+ * without that. Where the first thread is over and others are not (pthread_exit), only these tell. */
+static int64_t anon_pages(struct client *c, int *statm_fd)
+{
+	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
+	pid_t tid;
+
+	if (anon < 0 && a32_load(&c->unready) && !uffd_dead(c->host.uffd))
+		return anon_pages_of(c->host.pid, statm_fd);
+	if (anon > 0 || c->sock >= 0 || !c->host.pid)
+		return anon;
+	tid = proc_live_thread(c->host.pid);
+	if (!tid && c->host.task == c->host.pid)
+		return anon;
+	c->host.task = tid ? tid : c->host.pid;
+	return anon_pages_of(c->host.task, statm_fd);
+}
+
+/* Its memory is not told to us, and nobody else will hold it to the limit. A thread that was asked may be over, and the process not;
+ * and a process that was there before may be over by now, but not one that is there afterwards. */
+static void cannot_measure(struct client *c, int64_t err)
+{
+	struct supervisor *s = c->s;
+	struct proc_sizes sizes;
+
+	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
+	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
+		return;
+	c->unmeasured = true;
+	a64_add(&s->unmeasured_total, 1);
+	supervisor_notice(s, "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit may not hold; is /proc mounted "
+			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
 }
 
 /* What one look shows; negative: it cannot be told. */
@@ -120,8 +152,10 @@ bool measure(struct client *c)
 	if (c->foreign && !starting_has_executed(c))
 		return false;
 	now = look(c, &c->statm_fd);
-	if (now < 0)
+	if (now < 0) {
+		cannot_measure(c, now);
 		return false;
+	}
 	if (now < c->least && a32_load(&c->nameless))
 		now = c->least;
 	c->looked = now;

@@ -86,7 +86,7 @@ static pid_t who_has(const struct client *c)
 		return 0;
 	if (c->host.task)
 		return c->host.task;
-	return c->host.pid ? c->host.pid : (pid_t)a32_load(&c->fault_tid);
+	return c->host.pid;
 }
 
 static void move_leaf(struct migration_job *j, uint64_t base)

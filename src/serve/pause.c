@@ -36,13 +36,11 @@ static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 
 void pause_process(struct pause *p, const struct client *c)
 {
-	char path[64];
 	struct dirent *d;
 	DIR *dir;
 
 	p->root = (pid_t)a32_load(&c->s->root_pid);
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)c->host.pid);
-	dir = opendir(path);
+	dir = proc_tasks(c->host.pid);
 	while (dir && (d = readdir(dir)))
 		if (d->d_name[0] != '.' && (c->foreign || (uint32_t)atoi(d->d_name) != c->helper_tid))
 			stop_thread(p, c->host.pid, (pid_t)atoi(d->d_name));

@@ -32,21 +32,48 @@ struct procmap_query_ {
 
 #define GENERATIONS_MAX 4096
 
+bool proc_there(pid_t id)
+{
+	return kill(id, 0) == 0 || errno != ESRCH;
+}
+
 static int proc_open(pid_t pid, const char *file)
 {
 	char path[128];
 	int fd;
 
+	if (!proc_there(pid))
+		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
+static int read_sizes(int fd, struct proc_sizes *s)
+{
+	char buf[128];
+	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
+
+	if (n <= 0)
+		return n < 0 ? -errno : -ESRCH;
+	buf[n] = '\0';
+	return sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &s->size, &s->resident, &s->shared) == 3 ? 0 : -EIO;
+}
+
+bool proc_sizes(pid_t pid, struct proc_sizes *out)
+{
+	int fd = proc_open(pid, "statm");
+	bool ok = fd >= 0 && read_sizes(fd, out) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
 int64_t proc_anon_pages(pid_t pid, int *fd)
 {
-	int64_t size, resident, shared;
-	char buf[128];
-	ssize_t n;
+	struct proc_sizes s;
+	int err;
 
 	if (*fd < 0) {
 		int got = proc_open(pid, "statm");
@@ -55,13 +82,8 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 			return got;
 		*fd = got;
 	}
-	n = pread(*fd, buf, sizeof(buf) - 1, 0);
-	if (n <= 0)
-		return n < 0 ? -errno : -ESRCH;
-	buf[n] = '\0';
-	if (sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &size, &resident, &shared) != 3)
-		return -EIO;
-	return resident > shared ? resident - shared : 0;
+	err = read_sizes(*fd, &s);
+	return err ? err : s.resident > s.shared ? s.resident - s.shared : 0;
 }
 
 /* The number in the line of a status file that begins with @name, after a line feed; 0 when it cannot be told. */
@@ -143,8 +165,8 @@ bool proc_is_static(pid_t pid)
 	return yes;
 }
 
-/* State and parent, from a stat file. */
-static bool read_stat(pid_t pid, const char *file, char *state, pid_t *parent)
+/* From a stat file. False: there is none. */
+static bool read_stat(pid_t pid, const char *file, struct proc_stat *st)
 {
 	int fd = proc_open(pid, file);
 	char buf[512], *after;
@@ -157,24 +179,28 @@ static bool read_stat(pid_t pid, const char *file, char *state, pid_t *parent)
 	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
-	return after && sscanf(after + 1, " %c %d", state, parent) == 2;
+	return after && sscanf(after + 1, " %c %d %*d %*d %*d %*d %u", &st->state, &st->parent, &st->flags) == 3;
+}
+
+bool proc_stat(pid_t pid, struct proc_stat *st)
+{
+	return read_stat(pid, "stat", st);
 }
 
 pid_t proc_parent(pid_t pid)
 {
-	pid_t parent;
-	char state;
+	struct proc_stat st;
 
-	return read_stat(pid, "stat", &state, &parent) ? parent : -1;
+	return read_stat(pid, "stat", &st) ? st.parent : -1;
 }
 
 static char thread_state(pid_t pid, pid_t tid)
 {
-	char path[64], state;
-	pid_t parent;
+	struct proc_stat st;
+	char path[64];
 
 	snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-	return read_stat(pid, path, &state, &parent) ? state : 'X';
+	return proc_there(tid) && read_stat(pid, path, &st) ? st.state : 'X';
 }
 
 bool proc_thread_runs(pid_t pid, pid_t tid)
@@ -199,7 +225,7 @@ pid_t proc_tracer(pid_t pid, pid_t tid)
 	char path[64];
 
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
-	return (pid_t)status_number(pid, path, "\nTracerPid:");
+	return proc_there(tid) ? (pid_t)status_number(pid, path, "\nTracerPid:") : 0;
 }
 
 bool proc_is_below(pid_t tid, pid_t top)
@@ -216,123 +242,89 @@ bool proc_is_ours(pid_t tid)
 	return proc_is_below(tid, getpid());
 }
 
+/* Is the number of thread @tid the one that it knows itself by, or is it in a PID namespace of its own? */
+static bool same_namespace(pid_t tid)
+{
+	char path[32];
+	struct stat own, its;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
+	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+}
+
 void proc_kill_ours(pid_t tid)
 {
-	/* It waits for its page, so the number is still its own. */
-	if (proc_is_ours(tid))
+	/* It waits for its page, so the number is still its own; but it is the one that a userfaultfd tells, and means another
+	 * process, or none, where the thread is in another PID namespace. */
+	if (proc_is_ours(tid) && same_namespace(tid))
 		(void)kill(tid, SIGKILL);
 }
 
-bool proc_has_thread(pid_t pid, pid_t tid)
+DIR *proc_tasks(pid_t pid)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
-	return tid > 0 && access(path, F_OK) == 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	return proc_there(pid) ? opendir(path) : NULL;
 }
 
-/* The last number of a line of numbers: what the innermost PID namespace has. */
-static pid_t innermost(pid_t pid, const char *task)
+pid_t proc_live_thread(pid_t pid)
 {
-	char path[64], buf[4096];
-	const char *line, *last = NULL;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "task/%.16s/status", task);
-	fd = proc_open(pid, path);
-	if (fd < 0)
-		return 0;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = '\0';
-	line = strstr(buf, "\nNSpid:");
-	for (line = line ? strchr(line, '\t') : NULL; line && *line == '\t'; line += strcspn(line, "\t\n"))
-		last = ++line;
-	return last ? (pid_t)strtol(last, NULL, 10) : 0;
-}
-
-pid_t proc_thread_as(pid_t pid, pid_t tid)
-{
+	DIR *dir = proc_tasks(pid);
 	struct dirent *d;
 	pid_t found = 0;
 	char path[64];
-	DIR *dir;
 
-	if (proc_has_thread(pid, tid))
-		return tid;
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	dir = opendir(path);
-	while (dir && !found && (d = readdir(dir)))
-		if (d->d_name[0] != '.' && innermost(pid, d->d_name) == tid)
-			found = (pid_t)strtol(d->d_name, NULL, 10);
+	while (dir && !found && (d = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
+		struct proc_stat st;
+
+		snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
+		if (tid > 0 && tid != pid && proc_there(tid) && read_stat(pid, path, &st) && st.state != 'Z' && st.state != 'X')
+			found = tid;
+	}
 	if (dir)
 		closedir(dir);
 	return found;
 }
 
-/* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */
-struct to_visit {
-	pid_t *pid;
-	size_t n, room;
-};
-
-static void visit_later(struct to_visit *v, pid_t pid)
+/* The number that a thread has in its own PID namespace: the last one of the line. */
+static pid_t own_number(pid_t pid, pid_t tid)
 {
-	if (v->n == v->room) {
-		size_t room = v->room ? 2 * v->room : 64;
-		pid_t *more = realloc(v->pid, room * sizeof(*more));
+	int fd = -1, number = 0, used;
+	char path[64], buf[4096];
+	const char *at;
+	ssize_t n = 0;
 
-		if (!more)
-			return;
-		v->pid = more;
-		v->room = room;
-	}
-	v->pid[v->n++] = pid;
-}
-
-static void children_of(pid_t pid, const char *task, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
-{
-	char path[96];
-	int fd, child;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "task/%.16s/children", task);
-	fd = proc_open(pid, path);
-	if (fd < 0)
-		return;
-	f = fdopen(fd, "r");
-	if (!f) {
+	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
+	if (proc_there(tid))
+		fd = proc_open(pid, path);
+	if (fd >= 0) {
+		n = read(fd, buf, sizeof(buf) - 1);
 		close(fd);
-		return;
 	}
-	while (fscanf(f, "%d", &child) == 1) {
-		fn(child, pid, arg);
-		visit_later(v, child);
-	}
-	fclose(f);
+	buf[n > 0 ? n : 0] = '\0';
+	at = strstr(buf, "\nNSpid:");
+	for (at = at ? strchr(at, '\t') : NULL; at && *at == '\t' && sscanf(at, "\t%d%n", &number, &used) == 1;)
+		at += used;
+	return number;
 }
 
-void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg)
+pid_t proc_thread(pid_t pid, pid_t own)
 {
-	struct to_visit v = { 0 };
+	DIR *dir = proc_tasks(pid);
+	struct dirent *d;
+	pid_t found = 0;
 
-	visit_later(&v, top);
-	while (v.n) {
-		pid_t pid = v.pid[--v.n];
-		char path[64];
-		struct dirent *d;
-		DIR *dir;
+	while (dir && !found && (d = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
 
-		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-		dir = opendir(path);
-		while (dir && (d = readdir(dir)))
-			if (d->d_name[0] != '.')
-				children_of(pid, d->d_name, &v, fn, arg);
-		if (dir)
-			closedir(dir);
+		if (tid > 0 && own_number(pid, tid) == own)
+			found = tid;
 	}
-	free(v.pid);
+	if (dir)
+		closedir(dir);
+	return found;
 }
 
 static bool name_manageable(const char *name)
@@ -451,7 +443,7 @@ int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg)
 	return 0;
 }
 
-struct find {
+struct area_find {
 	uint64_t va;
 	struct proc_area *out;
 	bool found;
@@ -459,7 +451,7 @@ struct find {
 
 static void find_area(const struct proc_area *a, void *arg)
 {
-	struct find *f = arg;
+	struct area_find *f = arg;
 
 	if (a->start <= f->va && f->va < a->end) {
 		*f->out = *a;
@@ -478,7 +470,7 @@ uint64_t proc_addresses_end(void)
 
 int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)
 {
-	struct find f = { .va = va, .out = out };
+	struct area_find f = { .va = va, .out = out };
 	int err;
 
 	if (*maps_fd < 0)

@@ -77,7 +77,7 @@ struct msg_hello {
 	uint32_t helper_tid;
 	uint64_t fork_cookie;
 	uint64_t staging;             /* start of EVICT_PAGES_MAX pages, never managed */
-	uint64_t private_start[4];    /* the agent's own memory, and what the kernel needs at exit: never adopt it */
+	uint64_t private_start[4];    /* the agent's own memory (first; its second page is for marks, see serve/mark.c), and what the kernel needs at exit: never adopt it */
 	uint64_t private_end[4];      /* unused ones: 0, 0 */
 };
 
@@ -91,6 +91,10 @@ struct msg_ready {
 	struct msg_head h;
 	int32_t error;                /* 0, or -errno: the process stays unmanaged, the agent ends quietly */
 	uint32_t register_mode;       /* UFFDIO_REGISTER modes for new mappings */
+	/* Whom getppid(2) is not to name to an orphan, and whom instead; but to the root process. Pids in that namespace (inode) */
+	int32_t supervisor, heir, root;
+	uint32_t pad;
+	uint64_t pid_namespace;
 };
 
 /* Helper -> supervisor, once: the program's thread is through with its HELLO and the helper reads. Before that the thread may need

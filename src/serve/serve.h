@@ -38,7 +38,10 @@ struct serve_config {
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
 	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/warm.c) */
+	bool no_events;         /* the kernel does not tell of forks (serve/lineage.c); for tests */
 	bool kernel_sysv;       /* System V segments stay the kernel's (serve/segment.c) */
+	int processes_fd;       /* a file, open for appending, for the list of processes (serve/census.c); 0: none */
+	pid_t heir;             /* of orphans, without umemcg (heir_of_orphans); 0: not known */
 	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
 	const char *group_name; /* what others call the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged
@@ -55,6 +58,8 @@ struct serve_problem {
 	char text[SERVE_TEXT_MAX];
 };
 
+/* Whom the kernel gives our orphans to, while we are no subreaper; 0: that cannot be told. Before there are threads. */
+pid_t heir_of_orphans(void);
 struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem);
 struct keeper;
 /* Let a keeper know of every process and forked userfaultfd. Before supervisor_start; it must outlive the supervisor's threads. */
@@ -115,6 +120,8 @@ struct serve_snapshot {
 	int64_t tables_peak;            /* part of that: page tables, the programs' and ours for them */
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* processes that never spoke to us (static, setuid, no agent) */
+	uint64_t found_late_total, found_late_ms;  /* processes that were found more than 100 ms after they began; the longest */
+	uint64_t unmeasured_total;      /* of them: processes whose memory could not be read: the limit may not hold */
 	unsigned nr_unmanaged_names;
 	char unmanaged_name[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* comm and pid: "busybox (1234)" */
 	bool root_oom_killed;           /* the OOM killer took the root process */

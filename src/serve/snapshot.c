@@ -41,6 +41,9 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->clients_total = (uint64_t)a64_load(&s->total_clients);
 	out->clients_now = out->processes_now = (uint64_t)a64_load(&s->nr_clients);
 	out->unmanaged_total = (uint64_t)a64_load(&s->unmanaged_total);
+	out->found_late_total = (uint64_t)a64_load(&s->found_late_total);
+	out->found_late_ms = (uint64_t)a64_load(&s->found_late_ns) / 1000000;
+	out->unmeasured_total = (uint64_t)a64_load(&s->unmeasured_total);
 	spin_lock(&s->names_lock);
 	out->nr_unmanaged_names = s->nr_names;
 	memcpy(out->unmanaged_name, s->names, sizeof(s->names));

@@ -71,25 +71,26 @@ static void forget(struct client *c, struct standby *slot)
 
 static void choose_spare(struct client *c)
 {
-	uint32_t task = 0;
+	pid_t task = 0;
 
 	for (int i = 0; i < STANDBYS_MAX && !task; i++)
 		if (c->standby[i].conn)
-			task = c->standby[i].tid;
-	a32_store(&c->host.spare_task, task);
+			task = c->standby[i].task;
+	a32_store(&c->host.spare_task, (uint32_t)task);
 }
 
 static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int uffd)
 {
 	struct client *c = client_of(s, uffd);
 	struct standby *slot = c ? slot_of(c, NULL) : NULL;
+	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
-	if (!slot || !proc_has_thread(conn->pid, (pid_t)m->helper_tid)) {
+	if (!slot || !task) {
 		if (c)
 			client_put(c);
 		return c ? -EBUSY : -ENOENT;
 	}
-	*slot = (struct standby){ .conn = conn, .pid = conn->pid, .tid = m->helper_tid, .staging = m->staging };
+	*slot = (struct standby){ .conn = conn, .pid = conn->pid, .tid = m->helper_tid, .task = task, .staging = m->staging };
 	/* One area for all of them. */
 	c->private_start[PRIVATE_RANGES - 1] = m->private_start[0];
 	c->private_end[PRIVATE_RANGES - 1] = m->private_end[0];
@@ -137,6 +138,8 @@ static void change_process(struct client *c, pid_t pid)
 	struct supervisor *s = c->s;
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
+	census_end(c);
+	c->found_ns = plat_now_ns();
 	if (c->kept)
 		keeper_del_pid(s->keeper, c->host.pid);
 	c->kept = false;
@@ -163,7 +166,7 @@ static void take_over(struct client *c, struct standby *slot)
 	c->host.serve = slot->conn;
 	c->helper_tid = slot->tid;
 	c->started = slot->started;  /* or its first word is still to come */
-	host_helper_replaced(&c->s->mmu, &c->host, (pid_t)slot->tid, slot->staging);
+	host_helper_replaced(&c->s->mmu, &c->host, slot->task, slot->staging);
 	a32_store(&c->host.can_evict, slot->started);
 	spin_unlock(&c->host.batch_lock);
 	host_helper_settled(&c->s->mmu, &c->host);

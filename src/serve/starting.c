@@ -89,6 +89,7 @@ void starting_over(struct supervisor *s, pid_t pid)
 
 	if (!c)
 		return;
+	c->introduced = true;
 	client_end(c);
 	if (!a32_load(&c->nameless))
 		unmanaged_spoke(c);
@@ -98,18 +99,20 @@ void starting_over(struct supervisor *s, pid_t pid)
 bool starting_has_executed(struct client *c)
 {
 	struct client *before = c->before;
+	struct proc_stat st;
 	bool done;
 
 	if (!a32_load(&c->to_exec))
 		return true;
 	if (!before)
-		done = !proc_same_program(c->host.pid, getpid());
+		done = proc_stat(c->host.pid, &st) && !(st.flags & PROC_FORKED);
 	else if (before->host.pid == c->host.pid)
 		done = a32_load(&before->ended) || uffd_dead(before->host.uffd);
 	else
 		done = !proc_shares_memory(c->host.pid, before->host.pid);
 	if (!done)
 		return false;
+	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->to_exec, 0);
 	c->before = NULL;

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/uio.h>
@@ -25,9 +26,9 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      56              /* of the tables in struct swap_device */
-/* control, follow, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead, 2 workers more than
- * CPUs, liburcu's, the store's */
-#define OTHER_THREADS   21
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead,
+ * 2 workers more than CPUs, liburcu's, the store's */
+#define OTHER_THREADS   29
 #define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
 #define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
 #define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second, */
@@ -177,7 +178,7 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 	err = fd < 0 ? -errno : 0;
 	if (err == -ENOSYS)
 		return fail(p, err, "this kernel has no userfaultfd: umemcg needs Linux 5.14 or later with CONFIG_USERFAULTFD");
-	s->device_fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	s->device_fd = device_open(s->config.swap_dir);
 	if (fd < 0 && s->device_fd >= 0)
 		fd = ioctl(s->device_fd, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
 	err = fd < 0 ? err : uffd_api(fd);
@@ -187,6 +188,10 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 		return not_permitted(p);
 	if (err)
 		return fail(p, err, "userfaultfd does not work here: %s", strerror(-err));
+	if (s->device_fd < 0 && !sysctl_unprivileged())
+		supervisor_notice(s, "programs that change their user (su, PostgreSQL) will be measured, but not swapped: there is "
+				  "no /dev/userfaultfd here; give it to the container (--device /dev/userfaultfd), or set "
+				  "vm.unprivileged_userfaultfd=1");
 	return 0;
 }
 
@@ -357,6 +362,7 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem)
 {
 	struct supervisor *s = plat_alloc(sizeof(*s));
+	struct stat ns;
 
 	if (!s) {
 		fail(problem, -ENOMEM, "out of memory");
@@ -365,12 +371,16 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	s->config = *config;
 	s->door_fd = s->door_file = -1;
 	s->remote.listen_fd = s->listen_fd = s->control_ep = s->fault_ep = s->stop_fd = s->device_fd = -1;
-	spin_init(&s->clients_lock, RANK_LEAF);
+	spin_init_urgent(&s->clients_lock, RANK_LEAF);
 	call_queue_init(&s->calls, s);
 	call_queue_init(&s->execs, s);
-	spin_init(&s->names_lock, RANK_LEAF);
+	spin_init_urgent(&s->names_lock, RANK_LEAF);
 	segments_init(&s->segments);
 	pipes_init(&s->pipes);
+	lineage_init(s);
+	find_init(s);
+	census_begin(s);
+	s->pid_namespace = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
 	list_init(&s->clients);
 	list_init(&s->conns);
 	list_init(&s->closing);
@@ -425,6 +435,10 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	if (!err)
 		err = plat_thread_start(&s->control, "umemcg-control", control_main, s);
 	if (!err)
+		err = lineage_start(s);
+	if (!err)
+		err = find_start(s);
+	if (!err)
 		err = plat_thread_start(&s->watcher, "umemcg-watcher", watcher_main, s);
 	if (!err)
 		err = plat_thread_start(&s->settler, "umemcg-settler", settler_main, s);
@@ -465,6 +479,7 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 
 void supervisor_watch_root(struct supervisor *s, pid_t pid)
 {
+	lineage_add(s, pid);
 	a32_store(&s->root_pid, (uint32_t)pid);
 	starting_found(s, pid, false);
 }
@@ -495,6 +510,8 @@ void supervisor_stop(struct supervisor *s)
 	plat_thread_join(&s->watcher);
 	plat_thread_join(&s->settler);
 	plat_thread_join(&s->finder);
+	find_stop(s);
+	lineage_stop(s);
 	answers_stop(s);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
 		plat_thread_join(&s->call_thread[i]);

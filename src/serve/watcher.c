@@ -34,29 +34,15 @@
 #define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
 #define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
 #define AGAIN_MAX      256      /* clients looked at twice in a round */
-#define SCAN_EVERY_MIN 2        /* ticks between two walks of the process tree: more for a large one */
-#define SCAN_EVERY_MAX 10
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
 #define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
-#define FORK_NS        (5 * 1000000000ull)   /* the same, while a child of a client has not spoken yet */
 #define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
 #define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
-#define SEEN_MIN       64
-
-/* Processes without a client, and since when. Touched by the watcher only. */
-struct seen {
-	pid_t pid;
-	uint64_t since_ns;
-	bool now;
-};
 
 struct watch {
 	struct supervisor *s;
-	struct seen *seen;
-	unsigned nr_seen, cap_seen;
 	struct shmem_watch shmem;
 	uint64_t turn;          /* key of the client measured last */
-	unsigned nr_silent;     /* clients that have not said which process they are */
 	unsigned nr_hot;        /* clients that may be growing fast; */
 	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
 	struct client *again[AGAIN_MAX];  /* referenced */
@@ -73,9 +59,13 @@ struct watch {
 bool client_exited(const struct client *c)
 {
 	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
+	struct proc_stat st;
 
+	/* What the process has become by an exec is another address space; and another process may share what it had. */
+	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
+		return uffd_dead(c->host.uffd);
 	if (c->host.pidfd >= 0)
-		return poll(&p, 1, 0) == 1;
+		return !client_mute(c) && poll(&p, 1, 0) == 1;
 	if (c->host.uffd >= 0)
 		return uffd_dead(c->host.uffd);
 	/* It was over when it was met. */
@@ -138,6 +128,12 @@ void unmanaged_spoke(struct client *c)
 	spin_unlock(&s->names_lock);
 }
 
+void unmanaged_killed(struct client *c)
+{
+	if (c->foreign && a32_load(&c->nameless) && !a32_load(&c->to_exec) && !c->introduced && a32_load(&c->host.mm->dying))
+		count_unmanaged(c->s, c);
+}
+
 /* It has not said HELLO, and will not. */
 static void give_name(struct client *c)
 {
@@ -173,6 +169,7 @@ static bool name_or_end(struct client *c, bool tick)
 		return starting_failed(c);
 	}
 	if (starting_said_hello(c) || met_twice(c)) {
+		c->introduced = true;
 		client_end(c);
 		return true;
 	}
@@ -229,11 +226,12 @@ static bool nearly_full(const struct supervisor *s)
 /* Measure a client, in turn; every time if it may be growing fast. */
 static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
 {
-	bool growing = measure_hot(c, now), hot = c->foreign || growing || (runs(c, tick) && nearly_full(w->s));
+	bool alone = c->foreign || client_mute(c), growing = measure_hot(c, now);
+	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
 	int64_t figure;
 
 	w->nr_hot += hot;
-	w->nr_fast += growing && (c->foreign || a64_load(&c->grown_ns));
+	w->nr_fast += growing && (alone || a64_load(&c->grown_ns));
 	if (!hot) {
 		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
 			return;
@@ -253,6 +251,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 	} else {
 		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - figure, now);
 	}
+	census_peak(c);
 }
 
 static void look_again(struct watch *w)
@@ -295,7 +294,7 @@ static void look_at_clients(struct watch *w, bool tick)
 {
 	uint64_t now = plat_now_ns(), last = 0;
 	int64_t several = 0, beyond = 0;
-	unsigned looked = 0, silent = 0;
+	unsigned looked = 0;
 	struct client *c = NULL;
 
 	w->nr_hot = tables_measure_own(w->s);
@@ -303,129 +302,19 @@ static void look_at_clients(struct watch *w, bool tick)
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
 			client_end(c);
+			lineage_note(w->s, c->host.pid);  /* its memory is; it may have executed a program */
 			continue;
 		}
 		beyond += late_look(c, now);
 		client_let_go(c);
-		silent += !c->host.pid;
 		several += inherited(c);
 		look_at_client(w, c, now, tick, &looked, &last);
 	}
 	if (tick)
 		w->turn = looked == CLIENTS_A_TICK ? last : 0;
-	w->nr_silent = silent;
 	adjust_high(w->s, several);
 	late_adjust(w->s, beyond);
 	look_again(w);
-}
-
-/* Room for one more. False: out of memory; the process is met again at the next walk. */
-static bool seen_grow(struct watch *w)
-{
-	unsigned cap = w->cap_seen ? 2 * w->cap_seen : SEEN_MIN;
-	struct seen *more;
-
-	if (w->nr_seen < w->cap_seen)
-		return true;
-	more = plat_alloc(cap * sizeof(*more));
-	if (!more)
-		return false;
-	if (w->nr_seen)
-		memcpy(more, w->seen, w->nr_seen * sizeof(*more));
-	plat_free(w->seen);
-	w->seen = more;
-	w->cap_seen = cap;
-	return true;
-}
-
-static struct seen *seen_find(struct watch *w, pid_t pid)
-{
-	for (unsigned i = 0; i < w->nr_seen; i++)
-		if (w->seen[i].pid == pid)
-			return &w->seen[i];
-	if (!seen_grow(w))
-		return NULL;
-	w->seen[w->nr_seen] = (struct seen){ .pid = pid, .since_ns = plat_now_ns() };
-	return &w->seen[w->nr_seen++];
-}
-
-static bool process_over(pid_t pid)
-{
-	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-	bool over = p.fd < 0 || poll(&p, 1, 0) == 1;
-
-	if (p.fd >= 0)
-		close(p.fd);
-	return over;
-}
-
-/* Has it certainly executed a program itself? A fork's child that has not spoken yet has its pages in the books; while there is one
- * it may be the parent that has executed another. */
-static bool has_executed(const struct watch *w, pid_t pid, pid_t parent)
-{
-	struct client *up = client_by_pid(w->s, parent);
-	bool other = !w->nr_silent && !proc_same_program(pid, parent);
-	bool yes = parent != getpid() && ((up && up->foreign) || other);
-
-	if (up)
-		client_put(up);
-	return yes;
-}
-
-static void look_at_process(pid_t pid, pid_t parent, void *arg)
-{
-	struct watch *w = arg;
-	struct supervisor *s = w->s;
-	struct client *c = client_by_pid(s, pid);
-	struct seen *seen;
-	uint64_t age_ns;
-
-	if (!c)
-		c = client_by_fault(s, pid);  /* its pages are in the books: they must not count twice */
-	if (c) {
-		client_put(c);
-		return;
-	}
-	if ((s->keeper && pid == s->keeper->pid) || !a32_load(&s->root_pid))
-		return;
-	/* A child of vfork lives in its parent's memory until it execs. */
-	if (parent != getpid() && proc_shares_memory(pid, parent))
-		return;
-	if (has_executed(w, pid, parent)) {
-		starting_found(s, pid, true);
-		return;
-	}
-	seen = seen_find(w, pid);
-	if (!seen)
-		return;
-	seen->now = true;
-	age_ns = plat_now_ns() - seen->since_ns;
-	if (age_ns < (w->nr_silent ? FORK_NS : GRACE_NS))
-		return;
-	/* One that is over and waits for its parent to collect it has no memory. */
-	if (!process_over(pid))
-		starting_found(s, pid, true);
-}
-
-static void scan_tree(struct watch *w)
-{
-	unsigned kept = 0;
-
-	for (unsigned i = 0; i < w->nr_seen; i++)
-		w->seen[i].now = false;
-	proc_descendants(getpid(), look_at_process, w);
-	for (unsigned i = 0; i < w->nr_seen; i++)
-		if (w->seen[i].now)
-			w->seen[kept++] = w->seen[i];
-	w->nr_seen = kept;
-}
-
-/* Ticks. A walk costs some 50 us for each process. */
-static int64_t scan_every(int64_t nr_clients)
-{
-	int64_t ticks = SCAN_EVERY_MIN + nr_clients / 2;
-
-	return ticks < SCAN_EVERY_MAX ? ticks : SCAN_EVERY_MAX;
 }
 
 static void raise_peak(atomic64_t *peak, int64_t now)
@@ -450,6 +339,12 @@ void watcher_wake(struct supervisor *s)
 		waitq_wake(&s->watch_wait);
 }
 
+void watcher_fresh(struct supervisor *s)
+{
+	if (safe_ns(s) < TICK_NS)
+		find_wake(s);
+}
+
 /* How long to sleep after a round that took @cost of a CPU. */
 static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
@@ -462,17 +357,13 @@ static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 	return ns < TICK_NS ? ns : TICK_NS;
 }
 
-static void tick(struct watch *w, int64_t nr, int64_t *last_scan)
+static void tick(struct watch *w)
 {
 	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
 	shmem_measure(w->s, &w->shmem);
 	spare_fill(w->s);
 	huge_look(w->s);
 	pipes_look(w->s);
-	if (nr - *last_scan >= scan_every(a64_load(&w->s->nr_clients))) {
-		scan_tree(w);
-		*last_scan = nr;
-	}
 }
 
 /* Pages that are free, and in reserve for @c. */
@@ -526,7 +417,8 @@ static void has_grown(struct watch *w, struct client *c)
 	}
 	if (least < w->need)
 		least = w->need;
-	if (left >= least || managed_pages(s) < least)
+	/* With nothing to make room of it waits above the limit only: for its end, most likely. */
+	if (left >= least || (left > 0 && managed_pages(s) < least))
 		return;
 	pause_process(&w->pause, c);
 	keep_client(w->held, &w->nr_held, c);
@@ -569,7 +461,6 @@ void watcher_main(void *arg)
 {
 	struct watch w = { .s = arg };
 	uint64_t next_tick = 0, cost;
-	int64_t ticks = 0, last_scan = 0;
 
 	watcher_hurry();
 
@@ -579,7 +470,7 @@ void watcher_main(void *arg)
 		bool due = start >= next_tick;
 
 		if (due) {
-			tick(&w, ticks++, &last_scan);
+			tick(&w);
 			next_tick = start + TICK_NS;
 		}
 		look_at_clients(&w, due);
@@ -594,5 +485,4 @@ void watcher_main(void *arg)
 	let_all_go(&w);
 	while (w.nr_held)
 		client_put(w.held[--w.nr_held]);
-	plat_free(w.seen);
 }

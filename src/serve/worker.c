@@ -151,6 +151,8 @@ static void event_fork(struct client *parent, int uffd, int err)
 	if (!child)
 		return;
 	memcpy(child->comm, parent->comm, sizeof(child->comm));
+	child->forked_by = parent->host.pid;
+	child->mark_va = parent->private_end[0] ? parent->private_start[0] + PAGE_SIZE : parent->mark_va;
 	a32_store(&child->host.dead, err != 0);
 	/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
 	if (cookie && !err)
@@ -293,10 +295,14 @@ void client_let_go(struct client *c)
 	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
 }
 
-/* A client that must not live on, and has not said which process it is: its fault tells. */
+/* A client that must not live on, and has not said which process it is. It waits for its page, and is killed when that has
+ * been found out (find.c); where it cannot be, its fault may tell. */
 static void kill_nameless(struct client *c, uint32_t tid)
 {
-	if (!c->host.pid)
+	if (c->host.pid)
+		return;
+	a32_store(&c->host.dead, 1);
+	if (a32_load(&c->mark) == MARK_FAILED)
 		proc_kill_ours((pid_t)tid);
 }
 
@@ -309,8 +315,6 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		serve_helper(c, f->va);
 		return true;
 	}
-	if (!c->host.pid && !a32_load(&c->fault_tid))
-		a32_store(&c->fault_tid, f->tid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
 		kill_nameless(c, f->tid);
 	if (a32_load(&c->host.dead))

@@ -75,7 +75,8 @@ low_limits() {
 
 # Whatever a limit of address space leaves: a run, or one line and 125; never an abort.
 narrow_space() {
-	for limits in "ulimit -v 400000" "ulimit -v 500000" "ulimit -v 550000" "ulimit -v 600000" "ulimit -v 650000" "ulimit -v 700000"; do
+	for limits in "ulimit -v 400000" "ulimit -v 500000" "ulimit -v 550000" "ulimit -v 600000" "ulimit -v 650000" \
+		"ulimit -v 800000" "ulimit -v 1000000"; do
 		limited -m 64M true >"$TMP/out" 2>"$TMP/err"
 		code=$?
 		[ "$code" -eq 0 ] && continue

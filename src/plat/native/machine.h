@@ -113,6 +113,18 @@ static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 	pthread_mutex_init(&l->m, NULL);
 	l->rank = rank;
 }
+/* For a lock that a thread of real-time priority takes as well: who has it gets that priority for as long as it is waited for.
+ * Not for the engine: other machines have no such thing. */
+static inline void spin_init_urgent(struct spinlock *l, enum lock_rank rank)
+{
+	pthread_mutexattr_t a;
+
+	pthread_mutexattr_init(&a);
+	(void)pthread_mutexattr_setprotocol(&a, PTHREAD_PRIO_INHERIT);
+	pthread_mutex_init(&l->m, &a);
+	pthread_mutexattr_destroy(&a);
+	l->rank = rank;
+}
 static inline void spin_fini(struct spinlock *l) { pthread_mutex_destroy(&l->m); }
 static inline void spin_lock(struct spinlock *l)
 {

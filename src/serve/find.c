@@ -1,0 +1,468 @@
+/* serve/find.c - finds the processes of the program that nobody has introduced, and what they are.
+ *
+ * Where they come from: the kernel tells of forks and execs (lineage.c), walk.c looks for them.
+ * What one is follows from what the kernel knows, without a guess:
+ *
+ *     it has executed a program itself              its memory is its own, and in no books: measured ("foreign")
+ *     it has not, and shares memory with a client   part of that one (vfork, CLONE_VM)
+ *     ... and has the mark of a client (mark.c)     that one: a fork's child that says no HELLO
+ *     ... and no client is without its process      a fork of one that is not managed: measured
+ *     ... and one is                                asked again, for UNSURE_NS. Then measured: its pages may
+ *                                                   count twice, and are never missed
+ *
+ * Only the first can be told without waiting: to compare address spaces, or to read one, takes
+ * locks that their processes hold over an exec or a fork, and on a busy machine these may have to
+ * wait for a CPU with them held. So the find thread decides what it can at once, and leaves the rest
+ * to askers, one of which may wait while the others go on. The watcher, which measures, does
+ * neither.
+ *
+ * Locks: find->lock, rank LEAF: the lists. An entry that is busy belongs to the asker that has
+ * made it so.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "plat/host/uffd.h"
+#include "serve/internal.h"
+
+#define TICK_NS   (10 * 1000000ull)
+#define UNSURE_NS (60 * 1000000ull)
+#define LATE_NS   (100 * 1000000ull)
+#define SEEN_MIN  64
+#define SHARING_NS (50 * 1000000ull)
+#define FRESH_MAX 64                   /* at once */
+
+static bool process_over(pid_t pid)
+{
+	struct pollfd p = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	bool over = p.fd < 0 || poll(&p, 1, 0) == 1;
+
+	if (p.fd >= 0)
+		close(p.fd);
+	return over;
+}
+
+/* ---- the lists; lock held ---- */
+
+/* Room for one more. False: out of memory; the process is met again at the next walk. */
+static bool seen_grow(struct seen_list *l)
+{
+	unsigned cap = l->cap ? 2 * l->cap : SEEN_MIN;
+	struct seen *more;
+
+	if (l->n < l->cap)
+		return true;
+	more = plat_alloc(cap * sizeof(*more));
+	if (!more)
+		return false;
+	if (l->n)
+		memcpy(more, l->e, l->n * sizeof(*more));
+	plat_free(l->e);
+	l->e = more;
+	l->cap = cap;
+	return true;
+}
+
+static struct seen *seen_find(const struct seen_list *l, pid_t pid)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		if (l->e[i].pid == pid)
+			return &l->e[i];
+	return NULL;
+}
+
+/* False: it is there already, or there is no memory. */
+static bool seen_add(struct seen_list *l, pid_t pid, bool stranger, uint64_t told_ns)
+{
+	uint64_t now = plat_now_ns();
+
+	if (seen_find(l, pid) || !seen_grow(l))
+		return false;
+	l->e[l->n++] = (struct seen){ .pid = pid, .since_ns = now, .due_ns = now, .told_ns = told_ns, .stranger = stranger };
+	return true;
+}
+
+static void seen_drop(struct seen_list *l, struct seen *e)
+{
+	*e = l->e[--l->n];
+}
+
+static void ask(struct find *f, pid_t pid, bool stranger, uint64_t told_ns)
+{
+	bool fresh;
+
+	spin_lock(&f->lock);
+	fresh = seen_add(&f->pending, pid, stranger, told_ns);
+	spin_unlock(&f->lock);
+	if (fresh)
+		waitq_wake(&f->ask_wait);
+}
+
+void find_ask(struct find *f, pid_t pid, bool stranger)
+{
+	ask(f, pid, stranger, plat_now_ns());
+}
+
+void find_took(struct find *f, uint64_t since_ns)
+{
+	uint64_t now = plat_now_ns(), took = now > since_ns ? now - since_ns : 0;
+	atomic64_t *most = &f->s->found_late_ns;
+	int64_t before;
+
+	if (took <= LATE_NS)
+		return;
+	a64_add(&f->s->found_late_total, 1);
+	do
+		before = a64_load(most);
+	while ((int64_t)took > before && !a64_cas(most, before, (int64_t)took));
+}
+
+static void note_sharing(struct find *f, pid_t pid)
+{
+	bool fresh;
+
+	spin_lock(&f->lock);
+	fresh = seen_add(&f->sharing, pid, false, 0);
+	spin_unlock(&f->lock);
+	if (fresh)
+		census_shared(f->s, pid);
+}
+
+/* Those that share memory, one after the other; 0: no more. Those that are gone, or have executed a
+ * program, share none. */
+static pid_t next_sharing(struct find *f, unsigned *i)
+{
+	pid_t pid = 0;
+
+	spin_lock(&f->lock);
+	if (*i < f->sharing.n)
+		pid = f->sharing.e[(*i)++].pid;
+	spin_unlock(&f->lock);
+	return pid;
+}
+
+static void forget_sharing(struct find *f, pid_t pid)
+{
+	struct seen *e;
+
+	spin_lock(&f->lock);
+	e = seen_find(&f->sharing, pid);
+	if (e)
+		seen_drop(&f->sharing, e);
+	spin_unlock(&f->lock);
+}
+
+/* ---- what can be told at once ---- */
+
+bool client_left(struct client *c)
+{
+	struct proc_stat st;
+
+	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
+		return false;
+	if (uffd_dead(c->host.uffd))
+		client_end(c);
+	else
+		a32_store(&c->closing, 1);  /* another process shares what it had */
+	return true;
+}
+
+/* A client that is still that of the process: known. */
+static bool has_client(struct supervisor *s, pid_t pid)
+{
+	struct client *c = client_managed(s, pid);
+	bool yes = c && !client_left(c);
+
+	if (c)
+		client_put(c);
+	if (yes)
+		return true;
+	c = client_foreign(s, pid);
+	if (c)
+		client_put(c);
+	return c != NULL;
+}
+
+/* It waits for its parent to collect it, and has no memory. The first thread may be over, and
+ * others not. */
+static bool is_over(pid_t pid, const struct proc_stat *st)
+{
+	return (st->state == 'Z' || st->flags & PROC_ENDING) && !proc_live_thread(pid);
+}
+
+/* True: it is known what it is. */
+static bool tell(struct find *f, pid_t pid)
+{
+	struct proc_stat st;
+
+	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st))
+		return true;
+	if (st.flags & PROC_FORKED)
+		return false;
+	starting_found(f->s, pid, true);
+	return true;
+}
+
+static bool is_own(const struct supervisor *s, pid_t pid)
+{
+	return pid == getpid() || (s->keeper && pid == s->keeper->pid) || !a32_load(&s->root_pid);
+}
+
+static void meet(struct find *f, pid_t pid, uint64_t since_ns)
+{
+	if (is_own(f->s, pid))
+		return;
+	lineage_add(f->s, pid);
+	if (tell(f, pid))
+		find_took(f, since_ns);
+	else
+		ask(f, pid, false, since_ns);
+}
+
+void find_met(pid_t pid, pid_t parent, void *find)
+{
+	(void)parent;
+	meet(find, pid, plat_now_ns());
+}
+
+/* ---- what has to be asked ---- */
+
+static bool same_sizes(pid_t a, pid_t b)
+{
+	struct proc_sizes x, y;
+
+	return proc_sizes(a, &x) && proc_sizes(b, &y) && !memcmp(&x, &y, sizeof(x));
+}
+
+/* Sizes first: they are told without a lock, and are equal where the address space is the same.
+ * Twice, as it may be growing. */
+static bool shares_with(pid_t pid, pid_t other)
+{
+	return (same_sizes(pid, other) || same_sizes(pid, other)) && proc_shares_memory(pid, other);
+}
+
+static bool shares_memory(struct supervisor *s, pid_t pid, pid_t parent)
+{
+	struct client *c = NULL;
+
+	if (parent > 0 && parent != getpid() && shares_with(pid, parent))
+		return true;
+	/* Its parent is gone, or shares no memory itself: a child of CLONE_VM may outlive
+	 * everybody. */
+	while ((c = client_next(s, c)))
+		if (c->host.pid && shares_with(pid, c->host.pid)) {
+			client_put(c);
+			return true;
+		}
+	return false;
+}
+
+/* @pid is the process of @c; now that is known. */
+static void give_pid(struct client *c, pid_t pid)
+{
+	client_set_pid(c, pid);
+	client_entered(c);  /* nothing can be taken from it: no privilege for that */
+	/* Its memory could not be followed, or the OOM killer chose it before it had a name. */
+	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
+		client_kill(c, SIGKILL);
+}
+
+/* True: it is known now what it is. */
+static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
+{
+	struct supervisor *s = f->s;
+	struct proc_stat st;
+	struct client *c;
+	bool unsure;
+
+	if (tell(f, pid) || !proc_stat(pid, &st))
+		return true;
+	if (shares_memory(s, pid, st.parent)) {
+		note_sharing(f, pid);
+		return true;
+	}
+	c = mark_find(s, pid, st.parent, since_ns, &unsure);
+	if (c) {
+		give_pid(c, pid);
+		client_put(c);
+		return true;
+	}
+	if (unsure && plat_now_ns() - since_ns < UNSURE_NS)
+		return false;
+	/* It may have said HELLO, or executed a program, meanwhile. */
+	if (!tell(f, pid) && !process_over(pid))
+		starting_found(s, pid, true);
+	return true;
+}
+
+/* ---- askers ---- */
+
+/* False: there is none now; *@more: but later. */
+static bool take_pending(struct find *f, struct seen *out, bool *more)
+{
+	uint64_t now = plat_now_ns();
+	bool found = false;
+
+	*more = false;
+	spin_lock(&f->lock);
+	for (unsigned i = 0; i < f->pending.n && !found; i++) {
+		struct seen *e = &f->pending.e[i];
+
+		*more |= !e->busy;
+		if (e->busy || e->due_ns > now)
+			continue;
+		e->busy = found = true;
+		*out = *e;
+	}
+	spin_unlock(&f->lock);
+	return found;
+}
+
+/* It is asked again, if not @done: what it is, for it is the program's. */
+static void put_back(struct find *f, pid_t pid, bool done)
+{
+	struct seen *e;
+
+	spin_lock(&f->lock);
+	e = seen_find(&f->pending, pid);
+	VM_BUG_ON(!e || !e->busy);
+	if (done) {
+		seen_drop(&f->pending, e);
+	} else {
+		e->due_ns = e->stranger ? 0 : plat_now_ns() + TICK_NS;
+		e->busy = e->stranger = false;
+	}
+	spin_unlock(&f->lock);
+}
+
+static void asker_main(void *arg)
+{
+	struct find *f = arg;
+
+	watcher_hurry();
+	while (!a32_load(&f->s->stopping)) {
+		uint32_t ticket = waitq_prepare(&f->ask_wait);
+		struct seen e;
+		bool more;
+
+		if (!take_pending(f, &e, &more)) {
+			waitq_sleep(&f->ask_wait, ticket, more ? (int64_t)TICK_NS : -1);
+			continue;
+		}
+		if (!e.stranger) {
+			bool done = identify(f, e.pid, e.since_ns);
+
+			if (done)
+				find_took(f, e.told_ns);
+			put_back(f, e.pid, done);
+		} else {
+			bool ours = walk_is_ours(f->s, e.pid);
+
+			if (ours)
+				lineage_add(f->s, e.pid);
+			put_back(f, e.pid, !ours);
+		}
+	}
+}
+
+/* ---- the find thread ---- */
+
+static void look_at_fresh(struct find *f, bool *lost)
+{
+	struct fresh fresh[FRESH_MAX];
+	unsigned n;
+	bool more;
+
+	*lost = false;
+	do {
+		n = lineage_take(f->s, fresh, FRESH_MAX, &more);
+		*lost |= more;
+		for (unsigned i = 0; i < n; i++)
+			meet(f, fresh[i].pid, fresh[i].since_ns);
+	} while (n == FRESH_MAX);
+}
+
+/* Whose memory it is may be over: they are asked again now and then. */
+static void look_at_sharing(struct find *f)
+{
+	uint64_t now = plat_now_ns();
+	bool again = now >= f->next_sharing_ns;
+	struct proc_stat st;
+	unsigned i = 0;
+	pid_t pid;
+
+	while ((pid = next_sharing(f, &i)))
+		if (!proc_stat(pid, &st) || !(st.flags & PROC_FORKED) || is_over(pid, &st)) {
+			forget_sharing(f, pid);
+			(void)tell(f, pid);
+		} else if (again) {
+			find_ask(f, pid, false);
+		}
+	if (again)
+		f->next_sharing_ns = now + SHARING_NS;
+}
+
+static void find_main(void *arg)
+{
+	struct find *f = arg;
+	uint64_t next_tick = 0;
+
+	watcher_hurry();
+	while (!a32_load(&f->s->stopping)) {
+		uint32_t ticket = waitq_prepare(&f->wait);
+		uint64_t now = plat_now_ns();
+		bool due = now >= next_tick, lost;
+
+		look_at_fresh(f, &lost);
+		if (due) {
+			look_at_sharing(f);
+			next_tick = now + TICK_NS;
+		}
+		walk_if_due(f, due, lost);
+		waitq_sleep(&f->wait, ticket, (int64_t)TICK_NS);
+	}
+}
+
+void find_wake(struct supervisor *s)
+{
+	waitq_wake(&s->find.wait);
+}
+
+void find_init(struct supervisor *s)
+{
+	struct find *f = &s->find;
+
+	f->s = s;
+	spin_init_urgent(&f->lock, RANK_LEAF);
+	waitq_init(&f->wait);
+	waitq_init(&f->ask_wait);
+}
+
+int find_start(struct supervisor *s)
+{
+	struct find *f = &s->find;
+	int err = plat_thread_start(&f->thread, "umemcg-find", find_main, f);
+
+	for (unsigned i = 0; !err && i < NR_ASKERS; i++)
+		err = plat_thread_start(&f->asker[i], "umemcg-asker", asker_main, f);
+	return err;
+}
+
+void find_stop(struct supervisor *s)
+{
+	struct find *f = &s->find;
+
+	waitq_wake(&f->wait);
+	waitq_wake(&f->ask_wait);
+	plat_thread_join(&f->thread);
+	for (unsigned i = 0; i < NR_ASKERS; i++)
+		plat_thread_join(&f->asker[i]);
+	plat_free(f->pending.e);
+	plat_free(f->sharing.e);
+	walk_end(f);
+	spin_fini(&f->lock);
+}
