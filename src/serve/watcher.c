@@ -29,7 +29,8 @@
 #define GROWN_MAX      32
 #define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))  /* what its threads have run; clock_getcpuclockid */
 #define STOPPED_NS     (500 * 1000000ull)    /* at most; */
-#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept */
+#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept; */
+#define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... of one that room may have to be made of */
 #define NICE           (-20)
 #define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
 #define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
@@ -372,22 +373,41 @@ static int64_t runway(const struct supervisor *s, const struct client *c)
 	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) + a64_load(&c->reserve);
 }
 
+/* Can pages be taken from it? Not while it is stopped in the middle of a change to its mappings. */
+static bool gives_pages(const struct client *c)
+{
+	return !c->foreign && !client_mute(c);
+}
+
+/* Nothing may be taken from it, and it may be about to end that: it forks. */
+static bool is_kept_whole(const struct client *c)
+{
+	return gives_pages(c) && a32_load(&c->host.mm->no_reclaim) > 0;
+}
+
 /* Is there room for what the stopped ones take until we look again? */
 static bool may_go_on(const struct watch *w)
 {
 	int64_t size = reserve_size(w->s, w->nr_held);
-	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns;
-	bool yes = true, over = false;
+	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns, most = STOPPED_LOW_NS;
+	bool yes = true, gives = false;
 
 	for (unsigned i = 0; i < w->nr_held; i++) {
-		int64_t has = runway(w->s, w->held[i]);
+		struct client *c = w->held[i];
+		int64_t has = runway(w->s, c);
 
-		if (a32_load(&w->held[i]->ended))
+		if (a32_load(&c->ended))
 			continue;
 		yes &= has >= size;
-		over |= has < 0;
+		if (has < 0)
+			most = STOPPED_NS;
+		gives |= gives_pages(c);
+		if (is_kept_whole(c))
+			return true;
 	}
-	return yes || stopped_ns > (over ? STOPPED_NS : STOPPED_LOW_NS);
+	if (gives && most > STOPPED_GIVER_NS)
+		most = STOPPED_GIVER_NS;
+	return yes || stopped_ns > most;
 }
 
 static void let_all_go(struct watch *w)
@@ -418,7 +438,7 @@ static void has_grown(struct watch *w, struct client *c)
 	if (least < w->need)
 		least = w->need;
 	/* With nothing to make room of it waits above the limit only: for its end, most likely. */
-	if (left >= least || (left > 0 && managed_pages(s) < least))
+	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
 		return;
 	pause_process(&w->pause, c);
 	keep_client(w->held, &w->nr_held, c);
