@@ -136,6 +136,10 @@ struct helper_setup {
 int helper_start(void *area, const struct helper_setup *setup);
 void helper_order(struct helper_state *state, uint32_t order);
 
+/* last.c */
+/* The calling helper, the last thread of its process, ends it with @status, as wait(2) tells it. */
+_Noreturn void helper_end_process(uint32_t status);
+
 /* huge.c */
 uint8_t huge_fill(int uffd, uint64_t start);
 void huge_split(const void *start, size_t len);

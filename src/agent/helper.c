@@ -56,6 +56,7 @@ struct helper {
 		struct msg_evict evict;
 		struct msg_zap zap;
 		struct msg_fill fill;
+		struct msg_leave leave;
 	} in;
 };
 
@@ -427,6 +428,8 @@ static void run(void *arg)
 			zap(h, n);
 		else if (msg_is(&h->in.head, MSG_FILL))
 			fill(h, n);
+		else if (msg_is(&h->in.head, MSG_LEAVE) && n == sizeof h->in.leave)
+			helper_end_process(h->in.leave.status);
 		else
 			die();
 	}

@@ -115,7 +115,7 @@ void standby_await(struct standby *s, bool started)
 struct process {
 	unsigned long threads;
 	bool first_ended;
-	unsigned int code;   /* of its first thread, once that has ended: what exit was given, in the second byte */
+	unsigned int code;   /* of its first thread, once that has ended, as wait(2) tells it */
 };
 
 /* False: it cannot be told. The name, in parentheses, may hold anything. Behind it: the state; as
@@ -152,13 +152,12 @@ static bool look(struct process *p)
 	return true;
 }
 
-/* The last thread's exit code is the process's. */
 void standby_leave_if_last(void)
 {
 	struct process p;
 
-	while (look(&p) && p.threads == 2 && p.first_ended)
-		sys_call1(SYS_exit, p.code >> 8 & 0xff);
+	if (look(&p) && p.threads == 2 && p.first_ended)
+		helper_end_process(p.code);
 }
 
 static _Noreturn void leave(int code)

@@ -115,14 +115,12 @@ static bool traced_outside(const struct client *c)
 	return tracer ? !proc_is_ours(tracer) : proc_thread_traced(c->host.pid, c->host.pid);
 }
 
-void follow_look(struct client *c)
+void follow_look(struct client *c, bool traced)
 {
 	pid_t helper = c->host.task;
 	bool outside;
 
-	if (c->sock < 0 || helper == c->host.pid || a32_load(&c->closing))
-		return;
-	if (!c->let_go && !proc_thread_traced(c->host.pid, c->host.pid))
+	if (!c->let_go && !traced)
 		return;               /* whoever attaches stops it first */
 	outside = traced_outside(c);
 	if (outside == c->let_go || (!outside && proc_tracer(c->host.pid, helper)))

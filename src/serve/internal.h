@@ -100,6 +100,7 @@ struct client {
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	atomic32_t beyond;             /* (A) 1: it may exceed the limit, its helper being stopped (late.c); */
 	int64_t beyond_from;           /* watcher: ... from so many pages on */
+	bool leaves;                   /* watcher: its helper has been told to leave (leave.c) */
 	bool let_go;                   /* watcher: its helper is not followed, for a debugger's sake (follow.c) */
 	uint64_t late_ns;              /* watcher: its helper has not answered since then; 0: it has */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
@@ -497,8 +498,12 @@ int follow_start(struct supervisor *s);
 void follow_stop(struct supervisor *s);
 /* Have helper @tid followed, if that is allowed. Waits until it is, bounded. Control thread. */
 void follow_helper(struct supervisor *s, pid_t tid);
-/* A debugger outside the tree may have come, or gone. Watcher. */
-void follow_look(struct client *c);
+/* A debugger outside the tree may have come, or gone. @traced: its first thread is stopped by one. Watcher. */
+void follow_look(struct client *c, bool traced);
+
+/* ---- leave.c ---- */
+/* Look at the first thread of @c's process: have its helper leave if no other is left, and follow_look. Watcher. */
+void leave_look(struct client *c);
 
 /* ---- shmem.c ---- */
 #define SHMEM_DEVS 32

@@ -23,6 +23,7 @@
  *          the child's userfaultfd attached.
  *   then   STARTED from the helper: from now on it answers
  *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one at a time; or FILL -> EVICTED.
+ *          LEAVE at any time, once.
  *
  * This header is shared with src/agent and includes only the standard library.
  */
@@ -47,6 +48,7 @@ enum msg_type {
 	MSG_CALL_REPLY,
 	MSG_STARTED,
 	MSG_FILL,
+	MSG_LEAVE,
 	NR_MSG_TYPES
 };
 
@@ -148,6 +150,14 @@ struct msg_fill {
 };
 
 #define HUGE_BYTES (2ul << 20)
+
+/* Supervisor -> helper: you are the last thread of your process. End it with the status that its first thread has, as wait(2)
+ * tells it. No reply. */
+struct msg_leave {
+	struct msg_head h;
+	uint32_t status;
+	uint32_t pad;
+};
 
 enum call_op {
 	CALL_FORK = 1,    /* about to fork: make room, stop evicting; reply value = cookie */

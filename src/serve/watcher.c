@@ -240,7 +240,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 		*last = c->key;
 	}
 	if (tick && !c->foreign)
-		follow_look(c);
+		leave_look(c);
 	end_privilege(c);
 	if (a32_load(&c->nameless) && name_or_end(c, tick))
 		return;

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog crossed fill refuse reporter reportget starter staticprog sweep
+require_prog crossed fill lastexit refuse reporter reportget starter staticprog sweep
 
 report=$TMP/report.json
 out=$TMP/out
@@ -244,6 +244,25 @@ swept() {
 	done
 }
 
+# ---- ends ----
+
+# same_end HOW...: as without umemcg, and by itself: killed, a run leaves no report. A shell may tell what killed its child.
+same_end() {
+	bounded "$BIN/lastexit" "$@" >"$TMP/want" 2>/dev/null
+	want=$?
+	under 16M "$BIN/lastexit" "$@"
+	expect $want $? "exit status" && cmp "$TMP/want" "$out" && [ -s "$report" ] && return
+	echo "by $*"
+	shown
+}
+
+ends() {
+	for how in raw inline int80 strict filter forks vm; do
+		same_end $how || return
+	done
+	same_end later 24 && at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
 check "a tracer of all threads reads what is swapped out" tracer fork attach
 check "one that seizes them, and shares the memory, too" tracer vm seize 2
 check "a tracer that stops helpers is not waited for without end" tracer_of_helpers
@@ -268,3 +287,4 @@ check "a root without the agent" other_root
 check "a root with the agent" same_file_in_another_root
 check "a program with an environment of its own is managed, and sees no other" environments
 check "a program that closes all descriptors" swept
+check "a program whose last thread ends by itself ends with its status" ends

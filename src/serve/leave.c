@@ -1,0 +1,78 @@
+/* serve/leave.c - processes whose program threads have all ended, and whose helper is left.
+ *
+ * libc ends a process by exit_group, which ends the helper too. A program that does not (the system call exit; a filter of system
+ * calls that ends one thread) ends thread by thread, and the helper, a thread as well, would keep the process: its parent would wait
+ * for ever, and so would a signal to it, which no thread takes. The watcher looks at each process's first thread, in turn. When
+ * that is a zombie, and there is but one other thread, the helper, it is told to leave (MSG_LEAVE) with the first thread's status.
+ * Nobody can start another thread then. While other threads of the program run, nothing happens.
+ *
+ * A helper of standby.c finds out itself, until it is asked for something.
+ *
+ * Locks: batch_lock, which is tried for only: a withdrawal may have it for long, and the watcher comes again.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+#define THREADS_LEFT 2   /* first thread and helper */
+
+struct first {
+	char state;
+	long threads;        /* of the process */
+	uint32_t status;     /* once it has ended, as wait(2) tells it; 0 where we may not know */
+};
+
+/* Behind the name, which may hold anything: the state; as the 18th field the number of threads; the exit code is the last. */
+static bool parse(const char *stat, struct first *f)
+{
+	const char *at = strrchr(stat, ')');
+
+	if (!at || sscanf(at + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld", &f->state,
+			  &f->threads) != 2)
+		return false;
+	f->status = (uint32_t)strtoul(strrchr(at, ' '), NULL, 10);
+	return true;
+}
+
+static bool look(pid_t pid, struct first *f)
+{
+	char path[32], text[1024];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return parse(text, f);
+}
+
+static void tell_to_leave(struct client *c, uint32_t status)
+{
+	struct msg_leave m = { .h = { PROTO_MAGIC, MSG_LEAVE, 0 }, .status = status };
+
+	if (!spin_trylock(&c->host.batch_lock))
+		return;
+	c->leaves = msg_send(c->sock, &m, sizeof(m), -1) == 0;
+	spin_unlock(&c->host.batch_lock);
+}
+
+void leave_look(struct client *c)
+{
+	const pid_t pid = c->host.pid, helper = c->host.task;
+	struct first first;
+
+	if (c->sock < 0 || helper == pid || a32_load(&c->closing) || !look(pid, &first))
+		return;
+	follow_look(c, first.state == 't');
+	/* The helper is looked for last: had it been gone before, it would not be there now, so it is one of the two. */
+	if (first.state == 'Z' && first.threads == THREADS_LEFT && !c->leaves && proc_has_thread(pid, helper))
+		tell_to_leave(c, first.status);
+}
