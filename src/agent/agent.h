@@ -65,6 +65,7 @@ struct agent {
 	uint32_t forking;      /* (A) forks under way: the helper moves nothing */
 	uint32_t lock_future;  /* (A) LOCK_FUTURE_, what mlockall asks of new mappings; 0: nothing */
 	int32_t uffd;          /* (M) for UFFDIO_REGISTER in program threads; -1 when it was lost */
+	uint32_t closes;       /* (A) guard.c: times that close was refused */
 	int32_t pid;           /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;         /* (C) UFFDIO_REGISTER mode of new mappings */
 	struct helper_state helper;

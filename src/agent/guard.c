@@ -2,8 +2,9 @@
  *
  * Daemons and shells sweep the descriptor table. Our userfaultfd answers EBADF to close, is left
  * out of ranges, and moves away when a program claims its number. Only what comes through the PLT
- * is caught; if a raw system call takes it, maps.c falls back to asking the supervisor. The calls
- * themselves are libc's, so cancellation works as before.
+ * is caught; if a raw system call takes it, maps.c falls back to asking the supervisor. So it does
+ * when a program insists: one that closes what /proc/self/fd shows until nothing is left would do
+ * so for ever. The calls themselves are libc's, so cancellation works as before.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 
 #include "agent/agent.h"
 #include "agent/sys.h"
+
+#define INSISTS 4   /* times that a process closes what it never opened; a daemon sweeps once, or twice */
 
 static int (*libc_close)(int);
 static int (*libc_close_range)(unsigned int, unsigned int, int);
@@ -60,10 +63,34 @@ static void make_way(int fd)
 	sys_restore_signals(&mask);
 }
 
+/* It is closed indeed: whoever maps from now on has the supervisor register it. */
+static void give_up(int fd)
+{
+	uint64_t mask;
+
+	sys_block_signals(&mask);
+	maplock_lock();
+	if (fd == agent->uffd)
+		__atomic_store_n(&agent->uffd, -1, __ATOMIC_RELAXED);
+	maplock_unlock();
+	sys_restore_signals(&mask);
+}
+
+/* May @fd, which is ours, be closed? A vfork child's is a copy, and its parent's count is not for it. */
+static bool insists(int fd)
+{
+	if (sys_getpid() != agent->pid)
+		return true;
+	if (__atomic_add_fetch(&agent->closes, 1, __ATOMIC_RELAXED) < INSISTS)
+		return false;
+	give_up(fd);
+	return true;
+}
+
 AGENT_EXPORT int close(int fd)
 {
 	guard_ready();
-	if (fd >= 0 && fd == ours()) {
+	if (fd >= 0 && fd == ours() && !insists(fd)) {
 		errno = EBADF;
 		return -1;
 	}

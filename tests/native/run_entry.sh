@@ -238,7 +238,7 @@ environments() {
 # ---- descriptors ----
 
 swept() {
-	for how in closefrom range raw each listed; do
+	for how in closefrom range raw each listed empty; do
 		under 16M "$BIN/sweep" $how 24 "$BIN/fill" 20 || { echo "by $how"; shown; return; }
 		at_least $((8 << 20)) "$(value memory.swap.peak)" "memory.swap.peak by $how" || return
 	done

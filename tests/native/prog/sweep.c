@@ -2,7 +2,7 @@
  *
  * Close all descriptors from 3 on, as daemons and shells do: "closefrom", "range" (close_range),
  * "raw" (by a system call past libc), "each" (close, number by number), "listed" (those that
- * /proc/self/fd shows); then fill memory, have a child check it, and execute PROGRAM.
+ * /proc/self/fd shows), "empty" (those, until there are none); then fill memory, have a child check it, and execute PROGRAM.
  */
 #include <dirent.h>
 #include <sys/syscall.h>
@@ -12,20 +12,36 @@
 
 #define NUMBERS 1024
 
-static void close_listed(void)
+#define ROUNDS  100
+
+/* How many there were. */
+static int close_listed(void)
 {
 	DIR *d = opendir("/proc/self/fd");
-	int fd[NUMBERS], n = 0;
+	int fd[NUMBERS], n = 0, closed = 0;
 	struct dirent *e;
 
 	EXPECT(d);
 	while ((e = readdir(d)))
-		if (e->d_name[0] != '.' && n < NUMBERS)
+		if (e->d_name[0] != '.' && strtol(e->d_name, NULL, 10) != dirfd(d) && n < NUMBERS)
 			fd[n++] = (int)strtol(e->d_name, NULL, 10);
 	closedir(d);
-	while (n--)
-		if (fd[n] > 2)
+	while (n--) {
+		if (fd[n] > 2) {
 			close(fd[n]);
+			closed++;
+		}
+	}
+	return closed;
+}
+
+static void close_until_empty(void)
+{
+	int n = 0;
+
+	while (close_listed())
+		if (++n == ROUNDS)
+			fail("there is something left after %d rounds", n);
 }
 
 static void sweep(const char *how)
@@ -41,6 +57,8 @@ static void sweep(const char *how)
 			close(fd);
 	else if (!strcmp(how, "listed"))
 		close_listed();
+	else if (!strcmp(how, "empty"))
+		close_until_empty();
 	else
 		fail("no way to sweep is called %s", how);
 }
