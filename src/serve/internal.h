@@ -100,7 +100,7 @@ struct client {
 	atomic32_t held_back;          /* (A) faults wait for client_let_go */
 	atomic32_t beyond;             /* (A) 1: it may exceed the limit, its helper being stopped (late.c); */
 	int64_t beyond_from;           /* watcher: ... from so many pages on */
-	bool leaves;                   /* watcher: its helper has been told to leave (leave.c) */
+	pid_t leaves;                  /* watcher: the helper that has been told to leave (leave.c); 0: none */
 	bool let_go;                   /* watcher: its helper is not followed, for a debugger's sake (follow.c) */
 	uint64_t late_ns;              /* watcher: its helper has not answered since then; 0: it has */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */

@@ -54,13 +54,15 @@ static bool look(pid_t pid, struct first *f)
 	return parse(text, f);
 }
 
-static void tell_to_leave(struct client *c, uint32_t status)
+/* Another may have taken its place (standby.c), in a process that lives on: it is not told. */
+static void tell_to_leave(struct client *c, pid_t helper, uint32_t status)
 {
 	struct msg_leave m = { .h = { PROTO_MAGIC, MSG_LEAVE, 0 }, .status = status };
 
 	if (!spin_trylock(&c->host.batch_lock))
 		return;
-	c->leaves = msg_send(c->sock, &m, sizeof(m), -1) == 0;
+	if (c->host.task == helper && msg_send(c->sock, &m, sizeof(m), -1) == 0)
+		c->leaves = helper;
 	spin_unlock(&c->host.batch_lock);
 }
 
@@ -73,6 +75,6 @@ void leave_look(struct client *c)
 		return;
 	follow_look(c, first.state == 't');
 	/* The helper is looked for last: had it been gone before, it would not be there now, so it is one of the two. */
-	if (first.state == 'Z' && first.threads == THREADS_LEFT && !c->leaves && proc_has_thread(pid, helper))
-		tell_to_leave(c, first.status);
+	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->leaves != helper && proc_has_thread(pid, helper))
+		tell_to_leave(c, helper, first.status);
 }
