@@ -61,6 +61,7 @@ struct standby {
 
 struct agent {
 	uint32_t maplock;      /* (A) see maps.c */
+	uint32_t maplock_owner; /* (A) the thread that has maplock; 0: nobody, or not said yet */
 	uint32_t managed;      /* (A) READY was received: the hooks act */
 	uint32_t forking;      /* (A) forks under way: the helper moves nothing */
 	uint32_t lock_future;  /* (A) LOCK_FUTURE_, what mlockall asks of new mappings; 0: nothing */
@@ -149,6 +150,7 @@ void huge_unlock(void);
 
 /* maps.c */
 bool maplock_trylock(void);
+bool maplock_inherit(void);
 void maplock_lock(void);
 void maplock_unlock(void);
 void maplock_unlock_moved(void);

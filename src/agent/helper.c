@@ -261,6 +261,11 @@ bool lock_for_moving(void)
 		}
 		sys_call0(SYS_sched_yield);
 	}
+	if (maplock_inherit()) {
+		if (!__atomic_load_n(&agent->forking, __ATOMIC_ACQUIRE))
+			return true;
+		maplock_unlock();
+	}
 	return false;
 }
 

@@ -7,6 +7,11 @@
  * maplock word: bit 0 held, bit 1 somebody waits, above them the number of times that the helper
  * moved pages.
  *
+ * Memory may outlive a process (standby.c), which may be killed, or execute a program, while one of its
+ * threads has the lock: the helper, most likely. So the owner is noted, and maplock_inherit() takes the lock
+ * over from one that is dead. The winner is the one whose compare-and-swap changes the owner; the
+ * loser goes on waiting.
+ *
  * I1  Between a successful maplock_lock() and maplock_unlock() the holder's stack is present: the
  *     stack was touched after the word was read, and the helper changes the word when it moves.
  * I2  Nothing that populates memory (mlock, MAP_POPULATE, MADV_POPULATE_*) runs under maplock: its
@@ -19,6 +24,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/maps.h"
@@ -32,6 +38,8 @@
 #define LOCK_HELD   1u
 #define LOCK_WAITED 2u
 #define LOCK_MOVED  4u
+
+#define OWNER_WAIT_NS 50000000  /* before an owner is suspected to be dead */
 
 #define STACK_BELOW 256  /* what a hook calls while it holds the lock */
 #define STACK_ABOVE 256  /* the hook's own frame */
@@ -59,13 +67,38 @@ static inline void touch_stack(void)
 	__atomic_fetch_add(frame + STACK_ABOVE, 0, __ATOMIC_RELAXED);
 }
 
+static void own(void)
+{
+	__atomic_store_n(&agent->maplock_owner, (uint32_t)sys_call0(SYS_gettid), __ATOMIC_RELEASE);
+}
+
 bool maplock_trylock(void)
 {
 	uint32_t v = __atomic_load_n(&agent->maplock, __ATOMIC_RELAXED);
 
-	return !(v & LOCK_HELD) &&
-	       __atomic_compare_exchange_n(&agent->maplock, &v, v | LOCK_HELD, false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	if (v & LOCK_HELD || !__atomic_compare_exchange_n(&agent->maplock, &v, v | LOCK_HELD, false,
+							  __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	own();
+	return true;
+}
+
+/* Take the lock over from a thread that is dead. False: its owner lives, or is not known. */
+bool maplock_inherit(void)
+{
+	uint32_t dead = __atomic_load_n(&agent->maplock_owner, __ATOMIC_ACQUIRE);
+
+	return dead && sys_call2(SYS_tkill, dead, 0) == -ESRCH &&
+	       __atomic_compare_exchange_n(&agent->maplock_owner, &dead, (uint32_t)sys_call0(SYS_gettid), false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* False: nobody has woken us for a while. */
+static bool wait_for_owner(const uint32_t *word, uint32_t v)
+{
+	const struct timespec most = { .tv_nsec = OWNER_WAIT_NS };
+
+	return sys_call4(SYS_futex, word, FUTEX_WAIT_PRIVATE, v, &most) != -ETIMEDOUT;
 }
 
 /* The caller has blocked signals. Whoever has slept takes the lock as waited for: there may be more
@@ -78,23 +111,29 @@ __attribute__((noinline)) void maplock_lock(void)
 		v = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 		touch_stack();
 		if (!(v & LOCK_HELD)) {
-			if (__atomic_compare_exchange_n(word, &v, v | take, false,
-							__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-				return;
-			continue;
+			if (!__atomic_compare_exchange_n(word, &v, v | take, false,
+							 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				continue;
+			own();
+			return;
 		}
 		if (!(v & LOCK_WAITED) &&
 		    !__atomic_compare_exchange_n(word, &v, v | LOCK_WAITED, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;
-		sys_futex_wait(word, v | LOCK_WAITED);
+		/* I1: it is taken anew. */
+		if (!wait_for_owner(word, v | LOCK_WAITED) && maplock_inherit())
+			maplock_unlock();
 		take = LOCK_HELD | LOCK_WAITED;
 	}
 }
 
 void maplock_unlock(void)
 {
-	uint32_t v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED),
+	uint32_t v;
+
+	__atomic_store_n(&agent->maplock_owner, 0, __ATOMIC_RELAXED);
+	v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED),
 					__ATOMIC_RELEASE);
 
 	if (v & LOCK_WAITED)

@@ -669,6 +669,8 @@ bool proc_thread_stopped(pid_t pid, pid_t tid);
 bool proc_thread_traced(pid_t pid, pid_t tid);
 /* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
+/* Is @tid a thread of process @pid? Both by our numbers. */
+bool proc_has_thread(pid_t pid, pid_t tid);
 /* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or it cannot be told. */
 pid_t proc_thread(pid_t pid, pid_t own);
 /* Calls @fn for every process below @top, @top excluded. */

@@ -268,6 +268,14 @@ DIR *proc_tasks(pid_t pid)
 	return proc_there(pid) ? opendir(path) : NULL;
 }
 
+bool proc_has_thread(pid_t pid, pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return tid > 0 && proc_there(tid) && access(path, F_OK) == 0;
+}
+
 pid_t proc_live_thread(pid_t pid)
 {
 	DIR *dir = proc_tasks(pid);
