@@ -251,6 +251,8 @@ void env_hide(void);
 const char *env_agent(void);
 /* Does @env hand us down? *@listed: is our file in its LD_PRELOAD, at least? */
 bool env_has_us(char *const *env, bool *listed);
+/* So many pointers are enough for @env with us, or without; *@bytes: for its LD_PRELOAD. */
+size_t env_room(char *const *env, size_t *bytes);
 /* @env with us, or without, to @copy, which has @room; @line[@size] is for LD_PRELOAD. False: there is not enough room. */
 bool env_with_us(char *const *env, char **copy, size_t room, char *line, size_t size);
 bool env_without_us(char *const *env, char **copy, size_t room, char *line, size_t size);

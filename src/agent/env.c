@@ -80,16 +80,27 @@ const char *env_agent(void)
 
 bool env_has_us(char *const *env, bool *listed)
 {
-	char path[ENV_PATH_BYTES];
 	bool socket = false;
+	size_t n;
 
 	*listed = false;
 	for (; env && *env; env++) {
 		socket |= is_named(*env, PROTO_ENV);
 		if (is_named(*env, TARGET_PRELOAD))
-			*listed = target_agent(*env + strlen(TARGET_PRELOAD "="), path, sizeof path);
+			*listed = target_find(*env + strlen(TARGET_PRELOAD "="), &n) != NULL;
 	}
 	return socket && *listed;
+}
+
+size_t env_room(char *const *env, size_t *bytes)
+{
+	size_t lines = 0, longest = strlen(TARGET_PRELOAD "=");
+
+	for (; env && *env; env++, lines++)
+		if (is_named(*env, TARGET_PRELOAD) && strlen(*env) > longest)
+			longest = strlen(*env);
+	*bytes = longest + strlen(own_path) + 2;
+	return lines + ENV_LINES + 1;
 }
 
 /* "LD_PRELOAD=US:OTHERS" to @line; @others: such a line, or NULL. False: it does not fit. */

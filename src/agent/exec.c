@@ -13,8 +13,8 @@
  *
  * Only libc's own functions are redirected (hook.c), by which all the others go; the symbols are
  * not replaced, so that other libraries' wrappers are called as ever. Runs in children of vfork,
- * too, on the memory of their parents and on stacks that are small: nothing is written but the
- * stack.
+ * too, on the memory of their parents and on stacks that are small (signal handlers' of 8 KiB):
+ * nothing is written but the stack, and of that no more than the environment at hand needs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +25,9 @@
 #include "agent/sys.h"
 #include "serve/target.h"
 
-#define PATH_BYTES  4096
-#define COPY_BYTES  (16u << 10)  /* of stack, for an environment; a larger one stays as it is */
+#define PATH_BYTES  4096         /* at most */
+/* Of stack, at most, for an environment; a larger one stays as it is. posix_spawn's child has 32 KiB. */
+#define COPY_BYTES  (16u << 10)
 
 static long read_file(const char *path, void *buf, size_t n, size_t at)
 {
@@ -51,18 +52,35 @@ static void announce(enum target target)
 		sys_close(fd);
 }
 
+/* @path[@n] is part of a list. */
+static __attribute__((noinline)) bool can_read(const char *path, size_t n)
+{
+	char *copy;
+
+	if (!n || n >= ENV_PATH_BYTES)
+		return false;
+	copy = __builtin_alloca(n + 1);
+	memcpy(copy, path, n);
+	copy[n] = '\0';
+	return !sys_call3(SYS_faccessat, AT_FDCWD, copy, R_OK);
+}
+
 /* Is our file where LD_PRELOAD says, or would say? */
-static __attribute__((noinline)) bool is_there(char *const *env)
+static bool is_there(char *const *env)
 {
 	const size_t name = strlen(TARGET_PRELOAD "=");
-	char path[ENV_PATH_BYTES] = "";
-	const char *found = env_agent();
+	const char *found = env_agent(), *listed;
+	size_t n = strlen(found), length;
 
-	for (; env && *env; env++)
-		if (!strncmp(*env, TARGET_PRELOAD "=", name) &&
-		    target_agent(*env + name, path, sizeof path))
-			found = path;
-	return found[0] && !sys_call3(SYS_faccessat, AT_FDCWD, found, R_OK);
+	for (; env && *env; env++) {
+		listed = strncmp(*env, TARGET_PRELOAD "=", name) ? NULL :
+								   target_find(*env + name, &length);
+		if (listed) {
+			found = listed;
+			n = length;
+		}
+	}
+	return can_read(found, n);
 }
 
 struct exec {
@@ -81,10 +99,14 @@ static long execute(const struct exec *x, char *const *argv, char *const *env)
 static __attribute__((noinline)) long execute_in(const struct exec *x, char *const *argv,
 						 char *const *env, bool with)
 {
-	char *copy[COPY_BYTES / 2 / sizeof(char *)], line[COPY_BYTES / 2];
-	const size_t room = sizeof copy / sizeof copy[0];
+	size_t size, room = env_room(env, &size);
+	char **copy, *line;
 
-	if (!(with ? env_with_us : env_without_us)(env, copy, room, line, sizeof line))
+	if (room * sizeof *copy + size > COPY_BYTES)
+		return execute(x, argv, env);
+	copy = __builtin_alloca(room * sizeof *copy);
+	line = __builtin_alloca(size);
+	if (!(with ? env_with_us : env_without_us)(env, copy, room, line, size))
 		return execute(x, argv, env);
 	return execute(x, argv, copy);
 }
@@ -116,6 +138,8 @@ int hook_execve(const char *path, char *const *argv, char *const *env)
 	return -1;
 }
 
+#define BELOW_BYTES 32  /* more than PATH has */
+
 /* "/proc/self/fd/DIR/PATH", to @out. False: it does not fit. */
 static bool below(int dir, const char *path, char *out, size_t size)
 {
@@ -124,7 +148,7 @@ static bool below(int dir, const char *path, char *out, size_t size)
 	size_t n = sizeof fds - 1, len = strlen(path);
 	int i = 0;
 
-	if (dir < 0 || len + sizeof fds + sizeof back >= size)
+	if (dir < 0 || len + sizeof fds + sizeof back > size)
 		return false;
 	memcpy(out, fds, n);
 	do
@@ -138,18 +162,28 @@ static bool below(int dir, const char *path, char *out, size_t size)
 	return true;
 }
 
+static __attribute__((noinline)) long prepared_below(const struct exec *x, char *const *argv,
+						     char *const *env)
+{
+	size_t size = strlen(x->path) + BELOW_BYTES;
+	char *found;
+
+	if (size > PATH_BYTES)
+		return execute(x, argv, env);
+	found = __builtin_alloca(size);
+	return below(x->dir, x->path, found, size) ? prepared(x, found, argv, env) :
+						     execute(x, argv, env);
+}
+
 int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags)
 {
 	const struct exec x = { .dir = dir, .flags = flags, .at = true, .path = path };
-	char found[PATH_BYTES];
 	long err;
 
 	if (path[0] == '/' || (dir == AT_FDCWD && path[0]))
 		err = prepared(&x, path, argv, env);
-	else if (below(dir, path, found, sizeof found))
-		err = prepared(&x, found, argv, env);
 	else
-		err = execute(&x, argv, env);
+		err = prepared_below(&x, argv, env);
 	errno = (int)-err;
 	return -1;
 }

@@ -160,17 +160,25 @@ bool target_leave_out(const char *value, char *out)
 	return found;
 }
 
-bool target_agent(const char *value, char *out, size_t size)
+const char *target_find(const char *value, size_t *n)
 {
 	while (*(value += strspn(value, " :"))) {
-		size_t n = entry_length(value);
-
-		if (is_agent(value, n) && n < size) {
-			memcpy(out, value, n);
-			out[n] = '\0';
-			return true;
-		}
-		value += n;
+		*n = entry_length(value);
+		if (is_agent(value, *n))
+			return value;
+		value += *n;
 	}
-	return false;
+	return NULL;
+}
+
+bool target_agent(const char *value, char *out, size_t size)
+{
+	size_t n;
+	const char *found = target_find(value, &n);
+
+	if (!found || n >= size)
+		return false;
+	memcpy(out, found, n);
+	out[n] = '\0';
+	return true;
 }

@@ -32,6 +32,8 @@ enum target target_of(const char *path, target_read *read);
 /* Copy the list @value of LD_PRELOAD to @out, which has room for as much, or is the same, without
  * the agent. False: that was not in it. */
 bool target_leave_out(const char *value, char *out);
+/* Where the agent's path begins in @value, and its length to *@n; NULL: it is not in it. */
+const char *target_find(const char *value, size_t *n);
 /* The agent's path in @value, to @out[@size]. False: it is not in it, or does not fit. */
 bool target_agent(const char *value, char *out, size_t size);
 

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog crossed fill lastexit refuse reporter reportget starter staticprog sweep
+require_prog crossed fill lastexit refuse reporter reportget smallstacks starter staticprog sweep
 
 report=$TMP/report.json
 out=$TMP/out
@@ -263,6 +263,10 @@ ends() {
 	same_end later 24 && at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
 
+little_stack() {
+	same "$BIN/smallstacks"
+}
+
 check "a tracer of all threads reads what is swapped out" tracer fork attach
 check "one that seizes them, and shares the memory, too" tracer vm seize 2
 check "a tracer that stops helpers is not waited for without end" tracer_of_helpers
@@ -286,5 +290,6 @@ check_compiled "a static program" silent gcc -static -O2 -pthread
 check "a root without the agent" other_root
 check "a root with the agent" same_file_in_another_root
 check "a program with an environment of its own is managed, and sees no other" environments
+check "a program is executed where there is little stack" little_stack
 check "a program that closes all descriptors" swept
 check "a program whose last thread ends by itself ends with its status" ends
