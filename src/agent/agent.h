@@ -53,7 +53,7 @@ struct helper_state {
 
 /* standby.c */
 struct standby {
-	uint32_t busy;         /* (A) its owner is about to start it */
+	uint32_t busy;         /* (A) 0: free. Else it is about to be started: by whom (standby.c) */
 	struct helper_state state;
 	int (*fn)(void *);
 	void *arg;
@@ -231,7 +231,8 @@ void standby_leave_if_last(void);
 bool standby_wanted(uint64_t flags);
 struct standby *standby_take(int (*fn)(void *), void *arg);
 int standby_run(void *standby);
-void standby_await(struct standby *s, bool started);
+/* @child: whose it is, or negative: there is none. */
+void standby_await(struct standby *s, int child);
 
 /* raw.c */
 long hook_syscall(long nr, long a, long b, long c, long d, long e, long f);

@@ -80,7 +80,7 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 		s = standby_take(fn, arg);
 	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls, child_tid);
 	if (s)
-		standby_await(s, tid > 0);
+		standby_await(s, tid);
 	settle(h, tid);
 	return tid;
 }

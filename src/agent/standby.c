@@ -14,8 +14,9 @@
  * The helper is a thread of the child's and must not keep it: the process is over when the others
  * have ended, with their status.
  *
- * I1  standby->busy: taken by the parent, free again when the child has started the helper, or has
- *     failed to; with state.tid 0 then it can be taken.
+ * I1  standby->busy: the thread that has taken it; then CHILD and the child. Free again when the
+ *     child has started the helper, or has failed to: by the child, or by whoever finds that it has
+ *     been killed before. With state.tid 0 then it can be taken.
  *
  * Memory: one area for all, not inherited by fork, never managed; made when it is needed first.
  * Runs without libc: the child may have no thread pointer of its own.
@@ -24,13 +25,15 @@
 #include <linux/sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "agent/hooks.h"
 
 #define READY_MS     5000
 #define AWAIT_NS     100000000
-#define AWAIT_TRIES  50
+#define AWAIT_S      5
+#define CHILD        (1u << 31)
 #define NAMESPACES   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 static size_t staging_bytes(void)
@@ -71,16 +74,39 @@ bool standby_wanted(uint64_t flags)
 	return agent_managed() && (flags & CLONE_VM) && !(flags & (CLONE_THREAD | CLONE_VFORK | NAMESPACES));
 }
 
+/* A child that was killed: a zombie, or no more than that. */
+static bool is_over(pid_t child)
+{
+	siginfo_t info = { 0 };
+	long err = sys_call5(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
+
+	if (err)
+		return sys_call2(SYS_kill, child, 0) == -ESRCH;
+	return info.si_pid == child;
+}
+
+/* Free it if its child was killed. */
+static void take_back(struct standby *s)
+{
+	uint32_t busy = __atomic_load_n(&s->busy, __ATOMIC_ACQUIRE);
+
+	if (busy & CHILD && is_over((pid_t)(busy & ~CHILD)))
+		__atomic_compare_exchange_n(&s->busy, &busy, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 struct standby *standby_take(int (*fn)(void *), void *arg)
 {
+	const uint32_t self = (uint32_t)sys_call0(SYS_gettid);
+
 	if (!make_area())
 		return NULL;
 	for (int i = 0; i < NR_STANDBYS; i++) {
 		struct standby *s = &agent->standby[i];
 		uint32_t free = 0;
 
+		take_back(s);
 		if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
-		    !__atomic_compare_exchange_n(&s->busy, &free, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;
 		if (!__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE)) {
 			s->fn = fn;
@@ -98,15 +124,33 @@ static void set_free(struct standby *s)
 	sys_futex_wake(&s->busy, 1);
 }
 
-/* The parent's end. @started: else there is no child. */
-void standby_await(struct standby *s, bool started)
+static long seconds(void)
+{
+	struct timespec now = { 0 };
+
+	sys_call2(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* The parent's end. The child wakes it; of one that was killed nobody tells. */
+void standby_await(struct standby *s, int child)
 {
 	const struct timespec some = { .tv_nsec = AWAIT_NS };
+	uint32_t busy = (uint32_t)sys_call0(SYS_gettid);
+	long until = seconds() + AWAIT_S;
 
-	if (!started)
+	if (child <= 0) {
 		set_free(s);
-	for (int i = 0; i < AWAIT_TRIES && __atomic_load_n(&s->busy, __ATOMIC_ACQUIRE); i++)
-		sys_call4(SYS_futex, &s->busy, FUTEX_WAIT_PRIVATE, 1, &some);
+		return;
+	}
+	if (!__atomic_compare_exchange_n(&s->busy, &busy, CHILD | (uint32_t)child, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		return;  /* it has done already */
+	busy = CHILD | (uint32_t)child;
+	while (__atomic_load_n(&s->busy, __ATOMIC_ACQUIRE) == busy && seconds() <= until) {
+		sys_call4(SYS_futex, &s->busy, FUTEX_WAIT_PRIVATE, busy, &some);
+		take_back(s);
+	}
 }
 
 /* ---- in the child ---- */
