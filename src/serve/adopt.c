@@ -87,9 +87,10 @@ static void adopt_present(uint64_t start, uint64_t end, void *arg)
 static bool is_private(const struct client *c, uint64_t va, uint64_t *end)
 {
 	for (int i = 0; i <= PRIVATE_RANGES; i++) {
-		uint64_t from = i < PRIVATE_RANGES ? c->private_start[i] : c->host.staging;
-		uint64_t to = i < PRIVATE_RANGES ? c->private_end[i] : from + EVICT_PAGES_MAX * PAGE_SIZE;
+		uint64_t from = c->host.staging, to = from + EVICT_PAGES_MAX * PAGE_SIZE;
 
+		if (i < PRIVATE_RANGES)
+			client_private(c, i, &from, &to);
 		if (from <= va && va < to) {
 			*end = to < *end ? to : *end;
 			return true;

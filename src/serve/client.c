@@ -209,6 +209,35 @@ void client_kill(struct client *c, int sig)
 		(void)syscall(SYS_pidfd_send_signal, c->host.pidfd, sig, NULL, 0);
 }
 
+void client_closing(struct client *c)
+{
+	a32_store(&c->closing, 1);
+	/* No victim: a signal would hit what the process has become. */
+	if (a32_cas(&c->host.mm->dying, 0, 1))
+		c->spared = true;
+}
+
+void client_lives_on(struct client *c)
+{
+	if (!a32_load(&c->closing))
+		return;
+	if (c->spared) {
+		spin_lock(&c->s->engine.mm_lock);
+		c->host.mm->dying_since = 0;
+		a32_store(&c->host.mm->dying, 0);
+		spin_unlock(&c->s->engine.mm_lock);
+	}
+	c->spared = false;
+	a32_store(&c->closing, 0);
+	starting_over(c->s, c->host.pid);  /* the watcher may have met it meanwhile */
+}
+
+void client_private(const struct client *c, int i, uint64_t *from, uint64_t *to)
+{
+	*to = __atomic_load_n(&c->private_end[i], __ATOMIC_ACQUIRE);
+	*from = __atomic_load_n(&c->private_start[i], __ATOMIC_RELAXED);
+}
+
 void client_end(struct client *c)
 {
 	struct supervisor *s = c->s;

@@ -113,10 +113,14 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	bool again;
 
 	if (m->flags & HELLO_STANDBY) {
-		if (standby_hello(s, conn, m, fd))
+		if (standby_hello(s, conn, m, fd)) {
 			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
-		else
+			/* The one before it has ended already. */
+			if (a32_load(&conn->client->closing) && conn->client->host.serve)
+				(void)helper_replace(conn->client->host.serve);
+		} else {
 			conn_close(s, conn);
+		}
 		if (fd >= 0)
 			close(fd);
 		return;
@@ -227,11 +231,10 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 }
 
-bool helper_replace(struct supervisor *s, struct conn *conn)
+bool helper_replace(struct conn *conn)
 {
 	struct client *c = conn->client;
 
-	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
 	if (!standby_take_over(c))
 		return false;
 	list_del(&conn->link);
@@ -264,13 +267,13 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 			client_kill(c, SIGKILL);
 		return;
 	}
-	if (helper_replace(s, conn))
+	if (helper_replace(conn))
 		return;
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
 	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
 	 * futexes, for one): go on serving its faults until the address space itself is gone. */
 	if (c->started) {
-		a32_store(&c->closing, 1);
-		a32_store(&c->host.mm->dying, 1);  /* no victim: a signal would hit what the process has become */
+		client_closing(c);
 		host_helper_gone(&s->mmu, &c->host);
 		client_let_go(c);
 		lineage_note(s, c->host.pid);

@@ -24,7 +24,7 @@ static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int 
 }
 
 /* Ranges a client states about itself: only it can be hurt by wrong ones, but they must be ranges. */
-static bool hello_sane(const struct msg_hello *m)
+bool hello_sane(const struct msg_hello *m)
 {
 	if (m->staging & ~PAGE_MASK || m->staging > UINT64_MAX - EVICT_PAGES_MAX * PAGE_SIZE)
 		return false;
@@ -59,6 +59,7 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now)
 {
 	struct client *old = client_managed(s, pid);
+	struct conn *conn = old ? old->host.serve : NULL;
 	bool gone = true;
 
 	if (old && old == now) {
@@ -68,7 +69,14 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 	if (!old)
 		return true;
 	/* Its memory may live on, in another process. A child of raw clone(2) had no helper before it executed a program. */
-	if (old->host.serve ? helper_replace(s, old->host.serve) : client_left(old)) {
+	if (conn ? helper_replace(conn) : client_left(old)) {
+		client_put(old);
+		return true;
+	}
+	/* Its channel's end was seen, before its helper had spoken (unready.c): the control thread waits
+	 * for the end of its memory. */
+	if (conn && conn->kind == CONN_CLOSING) {
+		client_closing(old);
 		client_put(old);
 		return true;
 	}

@@ -70,6 +70,7 @@ struct client {
 	atomic64_t peak;               /* (A) pages, the most that was seen */
 	bool kept;                     /* the keeper knows it */
 	bool started;                  /* (O) its helper has spoken */
+	bool spared;                   /* (O) dying was set by client_closing */
 	bool forked;                   /* (O) its HELLO was that of a fork's child */
 	atomic32_t unready;            /* (A) 1: its helper has left, and had never spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
@@ -341,6 +342,12 @@ void client_set_pid(struct client *c, pid_t pid);
 void client_keep(struct client *c);
 /* The address space is gone: give everything back. Idempotent. */
 void client_end(struct client *c);
+/* Its process is gone, or executes another program; its memory may be there a while. Control thread. */
+void client_closing(struct client *c);
+/* It is there for good: host.pid shares it. Control thread. */
+void client_lives_on(struct client *c);
+/* Range @i of the agent's own memory, of PRIVATE_RANGES: the last comes when the first standby does. */
+void client_private(const struct client *c, int i, uint64_t *from, uint64_t *to);
 void client_kill(struct client *c, int sig);
 /* Walk: the client after @prev in the list, referenced; drops @prev. NULL at the end. */
 struct client *client_next(struct supervisor *s, struct client *prev);
@@ -571,10 +578,11 @@ void migration_end(struct migration_job *j);
 /* ---- hello.c, control.c, call.c, transport.c, watcher.c, proc.c ---- */
 void control_main(void *supervisor);
 /* The helper of @conn is gone: true, another has taken its place, and @conn is no more. Control thread. */
-bool helper_replace(struct supervisor *s, struct conn *conn);
+bool helper_replace(struct conn *conn);
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken). Returns the client (referenced)
  * the connection is now the helper channel of, NULL: close it; or *@again: another HELLO follows. */
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again);
+bool hello_sane(const struct msg_hello *m);
 /* door.c. door_hand_down: in the forked child. */
 void door_open(struct supervisor *s);
 void door_hand_down(const struct supervisor *s);

@@ -33,11 +33,13 @@ struct kinds_look {
 
 static bool is_agents(const struct client *c, const struct proc_area *a)
 {
-	uint64_t staging_end = c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE;
+	uint64_t staging_end = c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE, from, to;
 
-	for (int i = 0; i < PRIVATE_RANGES; i++)
-		if (c->private_start[i] <= a->start && a->end <= c->private_end[i])
+	for (int i = 0; i < PRIVATE_RANGES; i++) {
+		client_private(c, i, &from, &to);
+		if (from <= a->start && a->end <= to)
 			return true;
+	}
 	return c->host.staging <= a->start && a->end <= staging_end;
 }
 

@@ -37,7 +37,7 @@ static struct client *client_of(struct supervisor *s, int uffd)
 	struct client *c = NULL;
 
 	while ((c = client_next(s, c)))
-		if (!c->foreign && !a32_load(&c->closing) && !a32_load(&c->ended) && same_file(c->host.uffd, uffd))
+		if (!c->foreign && !a32_load(&c->ended) && same_file(c->host.uffd, uffd))
 			return c;
 	return NULL;
 }
@@ -79,21 +79,33 @@ static void choose_spare(struct client *c)
 	a32_store(&c->host.spare_task, (uint32_t)task);
 }
 
+/* One area for all of them, known from the first on. False: it is another one. */
+static bool set_area(struct client *c, const struct msg_hello *m)
+{
+	uint64_t *start = &c->private_start[PRIVATE_RANGES - 1], *end = &c->private_end[PRIVATE_RANGES - 1];
+
+	if (*end)
+		return *start == m->private_start[0] && *end == m->private_end[0];
+	/* In this order: whoever reads an end finds its start (client_private). */
+	__atomic_store_n(start, m->private_start[0], __ATOMIC_RELAXED);
+	__atomic_store_n(end, m->private_end[0], __ATOMIC_RELEASE);
+	return true;
+}
+
 static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int uffd)
 {
 	struct client *c = client_of(s, uffd);
 	struct standby *slot = c ? slot_of(c, NULL) : NULL;
 	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
-	if (!slot || !task) {
+	if (!slot || !task || !set_area(c, m)) {
 		if (c)
 			client_put(c);
 		return c ? -EBUSY : -ENOENT;
 	}
-	*slot = (struct standby){ .conn = conn, .pid = conn->pid, .tid = m->helper_tid, .task = task, .staging = m->staging };
-	/* One area for all of them. */
-	c->private_start[PRIVATE_RANGES - 1] = m->private_start[0];
-	c->private_end[PRIVATE_RANGES - 1] = m->private_end[0];
+	*slot = (struct standby){
+		.conn = conn, .pid = conn->pid, .task = task, .tid = m->helper_tid, .staging = m->staging,
+	};
 	s->nr_standbys++;
 	conn->kind = CONN_STANDBY;
 	conn->client = c;
@@ -105,7 +117,7 @@ bool standby_hello(struct supervisor *s, struct conn *conn, const struct msg_hel
 {
 	struct msg_ready r = { .h = { PROTO_MAGIC, MSG_READY, m->h.seq } };
 
-	r.error = enter(s, conn, m, uffd);
+	r.error = hello_sane(m) ? enter(s, conn, m, uffd) : -EINVAL;
 	(void)msg_send(conn->fd, &r, sizeof(r), -1);
 	return !r.error;
 }
@@ -170,9 +182,11 @@ static void take_over(struct client *c, struct standby *slot)
 	a32_store(&c->host.can_evict, slot->started);
 	spin_unlock(&c->host.batch_lock);
 	host_helper_settled(&c->s->mmu, &c->host);
-	follow_helper(c->s, (pid_t)slot->tid);
+	follow_helper(c->s, slot->task);
 	change_process(c, slot->pid);
+	client_lives_on(c);
 	a32_store(&c->task_changed, 1);
+	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_DEL, old, NULL);
 	close(old);
 	slot->conn->kind = CONN_HELPER;
 	forget(c, slot);

@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog advices exitwords futexes outlive remaps reportget splices
-plan 6
+require_prog advices exitwords futexes heirs outlive remaps reportget splices twice
+plan 11
 
 report=$TMP/report.json
 
@@ -52,9 +52,45 @@ outlive() {
 	under 16M "$BIN/outlive" 24 && swapped_at_least 64
 }
 
+# Where processes have other numbers than the supervisor's.
+outlive_elsewhere() {
+	under 16M unshare -fp "$BIN/outlive" 24 && swapped_at_least 64
+}
+
+# Three that share 40 MiB are 40 MiB.
+several() {
+	under 200M "$BIN/heirs" several 40 || return
+	peak=$("$BIN/reportget" "$report" memory.peak)
+	[ "$peak" -lt $((80 << 20)) ] && return
+	echo "memory.peak $peak"
+	return 1
+}
+
+heirs() {
+	under 16M "$BIN/heirs" "$1" 24 && swapped_at_least 8 || return
+	# One that cannot be asked for its memory goes far beyond the limit.
+	peak=$("$BIN/reportget" "$report" memory.peak)
+	[ "$peak" -lt $((22 << 20)) ] && return
+	echo "memory.peak $peak"
+	return 1
+}
+
+twice() {
+	bounded "$UMEMCG" run -m 64M --swap-max 0 -- "$BIN/twice" 40
+}
+
 check "memory that is mapped once more, by whatever call, has what it had" remaps
 check "what is stored after vmsplice the reader of the pipe sees" splices
 check "words that the kernel clears when threads end are cleared" words
 check "memory that outlives the process it began with stays within the limit" outlive
+if unshare -fp true 2>/dev/null; then
+	check "so it does in a PID namespace" outlive_elsewhere
+else
+	skip "so it does in a PID namespace" "none can be made here"
+fi
+check "those that outlive it are counted once" several
+check "one that is made while its parent is killed stays within the limit" heirs late
+check "so does one that is made after others were killed at once" heirs killed
+check "a process that is killed for a second HELLO gives its memory back" twice
 check "futex operations in which the kernel changes the word find its page" futexes
 check "every advice has the result and the effect that it has without umemcg" advices
