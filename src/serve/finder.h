@@ -60,7 +60,7 @@ bool finder_search(struct supervisor *s, bool wait);
  * it is; finder: that look. */
 void kinds_wake(struct supervisor *s);
 void kinds_note(struct supervisor *s);
-/* A process is about to be killed: what is unmanaged now? */
-void kinds_at_kill(struct supervisor *s);
+/* Kill @victim. What was unmanaged then? */
+void kinds_at_kill(struct client *victim);
 
 #endif

@@ -6,8 +6,12 @@
  * SHARE of its time at most; and when somebody is killed. So the look at the most there was may be
  * a little older than the most there was.
  *
+ * Who is killed waits for no walk: figures, names and what is static are noted, it is killed, then the
+ * walks are taken. What is gone of its memory by then is what most of it was at the last look.
+ *
  * Locks: none but names_lock, for the results.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "serve/finder.h"
@@ -21,6 +25,8 @@
 struct candidate {
 	struct client *c;      /* referenced */
 	int64_t pages;
+	bool is_static;
+	char name[sizeof(((struct serve_process *)0)->name)];
 };
 
 struct kinds_look {
@@ -75,15 +81,16 @@ static void add_area(const struct smaps_area *a, void *arg)
 }
 
 /* What of its figure, @pages, is what. */
-static void look_at(struct kinds_look *k, struct client *c, int64_t pages)
+static void look_at(struct kinds_look *k, const struct candidate *of)
 {
+	struct client *c = of->c;
 	struct mm *mm = c->host.mm;
+	int64_t pages = of->pages;
 	int64_t shared = a64_load(&c->shared_pages), rest;
 
 	*k = (struct kinds_look){ .c = c };
 	if (c->foreign) {
-		k->kind[proc_is_static(c->host.pid) ? SERVE_KIND_STATIC : SERVE_KIND_FOREIGN] =
-			pages - shared;
+		k->kind[of->is_static ? SERVE_KIND_STATIC : SERVE_KIND_FOREIGN] = pages - shared;
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
 		k->kind[SERVE_KIND_MAPPED] += rest > 0 ? rest : 0;
@@ -103,20 +110,39 @@ static enum serve_kind largest(const int64_t *kind)
 	return most;
 }
 
-static void add_process(struct serve_unmanaged *u, struct client *c, int64_t pages)
+/* It has been killed, and most of it is gone. */
+static void add_gone(struct supervisor *s, struct kinds_look *k, const struct candidate *of)
+{
+	enum serve_kind kind = SERVE_KIND_OTHER;
+	int64_t seen = 0;
+
+	for (int i = 0; i < SERVE_NR_KINDS; i++)
+		seen += k->kind[i] > 0 ? k->kind[i] : 0;
+	if (!a32_load(&of->c->host.mm->dying) || seen >= of->pages / 2)
+		return;
+	spin_lock(&s->names_lock);
+	for (unsigned i = 0; i < s->unmanaged_most.nr_processes; i++)
+		if (s->unmanaged_most.process[i].pid == (int)of->c->host.pid)
+			kind = s->unmanaged_most.process[i].kind;
+	spin_unlock(&s->names_lock);
+	k->kind[kind] += of->pages - seen;
+}
+
+static void add_process(struct supervisor *s, struct serve_unmanaged *u, const struct candidate *of)
 {
 	struct kinds_look k;
 	struct serve_process *p;
 
-	look_at(&k, c, pages);
+	look_at(&k, of);
+	add_gone(s, &k, of);
 	for (int i = 0; i < SERVE_NR_KINDS; i++)
 		u->kind[i] += k.kind[i] > 0 ? k.kind[i] * (int64_t)PAGE_SIZE : 0;
 	if (u->nr_processes == SERVE_PROCESSES)
 		return;
 	p = &u->process[u->nr_processes++];
-	proc_comm(c->host.pid, p->name, sizeof(p->name));
-	p->pid = (int)c->host.pid;
-	p->bytes = pages * (int64_t)PAGE_SIZE;
+	memcpy(p->name, of->name, sizeof(p->name));
+	p->pid = (int)of->c->host.pid;
+	p->bytes = of->pages * (int64_t)PAGE_SIZE;
 	p->kind = largest(k.kind);
 }
 
@@ -137,13 +163,13 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
 	for (; i > 0 && all[i - 1].pages < pages; i--)
 		all[i] = all[i - 1];
 	client_ref(c);
-	all[i] = (struct candidate){ c, pages };
+	all[i] = (struct candidate){ .c = c, .pages = pages };
 	return left;
 }
 
-static void take_look(struct supervisor *s, struct serve_unmanaged *u)
+/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. */
+static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all)
 {
-	struct candidate all[LOOKED_MAX];
 	struct client *c = NULL;
 	int64_t others = 0;
 	unsigned n = 0;
@@ -161,7 +187,16 @@ static void take_look(struct supervisor *s, struct serve_unmanaged *u)
 	}
 	u->kind[SERVE_KIND_OTHER] = others * (int64_t)PAGE_SIZE;
 	for (unsigned i = 0; i < n; i++) {
-		add_process(u, all[i].c, all[i].pages);
+		proc_comm(all[i].c->host.pid, all[i].name, sizeof(all[i].name));
+		all[i].is_static = all[i].c->foreign && proc_is_static(all[i].c->host.pid);
+	}
+	return n;
+}
+
+static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		add_process(s, u, &all[i]);
 		client_put(all[i].c);
 	}
 }
@@ -185,11 +220,12 @@ void kinds_note(struct supervisor *s)
 {
 	int64_t pages = stat_read(s->group, STAT_UNMANAGED);
 	uint64_t start = plat_now_ns(), cost;
+	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
 
 	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds_next_ns))
 		return;
-	take_look(s, &u);
+	walk(s, &u, all, choose(s, &u, all));
 	a64_store(&s->kinds_at, pages);
 	spin_lock(&s->names_lock);
 	if (u.total >= s->unmanaged_most.total)
@@ -199,11 +235,15 @@ void kinds_note(struct supervisor *s)
 	a64_store(&s->kinds_next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));
 }
 
-void kinds_at_kill(struct supervisor *s)
+void kinds_at_kill(struct client *victim)
 {
+	struct supervisor *s = victim->s;
+	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
+	unsigned n = choose(s, &u, all);
 
-	take_look(s, &u);
+	client_kill(victim, SIGKILL);
+	walk(s, &u, all, n);
 	spin_lock(&s->names_lock);
 	s->unmanaged_oom = u;
 	if (u.total >= s->unmanaged_most.total)

@@ -211,7 +211,6 @@ static void transport_killed(struct host_client *hc)
 	struct serve_snapshot now;
 	int64_t tables;
 
-	kinds_at_kill(c->s);
 	supervisor_snapshot(c->s, &now);
 	tables = (now.stat[STAT_PAGETABLES] + now.stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE;
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
@@ -220,8 +219,10 @@ static void transport_killed(struct host_client *hc)
 		a64_store(&c->s->oom_unmanaged, now.stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE);
 		a64_store(&c->s->oom_tables, tables);
 		a32_store(&c->s->root_oom_killed, 1);
+		kinds_at_kill(c);
 		return;  /* the last word about the run says it */
 	}
+	kinds_at_kill(c);
 	if (tables > now.memory_max / 2)
 		snprintf(more, sizeof(more), "; page tables take %s", size_format(of_tables, tables));
 	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s (%d), the largest%s",

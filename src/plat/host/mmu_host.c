@@ -145,7 +145,8 @@ static bool host_search(struct mmu *mmu, bool wait)
 
 static void host_kill(struct mmu *mmu, struct mm *mm)
 {
-	/* Told first: whoever says how full the group was must look before the victim's memory is given back. */
+	/* Told first: whoever says how full the group was must look before the victim's memory is given back.
+	 * What takes longer it does once it has killed it itself. */
 	host(mmu)->transport->killed(mm->host);
 	host_signal(mm->host, SIGKILL);
 }
