@@ -27,7 +27,9 @@
  * sleep.
  *
  * Locks: none. @wanted of a request is set by the one thread it belongs to, and taken by whoever
- * swaps 0 in: the handler, or that thread when its patience is at an end.
+ * swaps 0 in: the handler, or that thread when its patience is at an end. @busy is cleared when all
+ * is done, which may be later than that: a helper that is to be let go has been then, and @leaving
+ * is free for the next.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -48,6 +50,12 @@
 
 static struct follow *follower;       /* whose the handler is: there is one supervisor a process */
 
+static void answer(struct follow_request *q)
+{
+	a32_store(&q->busy, 0);
+	waitq_wake(&q->answered);
+}
+
 static void do_request(struct follow *f, struct follow_request *q)
 {
 	pid_t tid = (pid_t)a32_xchg(&q->wanted, 0);
@@ -56,12 +64,13 @@ static void do_request(struct follow *f, struct follow_request *q)
 		return;
 	if (q->let_go) {
 		a32_store(&f->leaving, (uint32_t)tid);
-		(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+		if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0)
+			return;               /* go_on answers */
+		a32_store(&f->leaving, 0);
 	} else {
 		(void)ptrace(PTRACE_SEIZE, tid, NULL, NULL);
 	}
-	a32_store(&q->busy, 0);
-	waitq_wake(&q->answered);
+	answer(q);
 }
 
 static void on_bell(int sig)
@@ -81,29 +90,39 @@ static void ring(struct follow *f)
 	(void)pthread_kill(f->thread.t, BELL);
 }
 
-static void request(struct supervisor *s, struct follow_request *q, pid_t tid, bool let_go)
+static bool done_by(struct follow_request *q, uint64_t until)
+{
+	for (;;) {
+		uint32_t ticket = waitq_prepare(&q->answered);
+
+		if (!a32_load(&q->busy))
+			return true;
+		if (plat_now_ns() >= until)
+			return false;
+		waitq_sleep(&q->answered, ticket, PATIENCE_NS / 4);
+	}
+}
+
+/* False: it was not even begun with. */
+static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, bool let_go)
 {
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
 
-	if (!s->follow.started || tid <= 0)
-		return;
+	if (!s->follow.started || tid <= 0 || !done_by(q, until))
+		return false;
 	q->let_go = let_go;
 	a32_store(&q->busy, 1);
 	a32_store(&q->wanted, (uint32_t)tid);
 	ring(&s->follow);
-	while (plat_now_ns() < until) {
-		uint32_t ticket = waitq_prepare(&q->answered);
-
-		if (!a32_load(&q->busy))
-			return;
-		waitq_sleep(&q->answered, ticket, PATIENCE_NS / 4);
-	}
-	a32_xchg(&q->wanted, 0);
+	if (done_by(q, until) || !a32_xchg(&q->wanted, 0))
+		return true;
+	a32_store(&q->busy, 0);
+	return false;
 }
 
 void follow_helper(struct supervisor *s, pid_t tid)
 {
-	request(s, &s->follow.request[FOLLOW_NEW], tid, false);
+	(void)request(s, &s->follow.request[FOLLOW_NEW], tid, false);
 }
 
 /* By a debugger that is none of ours, nor below us. Where its PID namespace is not ours either it
@@ -118,15 +137,15 @@ static bool traced_outside(const struct client *c)
 void follow_look(struct client *c, bool traced)
 {
 	pid_t helper = c->host.task;
-	bool outside;
+	bool outside, gone = c->let_go == helper;
 
-	if (!c->let_go && !traced)
+	if (!gone && !traced)
 		return;               /* whoever attaches stops it first */
 	outside = traced_outside(c);
-	if (outside == c->let_go || (!outside && proc_tracer(c->host.pid, helper)))
+	if (outside == gone || (!outside && proc_tracer(c->host.pid, helper)))
 		return;               /* or has not let all go yet */
-	c->let_go = outside;
-	request(c->s, &c->s->follow.request[FOLLOW_AGAIN], helper, outside);
+	if (request(c->s, &c->s->follow.request[FOLLOW_AGAIN], helper, outside))
+		c->let_go = outside ? helper : 0;
 }
 
 /* @status: of a helper, as waitpid tells it. */
@@ -138,6 +157,8 @@ static void go_on(struct follow *f, pid_t tid, int status)
 
 	if (WIFSTOPPED(status))
 		(void)ptrace(leaves ? PTRACE_DETACH : PTRACE_CONT, tid, NULL, sig);
+	if (leaves)
+		answer(&f->request[FOLLOW_AGAIN]);   /* the one who lets go */
 }
 
 /* It has next to nothing to do, and programs wait for it. */

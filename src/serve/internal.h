@@ -102,7 +102,7 @@ struct client {
 	atomic32_t beyond;             /* (A) 1: it may exceed the limit, its helper being stopped (late.c); */
 	int64_t beyond_from;           /* watcher: ... from so many pages on */
 	pid_t leaves;                  /* watcher: the helper that has been told to leave (leave.c); 0: none */
-	bool let_go;                   /* watcher: its helper is not followed, for a debugger's sake (follow.c) */
+	pid_t let_go;                  /* watcher: the helper that is not followed, for a debugger's sake (follow.c); 0 */
 	uint64_t late_ns;              /* watcher: its helper has not answered since then; 0: it has */
 	int statm_fd, maps_fd;         /* watcher / adopt; -1: not open */
 	/* tables.c: */
@@ -118,6 +118,7 @@ struct client {
 	atomic64_t find_left;          /* (A) finder to write: pages of its figure that are known to stay there */
 	uint64_t find_next_ns;         /* finder: no pass before */
 	unsigned find_tries;           /* finder: passes that something got in the way of */
+	unsigned nr_pins;              /* pipes.lock */
 };
 
 enum conn_kind { CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_STANDBY, CONN_CLOSING, CONN_CALL };
@@ -163,8 +164,9 @@ struct segments {
 struct pipes {
 	struct spinlock lock;          /* rank LEAF: all below */
 	struct list_head pins, queues; /* struct pin, the oldest first; struct queue */
-	unsigned nr_queues;
+	unsigned nr_queues, nr_pins;
 	int64_t pages;                 /* of all pins */
+	uint64_t looks;                /* that have begun */
 };
 
 /* follow.c: who follows the helpers. */
@@ -362,6 +364,8 @@ void client_rearm(struct client *c);
 /* ---- worker.c ---- */
 /* Threads that were held back may try again, if the reason is gone. */
 void client_let_go(struct client *c);
+/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
+bool client_private(const struct client *c, uint64_t va, uint64_t *end);
 void worker_main(void *supervisor);
 
 /* ---- stray.c ---- */
@@ -545,7 +549,7 @@ bool huge_unwanted(struct client *c);
 void pipes_init(struct pipes *p);
 /* No client is left, and nobody asks or looks any more. */
 void pipes_fini(struct pipes *p);
-/* [start, start + len) of @c went into the pipe that is descriptor @number there. 0 or -ENOMEM. */
+/* [start, start + len) of @c went into the pipe that is descriptor @number there. 0, -ENOMEM, -EINVAL (of nothing), -EBADF (no pipe). */
 int pipes_put(struct client *c, uint64_t start, uint64_t len, int number);
 /* What @in has, a pipe, may be in @out from now on, too. 0 or -EBADF. */
 int pipes_pass_on(struct client *c, int in, int out);

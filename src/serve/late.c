@@ -17,6 +17,15 @@
 
 #define PATIENCE_NS (2 * 1000000000ull)
 
+/* Where it is our own tracer's stop, it goes on as soon as that thread runs. */
+static bool is_stopped(const struct client *c)
+{
+	pid_t ours = (pid_t)a32_load(&c->s->follow.tid);
+
+	return proc_thread_stopped(c->host.pid, c->host.task) &&
+	       (!ours || proc_tracer(c->host.pid, c->host.task) != ours);
+}
+
 static void go_beyond(struct client *c)
 {
 	struct mm *mm = c->host.mm;
@@ -59,7 +68,7 @@ int64_t late_look(struct client *c, uint64_t now)
 	if (!c->late_ns)
 		c->late_ns = now;
 	if (!a32_load(&c->beyond) && a32_load(&c->held_back) && now - c->late_ns > PATIENCE_NS &&
-	    proc_thread_stopped(c->host.pid, c->host.task))
+	    is_stopped(c))
 		go_beyond(c);
 	return a32_load(&c->beyond) ? taken(c) : 0;
 }

@@ -506,8 +506,8 @@ void supervisor_stop(struct supervisor *s)
 	waitq_wake(&s->engine.progress);
 	warm_stop(s);
 	plat_thread_join(&s->control);
-	follow_stop(s);
 	plat_thread_join(&s->watcher);
+	follow_stop(s);                /* until then control thread and watcher ask it */
 	plat_thread_join(&s->settler);
 	plat_thread_join(&s->finder);
 	find_stop(s);
