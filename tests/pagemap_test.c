@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include "test.h"
 
 #define GIB (1ull << 30)
+/* PAGEMAP_SCAN without an argument: ENOTTY where the kernel has none. */
+#define PAGEMAP_SCAN_SIZED_0 _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, 96), NULL
 
 struct found {
 	const char *base;
@@ -103,6 +106,24 @@ TEST(pages_of_files_are_none)
 		munmap((void *)(uintptr_t)file, PAGE_SIZE);
 		close(fd);
 	}
+}
+
+/* Read and never written. */
+TEST(the_page_of_zeros_is_none_where_that_can_be_told)
+{
+	volatile char *base = reserve(3 * PAGE_SIZE);
+	struct pagemap p = of_ourselves(true);
+	struct found f = { 0 };
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	(void)base[0];
+	base[PAGE_SIZE] = 1;
+	(void)base[2 * PAGE_SIZE];
+	assert_int_equal(pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + 3 * PAGE_SIZE, note, &f), 0);
+	assert_true(f.n == 1 || (f.n == 3 && ioctl(fd, PAGEMAP_SCAN_SIZED_0) < 0 && errno == ENOTTY));
+	close(fd);
+	pagemap_close(&p);
+	munmap((void *)(uintptr_t)base, 3 * PAGE_SIZE);
 }
 
 /* Terabytes of nothing. Page by page these are 4 thousand million words: nobody waited for that. */

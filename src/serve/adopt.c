@@ -83,24 +83,6 @@ static void adopt_present(uint64_t start, uint64_t end, void *arg)
 		(void)fault_adopt(c->host.mm, va);
 }
 
-/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
-static bool is_private(const struct client *c, uint64_t va, uint64_t *end)
-{
-	for (int i = 0; i <= PRIVATE_RANGES; i++) {
-		uint64_t from = c->host.staging, to = from + EVICT_PAGES_MAX * PAGE_SIZE;
-
-		if (i < PRIVATE_RANGES)
-			client_private(c, i, &from, &to);
-		if (from <= va && va < to) {
-			*end = to < *end ? to : *end;
-			return true;
-		}
-		if (va < from && from < *end)
-			*end = from;
-	}
-	return false;
-}
-
 static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t flags)
 {
 	if (uffd_register(a->c->host.uffd, start, end - start) != 0)
@@ -125,7 +107,7 @@ static void consider(const struct proc_area *area, void *arg)
 	/* The agent's memory may have been merged with a neighbour's: leave out what is its own. */
 	for (uint64_t va = start, stop; va < end && !a->error; va = stop) {
 		stop = end;
-		if (!is_private(a->c, va, &stop))
+		if (!client_private(a->c, va, &stop))
 			adopt_area(a, va, stop, area->flags);
 	}
 }

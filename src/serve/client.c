@@ -232,7 +232,8 @@ void client_lives_on(struct client *c)
 	starting_over(c->s, c->host.pid);  /* the watcher may have met it meanwhile */
 }
 
-void client_private(const struct client *c, int i, uint64_t *from, uint64_t *to)
+/* Range @i of the agent's own memory, of PRIVATE_RANGES: the last comes when the first standby does. */
+static void private_range(const struct client *c, int i, uint64_t *from, uint64_t *to)
 {
 	*to = __atomic_load_n(&c->private_end[i], __ATOMIC_ACQUIRE);
 	*from = __atomic_load_n(&c->private_start[i], __ATOMIC_RELAXED);
@@ -268,4 +269,21 @@ void client_end(struct client *c)
 	if (s->keeper)
 		keeper_del_fd(s->keeper, c->key);
 	client_put(c);  /* the list's */
+}
+
+bool client_private(const struct client *c, uint64_t va, uint64_t *end)
+{
+	for (int i = 0; i <= PRIVATE_RANGES; i++) {
+		uint64_t from = c->host.staging, to = from + EVICT_PAGES_MAX * PAGE_SIZE;
+
+		if (i < PRIVATE_RANGES)
+			private_range(c, i, &from, &to);
+		if (from <= va && va < to) {
+			*end = to < *end ? to : *end;
+			return true;
+		}
+		if (va < from && from < *end)
+			*end = from;
+	}
+	return false;
 }

@@ -7,6 +7,7 @@
 #ifndef UMEMCG_SERVE_FINDER_H
 #define UMEMCG_SERVE_FINDER_H
 
+#include "plat/host/pagemap.h"
 #include "serve/internal.h"
 
 /* ---- smaps.c ---- */
@@ -30,7 +31,9 @@ bool smaps_marks_stacks(void);
 /* ---- live.c ---- */
 struct live {
 	struct client *c;
-	int pagemap_fd, maps_fd, statm_fd;
+	const struct smaps_area *area; /* that is being looked at */
+	struct pagemap pagemap;
+	int maps_fd, statm_fd;
 	uint64_t found;                /* pages entered */
 };
 void live_open(struct live *l, struct client *c);
@@ -41,11 +44,6 @@ int live_enter(struct live *l, const struct smaps_area *a);
 /* Take what is present there into the books. */
 void live_fill(struct live *l, const struct smaps_area *a);
 void live_close(struct live *l);
-
-/* ---- present.c ---- */
-/* Call @fn for each run of anonymous pages in [start, end) that are there. @fd: the process's
- * pagemap. */
-void present_runs(int fd, uint64_t start, uint64_t end, void (*fn)(uint64_t start, uint64_t end, void *arg), void *arg);
 
 /* ---- finder.c ---- */
 void finder_main(void *supervisor);

@@ -348,8 +348,6 @@ void client_end(struct client *c);
 void client_closing(struct client *c);
 /* It is there for good: host.pid shares it. Control thread. */
 void client_lives_on(struct client *c);
-/* Range @i of the agent's own memory, of PRIVATE_RANGES: the last comes when the first standby does. */
-void client_private(const struct client *c, int i, uint64_t *from, uint64_t *to);
 void client_kill(struct client *c, int sig);
 /* Walk: the client after @prev in the list, referenced; drops @prev. NULL at the end. */
 struct client *client_next(struct supervisor *s, struct client *prev);

@@ -39,14 +39,13 @@ struct kinds_look {
 
 static bool is_agents(const struct client *c, const struct proc_area *a)
 {
-	uint64_t staging_end = c->host.staging + EVICT_PAGES_MAX * PAGE_SIZE, from, to;
+	uint64_t va = a->start, end = a->end;
 
-	for (int i = 0; i < PRIVATE_RANGES; i++) {
-		client_private(c, i, &from, &to);
-		if (from <= a->start && a->end <= to)
-			return true;
+	while (va < end && client_private(c, va, &end)) {
+		va = end;
+		end = a->end;
 	}
-	return c->host.staging <= a->start && a->end <= staging_end;
+	return va == a->end;
 }
 
 static enum serve_kind kind_of_private(const struct kinds_look *k, const struct smaps_area *a)

@@ -20,8 +20,6 @@
  * Left out: the agent's own memory, what lies there for the kernel at a thread's end (private
  * ranges; pages right behind a stack), areas that grow downwards, and what smaps.c calls special.
  */
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "mm/fault.h"
@@ -35,11 +33,8 @@
 
 void live_open(struct live *l, struct client *c)
 {
-	char path[64];
-
 	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1 };
-	snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->host.task);
-	l->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
+	(void)pagemap_open(&l->pagemap, c->host.task);
 }
 
 void live_close(struct live *l)
@@ -48,26 +43,7 @@ void live_close(struct live *l)
 		close(l->maps_fd);
 	if (l->statm_fd >= 0)
 		close(l->statm_fd);
-	if (l->pagemap_fd >= 0)
-		close(l->pagemap_fd);
-}
-
-/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
-static bool is_private(const struct client *c, uint64_t va, uint64_t *end)
-{
-	for (int i = 0; i <= PRIVATE_RANGES; i++) {
-		uint64_t from = c->host.staging, to = from + EVICT_PAGES_MAX * PAGE_SIZE;
-
-		if (i < PRIVATE_RANGES)
-			client_private(c, i, &from, &to);
-		if (from <= va && va < to) {
-			*end = to < *end ? to : *end;
-			return true;
-		}
-		if (va < from && from < *end)
-			*end = from;
-	}
-	return false;
+	pagemap_close(&l->pagemap);
 }
 
 static bool booked_until(const struct mm *mm, uint64_t va)
@@ -93,6 +69,18 @@ static bool is_our_object(struct client *c, const struct proc_area *a)
 	if (as)
 		file_put(as);
 	return as != NULL;
+}
+
+/* Is there still what smaps has shown, and no more? Another mapping may have come to lie there: one
+ * that the agent is about to mark as its own. */
+static bool as_seen(struct live *l, uint64_t start, uint64_t end)
+{
+	const struct proc_area *seen = &l->area->at;
+	struct proc_area now;
+
+	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
+	       now.start <= start && now.end >= end && now.start >= seen->start && now.end <= seen->end &&
+	       now.manageable && now.flags == seen->flags && now.dev == seen->dev && now.ino == seen->ino;
 }
 
 /* Other than private memory came to lie there, and would wait for us for ever. What the hooks have
@@ -127,7 +115,9 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 	if (top && booked_until(mm, start))
 		start += STACK_TOP_PAGES * PAGE_SIZE;
 	if (!a32_load(&c->ended))
-		err = start < end ? uffd_register(c->host.uffd, start, end - start) : -ERANGE;
+		err = start >= end ? -ERANGE : as_seen(l, start, end) ? 0 : -EAGAIN;
+	if (!err)
+		err = uffd_register(c->host.uffd, start, end - start);
 	if (!err && uffd_changing(c->host.uffd)) {
 		err = -EAGAIN;
 	} else if (!err && !still_manageable(l, start, end)) {
@@ -166,9 +156,10 @@ static int each_part(struct live *l, const struct smaps_area *a,
 		   (a->flags & SMAPS_NOHUGE || !l->c->s->stacks_marked);
 	int err = 0;
 
+	l->area = a;
 	for (uint64_t va = a->at.start, stop; va < a->at.end && !err; va = stop) {
 		stop = a->at.end;
-		if (!is_private(l->c, va, &stop) &&
+		if (!client_private(l->c, va, &stop) &&
 		    !(top && stop - va <= STACK_TOP_PAGES * PAGE_SIZE))
 			err = fn(l, va, stop, top, a->at.flags);
 	}
@@ -178,7 +169,8 @@ static int each_part(struct live *l, const struct smaps_area *a,
 static int enter_pages(struct live *l, uint64_t start, uint64_t end, bool top, uint32_t flags)
 {
 	(void)top, (void)flags;
-	present_runs(l->pagemap_fd, start, end, enter_run, l);
+	if (l->pagemap.fd >= 0)
+		(void)pagemap_anon(&l->pagemap, start, end, enter_run, l);
 	return 0;
 }
 

@@ -86,7 +86,7 @@ static bool set_area(struct client *c, const struct msg_hello *m)
 
 	if (*end)
 		return *start == m->private_start[0] && *end == m->private_end[0];
-	/* In this order: whoever reads an end finds its start (client_private). */
+	/* In this order: whoever reads an end finds its start (private_range). */
 	__atomic_store_n(start, m->private_start[0], __ATOMIC_RELAXED);
 	__atomic_store_n(end, m->private_end[0], __ATOMIC_RELEASE);
 	return true;

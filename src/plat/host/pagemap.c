@@ -28,6 +28,7 @@ struct pm_scan_arg_ {
 #define PAGEMAP_SCAN_ _IOWR('f', 16, struct pm_scan_arg_)
 #define PAGE_IS_FILE_    4
 #define PAGE_IS_PRESENT_ 8
+#define PAGE_IS_ZERO_    32
 
 #define WORD_PRESENT  (1ull << 63)
 #define WORD_FILE     (1ull << 61)
@@ -125,7 +126,8 @@ int pagemap_anon(const struct pagemap *p, uint64_t start, uint64_t end,
 	struct page_region_ region[REGIONS];
 	struct pm_scan_arg_ a = {
 		.size = sizeof(a), .start = start, .end = end, .vec = (uintptr_t)region, .vec_len = REGIONS,
-		.category_mask = PAGE_IS_PRESENT_ | PAGE_IS_FILE_, .category_inverted = PAGE_IS_FILE_,
+		.category_mask = PAGE_IS_PRESENT_ | PAGE_IS_FILE_ | PAGE_IS_ZERO_,
+		.category_inverted = PAGE_IS_FILE_ | PAGE_IS_ZERO_,
 		.return_mask = PAGE_IS_PRESENT_,
 	};
 

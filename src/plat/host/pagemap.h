@@ -19,7 +19,8 @@ struct pagemap {
 /* 0 or -errno. */
 int pagemap_open(struct pagemap *p, pid_t pid);
 void pagemap_close(struct pagemap *p);
-/* Call @fn for every run of present anonymous pages (of private mappings; pages of zeros count) in [start, end), in ascending order.
+/* Call @fn for every run of present anonymous pages (of private mappings) in [start, end), in ascending order. The
+ * kernel's page of zeros is none: it costs nothing and is in no figure; without PAGEMAP_SCAN it cannot be told, and counts.
  * 0, or -errno: not all of them were found. Without PAGEMAP_SCAN a large range that is nearly empty is given up as well, with
  * -E2BIG. */
 int pagemap_anon(const struct pagemap *p, uint64_t start, uint64_t end,
