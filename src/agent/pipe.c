@@ -55,7 +55,7 @@ static ssize_t put_piece(int fd, uint64_t at, size_t len, unsigned int flags)
 	if (got > 0) {
 		struct msg_call call = {
 			.op = CALL_PIPE, .arg = (uint32_t)fd,
-			.start = to_page_start(at), .len = to_page_end(at + (size_t)got) - to_page_start(at),
+			.start = at, .len = (uint64_t)got,
 		};
 		struct msg_call_reply reply;
 		int attached;

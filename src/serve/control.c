@@ -150,7 +150,7 @@ static bool call_sane(const struct msg_call *m)
 {
 	if (m->op == 0 || m->op >= NR_CALLS)
 		return false;
-	return !call_has_range(m) || !((m->start | m->len) & ~PAGE_MASK);
+	return !call_has_range(m) || m->op == CALL_PIPE || !((m->start | m->len) & ~PAGE_MASK);
 }
 
 static void refuse_call(struct supervisor *s, struct conn *conn, const struct msg_call *m, int error)

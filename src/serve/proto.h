@@ -175,7 +175,7 @@ enum call_op {
 			   * SHARED_AT_LOCKED; -EOPNOTSUPP: none of ours; -EINVAL: not the same all over the range */
 
 	CALL_KEEP,        /* start, len: leave it in memory, and in that of forked children, whatever is unlocked; 0 or -ENOMEM */
-	CALL_PIPE,        /* start, len: went into the pipe that is descriptor arg (vmsplice) */
+	CALL_PIPE,        /* start, len, in bytes, > 0: went into the pipe that is descriptor arg (vmsplice) */
 
 	CALL_HUGE_ADVICE, /* start, len, arg = MADV_HUGEPAGE or _NOHUGEPAGE: was given */
 
