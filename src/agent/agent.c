@@ -123,6 +123,22 @@ void agent_unlock_region(void)
 {
 	sys_call2(SYS_munlock, agent, fixed_bytes() + rest_bytes());
 	huge_unlock();
+	standby_unlock();
+}
+
+long agent_area(size_t bytes)
+{
+	long at = sys_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), err;
+
+	if (at < 0)
+		return at;
+	sys_madvise((void *)at, bytes, MADV_DONTFORK);
+	/* Locked, where mlockall asked that of what comes: nothing would move to there, or be dropped. */
+	sys_call2(SYS_munlock, at, bytes);
+	err = sys_call3(SYS_mprotect, at, bytes, PROT_READ | PROT_WRITE);
+	if (err < 0)
+		sys_munmap((void *)at, bytes);
+	return err < 0 ? err : at;
 }
 
 /* Reserve the region, the fixed pages first; in a fork's child these are there already, wiped, and only the

@@ -147,6 +147,9 @@ uint8_t huge_fill(int uffd, uint64_t start);
 void huge_split(const void *start, size_t len);
 void huge_split_edges(const void *start, size_t len);
 void huge_unlock(void);
+/* Memory of the agent's own for the life of the process, not inherited; never to be taken for the program's: nobody may touch
+ * it before it is marked as such. Its address or -errno. */
+long agent_area(size_t bytes);
 
 /* maps.c */
 bool maplock_trylock(void);
@@ -183,15 +186,18 @@ long hook_set_robust_list(long head, long len);
 long hook_futex(long word, long op, long value, long time, long second, long value3);
 
 /* hold.c */
+/* For a call, or for a thread's life, clone.c: for a thread that @tid is about to make; the word that is
+ * cleared at @tid's end; its list of robust mutexes. The last two a thread has once. */
+enum { HOLD_CALL, HOLD_ASKED, HOLD_WORD, HOLD_ROBUST };
 struct hold {
 	uint32_t tid;          /* (A) for whom; 0: free */
-	uint32_t asked;        /* clone.c: it is for a thread that @tid is about to make */
+	uint32_t kind;         /* HOLD_ */
 	uint64_t start, end;   /* (A) pages */
 };
 /* Keep the pages of [start, end) that are there, for the calling thread; NULL: there is no record left. */
 struct hold *hold_take(uint64_t start, uint64_t end);
-/* What the calling thread has marked @asked; NULL: nothing. */
-struct hold *hold_asked(void);
+/* The record of that kind that the calling thread has; NULL: none. */
+struct hold *hold_of(uint32_t kind);
 void hold_give(struct hold *h, uint32_t tid);
 void hold_drop(struct hold *h);
 /* Have the pages there, for writing. 0, or -errno where there is no such memory. */
@@ -228,6 +234,8 @@ long remap_attach(int id, uint64_t to, int flags);
 /* standby.c */
 /* End the calling helper, if no other thread of its process runs. */
 void standby_leave_if_last(void);
+/* mlockall has filled and locked what is there for standbys. */
+void standby_unlock(void);
 bool standby_wanted(uint64_t flags);
 struct standby *standby_take(int (*fn)(void *), void *arg);
 int standby_run(void *standby);

@@ -24,10 +24,14 @@
 
 static int (*libc_clone)(int (*)(void *), void *, int, void *, ...);
 
-static struct hold *keep_word(uint64_t at, uint64_t bytes)
+/* One record a thread and kind: what the calling thread had before is given back. */
+static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 {
-	struct hold *h = hold_take(at, at + bytes);
+	struct hold *before = kind < HOLD_WORD ? NULL : hold_of(kind), *h = hold_take(at, at + bytes);
 
+	if (h)
+		h->kind = kind;
+	hold_drop(before);
 	hold_bring(at, at + bytes);
 	hold_shared(at, at + bytes, true);
 	if (!h)
@@ -41,14 +45,16 @@ static bool clears(uint64_t flags)
 	return (flags & (CLONE_VM | CLONE_CHILD_CLEARTID)) == (CLONE_VM | CLONE_CHILD_CLEARTID);
 }
 
-static struct hold *keep_clear_word(uint64_t flags, uint64_t at)
+static struct hold *keep_clear_word(uint64_t flags, uint64_t at, uint32_t kind)
 {
-	return clears(flags) && at && agent_managed() ? keep_word(at, WORD) : NULL;
+	return clears(flags) && at && agent_managed() ? keep_word(at, WORD, kind) : NULL;
 }
 
 /* @tid: the new thread, or -errno. */
 static void settle(struct hold *h, long tid)
 {
+	if (h)
+		h->kind = HOLD_WORD;
 	if (tid > 0)
 		hold_give(h, (uint32_t)tid);
 	else
@@ -75,7 +81,7 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 		errno = ENOSYS;
 		return -1;
 	}
-	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid);
+	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid, HOLD_CALL);
 	if (fn && stack && standby_wanted((uint64_t)(unsigned int)flags))
 		s = standby_take(fn, arg);
 	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls, child_tid);
@@ -90,11 +96,7 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 /* Whatever thread of the program's it is: it may have no thread-local storage of its own. */
 static __attribute__((noinline)) long parent_done(long ret)
 {
-	struct hold *h = hold_asked();
-
-	if (h)
-		h->asked = 0;
-	settle(h, ret);
+	settle(hold_of(HOLD_ASKED), ret);
 	return hook_result(ret);
 }
 
@@ -123,14 +125,11 @@ __attribute__((noinline, optimize("omit-frame-pointer")))
 long hook_clone(long nr, long a, long b, long c, long d, long e)
 {
 	const struct clone_args *args = (const struct clone_args *)a;
-	struct hold *h = NULL;
 
 	if (nr == SYS_clone)
-		h = keep_clear_word((uint64_t)a, clear_word(d, e));
+		(void)keep_clear_word((uint64_t)a, clear_word(d, e), HOLD_ASKED);
 	else if (args && (uint64_t)b >= CLONE_ARGS_SIZE_VER0)
-		h = keep_clear_word(args->flags, args->child_tid);
-	if (h)
-		h->asked = 1;
+		(void)keep_clear_word(args->flags, args->child_tid, HOLD_ASKED);
 	return call(nr, a, b, c, d, e);
 }
 
@@ -139,7 +138,7 @@ long hook_set_tid_address(long word)
 	long tid = sys_call1(SYS_set_tid_address, word);
 
 	if (agent_managed() && word)
-		hold_give(keep_word((uint64_t)word, WORD), (uint32_t)tid);
+		(void)keep_word((uint64_t)word, WORD, HOLD_WORD);
 	return tid;
 }
 
@@ -148,6 +147,6 @@ long hook_set_robust_list(long head, long len)
 	long err = sys_call2(SYS_set_robust_list, head, len);
 
 	if (!err && agent_managed() && head)
-		keep_word((uint64_t)head, (uint64_t)len);
+		(void)keep_word((uint64_t)head, (uint64_t)len, HOLD_ROBUST);
 	return hook_result(err);
 }

@@ -75,7 +75,7 @@ struct hold *hold_take(uint64_t start, uint64_t end)
 	h = find_free((uint32_t)sys_call0(SYS_gettid));
 	if (!h)
 		return NULL;
-	h->asked = 0;
+	h->kind = HOLD_CALL;
 	/* Whoever sees half of it holds too little: the range has no end then. */
 	__atomic_store_n(&h->end, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->start, to_page_start(start), __ATOMIC_RELEASE);
@@ -87,12 +87,12 @@ struct hold *hold_take(uint64_t start, uint64_t end)
 	return h;
 }
 
-struct hold *hold_asked(void)
+struct hold *hold_of(uint32_t kind)
 {
 	uint32_t tid = (uint32_t)sys_call0(SYS_gettid), used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
 
 	for (size_t i = 0; i < used; i++)
-		if (__atomic_load_n(&hold_at(i)->tid, __ATOMIC_RELAXED) == tid && hold_at(i)->asked)
+		if (__atomic_load_n(&hold_at(i)->tid, __ATOMIC_RELAXED) == tid && hold_at(i)->kind == kind)
 			return hold_at(i);
 	return NULL;
 }

@@ -41,12 +41,10 @@ static uint64_t area(void)
 
 	if (at)
 		return at;
-	got = sys_mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	got = agent_area(2 * HUGE_BYTES);
 	if ((unsigned long)got > -4096ul)
 		return 0;
 	at = ((uint64_t)got + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
-	sys_madvise((void *)got, 2 * HUGE_BYTES, MADV_DONTFORK);
 	sys_madvise((void *)at, HUGE_BYTES, MADV_HUGEPAGE);
 	__atomic_store_n(&agent->huge_area, at, __ATOMIC_RELEASE);
 	return at;

@@ -58,11 +58,9 @@ static bool make_area(void)
 
 	if (__atomic_load_n(&agent->standby_area, __ATOMIC_ACQUIRE))
 		return true;
-	at = sys_mmap(NULL, NR_STANDBYS * bytes_each(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		      -1, 0);
+	at = agent_area(NR_STANDBYS * bytes_each());
 	if (sys_failed(at))
 		return false;
-	sys_madvise((void *)at, NR_STANDBYS * bytes_each(), MADV_DONTFORK);
 	sys_madvise((void *)at, NR_STANDBYS * bytes_each(), MADV_NOHUGEPAGE);
 	if (!__atomic_compare_exchange_n(&agent->standby_area, &none, (uint64_t)at, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		sys_munmap((void *)at, NR_STANDBYS * bytes_each());
@@ -94,6 +92,20 @@ static void take_back(struct standby *s)
 		__atomic_compare_exchange_n(&s->busy, &busy, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+/* I1. False: somebody has it. */
+static bool take(struct standby *s, uint32_t self)
+{
+	uint32_t free = 0;
+
+	if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
+	    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return false;
+	if (!__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE))
+		return true;
+	__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+	return false;
+}
+
 struct standby *standby_take(int (*fn)(void *), void *arg)
 {
 	const uint32_t self = (uint32_t)sys_call0(SYS_gettid);
@@ -102,18 +114,13 @@ struct standby *standby_take(int (*fn)(void *), void *arg)
 		return NULL;
 	for (int i = 0; i < NR_STANDBYS; i++) {
 		struct standby *s = &agent->standby[i];
-		uint32_t free = 0;
 
 		take_back(s);
-		if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
-		    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (!take(s, self))
 			continue;
-		if (!__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE)) {
-			s->fn = fn;
-			s->arg = arg;
-			return s;
-		}
-		__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+		s->fn = fn;
+		s->arg = arg;
+		return s;
 	}
 	return NULL;
 }
@@ -122,6 +129,23 @@ static void set_free(struct standby *s)
 {
 	__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
 	sys_futex_wake(&s->busy, 1);
+}
+
+/* One that is used was not filled: its staging area refuses that. */
+void standby_unlock(void)
+{
+	const uint32_t self = (uint32_t)sys_call0(SYS_gettid);
+	uint64_t at = __atomic_load_n(&agent->standby_area, __ATOMIC_ACQUIRE);
+
+	if (!at)
+		return;
+	sys_call2(SYS_munlock, at, NR_STANDBYS * bytes_each());
+	for (int i = 0; i < NR_STANDBYS; i++) {
+		if (!take(&agent->standby[i], self))
+			continue;
+		sys_madvise(area_of(&agent->standby[i]), bytes_each(), MADV_DONTNEED);
+		set_free(&agent->standby[i]);
+	}
 }
 
 static long seconds(void)
@@ -244,7 +268,8 @@ static void start(struct standby *s)
 	fd.channel = fd.uffd < 0 ? -1 : channel_connect();
 	if (fd.channel < 0)
 		return;
-	/* Whoever had it before may have been killed at work. */
+	/* Whoever had it before may have been killed at work, or mlockall filled it. */
+	sys_call2(SYS_munlock, fd.staging, staging_bytes());
 	sys_madvise(fd.staging, staging_bytes(), MADV_DONTNEED);
 	fd.staging_uffd = agent_staging_uffd(fd.staging, -1);
 	err = helper_start(area_of(s), &fd);

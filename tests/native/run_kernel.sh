@@ -6,8 +6,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog advices exitwords futexes heirs outlive remaps reportget splices twice
-plan 11
+require_prog advices exitwords futexes heirs lockstand outlive pins remaps reportget rewords splices twice
+plan 14
 
 report=$TMP/report.json
 
@@ -40,6 +40,14 @@ words() {
 
 futexes() {
 	under 16M "$BIN/futexes" 24 100 && swapped_at_least 64
+}
+
+rewords() {
+	under 12M "$BIN/rewords" 16 && swapped_at_least 16
+}
+
+lockstand() {
+	under 16M "$BIN/lockstand" 24 && swapped_at_least 16
 }
 
 advices() {
@@ -81,6 +89,8 @@ twice() {
 
 check "memory that is mapped once more, by whatever call, has what it had" remaps
 check "what is stored after vmsplice the reader of the pipe sees" splices
+check "what is no pipe, and nothing put into one, is kept for nobody" under 16M "$BIN/pins"
+check "a thread holds what it named last, however often" rewords
 check "words that the kernel clears when threads end are cleared" words
 check "memory that outlives the process it began with stays within the limit" outlive
 if unshare -fp true 2>/dev/null; then
@@ -92,5 +102,6 @@ check "those that outlive it are counted once" several
 check "one that is made while its parent is killed stays within the limit" heirs late
 check "so does one that is made after others were killed at once" heirs killed
 check "a process that is killed for a second HELLO gives its memory back" twice
+check "what mlockall has locked is not what a later survivor needs" lockstand
 check "futex operations in which the kernel changes the word find its page" futexes
 check "every advice has the result and the effect that it has without umemcg" advices
