@@ -261,6 +261,19 @@ static bool shares_memory(struct supervisor *s, pid_t pid, pid_t parent)
 	return false;
 }
 
+/* The same without the sizes, which differ where it grows between two looks at them. */
+static bool shares_for_sure(struct supervisor *s, pid_t pid)
+{
+	struct client *c = NULL;
+
+	while ((c = client_next(s, c)))
+		if (c->host.pid && c->host.pid != pid && proc_shares_memory(pid, c->host.pid)) {
+			client_put(c);
+			return true;
+		}
+	return false;
+}
+
 /* @pid is the process of @c; now that is known. */
 static void give_pid(struct client *c, pid_t pid)
 {
@@ -293,6 +306,10 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 	}
 	if (unsure && plat_now_ns() - since_ns < UNSURE_NS)
 		return false;
+	if (shares_for_sure(s, pid)) {
+		note_sharing(f, pid);
+		return true;
+	}
 	/* It may have said HELLO, or executed a program, meanwhile. */
 	if (!tell(f, pid) && !process_over(pid))
 		starting_found(s, pid, true);

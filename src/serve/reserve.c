@@ -15,7 +15,8 @@
 #define RESERVE_SHARE  16               /* of memory.max, at most, for all together */
 #define RESERVE_STEP   128              /* charged at once */
 #define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
-#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps */
+#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps; */
+#define KILL_HELD_NS   (2 * 1000000000ull)   /* ... while somebody can give nothing yet */
 #define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
 
 int64_t reserve_size(const struct supervisor *s, unsigned nr)
@@ -85,6 +86,35 @@ static void make_reserves(struct supervisor *s)
 	}
 }
 
+/* Is it one of which nothing can be taken, but soon can, or that is about to give all back? It forks, its
+ * helper is about to start, or is late; or it has executed a program. */
+static bool is_held(const struct client *c)
+{
+	const struct mm *mm = c->host.mm;
+
+	if (c->foreign)
+		return false;
+	return a32_load(&c->closing) ? a64_load(&mm->rss) > 0 : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
+}
+
+static bool somebody_held(struct supervisor *s)
+{
+	struct client *c = NULL;
+	bool yes = false;
+
+	while ((c = client_next(s, c)))
+		yes |= is_held(c);
+	return yes;
+}
+
+/* Over the limit since @since_ns (0: only now), is it time to kill? */
+static bool may_kill(struct supervisor *s, uint64_t since_ns)
+{
+	uint64_t over_ns = since_ns ? plat_now_ns() - since_ns : 0;
+
+	return over_ns > KILL_AFTER_NS && (over_ns > KILL_HELD_NS || !somebody_held(s));
+}
+
 /* Nobody is killed for what may be gone at the next look. */
 void settler_main(void *arg)
 {
@@ -96,7 +126,7 @@ void settler_main(void *arg)
 		bool done = true;
 
 		if (a32_xchg(&s->unsettled, 0)) {
-			done = since_ns && plat_now_ns() - since_ns > KILL_AFTER_NS ?
+			done = may_kill(s, since_ns) ?
 			       charge_settle(&s->engine, s->group) : charge_try_settle(&s->engine, s->group);
 			if (!done)
 				a32_store(&s->unsettled, 1);
