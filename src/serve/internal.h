@@ -17,7 +17,9 @@
 #include "mm/engine.h"
 #include "plat/host/host.h"
 #include "plat/host/nodes.h"
+#include "serve/find.h"
 #include "serve/keeper.h"
+#include "serve/proc.h"
 #include "serve/lineage.h"
 #include "serve/proto.h"
 #include "serve/remote.h"
@@ -186,30 +188,6 @@ struct follow {
 	atomic32_t stopping;           /* (A) */
 	atomic32_t leaving;            /* (A) a helper to be let go when it stops; 0: none */
 	struct follow_request request[NR_FOLLOW_REQUESTS];
-};
-
-/* find.c, walk.c */
-#define NR_ASKERS 6
-struct seen {
-	pid_t pid;
-	bool stranger;                 /* it is not known whether it belongs to the program */
-	bool busy;                     /* an asker has it */
-	uint64_t since_ns, due_ns;
-	uint64_t told_ns;              /* when it was made, or executed a program, as far as is known */
-};
-struct seen_list {
-	struct seen *e;
-	unsigned n, cap;
-};
-struct find {
-	struct supervisor *s;          /* (C) */
-	struct spinlock lock;          /* rank LEAF: both lists */
-	struct seen_list pending;      /* processes of which it is not known yet what they are */
-	struct seen_list sharing;      /* those that have another one's memory */
-	struct waitq wait, ask_wait;
-	uint64_t next_sharing_ns, next_near_ns, next_walk_ns, walked_ns, next_net_ns;  /* the find thread's, as all below */
-	struct strangers *strangers;
-	struct plat_thread thread, asker[NR_ASKERS];
 };
 
 /* A migration under way (migrate.c). The remote thread's. */
@@ -427,28 +405,6 @@ void census_shared(struct supervisor *s, pid_t pid);
 enum { MARK_NONE, MARK_BUSY, MARK_PLACED, MARK_FAILED };
 struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns, bool *unsure);
 
-/* ---- find.c ---- */
-void find_init(struct supervisor *s);
-/* 0, or -errno: no thread can be made. */
-int find_start(struct supervisor *s);
-/* Once s->stopping is set. */
-void find_stop(struct supervisor *s);
-/* There are fresh ones in the lineage. */
-void find_wake(struct supervisor *s);
-/* @pid belongs to the program: what is it? @find: a struct find. */
-void find_met(pid_t pid, pid_t parent, void *find);
-/* An asker is to find out what @pid is; @stranger: whether it belongs to the program. */
-void find_ask(struct find *f, pid_t pid, bool stranger);
-/* A process that is there since @since_ns has been found only now. */
-void find_took(struct find *f, uint64_t since_ns);
-
-/* ---- walk.c ---- */
-/* @lost: now. */
-void walk_if_due(struct find *f, bool tick, bool lost);
-/* Does the environment that @pid began with name our socket? May wait. */
-bool walk_is_ours(struct supervisor *s, pid_t pid);
-void walk_end(struct find *f);
-
 /* ---- measure.c ---- */
 /* May it be growing fast? Watcher. */
 bool measure_hot(const struct client *c, uint64_t now);
@@ -633,83 +589,5 @@ bool client_left(struct client *c);
 bool client_exited(const struct client *c);
 /* kill.c: kill whatever is left of the tree; wait for it, bounded. */
 void tree_kill(struct supervisor *s);
-
-/* Is there a process or thread of that number? Asked before each path below /proc/@id: the kernel drops what it remembers of one
- * that is gone, and whoever looks it up meanwhile waits for that in a loop. A real-time thread kept the CPU from who did
- * it for 950 ms, all that the kernel lets it have. */
-bool proc_there(pid_t id);
-/* The directory of its threads; NULL. */
-DIR *proc_tasks(pid_t pid);
-/* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
-int64_t proc_anon_pages(pid_t pid, int *fd);
-struct proc_sizes {
-	int64_t size, resident, shared;  /* pages */
-};
-/* False: it cannot be told. */
-bool proc_sizes(pid_t pid, struct proc_sizes *out);
-/* Pages of RssShmem; 0 when it cannot be told. */
-int64_t proc_shmem_pages(pid_t pid);
-/* Pages of its page tables; -1 when it cannot be told. */
-int64_t proc_table_pages(pid_t pid);
-void proc_comm(pid_t pid, char *out, size_t size);
-#define PROC_ENDING 0x04u  /* the kernel's PF_EXITING */
-#define PROC_FORKED 0x40u  /* the kernel's PF_FORKNOEXEC: has executed no program since it was forked */
-struct proc_stat {
-	char state;
-	pid_t parent;
-	unsigned flags;       /* of the first thread: PROC_ */
-};
-/* False: it is gone. */
-bool proc_stat(pid_t pid, struct proc_stat *st);
-/* A thread of @pid, other than the first one, that has not ended; 0: there is none. */
-pid_t proc_live_thread(pid_t pid);
-/* The parent of a process; -1 when it is gone. */
-pid_t proc_parent(pid_t pid);
-/* Is the process, or the one of this thread, below us? */
-bool proc_is_ours(pid_t tid);
-/* The same, below @top. */
-bool proc_is_below(pid_t tid, pid_t top);
-/* Kill the process that has thread @tid, if it is below us, and in our PID namespace. */
-void proc_kill_ours(pid_t tid);
-/* Is that thread of process @pid running, or about to? */
-bool proc_thread_runs(pid_t pid, pid_t tid);
-/* Is it stopped, by a signal or a tracer? */
-bool proc_thread_stopped(pid_t pid, pid_t tid);
-/* Is it stopped by a tracer? */
-bool proc_thread_traced(pid_t pid, pid_t tid);
-/* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
-pid_t proc_tracer(pid_t pid, pid_t tid);
-/* Is @tid a thread of process @pid? Both by our numbers. */
-bool proc_has_thread(pid_t pid, pid_t tid);
-/* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or it cannot be told. */
-pid_t proc_thread(pid_t pid, pid_t own);
-/* Calls @fn for every process below @top, @top excluded. */
-void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
-/* The same for its children only. */
-void proc_children(pid_t pid, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
-bool proc_shares_memory(pid_t a, pid_t b);
-/* Do they execute the same file? True when it cannot be told. */
-bool proc_same_program(pid_t a, pid_t b);
-/* Does it run a program without a dynamic loader, into which nothing can be preloaded? */
-bool proc_is_static(pid_t pid);
-
-struct proc_area {
-	uint64_t start, end;
-	uint32_t flags;       /* VM_ */
-	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
-	bool shared;          /* of the file @ino on @dev, from byte @offset on */
-	uint64_t dev, ino, offset;
-};
-/* Where the addresses that programs can map end. */
-uint64_t proc_addresses_end(void);
-int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out);
-/* Has it huge pages switched off? */
-bool proc_huge_off(pid_t pid);
-/* Calls @fn for every area that was given advice about huge pages, VM_HUGEPAGE or VM_NOHUGEPAGE in its flags. 0 or -errno. */
-int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
-/* Every area of a process; 0 or -errno. */
-int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
-/* One line of /proc/PID/maps, which is changed. False: it is none. */
-bool proc_parse_area(char *line, struct proc_area *a);
 
 #endif
