@@ -15,7 +15,7 @@
 #define RESERVE_SHARE  16               /* of memory.max, at most, for all together */
 #define RESERVE_STEP   128              /* charged at once */
 #define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
-#define KILL_AFTER_NS  (50 * 1000000ull)     /* over the limit, and nothing helps; */
+#define KILL_AFTER_NS  (200 * 1000000ull)    /* over the limit, and nothing helps; */
 #define KILL_HELD_NS   (2 * 1000000000ull)   /* ... while somebody can give nothing yet */
 #define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
 
