@@ -119,8 +119,10 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		close(fd);
 		return NULL;
 	}
-	client_set_pid(c, conn->pid);
+	/* Its channel before its pid: a client with a pid and without a channel is taken for one that never speaks (client_left). */
+	c->sock = conn->fd;
 	client_enter(c);
+	client_set_pid(c, conn->pid);
 	attach(c, conn, m);
 	if (client_listen(c) != 0 || adopt_all(c) != 0) {
 		/* Registered areas without records: better no process than a wrong one. */

@@ -263,6 +263,12 @@ ends() {
 	same_end later 24 && at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
 
+asks_at_once() {
+	for try in 1 2 3; do
+		limited -m 32M "$BIN/fresh" 100 || return
+	done
+}
+
 little_stack() {
 	same "$BIN/smallstacks"
 }
@@ -291,5 +297,6 @@ check "a root without the agent" other_root
 check "a root with the agent" same_file_in_another_root
 check "a program with an environment of its own is managed, and sees no other" environments
 check "a program is executed where there is little stack" little_stack
+check "a program that was just executed is answered" asks_at_once
 check "a program that closes all descriptors" swept
 check "a program whose last thread ends by itself ends with its status" ends
