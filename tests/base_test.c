@@ -97,6 +97,74 @@ TEST(sizes_are_formatted_for_people)
 		assert_string_equal(size_format(buf, table[i].bytes), table[i].text);
 }
 
+/* A name keeps its beginning and its end; cuts are where components of paths begin, and never within
+ * a character. */
+TEST(long_names_lose_their_middle)
+{
+	char name[4000], buf[TEXT_NAME_MAX];
+
+	assert_string_equal(TEXT_NAME("short"), "short");
+	memset(name, 'x', sizeof(name));
+	for (size_t len = 190; len < sizeof(name); len++) {
+		name[len] = '\0';
+		text_name(buf, name);
+		assert_in_range(strlen(buf), len < TEXT_NAME_MAX ? len : TEXT_NAME_MAX - 40, TEXT_NAME_MAX - 1);
+		name[len] = 'x';
+	}
+	strcpy(name, "/begin/");
+	memset(name + 7, 'y', 50);
+	name[57] = '/';
+	memset(name + 58, 'z', 900);
+	strcpy(name + 958, "/directory/end");
+	text_name(buf, name);
+	assert_memory_equal(buf, name, 58);
+	assert_memory_equal(buf + 58, "...", 3);
+	assert_string_equal(buf + strlen(buf) - 14, "/directory/end");
+	for (size_t i = 0; i < 500; i++)
+		memcpy(name + 2 * i, "\303\244", 3);
+	for (size_t from = 0; from < 2; from++) {
+		text_name(buf, name + from);
+		for (const char *c = strstr(buf, "..."); c > buf + from; c -= 2)
+			assert_memory_equal(c - 2, "\303\244", 2);
+		assert_memory_equal(strstr(buf, "...") + 3, "\303\244", 2);
+	}
+}
+
+/* What a terminal would obey, and what is not UTF-8, is escaped byte by byte; the rest is as it was. */
+TEST(strange_bytes_are_escaped)
+{
+	static const struct {
+		const char *from, *to;
+	} table[] = {
+		{ "", "" },
+		{ "plain \\ name", "plain \\ name" },
+		{ "a\nb\033[2J\177", "a\\x0ab\\x1b[2J\\x7f" },
+		{ "\377", "\\xff" },
+		{ "\303\244 \342\202\254 \360\237\230\200", "\303\244 \342\202\254 \360\237\230\200" },
+		{ "\303", "\\xc3" },                                /* cut off */
+		{ "\342\202", "\\xe2\\x82" },
+		{ "\302\233" "2J", "\\xc2\\x9b" "2J" },             /* a control: the other Esc-[ */
+		{ "\300\257", "\\xc0\\xaf" },                      /* overlong */
+		{ "\340\200\257", "\\xe0\\x80\\xaf" },
+		{ "\355\240\200", "\\xed\\xa0\\x80" },             /* a surrogate */
+		{ "\364\220\200\200", "\\xf4\\x90\\x80\\x80" },    /* above U+10FFFF */
+		{ "\370\210\200\200\200", "\\xf8\\x88\\x80\\x80\\x80" },
+		{ "\244\244", "\\xa4\\xa4" },
+	};
+	char to[64];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		assert_true(text_plain(to, sizeof(to), table[i].from));
+		assert_string_equal(to, table[i].to);
+	}
+	/* Cut off, but not within anything. */
+	assert_false(text_plain(to, 6, "ab\n\n"));
+	assert_string_equal(to, "ab");
+	assert_false(text_plain(to, 4, "ab\303\244"));
+	assert_string_equal(to, "ab");
+	assert_true(text_plain(to, 5, "ab\303\244"));
+}
+
 /* Ranges that start, end, or cross at word boundaries set exactly their bits. */
 TEST(bitmap_ranges_touch_exactly_their_bits)
 {

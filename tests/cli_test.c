@@ -2,10 +2,12 @@
  * line out; numbers in, report out. Nothing is started here; cli_run_test.c does that.
  */
 #include <cjson/cJSON.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "cli/run_child.h"
 #include "cli/run_options.h"
@@ -20,7 +22,7 @@
 /* Parse "run" and the words of @line. */
 static bool parse(const char *line, struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 {
-	static char copy[512];
+	static char copy[4200];
 	static char *argv[WORDS_MAX + 1];
 	int argc = 0;
 
@@ -336,8 +338,35 @@ TEST(out_of_memory_names_what_is_not_managed)
 
 	report_oom(text, &o, &s);
 	if (!strstr(text, "; 40.0 MiB of that memory is not managed and cannot be swapped, 30.0 MiB of it shared memory with a "
-		    "name or a descriptor, most in jo?b (7): raise -m, or use anonymous shared memory"))
+		    "name or a descriptor, most in jo\\x0ab (7): raise -m, or use anonymous shared memory"))
 		fail_msg("%s", text);
+}
+
+/* However long a name is, the reason and the remedy behind it are said. */
+TEST(long_names_leave_room_for_the_reason)
+{
+	static char name[3000], line[4096];
+	char problem[OPTIONS_PROBLEM_MAX], text[OOM_TEXT_MAX], *argv[] = { name, NULL };
+	struct run_options o = { .argv = argv, .config.swap_dir = name };
+	struct serve_snapshot s = { .memory_max = 64 * MIB, .swap_max = 4 * MIB, .memsw_max = MAX, .swap_disk_full = true };
+
+	memset(name, 'n', sizeof(name) - 1);
+	for (size_t i = 0; i < sizeof(name) - 1; i += 20)
+		name[i] = '/';
+	report_oom(text, &o, &s);
+	if (!strstr(text, "used of 64.0 MiB") || !strstr(text, "is full: free space there, or give another with --swap DIR"))
+		fail_msg("%s", text);
+	snprintf(line, sizeof(line), "-m %.2000s true", name);
+	assert_false(parse(line, &o, problem));
+	assert_non_null(strstr(problem, "64M, 1GiB"));
+	snprintf(line, sizeof(line), "-m 64M --swap %.2000s true", name);
+	assert_true(parse(line, &o, problem));
+	assert_false(run_options_check(&o, problem));
+	assert_non_null(strstr(problem, "give one that can be written with --swap DIR"));
+	assert_non_null(strstr(problem, "No such file or directory"));
+	snprintf(line, sizeof(line), "-m 64M --%.2000s true", name);
+	assert_false(parse(line, &o, problem));
+	assert_non_null(strstr(problem, "see 'umemcg help run'"));
 }
 
 /* The program gets a signal once: from the terminal, or from us. */
@@ -382,7 +411,7 @@ static void fill(struct serve_snapshot *s)
 		.unmanaged_peak = 7 * MIB,
 		.unmanaged_total = 20,
 		.nr_unmanaged_names = 2,
-		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 (8)" },
+		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 \303\244 (8)" },
 		.unmanaged_most = {
 			.total = 6 * MIB,
 			.kind = { [SERVE_KIND_FILE] = 4 * MIB, [SERVE_KIND_STACK] = 2 * MIB, [SERVE_KIND_AGENT] = 1000 },
@@ -404,6 +433,23 @@ static cJSON *get(cJSON *object, const char *key)
 	if (!item)
 		fail_msg("no key %s", key);
 	return item;
+}
+
+/* By another decoder than the one under test. */
+static bool is_utf8(const char *text)
+{
+	wchar_t c;
+	mbstate_t state = { 0 };
+	size_t left = strlen(text), n;
+
+	if (!setlocale(LC_CTYPE, "C.UTF-8"))
+		fail_msg("there is no locale C.UTF-8");
+	for (; left; text += n, left -= n) {
+		n = mbrtowc(&c, text, left, &state);
+		if (n == (size_t)-1 || n == (size_t)-2)
+			return false;
+	}
+	return true;
 }
 
 /* The JSON report has every statistic and event of the tables, by the controller's names, gauges
@@ -433,14 +479,16 @@ TEST(the_json_report_has_every_key)
 	assert_int_equal(get(own, "unmanaged_peak")->valuedouble, 7 * MIB);
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
 	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
-			    "bad?\"name\"?[2J (7)");
+			    "bad\\x0a\"name\"\\x1b[2J (7)");
+	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 1)->valuestring, "\\xff \303\244 (8)");
+	assert_true(is_utf8(text));
 	look = get(own, "unmanaged_most");
 	assert_int_equal(get(look, "total")->valuedouble, 6 * MIB);
 	for (int i = 0; i < SERVE_NR_KINDS; i++)
 		assert_int_equal(get(get(look, "kinds"), report_kind_key(i))->valuedouble, s.unmanaged_most.kind[i]);
 	assert_int_equal(cJSON_GetArraySize(get(look, "processes")), 2);
 	process = cJSON_GetArrayItem(get(look, "processes"), 0);
-	assert_string_equal(get(process, "name")->valuestring, "a?[2J");
+	assert_string_equal(get(process, "name")->valuestring, "a\\x1b[2J");
 	assert_string_equal(get(process, "kind")->valuestring, "private_file_pages");
 	assert_int_equal(get(process, "bytes")->valuedouble, 5 * MIB);
 	assert_int_equal(get(get(own, "unmanaged_oom"), "total")->valuedouble, 0);
@@ -457,12 +505,16 @@ TEST(the_text_report_keeps_strange_names_on_their_line)
 
 	fill(&s);
 	text = report_text(&s, &result);
-	assert_non_null(strstr(text, "umemcg: a?b ended with status 137 after 1.50 s\n"));
-	assert_non_null(strstr(text, "20 not managed: bad?\"name\"?[2J (7), \377 (8), ...\n"));
+	assert_non_null(strstr(text, "umemcg: a\\x0ab ended with status 137 after 1.50 s\n"));
+	assert_non_null(strstr(text, "20 not managed: bad\\x0a\"name\"\\x1b[2J (7), \\xff \303\244 (8), ...\n"));
 	assert_non_null(strstr(text, "max 64.0 MiB, high max\n"));
 	assert_non_null(strstr(text, "  unmanaged    peak 7.0 MiB, "));
 	assert_non_null(strstr(text, "\n    of it      4.0 MiB changed pages of private file mappings, 2.0 MiB main stacks\n"));
-	assert_non_null(strstr(text, "\n    most of it 5.0 MiB in a?[2J (7), 1.0 MiB in b\" (8)\n"));
+	assert_non_null(strstr(text, "\n    most of it 5.0 MiB in a\\x1b[2J (7), 1.0 MiB in b\" (8)\n"));
 	assert_null(strchr(text, '\033'));
+	assert_true(is_utf8(text));
+	/* What belongs to "unmanaged" stands below it, and nothing else between. */
+	assert_true(strstr(text, "  unmanaged ") < strstr(text, "    of it "));
+	assert_true(strstr(text, "    most of it ") < strstr(text, "  page tables "));
 	free(text);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/check_help.h"
 #include "cli/cli.h"
 
@@ -38,12 +39,13 @@ static int check_main(int argc, char **argv)
 		if (access(path, X_OK) != 0)
 			continue;
 		execv(path, argv);
-		return cli_fail("cannot run %s: %s", path, strerror(errno));
+		return cli_fail("cannot run %s: %s", TEXT_NAME(path), strerror(errno));
 	}
 	execv(UMEMCG_LIBDIR "/" CHECKER, argv);
 	if (errno != ENOENT)
 		return cli_fail("cannot run " UMEMCG_LIBDIR "/" CHECKER ": %s", strerror(errno));
-	return cli_fail(CHECKER " is neither in %s nor in " UMEMCG_LIBDIR ": is umemcg installed completely?", dir);
+	return cli_fail(CHECKER " is neither in %s nor in " UMEMCG_LIBDIR ": is umemcg installed completely?",
+			TEXT_NAME(dir));
 }
 
 const struct command check_command = {

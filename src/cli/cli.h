@@ -30,11 +30,10 @@ extern const struct command check_command;
 extern const struct command migrate_command;
 extern const struct command run_command;
 
-/* One line on standard error: "umemcg: " and the text. Returns EXIT_OURS. */
+/* One line on standard error: "umemcg: " and the text, with what a terminal cannot print as "\xNN".
+ * Names of any length are to be given as TEXT_NAME. Returns EXIT_OURS. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Write @text to standard output. 0, or EXIT_OURS after a message. */
 int cli_print(const char *text);
-/* Make @text fit for one line of a terminal: control characters become '?'. */
-void cli_clean(char *text);
 
 #endif

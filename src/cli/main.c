@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 
 static const struct command *const commands[] = {
@@ -30,7 +31,7 @@ static int unknown_command(const char *name)
 		strncat(names, i ? ", " : "", sizeof(names) - strlen(names) - 1);
 		strncat(names, commands[i]->name, sizeof(names) - strlen(names) - 1);
 	}
-	return cli_fail("unknown command '%s'; the commands are: %s, help", name, names);
+	return cli_fail("unknown command '%s'; the commands are: %s, help", TEXT_NAME(name), names);
 }
 
 static int print_help(void)
@@ -56,28 +57,40 @@ static int help_command(int argc, char **argv)
 
 	if (argc < 2)
 		return print_help();
-	if (strcmp(argv[1], "help") == 0)
-		return print_help();
 	if (argc > 2)
 		return cli_fail("help takes one command, not %d", argc - 1);
+	if (strcmp(argv[1], "help") == 0)
+		return print_help();
 	command = find_command(argv[1]);
 	return command ? cli_print(command->help) : unknown_command(argv[1]);
+}
+
+/* Is the first word the option @name or @letter? *@status: 0, or EXIT_OURS after a message, as it has
+ * no arguments. */
+static bool is_alone(char **argv, const char *name, const char *letter, int *status)
+{
+	if (strcmp(argv[1], name) != 0 && strcmp(argv[1], letter) != 0)
+		return false;
+	*status = !argv[2] ? 0 : cli_fail("option %s stands alone, and was given '%s' besides; try 'umemcg "
+					  "--help'", name, TEXT_NAME(argv[2]));
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	const struct command *command;
+	int status;
 
 	if (argc < 2)
 		return cli_fail("no command given; try 'umemcg --help'");
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return print_help();
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)
-		return cli_print("umemcg " UMEMCG_VERSION "\n");
+	if (is_alone(argv, "--help", "-h", &status))
+		return status ? status : print_help();
+	if (is_alone(argv, "--version", "-V", &status))
+		return status ? status : cli_print("umemcg " UMEMCG_VERSION "\n");
 	if (strcmp(argv[1], "help") == 0)
 		return help_command(argc - 1, argv + 1);
 	if (argv[1][0] == '-')
-		return cli_fail("unknown option '%s'; try 'umemcg --help'", argv[1]);
+		return cli_fail("unknown option '%s'; try 'umemcg --help'", TEXT_NAME(argv[1]));
 	command = find_command(argv[1]);
 	return command ? command->main(argc - 1, argv + 1) : unknown_command(argv[1]);
 }

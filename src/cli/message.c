@@ -7,28 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 
-void cli_clean(char *text)
-{
-	for (unsigned char *c = (unsigned char *)text; *c; c++)
-		if (*c < ' ' || *c == 0x7f)
-			*c = '?';
-}
+#define PREFIX      "umemcg: "
+#define MESSAGE_MAX 2048   /* bytes: with the longest names that TEXT_NAME leaves */
 
 int cli_fail(const char *format, ...)
 {
-	char text[1024] = "umemcg: ";
-	size_t at = strlen(text);
+	char text[MESSAGE_MAX], line[4 * MESSAGE_MAX] = PREFIX;
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text + at, sizeof(text) - at - 1, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	cli_clean(text);
-	strcat(text, "\n");
+	(void)text_plain(line + strlen(PREFIX), sizeof(line) - strlen(PREFIX) - 1, text);
+	strcat(line, "\n");
 	/* Nobody is left to tell when standard error cannot be written. */
-	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+	if (write(STDERR_FILENO, line, strlen(line)) < 0)
 		errno = 0;
 	return EXIT_OURS;
 }

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/console.h"
 #include "cli/run_child.h"
@@ -203,7 +204,7 @@ static void say_why(const struct run *r, const struct serve_snapshot *snap)
 	char text[OOM_TEXT_MAX], why[EXEC_TEXT_MAX];
 
 	if (r->child.exec_error)
-		cli_fail("cannot run '%s': %s", r->options.argv[0],
+		cli_fail("cannot run '%s': %s", TEXT_NAME(r->options.argv[0]),
 			 exec_why(why, r->options.argv[0], r->child.exec_error));
 	if (r->child.exec_error || !snap->root_oom_killed)
 		return;
@@ -242,7 +243,7 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 		n = write(fd, text + done, len - done);
 	if (n < 0)
 		cli_fail("option --report-file: cannot write '%s': %s",
-			 o->report_file ? o->report_file : "standard error", strerror(errno));
+			 o->report_file ? TEXT_NAME(o->report_file) : "standard error", strerror(errno));
 	free(text);
 }
 
@@ -265,7 +266,7 @@ static int open_report(struct run *r)
 	r->report_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 	if (r->report_fd < 0)
 		return cli_fail("run: option --report-file: cannot write '%s': %s; name a file in a "
-				"directory that can be written", name, strerror(errno));
+				"directory that can be written", TEXT_NAME(name), strerror(errno));
 	r->report_append = same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
 	return 0;
 }
@@ -280,7 +281,7 @@ static int open_processes(struct run *r)
 	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
 	if (fd < 0)
 		return cli_fail("run: option --processes: cannot write '%s': %s; name a file in a "
-				"directory that can be written", name, strerror(errno));
+				"directory that can be written", TEXT_NAME(name), strerror(errno));
 	r->options.config.processes_fd = fd;
 	return 0;
 }

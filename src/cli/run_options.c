@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "base/text.h"
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 
@@ -93,14 +94,14 @@ static bool parse_bytes(int val, const char *text, int64_t least, int64_t *bytes
 		break;
 	case -ERANGE:
 		return fail(problem, "option %s: '%s' is too large; the most is 2^63 - 1 bytes, or "
-			    "max", option_name(val), text);
+			    "max", option_name(val), TEXT_NAME(text));
 	default:
 		return fail(problem, "option %s: '%s' is not a size; give bytes, a number with K, "
-			    "M, G or T (64M, 1GiB), or max", option_name(val), text);
+			    "M, G or T (64M, 1GiB), or max", option_name(val), TEXT_NAME(text));
 	}
 	if (n < least)
 		return fail(problem, "option %s: '%s' is too small; the least is %dM, and max is "
-			    "accepted", option_name(val), text, SERVE_MEMORY_MIN >> 20);
+			    "accepted", option_name(val), TEXT_NAME(text), SERVE_MEMORY_MIN >> 20);
 	*bytes = n;
 	return true;
 }
@@ -111,12 +112,12 @@ static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
 		return false;
 	/* A number that lacks its letter, like as not; and less than a page would be none at all. */
 	if (*bytes > 0 && *bytes < SWAP_FILE_LEAST)
-		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and 0 is none", text,
+		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and 0 is none", TEXT_NAME(text),
 			    (long)SWAP_FILE_LEAST >> 10);
 	if (*bytes == SERVE_UNLIMITED || *bytes <= SWAP_FILE_MAX)
 		return true;
 	return fail(problem, "option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "
-		    "directory has free", text, (int)(SWAP_FILE_MAX >> 40));
+		    "directory has free", TEXT_NAME(text), (int)(SWAP_FILE_MAX >> 40));
 }
 
 static bool parse_report(const char *text, enum report_format *format, char *problem)
@@ -127,7 +128,7 @@ static bool parse_report(const char *text, enum report_format *format, char *pro
 		*format = REPORT_JSON;
 	else
 		return fail(problem, "option --report: '%s' is not a format; accepted are text and "
-			    "json", text);
+			    "json", TEXT_NAME(text));
 	return true;
 }
 
@@ -148,7 +149,7 @@ static bool parse_name(const char *text, const char **name, char *problem)
 
 	if (len == 0 || len > GROUP_NAME_MAX || strspn(text, all) != len || strchr(all + NR_LETTERS, *text))
 		return fail(problem, "option --name: '%s' is not a name; give a letter, then letters, digits, '.', "
-			    "'_' or '-', at most %d in all", text, GROUP_NAME_MAX);
+			    "'_' or '-', at most %d in all", TEXT_NAME(text), GROUP_NAME_MAX);
 	*name = text;
 	return true;
 }
@@ -213,8 +214,8 @@ static bool refuse_long(const char *arg, char *problem)
 			snprintf(names + at, sizeof(names) - at, "%s--%s", at ? ", " : "", o->name);
 	}
 	if (!*names)
-		return fail(problem, "unknown option '%s'; see 'umemcg help run'", arg);
-	return fail(problem, "option '%s' is ambiguous: it may be %s", arg, names);
+		return fail(problem, "unknown option '%s'; see 'umemcg help run'", TEXT_NAME(arg));
+	return fail(problem, "option '%s' is ambiguous: it may be %s", TEXT_NAME(arg), names);
 }
 
 /* getopt_long refused argv[optind - 1], or a letter in it. */
@@ -227,7 +228,7 @@ static bool refuse(int val, char **argv, char *problem)
 			    option_name(optopt));
 	if (optopt >= 256)
 		return fail(problem, "option %s takes no value, but was given '%s'",
-			    option_name(optopt), strchr(arg, '=') ? strchr(arg, '=') + 1 : "");
+			    option_name(optopt), TEXT_NAME(strchr(arg, '=') ? strchr(arg, '=') + 1 : ""));
 	if (optopt == 0 || strncmp(arg, "--", 2) == 0)
 		return refuse_long(arg, problem);
 	return fail(problem, "unknown option '-%c'; see 'umemcg help run'", optopt);
@@ -355,28 +356,28 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 		return true;
 	if (error == EOPNOTSUPP && o->config.swap_direct)
 		return fail(problem, "option --swap-direct: the file system of swap directory '%s' "
-			    "has no O_DIRECT; leave it out, or give another with --swap DIR", dir);
+			    "has no O_DIRECT; leave it out, or give another with --swap DIR", TEXT_NAME(dir));
 	return fail(problem, "%s swap directory '%s': no swap file can be made there: %s; give one "
-		    "that can be written with --swap DIR", swap_dir_origin(o), dir,
+		    "that can be written with --swap DIR", swap_dir_origin(o), TEXT_NAME(dir),
 		    strerror(error));
 }
 
 /* Bytes free in the swap directory; a file system without a size has no end. */
 static bool swap_dir_room(const struct run_options *o, int64_t *room, char *problem)
 {
-	const char *dir = o->config.swap_dir;
+	const char *dir = o->config.swap_dir, *shown = TEXT_NAME(dir);
 	char free_text[SIZE_TEXT_MAX], least[SIZE_TEXT_MAX];
 	struct statvfs fs;
 
 	if (statvfs(dir, &fs) != 0)
-		return fail(problem, "%s swap directory '%s': %s", swap_dir_origin(o), dir,
+		return fail(problem, "%s swap directory '%s': %s", swap_dir_origin(o), shown,
 			    strerror(errno));
 	if (fs.f_blocks == 0 || __builtin_mul_overflow(fs.f_bavail, fs.f_frsize, room))
 		*room = SERVE_UNLIMITED - 1;
 	if (*room >= SWAP_FILE_MIN)
 		return true;
 	return fail(problem, "%s swap directory '%s': only %s free; give one with at least %s with "
-		    "--swap DIR, or no swap with --swap-max 0", swap_dir_origin(o), dir,
+		    "--swap DIR, or no swap with --swap-max 0", swap_dir_origin(o), shown,
 		    size_format(free_text, *room), size_format(least, SWAP_FILE_MIN));
 }
 
@@ -391,7 +392,7 @@ static bool check_file_size(const struct run_options *o, char *problem)
 	if (most >= (number && c->swap_max > SWAP_FILE_LEAST ? c->swap_max : SWAP_FILE_LEAST))
 		return true;
 	return fail(problem, "option --swap-max: %s does not fit into a file: 'ulimit -f' is %s; raise it, or give "
-		    "less, or --swap-max 0 for no swap", number ? o->swap_given_as : size_format(size, c->swap_max),
+		    "less, or --swap-max 0 for no swap", number ? TEXT_NAME(o->swap_given_as) : size_format(size, c->swap_max),
 		    size_format(limit, most));
 }
 
@@ -404,7 +405,8 @@ static bool check_swap_size(const struct run_options *o, char *problem)
 	if (!err)
 		return true;
 	return fail(problem, "option --swap-max: %s: no swap file of that size can be made in '%s': %s; give less, or "
-		    "another directory with --swap DIR", o->swap_given_as, c->swap_dir, strerror(-err));
+		    "another directory with --swap DIR", TEXT_NAME(o->swap_given_as),
+		    TEXT_NAME(c->swap_dir), strerror(-err));
 }
 
 static void bound_swap_size(struct run_options *o, int64_t most, enum swap_bound why)

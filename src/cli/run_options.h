@@ -15,7 +15,7 @@ enum report_format { REPORT_NONE, REPORT_TEXT, REPORT_JSON };
 /* What made the swap file smaller than four times the memory, or than max. */
 enum swap_bound { SWAP_BOUND_NONE, SWAP_BOUND_DISK, SWAP_BOUND_FILE_SIZE };
 
-#define OPTIONS_PROBLEM_MAX 512
+#define OPTIONS_PROBLEM_MAX 1024
 #define SWAP_DEFAULT_FACTOR 4  /* swap.max = this many times memory.max when nothing was said */
 #define SWAP_FILE_MIN (1024 * 1024)  /* bytes: room a swap directory must have */
 #define SWAP_FILE_MAX (INT64_C(1) << 43)  /* bytes: what slot numbers reach, and half of ext4's largest file */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/size.h"
-#include "cli/cli.h"
+#include "base/text.h"
 #include "cli/run_report.h"
 
 #define MEMSW_NEAR (1024 * 1024)  /* bytes: so near is full, as charges come in batches */
@@ -23,8 +23,8 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 	fprintf(f, "  memory+swap  peak %s, max %s\n", size_format(a, s->memsw_peak),
 		size_format(b, s->memsw_max));
 	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n", size_format(a, s->unmanaged_peak));
-	fprintf(f, "  page tables  peak %s, part of unmanaged\n", size_format(a, s->tables_peak));
 	report_put_kinds(f, &s->unmanaged_most);
+	fprintf(f, "  page tables  peak %s, part of unmanaged\n", size_format(a, s->tables_peak));
 }
 
 static void put_activity(FILE *f, const struct serve_snapshot *s)
@@ -58,11 +58,10 @@ static void put_errors(FILE *f, const struct serve_snapshot *s)
 /* Names are chosen by other processes: they must not move the cursor. */
 static void put_name(FILE *f, const char *before, const char *name)
 {
-	char clean[64];
+	char plain[4 * TEXT_NAME_MAX];
 
-	snprintf(clean, sizeof(clean), "%s", name);
-	cli_clean(clean);
-	fprintf(f, "%s%s", before, clean);
+	(void)text_plain(plain, sizeof(plain), TEXT_NAME(name));
+	fprintf(f, "%s%s", before, plain);
 }
 
 static void put_processes(FILE *f, const struct serve_snapshot *s)
@@ -109,7 +108,7 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 /* What the user can do. A full disk first: with a higher limit it would be as full. */
 static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
 {
-	const char *dir = o->config.swap_dir;
+	const char *dir = TEXT_NAME(o->config.swap_dir);
 	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX], kinds[OOM_TEXT_MAX / 2];
 
 	report_kinds_remedy(kinds, sizeof(kinds), &s->unmanaged_oom);
@@ -142,7 +141,7 @@ void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const stru
 
 	oom_remedy(remedy, o, s);
 	snprintf(text, OOM_TEXT_MAX, "'%s' was killed: it and what it started ran out of memory (%s used of %s) and swap "
-		 "(%s of %s); %.600s", o->argv[0], size_format(a, s->oom_memory), size_format(b, s->memory_max),
+		 "(%s of %s); %.600s", TEXT_NAME(o->argv[0]), size_format(a, s->oom_memory), size_format(b, s->memory_max),
 		 size_format(c, s->oom_swap), size_format(d, s->swap_max), remedy);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/text.h"
 #include "cli/run_report.h"
 
 /* False, here and below: out of memory. */
@@ -80,14 +81,6 @@ static bool put_stat(cJSON *root, const struct serve_snapshot *s)
 	return true;
 }
 
-/* A process may call itself anything; JSON must be UTF-8. */
-static void make_plain(char *name)
-{
-	for (unsigned char *c = (unsigned char *)name; *c; c++)
-		if (*c < ' ' || *c >= 0x7f)
-			*c = '?';
-}
-
 static bool put_names(cJSON *object, const struct serve_snapshot *s)
 {
 	cJSON *names = cJSON_AddArrayToObject(object, "unmanaged_processes");
@@ -95,12 +88,11 @@ static bool put_names(cJSON *object, const struct serve_snapshot *s)
 	if (!names)
 		return false;
 	for (unsigned i = 0; i < s->nr_unmanaged_names; i++) {
-		char name[sizeof(s->unmanaged_name[0])];
+		char name[4 * sizeof(s->unmanaged_name[0])];
 		cJSON *item;
 
-		memcpy(name, s->unmanaged_name[i], sizeof(name));
-		name[sizeof(name) - 1] = '\0';
-		make_plain(name);
+		/* A process may call itself anything; JSON must be UTF-8. */
+		(void)text_plain(name, sizeof(name), s->unmanaged_name[i]);
 		item = cJSON_CreateString(name);
 		if (!item || !cJSON_AddItemToArray(names, item))
 			return false;
@@ -111,13 +103,11 @@ static bool put_names(cJSON *object, const struct serve_snapshot *s)
 static bool put_process(cJSON *array, const struct serve_process *p)
 {
 	cJSON *item = cJSON_CreateObject();
-	char name[sizeof(p->name)];
+	char name[4 * sizeof(p->name)];
 
 	if (!item || !cJSON_AddItemToArray(array, item))
 		return false;
-	memcpy(name, p->name, sizeof(name));
-	name[sizeof(name) - 1] = '\0';
-	make_plain(name);
+	(void)text_plain(name, sizeof(name), p->name);
 	return cJSON_AddStringToObject(item, "name", name) && put_number(item, "pid", p->pid) &&
 	       put_number(item, "bytes", p->bytes) &&
 	       cJSON_AddStringToObject(item, "kind", report_kind_key(p->kind));

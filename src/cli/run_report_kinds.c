@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/size.h"
-#include "cli/cli.h"
+#include "base/text.h"
 #include "cli/run_report.h"
 
 #define SHOWN_MAX   4
@@ -53,11 +53,10 @@ static enum serve_kind next_kind(const struct serve_unmanaged *u, unsigned shown
 
 static void put_process(FILE *f, const char *before, const struct serve_process *p)
 {
-	char size[SIZE_TEXT_MAX], name[sizeof(p->name)];
+	char size[SIZE_TEXT_MAX], name[4 * sizeof(p->name)];
 
 	/* Chosen by the process: it must not move the cursor. */
-	snprintf(name, sizeof(name), "%s", p->name);
-	cli_clean(name);
+	(void)text_plain(name, sizeof(name), p->name);
 	fprintf(f, "%s%s in %s (%d)", before, size_format(size, p->bytes), name, p->pid);
 }
 
@@ -83,13 +82,12 @@ void report_put_kinds(FILE *f, const struct serve_unmanaged *u)
 void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u)
 {
 	enum serve_kind kind = next_kind(u, 0);
-	char most[SIZE_TEXT_MAX], name[sizeof(u->process[0].name)];
+	char most[SIZE_TEXT_MAX], name[4 * sizeof(u->process[0].name)];
 
 	text[0] = '\0';
 	if (kind == SERVE_NR_KINDS || !u->nr_processes)
 		return;
-	snprintf(name, sizeof(name), "%s", u->process[0].name);
-	cli_clean(name);
+	(void)text_plain(name, sizeof(name), u->process[0].name);
 	snprintf(text, size, ", %s of it %s, most in %s (%d): raise -m%s%s",
 		 size_format(most, u->kind[kind]), words[kind].text, name, u->process[0].pid,
 		 words[kind].remedy ? ", or " : "", words[kind].remedy ? words[kind].remedy : "");

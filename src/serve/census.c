@@ -11,28 +11,37 @@
  *
  * Locks: none. A line is one write to a file opened for appending.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "serve/internal.h"
 
-#define LINE_MAX 160
+#define NAME_BYTES 32
+#define LINE_MAX   256
+
+/* The first failure is told; the program goes on. */
+static void put_line(struct supervisor *s, const char *line, int n)
+{
+	ssize_t put = write(s->config.processes_fd, line, (size_t)n);
+
+	if (put != n && !a32_xchg(&s->census_failed, 1))
+		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; it is not complete",
+				  put < 0 ? strerror(errno) : "no room");
+}
 
 static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t found_ns, int64_t peak, const char *name)
 {
-	char line[LINE_MAX], clean[32];
+	char line[LINE_MAX], plain[4 * NAME_BYTES];
 	int n;
 
-	snprintf(clean, sizeof(clean), "%s", name);
-	for (unsigned char *c = (unsigned char *)clean; *c; c++)
-		if (*c < ' ' || *c == 0x7f)
-			*c = '?';
+	(void)text_plain(plain, sizeof(plain), name);
 	n = snprintf(line, sizeof(line), "%d\t%s\t%" PRIu64 "\t%" PRId64 "\t%s\n", (int)pid, kind,
-		     (found_ns - s->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, clean);
-	if (write(s->config.processes_fd, line, (size_t)n) != n && !a32_xchg(&s->census_failed, 1))
-		supervisor_notice(s, "cannot write the list of processes: it is not complete");
+		     (found_ns - s->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, plain);
+	put_line(s, line, n);
 }
 
 void census_begin(struct supervisor *s)
@@ -45,8 +54,7 @@ void census_begin(struct supervisor *s)
 		return;
 	n = snprintf(line, sizeof(line), "# pid\tkind\tfound_ms\tpeak_kib\tname\t(start: %" PRIu64 " ms)\n",
 		     s->start_ns / 1000000);
-	if (write(s->config.processes_fd, line, (size_t)n) != n)
-		a32_store(&s->census_failed, 1);
+	put_line(s, line, n);
 }
 
 void census_peak(struct client *c)
@@ -70,7 +78,7 @@ void census_end(struct client *c)
 
 void census_shared(struct supervisor *s, pid_t pid)
 {
-	char name[32];
+	char name[NAME_BYTES];
 
 	if (s->config.processes_fd <= 0)
 		return;

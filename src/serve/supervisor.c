@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "mm/swap.h"
 #include "plat/host/uffd.h"
 #include "plat/native/registered.h"
@@ -199,10 +200,10 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 static int use_agent(struct supervisor *s, const char *path, struct serve_problem *p)
 {
 	if (access(path, R_OK) != 0 || !realpath(path, s->agent_path))
-		return fail(p, -errno, "cannot read the agent library %s: %s", path, strerror(errno));
+		return fail(p, -errno, "cannot read the agent library %s: %s", TEXT_NAME(path), strerror(errno));
 	if (strpbrk(s->agent_path, " :"))
 		return fail(p, -EINVAL, "the agent library %s has a space or a colon in its name, and LD_PRELOAD would "
-			    "take it apart: install umemcg in another place", s->agent_path);
+			    "take it apart: install umemcg in another place", TEXT_NAME(s->agent_path));
 	return 0;
 }
 
@@ -228,7 +229,7 @@ static int find_agent(struct supervisor *s, struct serve_problem *p)
 	}
 	if (access(UMEMCG_LIBDIR "/libumemcg-agent.so", R_OK) == 0)
 		return use_agent(s, UMEMCG_LIBDIR "/libumemcg-agent.so", p);
-	return fail(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s: is umemcg installed completely?", dir,
+	return fail(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s: is umemcg installed completely?", TEXT_NAME(dir),
 		    UMEMCG_LIBDIR);
 }
 
@@ -240,7 +241,7 @@ static struct store *open_store(struct supervisor *s, struct serve_problem *p)
 
 	store = store_file_open(c->swap_dir, (uint64_t)c->swap_size / PAGE_SIZE, c->swap_direct, c->engine, &err);
 	if (!store)
-		fail(p, err, "cannot make a swap file in %s: %s", c->swap_dir, strerror(-err));
+		fail(p, err, "cannot make a swap file in %s: %s", TEXT_NAME(c->swap_dir), strerror(-err));
 	return store;
 }
 

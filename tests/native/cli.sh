@@ -148,9 +148,56 @@ no_interpreter() {
 	chmod +x "$TMP/no-interp" "$TMP/dos" "$TMP/binary"
 	ended 126 -- "$TMP/no-interp" &&
 	expect "umemcg: cannot run '$TMP/no-interp': its interpreter '/no/such/sh' does not exist" "$(cat "$TMP/err")" &&
-	ended 126 -- "$TMP/dos" && grep -q "its interpreter '/bin/sh?' does not exist" "$TMP/err" &&
+	ended 126 -- "$TMP/dos" && grep -qF "its interpreter '/bin/sh\\x0d' does not exist" "$TMP/err" &&
 	ended 126 -- "$TMP/binary" && grep -q 'its dynamic loader does not exist' "$TMP/err" &&
 	(PATH=/no/where:$TMP:$PATH && ended 126 -- no-interp) && grep -q "'no-interp': its interpreter" "$TMP/err"
+}
+
+# The longest names that are refused, or that end a run: the reason stands behind them, and is said.
+long_names() {
+	part=$(printf '%0100d' 0)
+	name=$TMP/none/$part/$part/$part/$part/$part/$part/$part/end
+	ended 127 -- "$name" && expect 1 "$(wc -l <"$TMP/err")" lines &&
+		grep -q "^umemcg: cannot run '$TMP/.*\.\.\..*/end': No such file or directory$" "$TMP/err" || return 1
+	refused --swap "No such file" "give one that can" -- -m 64M --swap "$name" echo started &&
+	refused --report-file "No such file" "can be written" -- -m 64M --report-file "$name" echo started &&
+	refused -m/--memory-max "64M" -- -m "$name" echo started &&
+	refused unknown "umemcg help run" -- -m 64M "--$name" echo started
+}
+
+# Bytes that are no text get escaped, in sentences and in reports; text in any language stays as it is.
+strange_names() {
+	odd=$(printf 'h\303\244ll\377\033[2J')
+	cp "$BIN/staticprog" "$TMP/$odd" || return 1
+	ended 127 -- "$TMP/none/$odd" && cat "$TMP/err" &&
+		grep -qF "$(printf 'h\303\244ll\\xff\\x1b[2J')': No such file" "$TMP/err" || return 1
+	ended 0 --report json --report-file "$TMP/r" --processes "$TMP/list" -- "$TMP/$odd" 4 500 || return 1
+	cat "$TMP/r" "$TMP/list"
+	iconv -f UTF-8 -t UTF-8 <"$TMP/r" >"$TMP/same" && cmp "$TMP/r" "$TMP/same" &&
+		iconv -f UTF-8 -t UTF-8 <"$TMP/list" >"$TMP/same" || return 1
+	"$BIN/reportget" "$TMP/r" umemcg/unmanaged_processes | grep -qF "$(printf 'h\303\244ll\\\\xff')" &&
+		grep -qF "$(printf 'h\303\244ll\\xff\\x1b[2J')" "$TMP/list"
+}
+
+# The program's exit status stays its own; that there is no report is said.
+full_device() {
+	ended 7 --report-file /dev/full -- sh -c 'exit 7' && expect 1 "$(wc -l <"$TMP/err")" lines &&
+		grep -q "^umemcg: option --report-file: cannot write '/dev/full': No space left on device$" "$TMP/err" || return 1
+	ended 7 --processes /dev/full -- sh -c 'exit 7' &&
+		grep -q "^umemcg: option --processes: cannot write .*No space left on device; it is not complete$" "$TMP/err"
+}
+
+# alone OPTION: no argument is passed over in silence.
+alone() {
+	"$UMEMCG" "$1" extra >"$TMP/out" 2>"$TMP/err"
+	expect 125 $? "exit status of $1" && expect "" "$(cat "$TMP/out")" "standard output" &&
+		expect 1 "$(wc -l <"$TMP/err")" lines && grep -qF -e "$1" "$TMP/err" && grep -qF "'extra'" "$TMP/err"
+}
+
+stands_alone() {
+	alone --version && alone --help && "$UMEMCG" -V >/dev/null && "$UMEMCG" -h >/dev/null || return 1
+	"$UMEMCG" help help extra >"$TMP/out" 2>&1
+	expect 125 $? "exit status of help help extra"
 }
 
 help_texts() {
@@ -271,8 +318,21 @@ else
 fi
 check "bad options are refused in one line that names them" all_refused
 check "bad files are refused in one line that names them" bad_files
+check "what an option does not take is refused" stands_alone
 require_uffd
-require_prog fill refuse reportget
+require_prog fill refuse reportget staticprog
+limits=:
+check "names of any length leave room for the reason" long_names
+if command -v iconv >/dev/null; then
+	check "bytes that are no text are escaped" strange_names
+else
+	skip "bytes that are no text are escaped" "iconv is not installed"
+fi
+if [ -w /dev/full ]; then
+	check "a report that finds no room is no failure of the program's, and said" full_device
+else
+	skip "a report that finds no room is no failure of the program's, and said" "there is no /dev/full"
+fi
 check "a limit that is too low is named, with its value" low_limits
 check "little address space is an error or enough" narrow_space
 limits=:
