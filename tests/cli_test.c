@@ -281,18 +281,22 @@ TEST(out_of_memory_names_the_remedy)
 {
 	static const struct {
 		bool disk_full;
-		int64_t memsw_max, memsw_peak, unmanaged;
+		int64_t memsw_max, memsw_peak, unmanaged, forked;
 		enum swap_bound bound;
 		const char *remedy;
 	} rows[] = {
-		{ false, MAX, GIB, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ true, MAX, GIB, 40 * MIB, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
-		{ false, GIB, GIB, 40 * MIB, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
-		{ false, GIB, GIB / 2, 32 * MIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ false, MAX, GIB, 0, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
-		{ false, MAX, GIB, 0, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
-		{ false, MAX, GIB, 40 * MIB, SWAP_BOUND_DISK,
+		{ false, MAX, GIB, 0, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ true, MAX, GIB, 40 * MIB, 0, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
+		{ false, GIB, GIB, 40 * MIB, 0, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
+		{ false, GIB, GIB / 2, 32 * MIB, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
+		{ false, MAX, GIB, 0, 0, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
+		{ false, MAX, GIB, 0, 0, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
+		{ false, MAX, GIB, 40 * MIB, 0, SWAP_BOUND_DISK,
 		  "; 40.0 MiB of that memory is not managed and cannot be swapped: raise -m" },
+		{ false, MAX, GIB, 4 * MIB, 30 * MIB, SWAP_BOUND_NONE,
+		  "; 30.0 MiB of that memory is of processes that were forked past libc's fork, and cannot be swapped: "
+		  "raise -m, or call libc's" },
+		{ false, MAX, GIB, 4 * MIB, 20 * MIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
 	};
 	char *argv[] = { "job", NULL }, text[OOM_TEXT_MAX];
 
@@ -304,6 +308,7 @@ TEST(out_of_memory_names_the_remedy)
 			.swap_max = 4 * MIB,
 			.oom_swap = 3 * MIB,
 			.oom_unmanaged = rows[i].unmanaged,
+			.oom_forked = rows[i].forked,
 			.memsw_max = rows[i].memsw_max,
 			.memsw_peak = rows[i].memsw_peak,
 			.swap_disk_full = rows[i].disk_full,
@@ -367,6 +372,24 @@ TEST(long_names_leave_room_for_the_reason)
 	snprintf(line, sizeof(line), "-m 64M --%.2000s true", name);
 	assert_false(parse(line, &o, problem));
 	assert_non_null(strstr(problem, "see 'umemcg help run'"));
+}
+
+/* What the kernel keeps by the user's own wish has another remedy than what it keeps anyway. */
+TEST(segments_of_the_kernels_have_their_remedy)
+{
+	struct serve_unmanaged u = {
+		.total = 40 * MIB,
+		.kind = { [SERVE_KIND_SYSV] = 30 * MIB, [SERVE_KIND_SHARED] = 10 * MIB },
+		.nr_processes = 1,
+		.process = { { "db", 7, 40 * MIB, SERVE_KIND_SYSV } },
+	};
+	char text[OOM_TEXT_MAX];
+
+	report_kinds_remedy(text, sizeof(text), &u, true);
+	assert_string_equal(text, ", 30.0 MiB of it System V segments of the kernel's, most in db (7): raise -m, or leave out "
+				  "--kernel-sysv");
+	report_kinds_remedy(text, sizeof(text), &u, false);
+	assert_string_equal(text, ", 30.0 MiB of it System V segments of the kernel's, most in db (7): raise -m");
 }
 
 /* The program gets a signal once: from the terminal, or from us. */

@@ -71,8 +71,9 @@ void supervisor_set_keeper(struct supervisor *s, struct keeper *k)
 	(void)s, (void)k;
 }
 
-void supervisor_watch_root(struct supervisor *s, pid_t pid)
+void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable)
 {
+	(void)unable;
 	s->root = pid;
 }
 

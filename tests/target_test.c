@@ -87,14 +87,24 @@ TEST(programs_of_our_kind_take_the_agent)
 {
 	nr_files = 0;
 	elf64("glibc", MACHINE, "/lib64/ld-linux-x86-64.so.2", sizeof(Elf64_Ehdr));
-	elf64("musl", MACHINE, "/lib/ld-musl-x86_64.so.1", sizeof(Elf64_Ehdr));
 	elf64("own", MACHINE, "/opt/own/loader.so", sizeof(Elf64_Ehdr));
 	elf64("far", MACHINE, "/lib64/ld-linux-x86-64.so.2", 2000);
 	assert_int_equal(look("glibc"), TARGET_TAKES);
-	assert_int_equal(look("musl"), TARGET_TAKES);
 	assert_int_equal(look("own"), TARGET_TAKES);
 	assert_int_equal(look("far"), TARGET_TAKES);
 	assert_int_equal(look("nowhere"), TARGET_TAKES);
+}
+
+/* musl's loader loads it without a word, and it can do nothing there. */
+TEST(programs_of_musl_are_told_apart)
+{
+	nr_files = 0;
+	elf64("musl", MACHINE, "/lib/ld-musl-x86_64.so.1", sizeof(Elf64_Ehdr));
+	elf64("bare", MACHINE, "ld-musl-aarch64.so.1", 2000);
+	elf64("alike", MACHINE, "/ld-musl/ld-linux-x86-64.so.2", sizeof(Elf64_Ehdr));
+	assert_int_equal(look("musl"), TARGET_SILENT);
+	assert_int_equal(look("bare"), TARGET_SILENT);
+	assert_int_equal(look("alike"), TARGET_TAKES);
 }
 
 /* Other loaders complain. */

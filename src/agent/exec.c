@@ -41,9 +41,13 @@ static long read_file(const char *path, void *buf, size_t n, size_t at)
 	return got;
 }
 
-static void announce(enum target target)
+static void announce(enum target target, bool take)
 {
-	struct msg_call call = { .op = CALL_EXEC, .arg = target == TARGET_STATIC ? EXEC_STATIC : 0 };
+	struct msg_call call = {
+		.op = CALL_EXEC,
+		.arg = target == TARGET_STATIC ? EXEC_STATIC :
+		       !take || target == TARGET_SILENT ? EXEC_SILENT : 0,
+	};
 	struct msg_call_reply reply;
 	int fd;
 
@@ -121,9 +125,9 @@ static long prepared(const struct exec *x, const char *path, char *const *argv, 
 	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
 		return execute(x, argv, env);
 	target = target_of(path, read_file);
-	announce(target);
+	take = (target == TARGET_TAKES || target == TARGET_SILENT) && is_there(env);
+	announce(target, take);
 	complete = env_has_us(env, &listed);
-	take = target == TARGET_TAKES && is_there(env);
 	if (target == TARGET_STATIC || (take ? complete || !env_agent()[0] : !listed))
 		return execute(x, argv, env);
 	return execute_in(x, argv, env, take);

@@ -304,7 +304,7 @@ static int run_program(struct run *r)
 		return cannot_fork(ret);
 	if (r->child.pidfd >= 0)
 		keeper_add_pid(&r->keeper, r->child.pid, r->child.pidfd);
-	supervisor_watch_root(r->supervisor, r->child.pid);
+	supervisor_watch_root(r->supervisor, r->child.pid, exec_is_unable(r->options.argv[0]) ? basename(r->options.argv[0]) : NULL);
 	let_go_of_stdio();
 	child_release(&r->child);
 	watch(r);

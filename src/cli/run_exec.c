@@ -82,6 +82,13 @@ bool exec_refuses_agent(const char *name)
 	return find_program(name, path) && target_of(path, read_file) == TARGET_REFUSES;
 }
 
+bool exec_is_unable(const char *name)
+{
+	char path[PATH_MAX];
+
+	return find_program(name, path) && target_of(path, read_file) != TARGET_TAKES;
+}
+
 int exec_exit_status(const char *name, int error)
 {
 	char path[PATH_MAX];

@@ -14,6 +14,8 @@
 int exec_exit_status(const char *name, int error);
 /* Is the program that execvp(@name) executes one that the agent must not be loaded into (serve/target.h)? */
 bool exec_refuses_agent(const char *name);
+/* Is it one of which umemcg cannot manage the memory? */
+bool exec_is_unable(const char *name);
 /* The end of the sentence "cannot run 'NAME': ". */
 const char *exec_why(char text[EXEC_TEXT_MAX], const char *name, int error);
 

@@ -109,9 +109,12 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
 {
 	const char *dir = TEXT_NAME(o->config.swap_dir);
+	/* Some of these are in the books, others measured. */
+	int64_t forked = s->oom_forked + s->unmanaged_oom.kind[SERVE_KIND_FORKED];
+	int64_t others = s->oom_unmanaged - s->unmanaged_oom.kind[SERVE_KIND_FORKED];
 	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX], kinds[OOM_TEXT_MAX / 2];
 
-	report_kinds_remedy(kinds, sizeof(kinds), &s->unmanaged_oom);
+	report_kinds_remedy(kinds, sizeof(kinds), &s->unmanaged_oom, o->config.kernel_sysv);
 	if (s->swap_disk_full)
 		snprintf(text, OOM_TEXT_MAX, "the disk of swap directory '%s' is full: free space there, or give another "
 			 "with --swap DIR", dir);
@@ -121,6 +124,9 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 	else if (s->oom_tables > s->memory_max / 2)
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is page tables, for memory spread thinly over its addresses: "
 			 "raise -m", size_format(stays, s->oom_tables));
+	else if (forked > others && forked + others > s->memory_max / 2)
+		snprintf(text, OOM_TEXT_MAX, "%s of that memory is of processes that were forked past libc's fork, and cannot be "
+			 "swapped: raise -m, or call libc's", size_format(stays, forked));
 	else if (s->oom_unmanaged > s->memory_max / 2)
 		/* More swap would stay empty. */
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped%.500s",

@@ -26,10 +26,11 @@ char *report_json(const struct serve_snapshot *snap, const struct run_result *re
 void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *snap);
 
 /* run_report_kinds.c: what unmanaged memory was. Its key in the JSON report; the lines of the text
- * report; the end of the sentence about a kill, from a comma on, "" when no look was taken. */
+ * report; the end of the sentence about a kill, from a comma on, "" when no look was taken.
+ * @kernel_sysv: that option was given. */
 const char *report_kind_key(enum serve_kind kind);
 void report_put_kinds(FILE *f, const struct serve_unmanaged *u);
-void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u);
+void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u, bool kernel_sysv);
 
 #define STATUS_MAX 160
 /* The live status line. @faults_per_s: of the last interval. */

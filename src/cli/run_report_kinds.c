@@ -21,14 +21,18 @@ static const struct {
 	[SERVE_KIND_STATIC] = { "static_programs", "static programs",
 				"link the program dynamically" },
 	[SERVE_KIND_FOREIGN] = { "foreign_programs", "programs without umemcg's library", NULL },
+	[SERVE_KIND_FORKED] = { "forked_past", "processes forked past libc's fork", NULL },
 	[SERVE_KIND_STACK] = { "main_stacks", "main stacks", NULL },
-	[SERVE_KIND_THREAD] = { "thread_records", "libc's records of threads", NULL },
+	[SERVE_KIND_THREAD] = { "thread_records", "libc's records and storage of threads", NULL },
 	[SERVE_KIND_LIBRARY] = { "copied_data",
 				 "copied data pages of programs and libraries", NULL },
 	[SERVE_KIND_FILE] = { "private_file_pages", "changed pages of private file mappings",
 			      "read the file instead of mapping it" },
 	[SERVE_KIND_SHARED] = { "shared_memory", "shared memory with a name or a descriptor",
 				"use anonymous shared memory" },
+	[SERVE_KIND_SYSV] = { "sysv_segments", "System V segments of the kernel's", NULL },
+	/* Both of a moment: what is found is managed. */
+	[SERVE_KIND_PENDING] = { "pending", "pages on their way", NULL },
 	[SERVE_KIND_MAPPED] = { "mapped_past", "memory mapped past umemcg's library", NULL },
 	[SERVE_KIND_AGENT] = { "own", "umemcg's own in the processes", NULL },
 	[SERVE_KIND_OTHER] = { "other", "other processes", NULL },
@@ -79,16 +83,18 @@ void report_put_kinds(FILE *f, const struct serve_unmanaged *u)
 		fputc('\n', f);
 }
 
-void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u)
+void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u, bool kernel_sysv)
 {
 	enum serve_kind kind = next_kind(u, 0);
+	const char *remedy;
 	char most[SIZE_TEXT_MAX], name[4 * sizeof(u->process[0].name)];
 
 	text[0] = '\0';
 	if (kind == SERVE_NR_KINDS || !u->nr_processes)
 		return;
 	(void)text_plain(name, sizeof(name), u->process[0].name);
+	remedy = kind == SERVE_KIND_SYSV && kernel_sysv ? "leave out --kernel-sysv" : words[kind].remedy;
 	snprintf(text, size, ", %s of it %s, most in %s (%d): raise -m%s%s",
 		 size_format(most, u->kind[kind]), words[kind].text, name, u->process[0].pid,
-		 words[kind].remedy ? ", or " : "", words[kind].remedy ? words[kind].remedy : "");
+		 remedy ? ", or " : "", remedy ? remedy : "");
 }

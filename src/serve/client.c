@@ -252,7 +252,7 @@ void client_end(struct client *c)
 	a64_add(&s->nr_clients, -1);
 	if (c->host.uffd >= 0)
 		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
-	unmanaged_killed(c);
+	unmanaged_ended(c);
 	census_peak(c);
 	census_end(c);
 	call_fork_over(c, 0);

@@ -203,7 +203,7 @@ static bool tell(struct find *f, pid_t pid)
 		return true;
 	if (st.flags & PROC_FORKED)
 		return false;
-	starting_found(f->s, pid, true);
+	starting_found(f->s, pid);
 	return true;
 }
 
@@ -312,7 +312,7 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 	}
 	/* It may have said HELLO, or executed a program, meanwhile. */
 	if (!tell(f, pid) && !process_over(pid))
-		starting_found(s, pid, true);
+		starting_found(s, pid);
 	return true;
 }
 

@@ -58,7 +58,7 @@ bool finder_search(struct supervisor *s, bool wait);
  * it is; finder: that look. */
 void kinds_wake(struct supervisor *s);
 void kinds_note(struct supervisor *s);
-/* Kill @victim. What was unmanaged then? */
-void kinds_at_kill(struct client *victim);
+/* Kill @victim. What were the @total bytes that are not managed? */
+void kinds_at_kill(struct client *victim, int64_t total);
 
 #endif

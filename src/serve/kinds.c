@@ -25,7 +25,7 @@
 struct candidate {
 	struct client *c;      /* referenced */
 	int64_t pages;
-	bool is_static;
+	bool is_static, is_fork;
 	char name[sizeof(((struct serve_process *)0)->name)];
 };
 
@@ -36,6 +36,12 @@ struct kinds_look {
 	uint64_t code_dev, code_ino;   /* the file that was mapped as code last */
 	bool behind_managed;
 };
+
+/* The first thread's lies where the dynamic linker has put it, with the thread-local storage. */
+static bool has_record(const struct client *c, const struct proc_area *a)
+{
+	return a->start < c->private_end[PRIVATE_RECORD] && c->private_start[PRIVATE_RECORD] < a->end;
+}
 
 static bool is_agents(const struct client *c, const struct proc_area *a)
 {
@@ -57,10 +63,10 @@ static enum serve_kind kind_of_private(const struct kinds_look *k, const struct 
 		       SERVE_KIND_LIBRARY : SERVE_KIND_FILE;
 	if (a->flags & SMAPS_GROWSDOWN)
 		return SERVE_KIND_STACK;
+	if (has_record(k->c, &a->at) || (small && k->behind_managed))
+		return SERVE_KIND_THREAD;
 	if (is_agents(k->c, &a->at))
 		return SERVE_KIND_AGENT;
-	if (small && k->behind_managed)
-		return SERVE_KIND_THREAD;
 	return SERVE_KIND_MAPPED;
 }
 
@@ -79,24 +85,46 @@ static void add_area(const struct smaps_area *a, void *arg)
 	k->behind_managed = a->flags & SMAPS_REGISTERED;
 }
 
+static int64_t sum(const int64_t *kind)
+{
+	int64_t all = 0;
+
+	for (int i = 0; i < SERVE_NR_KINDS; i++)
+		all += kind[i];
+	return all;
+}
+
+/* Of a program that is not managed. As long as it may still say HELLO nobody knows. */
+static enum serve_kind kind_of_foreign(const struct candidate *of)
+{
+	if (of->is_static)
+		return SERVE_KIND_STATIC;
+	if (of->is_fork)
+		return SERVE_KIND_FORKED;
+	return a32_load(&of->c->nameless) && !a32_load(&of->c->unable) ? SERVE_KIND_OTHER : SERVE_KIND_FOREIGN;
+}
+
 /* What of its figure, @pages, is what. */
 static void look_at(struct kinds_look *k, const struct candidate *of)
 {
 	struct client *c = of->c;
 	struct mm *mm = c->host.mm;
 	int64_t pages = of->pages;
-	int64_t shared = a64_load(&c->shared_pages), rest;
+	int64_t shared = a64_load(&c->shared_pages), sysv = a64_load(&c->sysv_pages), rest, room;
 
 	*k = (struct kinds_look){ .c = c };
 	if (c->foreign) {
-		k->kind[of->is_static ? SERVE_KIND_STATIC : SERVE_KIND_FOREIGN] = pages - shared;
+		k->kind[kind_of_foreign(of)] = pages - shared;
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
-		k->kind[SERVE_KIND_MAPPED] += rest > 0 ? rest : 0;
+		room = pages - shared - a64_load(&c->tables) - sum(k->kind);
+		rest = rest < room ? rest : room;  /* pages that came while it was looked at are no part of the figure */
+		k->kind[SERVE_KIND_PENDING] = rest > 0 ? rest : 0;
 	} else {
 		k->kind[SERVE_KIND_OTHER] = pages - shared;
 	}
-	k->kind[SERVE_KIND_SHARED] = shared;
+	k->kind[SERVE_KIND_SYSV] = sysv;
+	k->kind[SERVE_KIND_SHARED] = shared - sysv;
 }
 
 static enum serve_kind largest(const int64_t *kind)
@@ -166,16 +194,53 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
 	return left;
 }
 
-/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. */
-static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all)
+/* It has said HELLO, or is about to execute a program: what its process has is the managed client's,
+ * which is looked at itself. */
+static bool is_double(const struct client *c)
+{
+	return c->foreign && a32_load(&c->nameless) && starting_said_hello(c);
+}
+
+/* It has executed no program since a managed one forked it; libc's fork would have introduced it. */
+static bool is_fork_of_managed(struct supervisor *s, pid_t pid)
+{
+	struct proc_stat st;
+	struct client *parent;
+
+	if (!proc_stat(pid, &st) || !(st.flags & PROC_FORKED) || st.parent <= 0)
+		return false;
+	parent = client_managed(s, st.parent);
+	if (parent)
+		client_put(parent);
+	return parent != NULL;
+}
+
+/* Takes those out that are no processes of their own; returns what they have. */
+static int64_t drop_doubles(struct candidate *all, unsigned *n)
+{
+	int64_t pages = 0;
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < *n; i++)
+		if (is_double(all[i].c)) {
+			pages += all[i].pages;
+			client_put(all[i].c);
+		} else {
+			all[left++] = all[i];
+		}
+	*n = left;
+	return pages;
+}
+
+/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. @total: bytes that
+ * are not managed. */
+static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, int64_t total)
 {
 	struct client *c = NULL;
 	int64_t others = 0;
 	unsigned n = 0;
 
-	*u = (struct serve_unmanaged){
-		.total = stat_read(s->group, STAT_UNMANAGED) * (int64_t)PAGE_SIZE,
-	};
+	*u = (struct serve_unmanaged){ .total = total };
 	while ((c = client_next(s, c))) {
 		int64_t pages = a64_load(&c->host.mm->unmanaged);
 
@@ -184,12 +249,30 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 		else if (pages > 0)
 			others += pages;
 	}
+	others += drop_doubles(all, &n);
 	u->kind[SERVE_KIND_OTHER] = others * (int64_t)PAGE_SIZE;
 	for (unsigned i = 0; i < n; i++) {
 		proc_comm(all[i].c->host.pid, all[i].name, sizeof(all[i].name));
 		all[i].is_static = all[i].c->foreign && proc_is_static(all[i].c->host.pid);
+		all[i].is_fork = all[i].c->foreign && !all[i].is_static && is_fork_of_managed(s, all[i].c->host.pid);
 	}
 	return n;
+}
+
+/* The parts were looked at one after the other, and later than the whole: what is too much of them is
+ * taken from the largest. */
+static void fit(struct serve_unmanaged *u)
+{
+	int64_t over;
+
+	while ((over = sum(u->kind) - u->total) > 0) {
+		enum serve_kind most = largest(u->kind);
+
+		u->kind[most] -= over < u->kind[most] ? over : u->kind[most];
+	}
+	for (unsigned i = 0; i < u->nr_processes; i++)
+		if (u->process[i].bytes > u->total)
+			u->process[i].bytes = u->total;
 }
 
 static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, unsigned n)
@@ -198,6 +281,7 @@ static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candida
 		add_process(s, u, &all[i]);
 		client_put(all[i].c);
 	}
+	fit(u);
 }
 
 /* Is @pages so much more than at the last look? */
@@ -224,7 +308,7 @@ void kinds_note(struct supervisor *s)
 
 	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds_next_ns))
 		return;
-	walk(s, &u, all, choose(s, &u, all));
+	walk(s, &u, all, choose(s, &u, all, pages * (int64_t)PAGE_SIZE));
 	a64_store(&s->kinds_at, pages);
 	spin_lock(&s->names_lock);
 	if (u.total >= s->unmanaged_most.total)
@@ -234,12 +318,12 @@ void kinds_note(struct supervisor *s)
 	a64_store(&s->kinds_next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));
 }
 
-void kinds_at_kill(struct client *victim)
+void kinds_at_kill(struct client *victim, int64_t total)
 {
 	struct supervisor *s = victim->s;
 	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
-	unsigned n = choose(s, &u, all);
+	unsigned n = choose(s, &u, all, total);
 
 	client_kill(victim, SIGKILL);
 	walk(s, &u, all, n);

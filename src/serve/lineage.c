@@ -186,6 +186,7 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 {
 	struct lineage *l = &s->lineage;
 	bool ours = false;
+	pid_t executed = 0;
 
 	spin_lock(&l->lock);
 	if (e->what == PROC_EVENT_FORK) {
@@ -200,9 +201,12 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 		}
 	} else if (e->what == PROC_EVENT_EXEC && has(l, e->event_data.exec.process_tgid)) {
 		ours = true;
-		note(l, e->event_data.exec.process_tgid, e->timestamp_ns);
+		executed = e->event_data.exec.process_tgid;
+		note(l, executed, e->timestamp_ns);
 	}
 	spin_unlock(&l->lock);
+	if (executed)
+		starting_told(s, executed);
 	if (ours)
 		watcher_fresh(s);
 }

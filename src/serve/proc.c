@@ -358,6 +358,7 @@ bool proc_parse_area(char *line, struct proc_area *a)
 	a->dev = makedev(major, minor);
 	a->ino = inode;
 	a->offset = offset;
+	a->sysv = strncmp(name, "/SYSV", 5) == 0;
 	a->manageable = perms[3] == 'p' && inode == 0 && major == 0 && minor == 0 && name_manageable(name);
 	return true;
 }

@@ -72,6 +72,8 @@ struct msg_head {
 #define STACK_TOP_PAGES 4
 #endif
 
+#define PRIVATE_RECORD 2
+
 /* Ranges are [start, end) in bytes, page aligned. */
 struct msg_hello {
 	struct msg_head h;
@@ -79,7 +81,10 @@ struct msg_hello {
 	uint32_t helper_tid;
 	uint64_t fork_cookie;
 	uint64_t staging;             /* start of EVICT_PAGES_MAX pages, never managed */
-	uint64_t private_start[4];    /* the agent's own memory (first; its second page is for marks, see serve/mark.c), and what the kernel needs at exit: never adopt it */
+	/* Never adopt it. The agent's own memory (first; its second page is for marks, see
+	 * serve/mark.c), and what the kernel needs at exit: libc's record of the first thread
+	 * (PRIVATE_RECORD). */
+	uint64_t private_start[4];
 	uint64_t private_end[4];      /* unused ones: 0, 0 */
 };
 
@@ -168,7 +173,7 @@ enum call_op {
 	CALL_WILLNEED,    /* start, len: read ahead */
 	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself, or of a CALL_SHARED */
 	CALL_SHARED,      /* len: new shared memory; the reply has a memfd attached, to be mapped, then CALL_ADOPT */
-	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_STATIC or 0 */
+	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_ or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK: was given */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
 	CALL_SHARED_AT,   /* start, len: which object of shared memory is mapped there? Its memfd is attached; value = PROT_ bits and
@@ -196,6 +201,7 @@ enum call_op {
 
 #define SHARED_AT_LOCKED  0x100u       /* it is locked in memory */
 #define EXEC_STATIC       1u           /* it will not say HELLO, and take memory without asking */
+#define EXEC_SILENT       2u           /* it has a loader, and will not say HELLO either */
 
 /* Bits of the ids of our segments. The kernel's have them set only when there are more than 28671 segments. */
 #define SEGMENT_ID_MARK   0x7000

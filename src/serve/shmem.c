@@ -45,13 +45,14 @@ struct scan_arg_ {
 struct area {
 	uint64_t dev, ino, start, end, first;  /* first: page of the object at start */
 	unsigned client;
+	bool sysv;
 };
 
 struct scan {
 	struct supervisor *s;
 	struct shmem_watch *w;
 	struct client **client;     /* referenced, the oldest first */
-	int64_t *pages;
+	int64_t *pages, *sysv;      /* sysv: of them, of segments */
 	unsigned nr_clients, cap_clients;
 	struct area *area;
 	unsigned nr_areas, cap_areas;
@@ -150,15 +151,16 @@ static void consider(const struct proc_area *a, void *arg)
 		return;
 	n->area[n->nr_areas++] = (struct area){
 		.dev = a->dev, .ino = a->ino, .start = a->start, .end = a->end, .first = a->offset / PAGE_SIZE,
-		.client = n->nr_clients,
+		.client = n->nr_clients, .sysv = a->sysv && a->dev == n->w->memfd_dev,
 	};
 }
 
 static void add_client(struct scan *n, struct client *c)
 {
-	unsigned cap = n->cap_clients;
+	unsigned cap = n->cap_clients, more = cap;
 
 	if (!grow((void **)&n->client, n->nr_clients, &cap, sizeof(struct client *)) ||
+	    !grow((void **)&n->sysv, n->nr_clients, &more, sizeof(*n->sysv)) ||
 	    !grow((void **)&n->pages, n->nr_clients, &n->cap_clients, sizeof(*n->pages)))
 		return;
 	n->now = c;
@@ -167,6 +169,7 @@ static void add_client(struct scan *n, struct client *c)
 		(void)proc_areas(c->host.task, consider, n);
 	client_ref(c);
 	n->client[n->nr_clients] = c;
+	n->sysv[n->nr_clients] = 0;
 	n->pages[n->nr_clients++] = 0;
 }
 
@@ -277,6 +280,7 @@ static int64_t pages_of(const struct scan *s, const struct area *a, unsigned n)
 
 static void count(struct scan *n)
 {
+	int64_t pages;
 	unsigned k;
 
 	if (n->nr_areas)
@@ -286,7 +290,9 @@ static void count(struct scan *n)
 
 		for (k = 1; i + k < n->nr_areas && a[k].dev == a->dev && a[k].ino == a->ino; k++)
 			;
-		n->pages[a->client] += pages_of(n, a, k);
+		pages = pages_of(n, a, k);
+		n->pages[a->client] += pages;
+		n->sysv[a->client] += a->sysv ? pages : 0;
 	}
 }
 
@@ -303,10 +309,12 @@ void shmem_measure(struct supervisor *s, struct shmem_watch *w)
 	count(&n);
 	for (unsigned i = 0; i < n.nr_clients; i++) {
 		a64_store(&n.client[i]->shared_pages, n.pages[i]);
+		a64_store(&n.client[i]->sysv_pages, n.sysv[i]);
 		client_put(n.client[i]);
 	}
 	free(n.client);
 	free(n.pages);
+	free(n.sysv);
 	free(n.area);
 	cost = plat_now_ns() - start;
 	w->next_ns = start + cost + (cost * SHARE > EVERY_NS ? cost * SHARE : EVERY_NS);

@@ -54,6 +54,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->oom_memory = a64_load(&s->oom_memory);
 	out->oom_swap = a64_load(&s->oom_swap);
 	out->oom_unmanaged = a64_load(&s->oom_unmanaged);
+	out->oom_forked = a64_load(&s->oom_forked);
 	out->oom_tables = a64_load(&s->oom_tables);
 	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";

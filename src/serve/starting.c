@@ -5,18 +5,27 @@
  * it: the process has books then. One that does not say HELLO in time is not managed: it gets its name
  * (watcher.c).
  *
+ * Some end sooner than that. So that they are not passed over, what they execute is looked at when they announce it or the
+ * kernel tells of it: a static program, one of another loader, or in a root directory without the agent cannot say HELLO.
+ *
  * Who tells: the agent before an exec (CALL_EXEC), in the process itself or in a child of vfork; the supervisor of
  * the root process; the watcher of what it finds.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
 #include "plat/host/uffd.h"
 #include "serve/internal.h"
+#include "serve/target.h"
 
 #define START_PAGES    96
 #define START_SHARE    32                       /* of memory.max, at most */
+#define COMM_BYTES     16                       /* of a process's name the kernel keeps no more */
 #define EXEC_NS        (1000000000ull)          /* an exec takes no longer: it has failed */
 
 static int64_t start_pages(const struct supervisor *s)
@@ -35,6 +44,7 @@ static struct client *starting_create(struct supervisor *s, pid_t pid, struct cl
 	if (before)
 		client_ref(before);
 	c->before = before;
+	c->announced = before;
 	c->least = paid;
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->nameless, 1);
@@ -65,6 +75,8 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 		if (!c)
 			uncharge_pages(s->group, n);
 	}
+	if (c)
+		a32_store(&c->unable, how != 0);
 	if (c && how == EXEC_STATIC && page_counter_margin(&s->group->memory) < reserve_size(s, 1))
 		reserve_make(c, reserve_size(s, 1));
 	if (c)
@@ -72,15 +84,95 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 	return 0;
 }
 
-void starting_found(struct supervisor *s, pid_t pid, bool executed)
+static long read_file(const char *path, void *buf, size_t n, size_t at)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : pread(fd, buf, n, (off_t)at);
+
+	if (fd >= 0)
+		close(fd);
+	return got;
+}
+
+/* Is there a root directory that @pid sees, and our library not in it? */
+static bool lacks_agent(const struct supervisor *s, pid_t pid)
+{
+	char path[sizeof(s->agent_path) + 32];
+	int root = snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
+	bool lacks;
+
+	if (access(path, F_OK) != 0)
+		return false;
+	snprintf(path + root, sizeof(path) - (size_t)root, "%s", s->agent_path);
+	lacks = access(path, F_OK) != 0 && errno == ENOENT;
+	path[root] = '\0';
+	return lacks && access(path, F_OK) == 0;
+}
+
+/* What it runs tells that it cannot say HELLO, while it is there to be asked. */
+static void look_whether_able(struct client *c)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->host.pid);
+	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES || lacks_agent(c->s, c->host.pid)))
+		a32_store(&c->unable, 1);
+}
+
+void starting_found(struct supervisor *s, pid_t pid)
 {
 	struct client *c = starting_create(s, pid, NULL, 0);
 
 	if (!c)
 		return;
-	if (executed)
-		a32_store(&c->to_exec, 0);
+	a32_store(&c->to_exec, 0);
+	look_whether_able(c);
 	client_put(c);
+}
+
+void starting_root(struct supervisor *s, pid_t pid, const char *unable)
+{
+	struct client *c = starting_create(s, pid, NULL, 0);
+
+	if (!c)
+		return;
+	/* If it does not execute it, nothing has run at all, and there is nothing to report. */
+	if (unable) {
+		snprintf(c->told_comm, COMM_BYTES, "%s", unable);
+		a32_store(&c->told, 1);
+		a32_store(&c->unable, 1);
+	}
+	client_put(c);
+}
+
+void starting_told(struct supervisor *s, pid_t pid)
+{
+	struct client *c = client_foreign(s, pid);
+
+	if (!c) {
+		find_wake(s);  /* it may be over in a moment */
+		return;
+	}
+	if (a32_load(&c->to_exec)) {
+		char comm[sizeof(c->told_comm)];
+
+		proc_comm(pid, comm, sizeof(comm));
+		if (!c->announced)
+			look_whether_able(c);
+		/* Again for each exec: one of before it was announced may be told of late. */
+		spin_lock(&s->names_lock);
+		if (proc_there(pid) || !*c->told_comm)
+			memcpy(c->told_comm, comm, sizeof(comm));
+		spin_unlock(&s->names_lock);
+		a32_store(&c->told, 1);
+	}
+	client_put(c);
+}
+
+bool starting_was_unable(const struct client *c)
+{
+	return a32_load(&c->unable) && (!a32_load(&c->to_exec) || a32_load(&c->told) ||
+					(c->s->lineage.sock < 0 && client_exited(c)));
 }
 
 void starting_over(struct supervisor *s, pid_t pid)
@@ -115,6 +207,8 @@ bool starting_has_executed(struct client *c)
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->to_exec, 0);
+	if (c->s->lineage.sock < 0)
+		look_whether_able(c);
 	c->before = NULL;
 	if (before)
 		client_put(before);

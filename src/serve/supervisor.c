@@ -478,11 +478,11 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 	door_hand_down(s);
 }
 
-void supervisor_watch_root(struct supervisor *s, pid_t pid)
+void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable)
 {
 	lineage_add(s, pid);
 	a32_store(&s->root_pid, (uint32_t)pid);
-	starting_found(s, pid, false);
+	starting_root(s, pid, unable);
 }
 
 void supervisor_stop(struct supervisor *s)
@@ -527,6 +527,8 @@ void supervisor_stop(struct supervisor *s)
 	pipes_fini(&s->pipes);
 	segments_fini(&s->segments);
 	engine_stop(&s->engine);
+	/* What was charged ahead and nobody has taken is in use no more. */
+	(void)stock_drain_tree(s->group);
 	s->started = false;
 }
 

@@ -40,11 +40,17 @@ static struct table table_of(const char *head)
 	return (struct table){ small.e_phoff, sizeof(Elf32_Phdr), small.e_phnum };
 }
 
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 static bool is_strange(const char *loader)
 {
-	const char *name = strrchr(loader, '/');
+	const char *name = file_name(loader);
 
-	name = name ? name + 1 : loader;
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
 		if (begins(name, strangers[i]))
 			return true;
@@ -64,7 +70,9 @@ static enum target by_loader(const char *path, const char *head, const Elf64_Phd
 		return TARGET_REFUSES;
 	got = read(path, loader, sizeof(loader) - 1, phdr->p_offset);
 	loader[got > 0 ? got : 0] = '\0';
-	return is_strange(loader) ? TARGET_REFUSES : TARGET_TAKES;
+	if (is_strange(loader))
+		return TARGET_REFUSES;
+	return begins(file_name(loader), "ld-musl") ? TARGET_SILENT : TARGET_TAKES;
 }
 
 static enum target by_elf(const char *path, const char *head, long got, target_read *read)

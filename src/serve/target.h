@@ -21,6 +21,7 @@ enum target {
 	TARGET_TAKES,    /* its loader loads the agent; or it cannot be told */
 	TARGET_STATIC,   /* it has no loader */
 	TARGET_REFUSES,  /* its loader complains */
+	TARGET_SILENT,   /* its loader loads the agent, which can do nothing there: musl's */
 };
 
 /* At most @n bytes of file @path, from byte @at on, to @buf: how many; negative: none. */

@@ -12,6 +12,8 @@
 #include "serve/finder.h"
 #include "serve/internal.h"
 
+#define WHY_MAX 128
+
 int msg_send(int sock, const void *msg, size_t size, int fd)
 {
 	union {
@@ -203,32 +205,85 @@ static void transport_late(struct host_client *hc)
 	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_MOD, c->sock, &ev);
 }
 
+static int64_t less(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* In the books, and cannot be taken: of processes that were forked past libc, and have no helper. Pages. */
+static int64_t forked_pages(struct supervisor *s)
+{
+	struct client *c = NULL;
+	int64_t pages = 0;
+
+	while ((c = client_next(s, c)))
+		if (!c->foreign && c->sock < 0 && !a64_load(&c->awaits_cookie) && !a32_load(&c->ended))
+			pages += a64_load(&c->host.mm->rss);
+	return pages;
+}
+
+/* What memory was in use, and what of it nothing could be taken from: a part is no more than the whole, whatever
+ * changes while they are read. */
+static void look_at_memory(struct supervisor *s, struct serve_snapshot *now)
+{
+	supervisor_snapshot(s, now);
+	now->oom_unmanaged = less(now->stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE, now->memory_current);
+	now->oom_tables = less((now->stat[STAT_PAGETABLES] + now->stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE,
+			       now->oom_unmanaged);
+	now->oom_forked = less(forked_pages(s) * (int64_t)PAGE_SIZE, now->memory_current - now->oom_unmanaged);
+}
+
+/* Why swap was of no use, if it was of none; "" otherwise. */
+static void why_not_swapped(char *text, size_t size, const struct serve_snapshot *now)
+{
+	char part[SIZE_TEXT_MAX];
+
+	text[0] = '\0';
+	if (now->oom_tables > now->memory_max / 2)
+		snprintf(text, size, "; page tables take %s", size_format(part, now->oom_tables));
+	else if (now->oom_unmanaged + now->oom_forked <= now->memory_max / 2)
+		return;
+	else if (now->oom_forked > now->oom_unmanaged)
+		snprintf(text, size, "; %s are of processes forked past libc, and cannot be swapped",
+			 size_format(part, now->oom_forked));
+	else
+		snprintf(text, size, "; %s are not managed and cannot be swapped", size_format(part, now->oom_unmanaged));
+}
+
 static void transport_killed(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
 	char memory[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX], swap_max[SIZE_TEXT_MAX];
-	char of_tables[SIZE_TEXT_MAX], more[2 * SIZE_TEXT_MAX] = "";
+	char more[WHY_MAX], victim[WHY_MAX];
 	struct serve_snapshot now;
-	int64_t tables;
+	int64_t forked;
 
-	supervisor_snapshot(c->s, &now);
-	tables = (now.stat[STAT_PAGETABLES] + now.stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE;
+	look_at_memory(c->s, &now);
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
 		a64_store(&c->s->oom_memory, now.memory_current);
 		a64_store(&c->s->oom_swap, now.swap_current);
-		a64_store(&c->s->oom_unmanaged, now.stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE);
-		a64_store(&c->s->oom_tables, tables);
+		a64_store(&c->s->oom_unmanaged, now.oom_unmanaged);
+		a64_store(&c->s->oom_tables, now.oom_tables);
+		a64_store(&c->s->oom_forked, now.oom_forked);
 		a32_store(&c->s->root_oom_killed, 1);
-		kinds_at_kill(c);
+		kinds_at_kill(c, now.oom_unmanaged);
 		return;  /* the last word about the run says it */
 	}
-	kinds_at_kill(c);
-	if (tables > now.memory_max / 2)
-		snprintf(more, sizeof(more), "; page tables take %s", size_format(of_tables, tables));
-	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s (%d), the largest%s",
+	kinds_at_kill(c, now.oom_unmanaged);
+	spin_lock(&c->s->names_lock);
+	forked = c->s->unmanaged_oom.kind[SERVE_KIND_FORKED];
+	spin_unlock(&c->s->names_lock);
+	now.oom_forked += forked;
+	now.oom_unmanaged -= forked;
+	why_not_swapped(more, sizeof(more), &now);
+	/* Which process a fork's child is may not be known yet. */
+	if (c->host.pid)
+		snprintf(victim, sizeof(victim), "%s (%d)", c->comm, (int)c->host.pid);
+	else
+		snprintf(victim, sizeof(victim), "a child of process %d that was just forked", (int)c->forked_by);
+	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s, the largest%s",
 			  size_format(memory, now.memory_current), size_format(max, now.memory_max),
-			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max), c->comm,
-			  (int)c->host.pid, more);
+			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max), victim, more);
 }
 
 static bool transport_search(struct mmu_host *h, bool wait)

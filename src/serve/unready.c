@@ -34,7 +34,7 @@ static void leave_to_kernel(struct client *c)
 
 	client_end(c);
 	a64_add(&s->total_clients, -1);
-	starting_found(s, pid, true);
+	starting_found(s, pid);
 	foreign = client_foreign(s, pid);
 	if (!foreign)
 		return;

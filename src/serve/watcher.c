@@ -80,16 +80,22 @@ static void end_privilege(struct client *c)
 		client_entered(c);
 }
 
+/* names_lock held. */
 static void name_of(const struct client *c, char *name)
 {
-	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", c->comm, (int)c->host.pid);
+	const char *comm = c->comm;
+
+	/* That is the name of the program before. */
+	if (c->foreign && a32_load(&c->to_exec))
+		comm = a32_load(&c->told) ? c->told_comm : "?";
+	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
 }
 
 /* One of those that never speak; unless it just has. */
 static void count_unmanaged(struct supervisor *s, struct client *c)
 {
 	spin_lock(&s->names_lock);
-	if (!c->spoke) {
+	if (!c->spoke && !c->counted) {
 		a64_add(&s->unmanaged_total, 1);
 		if (s->nr_names < SERVE_UNMANAGED_NAMES)
 			name_of(c, s->names[s->nr_names++]);
@@ -116,8 +122,8 @@ void unmanaged_spoke(struct client *c)
 
 	if (!same_program(c))
 		return;
-	name_of(c, name);
 	spin_lock(&s->names_lock);
+	name_of(c, name);
 	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
 		i++;
 	if (c->counted)
@@ -129,9 +135,11 @@ void unmanaged_spoke(struct client *c)
 	spin_unlock(&s->names_lock);
 }
 
-void unmanaged_killed(struct client *c)
+void unmanaged_ended(struct client *c)
 {
-	if (c->foreign && a32_load(&c->nameless) && !a32_load(&c->to_exec) && !c->introduced && a32_load(&c->host.mm->dying))
+	if (!c->foreign || !a32_load(&c->nameless) || c->introduced)
+		return;
+	if ((!a32_load(&c->to_exec) && a32_load(&c->host.mm->dying)) || starting_was_unable(c))
 		count_unmanaged(c->s, c);
 }
 
@@ -175,7 +183,7 @@ static bool name_or_end(struct client *c, bool tick)
 		return true;
 	}
 	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
-	if (age_ns > GRACE_NS || (age_ns > STATIC_NS && proc_is_static(c->host.pid)))
+	if (age_ns > GRACE_NS || (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
 		give_name(c);
 	return false;
 }

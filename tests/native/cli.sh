@@ -262,6 +262,8 @@ json() {
 		reported memory.high -eq $((48 << 20)) &&
 		reported memory.swap.max -eq $((128 << 20)) &&
 		reported memory.memsw.max = max &&
+		reported memory.current -eq 0 &&
+		reported memory.memsw.current -eq 0 &&
 		reported memory.peak -ge $((8 << 20)) &&
 		reported memory.peak -le $((64 << 20)) &&
 		reported memory.stat/pgfault -gt 0 &&

@@ -7,8 +7,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog devzero fibers latebss ownstacks past reportget staticprog takes
-plan 17
+require_prog devzero fibers fill latebss ownstacks past pastfork reportget staticprog takes
+plan 25
 
 report=$TMP/report.json
 text=$TMP/report.txt
@@ -116,6 +116,93 @@ killed_for() {
 	grep -q "not managed and cannot be swapped, .* of it $3, most in [a-z]* ([0-9]*): raise -m" "$TMP/err"
 }
 
+# A segment that the option leaves to the kernel is a kind of its own, with a remedy of its own.
+segment_named() {
+	bounded "$UMEMCG" run -m 64M --kernel-sysv --report json --report-file "$report" -- "$BIN/takes" sysv 16 900 &&
+		named sysv_segments 12 takes || return
+	bounded "$UMEMCG" run -m 16M --kernel-sysv -- "$BIN/takes" sysv 48 3000 2>"$TMP/err" >"$TMP/out"
+	expect 137 $? "exit code" || return
+	cat "$TMP/err"
+	grep -q "of it System V segments of the kernel's, most in takes ([0-9]*): raise -m, or leave out --kernel-sysv$" "$TMP/err"
+}
+
+# More swap, or a smaller working set, would not have helped: the children's memory cannot be taken.
+forks_named() {
+	bounded "$UMEMCG" run -m 16M --swap-max 256M -- "$BIN/pastfork" 4 8 30000 2>"$TMP/err" >"$TMP/out"
+	cat "$TMP/err"
+	grep -q "of processes \(that were \)*forked past libc.* cannot be swapped" "$TMP/err" && ! grep -q ' (0)' "$TMP/err"
+}
+
+# bytes TEXT: "34.2 MiB" as a number, in KiB.
+kib() {
+	echo "$1" | awk '{ n = $1; if ($2 == "MiB") n *= 1024; if ($2 == "GiB") n *= 1048576; print int(n) }'
+}
+
+# A part is no more than its whole, in the sentence and in what programs read.
+parts_fit() {
+	for kind in "shared 48" "stack 48"; do
+		bounded "$UMEMCG" run -m 16M --swap-max 1G --report json --report-file "$report" -- "$BIN/takes" $kind 3000 \
+			2>"$TMP/err" >"$TMP/out"
+		expect 137 $? "exit code" || return
+		cat "$TMP/err"
+		used=$(kib "$(sed -n 's/.*memory (\([0-9.]* .iB\) used.*/\1/p' "$TMP/err")")
+		part=$(kib "$(sed -n 's/.*; \([0-9.]* .iB\) of that memory.*/\1/p' "$TMP/err")")
+		most=$(kib "$(sed -n 's/.*swapped, \([0-9.]* .iB\) of it.*/\1/p' "$TMP/err")")
+		[ "$used" -ge "$part" ] && [ "$part" -ge "$most" ] && [ "$most" -gt 0 ] ||
+			{ echo "$used used, $part of it, $most of that"; return 1; }
+		for look in unmanaged_oom unmanaged_most; do
+			value umemcg/$look/kinds | tr ',' '\n' | awk -F : -v total="$(value umemcg/$look/total)" '
+				{ n += $2 } END { if (n > total) { print n, "of", total; exit 1 } }' || return
+		done
+	done
+}
+
+# A program that has just started may still be managed: until that is known it is nobody's, and is listed once. On
+# a machine so slow that it has not spoken in 0.3 s it is called what it is then.
+started_is_no_stranger() {
+	good=0
+	for i in 1 2 3 4 5; do
+		under 64M "$BIN/fill" 8 || return
+		value umemcg/unmanaged_most/processes | tr '{' '\n' | sed -n 's/.*"pid":\([0-9]*\).*/\1/p' | sort | uniq -d >"$TMP/twice"
+		expect "" "$(cat "$TMP/twice")" "listed twice" || return
+		[ "$(value umemcg/unmanaged_most/kinds/foreign_programs)" -ne 0 ] || good=$((good + 1))
+	done
+	[ "$good" -ge 3 ] || { echo "$good of 5"; return 1; }
+}
+
+# What the dynamic linker has mapped for the first thread did not come past anybody.
+record_named() {
+	under 64M sh -c 'sleep 0.5; :' || return
+	value umemcg/unmanaged_most/kinds
+	[ "$(value umemcg/unmanaged_most/kinds/thread_records)" -gt 0 ] &&
+		expect 0 "$(value umemcg/unmanaged_most/kinds/mapped_past)" "mapped past"
+}
+
+# counted N COMMAND...: so many programs were not managed, and are named, though each was over at once.
+counted() {
+	want=$1
+	shift
+	under 64M "$@" || return
+	expect "$want" "$(value umemcg/unmanaged_total)" "not managed" || return
+	value umemcg/unmanaged_processes
+	[ "$(value umemcg/unmanaged_processes | grep -o '([0-9]*)' | wc -l)" -eq "$want" ]
+}
+
+short_lived() { # PROGRAM
+	counted 1 "$@" && counted 5 sh -c 'for i in 1 2 3 4 5; do "$@" || exit; done' sh "$@" &&
+		value umemcg/unmanaged_processes | grep -q "${1##*/} ("
+}
+
+# In a root directory without umemcg's library.
+short_lived_chroot() {
+	root=$TMP/root
+	mkdir -p "$root/lib64" && cp "$BIN/fill" "$root/fill" || return
+	ldd "$BIN/fill" | grep -o '/[^ ]*' | while read -r file; do
+		mkdir -p "$root${file%/*}" && cp "$file" "$root$file" || exit
+	done || return
+	counted 3 sh -c 'for i in 1 2 3; do chroot "$0" /fill 1 || exit; done' "$root"
+}
+
 kills_named() {
 	killed_for file 48 'changed pages of private file mappings' "$TMP/file" &&
 		killed_for shared 48 'shared memory with a name or a descriptor'
@@ -148,3 +235,20 @@ check "shared memory with a descriptor is named" shared_named
 check "changed pages of private file mappings are named" file_named
 check "the report for people says so, too" text_named
 check "who is killed for memory that is not managed is told which" kills_named
+check "so is who is killed for segments that were left to the kernel" segment_named
+check "and for processes that were forked past libc" forks_named
+check "a part is no more than its whole" parts_fit
+check "a program that has just started is not called a stranger, nor listed twice" started_is_no_stranger
+check "what libc has mapped for the first thread is libc's" record_named
+check "static programs that are over at once are counted" short_lived "$BIN/staticprog" 1
+if command -v musl-gcc >/dev/null; then
+	echo 'int main(void) { return 0; }' >"$TMP/musl.c" && musl-gcc -o "$TMP/muslprog" "$TMP/musl.c" || exit 1
+	check "so are programs of musl's" short_lived "$TMP/muslprog"
+else
+	skip "so are programs of musl's" "musl-gcc is not installed"
+fi
+if chroot / true 2>/dev/null && command -v ldd >/dev/null; then
+	check "so are programs in a root directory without the library" short_lived_chroot
+else
+	skip "so are programs in a root directory without the library" "it takes root"
+fi

@@ -2,10 +2,11 @@
  *
  * Takes MIB of one kind of memory that cannot be managed, keeps it for MS milliseconds, and checks
  * it. KIND: stack the main stack file changed pages of a private mapping of FILE, which has MIB at
- * least shared a memfd, mapped twice, as garbage collectors do
+ * least shared a memfd, mapped twice, as garbage collectors do sysv a System V segment
  */
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 
 #include "prog.h"
 
@@ -84,6 +85,12 @@ int main(int argc, char **argv)
 		b = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		EXPECT(a != MAP_FAILED && b != MAP_FAILED);
 		check_and_end(a, b, n, kind);
+	} else if (strcmp(kind, "sysv") == 0) {
+		int id = shmget(IPC_PRIVATE, n * PAGE, 0600);
+		char *a = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
+
+		EXPECT(id >= 0 && shmctl(id, IPC_RMID, NULL) == 0 && a != (void *)-1);
+		check_and_end(a, a, n, kind);
 	} else {
 		fail("which kind?");
 	}
