@@ -227,6 +227,13 @@ bug() {
 	sed -f "$golden/mask.sed" "$TMP/drawn" | diff "$TMP/want" -
 }
 
+# readme_drawing BUG: the drawing in README.md is the one that is pinned.
+readme_drawing() {
+	sed -n 's/^    //; /^uncharge-twice: /,/^  replay: /p' "$golden/../../README.md" >"$TMP/readme"
+	sed -f "$golden/mask.sed" "$golden/$1.txt" >"$TMP/want"
+	sed -f "$golden/mask.sed" "$TMP/readme" | diff "$TMP/want" -
+}
+
 # Not only where the table says: of pages of files as of anonymous ones, of what succeeds and what fails.
 bugs_elsewhere() {
 	while read -r name scenario; do
@@ -249,6 +256,7 @@ check "the lists are tab-separated, without doubles" lists
 check "help and version come from both programs alike" help_is_one
 check "other searches say what they are" other_searches
 check "a search over two processes exhausts" shared_search
+check "the drawing in README.md is today's" readme_drawing uncharge-test-then-set
 check "a budget that runs out is status 2" budget_ends
 check "JSON has verdicts and replay strings" json
 check "a page of HTML stands alone" html
