@@ -213,6 +213,21 @@ help_texts() {
 	diff "$TMP/in-help" "$TMP/in-man"
 }
 
+# Every key of the report is in the manual, and every key of memory.stat there is one of the report's.
+keys_documented() {
+	page=$top/docs/man/umemcg-run.1
+	ended 0 --report json --report-file "$TMP/r" -- true || return 1
+	sed 's/\\-/-/g; s/\\&//g; s/\\"//' "$page" | sed -n '/^.SH THE JSON REPORT/,/^.SH PERMISSIONS/p' >"$TMP/section"
+	grep -o '^[[:space:]]*"[^"]*":' "$TMP/r" | tr -d '\t ":' | sort -u >"$TMP/keys"
+	while read -r key; do
+		grep -q "^\.\(B\|BR\|BI\) \(.* \)\{0,1\}$key\( \|$\)" "$TMP/section" || { echo "$key is not in the manual"; return 1; }
+	done <"$TMP/keys"
+	sed -n '/begin of stat keys/,/end of stat keys/p' "$TMP/section" | grep '^\.BR\{0,1\} ' |
+		grep -o '\<[a-z_]*\>' | grep -v '^\(bytes\|pages\|microseconds\|umemcg\|s\|vmstat\)$' | sort -u >"$TMP/in-man"
+	"$BIN/reportget" "$TMP/r" memory.stat | grep -o '"[a-z_]*"' | tr -d '"' | sort >"$TMP/in-report"
+	[ "$(wc -l <"$TMP/in-report")" -gt 30 ] && diff "$TMP/in-report" "$TMP/in-man"
+}
+
 manual_renders() {
 	for page in "$top"/docs/man/*.1; do
 		groff -man -Tutf8 -ww -z "$page" 2>"$TMP/err" || return 1
@@ -263,6 +278,7 @@ json() {
 		reported memory.swap.max -eq $((128 << 20)) &&
 		reported memory.memsw.max = max &&
 		reported memory.current -eq 0 &&
+		reported memory.swap.current -eq 0 &&
 		reported memory.memsw.current -eq 0 &&
 		reported memory.peak -ge $((8 << 20)) &&
 		reported memory.peak -le $((64 << 20)) &&
@@ -358,6 +374,7 @@ check "--no-spin leaves the threads out that keep CPUs awake" spinners
 check "a signal to umemcg reaches the program" terminated
 check "the processes of a killed umemcg end" killed
 check "the JSON report holds what the controller's files would" json
+check "every key of the JSON report is in the manual" keys_documented
 check "a report in the program's output is behind it" report_behind_output
 check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
