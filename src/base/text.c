@@ -93,7 +93,8 @@ const char *text_name(char buf[TEXT_NAME_MAX], const char *name)
  * surrogates and what is above U+10FFFF are none. */
 static size_t printable(const unsigned char *s)
 {
-	static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };  /* U+0080 to U+009F are controls */
+	/* U+0080 to U+009F are controls. */
+	static const uint32_t least[] = { 0, 0, 0xa0, 0x800, 0x10000 };
 	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
 	uint32_t c;
 

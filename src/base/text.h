@@ -34,8 +34,8 @@ void text_printf(struct text *t, const char *format, ...) __attribute__((format(
 #define TEXT_NAME_MAX 200
 
 /* @name as a message has room for it, in @buf: whole, or its beginning, "...", and its end, both
- * cut between characters, and where a component of a path begins if one does nearby. The reason that
- * stands behind a name must not be cut off for its length. Returns @buf. */
+ * cut between characters, and where a component of a path begins if one does nearby. The reason
+ * that stands behind a name must not be cut off for its length. Returns @buf. */
 const char *text_name(char buf[TEXT_NAME_MAX], const char *name);
 
 /* The same in an argument, which lives as long as the block. */

@@ -44,8 +44,8 @@ static int check_main(int argc, char **argv)
 	execv(UMEMCG_LIBDIR "/" CHECKER, argv);
 	if (errno != ENOENT)
 		return cli_fail("cannot run " UMEMCG_LIBDIR "/" CHECKER ": %s", strerror(errno));
-	return cli_fail(CHECKER " is neither in %s nor in " UMEMCG_LIBDIR ": is umemcg installed completely?",
-			TEXT_NAME(dir));
+	return cli_fail(CHECKER " is neither in %s nor in " UMEMCG_LIBDIR ": is umemcg installed "
+			"completely?", TEXT_NAME(dir));
 }
 
 const struct command check_command = {

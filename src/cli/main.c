@@ -65,14 +65,16 @@ static int help_command(int argc, char **argv)
 	return command ? cli_print(command->help) : unknown_command(argv[1]);
 }
 
-/* Is the first word the option @name or @letter? *@status: 0, or EXIT_OURS after a message, as it has
- * no arguments. */
+/* Is the first word the option @name or @letter? *@status: 0, or EXIT_OURS after a message, as it
+ * has no arguments. */
 static bool is_alone(char **argv, const char *name, const char *letter, int *status)
 {
 	if (strcmp(argv[1], name) != 0 && strcmp(argv[1], letter) != 0)
 		return false;
-	*status = !argv[2] ? 0 : cli_fail("option %s stands alone, and was given '%s' besides; try 'umemcg "
-					  "--help'", name, TEXT_NAME(argv[2]));
+	*status = 0;
+	if (argv[2])
+		*status = cli_fail("option %s stands alone, and was given '%s' besides; try "
+				   "'umemcg --help'", name, TEXT_NAME(argv[2]));
 	return true;
 }
 

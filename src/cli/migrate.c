@@ -48,7 +48,8 @@ static int take_node(const char *option, const char *text, long *node)
 	*node = number(text);
 	if (*node >= 0)
 		return 0;
-	return cli_fail("migrate: option %s: '%s' is not the number of a memory node; give 0, 1, ...", option, TEXT_NAME(text));
+	return cli_fail("migrate: option %s: '%s' is not the number of a memory node; give 0, 1, ...",
+			option, TEXT_NAME(text));
 }
 
 static int take_target(struct migrate *m, int argc, char **argv)
@@ -56,12 +57,14 @@ static int take_target(struct migrate *m, int argc, char **argv)
 	if (optind == argc || !*argv[optind])
 		return cli_fail("migrate: no PID or GROUP was given; usage: umemcg migrate PID|GROUP --from N --to M");
 	if (optind + 1 < argc)
-		return cli_fail("migrate: '%s' is one too many; give one PID or GROUP", TEXT_NAME(argv[optind + 1]));
+		return cli_fail("migrate: '%s' is one too many; give one PID or GROUP",
+				TEXT_NAME(argv[optind + 1]));
 	m->target = argv[optind];
 	if (m->target[strspn(m->target, "0123456789")])
 		return 0;
 	if (number(m->target) <= 0)
-		return cli_fail("migrate: '%s' is not the number of a process", TEXT_NAME(m->target));
+		return cli_fail("migrate: '%s' is not the number of a process",
+				TEXT_NAME(m->target));
 	m->pid = (uint32_t)number(m->target);
 	return 0;
 }
@@ -74,7 +77,8 @@ static int refuse_option(char **argv)
 		return cli_fail("migrate: option --%s needs the number of a memory node",
 				optopt == 'F' ? "from" : "to");
 	if (strncmp(arg, "--", 2) == 0)
-		return cli_fail("migrate: unknown option '%s'; see 'umemcg help migrate'", TEXT_NAME(arg));
+		return cli_fail("migrate: unknown option '%s'; see 'umemcg help migrate'",
+				TEXT_NAME(arg));
 	return cli_fail("migrate: unknown option '-%c'; see 'umemcg help migrate'", optopt);
 }
 
@@ -153,7 +157,8 @@ static int no_such_member(const struct migrate *m)
 	if (error == EPERM)
 		return cli_fail("migrate: no permission: process %s belongs to another user; ask as that user or "
 				"root", TEXT_NAME(m->target));
-	return cli_fail("migrate: process %s is not a member of any umemcg run%s", TEXT_NAME(m->target), unseen(m));
+	return cli_fail("migrate: process %s is not a member of any umemcg run%s",
+			TEXT_NAME(m->target), unseen(m));
 }
 
 /* *@run: whom to ask; m->pid is 0 when the whole group is meant. */
@@ -190,7 +195,8 @@ static int no_such_group(const struct migrate *m)
 		if (m->runs[i].state == REMOTE_ANSWERED)
 			text_printf(&t, "%s%s (%s)", n++ ? ", " : "; there is ", m->runs[i].is.group,
 				    m->runs[i].is.program);
-	return cli_fail("migrate: no umemcg run has a group '%s'%s%s", TEXT_NAME(m->target), n ? text : "", unseen(m));
+	return cli_fail("migrate: no umemcg run has a group '%s'%s%s",
+			TEXT_NAME(m->target), n ? text : "", unseen(m));
 }
 
 static int find_group(struct migrate *m, struct remote_run **run)
@@ -208,7 +214,8 @@ static int find_group(struct migrate *m, struct remote_run **run)
 		*run = r;
 	}
 	if (n > 1)
-		return cli_fail("migrate: %u runs have a group '%s'; give the PID of one: %s", n, TEXT_NAME(m->target), text);
+		return cli_fail("migrate: %u runs have a group '%s'; give the PID of one: %s",
+				n, TEXT_NAME(m->target), text);
 	return n ? 0 : no_such_group(m);
 }
 
@@ -253,7 +260,8 @@ static int refused(const struct migrate *m, const struct remote_moved *r)
 		return cli_fail("migrate: this umemcg was built without libnuma, and cannot move pages between memory "
 				"nodes");
 	case EBUSY:
-		return cli_fail("migrate: another migration of '%s' is under way", TEXT_NAME(m->target));
+		return cli_fail("migrate: another migration of '%s' is under way",
+				TEXT_NAME(m->target));
 	case ESRCH:
 		return cli_fail("migrate: process %s has just ended", TEXT_NAME(m->target));
 	default:

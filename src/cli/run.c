@@ -243,7 +243,8 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 		n = write(fd, text + done, len - done);
 	if (n < 0)
 		cli_fail("option --report-file: cannot write '%s': %s",
-			 o->report_file ? TEXT_NAME(o->report_file) : "standard error", strerror(errno));
+			 o->report_file ? TEXT_NAME(o->report_file) : "standard error",
+			 strerror(errno));
 	free(text);
 }
 
@@ -304,7 +305,8 @@ static int run_program(struct run *r)
 		return cannot_fork(ret);
 	if (r->child.pidfd >= 0)
 		keeper_add_pid(&r->keeper, r->child.pid, r->child.pidfd);
-	supervisor_watch_root(r->supervisor, r->child.pid, exec_is_unable(r->options.argv[0]) ? basename(r->options.argv[0]) : NULL);
+	supervisor_watch_root(r->supervisor, r->child.pid,
+			      exec_is_unable(r->options.argv[0]) ? basename(r->options.argv[0]) : NULL);
 	let_go_of_stdio();
 	child_release(&r->child);
 	watch(r);

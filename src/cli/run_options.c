@@ -112,8 +112,8 @@ static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
 		return false;
 	/* A number that lacks its letter, like as not; and less than a page would be none at all. */
 	if (*bytes > 0 && *bytes < SWAP_FILE_LEAST)
-		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and 0 is none", TEXT_NAME(text),
-			    (long)SWAP_FILE_LEAST >> 10);
+		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and "
+			    "0 is none", TEXT_NAME(text), (long)SWAP_FILE_LEAST >> 10);
 	if (*bytes == SERVE_UNLIMITED || *bytes <= SWAP_FILE_MAX)
 		return true;
 	return fail(problem, "option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "
@@ -228,7 +228,8 @@ static bool refuse(int val, char **argv, char *problem)
 			    option_name(optopt));
 	if (optopt >= 256)
 		return fail(problem, "option %s takes no value, but was given '%s'",
-			    option_name(optopt), TEXT_NAME(strchr(arg, '=') ? strchr(arg, '=') + 1 : ""));
+			    option_name(optopt),
+			    TEXT_NAME(strchr(arg, '=') ? strchr(arg, '=') + 1 : ""));
 	if (optopt == 0 || strncmp(arg, "--", 2) == 0)
 		return refuse_long(arg, problem);
 	return fail(problem, "unknown option '-%c'; see 'umemcg help run'", optopt);
@@ -356,7 +357,8 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 		return true;
 	if (error == EOPNOTSUPP && o->config.swap_direct)
 		return fail(problem, "option --swap-direct: the file system of swap directory '%s' "
-			    "has no O_DIRECT; leave it out, or give another with --swap DIR", TEXT_NAME(dir));
+			    "has no O_DIRECT; leave it out, or give another with --swap DIR",
+			    TEXT_NAME(dir));
 	return fail(problem, "%s swap directory '%s': no swap file can be made there: %s; give one "
 		    "that can be written with --swap DIR", swap_dir_origin(o), TEXT_NAME(dir),
 		    strerror(error));
@@ -392,7 +394,8 @@ static bool check_file_size(const struct run_options *o, char *problem)
 	if (most >= (number && c->swap_max > SWAP_FILE_LEAST ? c->swap_max : SWAP_FILE_LEAST))
 		return true;
 	return fail(problem, "option --swap-max: %s does not fit into a file: 'ulimit -f' is %s; raise it, or give "
-		    "less, or --swap-max 0 for no swap", number ? TEXT_NAME(o->swap_given_as) : size_format(size, c->swap_max),
+		    "less, or --swap-max 0 for no swap",
+		    number ? TEXT_NAME(o->swap_given_as) : size_format(size, c->swap_max),
 		    size_format(limit, most));
 }
 

@@ -125,8 +125,9 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is page tables, for memory spread thinly over its addresses: "
 			 "raise -m", size_format(stays, s->oom_tables));
 	else if (forked > others && forked + others > s->memory_max / 2)
-		snprintf(text, OOM_TEXT_MAX, "%s of that memory is of processes that were forked past libc's fork, and cannot be "
-			 "swapped: raise -m, or call libc's", size_format(stays, forked));
+		snprintf(text, OOM_TEXT_MAX, "%s of that memory is of processes that were forked "
+			 "past libc's fork, and cannot be swapped: raise -m, or call libc's",
+			 size_format(stays, forked));
 	else if (s->oom_unmanaged > s->memory_max / 2)
 		/* More swap would stay empty. */
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped%.500s",

@@ -30,7 +30,8 @@ void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const stru
  * @kernel_sysv: that option was given. */
 const char *report_kind_key(enum serve_kind kind);
 void report_put_kinds(FILE *f, const struct serve_unmanaged *u);
-void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u, bool kernel_sysv);
+void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u,
+			 bool kernel_sysv);
 
 #define STATUS_MAX 160
 /* The live status line. @faults_per_s: of the last interval. */

@@ -83,7 +83,8 @@ void report_put_kinds(FILE *f, const struct serve_unmanaged *u)
 		fputc('\n', f);
 }
 
-void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u, bool kernel_sysv)
+void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u,
+			 bool kernel_sysv)
 {
 	enum serve_kind kind = next_kind(u, 0);
 	const char *remedy;
@@ -93,7 +94,9 @@ void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *
 	if (kind == SERVE_NR_KINDS || !u->nr_processes)
 		return;
 	(void)text_plain(name, sizeof(name), u->process[0].name);
-	remedy = kind == SERVE_KIND_SYSV && kernel_sysv ? "leave out --kernel-sysv" : words[kind].remedy;
+	remedy = words[kind].remedy;
+	if (kind == SERVE_KIND_SYSV && kernel_sysv)
+		remedy = "leave out --kernel-sysv";
 	snprintf(text, size, ", %s of it %s, most in %s (%d): raise -m%s%s",
 		 size_format(most, u->kind[kind]), words[kind].text, name, u->process[0].pid,
 		 remedy ? ", or " : "", remedy ? remedy : "");

@@ -29,8 +29,8 @@ static void put_line(struct supervisor *s, const char *line, int n)
 	ssize_t put = write(s->config.processes_fd, line, (size_t)n);
 
 	if (put != n && !a32_xchg(&s->census_failed, 1))
-		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; it is not complete",
-				  put < 0 ? strerror(errno) : "no room");
+		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; "
+				  "it is not complete", put < 0 ? strerror(errno) : "no room");
 }
 
 static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t found_ns, int64_t peak, const char *name)

@@ -56,15 +56,12 @@ struct client {
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
 	uint32_t helper_tid;           /* in its own PID namespace */
 	uint64_t seq;                  /* host.batch_lock: last EVICT */
-	bool foreign;                  /* (C) */
+	bool foreign, announced;       /* (C); its exec was, by its agent */
 	bool counted, spoke;            /* names_lock: as a process that never speaks; it has after all */
 	/* starting.c, of a foreign one */
 	atomic32_t nameless;           /* (A) 1: it may still say HELLO */
 	atomic32_t to_exec;            /* (A) 1: its memory is still that of before the exec */
-	bool announced;                /* (C) by its agent, before its exec */
-	atomic32_t unable;             /* (A) 1: it cannot say HELLO, as the file that it executes tells */
-	atomic32_t told;               /* (A) 1: the kernel has told of its exec; what it was called then: */
-	char told_comm[32];            /* ... names_lock; "": not told */
+	atomic32_t unable, told;       /* (A) 1: it cannot say HELLO; the kernel told of its exec */
 	struct client *before;         /* watcher: referenced; whose that is, while to_exec; NULL: of our own child */
 	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
 	int64_t least;                 /* (C) its figure while it is nameless, at least */
@@ -80,7 +77,7 @@ struct client {
 	bool forked;                   /* (O) its HELLO was that of a fork's child */
 	atomic32_t unready;            /* (A) 1: its helper has left, and had never spoken */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
-	char comm[32];
+	char comm[32], told_comm[32];  /* told_comm: names_lock; its name when it was told, or "" */
 	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
 
 	/* fork, of the parent */
@@ -118,8 +115,7 @@ struct client {
 	bool runs;                     /* ... they do */
 	int64_t looked;                /* watcher: what the first of two looks showed */
 	atomic64_t grown_ns;           /* (A) when its figure last grew by a lot; 0: never */
-	atomic64_t shared_pages;       /* (A) watcher to write: shared memory that is not managed, put down to it (shmem.c) */
-	atomic64_t sysv_pages;         /* (A) watcher to write: the part of that which is segments of the kernel's */
+	atomic64_t shared_pages, sysv_pages;  /* (A) watcher to write: shmem.c; the latter a part */
 	bool hooked;                   /* (C) once can_evict: libc's own calls come to the agent */
 	/* finder.c */
 	atomic64_t find_left;          /* (A) finder to write: pages of its figure that are known to stay there */
@@ -292,7 +288,7 @@ struct supervisor {
 	uint64_t own_grown_ns;         /* watcher: when they last grew by a lot; 0: never */
 	atomic32_t root_pid;
 	atomic32_t root_oom_killed;
-	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables, oom_forked;  /* bytes in use at that time */
+	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables, oom_forked;  /* bytes then */
 	struct spinlock names_lock;    /* rank LEAF */
 	struct serve_unmanaged unmanaged_most, unmanaged_oom;  /* names_lock: what it was, at most and at the last kill */
 	unsigned nr_names;
@@ -381,13 +377,13 @@ bool unready_waits(struct conn *conn);
 /* ---- starting.c ---- */
 /* @pid, @caller's process or a child of vfork of it, is about to execute a program; @how: EXEC_. 0 or -errno. */
 int starting_announce(struct client *caller, pid_t pid, uint32_t how);
-/* @pid is there, and is nobody's, and has executed a program. */
+/* @pid is there, and is nobody's, and has executed a program; is our own child, which is about to
+ * (@unable: supervisor_watch_root). */
 void starting_found(struct supervisor *s, pid_t pid);
-/* @pid is our own child, which is about to. @unable: supervisor_watch_root. */
 void starting_root(struct supervisor *s, pid_t pid, const char *unable);
-/* The kernel tells that @pid, which is ours, has executed a program. Lineage thread. */
+/* The kernel tells that @pid, ours, has executed a program (lineage thread). At the end of a client
+ * that never spoke: has it run a program that could not? */
 void starting_told(struct supervisor *s, pid_t pid);
-/* @c, which never spoke, is at its end: has it run a program that could not? */
 bool starting_was_unable(const struct client *c);
 /* @pid is managed now. */
 void starting_over(struct supervisor *s, pid_t pid);
@@ -587,8 +583,7 @@ void watcher_fresh(struct supervisor *s);
 /* @c was given up by the watcher as a process that does not speak, and has spoken after all: however long it took on a busy machine,
  * it is none of those that never do. Another program of the same process (exec) does not speak for the one before it. */
 void unmanaged_spoke(struct client *c);
-/* @c ends: if it was killed for the limit before it had a name, or could never have spoken, it gets
- * one. */
+/* @c ends, without a name: if it was killed for the limit, or could not speak, it gets one. */
 void unmanaged_ended(struct client *c);
 /* Has it books, but no helper, and never will, as far as one can see: a child of raw clone(2)? */
 static inline bool client_mute(const struct client *c)

@@ -40,7 +40,8 @@ struct kinds_look {
 /* The first thread's lies where the dynamic linker has put it, with the thread-local storage. */
 static bool has_record(const struct client *c, const struct proc_area *a)
 {
-	return a->start < c->private_end[PRIVATE_RECORD] && c->private_start[PRIVATE_RECORD] < a->end;
+	return a->start < c->private_end[PRIVATE_RECORD] &&
+	       c->private_start[PRIVATE_RECORD] < a->end;
 }
 
 static bool is_agents(const struct client *c, const struct proc_area *a)
@@ -101,7 +102,9 @@ static enum serve_kind kind_of_foreign(const struct candidate *of)
 		return SERVE_KIND_STATIC;
 	if (of->is_fork)
 		return SERVE_KIND_FORKED;
-	return a32_load(&of->c->nameless) && !a32_load(&of->c->unable) ? SERVE_KIND_OTHER : SERVE_KIND_FOREIGN;
+	if (a32_load(&of->c->nameless) && !a32_load(&of->c->unable))
+		return SERVE_KIND_OTHER;
+	return SERVE_KIND_FOREIGN;
 }
 
 /* What of its figure, @pages, is what. */
@@ -118,7 +121,8 @@ static void look_at(struct kinds_look *k, const struct candidate *of)
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
 		room = pages - shared - a64_load(&c->tables) - sum(k->kind);
-		rest = rest < room ? rest : room;  /* pages that came while it was looked at are no part of the figure */
+		/* Pages that came while it was looked at are no part of the figure. */
+		rest = rest < room ? rest : room;
 		k->kind[SERVE_KIND_PENDING] = rest > 0 ? rest : 0;
 	} else {
 		k->kind[SERVE_KIND_OTHER] = pages - shared;
@@ -194,14 +198,15 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
 	return left;
 }
 
-/* It has said HELLO, or is about to execute a program: what its process has is the managed client's,
- * which is looked at itself. */
+/* It has said HELLO, or is about to execute a program: what its process has is the managed
+ * client's, which is looked at itself. */
 static bool is_double(const struct client *c)
 {
 	return c->foreign && a32_load(&c->nameless) && starting_said_hello(c);
 }
 
-/* It has executed no program since a managed one forked it; libc's fork would have introduced it. */
+/* It has executed no program since a managed one forked it, and libc's fork would have introduced
+ * it. */
 static bool is_fork_of_managed(struct supervisor *s, pid_t pid)
 {
 	struct proc_stat st;
@@ -232,9 +237,10 @@ static int64_t drop_doubles(struct candidate *all, unsigned *n)
 	return pages;
 }
 
-/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. @total: bytes that
- * are not managed. */
-static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, int64_t total)
+/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. @total:
+ * bytes that are not managed. */
+static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all,
+		       int64_t total)
 {
 	struct client *c = NULL;
 	int64_t others = 0;
@@ -252,15 +258,18 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 	others += drop_doubles(all, &n);
 	u->kind[SERVE_KIND_OTHER] = others * (int64_t)PAGE_SIZE;
 	for (unsigned i = 0; i < n; i++) {
-		proc_comm(all[i].c->host.pid, all[i].name, sizeof(all[i].name));
-		all[i].is_static = all[i].c->foreign && proc_is_static(all[i].c->host.pid);
-		all[i].is_fork = all[i].c->foreign && !all[i].is_static && is_fork_of_managed(s, all[i].c->host.pid);
+		pid_t pid = all[i].c->host.pid;
+
+		proc_comm(pid, all[i].name, sizeof(all[i].name));
+		all[i].is_static = all[i].c->foreign && proc_is_static(pid);
+		all[i].is_fork = all[i].c->foreign && !all[i].is_static &&
+				 is_fork_of_managed(s, pid);
 	}
 	return n;
 }
 
-/* The parts were looked at one after the other, and later than the whole: what is too much of them is
- * taken from the largest. */
+/* The parts were looked at one after the other, and later than the whole: what is too much of them
+ * is taken from the largest. */
 static void fit(struct serve_unmanaged *u)
 {
 	int64_t over;

@@ -76,7 +76,7 @@ struct proc_area {
 	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
 	bool shared;          /* of the file @ino on @dev, from byte @offset on */
 	uint64_t dev, ino, offset;
-	bool sysv;            /* it is called as the kernel calls System V segments; not from proc_area_at */
+	bool sysv;            /* it has the name of a System V segment; not from proc_area_at */
 };
 /* Where the addresses that programs can map end. */
 uint64_t proc_addresses_end(void);

@@ -173,7 +173,8 @@ enum call_op {
 	CALL_WILLNEED,    /* start, len: read ahead */
 	CALL_ADOPT,       /* start, len: a mapping the agent could not register itself, or of a CALL_SHARED */
 	CALL_SHARED,      /* len: new shared memory; the reply has a memfd attached, to be mapped, then CALL_ADOPT */
-	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself; arg: EXEC_ or 0 */
+	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself;
+			   * arg: EXEC_ or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK: was given */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) was done: shared memory there is zeros, swapped out or not */
 	CALL_SHARED_AT,   /* start, len: which object of shared memory is mapped there? Its memfd is attached; value = PROT_ bits and

@@ -68,8 +68,9 @@ void supervisor_set_keeper(struct supervisor *s, struct keeper *k);
 int supervisor_start(struct supervisor *s, struct serve_problem *problem);
 /* In the forked child, before exec: sets LD_PRELOAD (in front of what is there; not unless @load), $UMEMCG_SOCKET and $UMEMCG_DOOR. */
 void supervisor_child_env(const struct supervisor *s, bool load);
-/* @pid is the root of the program tree: everything below it belongs to the group. @unable: the name of the program that it is going to
- * execute, where its file tells that it cannot be managed; else NULL. */
+/* @pid is the root of the program tree: everything below it belongs to the group. @unable: the name
+ * of the program that it is going to execute, where its file tells that it cannot be managed; else
+ * NULL. */
 void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable);
 void supervisor_stop(struct supervisor *s);
 void supervisor_destroy(struct supervisor *s);
@@ -80,19 +81,19 @@ void supervisor_destroy(struct supervisor *s);
 /* Memory that is not managed, by what it is. */
 enum serve_kind {
 	SERVE_KIND_STATIC,      /* programs without a dynamic loader */
-	SERVE_KIND_FOREIGN,     /* other programs without the agent: set-user-ID, musl's, of 32 bits */
-	SERVE_KIND_FORKED,      /* forks of managed programs past libc, where it is not known which they are */
+	SERVE_KIND_FOREIGN,     /* others without the agent: set-user-ID, musl's, of 32 bits */
+	SERVE_KIND_FORKED,      /* forks past libc, of which it is not known which they are */
 	SERVE_KIND_STACK,       /* main stacks, other areas that grow downwards */
-	SERVE_KIND_THREAD,      /* libc's records of threads, with the thread-local storage beside them */
+	SERVE_KIND_THREAD,      /* libc's records of threads, with their storage */
 	SERVE_KIND_LIBRARY,     /* copied data pages of programs and libraries */
 	SERVE_KIND_FILE,        /* changed pages of other private file mappings */
 	SERVE_KIND_SHARED,      /* shared memory with a name or a descriptor */
-	SERVE_KIND_SYSV,        /* System V segments of the kernel's: --kernel-sysv, or of before the run */
-	SERVE_KIND_MAPPED,      /* anonymous memory that was mapped past the agent, and not found yet */
+	SERVE_KIND_SYSV,        /* System V segments of the kernel's */
+	SERVE_KIND_MAPPED,      /* anonymous, mapped past the agent, and not found yet */
 	SERVE_KIND_PENDING,     /* pages on their way into the books, or out of memory */
 	SERVE_KIND_AGENT,       /* the agent's own */
-	SERVE_KIND_OTHER,       /* of processes that were not looked at, being too many or ending, or
-				 * that have just begun and may still be managed */
+	SERVE_KIND_OTHER,       /* of processes that were not looked at, being too many or ending,
+				 * or that have just begun and may still be managed */
 	SERVE_NR_KINDS
 };
 
@@ -125,7 +126,7 @@ struct serve_snapshot {
 	int64_t unmanaged_peak;         /* bytes of the group's memory that are not managed, at most so far */
 	int64_t tables_peak;            /* part of that: page tables, the programs' and ours for them */
 	uint64_t clients_total, clients_now, processes_now;
-	uint64_t unmanaged_total;       /* programs that never spoke to us (static, setuid, no agent) */
+	uint64_t unmanaged_total;       /* programs that never spoke to us (static, setuid) */
 	uint64_t found_late_total, found_late_ms;  /* processes that were found more than 100 ms after they began; the longest */
 	uint64_t unmeasured_total;      /* of them: processes whose memory could not be read: the limit may not hold */
 	unsigned nr_unmanaged_names;
@@ -133,7 +134,8 @@ struct serve_snapshot {
 	bool root_oom_killed;           /* the OOM killer took the root process */
 	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
 	int64_t oom_unmanaged;          /* part of oom_memory */
-	int64_t oom_forked;             /* part of oom_memory, beside that: of processes forked past libc, which cannot be swapped */
+	int64_t oom_forked;             /* part of oom_memory, beside that: of processes forked past
+					 * libc, which cannot be swapped */
 	int64_t oom_tables;             /* part of oom_unmanaged: page tables, the programs' and ours for them */
 	struct serve_unmanaged unmanaged_most;  /* when most of the memory was not managed, nearly */
 	struct serve_unmanaged unmanaged_oom;   /* when the OOM killer chose somebody last */

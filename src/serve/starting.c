@@ -5,8 +5,9 @@
  * it: the process has books then. One that does not say HELLO in time is not managed: it gets its name
  * (watcher.c).
  *
- * Some end sooner than that. So that they are not passed over, what they execute is looked at when they announce it or the
- * kernel tells of it: a static program, one of another loader, or in a root directory without the agent cannot say HELLO.
+ * Some end sooner than that. So that they are not passed over, what they execute is looked at when
+ * they announce it or the kernel tells of it: a static program, one of another loader, or in a root
+ * directory without the agent cannot say HELLO.
  *
  * Who tells: the agent before an exec (CALL_EXEC), in the process itself or in a child of vfork; the supervisor of
  * the root process; the watcher of what it finds.
@@ -115,7 +116,8 @@ static void look_whether_able(struct client *c)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->host.pid);
-	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES || lacks_agent(c->s, c->host.pid)))
+	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES ||
+					lacks_agent(c->s, c->host.pid)))
 		a32_store(&c->unable, 1);
 }
 

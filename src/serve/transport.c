@@ -210,27 +210,31 @@ static int64_t less(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* In the books, and cannot be taken: of processes that were forked past libc, and have no helper. Pages. */
+/* In the books, and cannot be taken: of processes that were forked past libc, and have no helper.
+ * Pages. */
 static int64_t forked_pages(struct supervisor *s)
 {
 	struct client *c = NULL;
 	int64_t pages = 0;
 
 	while ((c = client_next(s, c)))
-		if (!c->foreign && c->sock < 0 && !a64_load(&c->awaits_cookie) && !a32_load(&c->ended))
+		if (!c->foreign && c->sock < 0 && !a64_load(&c->awaits_cookie) &&
+		    !a32_load(&c->ended))
 			pages += a64_load(&c->host.mm->rss);
 	return pages;
 }
 
-/* What memory was in use, and what of it nothing could be taken from: a part is no more than the whole, whatever
- * changes while they are read. */
+/* What memory was in use, and what of it nothing could be taken from: a part is no more than the
+ * whole, whatever changes while they are read. */
 static void look_at_memory(struct supervisor *s, struct serve_snapshot *now)
 {
+	const int64_t page = PAGE_SIZE, *stat = now->stat;
+
 	supervisor_snapshot(s, now);
-	now->oom_unmanaged = less(now->stat[STAT_UNMANAGED] * (int64_t)PAGE_SIZE, now->memory_current);
-	now->oom_tables = less((now->stat[STAT_PAGETABLES] + now->stat[STAT_OWN_TABLES]) * (int64_t)PAGE_SIZE,
+	now->oom_unmanaged = less(stat[STAT_UNMANAGED] * page, now->memory_current);
+	now->oom_tables = less((stat[STAT_PAGETABLES] + stat[STAT_OWN_TABLES]) * page,
 			       now->oom_unmanaged);
-	now->oom_forked = less(forked_pages(s) * (int64_t)PAGE_SIZE, now->memory_current - now->oom_unmanaged);
+	now->oom_forked = less(forked_pages(s) * page, now->memory_current - now->oom_unmanaged);
 }
 
 /* Why swap was of no use, if it was of none; "" otherwise. */
@@ -244,10 +248,11 @@ static void why_not_swapped(char *text, size_t size, const struct serve_snapshot
 	else if (now->oom_unmanaged + now->oom_forked <= now->memory_max / 2)
 		return;
 	else if (now->oom_forked > now->oom_unmanaged)
-		snprintf(text, size, "; %s are of processes forked past libc, and cannot be swapped",
-			 size_format(part, now->oom_forked));
+		snprintf(text, size, "; %s are of processes forked past libc, and cannot be "
+			 "swapped", size_format(part, now->oom_forked));
 	else
-		snprintf(text, size, "; %s are not managed and cannot be swapped", size_format(part, now->oom_unmanaged));
+		snprintf(text, size, "; %s are not managed and cannot be swapped",
+			 size_format(part, now->oom_unmanaged));
 }
 
 static void transport_killed(struct host_client *hc)
@@ -280,10 +285,13 @@ static void transport_killed(struct host_client *hc)
 	if (c->host.pid)
 		snprintf(victim, sizeof(victim), "%s (%d)", c->comm, (int)c->host.pid);
 	else
-		snprintf(victim, sizeof(victim), "a child of process %d that was just forked", (int)c->forked_by);
-	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s, the largest%s",
+		snprintf(victim, sizeof(victim), "a child of process %d that was just forked",
+			 (int)c->forked_by);
+	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s, "
+			  "the largest%s",
 			  size_format(memory, now.memory_current), size_format(max, now.memory_max),
-			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max), victim, more);
+			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max),
+			  victim, more);
 }
 
 static bool transport_search(struct mmu_host *h, bool wait)

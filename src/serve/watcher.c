@@ -183,7 +183,8 @@ static bool name_or_end(struct client *c, bool tick)
 		return true;
 	}
 	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
-	if (age_ns > GRACE_NS || (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
+	if (age_ns > GRACE_NS ||
+	    (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
 		give_name(c);
 	return false;
 }

@@ -1,7 +1,8 @@
 /* tests/native/prog/pastfork.c - pastfork CHILDREN MIB [MS]
  *
- * Fills MIB, makes CHILDREN by clone(2), past libc's fork(3), each of which writes to all of it, keeps it for MS
- * milliseconds, and checks it. Meanwhile it writes all of it again itself. 0 when all ended well; 1 when one did not, as when it was killed.
+ * Fills MIB, makes CHILDREN by clone(2), past libc's fork(3), each of which writes to all of it,
+ * keeps it for MS milliseconds, and checks it. Meanwhile it writes all of it again itself. 0 when
+ * all ended well; 1 when one did not, as when it was killed.
  */
 #include <signal.h>
 #include <sys/syscall.h>
