@@ -263,7 +263,7 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 		proc_comm(pid, all[i].name, sizeof(all[i].name));
 		all[i].is_static = all[i].c->foreign && proc_is_static(pid);
 		all[i].is_fork = all[i].c->foreign && !all[i].is_static &&
-				 is_fork_of_managed(s, pid);
+				 !a32_load(&all[i].c->to_exec) && is_fork_of_managed(s, pid);
 	}
 	return n;
 }
