@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "mm/backing.h"
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/filemap.h"
@@ -18,6 +19,7 @@
 #include "mm/reclaim.h"
 #include "mm/rmap.h"
 #include "mm/swap.h"
+#include "mm/unmap.h"
 #include "mm/vma.h"
 
 #define FIRST_TOUCH_PAGES 4  /* window of a stream's first fault */
@@ -121,7 +123,7 @@ static int fault_anon(struct fault *f)
 		return err;
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	file = v && v->file;  /* meanwhile */
+	file = v && (v->file || v->backing);  /* meanwhile */
 	leaf = v && !file ? leaf_get(f->mm, f->va) : NULL;
 	if (v && !file && (!leaf || anon_vma_prepare(v) != 0))
 		done = -ENOMEM;
@@ -315,6 +317,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 {
 	struct engine *e = f->mm->engine;
 	struct mmu *mmu = e->mmu;
+	bool backed = false;
 	struct leaf *leaf;
 	int done = 0;
 
@@ -328,13 +331,23 @@ static int fault_refresh(struct fault *f, struct page *p)
 	}
 	leaf = leaf_find(f->mm, f->va);
 	if (leaf) {
+		const struct vma *v = vma_find(f->mm, f->va);
+
+		backed = v && v->backing;
 		spin_lock(&leaf->lock);
 		if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn)
 			done = mmu->ops->refresh(mmu, f->mm, f->va, p);
+		if (done == -ENODATA && !backed)
+			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, true);
 		spin_unlock(&leaf->lock);
 	}
+	/* Discarded: the file's content is next. The page is locked, so nobody has done it meanwhile. */
+	if (done == -ENODATA)
+		mm_discard_locked(f->mm, f->va, f->va + PAGE_SIZE);
 	page_unlock(e, p);
 	rw_rdunlock(&f->mm->mmap_lock);
+	if (done == -ENODATA)
+		return 1;
 	if (done != -EBUSY)  /* then whoever learns where the page is wakes */
 		mmu->ops->wake(mmu, f->mm, f->va, 1);
 	return done < 0 && done != -EEXIST ? done : 0;
@@ -350,8 +363,9 @@ static int fault_present(struct fault *f, pte_t pte, struct page *p)
 	return page_is_anon(p) ? fault_cow(f, pte, p) : fault_file_store(f, pte, p);
 }
 
-/* Read the entry; a present page comes back referenced. @file: the area is one of a file. -EFAULT or -EACCES. */
-static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *file)
+/* Read the entry; a present page comes back referenced. @file: the area is one of a file; @backed: filled from
+ * one. -EFAULT or -EACCES. */
+static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *file, bool *backed)
 {
 	struct leaf *leaf;
 	struct vma *v;
@@ -362,6 +376,7 @@ static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *fil
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
 	*file = v && v->file;
+	*backed = v && v->backing;
 	if (!v)
 		err = -EFAULT;
 	else if (!f->mm->host && !(v->flags & (f->write ? VM_WRITE : VM_READ | VM_WRITE)))
@@ -386,10 +401,10 @@ static int handle_once(struct fault *f)
 	struct engine *e = f->mm->engine;
 	struct page *p;
 	pte_t pte;
-	bool file;
+	bool file, backed;
 	int err;
 
-	err = fault_look(f, &pte, &p, &file);
+	err = fault_look(f, &pte, &p, &file, &backed);
 	if (err)
 		return err;
 	if (pte_is_poison(pte)) {
@@ -397,7 +412,7 @@ static int handle_once(struct fault *f)
 		return -EIO;
 	}
 	if (pte_none(pte))
-		return file ? fault_file(f) : fault_anon(f);
+		return file ? fault_file(f) : backed ? fault_backed(f) : fault_anon(f);
 	if (pte_present(pte)) {
 		err = fault_present(f, pte, p);
 		page_put(e, p);

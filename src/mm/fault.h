@@ -41,6 +41,8 @@ struct fault {
 int fault_cow(struct fault *f, pte_t pte, struct page *old);
 /* Its second half: map a copy. @pte 0: @old is a page of a file that is not mapped there yet. */
 int fault_cow_copy(struct fault *f, pte_t pte, struct page *old);
+/* backing.c: nothing is at f->va, in an area that is filled from a file. 1: look again. */
+int fault_backed(struct fault *f);
 /* swapin.c: @pte is the swap entry seen at f->va. */
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: @p becomes the page at @va in @v, charged to @memcg: commit the charge, enter it. Leaf lock held; the caller puts it on a list. */

@@ -77,7 +77,7 @@ static bool wanted(const struct fault *f)
 
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	yes = v && !v->file && huge_fits(a32_load(&f->mm->engine->huge_mode), v->flags, f->va, v->start, v->end,
+	yes = v && !v->file && !a32_load(&f->mm->has_backing) && huge_fits(a32_load(&f->mm->engine->huge_mode), v->flags, f->va, v->start, v->end,
 					 tightest(f->memcg));
 	leaf = yes ? leaf_get(f->mm, f->va) : NULL;
 	yes = leaf && leaf_empty(leaf);
@@ -96,7 +96,7 @@ static unsigned enter(struct fault *f, uint64_t base, struct page **pages)
 
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, base);
-	if (v && !v->file && v->end - base >= LEAF_SPAN && mm_memcg(f->mm) == f->memcg &&
+	if (v && !v->file && !v->backing && v->end - base >= LEAF_SPAN && mm_memcg(f->mm) == f->memcg &&
 	    mmu->ops->fill_holds(mmu, f->mm) && anon_vma_prepare(v) == 0)
 		leaf = leaf_get(f->mm, base);
 	if (leaf) {

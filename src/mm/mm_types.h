@@ -165,6 +165,8 @@ struct anon_vma {
 	struct plat_rcu_head rcu;
 };
 
+struct backing;
+
 struct anon_vma_chain {
 	struct vma *vma;
 	struct anon_vma *anon_vma;
@@ -182,6 +184,7 @@ struct vma {
 	atomicptr_t anon_vma;          /* the one its new pages get; set once, at the first fault, under pt_lock */
 	struct list_head chains;       /* (M) */
 	struct address_space *file;    /* (C) referenced; NULL: anonymous */
+	struct backing *backing;       /* (C) referenced; what an anonymous area is filled from; NULL: zeros. backing.h */
 	struct list_head file_link;    /* (I) file->i_mmap */
 };
 
@@ -219,6 +222,7 @@ struct mm {
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
 	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
 	atomic32_t forked;             /* 1: it has been forked, or is what a fork made: relatives have what it has */
+	atomic32_t has_backing;        /* 1: it has had an area that is filled from a file */
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
 	int64_t dying_since;           /* engine->mm_lock: when the OOM killer saw that first */
 	atomic32_t over_high;          /* pages charged above memory.high and not paid for yet: charge.h */

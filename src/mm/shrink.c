@@ -14,6 +14,7 @@
  * their content is at home. Their entries become nothing; a dirty page is written to its file; shared memory leaves
  * its entry in its table.
  */
+#include "mm/backing.h"
 #include "mm/engine.h"
 #include "mm/filemap.h"
 #include "mm/lru.h"
@@ -338,8 +339,14 @@ static void unmap_anon_page(struct shrink *s, struct victim *v)
 {
 	struct engine *e = s->e;
 	bool zero = v->nr_reqs && e->mmu->ops->withdraws && content_is_zero(mmu_data(e->mmu, v->page));
-	uint32_t shared = zero ? 0 : find_shared(s, v), entry = shared ? shared : page_entry(v->page);
+	uint32_t shared, entry;
 	bool unmapped = false;
+
+	/* No entry would be the file's content again. */
+	for (unsigned i = 0; backing_enabled && zero && i < v->nr_reqs; i++)
+		zero = !a32_load(&s->reqs[v->first_req + i].mm->has_backing);
+	shared = zero ? 0 : find_shared(s, v);
+	entry = shared ? shared : page_entry(v->page);
 
 	for (unsigned i = 0; i < v->nr_reqs; i++)
 		unmapped |= unmap_one(s, &s->reqs[v->first_req + i], zero ? 0 : entry, shared != 0);

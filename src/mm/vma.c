@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mm/backing.h"
 #include "mm/filemap.h"
 #include "mm/rmap.h"
 
@@ -48,7 +49,7 @@ static int make_room(struct mm *mm, unsigned i)
 }
 
 static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff, uint32_t flags,
-			     struct address_space *file)
+			     struct address_space *file, struct backing *backing)
 {
 	struct vma *v = plat_alloc(sizeof(*v));
 
@@ -62,6 +63,11 @@ static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64
 	list_init(&v->chains);
 	list_init(&v->file_link);
 	a64_acc(&mm->engine->nr_vmas, 1);
+	if (backing) {
+		backing_get(backing);
+		v->backing = backing;
+		a32_store(&mm->has_backing, 1);
+	}
 	if (file) {
 		file_get(file);
 		v->file = file;
@@ -81,6 +87,8 @@ void vma_free(struct vma *v)
 		rw_wrunlock(&v->file->i_mmap_lock);
 		file_put(v->file);
 	}
+	if (v->backing)
+		backing_put(v->backing);
 	a64_acc(&v->mm->engine->nr_vmas, -1);
 	plat_free(v);
 }
@@ -135,7 +143,7 @@ static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgo
 static bool fits_behind(const struct vma *v, uint64_t start, uint64_t pgoff, uint32_t flags,
 			const struct address_space *file)
 {
-	return v->end == start && v->flags == flags && v->file == file &&
+	return v->end == start && v->flags == flags && v->file == file && !v->backing &&
 	       v->pgoff + ((v->end - v->start) >> PAGE_SHIFT) == pgoff;
 }
 
@@ -160,7 +168,28 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 		vma_adjust(v, v->start, end, v->pgoff);
 		return 0;
 	}
-	v = vma_alloc(mm, start, end, pgoff, flags, file);
+	v = vma_alloc(mm, start, end, pgoff, flags, file, NULL);
+	if (!v)
+		return -ENOMEM;
+	if (vma_link(mm, v) != 0) {
+		vma_free(v);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct backing *backing,
+		      uint64_t pgoff)
+{
+	unsigned i = vma_index(mm, start);
+	struct vma *v;
+
+	VM_BUG_ON(!backing_enabled);
+	if (start >= end || (start | end) & ~PAGE_MASK)
+		return -EINVAL;
+	if (i < mm->nr_vmas && mm->vmas[i]->start < end)
+		return -EEXIST;
+	v = vma_alloc(mm, start, end, pgoff, flags, NULL, backing);
 	if (!v)
 		return -ENOMEM;
 	if (vma_link(mm, v) != 0) {
@@ -214,7 +243,7 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
-	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file);  /* found by nobody yet */
+	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file, v->backing);  /* found by nobody yet */
 	if (!tail)
 		return -ENOMEM;
 	if (anon_vma_clone(tail, v) != 0)
@@ -303,7 +332,7 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 
 struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool chain)
 {
-	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file);
+	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file, src->backing);
 
 	if (v && chain && anon_vma_clone(v, src) != 0) {
 		vma_free(v);

@@ -16,6 +16,9 @@ int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
 /* Likewise of @file from its page @pgoff on; takes a reference. */
 int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
 		    uint64_t pgoff);
+/* An anonymous area of its own, filled from @backing from its page @pgoff on; takes a reference. */
+int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct backing *backing,
+		      uint64_t pgoff);
 /* Fill only the gaps of [start, end) with areas of @flags: anonymous ones, or of @file, @start being its page @pgoff. */
 int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
 		    uint64_t pgoff);

@@ -114,7 +114,7 @@ int host_fill(struct mmu *mmu, struct mm *mm, uint64_t base)
 	if (!a64_load(&c->fill) && !a32_load(&c->is_late)) {
 		a32_store(&c->fill_torn, 0);
 		a64_store(&c->fill, (int64_t)base);
-		if (!a32_load(&mm->no_reclaim) && !a32_load(&c->dead) && leaf_empty(mm, base))
+		if (!a32_load(&mm->no_reclaim) && !a32_load(&mm->has_backing) && !a32_load(&c->dead) && leaf_empty(mm, base))
 			err = ask(h, c, base);
 		if (err == -EAGAIN)
 			let_go(c, base);

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mm/backing.h"
 #include "mm/page.h"
 #include "plat/host/host.h"
 #include "plat/host/shared.h"
@@ -170,7 +171,8 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 		return late;
 	if (home_data(&h->home, page->pfn))
 		return map_home(h, c, va, &page, 1);
-	return map_zero(h, c, va, 1);
+	/* Zeros, unless it is in an area that is filled from a file: the engine knows. */
+	return a32_load(&mm->has_backing) ? -ENODATA : map_zero(h, c, va, 1);
 }
 
 static void host_blocking(struct mmu *mmu, struct mm *mm)
@@ -216,6 +218,7 @@ int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, con
 	h->engine = e;
 	h->transport = t;
 	h->zeros = zeros;
+	backing_enabled = true;
 	host_shared_init(h);
 	/* Everything may have to come home (a disk that fails): as many frames as pages. Only used ones cost memory. */
 	return home_init(&h->home, max_frames, max_frames + FRAME_CHUNK);
