@@ -144,8 +144,12 @@ static void done_part(uint64_t start, uint64_t len, int advice)
 int hook_madvise(void *addr, size_t len, int advice)
 {
 	const uint64_t start = (uintptr_t)addr, bytes = to_page_end(len);
-	long ret = advise(start, len, advice), err;
+	long ret, err;
 
+	/* As of a private mapping of a file, which it stands for. */
+	if ((advice == MADV_FREE || advice == MADV_WIPEONFORK) && backed_within(start, len))
+		return (int)hook_result(-EINVAL);
+	ret = advise(start, len, advice);
 	if (!agent_managed())
 		return (int)hook_result(ret);
 	if (has_consequences(advice) && bytes && start % agent_page == 0 && start + bytes > start) {

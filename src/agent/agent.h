@@ -225,7 +225,19 @@ pid_t hook_getppid(void);
 /* peek.c */
 void peek_init(void);
 
+/* backed.c */
+bool backed_any(void);
+/* May this mapping be made as memory that the supervisor fills? */
+bool backed_fits(const void *addr, size_t len, int prot, int flags, int fd, long off);
+/* The address, -errno, or 0: the kernel shall map it. MAP_POPULATE and MAP_LOCKED are the caller's. */
+long backed_map(void *addr, size_t len, int prot, int flags, int fd, long off);
+/* Is there such memory in [start, start + len)? */
+bool backed_within(uint64_t start, uint64_t len);
+/* mremap of such memory to a larger size: the address or -errno. 0: it is no such memory, or does not grow. */
+long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target);
+
 /* remap.c */
+long remap_over(uint64_t from, uint64_t to, uint64_t len);
 bool remap_is_ours(int flags, int fd);
 long remap_object(void *addr, size_t len, int prot, int flags, int fd, long off);
 int hook_remap_file_pages(void *addr, size_t size, int prot, size_t first, int flags);

@@ -311,6 +311,15 @@ static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, o
 	return ret;
 }
 
+static long map_backed(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	long ret = backed_map(addr, len, prot, flags, fd, off);
+
+	if (!ret)
+		return map_unmanaged(addr, len, prot, flags, fd, off);
+	return (unsigned long)ret > -4096ul ? ret : fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
+}
+
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
@@ -326,6 +335,8 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 		ret = map_managed(addr, len, prot, flags, fd, off, of_thread);
 	else if (remap_is_ours(flags, fd))
 		ret = remap_object(addr, len, prot, flags, fd, off);
+	else if (backed_fits(addr, len, prot, flags, fd, off))
+		ret = map_backed(addr, len, prot, flags, fd, off);
 	else
 		ret = map_unmanaged(addr, len, prot, flags, fd, off);
 	return (void *)libc_result(ret);
@@ -357,7 +368,9 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 	grows = page_up(len) > page_up(old_len) && lock_fills();
 	if (grows)
 		lock_before_growth((uint64_t)old, page_up(old_len));
-	UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
+	ret = backed_grow(old, old_len, len, flags, target);
+	if (!ret)
+		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	/* What would be one mapping is two where a part was mapped past us. */
 	if (ret == -EFAULT && agent_managed()) {
 		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old), page_up((uint64_t)old + old_len)));

@@ -23,7 +23,7 @@
 #define OBJECT_NAME "/memfd:umemcg-shared"
 
 /* Move what lies at @from over whatever is at @to. 0 or -errno: then it is gone. */
-static long move_over(uint64_t from, uint64_t to, uint64_t len)
+long remap_over(uint64_t from, uint64_t to, uint64_t len)
 {
 	uint64_t mask;
 	bool held = mappings_lock(&mask);
@@ -98,7 +98,7 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	at = map_adopted(NULL, bytes, prot, flags & ~extra, fd, off);
 	if (sys_failed(at))
 		return at;
-	err = move_over((uint64_t)at, (uintptr_t)addr, bytes);
+	err = remap_over((uint64_t)at, (uintptr_t)addr, bytes);
 	return err ? err : (long)(uintptr_t)addr;
 }
 
@@ -112,7 +112,7 @@ static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, u
 
 	if (sys_failed(at))
 		return at;
-	err = move_over((uint64_t)at, start, len);
+	err = remap_over((uint64_t)at, start, len);
 	if (!err && answer & SHARED_AT_LOCKED)
 		hook_mlock((void *)start, len);
 	return err;
@@ -153,7 +153,7 @@ long remap_attach(int id, uint64_t to, int flags)
 		return at;
 	err = sys_call3(SYS_shmctl, id, IPC_STAT, &ds);
 	if (!err && ds.shm_segsz)
-		err = move_over((uint64_t)at, to, to_page_end(ds.shm_segsz));
+		err = remap_over((uint64_t)at, to, to_page_end(ds.shm_segsz));
 	if (err)
 		sys_call1(SYS_shmdt, at);
 	return err ? err : (long)to;

@@ -339,7 +339,7 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 	       mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
 }
 
-/* *@fd: to go with the reply; to be closed by the caller for CALL_SHARED_AT only. */
+/* *@fd: to go with the reply; to be closed by the caller for CALL_SHARED_AT and CALL_FILE_AT only. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
@@ -383,6 +383,10 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 		return 0;
 	case CALL_SHARED_AT:
 		return call_shared_at(c, m->start, m->start + len, &r->value, fd);
+	case CALL_FILE:
+		return backed_map(c, call->pid, m);
+	case CALL_FILE_AT:
+		return backed_at(c, m->start, m->start + len, r, fd);
 	case CALL_SHARED:
 		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
 	default:
@@ -429,7 +433,7 @@ void call_main(void *arg)
 		/* The control thread may have seen the end of the connection before there was a fork to end. */
 		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
 			call_fork_over(call->client, call->cookie);
-		if (call->msg.op == CALL_SHARED_AT && fd >= 0)
+		if ((call->msg.op == CALL_SHARED_AT || call->msg.op == CALL_FILE_AT) && fd >= 0)
 			close(fd);
 		close(call->fd);
 		client_put(call->client);

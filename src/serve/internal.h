@@ -558,6 +558,9 @@ void call_main(void *call_queue);
 bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
 		pid_t pid);
 /* start and len are memory of the client. */
+/* backed.c: CALL_FILE and CALL_FILE_AT. */
+int backed_map(struct client *c, pid_t pid, const struct msg_call *m);
+int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_reply *r, int *fd);
 static inline bool call_has_range(const struct msg_call *m)
 {
 	return (m->op < CALL_SHMGET && m->op != CALL_MLOCKALL) || m->op == CALL_SHM_MAPPED;

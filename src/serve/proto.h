@@ -185,6 +185,11 @@ enum call_op {
 
 	CALL_HUGE_ADVICE, /* start, len, arg = MADV_HUGEPAGE or _NOHUGEPAGE: was given */
 
+	CALL_FILE,        /* start, len: anonymous memory that nobody can touch yet is to be filled from descriptor arg, which is file ino on
+			   * dev, from byte offset on */
+	CALL_FILE_AT,     /* start, len: is there such memory? value = PROT_ bits at start, len = offset of the first of it; its file is
+			   * attached. -ENOENT: no */
+
 	/* System V shared memory. start, len are no range of memory but where it says so. -EOPNOTSUPP: no segment of ours, ask
 	 * the kernel. */
 	CALL_SHMGET,      /* start = key, len = size, arg = flags; value = id */
@@ -213,6 +218,7 @@ struct msg_call {
 	uint32_t op;      /* enum call_op */
 	uint32_t arg;
 	uint64_t start, len;
+	uint64_t offset, dev, ino;  /* CALL_FILE */
 };
 
 /* What struct shmid_ds tells of a segment. */

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "mm/backing.h"
 #include "mm/charge.h"
 #include "mm/fault.h"
 #include "mm/fork.h"
@@ -261,11 +262,14 @@ static void wake(struct client *c, uint64_t va)
 	(void)uffd_wake(c->host.uffd, va, 1);
 }
 
-/* The helper un-shares a page and found nothing there: it was discarded, so zeros are right; and it must
+/* The helper un-shares a page and found nothing there: it was discarded, so zeros are right, or its file; and it must
  * not wait for reclaim, which waits for it. */
 static void serve_helper(struct client *c, uint64_t va)
 {
-	if (uffd_copy(c->host.uffd, va, c->s->mmu.zeros, 1) < 0)
+	char page[PAGE_SIZE] __attribute__((aligned(64)));
+	const bool backed = a32_load(&c->host.mm->has_backing) && backing_peek(c->host.mm, va, page) == 0;
+
+	if (uffd_copy(c->host.uffd, va, backed ? page : c->s->mmu.zeros, 1) < 0)
 		wake(c, va);
 }
 

@@ -417,6 +417,7 @@ void host_shared_init(struct mmu_host *h)
 	spin_init(&h->objects_lock, RANK_LEAF);
 	spin_init(&h->pipe_lock, RANK_HOST_BATCH);
 	list_init(&h->objects);
+	list_init(&h->backed);
 	h->pipe[0] = h->pipe[1] = -1;
 	if (!pages_are_small() || pipe2(h->pipe, O_CLOEXEC | O_NONBLOCK) != 0)
 		return;

@@ -73,8 +73,9 @@ int main(int argc, char **argv)
 
 		fd = open(argv[4], O_RDONLY);
 		EXPECT(fd >= 0);
-		a = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-		EXPECT(a != MAP_FAILED);
+		/* Writable from the beginning, it would be managed. */
+		a = mmap(NULL, n * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+		EXPECT(a != MAP_FAILED && mprotect(a, n * PAGE, PROT_READ | PROT_WRITE) == 0);
 		check_and_end(a, a, n, kind);
 	} else if (strcmp(kind, "shared") == 0) {
 		char *a, *b;
