@@ -14,25 +14,24 @@ static struct soft_fixture fx;
 struct test_file {
 	struct backing b;
 	uint64_t pages, added;
-	unsigned reads, releases;
+	unsigned releases;
 	uint64_t broken;        /* this page cannot be read */
 };
 
 static struct test_file file;
 
-static int test_read(struct backing *b, uint64_t index, void *to)
+static int test_read(struct backing *b, uint64_t index, void *to, unsigned n)
 {
 	struct test_file *f = (struct test_file *)b;
 	uint64_t *w = to;
 
-	f->reads++;
-	if (index >= f->pages)
-		return -ENXIO;
-	if (index == f->broken)
-		return -EIO;
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*w); i++)
-		w[i] = index + 1 + f->added;
-	return 0;
+	for (unsigned k = 0; k < n; k++, index++) {
+		if (index >= f->pages || index == f->broken)
+			return k ? (int)k : index == f->broken ? -EIO : -ENXIO;
+		for (unsigned i = 0; i < PAGE_SIZE / sizeof(*w); i++)
+			*w++ = index + 1 + f->added;
+	}
+	return (int)n;
 }
 
 static void test_release(struct backing *b)
@@ -57,8 +56,8 @@ static struct mm *up(enum soft_kind kind, struct mem_cgroup **g)
 {
 	struct mm *mm;
 
-	backing_enabled = true;
 	fx_up(&fx, kind, 1024, 512);
+	fx.e.may_back = true;
 	*g = fx_group(&fx, NULL, "a", 200);
 	mm = fx_mm(&fx, *g);
 	file = (struct test_file){ .pages = 1000, .broken = UINT64_MAX };
@@ -75,6 +74,7 @@ static void down(struct mem_cgroup *g, struct mm *mm)
 	assert_int_equal(file.releases, 0);
 	fx_exit(&fx, mm);
 	assert_int_equal(file.releases, 1);
+	assert_int_equal(a64_load(&fx.e.backed_pages), 0);
 	fx_ungroup(&fx, g);
 	fx_down(&fx);
 }
@@ -93,6 +93,11 @@ static void expect_file(struct mm *mm, uint64_t va, uint64_t n, uint64_t first)
 		expect_word(mm, va + i * PAGE_SIZE, first + i + 1 + file.added);
 }
 
+static int64_t faults(const struct mem_cgroup *g)
+{
+	return stat_read_local(g, STAT_PGFAULT);
+}
+
 static void write_zeros(struct mm *mm, uint64_t va)
 {
 	static const char zeros[PAGE_SIZE];
@@ -106,14 +111,16 @@ static void fill_story(enum soft_kind kind)
 	struct mm *mm = up(kind, &g);
 
 	expect_file(mm, FX_BASE, PAGES / 2, FIRST);
-	assert_int_equal(fx_usage(g), PAGES / 2);
+	/* 1, 2, 4, 8, then as many as the limit allows, twice. */
+	assert_int_equal(faults(g), 6);
+	assert_int_equal(fx_usage(g), 39);
 	fx_fill_run(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 30, SEED);
 	(void)fx_reclaim(&fx, g, PAGES);
 	expect_file(mm, FX_BASE, 10, FIRST);
 	fx_check_run(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 30, SEED);
-	/* What nobody has touched shows what the file has now. */
+	/* What nobody has touched, or was about to, shows what the file has now. */
 	file.added = 7000;
-	expect_file(mm, FX_BASE + 40 * PAGE_SIZE, PAGES - 40, FIRST + 40);
+	expect_file(mm, FX_BASE + 52 * PAGE_SIZE, PAGES - 52, FIRST + 52);
 	expect_word(mm, FX_BASE, FIRST + 1);
 	down(g, mm);
 }
@@ -121,6 +128,62 @@ static void fill_story(enum soft_kind kind)
 TEST(a_first_touch_brings_the_files_page_and_a_change_stays)
 {
 	each_kind(fill_story);
+}
+
+static void scan_story(enum soft_kind kind)
+{
+	struct mem_cgroup *g;
+	struct mm *mm = up(kind, &g);
+	int64_t before;
+
+	file.pages = FIRST + PAGES - 3;
+	/* Downwards, past a page that is there, and one that cannot be read. */
+	fx_fill_run(&fx, mm, FX_BASE + 40 * PAGE_SIZE, 1, SEED);
+	file.broken = FIRST + 20;
+	before = faults(g);
+	for (unsigned i = PAGES - 4; i > 20; i--)
+		if (i != 40)
+			expect_word(mm, FX_BASE + i * PAGE_SIZE, FIRST + i + 1);
+	assert_true(faults(g) - before < 15);
+	assert_int_equal(a64_load(&fx.soft.nr_poisons), 0);
+	expect_file(mm, FX_BASE, 20, FIRST);
+	fx_check_run(&fx, mm, FX_BASE + 40 * PAGE_SIZE, 1, SEED);
+	/* And up to the end of the file: what is behind it is not asked for. */
+	fx_discard(&fx, mm, FX_BASE, PAGES);
+	file.broken = UINT64_MAX;
+	before = faults(g);
+	expect_file(mm, FX_BASE, PAGES - 3, FIRST);
+	assert_true(faults(g) - before < 12);
+	assert_int_equal(fx_usage(g), PAGES - 3);
+	assert_int_equal(a64_load(&fx.soft.nr_poisons), 0);
+	down(g, mm);
+}
+
+TEST(whoever_goes_through_it_in_order_gets_many_pages_at_a_time_and_no_others)
+{
+	each_kind(scan_story);
+}
+
+/* Another one of the same file is counted, as long as it is there. */
+static void count_story(enum soft_kind kind)
+{
+	struct mem_cgroup *g;
+	struct mm *mm = up(kind, &g);
+
+	assert_int_equal(a64_load(&fx.e.backed_pages), PAGES);
+	assert_true(backing_reserve(&fx.e, PAGES, 2 * PAGES));
+	assert_false(backing_reserve(&fx.e, 1, 2 * PAGES));
+	assert_int_equal(map_file(mm, FX_BASE + PAGES * PAGE_SIZE, PAGES, 0), 0);
+	backing_unreserve(&fx.e, PAGES);
+	assert_int_equal(a64_load(&fx.e.backed_pages), 2 * PAGES);
+	fx_unmap(&fx, mm, FX_BASE + 10 * PAGE_SIZE, PAGES);
+	assert_int_equal(a64_load(&fx.e.backed_pages), PAGES);
+	down(g, mm);
+}
+
+TEST(what_may_have_to_be_swapped_one_day_is_counted_while_it_is_mapped)
+{
+	each_kind(count_story);
 }
 
 static void zero_story(enum soft_kind kind)

@@ -25,7 +25,6 @@ BEGIN {
 	except("plat/host", "mm/page.h", "the host MMU makes the page tables true for a process")
 	except("plat/host", "mm/pgtable.h", "the host MMU makes the page tables true for a process")
 	except("plat/host", "mm/mm_types.h", "the host MMU makes the page tables true for a process")
-	except("plat/host", "mm/backing.h", "the host MMU opens the files that private memory is filled from")
 	except("plat/host", "mm/filemap.h", "the host MMU keeps the objects of shared memory, and finds them for a process")
 
 	# What the engine may use of libc: what a simulated machine has as well.

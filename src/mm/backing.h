@@ -12,45 +12,25 @@
  *     of such an address space is filled with zeros by the client (mmu_ops.fill), which takes a
  *     decision long before it is carried out.
  * I3  Areas with a backing are never joined with others.
+ * I4  engine->backed_pages is the sum of the sizes of all such areas, and of what is being made.
  *
- * Locks: the area's fields are (M). ops->read is called with nothing locked, it may block;
- * ops->release under mmap_lock.
+ * Where engine->may_back is false there are none, and nobody looks.
+ *
+ * Locks: the area's fields are (M).
  */
 #ifndef UMEMCG_MM_BACKING_H
 #define UMEMCG_MM_BACKING_H
 
 #include "mm/mm_types.h"
-
-struct backing_ops {
-	/* Fill the page at @to with page @index of the file, zeros after its end. 0; -ENXIO: the
-	 * file ends before; or -errno. */
-	int (*read)(struct backing *b, uint64_t index, void *to);
-	/* The last reference is gone. */
-	void (*release)(struct backing *b);
-};
-
-struct backing {
-	atomic32_t refcount;           /* areas, and who looks */
-	const struct backing_ops *ops; /* (C) */
-};
-
-static inline void backing_get(struct backing *b)
-{
-	a32_acc(&b->refcount, 1);
-}
-
-static inline void backing_put(struct backing *b)
-{
-	if (a32_add(&b->refcount, -1) == 0)
-		b->ops->release(b);
-}
-
-/* May there be areas with a backing? (C) Set before there are threads, by whoever makes them. Where
- * there are none nobody has to look. */
-extern bool backing_enabled;
+#include "plat/backing.h"
 
 /* The content that a page at @va gets that was never touched. 0: it is at @to; -ENOENT: no area
  * with a backing is there; or as backing_ops.read. Nothing locked. */
 int backing_peek(struct mm *mm, uint64_t va, void *to);
+
+/* @n pages are going to be made: false if all would be more than @max then. */
+bool backing_reserve(struct engine *e, int64_t n, int64_t max);
+/* They are in the table, or were not made. */
+void backing_unreserve(struct engine *e, int64_t n);
 
 #endif

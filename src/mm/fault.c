@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "mm/backing.h"
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/filemap.h"
@@ -24,8 +23,7 @@
 
 #define FIRST_TOUCH_PAGES 4  /* window of a stream's first fault */
 
-/* Narrow the window to the area, the leaf and the run of empty entries around f->va. Leaf lock held. */
-static void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf)
+void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf)
 {
 	uint64_t lo = f->va, hi = f->va + PAGE_SIZE, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
 	uint64_t floor = f->start > v->start ? f->start : v->start;

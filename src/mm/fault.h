@@ -47,6 +47,8 @@ int fault_backed(struct fault *f);
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: @p becomes the page at @va in @v, charged to @memcg: commit the charge, enter it. Leaf lock held; the caller puts it on a list. */
 void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va);
+/* fault.c: narrow the window to the area, the leaf and the run of empty entries around f->va. Leaf lock held. */
+void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf);
 /* fault.c: charge the one page that a fault cannot do without. 0 or as charge_pages. */
 int charge_fault_page(struct fault *f);
 /* stream.c: choose the window for a fault at f->va by who faulted where before; @first: how many pages a new stream gets. @skips: pages

@@ -406,6 +406,9 @@ struct engine {
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
 	atomic64_t nr_files, nr_file_chunks;                             /* likewise */
 
+	bool may_back;                  /* (C) areas may be filled from files: backing.h */
+	atomic64_t backed_pages;        /* of such areas */
+
 	atomic32_t huge_mode;           /* enum huge_mode (huge.h); the machine's, may change */
 	atomic32_t swap_disk_full;      /* a swap write failed for lack of space, and none has found any since */
 

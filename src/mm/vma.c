@@ -67,6 +67,7 @@ static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64
 		backing_get(backing);
 		v->backing = backing;
 		a32_store(&mm->has_backing, 1);
+		a64_acc(&mm->engine->backed_pages, (int64_t)((end - start) >> PAGE_SHIFT));
 	}
 	if (file) {
 		file_get(file);
@@ -87,8 +88,10 @@ void vma_free(struct vma *v)
 		rw_wrunlock(&v->file->i_mmap_lock);
 		file_put(v->file);
 	}
-	if (v->backing)
+	if (v->backing) {
+		a64_acc(&v->mm->engine->backed_pages, -(int64_t)((v->end - v->start) >> PAGE_SHIFT));
 		backing_put(v->backing);
+	}
 	a64_acc(&v->mm->engine->nr_vmas, -1);
 	plat_free(v);
 }
@@ -184,7 +187,7 @@ int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flag
 	unsigned i = vma_index(mm, start);
 	struct vma *v;
 
-	VM_BUG_ON(!backing_enabled);
+	VM_BUG_ON(!mm->engine->may_back);
 	if (start >= end || (start | end) & ~PAGE_MASK)
 		return -EINVAL;
 	if (i < mm->nr_vmas && mm->vmas[i]->start < end)

@@ -64,8 +64,8 @@ struct mmu_ops {
 	 * the client is gone, -ENOMEM the host is out of memory. */
 	int (*map)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero);
 	/* A thread found nothing at @va although its entry maps @page, and nobody holds the page: make it true, or find that it is
-	 * (-EEXIST). -ENODATA: its content was
-	 * discarded, and @mm has areas that are filled from files. Under the leaf lock. Returns as map does; NULL for an MMU whose entries are the truth. */
+	 * (-EEXIST). -ENODATA: its content was discarded, and @mm has areas that are filled from files. Under the leaf lock.
+	 * Returns as map does; NULL for an MMU whose entries are the truth. */
 	int (*refresh)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page);
 	void (*withdraw)(struct mmu *mmu, struct mmu_req *reqs, unsigned n);
 	void (*flush)(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages);

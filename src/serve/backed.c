@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/mm_types.h"
+#include "mm/backing.h"
 #include "mm/unmap.h"
 #include "mm/vma.h"
 #include "plat/host/backed.h"
@@ -59,6 +59,7 @@ static int enter(struct client *c, uint64_t start, uint64_t end, struct backing 
 
 int backed_map(struct client *c, pid_t pid, const struct msg_call *m)
 {
+	const int64_t n = (int64_t)(m->len >> PAGE_SHIFT);
 	struct mm *mm = c->host.mm;
 	struct backing *b;
 	bool awaits;
@@ -71,7 +72,7 @@ int backed_map(struct client *c, pid_t pid, const struct msg_call *m)
 	b = host_backed_open(&c->s->mmu, pid, (int)m->arg, m->dev, m->ino, &err);
 	if (!b)
 		return err;
-	if (!host_backed_count(b, (int64_t)(m->len >> PAGE_SHIFT), room(c))) {
+	if (!backing_reserve(&c->s->engine, n, room(c))) {
 		backing_put(b);
 		return -ENOSPC;
 	}
@@ -81,6 +82,7 @@ int backed_map(struct client *c, pid_t pid, const struct msg_call *m)
 	awaits = host_fill_awaits(&c->host, m->start, m->start + m->len) || a64_load(&c->host.fill);
 	spin_unlock(&c->host.batch_lock);
 	err = awaits ? -EBUSY : enter(c, m->start, m->start + m->len, b, m->offset >> PAGE_SHIFT);
+	backing_unreserve(&c->s->engine, n);
 	backing_put(b);
 	return err;
 }

@@ -23,27 +23,28 @@ struct host_backed {
 	struct mmu_host *h;     /* (C) */
 	int fd;                 /* (C) */
 	uint64_t dev, ino;      /* (C) */
-	int64_t pages;          /* objects_lock: of h->backed_pages */
 };
 
-static int backed_read(struct backing *b, uint64_t index, void *to)
+static int backed_read(struct backing *b, uint64_t index, void *to, unsigned n)
 {
 	const struct host_backed *f = (const struct host_backed *)b;
-	size_t done = 0;
+	size_t done = 0, bytes = (size_t)n * PAGE_SIZE, end;
 
-	while (done < PAGE_SIZE) {
-		ssize_t got = pread(f->fd, (char *)to + done, PAGE_SIZE - done, (off_t)(index * PAGE_SIZE + done));
+	while (done < bytes) {
+		ssize_t got = pread(f->fd, (char *)to + done, bytes - done, (off_t)(index * PAGE_SIZE + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
+		/* What was read in full is good; the page that was not is asked for again, alone. */
 		if (got < 0)
-			return -errno;
+			return done >= PAGE_SIZE ? (int)(done / PAGE_SIZE) : -errno;
 		if (got == 0)
 			break;
 		done += (size_t)got;
 	}
-	memset((char *)to + done, 0, PAGE_SIZE - done);
-	return done ? 0 : -ENXIO;
+	end = (done + PAGE_SIZE - 1) & PAGE_MASK;
+	memset((char *)to + done, 0, end - done);
+	return done ? (int)(end / PAGE_SIZE) : -ENXIO;
 }
 
 static void backed_release(struct backing *b)
@@ -53,7 +54,6 @@ static void backed_release(struct backing *b)
 	spin_lock(&f->h->objects_lock);
 	list_del(&f->link);
 	f->h->nr_backed--;
-	f->h->backed_pages -= f->pages;
 	spin_unlock(&f->h->objects_lock);
 	close(f->fd);
 	plat_free(f);
@@ -162,21 +162,6 @@ struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t
 	if (fd >= 0)
 		close(fd);
 	return f ? &f->b : NULL;
-}
-
-bool host_backed_count(struct backing *b, int64_t n, int64_t max)
-{
-	struct host_backed *f = (struct host_backed *)b;
-	bool fits;
-
-	spin_lock(&f->h->objects_lock);
-	fits = f->h->backed_pages + n <= max;
-	if (fits) {
-		f->pages += n;
-		f->h->backed_pages += n;
-	}
-	spin_unlock(&f->h->objects_lock);
-	return fits;
 }
 
 int host_backed_fd(const struct backing *b)

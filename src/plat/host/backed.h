@@ -9,7 +9,7 @@
 #ifndef UMEMCG_PLAT_HOST_BACKED_H
 #define UMEMCG_PLAT_HOST_BACKED_H
 
-#include "mm/backing.h"
+#include "plat/backing.h"
 #include "plat/host/host.h"
 
 /* The file that is descriptor @fd of process @pid (a helper has a table of its own) and, to be
@@ -17,9 +17,6 @@
  * system that is not waited for with others' faults behind it), -EMFILE, -ENOMEM, -ESTALE or
  * -errno. */
 struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t dev, uint64_t ino, int *err);
-/* @n more pages are to be filled from it, of which all that there are may be swapped one day.
- * False: then there would be more than @max. They count until the file's last area is gone. */
-bool host_backed_count(struct backing *b, int64_t n, int64_t max);
 /* Its descriptor, open as long as the caller has a reference. */
 int host_backed_fd(const struct backing *b);
 

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "mm/backing.h"
 #include "mm/page.h"
 #include "plat/host/host.h"
 #include "plat/host/shared.h"
@@ -218,7 +217,7 @@ int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, con
 	h->engine = e;
 	h->transport = t;
 	h->zeros = zeros;
-	backing_enabled = true;
+	e->may_back = true;
 	host_shared_init(h);
 	/* Everything may have to come home (a disk that fails): as many frames as pages. Only used ones cost memory. */
 	return home_init(&h->home, max_frames, max_frames + FRAME_CHUNK);
