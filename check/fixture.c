@@ -145,6 +145,14 @@ struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name)
 	return new_mm(group, name);
 }
 
+/* Its one area is in the table. */
+static void make_tables(struct mm *mm, const char *name)
+{
+	need(leaf_get(mm, FX_BASE) != NULL && anon_vma_prepare(mm->vmas[0]) == 0, "no tables");
+	name_leaf(mm, name);
+	sim_name(aptr_load(&mm->vmas[0]->anon_vma), sizeof(struct anon_vma), "%s anon_vma", name);
+}
+
 struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages)
 {
 	struct mm *mm = new_mm(group, name);
@@ -152,9 +160,7 @@ struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages)
 	rw_wrlock(&mm->mmap_lock);
 	need(vma_insert(mm, FX_BASE, FX_VA(npages), VM_READ | VM_WRITE) == 0, "no area");
 	rw_wrunlock(&mm->mmap_lock);
-	need(leaf_get(mm, FX_BASE) != NULL && anon_vma_prepare(mm->vmas[0]) == 0, "no tables");
-	name_leaf(mm, name);
-	sim_name(aptr_load(&mm->vmas[0]->anon_vma), sizeof(struct anon_vma), "%s anon_vma", name);
+	make_tables(mm, name);
 	return mm;
 }
 
@@ -162,6 +168,41 @@ static void make_words(unsigned page, unsigned age, uint64_t *w)
 {
 	for (unsigned i = 0; i < WORDS; i++)
 		w[i] = (page + 1) * 0x9e3779b97f4a7c15ull + age * WORDS + i;
+}
+
+/* ---- files that private memory is filled from ---- */
+
+static int backing_read(struct backing *b, uint64_t index, void *to, unsigned n)
+{
+	(void)b;
+	for (unsigned i = 0; i < n; i++)
+		make_words((unsigned)index + i, 0, (uint64_t *)((char *)to + i * PAGE_SIZE));
+	return (int)n;
+}
+
+static void backing_release(struct backing *b)
+{
+	(void)b;
+	fx->nr_backings--;
+}
+
+struct mm *fx_backed_mm(struct mem_cgroup *group, const char *name, unsigned npages)
+{
+	static const struct backing_ops ops = { .read = backing_read, .release = backing_release };
+	struct mm *mm = new_mm(group, name);
+
+	fx->e.may_back = true;
+	fx->nr_backings++;
+	fx->backing.ops = &ops;
+	a32_store(&fx->backing.refcount, 1);
+	sim_name(&fx->backing, sizeof(fx->backing), "backing");
+	rw_wrlock(&mm->mmap_lock);
+	need(vma_insert_backed(mm, FX_BASE, FX_VA(npages), VM_READ | VM_WRITE, &fx->backing, 0) == 0,
+	     "no area");
+	rw_wrunlock(&mm->mmap_lock);
+	backing_put(&fx->backing);
+	make_tables(mm, name);
+	return mm;
 }
 
 /* ---- files ---- */
@@ -499,6 +540,8 @@ void fx_end(void)
 	none_left("chains", a64_load(&e->nr_chains));
 	none_left("files", a64_load(&e->nr_files));
 	none_left("parts of a file's table", a64_load(&e->nr_file_chunks));
+	none_left("files that memory is filled from", fx->nr_backings);
+	none_left("pages that are filled from files", a64_load(&e->backed_pages));
 	none_left("groups", (int64_t)a32_load(&e->tree.nr_groups) - 1);
 	none_left("handles", (int64_t)a32_load(&e->tree.nr_handles) - 1);
 	none_left("pages of memory charged", page_counter_read(&e->tree.root->memory));

@@ -10,6 +10,7 @@
 #define UMEMCG_CHECK_FIXTURE_H
 
 #include "audit/audit.h"
+#include "mm/backing.h"
 #include "mm/engine.h"
 #include "mm/fault.h"
 #include "mm/filemap.h"
@@ -43,7 +44,8 @@ struct check_fixture {
 	struct mem_cgroup *group[FX_GROUPS_MAX];
 	struct mm *mm[FX_MMS_MAX];
 	struct address_space *file[FX_FILES_MAX];  /* NULL: a task has put it */
-	unsigned nr_groups, nr_mms, nr_files;
+	struct backing backing;
+	unsigned nr_groups, nr_mms, nr_files, nr_backings;
 };
 
 /* The engine of the scenario that was set up last. */
@@ -66,6 +68,8 @@ struct mem_cgroup *fx_subgroup(struct mem_cgroup *parent, const char *name, int6
 struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name);
 /* An address space with one area of @npages from FX_VA(0) on. */
 struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages);
+/* The same, filled from a file that has the words of fx_fill. One a scenario. */
+struct mm *fx_backed_mm(struct mem_cgroup *group, const char *name, unsigned npages);
 /* A file whose store has the words of fx_fill; or shared memory of zeros. */
 struct address_space *fx_file(unsigned npages);
 struct address_space *fx_shmem(unsigned npages);

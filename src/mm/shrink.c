@@ -342,7 +342,7 @@ static void unmap_anon_page(struct shrink *s, struct victim *v)
 	bool unmapped = false;
 
 	/* No entry would be the file's content again. */
-	for (unsigned i = 0; e->may_back && zero && i < v->nr_reqs; i++)
+	for (unsigned i = 0; e->may_back && !bug_on(BACKED_ZEROS_WITHOUT_ENTRY) && zero && i < v->nr_reqs; i++)
 		zero = !a32_load(&s->reqs[v->first_req + i].mm->has_backing);
 	shared = zero ? 0 : find_shared(s, v);
 	entry = shared ? shared : page_entry(v->page);

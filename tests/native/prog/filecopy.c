@@ -227,6 +227,76 @@ static void others(int fd, uint64_t id, size_t n)
 	EXPECT(munmap(a, n * PAGE) == 0);
 }
 
+/* What others store to the file by a shared mapping shows where nothing was touched, and not where
+ * something was changed; nothing of ours shows to them. */
+static void stores(int fd, uint64_t id, size_t n)
+{
+	char *a = map(fd, n, 0, NULL, 0);
+	char *s = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	EXPECT(s != MAP_FAILED);
+	page_fill(a + 20 * PAGE, id + 20, 2);
+	page_fill(s + 20 * PAGE, id + 20, 6);
+	page_fill(s + 40 * PAGE, id + 40, 6);
+	EXPECT(page_is(a + 20 * PAGE, id + 20, 2) && page_is(a + 40 * PAGE, id + 40, 6));
+	page_fill(a + 40 * PAGE, id + 40, 3);
+	EXPECT(page_is(s + 40 * PAGE, id + 40, 6));
+	press(pressure);
+	EXPECT(page_is(a + 20 * PAGE, id + 20, 2) && page_is(a + 40 * PAGE, id + 40, 3));
+	page_fill(s + 20 * PAGE, id + 20, 1);
+	page_fill(s + 40 * PAGE, id + 40, 1);
+	EXPECT(munmap(s, n * PAGE) == 0 && munmap(a, n * PAGE) == 0);
+}
+
+/* A memfd that nobody may store to any more: private copies of it can be changed. */
+static void sealed(uint64_t id, size_t n)
+{
+	int fd = memfd_create("filecopy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char page[PAGE], *a;
+
+	EXPECT(fd >= 0);
+	for (size_t i = 0; i < n; i++) {
+		page_fill(page, id + i, 1);
+		EXPECT(write(fd, page, PAGE) == (ssize_t)PAGE);
+	}
+	EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+	a = map(fd, n, 0, NULL, 0);
+	close(fd);
+	change(a, n, id, 2);
+	press(pressure);
+	check(a, n, id, 2, "of a memfd");
+	EXPECT(munmap(a, n * PAGE) == 0);
+}
+
+/* Read once in each direction, which brings many pages at a time, in between some that are there. */
+static void scans(int fd, uint64_t id, size_t n)
+{
+	char *a = map(fd, n, 0, NULL, 0);
+
+	for (size_t i = 7; i < n; i += 50)
+		page_fill(a + i * PAGE, id + i, 2);
+	for (size_t i = 0; i < n / 2; i++)
+		EXPECT(page_is(a + i * PAGE, id + i, i % 50 == 7 ? 2 : 1));
+	for (size_t i = n; i-- > n / 2;)
+		EXPECT(page_is(a + i * PAGE, id + i, i % 50 == 7 ? 2 : 1));
+	EXPECT(munmap(a, n * PAGE) == 0);
+}
+
+/* What the kernel refuses. */
+static void refusals(int fd)
+{
+	char path[64];
+	int out;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	out = open(path, O_WRONLY | O_CLOEXEC);
+	EXPECT(out >= 0);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) == MAP_FAILED && errno == EACCES);
+	close(out);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 100) == MAP_FAILED && errno == EINVAL);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) == MAP_FAILED && errno == EBADF);
+}
+
 static void unchanged(int fd, uint64_t id)
 {
 	char page[PAGE];
@@ -253,6 +323,10 @@ int main(int argc, char **argv)
 	moves(fd, id, n);
 	forks(fd, id, n);
 	others(fd, id, n);
+	stores(fd, id, n);
+	scans(fd, id, n);
+	sealed(id2, n);
+	refusals(fd);
 	unchanged(fd, id);
 	unchanged(fd2, id2);
 	return ok("%zu MiB", mib);
