@@ -75,21 +75,26 @@ int uffd_poison(int fd, uint64_t va)
 	return ioctl(fd, UFFDIO_POISON, &p) == 0 ? 0 : -errno;
 }
 
-/* The lowest address a process may map, where no program has a registered area: the kernel looks
- * whether events are unread, then for the address space, before it looks for the area, and does
- * nothing in any case. */
-#define NOWHERE { .range = { 16 * PAGE, PAGE } }
+/* Ask for something that is refused wherever it is asked for: to write-protect a page as it is copied, where nothing
+ * is registered for that. The kernel looks whether events are unread, then for the address space, then for the area,
+ * and does nothing in any case. Whatever it would do somebody may want: a program's own memory can be at any
+ * address. The errno. */
+static int refused(int fd)
+{
+	static const _Alignas(PAGE) char nothing[PAGE];
+	struct uffdio_copy c = {
+		.dst = 16 * PAGE, .src = (uintptr_t)nothing, .len = PAGE, .mode = UFFDIO_COPY_MODE_WP,
+	};
+
+	return ioctl(fd, UFFDIO_COPY, &c) == 0 ? 0 : errno;
+}
 
 bool uffd_changing(int fd)
 {
-	struct uffdio_zeropage z = NOWHERE;
-
-	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == EAGAIN;
+	return refused(fd) == EAGAIN;
 }
 
 int uffd_dead(int fd)
 {
-	struct uffdio_zeropage z = NOWHERE;
-
-	return ioctl(fd, UFFDIO_ZEROPAGE, &z) != 0 && errno == ESRCH;
+	return refused(fd) == ESRCH;
 }
