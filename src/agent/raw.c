@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ static bool is_ours(long nr)
 	case SYS_tee:
 	case SYS_set_tid_address:
 	case SYS_set_robust_list:
+	case SYS_setsockopt:
 	case SYS_execve:
 	case SYS_execveat:
 	case SYS_shmget:
@@ -61,7 +63,7 @@ static bool is_ours(long nr)
 	}
 }
 
-static __attribute__((noinline)) long other(long nr, long a, long b, long c, long d)
+static __attribute__((noinline)) long other(long nr, long a, long b, long c, long d, long e)
 {
 	switch (nr) {
 	case SYS_close:
@@ -82,6 +84,8 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return hook_set_tid_address(a);
 	case SYS_set_robust_list:
 		return hook_set_robust_list(a, b);
+	case SYS_setsockopt:
+		return setsockopt((int)a, (int)b, (int)c, (const void *)d, (socklen_t)e);
 	case SYS_shmget:
 		return shmget((key_t)a, (size_t)b, (int)c);
 	case SYS_shmat:
@@ -129,7 +133,7 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	case SYS_execveat:
 		return hook_execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
 	default:
-		return other(nr, a, b, c, d);
+		return other(nr, a, b, c, d, e);
 	}
 }
 
