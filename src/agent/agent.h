@@ -182,6 +182,9 @@ long hook_clone(long nr, long a, long b, long c, long d, long e);
 long hook_set_tid_address(long word);
 long hook_set_robust_list(long head, long len);
 
+/* peek.c */
+long hook_ptrace(long request, long pid, long at, long data);
+
 /* futex.c */
 long hook_futex(long word, long op, long value, long time, long second, long value3);
 

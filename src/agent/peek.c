@@ -18,8 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
-#include "agent/sys.h"
+#include "agent/hooks.h"
 
 #define TOUCH_TRIES 64   /* it may be taken out again before we are back */
 #define PATH_BYTES  64
@@ -32,6 +31,10 @@ static ssize_t (*libc_pread)(int, void *, size_t, off_t);
 static ssize_t (*libc_pread64)(int, void *, size_t, off_t);
 static ssize_t (*libc_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*libc_pwrite64)(int, const void *, size_t, off_t);
+static ssize_t (*libc_preadv)(int, const struct iovec *, int, off_t);
+static ssize_t (*libc_preadv64)(int, const struct iovec *, int, off_t);
+static ssize_t (*libc_pwritev)(int, const struct iovec *, int, off_t);
+static ssize_t (*libc_pwritev64)(int, const struct iovec *, int, off_t);
 
 void peek_init(void)
 {
@@ -40,6 +43,10 @@ void peek_init(void)
 	libc_pread64 = (__typeof__(libc_pread))dlsym(RTLD_NEXT, "pread64");
 	libc_pwrite = (__typeof__(libc_pwrite))dlsym(RTLD_NEXT, "pwrite");
 	libc_pwrite64 = (__typeof__(libc_pwrite))dlsym(RTLD_NEXT, "pwrite64");
+	libc_preadv = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "preadv");
+	libc_preadv64 = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "preadv64");
+	libc_pwritev = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "pwritev");
+	libc_pwritev64 = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "pwritev64");
 	libc_write = (__typeof__(libc_write))dlsym(RTLD_NEXT, "write");
 	__atomic_store_n(&libc_read, (__typeof__(libc_read))dlsym(RTLD_NEXT, "read"), __ATOMIC_RELEASE);
 }
@@ -170,6 +177,51 @@ EXPORT(pread64, peek_in, void *)
 EXPORT(pwrite, peek_out, const void *)
 EXPORT(pwrite64, peek_out, const void *)
 
+/* As many pieces as the call has, one after the other: it failed at the first, or at one behind it. */
+static ssize_t carry_on_pieces(bool out, int fd, const struct iovec *piece, int n, off_t at, ssize_t done)
+{
+	size_t behind = 0;
+	ssize_t sum = done < 0 ? 0 : done;
+
+	for (int i = 0; i < n; behind += piece[i++].iov_len) {
+		size_t left = behind + piece[i].iov_len, got;
+
+		if (left <= (size_t)sum)
+			continue;
+		got = (size_t)sum - behind;
+		left -= (size_t)sum;
+		done = carry_on(out, fd, (char *)piece[i].iov_base + got, left, at + sum, -1);
+		sum += done > 0 ? done : 0;
+		if (done < (ssize_t)left)
+			break;
+	}
+	return sum > 0 ? sum : -1;
+}
+
+static ssize_t peek_pieces(bool out, ssize_t (*next)(int, const struct iovec *, int, off_t), int fd,
+			   const struct iovec *piece, int n, off_t at)
+{
+	ssize_t done = next(fd, piece, n, at);
+	size_t all = 0;
+
+	for (int i = 0; i < n && (done > 0 || errno == EIO); i++)
+		all += piece[i].iov_len;
+	return all && cut(done, all, at) ? carry_on_pieces(out, fd, piece, n, at, done) : done;
+}
+
+#define EXPORT_PIECES(symbol, out) \
+	AGENT_EXPORT ssize_t export_##symbol(int fd, const struct iovec *piece, int n, off_t at) __asm__(#symbol); \
+	ssize_t export_##symbol(int fd, const struct iovec *piece, int n, off_t at) \
+	{ \
+		peek_ready(); \
+		return peek_pieces(out, libc_##symbol, fd, piece, n, at); \
+	}
+
+EXPORT_PIECES(preadv, false)
+EXPORT_PIECES(preadv64, false)
+EXPORT_PIECES(pwritev, true)
+EXPORT_PIECES(pwritev64, true)
+
 /* At the file's own position, which moves as far as it went. */
 static ssize_t from_position(bool out, int fd, void *buf, size_t n)
 {
@@ -226,6 +278,17 @@ static bool moves_words(enum __ptrace_request request)
 {
 	return request == PTRACE_PEEKTEXT || request == PTRACE_PEEKDATA || request == PTRACE_POKETEXT ||
 	       request == PTRACE_POKEDATA;
+}
+
+/* As the kernel has it: a word that is read goes to @data. */
+long hook_ptrace(long request, long pid, long at, long data)
+{
+	long ret = sys_call4(SYS_ptrace, request, pid, at, data);
+
+	for (int i = 0; i < TOUCH_TRIES && ret == -EIO && moves_words((enum __ptrace_request)request) &&
+	     touch((pid_t)pid, (uint64_t)at) && touch((pid_t)pid, (uint64_t)at + sizeof(long) - 1); i++)
+		ret = sys_call4(SYS_ptrace, request, pid, at, data);
+	return hook_result(ret);
 }
 
 AGENT_EXPORT long ptrace(enum __ptrace_request request, ...)

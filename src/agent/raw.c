@@ -50,6 +50,9 @@ static bool is_ours(long nr)
 	case SYS_set_tid_address:
 	case SYS_set_robust_list:
 	case SYS_setsockopt:
+	case SYS_ptrace:
+	case SYS_pread64:
+	case SYS_pwrite64:
 	case SYS_execve:
 	case SYS_execveat:
 	case SYS_shmget:
@@ -84,6 +87,12 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return hook_set_tid_address(a);
 	case SYS_set_robust_list:
 		return hook_set_robust_list(a, b);
+	case SYS_ptrace:
+		return hook_ptrace(a, b, c, d);
+	case SYS_pread64:
+		return pread64((int)a, (void *)b, (size_t)c, d);
+	case SYS_pwrite64:
+		return pwrite64((int)a, (const void *)b, (size_t)c, d);
 	case SYS_setsockopt:
 		return setsockopt((int)a, (int)b, (int)c, (const void *)d, (socklen_t)e);
 	case SYS_shmget:

@@ -2,12 +2,14 @@
  *
  * A debugger and the program it traces, from its first instruction on and with every thread it makes. Stopped, the
  * program has MIB of memory; the debugger needs as much itself then, without letting any thread go on. It reads all of
- * the program's memory and changes each page, by ptrace(2) and by /proc/PID/mem, and lets the program look.
+ * the program's memory and changes each page, by ptrace(2) and by /proc/PID/mem, in each way there is, and lets the program look.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "prog.h"
@@ -118,6 +120,46 @@ static void by_offset(int fd, char *area, size_t first, size_t n)
 	}
 }
 
+/* Pieces of different sizes, the first pages of which the call may get, and the others not. */
+static void by_pieces(int fd, char *area, size_t first, size_t n)
+{
+	static char pages[CHUNK * PAGE];
+	const struct iovec piece[] = {
+		{ pages, PAGE / 2 }, { pages + PAGE / 2, 0 }, { pages + PAGE / 2, 3 * PAGE },
+		{ pages + 7 * PAGE / 2, (CHUNK - 4) * PAGE }, { pages + CHUNK * PAGE - PAGE / 2, PAGE / 2 },
+	};
+
+	for (size_t i = first; i + CHUNK <= first + n; i += CHUNK) {
+		off_t at = (off_t)(uintptr_t)area + (off_t)(i * PAGE);
+
+		memset(pages, 0, sizeof(pages));
+		EXPECT(preadv(fd, piece, 5, at) == sizeof(pages));
+		area_check(pages, CHUNK, i, 0, "read from the program in pieces");
+		for (size_t k = 0; k < CHUNK; k++)
+			page_change(pages + k * PAGE, i + k, 2);
+		EXPECT(pwritev(fd, piece, 5, at) == sizeof(pages));
+	}
+}
+
+/* By syscall(2), whose PTRACE_PEEKDATA stores the word. */
+static void by_raw_calls(pid_t pid, int fd, char *area, size_t first, size_t n)
+{
+	static char page[PAGE];
+	uint64_t word;
+
+	for (size_t i = first; i < first + n; i++) {
+		char *at = area + i * PAGE;
+
+		EXPECT(syscall(SYS_ptrace, (long)PTRACE_PEEKDATA, (long)pid, at, &word) == 0);
+		EXPECT(word == pattern_head(i, 0));
+		EXPECT(syscall(SYS_pread64, (long)fd, page, PAGE, at) == PAGE && page_is(page, i, 0));
+		page_change(page, i, 2);
+		EXPECT(syscall(SYS_pwrite64, (long)fd, page, PAGE, at) == PAGE);
+	}
+	errno = 0;
+	EXPECT(syscall(SYS_ptrace, (long)PTRACE_PEEKDATA, (long)pid, (void *)8, &word) == -1 && errno == EIO);
+}
+
 /* A thread of umemcg's, where there is one, cannot be attached to. */
 static void attach_to_all(pid_t pid)
 {
@@ -154,7 +196,7 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "traced"))
 		return traced(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	mib = arg_number(argc, argv, 1, 48);
-	n = mib * PAGES_PER_MIB / (4 * CHUNK) * (4 * CHUNK);
+	n = mib * PAGES_PER_MIB / (8 * CHUNK) * (8 * CHUNK);
 	EXPECT(pipe(fds) == 0);
 	pid = start(argv, fds[1], n);
 	status = follow(pid);
@@ -165,7 +207,9 @@ int main(int argc, char **argv)
 	memory = open_memory(pid);
 	by_words(pid, area, 0, n / 4);
 	by_position(memory, area, n / 4, n / 4);
-	by_offset(memory, area, n / 2, n / 2);
+	by_offset(memory, area, n / 2, n / 4);
+	by_pieces(memory, area, 3 * n / 4, n / 8);
+	by_raw_calls(pid, memory, area, 7 * n / 8, n / 8);
 	press(mib);
 	status = follow(pid);
 	EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
