@@ -59,7 +59,7 @@ static __thread struct {
 struct attempt {
 	struct helper_setup fd;
 	int device;
-	bool helper;
+	bool helper, can_move;
 };
 
 void agent_debug(const char *what, long value)
@@ -263,7 +263,7 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 	};
 
 	msg_init(&hello.h, MSG_HELLO, 2);
-	if (a->fd.staging_uffd >= 0)
+	if (a->can_move)
 		hello.flags |= HELLO_CAN_MOVE;
 	if (hooked)
 		hello.flags |= HELLO_HOOKED;
@@ -324,6 +324,11 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 	if (err < 0)
 		return err;
 	a->helper = true;
+	/* The helper has a table of its own. In ours there may be no room for what comes with READY besides. */
+	a->can_move = a->fd.staging_uffd >= 0;
+	if (a->can_move)
+		sys_close(a->fd.staging_uffd);
+	a->fd.staging_uffd = -1;
 	err = say_hello(a, cookie);
 	return err < 0 ? err : await_ready(a);
 }

@@ -115,7 +115,7 @@ int channel_send(int fd, const void *msg, size_t size, int attach)
 
 /* Receive one packet of at most @size bytes: its size, 0 at the end of the connection, -EBADMSG for
  * a longer one. *@attached receives the descriptor that came with it, or -1; with @attached NULL
- * the kernel drops it. */
+ * the kernel drops it. -EMFILE: one came, and the process may have no more of them. */
 int channel_recv(int fd, void *msg, size_t size, int flags, int *attached)
 {
 	union {
@@ -144,6 +144,8 @@ int channel_recv(int fd, void *msg, size_t size, int flags, int *attached)
 			sys_close(*attached);
 		return -EBADMSG;
 	}
+	if (attached && *attached < 0 && m.msg_flags & MSG_CTRUNC)
+		return -EMFILE;
 	return (int)n;
 }
 

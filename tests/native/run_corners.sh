@@ -1,11 +1,11 @@
 #!/bin/sh
-# tests/native/run_corners.sh - programs in unusual places: the lowest addresses;
+# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors;
 # and a device that wants its memory to be there.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog lowest reportget xdpframes
-plan 2
+require_prog forks lowest reportget xdpframes
+plan 3
 
 report=$TMP/report.json
 
@@ -32,6 +32,19 @@ xdp_frames() {
 	under 16M "$BIN/xdpframes" 24 && swapped_at_least 64
 }
 
+# At every number of descriptors with which it runs at all: the same with us. There is room for all of it.
+few_descriptors() {
+	same=0
+	for n in 4 5 6 7 8 9 10 12 16; do
+		(ulimit -n "$n" && exec "$BIN/forks" 2 2 1) >"$TMP/without" 2>&1 9<&-
+		without=$?
+		under 256M sh -c 'ulimit -n "$1" && exec "$2" 2 2 1' x "$n" "$BIN/forks" >"$TMP/under" 2>&1
+		expect "$without" $? "status with $n descriptors" || { cat "$TMP/without" "$TMP/under"; return 1; }
+		[ "$without" -ne 0 ] || same=$((same + 1))
+	done
+	[ "$same" -ge 4 ]
+}
+
 check "memory at the lowest addresses keeps what is stored there" lowest
 "$BIN/xdpframes" 1 >"$TMP/out"
 if [ $? -eq 77 ]; then
@@ -39,3 +52,4 @@ if [ $? -eq 77 ]; then
 else
 	check "a socket for XDP gets frames that were swapped out" xdp_frames
 fi
+check "with few descriptors forks do as without us" few_descriptors
