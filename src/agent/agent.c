@@ -439,6 +439,15 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/* Does valgrind run us? It serves no system calls for memory that it does not know, says so on the program's standard
+ * error, and has most of the memory itself. */
+static bool emulated(void)
+{
+	const char *list = getenv("LD_PRELOAD");
+
+	return list && strstr(list, "/vgpreload_");
+}
+
 __attribute__((constructor)) static void agent_start(void)
 {
 	const char *name = getenv(PROTO_ENV);
@@ -452,7 +461,7 @@ __attribute__((constructor)) static void agent_start(void)
 	origin_init();
 	peek_init();
 	hide_init();
-	if (!name || !__register_atfork || !channel_set_name(name))
+	if (!name || !__register_atfork || emulated() || !channel_set_name(name))
 		return;
 	channel_set_door(getenv(PROTO_DOOR_ENV));
 	env_init();

@@ -1,11 +1,11 @@
 #!/bin/sh
-# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors;
+# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, valgrind;
 # and a device that wants its memory to be there.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog forks lowest reportget xdpframes
-plan 3
+require_prog fill forks lowest reportget xdpframes
+plan 4
 
 report=$TMP/report.json
 
@@ -45,6 +45,12 @@ few_descriptors() {
 	[ "$same" -ge 4 ]
 }
 
+# It says what it thinks of system calls that it does not know on the program's standard error.
+in_valgrind() {
+	under 1G valgrind -q "$BIN/fill" 2 >"$TMP/out" 2>"$TMP/err" || { cat "$TMP/err"; return 1; }
+	expect "" "$(cat "$TMP/err")" "standard error"
+}
+
 check "memory at the lowest addresses keeps what is stored there" lowest
 "$BIN/xdpframes" 1 >"$TMP/out"
 if [ $? -eq 77 ]; then
@@ -53,3 +59,8 @@ else
 	check "a socket for XDP gets frames that were swapped out" xdp_frames
 fi
 check "with few descriptors forks do as without us" few_descriptors
+if [ -x "$(command -v valgrind)" ]; then
+	check "a program in valgrind hears nothing of us" in_valgrind
+else
+	skip "a program in valgrind hears nothing of us" "valgrind is not installed"
+fi
