@@ -24,6 +24,7 @@
 #include "serve/finder.h"
 #include "serve/internal.h"
 #include "serve/limits.h"
+#include "serve/target.h"
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      56              /* of the tables in struct swap_device */
@@ -466,13 +467,17 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 
 void supervisor_child_env(const struct supervisor *s, bool load)
 {
-	const char *old = getenv("LD_PRELOAD");
-	char *value = NULL;
+	const char *before = getenv(TARGET_PRELOAD);
+	char *others = before ? strdup(before) : NULL, *value = NULL;
 
-	if (old && *old && asprintf(&value, "%s:%s", s->agent_path, old) < 0)
+	/* Another umemcg's, under which we run: two would say HELLO to us. */
+	if (others)
+		target_leave_out(others, others);
+	if (others && *others && asprintf(&value, "%s:%s", s->agent_path, others) < 0)
 		value = NULL;
 	if (load)
-		setenv("LD_PRELOAD", value ? value : s->agent_path, 1);
+		setenv(TARGET_PRELOAD, value ? value : s->agent_path, 1);
+	free(others);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
 	door_hand_down(s);

@@ -1,11 +1,11 @@
 #!/bin/sh
-# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, valgrind;
+# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, one umemcg in another, valgrind;
 # and a device that wants its memory to be there.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog fill forks lowest reportget xdpframes
-plan 4
+plan 5
 
 report=$TMP/report.json
 
@@ -45,6 +45,17 @@ few_descriptors() {
 	[ "$same" -ge 4 ]
 }
 
+# Another file of the same name: the dynamic linker loads both.
+inside_another() {
+	library=$(dirname "$UMEMCG")/libumemcg-agent.so
+	mkdir -p "$TMP/other" && cp "$UMEMCG" "$library" "$TMP/other" || return
+	under 128M "$TMP/other/umemcg" run -m 16M --swap-max 1G --report json --report-file "$TMP/inner.json" -- \
+		"$BIN/fill" 32 2>"$TMP/err" || { cat "$TMP/err"; return 1; }
+	expect "" "$(cat "$TMP/err")" "standard error" || return
+	pages=$("$BIN/reportget" "$TMP/inner.json" memory.stat/pswpout)
+	[ "$pages" -ge 4096 ]
+}
+
 # It says what it thinks of system calls that it does not know on the program's standard error.
 in_valgrind() {
 	under 1G valgrind -q "$BIN/fill" 2 >"$TMP/out" 2>"$TMP/err" || { cat "$TMP/err"; return 1; }
@@ -59,6 +70,11 @@ else
 	check "a socket for XDP gets frames that were swapped out" xdp_frames
 fi
 check "with few descriptors forks do as without us" few_descriptors
+if [ -e "$(dirname "$UMEMCG")/libumemcg-agent.so" ] && ! sanitized; then
+	check "one umemcg runs in another, of another place" inside_another
+else
+	skip "one umemcg runs in another, of another place" "the library is not beside the program, or is another one"
+fi
 if [ -x "$(command -v valgrind)" ]; then
 	check "a program in valgrind hears nothing of us" in_valgrind
 else
