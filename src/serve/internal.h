@@ -273,6 +273,7 @@ struct supervisor {
 	atomic32_t stopping;
 
 	atomic32_t unsettled;          /* memory that is not managed grew: the limit may be exceeded */
+	atomic32_t unstopped;          /* ... of somebody who is above the limit, takes more, and cannot be stopped: a debugger follows it */
 	atomic32_t reserves_wanted;    /* some client's reserve may be too small */
 	struct waitq watch_wait, settle_wait;
 	struct waitq find_wait, find_done;
@@ -452,6 +453,7 @@ struct pause {
 	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
 	unsigned n;
 	pid_t root;                    /* its end is for our main thread to see */
+	bool refused;                  /* a thread of the last one runs on: a debugger follows it */
 	uint64_t since_ns;             /* 0: nobody is stopped */
 };
 /* Stop what runs of it; let all go (those that have not stopped yet: the next time). Watcher. */

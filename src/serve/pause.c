@@ -27,8 +27,12 @@
 
 static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 {
-	if (p->n == PAUSE_MAX || !proc_thread_runs(pid, tid) || ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0)
+	if (p->n == PAUSE_MAX || !proc_thread_runs(pid, tid))
 		return;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
+		p->refused |= errno == EPERM;
+		return;
+	}
 	p->tid[p->n] = tid;
 	p->pid[p->n++] = pid;
 	(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
@@ -40,6 +44,7 @@ void pause_process(struct pause *p, const struct client *c)
 	DIR *dir;
 
 	p->root = (pid_t)a32_load(&c->s->root_pid);
+	p->refused = false;
 	dir = proc_tasks(c->host.pid);
 	while (dir && (d = readdir(dir)))
 		if (d->d_name[0] != '.' && (c->foreign || (uint32_t)atoi(d->d_name) != c->helper_tid))

@@ -16,6 +16,7 @@
 #define RESERVE_STEP   128              /* charged at once */
 #define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
 #define KILL_AFTER_NS  (200 * 1000000ull)    /* over the limit, and nothing helps; */
+#define KILL_LOOSE_NS  (20 * 1000000ull)     /* ... while somebody takes more who cannot be stopped */
 #define KILL_HELD_NS   (2 * 1000000000ull)   /* ... while somebody can give nothing yet */
 #define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
 
@@ -111,8 +112,9 @@ static bool somebody_held(struct supervisor *s)
 static bool may_kill(struct supervisor *s, uint64_t since_ns)
 {
 	uint64_t over_ns = since_ns ? plat_now_ns() - since_ns : 0;
+	uint64_t after_ns = a32_xchg(&s->unstopped, 0) ? KILL_LOOSE_NS : KILL_AFTER_NS;
 
-	return over_ns > KILL_AFTER_NS && (over_ns > KILL_HELD_NS || !somebody_held(s));
+	return over_ns > after_ns && (over_ns > KILL_HELD_NS || !somebody_held(s));
 }
 
 /* Nobody is killed for what may be gone at the next look. */

@@ -450,6 +450,8 @@ static void has_grown(struct watch *w, struct client *c)
 	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
 		return;
 	pause_process(&w->pause, c);
+	if (w->pause.refused && left < 0)
+		a32_store(&s->unstopped, 1);
 	keep_client(w->held, &w->nr_held, c);
 }
 

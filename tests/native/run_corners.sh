@@ -1,11 +1,11 @@
 #!/bin/sh
-# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, one umemcg in another, valgrind;
-# and a device that wants its memory to be there.
+# tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, one umemcg in another,
+# valgrind, a tracer; and a device that wants its memory to be there.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill forks lowest reportget xdpframes
-plan 5
+require_prog fill forks lowest reportget staticprog xdpframes
+plan 7
 
 report=$TMP/report.json
 
@@ -62,6 +62,17 @@ in_valgrind() {
 	expect "" "$(cat "$TMP/err")" "standard error"
 }
 
+# traced SWAP: its debugger's process cannot be stopped by us. Two hundred MiB in a second are 4 MiB in 20 ms.
+traced() {
+	rm -f "$report"
+	bounded "$UMEMCG" run -m 24M --swap-max "$1" --report json --report-file "$report" -- \
+		strace -f -o "$TMP/trace" "$BIN/staticprog" 160 500 5000 >"$TMP/out" 2>&1
+	expect 137 $? "status" || { cat "$TMP/out"; return 1; }
+	peak=$("$BIN/reportget" "$report" memory.peak)
+	echo "memory.peak $peak"
+	[ "$peak" -le $((44 << 20)) ]
+}
+
 check "memory at the lowest addresses keeps what is stored there" lowest
 "$BIN/xdpframes" 1 >"$TMP/out"
 if [ $? -eq 77 ]; then
@@ -79,4 +90,11 @@ if [ -x "$(command -v valgrind)" ]; then
 	check "a program in valgrind hears nothing of us" in_valgrind
 else
 	skip "a program in valgrind hears nothing of us" "valgrind is not installed"
+fi
+if [ -x "$(command -v strace)" ]; then
+	check "a static program that is traced does not go on above the limit" traced 0
+	check "nor does it where there is swap" traced 1G
+else
+	skip "a static program that is traced does not go on above the limit" "strace is not installed"
+	skip "nor does it where there is swap" "strace is not installed"
 fi
