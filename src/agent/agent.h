@@ -182,7 +182,18 @@ long hook_clone(long nr, long a, long b, long c, long d, long e);
 long hook_set_tid_address(long word);
 long hook_set_robust_list(long head, long len);
 
+/* pin.c */
+/* io_uring_register(2) is about to register what @arg says. */
+void pin_registered(unsigned long operation, const void *arg, unsigned long n);
+
 /* peek.c */
+#define PROC_PATH_BYTES 64
+/* "123" at *@at, which moves behind it; -1 without a digit. */
+long proc_number(const char **at);
+/* What the file @fd is called, to @path: its length; 0 or negative: nobody knows. */
+long proc_path_of(int fd, char *path, size_t size);
+/* Is it a helper thread, of any process? */
+bool helper_is(pid_t tid);
 long hook_ptrace(long request, long pid, long at, long data);
 
 /* futex.c */

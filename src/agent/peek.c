@@ -21,7 +21,7 @@
 #include "agent/hooks.h"
 
 #define TOUCH_TRIES 64   /* it may be taken out again before we are back */
-#define PATH_BYTES  64
+#define PATH_BYTES  PROC_PATH_BYTES
 
 static long (*libc_ptrace)(enum __ptrace_request, ...);
 static ssize_t (*libc_read)(int, void *, size_t);
@@ -67,8 +67,7 @@ static bool touch(pid_t pid, uint64_t at)
 	return sys_call6(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0) == 1;
 }
 
-/* "123" at *@at, which moves behind it; -1 without a digit. */
-static long number(const char **at)
+long proc_number(const char **at)
 {
 	long n = 0;
 
@@ -93,25 +92,34 @@ static void digits(char *to, long n)
 	*to = '\0';
 }
 
-/* Whose memory is the file @fd? /proc/PID/mem or /proc/PID/task/TID/mem; 0: it is another file. */
-static pid_t memory_of(int fd)
+long proc_path_of(int fd, char *path, size_t size)
 {
-	char name[PATH_BYTES] = "/proc/self/fd/", path[PATH_BYTES];
-	const char *at = path + strlen("/proc/");
-	long n, pid;
+	char name[PATH_BYTES] = "/proc/self/fd/";
+	long n;
 
 	if (fd < 0)
 		return 0;
 	digits(name + strlen(name), fd);
-	n = sys_call4(SYS_readlinkat, -100 /* AT_FDCWD */, name, path, sizeof path - 1);
-	if (n <= 0)
+	n = sys_call4(SYS_readlinkat, -100 /* AT_FDCWD */, name, path, size - 1);
+	if (n > 0)
+		path[n] = '\0';
+	return n;
+}
+
+/* Whose memory is the file @fd? /proc/PID/mem or /proc/PID/task/TID/mem; 0: it is another file. */
+static pid_t memory_of(int fd)
+{
+	char path[PATH_BYTES];
+	const char *at = path + strlen("/proc/");
+	long pid;
+
+	if (proc_path_of(fd, path, sizeof path) <= 0)
 		return 0;
-	path[n] = '\0';
-	if (strncmp(path, "/proc/", strlen("/proc/")) != 0 || (pid = number(&at)) <= 0)
+	if (strncmp(path, "/proc/", strlen("/proc/")) != 0 || (pid = proc_number(&at)) <= 0)
 		return 0;
 	if (!strncmp(at, "/task/", strlen("/task/"))) {
 		at += strlen("/task/");
-		pid = number(&at);
+		pid = proc_number(&at);
 	}
 	return pid > 0 && !strcmp(at, "/mem") ? (pid_t)pid : 0;
 }
@@ -256,8 +264,7 @@ AGENT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
 	return done < 0 && errno == EIO ? from_position(true, fd, (void *)(uintptr_t)buf, n) : done;
 }
 
-/* A thread of that name, made by helper.c. */
-static bool is_helper(pid_t tid)
+bool helper_is(pid_t tid)
 {
 	char path[PATH_BYTES] = "/proc/", name[sizeof HELPER_NAME];
 	long fd, n;
@@ -304,7 +311,7 @@ AGENT_EXPORT long ptrace(enum __ptrace_request request, ...)
 	data = va_arg(ap, void *);
 	va_end(ap);
 	peek_ready();
-	if ((request == PTRACE_ATTACH || request == PTRACE_SEIZE) && is_helper(pid)) {
+	if ((request == PTRACE_ATTACH || request == PTRACE_SEIZE) && helper_is(pid)) {
 		errno = ESRCH;
 		return -1;
 	}

@@ -1,11 +1,11 @@
 #!/bin/sh
 # tests/native/run_corners.sh - programs in unusual places: the lowest addresses, few descriptors, one umemcg in another,
-# valgrind, a tracer; and a device that wants its memory to be there.
+# valgrind, a tracer; and memory that the kernel pins.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill forks lowest reportget staticprog xdpframes
-plan 7
+require_prog fill forks lowest reportget staticprog steady xdpframes
+plan 9
 
 report=$TMP/report.json
 
@@ -32,6 +32,10 @@ xdp_frames() {
 	under 16M "$BIN/xdpframes" 24 && swapped_at_least 64
 }
 
+registered() {
+	under 16M "$BIN/registered" 24 && swapped_at_least 64
+}
+
 # At every number of descriptors with which it runs at all: the same with us. There is room for all of it.
 few_descriptors() {
 	same=0
@@ -54,6 +58,20 @@ inside_another() {
 	expect "" "$(cat "$TMP/err")" "standard error" || return
 	pages=$("$BIN/reportget" "$TMP/inner.json" memory.stat/pswpout)
 	[ "$pages" -ge 4096 ]
+}
+
+# A debugger that comes to a process of the same run and goes. gdb lists its threads until there is
+# none that it is not attached to.
+attached() {
+	cat >"$TMP/attach" <<-'END'
+		"$1/steady" 24 0 &
+		timeout -k 5 60 gdb -nx -batch -ex 'print 6 * 7' -ex detach -p $! >"$2/gdb" 2>&1
+		code=$?
+		kill $! && wait $!
+		[ $? -eq 143 ] && exit $code
+	END
+	under 16M sh "$TMP/attach" "$BIN" "$TMP" || { echo "status $?"; cat "$TMP/gdb"; return 1; }
+	grep -q '= 42$' "$TMP/gdb" || { cat "$TMP/gdb"; return 1; }
 }
 
 # It says what it thinks of system calls that it does not know on the program's standard error.
@@ -80,11 +98,23 @@ if [ $? -eq 77 ]; then
 else
 	check "a socket for XDP gets frames that were swapped out" xdp_frames
 fi
+if [ ! -x "$BIN/registered" ]; then
+	skip "what is registered with io_uring stays what the kernel has" "liburing is not there"
+elif "$BIN/registered" 1 >"$TMP/out"; [ $? -eq 77 ]; then
+	skip "what is registered with io_uring stays what the kernel has" "$(cat "$TMP/out")"
+else
+	check "what is registered with io_uring stays what the kernel has" registered
+fi
 check "with few descriptors forks do as without us" few_descriptors
 if [ -e "$(dirname "$UMEMCG")/libumemcg-agent.so" ] && ! sanitized; then
 	check "one umemcg runs in another, of another place" inside_another
 else
 	skip "one umemcg runs in another, of another place" "the library is not beside the program, or is another one"
+fi
+if [ -x "$(command -v gdb)" ]; then
+	check "a debugger inside attaches to a program that runs, and goes" attached
+else
+	skip "a debugger inside attaches to a program that runs, and goes" "gdb is not installed"
 fi
 if [ -x "$(command -v valgrind)" ]; then
 	check "a program in valgrind hears nothing of us" in_valgrind
