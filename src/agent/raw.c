@@ -50,6 +50,7 @@ static bool is_ours(long nr)
 	case SYS_set_tid_address:
 	case SYS_set_robust_list:
 	case SYS_setsockopt:
+	case SYS_io_uring_register:
 	case SYS_ptrace:
 	case SYS_pread64:
 	case SYS_pwrite64:
@@ -87,6 +88,9 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return hook_set_tid_address(a);
 	case SYS_set_robust_list:
 		return hook_set_robust_list(a, b);
+	case SYS_io_uring_register:
+		pin_registered((unsigned long)b, (const void *)c, (unsigned long)d);
+		return hook_result(sys_call4(nr, a, b, c, d));
 	case SYS_ptrace:
 		return hook_ptrace(a, b, c, d);
 	case SYS_pread64:
