@@ -95,6 +95,10 @@ static bool match_managed(const struct client *c, uint64_t pid)
 {
 	return c->host.pid == (pid_t)pid && !c->foreign && !a32_load(&c->closing);
 }
+static bool match_closing(const struct client *c, uint64_t pid)
+{
+	return c->host.pid == (pid_t)pid && !c->foreign && a32_load(&c->closing);
+}
 static bool match_foreign(const struct client *c, uint64_t pid)
 {
 	return c->host.pid == (pid_t)pid && c->foreign;
@@ -111,6 +115,7 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
 struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
+struct client *client_closed(struct supervisor *s, pid_t pid) { return find(s, match_closing, (uint64_t)pid); }
 struct client *client_foreign(struct supervisor *s, pid_t pid) { return find(s, match_foreign, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
 struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }

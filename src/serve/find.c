@@ -194,12 +194,24 @@ static bool is_over(pid_t pid, const struct proc_stat *st)
 	return (st->state == 'Z' || st->flags & PROC_ENDING) && !proc_live_thread(pid);
 }
 
+/* It ends, and its memory is a client's still: to free it takes time, and some of its threads may be there meanwhile. Measured as
+ * one that nobody knows it would be charged twice, and be named as not managed. */
+static bool ends_as_client(struct supervisor *s, pid_t pid, const struct proc_stat *st)
+{
+	struct client *c = st->flags & PROC_ENDING ? client_closed(s, pid) : NULL;
+	bool yes = c && !uffd_dead(c->host.uffd);
+
+	if (c)
+		client_put(c);
+	return yes;
+}
+
 /* True: it is known what it is. */
 static bool tell(struct find *f, pid_t pid)
 {
 	struct proc_stat st;
 
-	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st))
+	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st) || ends_as_client(f->s, pid, &st))
 		return true;
 	if (st.flags & PROC_FORKED)
 		return false;

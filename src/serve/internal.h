@@ -310,6 +310,8 @@ struct client *client_get(struct supervisor *s, uint64_t key);
 /* The client of a process, referenced; NULL: none. The managed one, if it has a foreign one, too. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
 struct client *client_managed(struct supervisor *s, pid_t pid);
+/* ... one whose helper has gone: its process ends, or executes a program. */
+struct client *client_closed(struct supervisor *s, pid_t pid);
 struct client *client_foreign(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
 /* Whose fork it is, while the fork is under way. */

@@ -165,12 +165,13 @@ static bool met_twice(const struct client *c)
 	return twice;
 }
 
-/* True: it is no process of its own. */
+/* True: it is no process of its own. Asked before its first look, too: whoever met it may have been interrupted before it was
+ * entered, and it has said HELLO since. All that it has would be charged twice until the next tick. */
 static bool name_or_end(struct client *c, bool tick)
 {
 	uint64_t age_ns;
 
-	if (!tick || !c->host.pid)
+	if ((!tick && a64_load(&c->host.mm->unmanaged)) || !c->host.pid)
 		return false;
 	if (!starting_has_executed(c)) {
 		if (starting_failed(c))
