@@ -89,9 +89,10 @@ struct mmu_ops {
 	void (*release)(struct mmu *mmu, struct mm *mm);
 	/* @as, which has a record of ours, is being freed. NULL: there are none. */
 	void (*release_file)(struct mmu *mmu, struct address_space *as);
-	/* Nobody can be reclaimed from any more, and somebody is about to be killed: take into the
-	 * books what is in memory and could be. True: something was found, or, where @wait is
-	 * false, is being looked for: look again. NULL: the books have everything. */
+	/* Nobody can be reclaimed from any more, and somebody is about to be killed: give back what
+	 * was charged ahead, and take into the books what is in memory and could be. True: there
+	 * was something, or, where @wait is false, it is being looked for: look again. NULL: the
+	 * books have everything. */
 	bool (*search)(struct mmu *mmu, bool wait);
 	/* End the process behind @mm: the group is out of memory. Must not block. */
 	void (*kill)(struct mmu *mmu, struct mm *mm);

@@ -448,6 +448,8 @@ int64_t reserve_take(struct client *c, int64_t n);
 /* Have @want pages in reserve. May wait for reclaim. */
 void reserve_make(struct client *c, int64_t want);
 void reserve_end(struct client *c);
+/* All of them, as somebody is about to be killed. True: there were pages. Nothing locked. */
+bool reserves_give_back(struct supervisor *s);
 
 /* ---- pause.c ---- */
 #define PAUSE_MAX 64

@@ -4,7 +4,7 @@
  * charged, for which others have made room, and that it has not taken yet. What it takes is moved from the reserve to
  * its figure; the watcher asks for more in time, and stops the process when half of it is gone (watcher.c). So the limit is
  * exceeded only by what it takes, beyond that half, until the watcher gets a CPU. When it grows no more the
- * reserve is given back.
+ * reserve is given back; and before anybody is killed: nobody ends for the sake of pages that nobody has.
  *
  * Locks: none. client->reserve is changed by compare-and-swap; who adds to it looks afterwards whether the client has ended.
  */
@@ -61,8 +61,12 @@ void reserve_make(struct client *c, int64_t want)
 
 	a64_store(&c->reserve_want, want);
 	while (a64_load(&c->reserve) < a64_load(&c->reserve_want) && !a32_load(&c->ended) && plat_now_ns() < until) {
-		int64_t n = want < RESERVE_STEP ? want : RESERVE_STEP;
+		int64_t n = want - a64_load(&c->reserve);
 
+		if (n > RESERVE_STEP)
+			n = RESERVE_STEP;
+		if (n <= 0)
+			break;
 		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
 			break;
 		charge_set_aside(s->group, n);
@@ -70,6 +74,18 @@ void reserve_make(struct client *c, int64_t want)
 	}
 	if (a32_load(&c->ended))
 		reserve_end(c);
+}
+
+bool reserves_give_back(struct supervisor *s)
+{
+	struct client *c = NULL;
+	bool any = false;
+
+	while ((c = client_next(s, c))) {
+		any |= a64_load(&c->reserve) > 0;
+		reserve_end(c);
+	}
+	return any;
 }
 
 static void make_reserves(struct supervisor *s)
