@@ -155,6 +155,7 @@ void client_free(struct client *c)
 	close_if(c->host.uffd);
 	close_if(c->host.pidfd);
 	close_if(c->host.pagemap_fd);
+	close_if(c->host.mem_fd);
 	close_if(c->sock);
 	close_if(c->statm_fd);
 	close_if(c->maps_fd);

@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill
+require_prog fill leftover
 
 out=$TMP/out
 
@@ -27,3 +27,14 @@ tight() {
 }
 
 check "nobody is killed while others have pages in reserve" tight
+
+# Ended while pages of it were on their way, and another has the memory: which of them had left their place is found out.
+left_over() {
+	often 2 bounded "$UMEMCG" run -m 16M --swap-max 1G -- "$BIN/leftover" 24 30
+}
+
+if unshare -u true 2>/dev/null; then
+	check "a killed process leaves to whoever shares its memory what was on its way out" left_over
+else
+	skip "a killed process leaves to whoever shares its memory what was on its way out" "it takes root"
+fi

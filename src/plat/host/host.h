@@ -80,6 +80,7 @@ struct host_client {
 	uint64_t staging;             /* (C) once can_evict */
 	atomic64_t event_seq;         /* events applied that changed what is mapped where */
 	int pagemap_fd;               /* batch_lock; -1: not open */
+	int mem_fd;                   /* the same; peek.c */
 	atomic32_t spare_task;        /* another task that has this memory, for when the helper is gone; 0: none */
 	atomic32_t can_evict;         /* a helper that can move pages is there */
 	atomic32_t dead;

@@ -236,7 +236,7 @@ void host_client_init(struct host_client *c, struct mm *mm, int uffd)
 	c->mm = mm;
 	c->uffd = uffd;
 	c->pidfd = -1;
-	c->pagemap_fd = -1;
+	c->pagemap_fd = c->mem_fd = -1;
 	list_init(&c->holds);
 	spin_init(&c->batch_lock, RANK_HOST_BATCH);
 	spin_init(&c->fill_lock, RANK_HOST_FILL);

@@ -28,12 +28,9 @@
  */
 #include "plat/host/withdraw.h"
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "mm/page.h"
 #include "mm/pgtable.h"
@@ -127,6 +124,16 @@ static int take_frames(struct mmu_host *h, struct ask *a)
 	return home_take(&h->home, pfns, a->n);
 }
 
+/* The helper is gone: copy them one by one. batch_lock held. */
+static bool read_left(struct mmu_host *h, struct host_client *c, const struct ask *a)
+{
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->status[i] == HOST_MOVED &&
+		    !host_peek(c, c->staging + i * PAGE_SIZE, home_data(&h->home, a->req[i]->page->pfn)))
+			return false;
+	return true;
+}
+
 /* Copy the moved pages from the staging area into their frames. */
 static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
@@ -189,21 +196,6 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	set_all(a, MMU_BUSY);
 }
 
-bool host_client_has(struct host_client *c, uint64_t va)
-{
-	uint64_t word = 0;
-
-	if (c->pagemap_fd < 0) {
-		char path[64];
-
-		snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)c->task);
-		c->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) != (ssize_t)sizeof(word))
-		return true;
-	return word >> 63;
-}
-
 /* Events were applied since the entries were looked at: whose content did request @i bring? If the entry does not map the
  * page any more, the page is gone from the program: moves (mremap) are applied under batch_lock, never meanwhile.
  * batch_lock held. */
@@ -236,33 +228,34 @@ static bool was_moved(struct host_client *c, uint64_t va, unsigned slot)
 	return host_client_has(c, c->staging + slot * PAGE_SIZE) && !host_client_has(c, va);
 }
 
-/* The helper ended, and the memory lives on: ask another task for it from now on. Nobody uses the staging area again. False: nobody
- * else has the memory. batch_lock held. */
-static bool use_spare(struct host_client *c)
+/* The helper ended, and the memory may live on: ask another task for it from now on, if one is known. Nobody uses the staging
+ * area again. batch_lock held. */
+static void use_spare(struct host_client *c)
 {
 	uint32_t task = a32_load(&c->spare_task);
 
-	if (!task)
-		return false;
-	c->task = (pid_t)task;
+	if (task)
+		c->task = (pid_t)task;
 	a32_store(&c->can_evict, 0);
-	return true;
 }
 
-/* It ended at this request: what of it was done? batch_lock held. */
-static bool done_by_the_gone(struct host_client *c, struct ask *a)
+/* It ended at this request: what of it was done? Nothing, if the memory went with it. batch_lock held. */
+static void done_by_the_gone(struct host_client *c, struct ask *a)
 {
-	if (!use_spare(c))
-		return false;
+	use_spare(c);
 	for (unsigned i = 0; i < a->n; i++)
 		a->status[i] = was_moved(c, a->req[i]->va, i) ? HOST_MOVED : HOST_BUSY;
-	return true;
 }
 
 /* It may end between its answer and this. batch_lock held. */
 static bool read_moved(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
-	return read_staging(h, c, a) || ((errno == ESRCH || !errno) && use_spare(c) && read_staging(h, c, a));
+	if (read_staging(h, c, a))
+		return true;
+	if (errno && errno != ESRCH)
+		return false;
+	use_spare(c);
+	return read_left(h, c, a);
 }
 
 /* batch_lock held. */
@@ -279,9 +272,12 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		set_all(a, MMU_BUSY);
 		return;
 	}
+	host_peek_open(c);
 	err = h->transport->evict(c, a->range, a->nr_ranges, a->status, a->n);
-	if (err == -EPIPE && done_by_the_gone(c, a))
+	if (err == -EPIPE) {
+		done_by_the_gone(c, a);
 		err = 0;
+	}
 	if (err == -ETIMEDOUT) {
 		go_late(h, c, a);
 		return;
@@ -305,7 +301,7 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		if (a->status[i] == HOST_MOVED && a64_load(&c->event_seq) != seq)
 			look_again(h, c, a, i);
 	}
-	if (moved)
+	if (moved && a32_load(&c->can_evict))
 		h->transport->zap(c, a->n);
 	apply_status(h, a);
 }
@@ -350,17 +346,14 @@ void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
  * cannot be had. batch_lock held. */
 static int bring_home(struct mmu_host *h, struct host_client *c, struct page *p, uint64_t staged)
 {
-	struct iovec local, remote = { (void *)(uintptr_t)staged, PAGE_SIZE };
 	int err;
 
 	if (home_take(&h->home, &p->pfn, 1) != 0)
 		return -ENOMEM;
-	local = (struct iovec){ home_data(&h->home, p->pfn), PAGE_SIZE };
-	errno = 0;
-	if (process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE)
+	if (host_peek(c, staged, home_data(&h->home, p->pfn)))
 		return 0;
-	/* A program may outlive its main thread: only the helper's end is that of the address space. */
-	err = errno == ESRCH && c->task != c->pid ? -ESRCH : -EIO;
+	/* Where only a thread can be asked: a program may outlive its main thread, not its helper. */
+	err = errno == ESRCH && (c->mem_fd >= 0 || c->task != c->pid) ? -ESRCH : -EIO;
 	home_drop(&h->home, p->pfn);
 	return err;
 }
@@ -467,10 +460,35 @@ int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct 
 	return late ? -EBUSY : 0;
 }
 
+/* No answer will come any more: what was moved comes home, and whoever waits for it goes on. A fill that is late is looked after
+ * without the lock (host_helper_settled). batch_lock held. */
+static void settle_late(struct mmu_host *h, struct host_client *c)
+{
+	const struct host_late late = c->late;
+
+	if (!a32_load(&c->is_late) || a32_load(&c->fill_late))
+		return;
+	for (unsigned i = 0; i < late.n; i++) {
+		int err = 0;
+
+		if (!late.rescued[i] && !home_data(&h->home, late.page[i]->pfn) && was_moved(c, late.place[i], i))
+			err = late_moved(h, c, i);
+		if (err && err != -ESRCH)
+			h->transport->lost(c);
+	}
+	host_late_forget(h, c);
+	for (unsigned i = 0; i < late.n; i++) {
+		(void)uffd_wake(c->uffd, late.va[i], 1);
+		if (late.place[i] != late.va[i])
+			(void)uffd_wake(c->uffd, late.place[i], 1);
+	}
+}
+
 void host_helper_gone(struct mmu_host *h, struct host_client *c)
 {
 	a32_store(&c->can_evict, 0);
 	spin_lock(&c->batch_lock);
+	settle_late(h, c);
 	/* Whoever waits for a fill waits for nobody else any more. */
 	if (a32_load(&c->fill_late))
 		host_fill_forget(c);
@@ -481,22 +499,9 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c)
 
 void host_helper_replaced(struct mmu_host *h, struct host_client *c, pid_t task, uint64_t staging)
 {
-	const struct host_late late = c->late;
-	/* A fill that is late is looked after without the lock (host_helper_settled). */
-	const bool is_late = a32_load(&c->is_late) && !a32_load(&c->fill_late);
-
 	c->task = task;
-	for (unsigned i = 0; is_late && i < late.n; i++)
-		if (!late.rescued[i] && was_moved(c, late.place[i], i) && late_moved(h, c, i) != 0)
-			h->transport->lost(c);
-	if (is_late)
-		host_late_forget(h, c);
+	settle_late(h, c);
 	c->staging = staging;
-	for (unsigned i = 0; is_late && i < late.n; i++) {
-		(void)uffd_wake(c->uffd, late.va[i], 1);
-		if (late.place[i] != late.va[i])
-			(void)uffd_wake(c->uffd, late.place[i], 1);
-	}
 }
 
 void host_helper_settled(struct mmu_host *h, struct host_client *c)

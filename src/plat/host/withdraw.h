@@ -9,6 +9,10 @@
 void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n);
 /* Is a page there, as the client's kernel sees it? When it cannot be told: yes. batch_lock held. */
 bool host_client_has(struct host_client *c, uint64_t va);
+/* Open what the two others need, while a helper is there. batch_lock held. */
+void host_peek_open(struct host_client *c);
+/* Copy the page at @va. False: errno says why; ESRCH: nobody has the memory any more, as far as is known. batch_lock held. */
+bool host_peek(struct host_client *c, uint64_t va, void *page);
 /* Nothing is late any more. batch_lock held. */
 void host_late_forget(struct mmu_host *h, struct host_client *c);
 
