@@ -276,6 +276,7 @@ struct supervisor {
 	atomic32_t unstopped;          /* ... of somebody who is above the limit, takes more, and cannot be stopped: a debugger follows it */
 	atomic32_t reserves_wanted;    /* some client's reserve may be too small */
 	struct waitq watch_wait, settle_wait;
+	atomic64_t leaving_since;      /* (A) search.c: an end that the books do not have yet was seen first; 0: there is none */
 	struct waitq find_wait, find_done;
 	atomic64_t find_asked, find_answered;  /* looks that were asked for before a kill, and are done */
 	bool stacks_marked;            /* finder: smaps_marks_stacks */
@@ -450,6 +451,10 @@ void reserve_make(struct client *c, int64_t want);
 void reserve_end(struct client *c);
 /* All of them, as somebody is about to be killed. True: there were pages. Nothing locked. */
 bool reserves_give_back(struct supervisor *s);
+
+/* ---- search.c ---- */
+/* As struct mmu_ops has it. */
+bool search_room(struct supervisor *s, bool wait);
 
 /* ---- pause.c ---- */
 #define PAUSE_MAX 64

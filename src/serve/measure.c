@@ -2,7 +2,8 @@
  *
  * The figure is RssAnon as its kernel counts it, less the pages in the books, the shared memory that is not
  * managed and put down to it (shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
- * taken out and not yet dropped by the helper, mapped and not yet entered. So an increase counts only as far as
+ * taken out and not yet dropped by the helper, mapped and not yet entered. What lies in the
+ * staging area is looked up, and is no increase. And an increase counts only as far as
  * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
  * (HELLO), nor in a foreign one.
  *
@@ -15,6 +16,7 @@
 
 #include "mm/charge.h"
 #include "mm/huge.h"
+#include "plat/host/pagemap.h"
 #include "plat/host/uffd.h"
 #include "serve/finder.h"
 #include "serve/internal.h"
@@ -82,6 +84,26 @@ static void cannot_measure(struct client *c, int64_t err)
 			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
 }
 
+static void count_run(uint64_t start, uint64_t end, void *pages)
+{
+	*(int64_t *)pages += (int64_t)((end - start) / PAGE_SIZE);
+}
+
+/* Pages in the staging area have left the books, or are about to: the helper drops them as soon as it gets a processor, which
+ * may take long on a busy machine. The figure stays what it is as far as they explain it. */
+static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t known)
+{
+	uint64_t start = c->host.staging;
+	int64_t staged = 0;
+	struct pagemap p;
+
+	if (seen <= known || !start || pagemap_open(&p, c->host.task) != 0)
+		return seen;
+	(void)pagemap_anon(&p, start, start + EVICT_PAGES_MAX * PAGE_SIZE, count_run, &staged);
+	pagemap_close(&p);
+	return seen - known > staged ? seen - staged : known;
+}
+
 /* What one look shows; negative: it cannot be told. */
 static int64_t look(struct client *c, int *statm_fd)
 {
@@ -104,7 +126,9 @@ static int64_t look(struct client *c, int *statm_fd)
 		anon = 0;
 	anon += a64_load(&c->shared_pages) + tables_pages(c, anon);
 	fill |= a64_load(&c->host.fill) != 0;
-	return fill ? but_for_fill(anon, a64_load(&mm->unmanaged)) : anon;
+	if (fill)
+		anon = but_for_fill(anon, a64_load(&mm->unmanaged));
+	return but_for_staged(c, anon, a64_load(&mm->unmanaged));
 }
 
 /* What was charged ahead for it comes first. What it has said it had until now. */

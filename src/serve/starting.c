@@ -121,14 +121,29 @@ static void look_whether_able(struct client *c)
 		a32_store(&c->unable, 1);
 }
 
+/* Is what the process had before still in our books, and its memory still there? It is ending, or in the middle of an exec: what
+ * it has is no other memory. */
+static bool has_old(struct supervisor *s, pid_t pid)
+{
+	struct client *old = NULL;
+	bool yes = false;
+
+	while ((old = client_next(s, old)))
+		yes |= !old->foreign && old->host.pid == pid && a32_load(&old->closing) && !a32_load(&old->ended) &&
+		       !uffd_dead(old->host.uffd);
+	return yes;
+}
+
 void starting_found(struct supervisor *s, pid_t pid)
 {
 	struct client *c = starting_create(s, pid, NULL, 0);
 
 	if (!c)
 		return;
-	a32_store(&c->to_exec, 0);
-	look_whether_able(c);
+	if (!has_old(s, pid)) {
+		a32_store(&c->to_exec, 0);
+		look_whether_able(c);
+	}
 	client_put(c);
 }
 
@@ -199,7 +214,8 @@ bool starting_has_executed(struct client *c)
 	if (!a32_load(&c->to_exec))
 		return true;
 	if (!before)
-		done = proc_stat(c->host.pid, &st) && !(st.flags & PROC_FORKED);
+		done = proc_stat(c->host.pid, &st) && !(st.flags & PROC_FORKED) &&
+		       (!has_old(c->s, c->host.pid) || plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS / 2);
 	else if (before->host.pid == c->host.pid)
 		done = a32_load(&before->ended) || uffd_dead(before->host.uffd);
 	else

@@ -296,9 +296,7 @@ static void transport_killed(struct host_client *hc)
 
 static bool transport_search(struct mmu_host *h, bool wait)
 {
-	struct supervisor *s = (struct supervisor *)((char *)h - offsetof(struct supervisor, mmu));
-
-	return reserves_give_back(s) || finder_search(s, wait);
+	return search_room((struct supervisor *)((char *)h - offsetof(struct supervisor, mmu)), wait);
 }
 
 static void transport_blocking(struct host_client *hc)

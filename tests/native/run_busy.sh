@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill leftover
+require_prog fill leftover reportget
 
 out=$TMP/out
 
@@ -28,10 +28,40 @@ tight() {
 
 check "nobody is killed while others have pages in reserve" tight
 
+# killed: out of memory, by itself; what it had is counted no second time while its process ends.
+killed_once() {
+	bounded "$UMEMCG" run -m 8M --swap-max 1M --report json --report-file "$TMP/report.json" -- "$BIN/fill" 12 f
+	expect 137 $? "exit status" || return
+	peak=$("$BIN/reportget" "$TMP/report.json" memory.peak)
+	[ "$peak" -lt $((12 << 20)) ] || { echo "memory.peak: $peak"; return 1; }
+}
+
+victims() { often 25 killed_once; }
+
+# unmanaged MIB: the sum of the peaks of what is not managed, in five runs, in pages.
+unmanaged() {
+	sum=0
+	for run in 1 2 3 4 5; do
+		bounded "$UMEMCG" run -m 8M --swap-max 1G --report json --report-file "$TMP/report.json" -- "$BIN/fill" "$1" fsr >"$out" 2>&1 ||
+			return
+		sum=$((sum + $("$BIN/reportget" "$TMP/report.json" umemcg/unmanaged_peak) / 4096))
+	done
+	echo $sum
+}
+
+# Nothing is unmanaged in the one that was not in the other. What has left its place waits for the helper to drop it.
+on_the_way_out() {
+	in_memory=$(unmanaged 2) && swapped=$(unmanaged 24) || { cat "$out"; return 1; }
+	[ "$swapped" -lt $((in_memory + 5 * 96)) ] || { echo "pages: $swapped, without swapping $in_memory"; return 1; }
+}
+
 # Ended while pages of it were on their way, and another has the memory: which of them had left their place is found out.
 left_over() {
 	often 2 bounded "$UMEMCG" run -m 16M --swap-max 1G -- "$BIN/leftover" 24 30
 }
+
+check "a victim's memory is counted once while it ends" victims
+check "pages on their way out are not counted beside the books" on_the_way_out
 
 if unshare -u true 2>/dev/null; then
 	check "a killed process leaves to whoever shares its memory what was on its way out" left_over
