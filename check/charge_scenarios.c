@@ -245,6 +245,69 @@ static void oom_and_read_setup(void)
 DEFINE_SCENARIO(oom_and_read, "oom-and-read", oom_and_read_setup, nobody_killed_end,
 		"a limit is met, and all that is charged is a page that is being read from swap");
 
+/* At once, as what comes after a kill is not the point. */
+static void nobody_killed_look(void)
+{
+	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 0);
+}
+
+/* Charges of others have waited for longer than anybody does, and background reclaim got on just now. What is left cannot be taken
+ * yet: its process forks. */
+static void end_fork(void *arg)
+{
+	plat_sleep_ns(300 * 1000000ull);
+	a32_acc(&((struct mm *)arg)->no_reclaim, -1);
+}
+
+static void oom_and_fork_setup(void)
+{
+	struct reclaim_result r;
+
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	mm = fx_mm(a, "forking", 1);
+	other = fx_mm(a, "other", 1);
+	fx_fill(mm, 0);
+	fx_fill(other, 0);
+	a32_acc(&mm->no_reclaim, 1);
+	a64_store(&memcg_lists(a)->stuck_last, (int64_t)plat_now_ns());
+	a64_store(&memcg_lists(a)->stuck_since, (int64_t)plat_now_ns() - 60 * 1000000000ll);
+	reclaim_group(&fx->e, a, 1, RECLAIM_KSWAPD, &r);
+	full();
+	sim_task("fork", end_fork, mm, 0, 0);
+	sim_task("charge", charge_for_a_while, NULL, 1, 0);
+}
+
+DEFINE_SCENARIO(oom_and_fork, "oom-and-fork", oom_and_fork_setup, nobody_killed_end,
+		"a limit is met while the only process that has pages forks; others have waited before",
+		.look = nobody_killed_look);
+
+/* It has found the page in the swap cache, and gets no processor. */
+static void let_go(void *page)
+{
+	plat_sleep_ns(300 * 1000000ull);
+	page_put(&fx->e, page);
+}
+
+static void oom_and_held_setup(void)
+{
+	struct page *p;
+
+	fx_up(FX_SLOTS);
+	a = fx_group("A", 0);
+	mm = fx_mm(a, "mm", 1);
+	fx_fill(mm, 0);
+	fx_push_to_cache(mm, 0, false);
+	p = swapcache_get(&fx->e, pte_entry(fx_pte(mm, 0)));
+	full();
+	sim_task("fault", let_go, p, 0, 0);
+	sim_task("charge", charge_for_a_while, NULL, 1, 0);
+}
+
+DEFINE_SCENARIO(oom_and_held, "oom-and-held", oom_and_held_setup, nobody_killed_end,
+		"a limit is met, and all that is charged is a page that a fault refers to, and is slow about it",
+		.look = nobody_killed_look);
+
 /* ---- above memory.high ---- */
 
 /* Swap is full: the one page that can be taken is the one that was just read, for it has a slot. */

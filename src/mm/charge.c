@@ -4,8 +4,11 @@
  * Progress: a charge retries as long as reclaim frees something or something that could be freed is only busy right
  * now (pinned by I/O, a client in the middle of a system call), the latter for a bounded time. Before somebody is killed it
  * waits, as long, for what is charged and on no list: a page that is being read, or is in the hands of another who
- * reclaims; reclaim could not see it. And a little for what it saw and could not have, as a fault is about to map it. A charge
- * that may fail waits for neither.
+ * reclaims; reclaim could not see it. And for what it saw and could not have, as a fault is about to map it. A charge
+ * that may fail waits for neither, and one that has such a page itself (HOLDS) not for the latter.
+ *
+ * That time is over ("stuck") when nobody at all has made any room for so long, background reclaim included; who comes then need not wait
+ * again.
  */
 #include "mm/charge.h"
 
@@ -154,12 +157,6 @@ static bool stuck(struct mem_cgroup *g)
 	return now - start > (int64_t)BUSY_TIME_MAX_NS;
 }
 
-static void unstick(struct mem_cgroup *g)
-{
-	if (a64_load(&memcg_lists(g)->stuck_since))
-		a64_store(&memcg_lists(g)->stuck_since, 0);
-}
-
 /* Is something below @g charged that is on no list? The lists come first: what goes on one meanwhile counts as on none, and is
  * waited for in vain; what goes off one is freed, which makes room, or is somebody else's. Stocks were drained. */
 static bool on_its_way(struct mem_cgroup *g)
@@ -177,16 +174,17 @@ static bool on_its_way(struct mem_cgroup *g)
 }
 
 /* One round of making room below @g. */
-static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, bool optional, int *retries)
+static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, unsigned flags, int *retries)
 {
+	bool optional = flags & CHARGE_NOOOM, waits = !(flags & (CHARGE_NOOOM | CHARGE_HOLDS)) && !bug_on(OOM_HELD_IS_NOTHING);
 	struct reclaim_result r;
 
 	reclaim_group(e, g, n > 32 ? n : 32, memsw ? RECLAIM_NOSWAP : 0, &r);
 	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n || stock_drain_tree(g) > 0) {
-		unstick(g);
+		reclaim_got_on(g);
 		return ROOM_AGAIN;
 	}
-	if (r.busy > 0 && !stuck(g))
+	if ((r.busy > 0 || (r.held > 0 && waits)) && !stuck(g))
 		return ROOM_BUSY;
 	if (optional)
 		return --*retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
@@ -257,7 +255,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			event_add(g, EVENT_MAX, 1);
 			about_to_wait(e, mm);
 		}
-		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, flags & CHARGE_NOOOM, &retries);
+		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, flags, &retries);
 		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
 			if (!try_charge(memcg, n, &full))
@@ -286,7 +284,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		retries = CHARGE_RETRIES;
 	}
 	if (busy)
-		unstick(busy);  /* others have made the room */
+		reclaim_got_on(busy);  /* others have made the room */
 	if (start)
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	charge_after(e, memcg, mm, n, flags);
@@ -359,7 +357,7 @@ static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 		if (over <= 0 && over_memsw <= 0)
 			return true;
 		switch (beyond_reclaim(memcg) ? ROOM_NONE :
-			make_room(e, memcg, memsw ? over_memsw : over, memsw, !kill, &retries)) {
+			make_room(e, memcg, memsw ? over_memsw : over, memsw, kill ? 0 : CHARGE_NOOOM, &retries)) {
 		case ROOM_AGAIN:
 			break;
 		case ROOM_SOON:

@@ -8,6 +8,7 @@
 #define CHARGE_NOOOM     2u  /* reclaim, but rather fail than kill */
 #define CHARGE_FORCE     4u  /* must not fail: exceeds the limit when reclaim cannot help; the caller says why */
 #define CHARGE_PARK      8u  /* do not wait long, neither for what is busy nor for a victim: the caller comes again */
+#define CHARGE_HOLDS    16u  /* the caller refers to a page that reclaim may meet in the swap cache: no such page is waited for */
 
 /* @n pages that are charged to @memcg (or -@n) are for later use: no charge waits for them to be in use. Changes after the
  * charge, and before it is given back or put to use. No locks. */

@@ -238,7 +238,7 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 	struct leaf *leaf;
 	struct vma *v;
 	bool done = false;
-	int err = charge_pages(e, f->memcg, f->mm, 1, 0);
+	int err = charge_pages(e, f->memcg, f->mm, 1, CHARGE_HOLDS);
 
 	if (err)
 		return err;

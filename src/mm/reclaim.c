@@ -303,6 +303,12 @@ static void reclaim_pass(struct reclaim *c, int64_t n)
 	}
 }
 
+void reclaim_got_on(struct mem_cgroup *memcg)
+{
+	if (a64_load(&memcg_lists(memcg)->stuck_since))
+		a64_store(&memcg_lists(memcg)->stuck_since, 0);
+}
+
 static void reclaim(struct reclaim *c, int64_t n)
 {
 	*c->r = (struct reclaim_result){ 0 };
@@ -315,6 +321,8 @@ static void reclaim(struct reclaim *c, int64_t n)
 	a32_acc(&c->e->reclaimers, -1);
 	if (!freed(c) && !(c->flags & RECLAIM_NOSWAP) && swap_disk_may_recover(c->e))
 		c->r->busy++;
+	for (struct mem_cgroup *g = c->top; g && c->r->reclaimed && !bug_on(OOM_BESIDE_PROGRESS); g = g->parent)
+		reclaim_got_on(g);
 	if (freed(c))
 		waitq_wake(&c->e->progress);
 }

@@ -32,6 +32,9 @@ bool reclaim_frames(struct engine *e);
  * @can_swap: the anon lists may be used. Pure. */
 int64_t reclaim_split(int64_t n, int64_t anon, int64_t file, bool can_swap);
 
+/* There is room below @memcg again: whoever waits for some there has not waited in vain (charge.c). */
+void reclaim_got_on(struct mem_cgroup *memcg);
+
 /* Background reclaim of this group is due: less than a margin is left below max. */
 bool kswapd_wanted(const struct mem_cgroup *memcg);
 /* The margin for a limit: pure. Pages. */
