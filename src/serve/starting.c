@@ -225,8 +225,8 @@ bool starting_has_executed(struct client *c)
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->to_exec, 0);
-	if (c->s->lineage.sock < 0)
-		look_whether_able(c);
+	if (!before || c->s->lineage.sock < 0)
+		look_whether_able(c);  /* where nobody did: starting_found did not while its old memory was there */
 	c->before = NULL;
 	if (before)
 		client_put(before);
