@@ -265,7 +265,7 @@ ends() {
 
 asks_at_once() {
 	for try in 1 2 3; do
-		limited -m 32M "$BIN/fresh" 100 || return
+		bounded "$UMEMCG" run -m 32M "$BIN/fresh" 100 || return
 	done
 }
 
