@@ -28,6 +28,7 @@ void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf
 	uint64_t lo = f->va, hi = f->va + PAGE_SIZE, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
 	uint64_t floor = f->start > v->start ? f->start : v->start;
 
+	lockdep_assert_held(&leaf->lock);
 	if (floor < leaf->base)
 		floor = leaf->base;
 	if (end > v->end)
@@ -44,6 +45,7 @@ void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf
 
 void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
 {
+	lockdep_assert_held(&leaf->lock);
 	page_commit_charge(p, memcg);
 	page_set(p, PG_uptodate | (v->flags & VM_LOCKED ? PG_unevictable : 0));
 	page_add_rmap(p, v, va);
@@ -57,6 +59,7 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 	struct mmu *mmu = f->mm->engine->mmu;
 	int done;
 
+	lockdep_assert_held(&leaf->lock);
 	clip_to_empty(f, v, leaf);
 	done = frames_alloc(f->mm->engine, pages, f->n);
 	if (done && f->n > 1) {
@@ -192,6 +195,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 /* The only user of the page, swap entries included: write to it as it is. Page locked. */
 static bool cow_reuse(struct engine *e, struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	if (a32_load(&p->mapcount) != 1 || !page_is_anon(p))
 		return false;
 	return !page_test(p, PG_swapcache) || slot_count(swap_map(e, page_entry(p))) == 0;
@@ -203,6 +207,7 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 {
 	struct mmu *mmu = f->mm->engine->mmu;
 
+	lockdep_assert_held(&leaf->lock);
 	if (!recheck(!((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))))
 		return false;
 	if (pte) {

@@ -23,6 +23,7 @@ static void clip_to_area(struct fault *f, const struct vma *v)
 {
 	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
 
+	lockdep_assert_held(&f->mm->mmap_lock);
 	if (f->n < 2)
 		return;
 	if (f->start < v->start)
@@ -53,6 +54,7 @@ static bool find_place(struct fault *f, struct address_space **as, uint64_t *ind
 /* The page, locked, is still what f->va, in @v, should show. */
 static bool still_there(const struct fault *f, const struct vma *v, const struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	return v && v->file && page_file_mapping(p) == v->file && p->index == vma_page_index(v, f->va) &&
 	       page_test(p, PG_uptodate);
 }
@@ -79,6 +81,7 @@ static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct aro
 	int done = mmu->ops->map(mmu, f->mm, va, a->page + first, n, false);
 	bool store = may_store(f, v);
 
+	lockdep_assert_held(&leaf->lock);
 	if (done <= 0)
 		return done;
 	for (unsigned i = 0; i < (unsigned)done; i++, va += PAGE_SIZE) {
@@ -102,6 +105,7 @@ static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct 
 	uint64_t va = f->va;
 	int done;
 
+	lockdep_assert_held(&leaf->lock);
 	for (; lo > 0 && va > leaf->base && pte_none(pte_read(leaf, va - PAGE_SIZE)); va -= PAGE_SIZE)
 		lo--;
 	for (va = f->va + PAGE_SIZE; hi < a->n && va < leaf->base + LEAF_SPAN && pte_none(pte_read(leaf, va)); va += PAGE_SIZE)

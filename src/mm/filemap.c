@@ -22,6 +22,7 @@ static void **slot_find(const struct address_space *as, uint64_t index)
 {
 	uint64_t c = index / FILE_CHUNK;
 
+	lockdep_assert_held(&as->lock);
 	return c < as->nr_chunks && as->chunks[c] ? &as->chunks[c]->slot[index % FILE_CHUNK] : NULL;
 }
 
@@ -30,6 +31,7 @@ static void **slot_get(struct address_space *as, uint64_t index)
 {
 	struct file_chunk **c = &as->chunks[index / FILE_CHUNK];
 
+	lockdep_assert_held(&as->lock);
 	if (!*c) {
 		*c = plat_alloc(sizeof(**c));
 		if (!*c)
@@ -203,6 +205,7 @@ static void remove_locked(struct address_space *as, struct page *p, uint32_t ent
 {
 	void **slot = slot_find(as, p->index);
 
+	lockdep_assert_held(&as->lock);
 	VM_BUG_ON(!slot || *slot != p);
 	*slot = entry ? file_swap_slot(entry) : NULL;
 	as->nr_cached--;
@@ -333,6 +336,7 @@ static int read_page(struct address_space *as, struct page *p)
 	struct store_batch b = { .write = false, .n = 1, .end_io = read_done };
 	bool stored = false;
 
+	lockdep_assert_held(&p->flags);
 	if (!file_is_shmem(as) && p->index < as->store->nr_slots) {
 		spin_lock(&as->lock);
 		stored = bitmap_test(as->stored, p->index);

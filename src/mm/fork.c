@@ -37,6 +37,7 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	void *home = mmu_data(e->mmu, pfn_page(e, pte_pfn(pte)));
 	struct page *p;
 
+	lockdep_assert_held(&dst->lock);
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
 	if (home) {
@@ -63,6 +64,7 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
  * reading. Both leaves locked. */
 static void share_migration(struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
 {
+	lockdep_assert_held(&src->lock);
 	pte &= ~((pte_t)PTE_WRITE << PTE_MIGRATION_FLAGS_SHIFT);
 	pte_set(src, va, pte);
 	pte_set(dst, va, pte);
@@ -73,6 +75,8 @@ static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct l
 {
 	struct page *p = pfn_page(f->child->engine, pte_pfn(pte));
 
+	lockdep_assert_held(&dst->lock);
+	lockdep_assert_held(&src->lock);
 	page_get(p);
 	pte &= ~(pte_t)(PTE_WRITE | PTE_YOUNG);
 	pte_set(src, va, pte);
@@ -86,6 +90,8 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	struct engine *e = f->child->engine;
 	pte_t pte = pte_read(src, va);
 
+	lockdep_assert_held(&dst->lock);
+	lockdep_assert_held(&src->lock);
 	if (pte_present(pte)) {
 		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
 			return 0;  /* the child finds it in the file */
@@ -164,6 +170,8 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 	bool shares = parent->engine->mmu->ops->shares;
 	struct fork f = { .child = child, .charged = charged };
 
+	lockdep_assert_held(&child->mmap_lock);
+	lockdep_assert_held(&parent->mmap_lock);
 	if (!shares) {
 		a32_store(&parent->forked, 1);
 		a32_store(&child->forked, 1);

@@ -63,6 +63,7 @@ static void frame_list(struct engine *e, struct page *p, bool first)
 	bool online = p->pfn < node->end;
 	struct list_head *list = online ? &node->free : &node->offline;
 
+	lockdep_assert_held(&e->frames_lock);
 	if (first)
 		list_add(&p->lru, list);
 	else
@@ -76,6 +77,7 @@ static void frame_unlist(struct engine *e, struct page *p, bool online)
 {
 	struct frame_node *node = &e->node[p->node];
 
+	lockdep_assert_held(&e->frames_lock);
 	list_del(&p->lru);
 	*(online ? &node->nr_free : &node->nr_offline) -= 1;
 	bitmap_clear(e->unused, p->pfn);
@@ -118,6 +120,7 @@ static int64_t room(const struct engine *e, const struct frame_node *node)
 {
 	int64_t chunks = (int64_t)(e->max_chunks - e->nr_chunks) * FRAME_CHUNK, more = node->max - nr_below(node);
 
+	lockdep_assert_held(&e->frames_lock);
 	if (node->nr_above > 0 || more < 0)
 		more = 0;
 	return node->nr_free + (more < chunks ? more : chunks);
@@ -128,6 +131,7 @@ static int64_t wanted(const struct engine *e, const struct frame_node *node)
 {
 	int64_t margin = node_margin(node->max), left;
 
+	lockdep_assert_held(&e->frames_lock);
 	if (node->demote_to < 0)
 		return 0;
 	left = room(e, node);
@@ -217,6 +221,7 @@ static uint32_t chunk_at_end(const struct engine *e, unsigned nid, bool below)
 /* The end has passed over [pfn, top): what is unused there is on the wrong list; @online: the free one. */
 static void relist(struct engine *e, uint32_t pfn, uint32_t top, bool online)
 {
+	lockdep_assert_held(&e->frames_lock);
 	for (; pfn < top; pfn++) {
 		if (!bitmap_test(e->unused, pfn))
 			continue;
@@ -277,6 +282,7 @@ static uint32_t next_used(const struct engine *e, uint32_t pfn, uint32_t top)
 {
 	size_t bit = bitmap_next_clear(e->unused, top, pfn);
 
+	lockdep_assert_held(&e->frames_lock);
 	return bit == BITMAP_NONE ? top : (uint32_t)bit;
 }
 

@@ -81,6 +81,7 @@ static struct lruvec *lruvec_lock_page(const struct page *p)
 
 static void lruvec_unlock(struct lruvec *l)
 {
+	lockdep_assert_held(&l->lock);
 	spin_unlock(&l->lock);
 	rcu_rd_unlock();
 }
@@ -103,12 +104,15 @@ static enum lru_list page_list(const struct page *p)
 /* lruvec locked. */
 static void list_account(struct lruvec *l, enum lru_list list, int64_t d)
 {
+	lockdep_assert_held(&l->lock);
 	a64_acc(&l->nr[list], d);
 	stat_add(l->memcg, list_stat(list), d);
 }
 
 static void unlink_locked(struct lruvec *l, struct page *p)
 {
+	VM_BUG_ON(!page_test(p, PG_lru));
+	lockdep_assert_held(&l->lock);
 	list_del(&p->lru);
 	list_account(l, page_list(p), -1);
 	page_clear(p, PG_lru);

@@ -200,6 +200,7 @@ static int move_page(struct migration *m)
 	struct page *old = m->old, *new = m->new, *survivor;
 	bool replaced;
 
+	lockdep_assert_held(&m->old->flags);
 	/* It comes from memory while the entries are taken away, which takes about as long. */
 	plat_copy_soon(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
 	if (!bug_on(MIGRATE_WITHOUT_FLAG))
@@ -234,6 +235,7 @@ static int migrate_locked(struct migration *m)
 {
 	int err;
 
+	lockdep_assert_held(&m->old->flags);
 	m->as = page_file_mapping(m->old);
 	if (!page_mapped(m->old) && !in_cache(m))
 		return -ENOENT;

@@ -36,6 +36,7 @@ static int64_t newly_locked(const struct mm *mm, uint64_t start, uint64_t end)
 {
 	int64_t n = 0;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
 		const struct vma *v = mm->vmas[i];
 		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
@@ -51,6 +52,7 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	int64_t want = group_locked(mm) + newly_locked(mm, start, end);
 	int err;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if (want > mlock_limit(a64_load(&mm_memcg(mm)->memory.max), stat_read_local(mm_memcg(mm), STAT_UNMANAGED)))
 		return -ENOMEM;
 	err = vma_change_flags(mm, start, end, VM_LOCKED, 0);
@@ -137,6 +139,7 @@ static int unlock_areas(struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned i;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	while (start < end && (i = vma_index(mm, start)) < mm->nr_vmas && mm->vmas[i]->start < end) {
 		const struct vma *v = mm->vmas[i];
 		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
@@ -153,6 +156,7 @@ int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
 	int err = unlock_areas(mm, start, end);
 
+	lockdep_assert_held(&mm->mmap_lock);
 	leaf_for_range(mm, start, end, rescue_leaf, NULL);
 	rescue_files(mm, start, end);
 	return err;

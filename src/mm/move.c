@@ -64,6 +64,7 @@ static void note_stats(struct move *m, const struct page *p, bool mapped)
 {
 	const struct address_space *as = page_file_mapping(p);
 
+	lockdep_assert_held(&p->flags);
 	m->nr_anon += !as && mapped;
 	m->nr_cached += page_test(p, PG_swapcache) != 0;
 	m->nr_file += as != NULL;

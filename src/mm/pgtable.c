@@ -17,6 +17,7 @@ static struct leaf *find_locked(struct mm *mm, uint64_t base)
 {
 	struct leaf *l;
 
+	lockdep_assert_held(&mm->pt_lock);
 	if (!mm->leaves)
 		return NULL;
 	for (l = mm->leaves[leaf_hash(base, mm->cap_leaves)]; l; l = l->hash_next)
@@ -50,6 +51,7 @@ static struct leaf *next_locked(struct mm *mm, uint64_t base, uint64_t end)
 {
 	struct leaf *next = NULL;
 
+	lockdep_assert_held(&mm->pt_lock);
 	for (unsigned i = 0; i < mm->nr_leaves && base < end; i++, base += LEAF_SPAN) {
 		next = find_locked(mm, base);
 		if (next)
@@ -99,6 +101,7 @@ static int grow_locked(struct mm *mm)
 	unsigned cap = mm->cap_leaves ? mm->cap_leaves * 2 : LEAVES_MIN;
 	struct leaf **table;
 
+	lockdep_assert_held(&mm->pt_lock);
 	if (mm->nr_leaves < mm->cap_leaves)
 		return 0;
 	table = plat_alloc(cap * sizeof(*table));
@@ -201,6 +204,7 @@ void leaf_for_range(struct mm *mm, uint64_t start, uint64_t end,
 {
 	uint64_t va = start;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if ((end - start) >> LEAF_SHIFT > mm->nr_leaves) {
 		leaf_for_all(mm, start, end, fn, arg);
 		return;

@@ -41,6 +41,7 @@ static struct anon_vma_chain *chain_alloc(struct vma *v, struct anon_vma *av)
 
 static void chain_link(struct anon_vma_chain *c)
 {
+	lockdep_assert_held(&c->vma->mm->mmap_lock);
 	list_add_tail(&c->same_vma, &c->vma->chains);
 	rw_wrlock(&c->anon_vma->lock);
 	list_add_tail(&c->same_anon_vma, &c->anon_vma->chains);
@@ -80,6 +81,7 @@ int anon_vma_prepare(struct vma *v)
 	struct anon_vma_chain *c;
 	bool won;
 
+	lockdep_assert_held(&v->mm->mmap_lock);
 	if (aptr_load(&v->anon_vma))
 		return 0;
 	av = anon_vma_alloc(v->mm->engine);
@@ -106,6 +108,7 @@ int anon_vma_prepare(struct vma *v)
 
 int anon_vma_clone(struct vma *v, const struct vma *src)
 {
+	lockdep_assert_held(&v->mm->mmap_lock);
 	list_for_each(c, &src->chains, struct anon_vma_chain, same_vma) {
 		struct anon_vma_chain *copy = chain_alloc(v, c->anon_vma);
 

@@ -78,6 +78,7 @@ static void protect_one(struct page *p, struct vma *v, struct leaf *leaf, uint64
 
 void rmap_file_protect(struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	walk(p, protect_one, NULL);
 }
 
@@ -99,6 +100,7 @@ static void unmap_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t
 
 void rmap_file_unmap(struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	walk(p, unmap_one, NULL);
 	VM_BUG_ON(page_mapped(p));
 }

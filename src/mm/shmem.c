@@ -27,6 +27,7 @@ void shmem_swap_out(struct page *p)
 {
 	struct address_space *as = page_file_mapping(p);
 
+	lockdep_assert_held(&p->flags);
 	VM_BUG_ON(!page_locked(p) || !as || !page_test(p, PG_swapcache) || page_mapped(p));
 	swap_dup(as->engine, page_entry(p));
 	filemap_remove(p, page_entry(p));

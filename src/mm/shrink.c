@@ -135,6 +135,7 @@ static bool file_is_cold(struct shrink *s, struct page *p)
 	bool withdraws = s->e->mmu->ops->withdraws;
 	struct file_use use;
 
+	lockdep_assert_held(&p->flags);
 	rmap_file_look(p, &use);
 	if (use.vm_flags & VM_LOCKED) {
 		page_set(p, PG_unevictable);
@@ -161,6 +162,7 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 	struct page *p = v->page;
 	int err;
 
+	lockdep_assert_held(&v->page->flags);
 	if (!file_is_cold(s, p))
 		return false;
 	if (page_test(p, PG_file))

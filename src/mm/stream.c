@@ -25,6 +25,7 @@ static uint64_t bytes(unsigned pages)
 
 static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
 {
+	lockdep_assert_held(&mm->stream_lock);
 	for (unsigned i = 0; i < MM_STREAMS; i++) {
 		struct stream *s = &mm->streams[i];
 
@@ -38,6 +39,7 @@ static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
 /* A stream that would fault at @va if it skipped pages. *@n: what is left of its window, or a new one. */
 static struct stream *stream_skipping(struct mm *mm, uint64_t va, bool *down, unsigned *n)
 {
+	lockdep_assert_held(&mm->stream_lock);
 	for (unsigned i = 0; i < MM_STREAMS; i++) {
 		struct stream *s = &mm->streams[i];
 		uint64_t span = bytes(s->window);
@@ -64,6 +66,7 @@ static struct stream *stream_oldest(struct mm *mm)
 {
 	struct stream *oldest = &mm->streams[0];
 
+	lockdep_assert_held(&mm->stream_lock);
 	for (unsigned i = 1; i < MM_STREAMS; i++)
 		if (mm->stream_clock - mm->streams[i].stamp > mm->stream_clock - oldest->stamp)
 			oldest = &mm->streams[i];
@@ -95,6 +98,7 @@ static void propose_ahead(struct fault *f, struct stream *s)
 {
 	uint64_t reach = AHEAD_WINDOWS * bytes(s->window), start, end;
 
+	lockdep_assert_held(&f->mm->stream_lock);
 	if (s->window < AHEAD_MIN)
 		return;
 	if (s->down) {

@@ -127,6 +127,7 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 {
 	struct memcg_handle *h = d->owner[slot];
 
+	lockdep_assert_held(swap_slot_lock(d, slot));
 	swap_share_forget(d, slot);
 	a32_store(&d->map[slot], 0);
 	aptr_store(&d->cache[slot], NULL);
@@ -190,6 +191,7 @@ void swap_set_hash(struct swap_device *d, uint32_t slot, struct swap_hash hash)
 {
 	uint32_t map = a32_load(&d->map[slot]);
 
+	lockdep_assert_held(swap_slot_lock(d, slot));
 	if (map & SLOT_VALID && !(map & (SLOT_ZERO | SLOT_BAD)) && hash_equal(d->hash[slot], hash))
 		return;
 	if (!hash_equal(d->hash[slot], hash)) {

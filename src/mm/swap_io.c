@@ -80,6 +80,7 @@ static void read_done(struct store_batch *b)
 /* Pages of slots known to be zero need no I/O. True: done and unlocked. */
 static bool read_zero(struct engine *e, struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	if (!(swap_map(e, page_entry(p)) & SLOT_ZERO))
 		return false;
 	memset(mmu_data(e->mmu, p), 0, PAGE_SIZE);
@@ -167,6 +168,7 @@ static void write_done(struct store_batch *b)
 /* Zero content: the slot remembers that, nothing is written. */
 static bool write_zero(struct engine *e, struct page *p)
 {
+	lockdep_assert_held(&p->flags);
 	if (!content_is_zero(mmu_data(e->mmu, p)))
 		return false;
 	page_clear(p, PG_dirty);
@@ -182,6 +184,7 @@ bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash ha
 {
 	uint32_t map = swap_map(e, page_entry(p));
 
+	lockdep_assert_held(&p->flags);
 	return map & SLOT_VALID && !(map & (SLOT_ZERO | SLOT_BAD)) &&
 	       hash_equal(hash, e->swap->hash[entry_slot(page_entry(p))]);
 }
@@ -189,6 +192,7 @@ bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash ha
 /* Unchanged since it was read from its slot: the slot is still good. */
 static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 {
+	lockdep_assert_held(&p->flags);
 	if (!swap_slot_holds(e, p, h))
 		return false;
 	page_clear(p, PG_dirty);

@@ -60,6 +60,7 @@ static void enter(struct swap_device *d, uint32_t slot, uint64_t va)
 	struct swap_index *x = &d->index;
 	uint32_t tag = tag_of(va, d->hash[slot]), *head = &x->head[tag & (x->nr_heads - 1)];
 
+	lockdep_assert_held(swap_slot_lock(d, slot));
 	spin_lock(&x->lock);
 	VM_BUG_ON(x->next[slot] != 0);
 	x->tag[slot] = tag;
@@ -75,6 +76,7 @@ void swap_share_forget(struct swap_device *d, uint32_t slot)
 	struct swap_index *x = &d->index;
 	uint32_t map = a32_load(&d->map[slot]), *link;
 
+	lockdep_assert_held(swap_slot_lock(d, slot));
 	if (!(map & SLOT_INDEXED))
 		return;
 	a32_store(&d->map[slot], map & ~SLOT_INDEXED);
@@ -124,6 +126,7 @@ static bool same_owner(const struct swap_device *d, uint32_t slot, const struct 
 {
 	bool same;
 
+	lockdep_assert_held(&d->slot_lock[slot / SWAP_SLOT_LOCKS % SWAP_SLOT_LOCKS]);
 	rcu_rd_lock();
 	same = handle_memcg(d->owner[slot]) == page_cgroup_memcg(&p->pcg);
 	rcu_rd_unlock();

@@ -40,6 +40,7 @@ static int64_t find_free(const struct swap_device *d, uint32_t from, bool spare)
 	uint32_t nwords = (d->nr_slots + 63) / 64;
 	uint64_t below = (1ull << (from % 64)) - 1;  /* of the first word: not these */
 
+	lockdep_assert_held(&d->alloc_lock);
 	for (uint32_t w = from / 64; w < nwords; w++, below = 0) {
 		uint64_t not = (spare ? ~d->spare[w] : d->bitmap[w]) | below;
 		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~not ? ~not : 1);
@@ -77,6 +78,7 @@ static int64_t choose(struct swap_device *d, uint32_t near, bool spare)
 	uint32_t want = near ? entry_slot(near) + 1 : 0;
 	int64_t slot = -1;
 
+	lockdep_assert_held(&d->alloc_lock);
 	if (near && is_free(d, want, spare))
 		return want;
 	if (near && d->store->device)
@@ -89,6 +91,7 @@ static int64_t choose(struct swap_device *d, uint32_t near, bool spare)
 /* Is it time to try whether the disk has room again? alloc_lock held. */
 static bool try_is_due(const struct swap_device *d)
 {
+	lockdep_assert_held(&d->alloc_lock);
 	return plat_now_ns() >= d->full.try_at;
 }
 
@@ -97,6 +100,7 @@ static bool take_try(struct swap_device *d)
 {
 	uint64_t now = plat_now_ns();
 
+	lockdep_assert_held(&d->alloc_lock);
 	if (now < d->full.try_at)
 		return false;
 	d->full.try_at = now + d->full.wait;

@@ -43,6 +43,7 @@ static bool clip(struct mm *mm, uint64_t va, uint64_t *start, uint64_t *end, str
 {
 	struct vma *v = vma_find(mm, va);
 
+	lockdep_assert_held(&mm->mmap_lock);
 	*leaf = v ? leaf_find(mm, va) : NULL;
 	if (!*leaf)
 		return false;
@@ -201,6 +202,7 @@ static int read_window(struct fault *f, struct window *w)
 /* Is page @i of the window, locked, still the content of its entry? */
 static bool still_cached(const struct window *w, unsigned i)
 {
+	lockdep_assert_held(&w->page[i]->flags);
 	return page_test(w->page[i], PG_swapcache) && page_entry(w->page[i]) == w->entry[i];
 }
 
@@ -244,6 +246,7 @@ static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page 
 {
 	unsigned others = slot_count(swap_map(e, page_entry(p)));
 
+	lockdep_assert_held(&p->flags);
 	if (others && !e->mmu->ops->shares) {
 		swap_share_note(e, page_entry(p), va);  /* or it would get another slot when it is taken out again */
 		swapcache_del(e, p, 0);
@@ -258,6 +261,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 	struct engine *e = f->mm->engine;
 	int done = e->mmu->ops->map(e->mmu, f->mm, w->va[first], w->page + first, n, false);
 
+	lockdep_assert_held(&leaf->lock);
 	for (int i = 0; i < done; i++) {
 		struct page *p = w->page[first + (unsigned)i];
 		uint64_t va = w->va[first + (unsigned)i];
@@ -290,6 +294,7 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	struct page *copy;
 	int done = -ENOMEM;
 
+	lockdep_assert_held(&leaf->lock);
 	if (frames_alloc(e, &copy, 1) != 0)
 		return -ENOMEM;
 	if (e->mmu->ops->bring_frames(e->mmu, &copy, 1) == 0) {
@@ -315,6 +320,7 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 /* Is page @i there, its entry what it was, and in the area, which may have been cut since? Leaf lock held. */
 static bool mappable(const struct window *w, unsigned i, const struct vma *v, const struct leaf *leaf)
 {
+	lockdep_assert_held(&leaf->lock);
 	return w->page[i] && w->va[i] >= v->start && w->va[i] < v->end &&
 	       recheck(pte_read(leaf, w->va[i]) == pte_make_swap(w->entry[i]));
 }
@@ -325,6 +331,7 @@ static unsigned run_around(const struct window *w, unsigned at, const struct vma
 {
 	unsigned lo = at, hi = at;
 
+	lockdep_assert_held(&leaf->lock);
 	if (!mappable(w, at, v, leaf))
 		return 0;
 	while (around && lo > 0 && w->va[lo - 1] + PAGE_SIZE == w->va[lo] && mappable(w, lo - 1, v, leaf))
@@ -341,6 +348,7 @@ static void map_other_runs(struct fault *f, struct window *w, struct vma *v, str
 {
 	unsigned i = 0, first, n;
 
+	lockdep_assert_held(&leaf->lock);
 	while (i < w->n) {
 		n = run_around(w, i, v, leaf, true, &first);
 		if (n && map_run(f, w, v, leaf, first, n) < 0)
@@ -354,6 +362,7 @@ static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
 {
 	struct engine *e = f->mm->engine;
 
+	lockdep_assert_held(&leaf->lock);
 	if (pte_read(leaf, f->va) != pte_make_swap(w->entry[w->self]))
 		return;
 	pte_set(leaf, f->va, PTE_POISON);

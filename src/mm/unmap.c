@@ -30,6 +30,7 @@ struct gather {
 static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, bool files_only,
 			   struct gather *g)
 {
+	lockdep_assert_held(&leaf->lock);
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		pte_t pte = pte_read(leaf, va);
 		struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
@@ -87,6 +88,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 
 void mm_discard_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
+	lockdep_assert_held(&mm->mmap_lock);
 	leaf_for_range(mm, start, end, zap_leaf, NULL);
 	waitq_wake(&mm->engine->progress);
 }
@@ -95,6 +97,7 @@ void mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
 	bool split;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	/* What others map stays, and is no longer locked by us. */
 	if (a64_load(&mm->locked) > 0)
 		mm_unlock_locked(mm, start, end);
@@ -178,6 +181,7 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 	struct leaf *leaf;
 	int err = vma_split_at(mm, from);
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if (!err)
 		err = vma_split_at(mm, from + len);
 	mm_unmap_locked(mm, to, to + len);

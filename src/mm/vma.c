@@ -32,6 +32,7 @@ struct vma *vma_find(const struct mm *mm, uint64_t va)
 /* Room for one more area at index @i. */
 static int make_room(struct mm *mm, unsigned i)
 {
+	lockdep_assert_held(&mm->mmap_lock);
 	if (mm->nr_vmas == mm->cap_vmas) {
 		unsigned cap = mm->cap_vmas ? mm->cap_vmas * 2 : 16;
 		struct vma **table = plat_alloc(cap * sizeof(*table));
@@ -135,6 +136,7 @@ static void unlock_chains(struct vma *v)
 
 static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgoff)
 {
+	lockdep_assert_held(&v->mm->mmap_lock);
 	lock_chains(v);
 	v->start = start;
 	v->end = end;
@@ -161,6 +163,7 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 	unsigned i = vma_index(mm, start);
 	struct vma *v;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if (start >= end || (start | end) & ~PAGE_MASK)
 		return -EINVAL;
 	if (i < mm->nr_vmas && mm->vmas[i]->start < end)
@@ -207,6 +210,7 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 {
 	uint64_t at = start;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	while (at < end) {
 		unsigned i = vma_index(mm, at);
 		struct vma *next = i < mm->nr_vmas ? mm->vmas[i] : NULL;
@@ -232,6 +236,7 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
  * out twice, and in none, not at all. */
 static void move_seam(struct vma *v, struct vma *tail, uint64_t v_end, uint64_t tail_end)
 {
+	lockdep_assert_held(&v->mm->mmap_lock);
 	lock_chains(v);
 	v->end = v_end;
 	tail->end = tail_end;
@@ -243,6 +248,7 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	struct vma *v = vma_find(mm, va), *tail;
 	uint64_t end, pgoff;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
@@ -268,6 +274,7 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned first = vma_index(mm, start), last = first;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	while (last < mm->nr_vmas && mm->vmas[last]->start < end) {
 		struct vma *v = mm->vmas[last++];
 
@@ -294,6 +301,7 @@ void vma_move_range(struct mm *mm, uint64_t start, uint64_t end, uint64_t delta)
 {
 	unsigned first = vma_index(mm, start), n = 0, at = 0;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	for (; first + n < mm->nr_vmas && mm->vmas[first + n]->start < end; n++) {
 		struct vma *v = mm->vmas[first + n];
 
@@ -317,6 +325,7 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 {
 	int err = vma_split_at(mm, start);
 
+	lockdep_assert_held(&mm->mmap_lock);
 	if (!err)
 		err = vma_split_at(mm, end);
 	if (err)

@@ -76,6 +76,7 @@ static void wb_add(struct wb *w, struct page *p)
 {
 	struct engine *e = w->as->engine;
 
+	lockdep_assert_held(&p->flags);
 	VM_BUG_ON(!page_locked(p) || page_test(p, PG_writeback) || page_file_mapping(p) != w->as);
 	sync_step(rmap_file_protect(p));
 	filemap_clear_dirty(p);

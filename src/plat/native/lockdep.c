@@ -101,14 +101,14 @@ void lockdep_release(const void *lock, enum lock_rank rank)
 		held_stack[i] = held_stack[i + 1];
 }
 
-void lockdep_assert_held(const void *lock)
+void lockdep_check_held(const void *lock, const char *name, const char *file, int line)
 {
-	char text[64];
+	char text[96];
 
 	if (held_index(lock) != nr_held)
 		return;
-	snprintf(text, sizeof(text), "lock %p must be held here", lock);
-	plat_bug(text, __FILE__, __LINE__);
+	snprintf(text, sizeof(text), "%s must be held here", name);
+	plat_bug(text, file, line);
 }
 
 #else

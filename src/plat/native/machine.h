@@ -97,15 +97,16 @@ struct rwsem {
 /* native/lockdep.c: the stack of held locks of this thread. */
 void lockdep_acquire(const void *lock, enum lock_rank rank, bool try_);
 void lockdep_release(const void *lock, enum lock_rank rank);
-/* Stop unless this thread holds @lock. */
-void lockdep_assert_held(const void *lock);
+/* Stop, with the name and the place of @lock, unless this thread holds it. */
+void lockdep_check_held(const void *lock, const char *name, const char *file, int line);
+#define lockdep_assert_held(l) lockdep_check_held((l), #l, __FILE__, __LINE__)
 #else
 static inline void lockdep_acquire(const void *lock, enum lock_rank rank, bool try_)
 {
 	(void)lock, (void)rank, (void)try_;
 }
 static inline void lockdep_release(const void *lock, enum lock_rank rank) { (void)lock, (void)rank; }
-static inline void lockdep_assert_held(const void *lock) { (void)lock; }
+#define lockdep_assert_held(l) ((void)(l))
 #endif
 
 static inline void spin_init(struct spinlock *l, enum lock_rank rank)

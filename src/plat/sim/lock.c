@@ -72,7 +72,7 @@ static void held_pop(const void *lock, sim_at at)
 	sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s is given back by a task that does not hold it", at->expr);
 }
 
-void sim_assert_held(const void *lock)
+void sim_assert_held(const void *lock, const char *name, const char *file, int line)
 {
 	if (sim_current < 0)
 		return;
@@ -81,7 +81,7 @@ void sim_assert_held(const void *lock)
 			return;
 	if (mutant_on())
 		return; /* it is what was left out */
-	sim_fail(SIM_LOCK_ORDER, NULL, 0, "a lock that should be held is not");
+	sim_fail(SIM_LOCK_ORDER, file, line, "%s must be held here", name);
 }
 
 static void point(enum op_kind kind, const void *p, uint64_t mask, sim_at at, void *pc)

@@ -116,7 +116,7 @@ bool sim_bit_trylock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at
 void sim_bit_lock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at);
 void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at at);
 void sim_bit_wait(atomic32_t *word, uint32_t bit, sim_at at);
-void sim_assert_held(const void *lock);
+void sim_assert_held(const void *lock, const char *name, const char *file, int line);
 
 #define spin_init(l, r)      sim_lock_init(&(l)->state, &(l)->rank, (r))
 #define spin_fini(l)         sim_lock_fini(&(l)->state)
@@ -137,7 +137,7 @@ void sim_assert_held(const void *lock);
 #define bit_wait(w, b, waiters)      ((void)(waiters), sim_bit_wait((w), (b), SIM_SITE_OP(#w, "bit", #b, NULL)))
 #define bit_clear_wake(w, b, waiters) \
 	((void)(waiters), (void)sim_and32((w), ~(uint32_t)(b), SIM_SITE_OP(#w, "clear", #b, NULL)))
-#define lockdep_assert_held(l) sim_assert_held(l)
+#define lockdep_assert_held(l) sim_assert_held((l), #l, __FILE__, __LINE__)
 
 /* ---- waits: lock.c ---- */
 
