@@ -36,6 +36,7 @@ static bool try_charge_from(struct page_counter *c, int64_t n, struct page_count
 {
 	int64_t usage;
 
+	VM_ASSERT(n > 0);
 	if (!c)
 		return true;
 	usage = a64_add(&c->usage, n);
@@ -75,6 +76,7 @@ int page_counter_set_max(struct page_counter *c, int64_t max)
 {
 	int64_t old;
 
+	VM_ASSERT(max >= 0);
 	if (a64_load(&c->usage) > max)
 		return -EBUSY;
 	if (bug_on(LIMIT_LOWERED_AGAINST_CHARGE)) {
@@ -93,6 +95,7 @@ int page_counter_set_max(struct page_counter *c, int64_t max)
 
 void page_counter_force_max(struct page_counter *c, int64_t max)
 {
+	VM_ASSERT(max >= 0);
 	a64_store(&c->max, max);
 }
 

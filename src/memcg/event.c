@@ -16,11 +16,13 @@ static const struct {
 
 const char *event_key(enum event_item item)
 {
+	VM_ASSERT(item < NR_EVENTS);
 	return items[item].key;
 }
 
 const char *event_file(enum event_item item)
 {
+	VM_ASSERT(item < NR_EVENTS);
 	return items[item].file;
 }
 
@@ -32,6 +34,7 @@ void event_add(struct mem_cgroup *memcg, enum event_item item, int64_t d)
 
 int64_t event_read_local(const struct mem_cgroup *memcg, enum event_item item)
 {
+	VM_ASSERT(item < NR_EVENTS);
 	return a64_load(&memcg->stat.event[item]);
 }
 
@@ -39,6 +42,7 @@ int64_t event_read(struct mem_cgroup *memcg, enum event_item item)
 {
 	int64_t sum = 0;
 
+	VM_ASSERT(item < NR_EVENTS);
 	rcu_rd_lock();
 	for (struct mem_cgroup *pos = memcg; pos; pos = memcg_next(memcg, pos))
 		sum += event_read_local(pos, item);

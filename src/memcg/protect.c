@@ -6,16 +6,19 @@
  *     the parent's usage.
  * Products of two page counts do not fit 64 bits, hence the 128-bit step.
  */
+#include "plat/plat.h"
 #include "memcg/protect.h"
 
 /* @a * @b / @c, rounded down; @c > 0. */
 static int64_t scale(int64_t a, int64_t b, int64_t c)
 {
+	VM_ASSERT(c > 0);
 	return (int64_t)((unsigned __int128)a * (unsigned __int128)b / (unsigned __int128)c);
 }
 
 int64_t protect_claim(int64_t usage, int64_t setting)
 {
+	VM_ASSERT(usage >= 0 && setting >= 0);
 	return usage < setting ? usage : setting;
 }
 
@@ -24,6 +27,7 @@ int64_t effective_protection(int64_t usage, int64_t parent_usage, int64_t settin
 {
 	int64_t claim = protect_claim(usage, setting);
 
+	VM_ASSERT(usage >= 0 && parent_usage >= 0);
 	if (siblings_protected > parent_effective)
 		return scale(claim, parent_effective, siblings_protected);
 	/* The counters are read while they move: a parent may look smaller than its children. */
@@ -35,11 +39,13 @@ int64_t effective_protection(int64_t usage, int64_t parent_usage, int64_t settin
 
 bool protect_covers(int64_t usage, int64_t effective)
 {
+	VM_ASSERT(usage >= 0);
 	return effective > 0 && usage <= effective;
 }
 
 int64_t protect_scan_target(int64_t size, int64_t usage, int64_t protection)
 {
+	VM_ASSERT(size >= 0 && usage >= 0 && protection >= 0);
 	if (usage < protection)
 		usage = protection;
 	return size - scale(size, protection, usage + 1);

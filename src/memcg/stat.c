@@ -22,16 +22,19 @@ static const struct {
 
 const char *stat_key(enum stat_item item)
 {
+	VM_ASSERT(item < NR_STATS);
 	return items[item].key;
 }
 
 bool stat_is_gauge(enum stat_item item)
 {
+	VM_ASSERT(item < NR_STATS);
 	return items[item].gauge;
 }
 
 void stat_add(struct mem_cgroup *memcg, enum stat_item item, int64_t d)
 {
+	VM_ASSERT(item < NR_STATS);
 	a64_add_relaxed(&memcg->stat.cpu[plat_cpu()].v[item], d);
 }
 
@@ -39,6 +42,7 @@ int64_t stat_read_local(const struct mem_cgroup *memcg, enum stat_item item)
 {
 	int64_t sum = 0;
 
+	VM_ASSERT(item < NR_STATS);
 	for (unsigned cpu = 0; cpu < PLAT_NR_CPUS; cpu++)
 		sum += a64_load_relaxed(&memcg->stat.cpu[cpu].v[item]);
 	return sum;
@@ -48,6 +52,7 @@ int64_t stat_read(struct mem_cgroup *memcg, enum stat_item item)
 {
 	int64_t sum = 0;
 
+	VM_ASSERT(item < NR_STATS);
 	rcu_rd_lock();
 	for (struct mem_cgroup *pos = memcg; pos; pos = memcg_next(memcg, pos))
 		sum += stat_read_local(pos, item);

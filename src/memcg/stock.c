@@ -11,6 +11,7 @@
 
 static void uncharge(struct mem_cgroup *memcg, int64_t n)
 {
+	VM_ASSERT(n > 0);
 	page_counter_uncharge(&memcg->memory, n);
 	page_counter_uncharge(&memcg->memsw, n);
 }

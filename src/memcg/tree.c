@@ -72,6 +72,7 @@ static void handle_free_deferred(struct plat_rcu_head *head)
 
 void handle_get_many(struct memcg_handle *h, int32_t n)
 {
+	VM_ASSERT(n > 0);
 	a32_get(&h->ref, n);
 }
 
@@ -90,6 +91,7 @@ void handle_put_many(struct memcg_handle *h, int32_t n)
 
 void handle_uncharge(struct memcg_handle *h, int64_t n)
 {
+	VM_ASSERT(n > 0);
 	rcu_rd_lock();
 	stock_refill(handle_memcg(h), n);
 	rcu_rd_unlock();

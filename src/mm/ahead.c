@@ -31,6 +31,7 @@ static bool put(struct ahead *a, struct mm *mm, uint64_t start, unsigned n)
 {
 	bool room;
 
+	VM_ASSERT(n > 0);
 	spin_lock(&a->lock);
 	room = a->running && a->n < AHEAD_MAX;
 	if (room) {
@@ -45,6 +46,7 @@ void ahead_ask(struct engine *e, struct mm *mm, uint64_t start, unsigned n)
 {
 	uint64_t end = start + ((uint64_t)n << PAGE_SHIFT);
 
+	VM_ASSERT(n > 0 && start % PAGE_SIZE == 0);
 	if (!ahead_wanted(e))
 		return;
 	/* Each of one table, as its fault will want it. */

@@ -30,6 +30,7 @@ enum room { ROOM_NONE, ROOM_AGAIN, ROOM_SOON /* again, but let others get on fir
 /* Both counters. On failure *@full is the counter that was full. */
 static bool charge_counters(struct mem_cgroup *memcg, int64_t n, struct page_counter **full)
 {
+	VM_ASSERT(n > 0);
 	if (!page_counter_try_charge(&memcg->memsw, n, full))
 		return false;
 	if (page_counter_try_charge(&memcg->memory, n, full))
@@ -59,6 +60,7 @@ static struct mem_cgroup *counter_group(struct mem_cgroup *memcg, struct page_co
 
 void uncharge_pages(struct mem_cgroup *memcg, int64_t n)
 {
+	VM_ASSERT(n >= 0);
 	if (n > 0)
 		stock_refill(memcg, n);
 }
@@ -88,6 +90,7 @@ static void about_to_wait(struct engine *e, struct mm *mm)
 
 static void owe_high(struct mm *mm, int64_t n)
 {
+	VM_ASSERT(n > 0);
 	if (a32_load(&mm->over_high) < HIGH_OWED_MAX)
 		a32_acc(&mm->over_high, n < HIGH_OWED_MAX ? (int32_t)n : (int32_t)HIGH_OWED_MAX);
 }
@@ -135,6 +138,7 @@ static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *
 
 static void charge_force(struct mem_cgroup *memcg, int64_t n)
 {
+	VM_ASSERT(n > 0);
 	page_counter_charge(&memcg->memsw, n);
 	page_counter_charge(&memcg->memory, n);
 }
@@ -231,6 +235,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 	unsigned doubled = 0;
 	uint64_t start = 0;
 
+	VM_ASSERT(n >= 0);
 	for (;;) {
 		struct page_counter *full;
 		struct mem_cgroup *g;
@@ -300,6 +305,7 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 {
 	int64_t d = now - old;
 
+	VM_ASSERT(old >= 0 && now >= 0);
 	/* The statistic says no more than is charged, at every instant (on_its_way). */
 	if (d > 0)
 		charge_force(memcg, d);
@@ -316,6 +322,7 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 
 void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
 {
+	VM_ASSERT(n >= 0);
 	stat_add(memcg, STAT_UNMANAGED, n);
 }
 
@@ -324,6 +331,7 @@ bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic6
 {
 	bool won;
 
+	VM_ASSERT(old >= 0 && now >= 0);
 	if (now > old)
 		charge_unmanaged(e, memcg, old, now);
 	won = a64_cas(figure, old, now);

@@ -146,6 +146,7 @@ void mm_teardown(struct mm *mm)
 {
 	struct engine *e = mm->engine;
 
+	VM_ASSERT(a32_peek(&mm->refcount) > 0);
 	a32_store(&mm->dying, 1);
 	rw_wrlock(&mm->mmap_lock);
 	mm_unmap_locked(mm, 0, UINT64_MAX & PAGE_MASK);
@@ -158,6 +159,7 @@ void mm_teardown(struct mm *mm)
 
 void mm_get(struct mm *mm)
 {
+	VM_ASSERT(a32_peek(&mm->refcount) > 0);
 	a32_get(&mm->refcount, 1);
 }
 

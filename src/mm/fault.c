@@ -162,6 +162,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	struct mem_cgroup *memcg;
 	int err;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
 	rw_rdlock(&mm->mmap_lock);
@@ -225,6 +226,7 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
  * what @v should show at f->va any more. Locks @old if it is true. */
 static bool cow_hold(struct fault *f, const struct vma *v, struct page *old)
 {
+	VM_ASSERT(a32_peek(&old->refcount) > 0);
 	page_lock(old);
 	if (v->file && page_file_mapping(old) == v->file && old->index == vma_page_index(v, f->va)) {
 		rmap_file_protect(old);
@@ -245,6 +247,7 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 	bool done = false;
 	int err = charge_pages(e, f->memcg, f->mm, 1, CHARGE_HOLDS);
 
+	VM_ASSERT(a32_peek(&old->refcount) > 0);
 	if (err)
 		return err;
 	err = frames_alloc(e, &copy, 1);
@@ -291,6 +294,7 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old)
 	struct leaf *leaf;
 	int err = 0;
 
+	VM_ASSERT(a32_peek(&old->refcount) > 0);
 	rw_rdlock(&f->mm->mmap_lock);
 	page_lock(old);
 	if (cow_reuse(e, old)) {
@@ -324,6 +328,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 	struct leaf *leaf;
 	int done = 0;
 
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	rw_rdlock(&f->mm->mmap_lock);
 	if (!page_trylock(p)) {
 		rw_rdunlock(&f->mm->mmap_lock);
@@ -359,6 +364,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 /* @p is referenced. Returns 1 to look again. */
 static int fault_present(struct fault *f, pte_t pte, struct page *p)
 {
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	if (!f->mm->engine->mmu->ops->shares)
 		return fault_refresh(f, p);
 	if (!f->write || pte & PTE_WRITE)

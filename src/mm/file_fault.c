@@ -164,6 +164,7 @@ static void look_around(const struct fault *f, const struct vma *v, struct page 
 	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va;
 	bool alone = f->n < 2 || !mmu_data(f->mm->engine->mmu, p);
 
+	VM_ASSERT(a32_peek(&p->flags) & PG_locked);
 	/* From the one that is waited for downwards, then turned round. */
 	a->n = 0;
 	a->page[a->n++] = p;
@@ -209,6 +210,7 @@ static int map_found(struct fault *f, struct page *p)
 	struct vma *v;
 	int err = 1;
 
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	rw_rdlock(&f->mm->mmap_lock);
 	page_lock(p);
 	v = vma_find(f->mm, f->va);
@@ -258,6 +260,7 @@ int fault_file_store(struct fault *f, pte_t pte, struct page *p)
 	struct vma *v;
 	bool shared;
 
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
 	shared = v && v->flags & VM_SHARED;

@@ -146,6 +146,7 @@ struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *
 
 uint64_t filemap_next(struct address_space *as, uint64_t index, uint64_t end)
 {
+	VM_ASSERT(index <= end);
 	spin_lock(&as->lock);
 	while (index < end) {
 		void **slot = slot_find(as, index);
@@ -217,6 +218,7 @@ static void remove_locked(struct address_space *as, struct page *p, uint32_t ent
  * an empty table. */
 static void removed(struct engine *e, struct page *p)
 {
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	if (page_test(p, PG_file))
 		filemap_clear_dirty(p);
 	count_page(p, !page_test(p, PG_file), -1);
@@ -455,6 +457,7 @@ static bool drop_index(struct address_space *as, uint64_t index, uint64_t *kept)
 /* Each index once: what is touched again after it was dropped is a new page, and not to be chased. */
 static void drop_range(struct address_space *as, uint64_t first, uint64_t end, uint64_t *kept)
 {
+	VM_ASSERT(first <= end);
 	for (uint64_t i = first; (i = filemap_next(as, i, end)) < end;)
 		i += drop_index(as, i, kept);
 }
@@ -522,6 +525,7 @@ void filemap_discard(struct address_space *as, uint64_t first, uint64_t n)
 /* Who changed the store may have written where it had nothing. */
 static void note_stored(struct address_space *as, uint64_t first, uint64_t end)
 {
+	VM_ASSERT(first <= end);
 	spin_lock(&as->lock);
 	if (end > as->nr_pages)
 		end = as->nr_pages;

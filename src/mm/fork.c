@@ -122,6 +122,7 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
  * stays so while the leaf is locked, for a withdrawal looks at the entry before it does anything. Returns where it stopped. */
 static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, uint64_t stop)
 {
+	VM_ASSERT(va <= stop && va % PAGE_SIZE == 0);
 	for (; va < stop; va += PAGE_SIZE) {
 		int err = copy_entry(f, v, src, dst, va);
 

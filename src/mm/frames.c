@@ -21,6 +21,7 @@ int frames_init(struct engine *e, uint32_t max_frames)
 {
 	size_t words;
 
+	VM_ASSERT(max_frames > 0);
 	spin_init(&e->frames_lock, RANK_FRAMES);
 	e->max_chunks = (max_frames + FRAME_CHUNK - 1) / FRAME_CHUNK;
 	for (unsigned i = 0; i < NODES_MAX; i++) {
@@ -95,6 +96,7 @@ static int frames_grow(struct engine *e, unsigned nid)
 	int64_t more = node->max - nr_below(node);
 	struct page *chunk;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	if (e->nr_chunks == e->max_chunks || more <= 0 || node->nr_above > 0)
 		return -ENOSPC;
 	chunk = plat_alloc_big(FRAME_CHUNK * sizeof(*chunk));
@@ -146,6 +148,7 @@ int frames_alloc_node(struct engine *e, unsigned nid, struct page **pages, unsig
 	int err = 0;
 	bool low;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	spin_lock(&e->frames_lock);
 	while (err == 0 && node->nr_free < (int64_t)n)
 		err = frames_grow(e, nid);
@@ -169,6 +172,7 @@ int frames_alloc(struct engine *e, struct page **pages, unsigned n)
 	const uint8_t *order = e->node[e->cpu_node[plat_cpu() % e->nr_cpu_nodes]].order;
 	int ret = -ENOSPC;
 
+	VM_ASSERT(n > 0);
 	for (unsigned i = 0; i < e->nr_nodes; i++) {
 		int err = frames_alloc_node(e, order[i], pages, n);
 
@@ -184,6 +188,7 @@ int64_t frames_room(struct engine *e, unsigned node)
 {
 	int64_t n;
 
+	VM_ASSERT(node < e->nr_nodes);
 	spin_lock(&e->frames_lock);
 	n = room(e, &e->node[node]);
 	spin_unlock(&e->frames_lock);
@@ -194,6 +199,7 @@ int64_t frames_wanted(struct engine *e, unsigned node)
 {
 	int64_t n;
 
+	VM_ASSERT(node < e->nr_nodes);
 	spin_lock(&e->frames_lock);
 	n = wanted(e, &e->node[node]);
 	spin_unlock(&e->frames_lock);
@@ -207,6 +213,7 @@ static uint32_t chunk_at_end(const struct engine *e, unsigned nid, bool below)
 {
 	uint32_t end = e->node[nid].end, found = UINT32_MAX;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	for (uint32_t c = 0; c < e->nr_chunks; c++) {
 		if (e->chunks[c][0].node != nid)
 			continue;
@@ -235,6 +242,7 @@ static void lower_end(struct engine *e, unsigned nid, int64_t n)
 	struct frame_node *node = &e->node[nid];
 	uint32_t base = chunk_at_end(e, nid, true) * FRAME_CHUNK, top = base + FRAME_CHUNK;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	if (top > node->end)
 		top = node->end;
 	if (n > top - base)
@@ -250,6 +258,7 @@ static void raise_end(struct engine *e, unsigned nid, int64_t n)
 	struct frame_node *node = &e->node[nid];
 	uint32_t first = chunk_at_end(e, nid, false) * FRAME_CHUNK, top = first + FRAME_CHUNK;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	if (first < node->end)
 		first = node->end;
 	if (n > top - first)
@@ -290,6 +299,7 @@ unsigned frames_leaving(struct engine *e, unsigned nid, uint32_t *pfn, struct pa
 {
 	unsigned got = 0;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	spin_lock(&e->frames_lock);
 	if (*pfn < e->node[nid].end)
 		*pfn = e->node[nid].end;
@@ -306,6 +316,7 @@ unsigned frames_leaving(struct engine *e, unsigned nid, uint32_t *pfn, struct pa
 
 void frames_take_late(struct engine *e, unsigned nid)
 {
+	VM_ASSERT(nid < e->nr_nodes);
 	spin_lock(&e->frames_lock);
 	list_for_each_safe(p, tmp, &e->node[nid].free, struct page, lru)
 		if (p->pfn >= e->node[nid].end)
@@ -317,6 +328,7 @@ int64_t frames_above(struct engine *e, unsigned nid, int64_t *upto)
 {
 	int64_t used = 0, passed = 0;
 
+	VM_ASSERT(nid < e->nr_nodes);
 	*upto = 0;
 	spin_lock(&e->frames_lock);
 	for (uint32_t c = 0; c < e->nr_chunks; c++) {
@@ -338,6 +350,7 @@ int64_t frames_above(struct engine *e, unsigned nid, int64_t *upto)
 
 void frame_free(struct engine *e, struct page *p)
 {
+	VM_ASSERT(a32_peek(&p->refcount) == 0 && a32_peek(&p->flags) == 0);
 	spin_lock(&e->frames_lock);
 	frame_list(e, p, true);
 	a64_acc(&e->nr_free, 1);

@@ -54,6 +54,7 @@ int64_t group_list_size(const struct mem_cgroup *memcg, enum lru_list list)
 	const struct group_lists *g = memcg_lists(memcg);
 	int64_t sum = 0;
 
+	VM_ASSERT(list < NR_LRU_LISTS);
 	for (unsigned node = 0; node < g->nr_nodes; node++)
 		sum += lruvec_size(&g->node[node], list);
 	return sum;
@@ -88,6 +89,7 @@ static void lruvec_unlock(struct lruvec *l)
 
 static enum stat_item list_stat(enum lru_list list)
 {
+	VM_ASSERT(list < NR_LRU_LISTS);
 	static const enum stat_item item[NR_LRU_LISTS] = {
 		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_INACTIVE_FILE, STAT_ACTIVE_FILE, STAT_UNEVICTABLE,
 	};
@@ -183,6 +185,7 @@ static void to_front(struct page **pages, unsigned i, unsigned *done)
 {
 	struct page *p = pages[i];
 
+	VM_ASSERT(*done <= i);
 	pages[i] = pages[*done];
 	pages[(*done)++] = p;
 }
@@ -237,6 +240,7 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 {
 	unsigned got = 0;
 
+	VM_ASSERT(n > 0 && list < NR_LRU_LISTS);
 	*scanned = 0;
 	spin_lock(&l->lock);
 	while (got < n && *scanned < 2 * n && !list_empty(&l->lists[list])) {
@@ -260,6 +264,7 @@ unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **
 {
 	unsigned got = 0;
 
+	VM_ASSERT(n > 0 && list < NR_LRU_LISTS);
 	*looked = 0;
 	spin_lock(&l->lock);
 	while (got < n && *looked < LOOK_MAX && !list_empty(&l->lists[list])) {
@@ -282,6 +287,7 @@ unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n)
 {
 	unsigned done = 0;
 
+	VM_ASSERT(active < NR_LRU_LISTS);
 	spin_lock(&l->lock);
 	while (done < n && !list_empty(&l->lists[active])) {
 		struct page *p = list_last(&l->lists[active], struct page, lru);

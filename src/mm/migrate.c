@@ -55,6 +55,7 @@ struct migration {
 
 void migration_entry_wait(struct engine *e, pte_t pte)
 {
+	VM_ASSERT(pte_is_migration(pte));
 	bit_wait(&pfn_page(e, pte_pfn(pte))->flags, PG_locked, PG_waiters);
 }
 
@@ -67,6 +68,7 @@ static void unmap_one(struct vma *v, uint64_t va, void *arg)
 	struct leaf *leaf = leaf_find(v->mm, va);
 	pte_t pte;
 
+	VM_ASSERT(va % PAGE_SIZE == 0 && va >= v->start && va < v->end);
 	if (!leaf)
 		return;
 	spin_lock(&leaf->lock);
@@ -90,6 +92,7 @@ static void remap_one(struct vma *v, uint64_t va, void *arg)
 	struct leaf *leaf = leaf_find(v->mm, va);
 	pte_t pte;
 
+	VM_ASSERT(va % PAGE_SIZE == 0 && va >= v->start && va < v->end);
 	if (!leaf)
 		return;
 	spin_lock(&leaf->lock);
@@ -113,6 +116,7 @@ static void walk(struct migration *m, uint64_t index, void (*fn)(struct vma *v, 
 
 static void remap(struct migration *m, struct page *to)
 {
+	VM_ASSERT(a32_peek(&to->flags) & PG_locked);
 	if (!m->av && m->nr_entries == 0)
 		return;
 	/* "Pages of the swap cache were not mapped": true of some, but this one was if we are here (seed 3). */
@@ -142,6 +146,7 @@ static bool replace_page(struct migration *m)
 {
 	struct page *old = m->old, *new = m->new;
 
+	VM_ASSERT(a32_peek(&m->old->flags) & PG_locked);
 	if (m->as) {
 		if (!filemap_replace(old, new))
 			return false;
@@ -168,6 +173,7 @@ static void recharge(struct migration *m)
 	struct mem_cgroup *memcg = page_cgroup_get_memcg(&m->old->pcg);
 	struct memcg_handle *h;
 
+	VM_ASSERT(a32_peek(&m->old->flags) & PG_locked);
 	page_cgroup_clear_migration(&m->old->pcg);
 	h = page_cgroup_uncharge(&m->old->pcg);
 	if (h) {
@@ -267,6 +273,7 @@ struct fresh {
 
 static int take_frames(struct engine *e, unsigned node, struct fresh *f, unsigned n)
 {
+	VM_ASSERT(n > 0 && node < e->nr_nodes);
 	if (frames_alloc_node(e, node, f->page, n) != 0)
 		return -ENOMEM;
 	if (e->mmu->ops->bring_frames(e->mmu, f->page, n) == 0) {

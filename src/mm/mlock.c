@@ -98,6 +98,7 @@ void mlock_recheck(struct engine *e, struct page *p)
 /* Pages that reclaim set aside go back to the lists it works on. */
 static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
+	VM_ASSERT(from < to && to - from <= LEAF_SPAN);
 	(void)arg;
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		struct page *p = leaf_get_flagged(mm->engine, leaf, va, PG_unevictable);
@@ -112,6 +113,7 @@ static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_
 /* The same for shared memory, whose pages may be set aside for an area that has no entry of them. */
 static void rescue_file(struct engine *e, struct address_space *as, uint64_t first, uint64_t end)
 {
+	VM_ASSERT(first < end);
 	for (uint64_t i = first; (i = filemap_next(as, i, end)) < end; i++) {
 		uint32_t entry;
 		struct page *p = filemap_lookup(as, i, &entry);
@@ -126,6 +128,7 @@ static void rescue_file(struct engine *e, struct address_space *as, uint64_t fir
 
 static void rescue_files(struct mm *mm, uint64_t start, uint64_t end)
 {
+	VM_ASSERT(start < end);
 	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
 		struct vma *v = mm->vmas[i];
 

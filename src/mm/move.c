@@ -52,6 +52,7 @@ static void move_slot(struct move *m, uint32_t entry, unsigned refs)
 {
 	bool memsw;
 
+	VM_ASSERT(entry != 0);
 	if (m->slots == 0 || !swap_move_owner(m->e, entry, m->from, m->to->handle, refs, &memsw))
 		return;
 	m->slots--;
@@ -162,6 +163,7 @@ static void move_swapped(struct move *m, uint32_t entry)
 {
 	struct page *p = swapcache_get(m->e, entry);
 
+	VM_ASSERT(entry != 0);
 	if (!p) {
 		move_slot(m, entry, 1);
 		return;
@@ -209,6 +211,7 @@ static void move_stats(struct move *m)
 
 static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t to)
 {
+	VM_ASSERT(from < to);
 	spin_lock(&leaf->lock);
 	rcu_rd_lock();
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
@@ -250,6 +253,7 @@ static int charge_slots(struct mem_cgroup *to, int64_t n)
 {
 	struct page_counter *full;
 
+	VM_ASSERT(n >= 0);
 	if (n == 0)
 		return 0;
 	if (!page_counter_try_charge(&to->memsw, n, &full))

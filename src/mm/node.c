@@ -63,6 +63,7 @@ int64_t node_margin(int64_t max)
 {
 	int64_t m = max / 64;
 
+	VM_ASSERT(max >= 0);
 	if (m < MARGIN_MIN)
 		m = MARGIN_MIN;
 	return m > MARGIN_MAX ? MARGIN_MAX : m;
@@ -72,6 +73,7 @@ int demotion_target(struct engine *e, unsigned node)
 {
 	int to = e->node[node].demote_to;
 
+	VM_ASSERT(node < e->nr_nodes);
 	return to >= 0 && e->mmu->ops->shares && frames_room(e, (unsigned)to) > 0 ? to : -1;
 }
 

@@ -331,6 +331,7 @@ void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsign
 {
 	struct reclaim c = { .e = e, .top = memcg, .node = ALL_NODES, .flags = flags, .r = r };
 
+	VM_ASSERT(n > 0);
 	reclaim(&c, n);
 }
 
@@ -338,6 +339,7 @@ void reclaim_node(struct engine *e, unsigned node, int64_t n, unsigned flags, st
 {
 	struct reclaim c = { .e = e, .top = e->tree.root, .node = node, .flags = flags | RECLAIM_DEMOTE, .r = r };
 
+	VM_ASSERT(n > 0 && node < e->nr_nodes);
 	reclaim(&c, n);
 }
 

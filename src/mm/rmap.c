@@ -10,6 +10,7 @@ static void anon_vma_free_rcu(struct plat_rcu_head *head)
 {
 	struct anon_vma *av = container_of(head, struct anon_vma, rcu);
 
+	VM_ASSERT(head);
 	rw_fini(&av->lock);
 	plat_free(av);
 }
@@ -28,6 +29,7 @@ static struct anon_vma_chain *chain_alloc(struct vma *v, struct anon_vma *av)
 {
 	struct anon_vma_chain *c = plat_alloc(sizeof(*c));
 
+	VM_ASSERT(a32_peek(&av->refcount) > 0);
 	if (!c)
 		return NULL;
 	c->vma = v;
@@ -160,6 +162,7 @@ void page_set_anon_rmap(struct page *p, struct vma *v, uint64_t va, bool shared)
 
 void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
 {
+	VM_ASSERT(va % PAGE_SIZE == 0 && va >= v->start && va < v->end);
 	if (!aptr_load(&p->mapping))
 		page_set_anon_rmap(p, v, va, false);
 	if (a32_add(&p->mapcount, 1) == 1)
@@ -196,6 +199,7 @@ int rmap_places(struct page *p, struct rmap_place *out, unsigned max)
 	struct anon_vma *av = page_get_anon_vma(p);
 	int n = 0;
 
+	VM_ASSERT(max > 0);
 	if (!av)
 		return 0;
 	rw_rdlock(&av->lock);

@@ -33,6 +33,7 @@ static void walk_area(struct vma *v, uint64_t va, void *arg)
 	struct walk *w = arg;
 	pte_t pte;
 
+	VM_ASSERT(va >= v->start && va < v->end);
 	if (!leaf)
 		return;
 	spin_lock(&leaf->lock);
@@ -45,6 +46,7 @@ static void walk_area(struct vma *v, uint64_t va, void *arg)
 void rmap_walk_file(struct address_space *as, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg),
 		    void *arg)
 {
+	VM_ASSERT(a32_peek(&as->refcount) > 0);
 	rw_rdlock(&as->i_mmap_lock);
 	list_for_each(v, &as->i_mmap, struct vma, file_link)
 		if (covers(v, index))

@@ -39,6 +39,7 @@ static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struc
 	struct page *p;
 	int err;
 
+	VM_ASSERT(entry != 0);
 	*page = swapcache_get(e, entry);
 	if (*page)
 		return 0;
@@ -64,6 +65,7 @@ static bool still_at(struct address_space *as, uint64_t index, uint32_t entry)
 	uint32_t now;
 	struct page *p = filemap_lookup(as, index, &now);
 
+	VM_ASSERT(entry != 0);
 	if (p)
 		page_put(as->engine, p);
 	return now == entry;
@@ -105,6 +107,7 @@ int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struc
 	struct page *p;
 	int err = bring_to_cache(as->engine, entry, mm, &p);
 
+	VM_ASSERT(entry != 0);
 	return err ? err : enter_table(as, index, entry, p);
 }
 
@@ -174,6 +177,7 @@ void shmem_bring(struct address_space *as, uint64_t first, unsigned n, const str
 	struct page *read[FAULT_PAGES_MAX];
 	unsigned nr_read = 0;
 
+	VM_ASSERT(n > 0);
 	find_missing(&b, first, n);
 	if (b.n < 2 || !get_fresh(&b, f))
 		return;

@@ -79,6 +79,7 @@ static bool test_clear_young(struct mmu_req *reqs, unsigned n)
 
 static void drop_reqs(struct shrink *s, unsigned first)
 {
+	VM_ASSERT(first <= s->nr_reqs);
 	while (s->nr_reqs > first)
 		if (s->reqs[--s->nr_reqs].mm)
 			mm_put(s->reqs[s->nr_reqs].mm);
@@ -262,6 +263,7 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 {
 	bool withdrawn = true, gone = false;
 
+	VM_ASSERT(v->first_req + v->nr_reqs <= s->nr_reqs);
 	for (unsigned i = 0; i < v->nr_reqs; i++) {
 		enum mmu_result result = s->reqs[v->first_req + i].result;
 
@@ -279,6 +281,7 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 
 static void unmap_file_page(struct shrink *s, struct victim *v)
 {
+	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
 	v->nr_reqs = 0;  /* its entries are found by walks */
 	if (!v->withdrawn) {
 		swapcache_del(s->e, v->page, 0);
@@ -328,6 +331,7 @@ static uint32_t find_shared(struct shrink *s, struct victim *v)
 {
 	const struct mmu_req *q = &s->reqs[v->first_req];
 
+	VM_ASSERT(v->withdrawn);
 	if (v->nr_reqs != 1 || !s->e->mmu->ops->withdraws || !a32_load(&q->mm->forked) || !page_mapped(v->page) ||
 	    slot_count(swap_map(s->e, page_entry(v->page))) > 0)
 		return 0;
@@ -343,6 +347,7 @@ static void unmap_anon_page(struct shrink *s, struct victim *v)
 	uint32_t shared, entry;
 	bool unmapped = false;
 
+	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
 	/* No entry would be the file's content again. */
 	for (unsigned i = 0; e->may_back && !bug_on(BACKED_ZEROS_WITHOUT_ENTRY) && zero && i < v->nr_reqs; i++)
 		zero = !a32_load(&s->reqs[v->first_req + i].mm->has_backing);
@@ -361,6 +366,7 @@ static void unmap_anon_page(struct shrink *s, struct victim *v)
 
 static void unmap_page(struct shrink *s, struct victim *v)
 {
+	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
 	if (!page_is_anon(v->page))
 		unmap_file_page(s, v);
 	else if (v->withdrawn)
@@ -430,6 +436,7 @@ static bool remove_clean(struct shrink *s, struct page *p)
 
 static void put_back(struct engine *e, struct page *p)
 {
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	lru_add(p);
 	mlock_recheck(e, p);
 	page_put(e, p);
@@ -483,6 +490,7 @@ static void write_out(struct shrink *s, struct page **pages, unsigned n)
 {
 	struct engine *e = s->e;
 
+	VM_ASSERT(n <= MMU_BATCH_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		struct victim *v = &s->v[i];
 		unsigned first = s->nr_reqs;
@@ -534,6 +542,7 @@ void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned fl
 
 void reclaim_wait_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
+	VM_ASSERT(from < to);
 	(void)arg;
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		struct page *p = leaf_get_flagged(mm->engine, leaf, va, PG_locked);

@@ -127,6 +127,7 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 {
 	struct memcg_handle *h = d->owner[slot];
 
+	VM_ASSERT(slot < d->nr_slots);
 	lockdep_assert_held(swap_slot_lock(d, slot));
 	swap_share_forget(d, slot);
 	a32_store(&d->map[slot], 0);
@@ -167,6 +168,7 @@ static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle 
 {
 	struct mem_cgroup *memcg;
 
+	VM_ASSERT(slot < d->nr_slots);
 	slot_release(d, slot, word);
 	rcu_rd_lock();
 	memcg = handle_memcg(h);
@@ -182,6 +184,7 @@ void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry);
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	spin_lock(swap_slot_lock(d, slot));
 	a32_store(&d->map[slot], (a32_load(&d->map[slot]) | set) & ~clear);
 	spin_unlock(swap_slot_lock(d, slot));
@@ -206,6 +209,7 @@ void swap_begin_write(struct engine *e, uint32_t entry, struct swap_hash hash)
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry);
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	spin_lock(swap_slot_lock(d, slot));
 	swap_set_hash(d, slot, hash);
 	spin_unlock(swap_slot_lock(d, slot));
@@ -216,6 +220,7 @@ void swap_unfind(struct engine *e, uint32_t entry)
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry);
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	spin_lock(swap_slot_lock(d, slot));
 	swap_share_forget(d, slot);
 	spin_unlock(swap_slot_lock(d, slot));
@@ -268,6 +273,7 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
 	uint32_t slot = entry_slot(entry);
 	struct mem_cgroup *memcg = NULL;
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	spin_lock(swap_slot_lock(d, slot));
 	if (d->owner[slot]) {
 		rcu_rd_lock();
@@ -287,6 +293,7 @@ bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, 
 	uint32_t slot = entry_slot(entry), map;
 	struct memcg_handle *h = NULL;
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	rcu_rd_lock();
 	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
@@ -315,6 +322,7 @@ struct page *swapcache_get(struct engine *e, uint32_t entry)
 	uint32_t slot = entry_slot(entry);
 	struct page *p = NULL;
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	spin_lock(swap_slot_lock(d, slot));
 	if (a32_load(&d->map[slot]) & SLOT_CACHE) {
 		p = aptr_load(&d->cache[slot]);
@@ -328,6 +336,7 @@ uint64_t swapcache_shadow(struct engine *e, uint32_t entry)
 {
 	uint64_t v = (uint64_t)(uintptr_t)aptr_load(&e->swap->cache[entry_slot(entry)]);
 
+	VM_ASSERT(entry != 0 && entry_slot(entry) < e->swap->nr_slots);
 	return v & 1 ? v >> 1 : 0;
 }
 
@@ -447,6 +456,7 @@ static bool looks_stale(struct engine *e, struct page *p)
 
 void swapcache_check_stale(struct engine *e, struct page *p)
 {
+	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	while (looks_stale(e, p)) {
 		if (!page_trylock(p))
 			return;  /* the holder looks after it has unlocked */

@@ -45,6 +45,7 @@ static void end_swap_read(struct engine *e, struct page *p, int error)
 {
 	uint32_t entry = page_entry(p);
 
+	VM_ASSERT(error <= 0);
 	if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)), e->swap->hash[entry_slot(entry)])) {
 		page_event(p, EVENT_SWAP_CORRUPT);
 		notice(e, "a page read from the swap file does not match its checksum: the file was changed or the disk is failing; "
@@ -73,6 +74,7 @@ static void read_done(struct store_batch *b)
 {
 	struct swap_io *io = b->private;
 
+	VM_ASSERT(b->n <= STORE_BATCH_MAX);
 	for (unsigned i = 0; i < b->n; i++)
 		end_swap_read(io->engine, io->pages[i], b->io[i].error);
 }
@@ -120,6 +122,7 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 {
 	bool look;
 
+	VM_ASSERT(error <= 0);
 	if (error) {
 		page_set(p, PG_dirty);
 		if (swap_map(e, page_entry(p)) & SLOT_INDEXED)
@@ -160,6 +163,7 @@ static void write_done(struct store_batch *b)
 {
 	struct swap_io *io = b->private;
 
+	VM_ASSERT(b->n <= STORE_BATCH_MAX);
 	note_space(io->engine, io, b);
 	for (unsigned i = 0; i < b->n; i++)
 		end_swap_write(io->engine, io->pages[i], b->io[i].error);

@@ -112,6 +112,7 @@ static int64_t look_up(struct swap_device *d, uint64_t va, struct swap_hash hash
 	uint32_t tag = tag_of(va, hash), link;
 	int64_t slot = -1;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	spin_lock(&x->lock);
 	for (link = x->head[tag & (x->nr_heads - 1)]; link > LINK_END && slot < 0; link = x->next[link_slot(link)])
 		if (x->tag[link_slot(link)] == tag && hash_equal(d->hash[link_slot(link)], hash) &&
@@ -140,6 +141,7 @@ static uint32_t take_other(struct engine *e, const struct page *p, uint64_t va, 
 	uint32_t map;
 	bool right;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	if (slot < 0)
 		return 0;
 	spin_lock(swap_slot_lock(d, (uint32_t)slot));
@@ -182,6 +184,7 @@ void swap_share_note(struct engine *e, uint32_t entry, uint64_t va)
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry), map;
 
+	VM_ASSERT(entry != 0);
 	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	if (map & SLOT_VALID && !(map & (SLOT_ZERO | SLOT_BAD | SLOT_INDEXED)))

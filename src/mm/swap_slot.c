@@ -26,6 +26,7 @@
 
 static bool bit(const uint64_t *map, uint32_t slot)
 {
+	VM_ASSERT(map);
 	return map[slot / 64] >> (slot % 64) & 1;
 }
 
@@ -138,6 +139,7 @@ int64_t slot_alloc(struct engine *e, uint32_t *near, bool may_try, uint32_t *wor
 
 void slot_release(struct swap_device *d, uint32_t slot, uint32_t word)
 {
+	VM_ASSERT(slot < d->nr_slots);
 	spin_lock(&d->alloc_lock);
 	d->bitmap[slot / 64] &= ~(1ull << (slot % 64));
 	if (word & SLOT_BACKED) {

@@ -132,6 +132,7 @@ static bool enter_page(struct fault *f, struct window *w, unsigned i, struct pag
 /* Only the page that is waited for; nothing is in the window yet. */
 static void narrow_window(struct window *w)
 {
+	VM_ASSERT(w->n > 0);
 	w->va[0] = w->va[w->self];
 	w->entry[0] = w->entry[w->self];
 	w->n = 1;
@@ -483,6 +484,7 @@ void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
 	struct window w = { .self = NOBODY };
 	struct leaf *leaf;
 
+	VM_ASSERT(n > 0 && start % PAGE_SIZE == 0);
 	VM_BUG_ON(n > FAULT_PAGES_MAX);
 	rw_rdlock(&mm->mmap_lock);
 	if (!clip(mm, start, &start, &end, &leaf))
@@ -513,6 +515,7 @@ int fault_swap(struct fault *f, pte_t pte)
 	uint64_t start;
 	int err;
 
+	VM_ASSERT(pte_is_swap(pte));
 	if (f->n == 0)
 		stream_window(f, 1, true);
 	if (f->ahead_n) {
@@ -569,6 +572,7 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 	uint64_t va = start & PAGE_MASK, stop;
 	pte_t pte;
 
+	VM_ASSERT(start <= end);
 	while (room > 0 && (pte = next_swap_entry(mm, &va, end)) != 0) {
 		struct fault f = { .mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX };
 

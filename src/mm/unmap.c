@@ -64,6 +64,7 @@ static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t t
 	struct engine *e = mm->engine;
 	struct gather g;
 
+	VM_ASSERT(from < to && to - from <= LEAF_SPAN);
 	g.nr_pages = g.nr_file = g.nr_entries = g.nr_migrations = 0;
 	spin_lock(&leaf->lock);
 	gather_entries(mm, leaf, from, to, arg && *(bool *)arg, &g);
@@ -137,6 +138,7 @@ static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move 
 	struct mm *mm = m->mm;
 	struct engine *e = mm->engine;
 
+	VM_ASSERT(from < to);
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
 		struct leaf *dst;
 		pte_t pte;
@@ -163,6 +165,7 @@ static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move 
  * come, as migration looks at mm->no_reclaim under the leaf lock. */
 static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
+	VM_ASSERT(from < to);
 	(void)arg;
 	spin_lock(&leaf->lock);
 	spin_unlock(&leaf->lock);

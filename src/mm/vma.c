@@ -82,6 +82,7 @@ static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64
 
 void vma_free(struct vma *v)
 {
+	VM_ASSERT(v->start <= v->end);
 	anon_vma_unlink(v);
 	if (v->file) {
 		rw_wrlock(&v->file->i_mmap_lock);
@@ -289,6 +290,7 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 
 static void reverse(struct vma **v, unsigned from, unsigned to)
 {
+	VM_ASSERT(from <= to);
 	for (; from + 1 < to; from++, to--) {
 		struct vma *swap = v[from];
 
@@ -346,6 +348,7 @@ struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool 
 {
 	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file, src->backing);
 
+	VM_ASSERT(mm != src->mm);
 	if (v && chain && anon_vma_clone(v, src) != 0) {
 		vma_free(v);
 		return NULL;

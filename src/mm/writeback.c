@@ -32,6 +32,7 @@ struct wb {
 /* Writeback holds a reference to the page, and the page its file: not to be touched after the mark is off. */
 static void end_write(struct address_space *as, struct page *p, int error)
 {
+	VM_ASSERT(error <= 0);
 	if (error) {
 		filemap_set_dirty(p);
 		a32_cas(&as->write_error, 0, (uint32_t)-error);
@@ -49,6 +50,7 @@ static void write_done(struct store_batch *b)
 {
 	struct wb *w = b->private;
 
+	VM_ASSERT(b->n <= STORE_BATCH_MAX);
 	for (unsigned i = 0; i < b->n; i++)
 		end_write(w->as, w->pages[i], b->io[i].error);
 }
@@ -64,6 +66,7 @@ static void wb_init(struct wb *w, struct address_space *as)
 
 static void wb_submit(struct wb *w)
 {
+	VM_ASSERT(w->b.n <= STORE_BATCH_MAX);
 	if (w->b.n == 0)
 		return;
 	store_submit(w->as->store, &w->b);

@@ -48,6 +48,9 @@
  *   FAULT_WRITE.
  *
  * Checks. VM_BUG_ON(cond): an invariant of the engine; always on, prints the place and aborts.
+ *   VM_ASSERT(cond): what a function asks of its caller. Debug builds and the check build look, a release does not pay.
+ *   lockdep_assert_held(l): likewise, that this thread has @l locked. a32_peek(p): a read for VM_ASSERT alone; the simulated
+ *   machine does not count it as an operation.
  *   recheck(cond), sync_step(step): marks on synchronisation that is neither a lock nor RCU: a look that is only there
  *   because something may have changed since the one before; a flag or a look that tells others, or finds what
  *   they told. `make mutate` leaves each out in turn (@cond then counts as true) and sees whether a scenario notices.

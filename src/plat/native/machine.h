@@ -59,6 +59,7 @@ static inline int64_t a64_load_relaxed(const atomic64_t *p)
 	return atomic_load_explicit(&((atomic64_t *)p)->v_, memory_order_relaxed);
 }
 
+static inline uint32_t a32_peek(const atomic32_t *p) { return atomic_load_explicit(&((atomic32_t *)p)->v_, memory_order_relaxed); }
 static inline bool a32_test(const atomic32_t *p, uint32_t m) { return a32_load(p) & m; }
 static inline void a32_acc(atomic32_t *p, int32_t d) { a32_add(p, d); }
 static inline void a64_acc(atomic64_t *p, int64_t d) { a64_add(p, d); }
@@ -284,6 +285,12 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 		if (__builtin_expect(!!(cond), 0))            \
 			plat_bug(#cond, __FILE__, __LINE__);  \
 	} while (0)
+
+#ifdef UMEMCG_DEBUG
+#define VM_ASSERT(cond) VM_BUG_ON(!(cond))
+#else
+#define VM_ASSERT(cond) ((void)sizeof(!(cond)))
+#endif
 
 #define recheck(cond)   (cond)
 #define sync_step(step) do { step; } while (0)

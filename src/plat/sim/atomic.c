@@ -21,6 +21,12 @@ static inline void announce(enum op_kind kind, const void *p, unsigned width, ui
 
 #define PC __builtin_return_address(0)
 
+/* Not an operation: no other task comes in between, and nothing depends on it. */
+uint32_t sim_peek32(const atomic32_t *p)
+{
+	return p->v_;
+}
+
 uint32_t sim_load32(const atomic32_t *p, uint32_t mask, sim_at at)
 {
 	announce(OP_READ, p, 4, mask, false, at, PC);

@@ -62,6 +62,8 @@ void sim_storeptr(atomicptr_t *p, void *v, sim_at at);
 void *sim_xchgptr(atomicptr_t *p, void *v, sim_at at);
 bool sim_casptr(atomicptr_t *p, void *old, void *new_, sim_at at);
 
+uint32_t sim_peek32(const atomic32_t *p);
+#define a32_peek(p)          sim_peek32(p)
 #define a32_load(p)          sim_load32((p), UINT32_MAX, SIM_SITE_OP(#p, "load", NULL, NULL))
 #define a32_test(p, m)       ((sim_load32((p), (m), SIM_SITE_OP(#p, "test", #m, NULL)) & (m)) != 0)
 #define a32_store(p, v)      sim_store32((p), (v), SIM_SITE_OP(#p, "store", #v, NULL))
@@ -206,6 +208,8 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 		if (__builtin_expect(!!(cond), 0))            \
 			plat_bug(#cond, __FILE__, __LINE__);  \
 	} while (0)
+
+#define VM_ASSERT(cond) VM_BUG_ON(!(cond))
 
 /* Marks: mutant.c. False: this one is left out. */
 bool sim_mark(sim_at at);
