@@ -18,7 +18,7 @@
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/vma.h"
-#include "plat/soft/client.h"
+#include "mmu/soft/client.h"
 
 #define RW         (VM_READ | VM_WRITE)
 #define CACHE_LINE 64

@@ -9,7 +9,7 @@
 #define UMEMCG_BENCH_ENGINE_WORLD_H
 
 #include "mm/engine.h"
-#include "plat/soft/mmu_soft.h"
+#include "mmu/soft/mmu_soft.h"
 
 #define WORLD_BASE 0x10000000ull
 

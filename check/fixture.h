@@ -25,7 +25,7 @@
 #include "mm/vma.h"
 #include "plat/sim/sim.h"
 #include "plat/sim/store_sim.h"
-#include "plat/soft/mmu_soft.h"
+#include "mmu/soft/mmu_soft.h"
 #include "scenario.h"
 
 #define FX_FRAMES     PLAT_CHUNK                   /* a node */

@@ -1,7 +1,7 @@
-/* tests/nodes_test.c - pages between memory nodes (plat/host/nodes.h), on a machine that is a table. */
+/* tests/nodes_test.c - pages between memory nodes (mmu/host/nodes.h), on a machine that is a table. */
 #include <errno.h>
 
-#include "plat/host/nodes.h"
+#include "mmu/host/nodes.h"
 #include "test.h"
 
 /* What the kernel would say and do. Page i is at address i + 1. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "mm/mm_types.h"
-#include "plat/host/pagemap.h"
+#include "mmu/host/pagemap.h"
 #include "test.h"
 
 #define GIB (1ull << 30)

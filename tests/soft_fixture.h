@@ -25,7 +25,7 @@
 #include "mm/swap.h"
 #include "mm/unmap.h"
 #include "mm/vma.h"
-#include "plat/soft/mmu_soft.h"
+#include "mmu/soft/mmu_soft.h"
 #include "test.h"
 
 #define FX_BASE 0x10000000ull /* where tests map; aligned to a leaf */

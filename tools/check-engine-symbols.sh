@@ -19,7 +19,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 defined() {
-	for layer in base plat_native plat_soft plat_host trace memcg mm audit; do
+	for layer in base plat_native memcg mm mmu_soft mmu_host audit; do
 		[ ! -f "libumemcg-$layer.a" ] || nm --defined-only "libumemcg-$layer.a"
 	done | awk 'NF == 3 { print $3 }' | sort -u
 }

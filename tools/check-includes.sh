@@ -9,23 +9,16 @@ cd "${1:-$(dirname "$0")/..}"
 find src -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs grep -nE '^[ 	]*#[ 	]*include' |
 awk '
 BEGIN {
-	n = split("base plat plat/native plat/soft plat/sim plat/host trace memcg mm audit ctl serve agent cgroupfs cli", order, " ")
+	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit serve agent cli", order, " ")
 	for (i = 1; i <= n; i++)
 		rank[order[i]] = i
-	split("trace memcg mm audit plat/soft", list, " ")
+	split("memcg mm mmu/soft audit", list, " ")
 	for (i in list)
 		engine[list[i]] = 1
 
 	# Folder, header it may use all the same, reason.
 	except("plat", "machine.h", "the machine chosen at build time by the include path")
 	except("plat/sim", "bugs.def", "the named bugs, which the contract makes bug_on of")
-	except("plat/soft", "mm/page.h", "the software MMU walks the page tables of the engine")
-	except("plat/soft", "mm/pgtable.h", "the software MMU walks the page tables of the engine")
-	except("plat/soft", "mm/mm_types.h", "the software MMU walks the page tables of the engine")
-	except("plat/host", "mm/page.h", "the host MMU makes the page tables true for a process")
-	except("plat/host", "mm/pgtable.h", "the host MMU makes the page tables true for a process")
-	except("plat/host", "mm/mm_types.h", "the host MMU makes the page tables true for a process")
-	except("plat/host", "mm/filemap.h", "the host MMU keeps the objects of shared memory, and finds them for a process")
 
 	# What the engine may use of libc: what a simulated machine has as well.
 	split("errno.h inttypes.h limits.h stdarg.h stdbool.h stddef.h stdint.h stdio.h string.h strings.h stdlib.h xxhash.h", list, " ")

@@ -1,5 +1,5 @@
 /* plat/backing.h - a file that private memory is filled from, as the machine has it: the host's are
- * descriptors (plat/host/backed.h), those of tests are words. mm/backing.h says what the engine
+ * descriptors (mmu/host/backed.h), those of tests are words. mm/backing.h says what the engine
  * does with them.
  *
  * Locks: ops->read is called with nothing locked, it may block; ops->release under mmap_lock.

@@ -6,9 +6,9 @@
 #include "mm/fault.h"
 #include "mm/filemap.h"
 #include "mm/vma.h"
-#include "plat/host/pagemap.h"
-#include "plat/host/shared.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/pagemap.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)

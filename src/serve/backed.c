@@ -14,8 +14,8 @@
 #include "mm/backing.h"
 #include "mm/unmap.h"
 #include "mm/vma.h"
-#include "plat/host/backed.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/backed.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 /* Is exactly what was announced mapped there: anonymous, and out of everybody's reach? */

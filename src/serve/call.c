@@ -18,7 +18,7 @@
 #include "mm/mlock.h"
 #include "mm/reclaim.h"
 #include "mm/vma.h"
-#include "plat/host/shared.h"
+#include "mmu/host/shared.h"
 #include "serve/internal.h"
 
 #define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
-#include "plat/host/shared.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 static void close_if(int fd)

@@ -7,7 +7,7 @@
 #ifndef UMEMCG_SERVE_FINDER_H
 #define UMEMCG_SERVE_FINDER_H
 
-#include "plat/host/pagemap.h"
+#include "mmu/host/pagemap.h"
 #include "serve/internal.h"
 
 /* ---- smaps.c ---- */

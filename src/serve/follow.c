@@ -15,7 +15,7 @@
  * real-time priority where that is allowed. To the kernel the tracer is a thread, not a process:
  * this one does all of it. Others that wait for children of ours leave it its own (__WNOTHREAD).
  * Where ptrace is refused (Yama, a container's profile) nobody is followed; what a tracer stops
- * then is late (plat/host/withdraw.c). When we end the kernel lets all go.
+ * then is late (mmu/host/withdraw.c). When we end the kernel lets all go.
  *
  * A debugger outside the tree is let through: gdb tries again without end what is refused with
  * EPERM, and needs nothing that the helper gives. The watcher finds out that one follows the

@@ -7,7 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define GONE_TRIES       20      /* x 1 ms */

@@ -15,8 +15,8 @@
 #include <sys/types.h>
 
 #include "mm/engine.h"
-#include "plat/host/host.h"
-#include "plat/host/nodes.h"
+#include "mmu/host/host.h"
+#include "mmu/host/nodes.h"
 #include "serve/find.h"
 #include "serve/keeper.h"
 #include "serve/proc.h"

@@ -25,8 +25,8 @@
 #include "mm/fault.h"
 #include "mm/filemap.h"
 #include "mm/vma.h"
-#include "plat/host/shared.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
 #include "serve/finder.h"
 
 #define MEASURE_PAGES 256   /* entered between two looks at what is charged twice */

@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define SAY_NS  (20 * 1000000ull)    /* a child that was announced says HELLO itself */

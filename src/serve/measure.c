@@ -16,8 +16,8 @@
 
 #include "mm/charge.h"
 #include "mm/huge.h"
-#include "plat/host/pagemap.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/pagemap.h"
+#include "mmu/host/uffd.h"
 #include "serve/finder.h"
 #include "serve/internal.h"
 

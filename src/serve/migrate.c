@@ -1,6 +1,6 @@
 /* serve/migrate.c - moving a running group, or one of its processes, to another memory node: for `umemcg migrate`.
  *
- * Where the pages are the books say; the kernel moves what lies behind them (plat/host/nodes.h). In this order:
+ * Where the pages are the books say; the kernel moves what lies behind them (mmu/host/nodes.h). In this order:
  *   spaces   what the entries of the address spaces say is there
  *   objects  shared memory, by a window of our own onto the memfd, so that pages which nobody maps go, too
  *   frames   pages that are at home, on their way to or from swap: of the whole group only, a frame is no process's
@@ -19,7 +19,7 @@
 #include "mm/page.h"
 #include "mm/pgtable.h"
 #include "mm/vma.h"
-#include "plat/host/shared.h"
+#include "mmu/host/shared.h"
 #include "serve/internal.h"
 
 #define FRAMES_A_STEP 65536u   /* looked at */

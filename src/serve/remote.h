@@ -74,7 +74,7 @@ struct remote_moved {
 	                                  * -ESRCH the process is none of ours, -EMEDIUMTYPE it is not managed */
 	int32_t why;                     /* the last reason of a failure, -errno; 0: none */
 	uint64_t total;                  /* pages in memory at the beginning */
-	uint64_t moved, failed, elsewhere, absent, shared;   /* as struct nodes_moved (plat/host/nodes.h) */
+	uint64_t moved, failed, elsewhere, absent, shared;   /* as struct nodes_moved (mmu/host/nodes.h) */
 	uint32_t nr_nodes, pad;
 	uint32_t node[REMOTE_NODES_MAX]; /* the machine's */
 };

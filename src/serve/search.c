@@ -8,7 +8,7 @@
  *
  * Locks: none. s->leaving_since is set by whoever sees such an end first, and cleared by whoever sees none.
  */
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/finder.h"
 
 #define LEAVING_NS (2 * 1000000000ll)

@@ -1,6 +1,6 @@
 /* serve/segment.c - System V shared memory of the tree: ids, keys, permissions, attachments.
  *
- * A segment is an object of shared memory (plat/host/shared.h) that has an id. What shmat(2) maps is its memfd; from
+ * A segment is an object of shared memory (mmu/host/shared.h) that has an id. What shmat(2) maps is its memfd; from
  * then on it is shared memory like any other. The table holds a reference until IPC_RMID, so a segment that nobody
  * has attached keeps its content, in memory or in swap. After IPC_RMID the areas hold it alone: it goes with the last
  * one.
@@ -30,7 +30,7 @@
 #include "mm/filemap.h"
 #include "mm/unmap.h"
 #include "mm/vma.h"
-#include "plat/host/shared.h"
+#include "mmu/host/shared.h"
 #include "serve/internal.h"
 
 #define PERMISSIONS 0777u

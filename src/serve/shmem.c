@@ -21,7 +21,7 @@
 
 #include "base/bitmap.h"
 #include "mm/filemap.h"
-#include "plat/host/shared.h"
+#include "mmu/host/shared.h"
 #include "serve/internal.h"
 
 #define EVERY_NS  (100 * 1000000ull)

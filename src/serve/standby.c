@@ -23,7 +23,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 static bool same_file(int a, int b)

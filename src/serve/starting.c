@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 #include "serve/target.h"
 

@@ -14,7 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define READ_MAX 16

@@ -19,7 +19,7 @@
 
 #include "base/text.h"
 #include "mm/swap.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "plat/native/registered.h"
 #include "serve/finder.h"
 #include "serve/internal.h"

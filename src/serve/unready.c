@@ -10,7 +10,7 @@
  *
  * Locks: none. Control thread only.
  */
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define GIVEN_UP_NS (200 * 1000000ull)   /* it has not ended meanwhile: it lives on */

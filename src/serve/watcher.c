@@ -16,7 +16,7 @@
 
 #include "mm/charge.h"
 #include "mm/reclaim.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/finder.h"
 #include "serve/internal.h"
 

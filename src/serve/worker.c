@@ -15,7 +15,7 @@
 #include "mm/fault.h"
 #include "mm/fork.h"
 #include "mm/unmap.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
 #define READ_BATCH 16

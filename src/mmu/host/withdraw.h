@@ -1,9 +1,9 @@
-/* plat/host/withdraw.h - taking pages out of clients, a batch at a time (withdraw.c), and filling their leaves (huge.c): what
+/* mmu/host/withdraw.h - taking pages out of clients, a batch at a time (withdraw.c), and filling their leaves (huge.c): what
  * the host MMU's own files share. See host.h. */
-#ifndef UMEMCG_PLAT_HOST_WITHDRAW_H
-#define UMEMCG_PLAT_HOST_WITHDRAW_H
+#ifndef UMEMCG_MMU_HOST_WITHDRAW_H
+#define UMEMCG_MMU_HOST_WITHDRAW_H
 
-#include "plat/host/host.h"
+#include "mmu/host/host.h"
 #include "plat/mmu.h"
 
 void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n);

@@ -1,4 +1,4 @@
-/* plat/soft/mmu_soft.c - the MMU that walks page tables, with a TLB a CPU; and what both
+/* mmu/soft/mmu_soft.c - the MMU that walks page tables, with a TLB a CPU; and what both
  * personalities share.
  *
  * A translation is put into a TLB under the leaf lock, and flushed under it: so whoever changed an
@@ -7,13 +7,13 @@
  * YOUNG, and DIRTY on a write; a translation is cached as writable only when DIRTY is set, so that
  * the first store through it is seen.
  */
-#include "plat/soft/mmu_soft.h"
+#include "mmu/soft/mmu_soft.h"
 
 #include <string.h>
 
 #include "mm/page.h"
 #include "mm/pgtable.h"
-#include "plat/soft/client.h"
+#include "mmu/soft/client.h"
 
 /* ---- content ---- */
 

@@ -1,4 +1,4 @@
-/* plat/host/mmu_host.c - the MMU operations over userfaultfd, but withdrawal (withdraw.c). */
+/* mmu/host/mmu_host.c - the MMU operations over userfaultfd, but withdrawal (withdraw.c). */
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "mm/page.h"
-#include "plat/host/host.h"
-#include "plat/host/shared.h"
-#include "plat/host/uffd.h"
-#include "plat/host/withdraw.h"
+#include "mmu/host/host.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
+#include "mmu/host/withdraw.h"
 
 static struct mmu_host *host(struct mmu *mmu)
 {

@@ -1,4 +1,4 @@
-/* plat/host/shared.h - shared memory of clients: one memfd an object, which every client maps.
+/* mmu/host/shared.h - shared memory of clients: one memfd an object, which every client maps.
  *
  * Where a page of an object is: in its memfd ("away"), there for all who map it; or at home, in a frame, and then the memfd has a
  * hole. The engine's table of the object (mm/filemap.h) has the page in both cases. Who maps which page the kernel knows; the
@@ -12,10 +12,10 @@
  *
  * Lock: objects_lock, rank LEAF: the list of objects and whether they are fresh. pipe_lock, rank HOST_BATCH: the pipe.
  */
-#ifndef UMEMCG_PLAT_HOST_SHARED_H
-#define UMEMCG_PLAT_HOST_SHARED_H
+#ifndef UMEMCG_MMU_HOST_SHARED_H
+#define UMEMCG_MMU_HOST_SHARED_H
 
-#include "plat/host/host.h"
+#include "mmu/host/host.h"
 
 /* The pipe; and whether this kernel does what the scheme needs. It may not: then host_shared_create says -EOPNOTSUPP. */
 void host_shared_init(struct mmu_host *h);

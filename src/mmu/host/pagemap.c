@@ -1,4 +1,4 @@
-/* plat/host/pagemap.c - see pagemap.h.
+/* mmu/host/pagemap.c - see pagemap.h.
  *
  * Before Linux 6.7 there is no question "where is something" about another process, only the word of each page. 512 of them are 2 MiB,
  * and a hole costs as much as memory. So for a large range smaps is asked first how many pages are there: none, and nothing is
@@ -6,7 +6,7 @@
  *
  * Locks: none.
  */
-#include "plat/host/pagemap.h"
+#include "mmu/host/pagemap.h"
 
 #include <errno.h>
 #include <fcntl.h>

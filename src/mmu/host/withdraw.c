@@ -1,4 +1,4 @@
-/* plat/host/withdraw.c - taking pages out of clients.
+/* mmu/host/withdraw.c - taking pages out of clients.
  *
  * A request names an address; the program may unmap it and map something else there at any time. What can the
  * move then find? While the event about the unmapping is unread: nothing, every copy into the new mapping is refused by the kernel.
@@ -26,7 +26,7 @@
  *
  * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
-#include "plat/host/withdraw.h"
+#include "mmu/host/withdraw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +34,9 @@
 
 #include "mm/page.h"
 #include "mm/pgtable.h"
-#include "plat/host/host.h"
-#include "plat/host/shared.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/host.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
 
 /* What one client is asked for: indices into the caller's requests, in the order of addresses. */
 struct ask {

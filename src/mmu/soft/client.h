@@ -1,9 +1,9 @@
-/* plat/soft/client.h - shared by mmu_soft.c and client.c: the exclusive personality's operations.
+/* mmu/soft/client.h - shared by mmu_soft.c and client.c: the exclusive personality's operations.
  */
-#ifndef UMEMCG_PLAT_SOFT_CLIENT_H
-#define UMEMCG_PLAT_SOFT_CLIENT_H
+#ifndef UMEMCG_MMU_SOFT_CLIENT_H
+#define UMEMCG_MMU_SOFT_CLIENT_H
 
-#include "plat/soft/mmu_soft.h"
+#include "mmu/soft/mmu_soft.h"
 
 /* Content at home. set does not free what was there. */
 void *soft_home(struct mmu_soft *s, const struct page *p);

@@ -1,4 +1,4 @@
-/* plat/host/huge.c - filling a leaf of a client with one huge page.
+/* mmu/host/huge.c - filling a leaf of a client with one huge page.
  *
  * Only the client itself can do it without a copy: its helper fills a huge page in an area of its own, and moves it in one piece
  * to where it belongs (UFFDIO_MOVE). The move finds no entry there, or does nothing to what it finds.
@@ -15,9 +15,9 @@
  * atomic: set by who fills, and fill_torn by events under mmap_lock held for writing, which who enters the pages holds for reading.
  */
 #include "mm/pgtable.h"
-#include "plat/host/host.h"
-#include "plat/host/uffd.h"
-#include "plat/host/withdraw.h"
+#include "mmu/host/host.h"
+#include "mmu/host/uffd.h"
+#include "mmu/host/withdraw.h"
 
 #define PAUSE_REFUSED_NS 1000000000ull  /* the client wants none, or its kernel cannot */
 #define PAUSE_BUSY_NS    10000000ull

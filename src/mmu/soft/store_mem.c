@@ -1,4 +1,4 @@
-/* plat/soft/store_mem.c - a store in memory, for tests and the checker.
+/* mmu/soft/store_mem.c - a store in memory, for tests and the checker.
  *
  * A batch is done by its submitter, in the order of its ios, end_io included: nothing to wait
  * for, and a schedule replays exactly. Discarded slots are overwritten, so that reading one

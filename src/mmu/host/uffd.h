@@ -1,9 +1,9 @@
-/* plat/host/uffd.h - the parts of userfaultfd that Debian 12's headers do not have yet, and thin calls.
+/* mmu/host/uffd.h - the parts of userfaultfd that Debian 12's headers do not have yet, and thin calls.
  *
  * Every call returns 0 (or a count) or -errno.
  */
-#ifndef UMEMCG_PLAT_HOST_UFFD_H
-#define UMEMCG_PLAT_HOST_UFFD_H
+#ifndef UMEMCG_MMU_HOST_UFFD_H
+#define UMEMCG_MMU_HOST_UFFD_H
 
 #include <linux/userfaultfd.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* plat/host/backed.c - files that private memory of clients is filled from: see backed.h. */
-#include "plat/host/backed.h"
+/* mmu/host/backed.c - files that private memory of clients is filled from: see backed.h. */
+#include "mmu/host/backed.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,4 +1,4 @@
-/* plat/host/host.h - the host MMU: page-table decisions made true in real processes.
+/* mmu/host/host.h - the host MMU: page-table decisions made true in real processes.
  *
  * A mapped page lives in the client ("away"); an unmapped one in a home frame. Taking a page out:
  *   1. its entry is looked at, and the client's event_seq
@@ -11,13 +11,13 @@
  * "late": the pages are referenced, faults on them wait, nothing else is asked of that client, until the answer
  * comes and their content is at home (host_late_done), from where the next fault maps it, or the client ends.
  */
-#ifndef UMEMCG_PLAT_HOST_HOST_H
-#define UMEMCG_PLAT_HOST_HOST_H
+#ifndef UMEMCG_MMU_HOST_HOST_H
+#define UMEMCG_MMU_HOST_HOST_H
 
 #include <sys/types.h>
 
 #include "mm/mm_types.h"
-#include "plat/host/home.h"
+#include "mmu/host/home.h"
 #include "plat/mmu.h"
 
 struct host_range {

@@ -1,4 +1,4 @@
-/* plat/host/nodes.h - the machine's memory nodes, and moving pages of processes between them.
+/* mmu/host/nodes.h - the machine's memory nodes, and moving pages of processes between them.
  *
  * The engine's own migration (mm/migrate.h) moves pages between nodes of the engine, which on the host are one. Here
  * the kernel moves what lies behind a page: its address, its entry and its charge stay, so the engine is not asked.
@@ -8,8 +8,8 @@
  *
  * Locks: none.
  */
-#ifndef UMEMCG_PLAT_HOST_NODES_H
-#define UMEMCG_PLAT_HOST_NODES_H
+#ifndef UMEMCG_MMU_HOST_NODES_H
+#define UMEMCG_MMU_HOST_NODES_H
 
 #include <stdint.h>
 #include <sys/types.h>

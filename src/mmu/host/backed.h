@@ -1,4 +1,4 @@
-/* plat/host/backed.h - files that private memory of clients is filled from: descriptors of ours.
+/* mmu/host/backed.h - files that private memory of clients is filled from: descriptors of ours.
  *
  * One a file, whoever maps it, open as long as an area refers to it. It is opened anew, for
  * reading: a description of our own holds no lock of the program's, and is in nobody's way when the
@@ -6,11 +6,11 @@
  *
  * Lock: objects_lock, rank LEAF: the list.
  */
-#ifndef UMEMCG_PLAT_HOST_BACKED_H
-#define UMEMCG_PLAT_HOST_BACKED_H
+#ifndef UMEMCG_MMU_HOST_BACKED_H
+#define UMEMCG_MMU_HOST_BACKED_H
 
 #include "plat/backing.h"
-#include "plat/host/host.h"
+#include "mmu/host/host.h"
 
 /* The file that is descriptor @fd of process @pid (a helper has a table of its own) and, to be
  * sure, file @ino on @dev: referenced. NULL: *@err is -EOPNOTSUPP (no regular file, or on a file

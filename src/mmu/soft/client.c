@@ -1,4 +1,4 @@
-/* plat/soft/client.c - the exclusive personality: memory that belongs to a client, as with
+/* mmu/soft/client.c - the exclusive personality: memory that belongs to a client, as with
  * userfaultfd.
  *
  * A hash table by (mm, va) holds the pages the clients have. It is the truth; the engine's page
@@ -8,7 +8,7 @@
  * Each access, map and withdrawal of one page is atomic under its bucket's lock: what the kernel's
  * page table lock gives the real one.
  */
-#include "plat/soft/client.h"
+#include "mmu/soft/client.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* plat/host/peek.c - looking into a client's memory: what is there, and its content.
+/* mmu/host/peek.c - looking into a client's memory: what is there, and its content.
  *
  * A process may end, or execute another program, while another one that shares its memory goes on. What its helper had moved
  * to the staging area by then is the only copy of those pages, and no thread may be known that has the memory still. So
@@ -13,8 +13,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "plat/host/host.h"
-#include "plat/host/withdraw.h"
+#include "mmu/host/host.h"
+#include "mmu/host/withdraw.h"
 
 static void open_in(const struct host_client *c, int *fd, const char *name)
 {

@@ -1,5 +1,5 @@
-/* plat/host/uffd.c - userfaultfd calls. */
-#include "plat/host/uffd.h"
+/* mmu/host/uffd.c - userfaultfd calls. */
+#include "mmu/host/uffd.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

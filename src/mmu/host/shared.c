@@ -1,5 +1,5 @@
-/* plat/host/shared.c - objects of shared memory: see shared.h. */
-#include "plat/host/shared.h"
+/* mmu/host/shared.c - objects of shared memory: see shared.h. */
+#include "mmu/host/shared.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -15,7 +15,7 @@
 
 #include "mm/filemap.h"
 #include "mm/page.h"
-#include "plat/host/uffd.h"
+#include "mmu/host/uffd.h"
 
 #define PIPE_BYTES (MMU_BATCH_MAX * PAGE_SIZE)
 #define HUGE_SETTING "/sys/kernel/mm/transparent_hugepage/shmem_enabled"

@@ -1,9 +1,9 @@
-/* plat/host/nodes.c - moving pages between memory nodes: see nodes.h.
+/* mmu/host/nodes.c - moving pages between memory nodes: see nodes.h.
  *
  * What move_pages(2) says about a page it was told to move differs between kernels; so where a page is is asked before
  * and after, and only that counts.
  */
-#include "plat/host/nodes.h"
+#include "mmu/host/nodes.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,10 +1,10 @@
-/* plat/host/pagemap.h - where a process has anonymous pages. What it costs depends on what is there, not on what is mapped: a process
+/* mmu/host/pagemap.h - where a process has anonymous pages. What it costs depends on what is there, not on what is mapped: a process
  * may have reserved terabytes (the sanitizers do).
  *
  * Locks: none. Whatever the process does meanwhile is seen or not.
  */
-#ifndef UMEMCG_PLAT_HOST_PAGEMAP_H
-#define UMEMCG_PLAT_HOST_PAGEMAP_H
+#ifndef UMEMCG_MMU_HOST_PAGEMAP_H
+#define UMEMCG_MMU_HOST_PAGEMAP_H
 
 #include <stdbool.h>
 #include <stdint.h>

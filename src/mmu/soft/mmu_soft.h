@@ -1,4 +1,4 @@
-/* plat/soft/mmu_soft.h - MMUs in software, for tests and the checker.
+/* mmu/soft/mmu_soft.h - MMUs in software, for tests and the checker.
  *
  * Two personalities.
  *   shared     Page tables are walked as hardware does, each CPU has a TLB. An access through a
@@ -13,8 +13,8 @@
  *
  * Locks: TLBs and client memory have locks of rank LEAF, taken under the leaf lock or alone.
  */
-#ifndef UMEMCG_PLAT_SOFT_MMU_SOFT_H
-#define UMEMCG_PLAT_SOFT_MMU_SOFT_H
+#ifndef UMEMCG_MMU_SOFT_MMU_SOFT_H
+#define UMEMCG_MMU_SOFT_MMU_SOFT_H
 
 #include "plat/mmu.h"
 

@@ -1,4 +1,4 @@
-/* plat/host/home.h - home frames: real memory of the supervisor for pages whose content is not in a client.
+/* mmu/host/home.h - home frames: real memory of the supervisor for pages whose content is not in a client.
  *
  * I1  A page has at most one frame; frame[pfn] says which, 0 = none.
  * I2  A page that has a frame and is not being withdrawn (locked by reclaim) has its content there.
@@ -6,8 +6,8 @@
  * Frames are taken from the lowest numbers first, so that few host pages are in use; those above HOME_HOT are
  * given back to the system as soon as they are free.
  */
-#ifndef UMEMCG_PLAT_HOST_HOME_H
-#define UMEMCG_PLAT_HOST_HOME_H
+#ifndef UMEMCG_MMU_HOST_HOME_H
+#define UMEMCG_MMU_HOST_HOME_H
 
 #include "plat/plat.h"
 

@@ -1,5 +1,5 @@
-/* plat/host/home.c - the pool of home frames. */
-#include "plat/host/home.h"
+/* mmu/host/home.c - the pool of home frames. */
+#include "mmu/host/home.h"
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
