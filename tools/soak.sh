@@ -21,7 +21,7 @@ case $minutes in
 '' | 0 | *[!0-9]*) usage ;;
 esac
 for dir; do
-	ninja -C "$dir" tests/engine_stress_test tests/memcg_stress_test >"$dir/ninja.log" 2>&1 || {
+	ninja -C "$dir" tests/mm_stress_test tests/memcg_stress_test >"$dir/ninja.log" 2>&1 || {
 		cat "$dir/ninja.log"
 		echo "FAIL  the build of $dir"
 		echo "0 passed, 1 failed, 0 skipped"
@@ -61,7 +61,7 @@ while [ "$(date +%s)" -lt "$end" ]; do
 		[ "$left" -gt 0 ] || break
 		[ "$left" -lt "$length" ] || left=$length
 		run memcg_stress_test 2
-		run engine_stress_test "$left"
+		run mm_stress_test "$left"
 		echo "soak: $(($(date +%s) - start)) s: $dir seed $UMEMCG_STRESS_SEED: $(total checks) checks, $(total forks) forks," \
 			"$(total migrations) migrations, $(total changes) moves, $(total removals) groups removed"
 		grep '^# left' "$dir/soak.log" | sort | uniq -c | sed 's/^ *\([0-9]*\) # /soak:   \1 times /'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write the drawings of named bugs to tests/check_golden, for tests/check_cli.sh to compare with. A drawing that
+# Write the drawings of named bugs to tests/check/golden, for tests/check/cli.sh to compare with. A drawing that
 # differs in line numbers and counts of steps only is left as it is. Look at what changed before it is committed.
 # Usage: tools/update-golden.sh [-f] [UMEMCG] [BUG...]     -f: write all of them anew
 #        tools/update-golden.sh -c [UMEMCG]                the numbers of executions of all scenarios: minutes
@@ -11,14 +11,14 @@ force= counts=
 [ "${1:-}" != -c ] || { counts=1; shift; }
 umemcg=${1:-build-test/umemcg}
 [ $# -eq 0 ] || shift
-golden=tests/check_golden
+golden=tests/check/golden
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 if [ -n "$counts" ]; then
 	"$umemcg" check >"$tmp/table"
 	{
-		echo "# scenario, executions, sleep-blocked: what tests/check_cli.sh compares with"
+		echo "# scenario, executions, sleep-blocked: what tests/check/cli.sh compares with"
 		awk 'NR > 1 && /EXHAUSTED/ { print $1, $3, $4 }' "$tmp/table"
 	} >"$golden/counts.txt"
 	exit 0

@@ -1,0 +1,55 @@
+/* tests/unit/mm/search_test.c - what could be managed, and is not yet, is looked for before a process is
+ * killed (the search of the MMU). */
+#include "soft_fixture.h"
+
+static struct soft_fixture fx;
+
+static struct mem_cgroup *searched;
+static int searches;
+
+/* Finds 60 pages the first time, and nothing after that. */
+static bool find_sixty(struct mmu *mmu, bool wait)
+{
+	(void)mmu;
+	assert_true(wait);
+	if (searches++)
+		return false;
+	charge_unmanaged(&fx.e, searched, 101, 41);
+	return true;
+}
+
+static void search_first(enum soft_kind kind)
+{
+	const struct mmu_ops *before;
+	struct mmu_ops ops;
+	struct mem_cgroup *g;
+	struct mm *mm;
+
+	fx_up(&fx, kind, 1024, 512);
+	before = fx.e.mmu->ops;
+	ops = *before;
+	ops.search = find_sixty;
+	fx.e.mmu->ops = &ops;
+	searched = g = fx_group(&fx, NULL, "a", 100);
+	searches = 0;
+	mm = fx_mm(&fx, g);
+	charge_unmanaged(&fx.e, g, 0, 101);
+	assert_true(charge_settle(&fx.e, g));
+	assert_int_equal(searches, 1);
+	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
+	charge_unmanaged(&fx.e, g, 41, 101);
+	charge_settle(&fx.e, g);
+	assert_int_equal(searches, 2);
+	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
+	charge_unmanaged(&fx.e, g, 101, 0);
+	fx.e.mmu->ops = before;
+	mm_put(mm);
+	fx_ungroup(&fx, g);
+	fx_down(&fx);
+}
+
+/* Memory that came past us may be what the group is full of. */
+TEST(before_a_process_is_killed_what_could_be_managed_is_looked_for)
+{
+	each_kind(search_first);
+}

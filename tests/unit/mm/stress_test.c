@@ -1,0 +1,599 @@
+/* tests/unit/mm/stress_test.c - everything at once on real threads, on both kinds of MMU.
+ *
+ * Owners each run a few address spaces: they fill and check pages, map, unmap, discard, move, lock,
+ * fork and exit, and know what every page must hold. Visitors are second threads of those spaces:
+ * they fault on any page at any time and write a word of their own. One thread makes, limits and
+ * removes groups and reclaims from them; background reclaim runs; swap fails now and then, and so does an allocation, somebody's.
+ * Who cannot go on for want of memory ends its address space. Whom the OOM killer chose gives its memory back soon, as a killed
+ * process does: its owner ends it at its next step, and may before that wait for it, with another of its spaces.
+ *
+ * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
+ * UMEMCG_STRESS_SECONDS says how long it runs, all in all (the default is 2), UMEMCG_STRESS_SEED what is drawn.
+ * It runs on until every kind of operation was seen. When a thread does not come to its next step for STALL_NS it says so and dies:
+ * somebody waits for what nobody will do.
+ */
+#include <stdlib.h>
+
+#include "mm/migrate.h"
+#include "mm/move.h"
+#include "stress.h"
+#include "stress_files.h"
+#include "stress_nodes.h"
+
+#define STALL_NS    (120 * SECOND_NS)
+#define SEEN_NS     (200 * SECOND_NS) /* a sanitized run on a busy machine may need longer; tools/soak.sh ends it 40 s later */
+#define REAP_NS     1000000ull
+#define PROGRESS_NS (10 * SECOND_NS)
+
+struct soft_fixture fx;
+bool files;
+struct mem_cgroup *top, *groups[NR_GROUPS];
+pthread_mutex_t groups_mutex = PTHREAD_MUTEX_INITIALIZER;
+atomic64_t seen[NR_SEEN];
+static struct worker workers[NR_THREADS];
+static atomicptr_t shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
+static atomic32_t stop, pausing, parked, over;
+static struct waitq resume;
+
+static void park(void)
+{
+	while (a32_load(&pausing)) {
+		uint32_t t = waitq_prepare(&resume);
+
+		a32_add(&parked, 1);
+		if (a32_load(&pausing))
+			waitq_sleep(&resume, t, 1000000000);
+		a32_add(&parked, -1);
+	}
+}
+
+/* ---- owners ---- */
+
+static uint64_t page_va(const struct space *s, uint64_t i)
+{
+	return s->at + i * PAGE_SIZE;
+}
+
+static void fill_block(uint64_t *block, uint64_t seed)
+{
+	for (unsigned i = 0; i < BLOCK / 8; i++)
+		block[i] = seed ? seed * 0x9e3779b97f4a7c15ull + i : 0;
+}
+
+/* The device lost the page: start over with zeros. */
+static void lost_page(struct space *s, uint64_t i)
+{
+	fx_discard(&fx, s->mm, page_va(s, i), 1);
+	s->seed[i] = 0;
+	saw(SEEN_LOST);
+}
+
+static void op_fill(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 12), block[BLOCK / 8];
+
+	for (; n > 0 && i < PAGES; n--, i++) {
+		uint64_t seed = 1 + draw(w, 1u << 30);
+		int err;
+
+		fill_block(block, seed);
+		err = soft_write(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, block, BLOCK);
+		if (err == 0)
+			s->seed[i] = seed;
+		else if (err == -EIO)
+			lost_page(s, i);
+		else
+			VM_BUG_ON(err != -ENOMEM && err != -ESRCH);
+		saw(SEEN_FILL);
+	}
+}
+
+static void check_page(struct worker *w, struct space *s, uint64_t i)
+{
+	uint64_t want[BLOCK / 8], got[BLOCK / 8];
+	int err = soft_read(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, got, BLOCK);
+
+	saw(SEEN_CHECK);
+	if (err == -EIO) {
+		lost_page(s, i);
+		return;
+	}
+	VM_BUG_ON(err && err != -ENOMEM && err != -ESRCH);
+	if (err)
+		return;
+	fill_block(want, s->seed[i]);
+	/* Of a space that was killed meanwhile the pages are gone (reap_killed). */
+	if (memcmp(want, got, BLOCK) == 0 || a32_load(&s->mm->dying))
+		return;
+	fprintf(stderr, "owner %u, page %llx: seed %llx, got %llx, pte %llx\n", w->id,
+		(unsigned long long)page_va(s, i), (unsigned long long)s->seed[i],
+		(unsigned long long)got[0], (unsigned long long)fx_pte(s->mm, page_va(s, i)));
+	VM_BUG_ON("a page holds what it should not");
+}
+
+static void op_check(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 30);
+
+	for (; n > 0 && i < PAGES; n--, i++)
+		check_page(w, s, i);
+}
+
+static void publish(struct worker *w, struct space *s)
+{
+	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
+}
+
+static void op_exit(struct worker *w, struct space *s)
+{
+	struct mm *mm = s->mm;
+
+	s->mm = NULL;
+	publish(w, s);
+	fx_exit(&fx, mm);
+	saw(SEEN_EXIT);
+}
+
+/* What the memory looks like now nobody knows: the process would be killed. */
+static void no_memory(struct worker *w, struct space *s)
+{
+	op_exit(w, s);
+	saw(SEEN_NOMEM);
+}
+
+static void op_discard(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 20);
+
+	if (n > PAGES - i)
+		n = PAGES - i;
+	if (draw(w, 2)) {
+		fx_discard(&fx, s->mm, page_va(s, i), n);
+		saw(SEEN_DISCARD);
+	} else {
+		int err;
+
+		fx_unmap(&fx, s->mm, page_va(s, i), n);
+		err = fx_map(s->mm, page_va(s, i), n);
+		/* An area that could not be cut is still there. */
+		VM_BUG_ON(err && err != -ENOMEM && err != -EEXIST);
+		saw(SEEN_UNMAP);
+		if (err) {
+			no_memory(w, s);
+			return;
+		}
+	}
+	memset(s->seed + i, 0, n * sizeof(s->seed[0]));
+}
+
+static void op_move(struct worker *w, struct space *s)
+{
+	uint64_t to = s->at == AREA ? ELSEWHERE : AREA;
+	int err = fx_remap(&fx, s->mm, s->at, to, PAGES);
+
+	VM_BUG_ON(err && err != -ENOMEM);
+	if (err) {
+		no_memory(w, s);
+		return;
+	}
+	s->at = to;
+	saw(SEEN_MOVE);
+}
+
+static void op_lock(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES - 6);
+
+	if (fx_mlock(s->mm, page_va(s, i), 6) == 0) {
+		op_check(w, s);
+		fx_munlock(s->mm, page_va(s, i), 6);
+		saw(SEEN_LOCK);
+	}
+}
+
+static void op_migrate(struct worker *w, struct space *s)
+{
+	uint64_t i = draw(w, PAGES - 24);
+	struct migrate_result r;
+	int err = migrate_range(s->mm, page_va(s, i), page_va(s, i + 24), (unsigned)draw(w, fx.e.nr_nodes),
+				draw(w, 2) ? MIGRATE_SYSCALL : MIGRATE_COMPACTION, &r);
+
+	VM_BUG_ON(err && err != -EAGAIN && err != -ENOMEM && err != -EOPNOTSUPP);
+	a64_add_relaxed(&seen[SEEN_MIGRATE], r.migrated);
+}
+
+static void op_change(struct worker *w, struct space *s)
+{
+	int err;
+
+	pthread_mutex_lock(&groups_mutex);
+	err = mm_move_group(s->mm, groups[draw(w, NR_GROUPS)], (unsigned)draw(w, 4));
+	pthread_mutex_unlock(&groups_mutex);
+	VM_BUG_ON(err && err != -ENOMEM);
+	saw(SEEN_CHANGE);
+}
+
+/* False: no memory. */
+static bool op_start(struct worker *w, struct space *s)
+{
+	int err;
+
+	pthread_mutex_lock(&groups_mutex);
+	s->mm = fx_mm(&fx, groups[draw(w, NR_GROUPS)]);
+	pthread_mutex_unlock(&groups_mutex);
+	if (!s->mm)
+		return false;
+	s->at = AREA;
+	memset(s->seed, 0, sizeof(s->seed));
+	err = fx_map(s->mm, AREA, PAGES);
+	VM_BUG_ON(err && err != -ENOMEM);
+	if (err || (files && !files_map(s->mm))) {
+		no_memory(w, s);
+		return false;
+	}
+	publish(w, s);
+	return true;
+}
+
+static void op_fork(struct worker *w, struct space *s)
+{
+	struct space *child = &w->space[draw(w, NR_SPACES)];
+	struct mm *mm;
+	bool killed;
+	int err;
+
+	if (child == s)
+		return;
+	if (child->mm)
+		op_exit(w, child);
+	pthread_mutex_lock(&groups_mutex);
+	mm = fx_mm(&fx, draw(w, 4) ? mm_memcg(s->mm) : groups[draw(w, NR_GROUPS)]);
+	pthread_mutex_unlock(&groups_mutex);
+	err = mm ? fx_fork_into(&fx, s->mm, mm) : 0;
+	VM_BUG_ON(err && err != -ENOMEM);
+	killed = !err && mm && a32_load(&s->mm->dying); /* the child may lack pages, too */
+	if (err || killed)
+		fx_exit(&fx, mm);
+	if (err || !mm)
+		saw(SEEN_NOMEM);
+	if (killed || err || !mm)
+		return;
+	child->mm = mm;
+	child->at = s->at;
+	memcpy(child->seed, s->seed, sizeof(s->seed));
+	publish(w, child);
+	saw(SEEN_FORK);
+}
+
+static void owner_step(struct worker *w)
+{
+	struct space *s = &w->space[draw(w, NR_SPACES)];
+
+	if (s->mm && a32_load(&s->mm->dying)) {
+		op_exit(w, s);
+		saw(SEEN_KILLED);
+	}
+	if (!s->mm && !op_start(w, s))
+		return;
+	if (files && draw(w, 3) == 0) {
+		w->doing = "file";
+		if (!files_step(s->mm, w->id, &w->random))
+			no_memory(w, s);
+		return;
+	}
+	switch (draw(w, 40)) {
+	case 0:
+		w->doing = "exit";
+		op_exit(w, s);
+		break;
+	case 1:
+	case 2:
+		w->doing = "fork";
+		op_fork(w, s);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		w->doing = "discard";
+		op_discard(w, s);
+		break;
+	case 6:
+	case 7:
+		w->doing = "move";
+		op_move(w, s);
+		break;
+	case 8:
+		w->doing = "lock";
+		op_lock(w, s);
+		break;
+	case 12:
+		w->doing = "change";
+		op_change(w, s);
+		break;
+	case 10:
+	case 11:
+		w->doing = "migrate";
+		op_migrate(w, s);
+		break;
+	case 9:
+		w->doing = "willneed";
+		fault_willneed(s->mm, s->at, s->at + PAGES * PAGE_SIZE);
+		break;
+	default:
+		w->doing = "fill or check";
+		if (draw(w, 2))
+			op_fill(w, s);
+		else
+			op_check(w, s);
+	}
+}
+
+static void owner(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		park();
+		owner_step(w);
+	}
+	for (struct space *s = w->space; s < w->space + NR_SPACES; s++) {
+		for (uint64_t i = 0; s->mm && !a32_load(&s->mm->dying) && i < PAGES; i++)
+			check_page(w, s, i);
+		if (s->mm)
+			op_exit(w, s);
+	}
+	a32_add(&over, 1);
+}
+
+/* ---- visitors ---- */
+
+/* Of a published space, referenced; NULL: there is none now. */
+static struct mm *visited(uint64_t i)
+{
+	struct mm *mm;
+
+	rcu_rd_lock();
+	mm = aptr_load(&shared_mm[i / NR_SPACES][i % NR_SPACES]);
+	if (mm && !mm_tryget(mm))
+		mm = NULL;
+	rcu_rd_unlock();
+	return mm;
+}
+
+static void visit(struct worker *w, struct mm *mm)
+{
+	uint64_t va = (draw(w, 2) ? AREA : ELSEWHERE) + draw(w, PAGES) * PAGE_SIZE,
+		 word = w->random;
+	int err;
+
+	if (draw(w, 2))
+		err = soft_write(&fx.soft, mm, w->id, va + w->id * 8, &word, 8);
+	else
+		err = soft_read(&fx.soft, mm, w->id, va + w->id * 8, &word, 8);
+	VM_BUG_ON(err && err != -EFAULT && err != -EIO && err != -ENOMEM && err != -ESRCH);
+	saw(SEEN_VISIT);
+}
+
+static void visitor(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		struct mm *mm;
+
+		park();
+		mm = visited(draw(w, NR_OWNERS * NR_SPACES));
+		if (!mm)
+			continue;
+		for (int i = 0; i < 8; i++)
+			if (files && draw(w, 3) == 0)
+				files_visit(mm, w->id, &w->random);
+			else
+				visit(w, mm);
+		mm_put(mm);
+	}
+	a32_add(&over, 1);
+}
+
+static void keeper(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!a32_load(&stop)) {
+		park();
+		groups_step(w);
+		nodes_step(w);
+		plat_sleep_ns(300000);
+	}
+	a32_store(&fx.store->fail_every, 0);
+	fault_arm(FAULT_ALLOC, 0);
+	a32_add(&over, 1);
+}
+
+/* ---- the whole ---- */
+
+/* Other threads run: a failed assertion would leave them behind, in the next test. */
+static void die(const char *what)
+{
+	fprintf(stderr, "%s\n", what);
+	abort();
+}
+
+/* The owner of a killed space may wait, in another one, for what that one has. */
+static void reap_killed(void)
+{
+	for (unsigned i = 0; i < NR_OWNERS * NR_SPACES; i++) {
+		struct mm *mm = visited(i);
+
+		if (mm && a32_load(&mm->dying) && a64_load(&mm->rss) + a64_load(&mm->swapents) > 0) {
+			fx_discard(&fx, mm, AREA, PAGES);
+			fx_discard(&fx, mm, ELSEWHERE, PAGES);
+			if (files)
+				files_reap(mm);
+		}
+		if (mm)
+			mm_put(mm);
+	}
+}
+
+/* Until all threads have come there. */
+static void wait_for_all(const atomic32_t *come)
+{
+	uint64_t since = plat_now_ns();
+
+	while (a32_load(come) < NR_THREADS) {
+		if (plat_now_ns() - since > STALL_NS) {
+			for (unsigned i = 0; i < NR_THREADS; i++)
+				fprintf(stderr, "thread %u: %s\n", i, workers[i].doing);
+			die("a thread has not come to its next step for two minutes");
+		}
+		reap_killed();
+		plat_sleep_ns(REAP_NS / 4);
+	}
+}
+
+static void pause_and_audit(void)
+{
+	a32_store(&pausing, 1);
+	wait_for_all(&parked);
+	fault_arm(FAULT_ALLOC, 0);
+	engine_stop(&fx.e);
+	/* A limit may be met late: the last charge was forced. */
+	fx.report.flags = AUDIT_FLUSHED | AUDIT_FORCED;
+	for (int i = 0; i < 4; i++)
+		rcu_flush();
+	if (audit_engine(&fx.e, &fx.report) != 0)
+		die(fx.report.text);
+	if (soft_stale_translations(&fx.soft) != 0)
+		die("a stale translation");
+	if (engine_start(&fx.e) != 0)
+		die("background reclaim does not start");
+	a32_store(&pausing, 0);
+	waitq_wake(&resume);
+}
+
+static bool all_seen(void)
+{
+	for (int i = 0; i < NR_SEEN; i++)
+		if (i != SEEN_KILLED && i != SEEN_LOST && a64_load(&seen[i]) == 0)
+			return false;
+	return !files || (files_all_seen() && nodes_all_seen());
+}
+
+/* A line now and then, for who watches a long run. */
+static void progress(uint64_t begin, uint64_t ns, uint64_t *last)
+{
+	uint64_t now = plat_now_ns();
+
+	if (now - *last < PROGRESS_NS)
+		return;
+	*last = now;
+	fprintf(stderr, "# %llu of %llu s: %lld checks, %lld exits, %lld migrations, %lld removals, %lld killed\n",
+		(unsigned long long)((now - begin) / SECOND_NS), (unsigned long long)(ns / SECOND_NS),
+		(long long)a64_load(&seen[SEEN_CHECK]), (long long)a64_load(&seen[SEEN_EXIT]),
+		(long long)a64_load(&seen[SEEN_MIGRATE]), (long long)a64_load(&seen[SEEN_REMOVE]),
+		(long long)a64_load(&seen[SEEN_KILLED]));
+}
+
+/* What the issue of leaks is decided by; fx_down asserts it. */
+static void say_what_is_left(void)
+{
+	struct engine *e = &fx.e;
+
+	print_message("# left: %lld pages, %lld slots, %lld address spaces, %lld anon_vmas, %lld chains, %u groups\n",
+		      (long long)(a64_load(&e->nr_frames) - a64_load(&e->nr_free)), (long long)a64_load(&e->swap->nr_used),
+		      (long long)a64_load(&e->nr_mms), (long long)a64_load(&e->nr_anon_vmas),
+		      (long long)a64_load(&e->nr_chains), a32_load(&e->tree.nr_groups) - 1);
+}
+
+static void run(enum soft_kind kind, uint64_t ns)
+{
+	static void (*const role[NR_THREADS])(void *) = {
+		owner, owner, owner, owner, owner, visitor, visitor, keeper,
+	};
+	uint64_t begin = plat_now_ns(), end = begin + ns, said = begin;
+	const char *seed = getenv("UMEMCG_STRESS_SEED");
+
+	fx_up_memory(&fx, kind, 8192, 4096, &nodes_memory[kind == SOFT_SHARED]);
+	fx.reap = false;
+	fx.store->store.device = kind == SOFT_EXCLUSIVE;
+	files = kind == SOFT_SHARED;
+	if (files)
+		files_up(&fx);
+	waitq_init(&resume);
+	a32_store(&stop, 0);
+	a32_store(&over, 0);
+	memset(workers, 0, sizeof(workers));
+	top = fx_group(&fx, NULL, "top", 400);
+	for (unsigned i = 0; i < NR_GROUPS; i++) {
+		workers[0].random = i + 1;
+		groups[i] = NULL;
+		groups_renew(&workers[0], i);
+	}
+	assert_int_equal(engine_start(&fx.e), 0);
+	for (unsigned i = 0; i < NR_THREADS; i++) {
+		workers[i].id = i;
+		workers[i].random = 0x1234567 * (i + 1) + (seed ? strtoull(seed, NULL, 10) * 0x9e3779b97f4a7c15ull : 0);
+		workers[i].doing = "starts";
+		assert_int_equal(
+			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
+	}
+	while (plat_now_ns() < end || (!all_seen() && plat_now_ns() < end + SEEN_NS)) {
+		for (uint64_t slept = 0; slept < PAUSE_NS; slept += REAP_NS) {
+			plat_sleep_ns(REAP_NS);
+			reap_killed();
+		}
+		pause_and_audit();
+		progress(begin, ns, &said);
+	}
+	a32_store(&stop, 1);
+	wait_for_all(&over);
+	for (unsigned i = 0; i < NR_THREADS; i++)
+		plat_thread_join(&workers[i].thread);
+	engine_stop(&fx.e);
+	if (files)
+		files_down();
+	for (unsigned i = NR_GROUPS; i-- > 0;)
+		fx_ungroup(&fx, groups[i]);
+	fx_ungroup(&fx, top);
+	for (int i = 0; i < 4; i++) /* a deferred call may defer another */
+		rcu_flush();
+	say_what_is_left();
+	fx_down(&fx);
+}
+
+static uint64_t stress_ns(void)
+{
+	const char *s = getenv("UMEMCG_STRESS_SECONDS");
+
+	return (s ? strtoull(s, NULL, 10) : 2) * SECOND_NS;
+}
+
+static void report(void)
+{
+	static const char *const name[NR_SEEN] = {
+		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
+		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
+		"migrations", "changes", "failed for want of memory",
+	};
+
+	for (int i = 0; i < NR_SEEN; i++)
+		print_message("# %s %lld\n", name[i], (long long)a64_load(&seen[i]));
+	for (int i = 0; i < NR_SEEN; i++)
+		if (i != SEEN_KILLED && i != SEEN_LOST)
+			assert_true(a64_load(&seen[i]) > 0);
+}
+
+TEST(everything_at_once_on_shared_page_tables_keeps_every_content_and_every_count)
+{
+	run(SOFT_SHARED, stress_ns() / 2);
+	report();
+	files_report();
+	nodes_report();
+}
+
+TEST(everything_at_once_on_exclusive_memory_keeps_every_content_and_every_count)
+{
+	run(SOFT_EXCLUSIVE, stress_ns() / 2);
+	report();
+}
