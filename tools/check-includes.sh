@@ -6,10 +6,10 @@
 set -eu
 cd "${1:-$(dirname "$0")/..}"
 
-find src -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs grep -nE '^[ 	]*#[ 	]*include' |
+find src check -name '*.[ch]' -o -name '*.def' | LC_ALL=C sort | xargs grep -nE '^[ 	]*#[ 	]*include' |
 awk '
 BEGIN {
-	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit serve agent cli", order, " ")
+	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit serve agent cli scenario search draw command", order, " ")
 	for (i = 1; i <= n; i++)
 		rank[order[i]] = i
 	split("memcg mm mmu/soft audit", list, " ")
@@ -18,7 +18,6 @@ BEGIN {
 
 	# Folder, header it may use all the same, reason.
 	except("plat", "machine.h", "the machine chosen at build time by the include path")
-	except("plat/sim", "bugs.def", "the named bugs, which the contract makes bug_on of")
 
 	# What the engine may use of libc: what a simulated machine has as well.
 	split("errno.h inttypes.h limits.h stdarg.h stdbool.h stddef.h stdint.h stdio.h string.h strings.h stdlib.h xxhash.h", list, " ")
@@ -47,7 +46,7 @@ function violation(kind, text) {
 {
 	split($0, field, ":")
 	file = field[1]
-	sub(/^src\//, "", file)
+	sub(/^(src|check)\//, "", file)
 	from = folder_of(file)
 	where = field[1] ":" field[2]
 	match($0, /[<"][^>"]*[>"]/)

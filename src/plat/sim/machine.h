@@ -221,11 +221,11 @@ bool sim_mark(sim_at at);
 		}                                                           \
 	} while (0)
 
-/* Named bugs: check/bugs.def. sim_bug is the one that is switched on, 0 for none. */
+/* Named bugs: src/plat/bugs.def. sim_bug is the one that is switched on, 0 for none. */
 enum sim_bug_id {
 	BUG_NONE_,
 #define BUG(id, name, source, scenario, invariant, budget, text) BUG_##id,
-#include "bugs.def"
+#include "plat/bugs.def"
 #undef BUG
 	NR_SIM_BUGS
 };

@@ -1,0 +1,158 @@
+/* check/scenario/withdraw_scenarios.c - reclaim on an MMU that shares no pages and withdraws, as the one of real processes
+ * does: pages are in one process's memory, which says what it has done to it (fork, unmap) when it is done. What
+ * must hold in all of them: what is thrown away stays away, what is not is there; a page is charged once. */
+#include "scenario/tasks.h"
+
+static struct mm *mm, *child;
+static struct page *victim;
+
+/* ---- tasks ---- */
+
+/* What a process does to its memory is done when the engine hears of it. */
+static void discard(void *arg)
+{
+	struct mm *m = arg;
+
+	rw_wrlock(&m->mmap_lock);
+	soft_client_discard(&fx->soft, m, FX_VA(0), FX_VA(1));
+	mm_discard_locked(m, FX_VA(0), FX_VA(1));
+	rw_wrunlock(&m->mmap_lock);
+}
+
+static void munmap(void *arg)
+{
+	struct mm *m = arg;
+
+	rw_wrlock(&m->mmap_lock);
+	soft_client_discard(&fx->soft, m, FX_VA(0), FX_VA(1));
+	mm_unmap_locked(m, FX_VA(0), FX_VA(1));
+	rw_wrunlock(&m->mmap_lock);
+}
+
+static void mremap(void *arg)
+{
+	struct mm *m = arg;
+
+	rw_wrlock(&m->mmap_lock);
+	soft_client_move(&fx->soft, m, FX_VA(0), FX_VA(4), PAGE_SIZE);
+	if (mm_remap_locked(m, FX_VA(0), FX_VA(4), PAGE_SIZE) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "mremap failed");
+	rw_wrunlock(&m->mmap_lock);
+}
+
+static void fork_mm(void *arg)
+{
+	struct mm *m = arg;
+
+	rw_wrlock(&m->mmap_lock);
+	rw_wrlock(&child->mmap_lock);
+	if (soft_client_fork(&fx->soft, m, child) != 0 || mm_fork_locked(m, child, 0) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
+	rw_wrunlock(&child->mmap_lock);
+	rw_wrunlock(&m->mmap_lock);
+}
+
+/* All the memory it has. */
+static void exit_mm(void *arg)
+{
+	soft_client_discard(&fx->soft, arg, FX_VA(0), FX_VA(1));
+	fx_exit(arg);
+}
+
+/* ---- set-up ---- */
+
+static void in_hand(void)
+{
+	fx_up_withdrawing(FX_SLOTS);
+	mm = fx_mm(fx_group("A", 8), "mm", 1);
+	fx_fill(mm, 0);
+	victim = fx_isolate(mm, 0);
+	sim_task("reclaim", task_reclaim, victim, 0, 0);
+}
+
+static void same_end(void)
+{
+	fx_read(mm, 0, 0);
+	fx_end();
+}
+
+/* ---- scenarios ---- */
+
+static void and_read_setup(void)
+{
+	in_hand();
+	sim_task("read", task_read, mm, 1, 0);
+}
+DEFINE_SCENARIO(withdraw_and_read, "withdraw-and-read", and_read_setup, same_end,
+		"a page is taken out of a process that reads it");
+
+static void and_write_setup(void)
+{
+	in_hand();
+	sim_task("write", task_write, mm, 1, 0);
+}
+
+static void and_write_end(void)
+{
+	fx_read(mm, 0, 1);
+	fx_end();
+}
+DEFINE_SCENARIO(withdraw_and_write, "withdraw-and-write", and_write_setup, and_write_end,
+		"a page is taken out of a process that writes to it: the store is in what was taken, or it is still there");
+
+static void and_discard_setup(void)
+{
+	in_hand();
+	sim_task("discard", discard, mm, 1, 0);
+}
+
+/* Zeros: of a thread that was let go on with older ones nothing is left. */
+static void and_discard_end(void)
+{
+	uint64_t word = 1;
+
+	if (soft_read(&fx->soft, mm, 0, FX_VA(0), &word, sizeof(word)) != 0 || word != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "what was thrown away is back");
+	fx_end();
+}
+DEFINE_SCENARIO(withdraw_and_discard, "withdraw-and-discard", and_discard_setup, and_discard_end,
+		"a page is taken out of a process that throws it away: it stays away");
+
+static void and_munmap_setup(void)
+{
+	in_hand();
+	sim_task("munmap", munmap, mm, 1, 0);
+}
+DEFINE_SCENARIO(withdraw_and_munmap, "withdraw-and-munmap", and_munmap_setup, fx_end,
+		"a page is taken out of a process that unmaps its area", .slow = true);
+
+static void and_mremap_setup(void)
+{
+	in_hand();
+	sim_task("mremap", mremap, mm, 1, 0);
+}
+DEFINE_SCENARIO(withdraw_and_mremap, "withdraw-and-mremap", and_mremap_setup, fx_end,
+		"a page is taken out of a process that moves its area");
+
+static void and_fork_setup(void)
+{
+	in_hand();
+	child = fx_empty_mm(mm_memcg(mm), "child");
+	sim_task("fork", fork_mm, mm, 1, 0);
+}
+
+static void and_fork_end(void)
+{
+	fx_read(child, 0, 0);
+	same_end();
+}
+DEFINE_SCENARIO(withdraw_and_fork, "withdraw-and-fork", and_fork_setup, and_fork_end,
+		"a page is taken out of a process that forks: both have it");
+
+static void and_exit_setup(void)
+{
+	in_hand();
+	sim_task("exit", exit_mm, mm, 1, 0);
+}
+DEFINE_SCENARIO(withdraw_and_exit, "withdraw-and-exit", and_exit_setup, fx_end,
+		"a page is taken out of a process that ends", .slow = true);

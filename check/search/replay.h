@@ -1,0 +1,50 @@
+/* check/search/replay.h - a schedule as a word that can be mailed, and run again.
+ *
+ *     SCENARIO/BUG/RUNS/SUM
+ *
+ *   BUG   the named bug that was switched on, "-" for none
+ *   RUNS  who ran how long: a3b2a1 = the first task 3 operations, the second 2, the first 1. Tasks are
+ *         a .. z, A .. F in the order of their birth. "~cd" behind it: c and d of the set-up were left out.
+ *   SUM   8 hexadecimal digits over every operation (task, kind, object, line): a build in which the schedule
+ *         would mean something else refuses the word.
+ */
+#ifndef UMEMCG_CHECK_REPLAY_H
+#define UMEMCG_CHECK_REPLAY_H
+
+#include "scenario/bugs.h"
+#include "plat/sim/explore.h"
+#include "scenario/scenario.h"
+
+struct schedule {
+	uint8_t task[SIM_DEPTH_MAX];
+	unsigned len;
+	uint32_t left_out;       /* sim_left_out while it runs */
+};
+
+/* Begin @scenario with @bug (NULL: none) switched on: sim_load. */
+void scenario_load(const struct scenario *scenario, const struct bug *bug);
+/* Run @s. SIM_BAD_REPLAY when it does not fit. Leaves sim_trace. */
+enum sim_finding schedule_run(const struct schedule *s);
+/* What the last execution did, as a schedule. */
+void schedule_of_trace(struct schedule *s);
+/* Over the operations of the last execution. */
+uint32_t trace_sum(void);
+
+/* The last execution, which ran with @left_out, as replay_parse takes it. */
+void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug, uint32_t left_out);
+
+struct replay {
+	const struct scenario *scenario;
+	const struct bug *bug;   /* NULL: none */
+	struct schedule schedule;
+	uint32_t sum;
+};
+
+/* NULL, or what is wrong with @text, in words; to be put behind the option's name. */
+const char *replay_parse(const char *text, struct replay *out);
+/* Load it and run it. False: it does not fit this build. */
+bool replay_run(const struct replay *r);
+
+#define REPLAY_TEXT_MAX 65536
+
+#endif
