@@ -109,7 +109,7 @@ deep_stacks() {
 		"$UMEMCG" run -m 64M --swap-max 1G --report json --report-file "$report" -- "$BIN/deep" 12 40 || return
 	expect 0 "$(value memory.events/oom_kill)" memory.events/oom_kill || return
 	at_least $((20 * MIB)) "$(value umemcg/unmanaged_peak)" umemcg/unmanaged_peak || return
-	at_most $((64 * MIB + 2 * SLACK)) "$(value memory.peak)" memory.peak || return
+	at_most $((64 * MIB + 4 * SLACK)) "$(value memory.peak)" memory.peak || return  # 24 above it where nobody stops them
 	# What was charged by force is in the peak: nothing was there that it does not say, but for what a look is late by.
 	seen=$(($(sed -n 's/^clients_max_kb //p' "$samples") * 1024))
 	at_most $(($(value memory.peak) + SLACK)) "$seen" "memory of the processes"
