@@ -26,7 +26,7 @@ bool backed_any(void)
 
 bool backed_fits(const void *addr, size_t len, int prot, int flags, int fd, long off)
 {
-	const int unfit = MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_HUGETLB;
+	const int unfit = MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_HUGETLB | MAP_32BIT;
 	struct stat st;
 	long mode;
 
@@ -112,15 +112,23 @@ bool backed_within(uint64_t start, uint64_t len)
 	return true;
 }
 
-/* Elsewhere, or at @target: a new one of the whole size, onto whose beginning the old one moves. */
+/* Elsewhere, or at @target: a new one of the whole size, onto whose beginning the old one moves. The
+ * kernel moves one mapping at a time: where it has made several of the old one it stays as it is. */
 static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int prot, void *target, int fd, long off)
 {
 	long at = backed_map(target, bytes, prot, MAP_PRIVATE | (target ? MAP_FIXED : 0), fd, off), err;
+	uint64_t mask;
+	bool held;
 
 	if (sys_failed(at) || !at)
 		return at ? at : -ENOMEM;
-	err = remap_over(old, (uint64_t)at, old_bytes);
-	return err ? err : at;
+	held = mappings_lock(&mask);
+	err = sys_call5(SYS_mremap, old, old_bytes, old_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	mappings_unlock(held, &mask);
+	if (!sys_failed(err))
+		return at;
+	hook_munmap((void *)at, bytes);
+	return -ENOMEM;
 }
 
 long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target)
@@ -134,7 +142,8 @@ long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target)
 	if (!backed_any() || !(grows || stays) || start % agent_page || !old_bytes ||
 	    !find(start, start + agent_page, &reply, &fd))
 		return 0;
-	if (stays || (flags & MREMAP_FIXED && (!(flags & MREMAP_MAYMOVE) || (uintptr_t)target % agent_page)))
+	if (stays || (flags & MREMAP_FIXED && (!(flags & MREMAP_MAYMOVE) || (uintptr_t)target % agent_page ||
+					 ((uintptr_t)target < start + old_bytes && start < (uintptr_t)target + bytes))))
 		at = -EINVAL;
 	if (!at && !(flags & MREMAP_FIXED))
 		at = backed_map((void *)(start + old_bytes), bytes - old_bytes, (int)reply.value,

@@ -322,7 +322,6 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 
 void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
 {
-	VM_ASSERT(n >= 0);
 	stat_add(memcg, STAT_UNMANAGED, n);
 }
 

@@ -276,7 +276,8 @@ struct supervisor {
 	atomic32_t unstopped;          /* ... of somebody who is above the limit, takes more, and cannot be stopped: a debugger follows it */
 	atomic32_t reserves_wanted;    /* some client's reserve may be too small */
 	struct waitq watch_wait, settle_wait;
-	atomic64_t leaving_since;      /* (A) search.c: an end that the books do not have yet was seen first; 0: there is none */
+	atomic64_t leaving_since;      /* (A) search.c: an end that the books do not have yet was seen first */
+	atomic64_t leaving_last;       /* (A) ... and last */
 	struct waitq find_wait, find_done;
 	atomic64_t find_asked, find_answered;  /* looks that were asked for before a kill, and are done */
 	bool stacks_marked;            /* finder: smaps_marks_stacks */

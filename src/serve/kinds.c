@@ -274,6 +274,9 @@ static void fit(struct serve_unmanaged *u)
 {
 	int64_t over;
 
+	/* A statistic that is read while it changes may be a little below 0. */
+	if (u->total < 0)
+		u->total = 0;
 	while ((over = sum(u->kind) - u->total) > 0) {
 		enum serve_kind most = largest(u->kind);
 

@@ -128,7 +128,7 @@ static bool somebody_held(struct supervisor *s)
 static bool may_kill(struct supervisor *s, uint64_t since_ns)
 {
 	uint64_t over_ns = since_ns ? plat_now_ns() - since_ns : 0;
-	uint64_t after_ns = a32_xchg(&s->unstopped, 0) ? KILL_LOOSE_NS : KILL_AFTER_NS;
+	uint64_t after_ns = a32_load(&s->unstopped) ? KILL_LOOSE_NS : KILL_AFTER_NS;
 
 	return over_ns > after_ns && (over_ns > KILL_HELD_NS || !somebody_held(s));
 }
@@ -149,10 +149,12 @@ void settler_main(void *arg)
 			if (!done)
 				a32_store(&s->unsettled, 1);
 		}
-		if (done)
+		if (done) {
 			since_ns = 0;
-		else if (!since_ns)
+			a32_store(&s->unstopped, 0);
+		} else if (!since_ns) {
 			since_ns = plat_now_ns();
+		}
 		if (a32_xchg(&s->reserves_wanted, 0))
 			make_reserves(s);
 		waitq_sleep(&s->settle_wait, ticket, done && !a32_load(&s->reserves_wanted) ? -1 : (int64_t)SETTLE_NS);

@@ -6,13 +6,14 @@
  *              thread, or the watcher, has had no processor to hear of it. That is waited for, LEAVING_NS at most
  *   memory that came past the agent is taken into the books (finder.c), where reclaim finds it
  *
- * Locks: none. s->leaving_since is set by whoever sees such an end first, and cleared by whoever sees none.
+ * Locks: none. s->leaving_since is set by whoever sees such an end first, or after a pause in the searches.
  */
 #include "mmu/host/uffd.h"
 #include "serve/finder.h"
 
 #define LEAVING_NS (2 * 1000000000ll)
 #define LOOK_NS    1000000
+#define PAUSE_NS   (100 * 1000000ll)
 
 static bool is_leaving(const struct client *c)
 {
@@ -32,10 +33,13 @@ static bool somebody_leaves(struct supervisor *s)
 	while ((c = client_next(s, c)))
 		yes |= is_leaving(c);
 	if (!yes)
-		a64_store(&s->leaving_since, 0);
-	else if (!since)
-		(void)a64_cas(&s->leaving_since, 0, now);
-	return yes && (!since || now - since < LEAVING_NS);
+		return false;
+	/* Searches come in a row before a kill. After a pause it is another end. */
+	if (now - a64_xchg(&s->leaving_last, now) > PAUSE_NS) {
+		a64_store(&s->leaving_since, now);
+		since = now;
+	}
+	return now - since < LEAVING_NS;
 }
 
 bool search_room(struct supervisor *s, bool wait)

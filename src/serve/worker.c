@@ -267,9 +267,12 @@ static void wake(struct client *c, uint64_t va)
 static void serve_helper(struct client *c, uint64_t va)
 {
 	char page[PAGE_SIZE] __attribute__((aligned(64)));
-	const bool backed = a32_load(&c->host.mm->has_backing) && backing_peek(c->host.mm, va, page) == 0;
+	const int err = a32_load(&c->host.mm->has_backing) ? backing_peek(c->host.mm, va, page) : -ENOENT;
 
-	if (uffd_copy(c->host.uffd, va, backed ? page : c->s->mmu.zeros, 1) < 0)
+	/* An error of its file is no content: the helper is refused the page, and so is the program. */
+	if (err && err != -ENOENT && uffd_poison(c->host.uffd, va) == 0)
+		return;
+	if (uffd_copy(c->host.uffd, va, err ? c->s->mmu.zeros : page, 1) < 0)
 		wake(c, va);
 }
 
