@@ -1,4 +1,4 @@
-/* check/command/cli.h - the command line of the checker: what was asked for, and what came out. */
+/* check/command/cli.h - the command line of the checker: its options and results. */
 #ifndef UMEMCG_CHECK_CLI_H
 #define UMEMCG_CHECK_CLI_H
 
@@ -20,7 +20,7 @@ struct options {
 	enum explore_mode mode;
 	unsigned preemptions;           /* BOUNDED */
 	uint64_t random, seed;          /* RANDOM */
-	uint64_t budget;                /* executions; 0: as many as it takes, or the bug's own */
+	uint64_t budget;                /* executions; 0: unlimited, or the bug's own */
 	unsigned jobs;
 	bool quick, json, html, full, color;
 	bool progress;                  /* a line on the terminal while it runs */
@@ -30,11 +30,11 @@ struct options {
 	unsigned nr_scenarios;
 };
 
-/* 0, or EXIT_WRONG_USE after one line that names the thing and what is accepted. */
+/* 0, or EXIT_WRONG_USE after one line that names the error and what is accepted. */
 int options_parse(int argc, char **argv, struct options *o);
 int wrong_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* What became of one scenario. */
+/* The result of one scenario. */
 struct result {
 	const struct scenario *scenario;
 	const struct bug *bug;
@@ -44,7 +44,7 @@ struct result {
 	struct schedule schedule;       /* of the failure */
 };
 
-/* Search @scenario as @o says. */
+/* Search @scenario with the options @o. */
 void search(const struct options *o, const struct scenario *scenario, const struct bug *bug, struct result *res);
 /* "EXHAUSTED", "BOUNDED(2)", ... */
 void verdict(const struct options *o, const struct result *res, char *buf, size_t n);
@@ -52,9 +52,9 @@ int exit_of(const struct options *o, const struct result *res);
 
 void table_head(FILE *out);
 void table_row(FILE *out, const struct options *o, const struct result *res);
-/* Make @res's schedule small and draw it. */
+/* Minimise @res's schedule and draw it. */
 void draw_failure(FILE *out, const struct options *o, struct result *res);
-/* All of them, with drawings' replay strings. */
+/* All of them, with the replay strings of the drawings. */
 void print_json(FILE *out, const struct options *o, struct result *results, unsigned n);
 /* The one schedule of @want; @r NULL: it ends well. */
 struct report;

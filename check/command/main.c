@@ -1,4 +1,5 @@
-/* check/command/main.c - umemcg check: searches scenarios for schedules that break something. The options: cli_options.c. */
+/* check/command/main.c - umemcg check: searches scenarios for schedules that break something. The
+ * options: options.c. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,14 +16,14 @@
 
 struct watch {
 	const char *name;
-	uint64_t all;                /* executions, if that is known */
+	uint64_t all;                /* executions, if known */
 	double shown;
-	bool line;                   /* is there one on the terminal? */
+	bool line;                   /* is a line shown on the terminal? */
 };
 
 #define COLUMNS_DEFAULT 80
 
-/* One column less than there are: the cursor must not wrap, for only the line it is in is cleared. */
+/* One column less than available: the cursor must not wrap, because only its line is cleared. */
 static int columns(void)
 {
 	struct winsize size = { 0 };
@@ -214,7 +215,7 @@ int run_replay(const struct options *o)
 	return EXIT_VIOLATION;
 }
 
-#define BENCH_EXECUTIONS 300  /* a scenario of more is not a small one */
+#define BENCH_EXECUTIONS 300  /* a scenario with more is not a small one */
 #define BENCH_SECONDS    0.3
 
 int run_bench(const struct options *o)
@@ -272,13 +273,13 @@ static int run(const struct options *o)
 	}
 }
 
-/* The first time: say what is known, and end. The second time: just end. */
+/* The first time: report what is known, and end. The second time: just end. */
 static void interrupted(int sig)
 {
 	explore_stop = sig;
 }
 
-/* Unless whoever started us keeps it away. */
+/* Unless it was ignored when we were started. */
 static void catch_signal(int sig)
 {
 	struct sigaction old, sa = { .sa_handler = interrupted, .sa_flags = SA_RESETHAND | SA_RESTART };
@@ -287,7 +288,7 @@ static void catch_signal(int sig)
 		sigaction(sig, &sa, NULL);
 }
 
-/* As whoever waits for a program that was interrupted wants to see it. */
+/* End the way that a parent waiting for an interrupted program expects. */
 static void end_by_signal(void)
 {
 	signal(explore_stop, SIG_DFL);

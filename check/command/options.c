@@ -1,7 +1,7 @@
 /* check/command/options.c - the arguments of umemcg check.
  *
- * A value follows its option, or an equals sign. Whatever does not make sense ends in one line on standard
- * error, before anything is run.
+ * A value follows its option, or an equals sign. Any error ends in one line on standard error,
+ * before anything is run.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ struct parser {
 	struct options *o;
 	const char *color;
 	bool seed_given, html_or_text, several;
-	const char *command;            /* the option that asked for one, NULL: none */
+	const char *command;            /* the option that asked for one; NULL: none */
 	const char *mode;
 };
 
@@ -45,7 +45,7 @@ static int number(const char *option, const char *value, uint64_t min, uint64_t 
 	return 0;
 }
 
-/* ---- one function an option that takes a value ---- */
+/* ---- one function per option that takes a value ---- */
 
 static int take_bug(struct parser *p, const char *value)
 {
@@ -122,7 +122,7 @@ static const struct {
 	const char *name;
 	int (*take)(struct parser *p, const char *value);   /* NULL: the option has no value */
 	enum cli_command command;                           /* CLI_CHECK: it asks for no command */
-	bool mode;                                          /* of these, one at most */
+	bool mode;                                          /* at most one of these */
 } table[] = {
 	{ "--bug", take_bug, CLI_BUG, false },
 	{ "--replay", take_replay, CLI_REPLAY, false },
@@ -196,7 +196,7 @@ static int take_scenario(struct parser *p, const char *name)
 	return 0;
 }
 
-/* What goes with what. */
+/* Check that the options are compatible. */
 static int consistent(struct parser *p)
 {
 	const struct options *o = p->o;

@@ -1,4 +1,4 @@
-/* check/command/table.c - what came out of the searches: the table, the drawings, JSON. */
+/* check/command/table.c - the results of the searches: the table, the drawings, JSON. */
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdlib.h>

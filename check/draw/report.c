@@ -1,8 +1,9 @@
-/* check/draw/report.c - run a schedule once more and write down who did what, in which function.
+/* check/draw/report.c - reruns a schedule and records who did what, in which function.
  *
- * Rows are for the operations that the failure hangs on (minimise_slice.c), for what else changed the same things, for
- * the last operation before a failure, for what each task waits for at a deadlock, and for what the finding is about
- * (report_subject.c). All others are folded into lines that count them, unless all are asked for.
+ * Rows are for the operations that the failure depends on (minimise_slice.c), for other changes of
+ * the same objects, for the last operation before a failure, for what each task waits for at a
+ * deadlock, and for what the finding is about (report_subject.c). All others are folded into lines
+ * that count them, unless all are requested.
  */
 #include "draw/report.h"
 
@@ -10,7 +11,7 @@
 
 #include "search/minimise.h"
 
-/* ---- while it runs ---- */
+/* ---- recording ---- */
 
 struct recorded {
 	void *pc[SIM_CALLS_MAX];     /* outermost first */
@@ -41,8 +42,8 @@ static bool is_machine(const char *file)
 	return file && strncmp(file, "src/plat/sim/", 13) == 0;
 }
 
-/* The functions from @pc outwards, through the calls @pcs (outermost first). Accessors in headers are left out: who
- * reads wants to know who asked. So is the machine itself. */
+/* The functions from @pc outwards, through the calls @pcs (outermost first). Accessors in headers
+ * are left out, because the reader wants their caller. So is the machine itself. */
 static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, struct source_line *out, unsigned max)
 {
 	struct source_line lines[REPORT_STACK_MAX];
@@ -77,7 +78,7 @@ static void place_row(struct report_row *row, const struct recorded *calls)
 	row->placed = true;
 }
 
-/* Looking into debug information takes long: not for rows that nobody sees. */
+/* Debug information is slow to search: not for rows that nobody sees. */
 void report_place(struct report_row *row)
 {
 	if (!row->placed && !row->folded && !row->no_step)
@@ -98,7 +99,7 @@ static void make_rows(struct report *r)
 	}
 }
 
-/* A deadlock: what each task waits for is a row of its own. */
+/* A deadlock: what each task waits for gets its own row. */
 static void make_waiting_rows(struct report *r)
 {
 	for (unsigned t = 0; t < sim_nr_tasks && r->failure.kind == SIM_DEADLOCK && r->failure.task < 0; t++) {
@@ -119,7 +120,7 @@ static void make_waiting_rows(struct report *r)
 	}
 }
 
-/* Does another task's operation depend on it? Locks that everybody got at once tell nothing. */
+/* Does another task's operation depend on it? Locks that were free for everybody tell nothing. */
 static void mark_shared(struct report *r)
 {
 	for (unsigned i = 0; i < r->nr_rows; i++)
@@ -143,7 +144,7 @@ static void mark_pair(struct report_row *x, struct report_row *y, int task_x, in
 		x->matters = y->matters = true;
 }
 
-/* The decisive operations, and everything that changes, or fails to change, what they are about. */
+/* The decisive operations, and everything that changes, or fails to change, their objects. */
 static void mark_sliced(struct report *r, const bool *decisive)
 {
 	for (unsigned i = 0; i < r->nr_ops; i++) {
@@ -172,7 +173,8 @@ static unsigned end_of_section(const struct report *r, unsigned i)
 	return r->nr_ops;
 }
 
-/* The order of two sections of a lock is decisive: what one of them changes and the other looks at is why. */
+/* The order of two sections of a lock is decisive because of what one of them changes and the other
+ * looks at. */
 static void mark_sections(struct report *r, const bool *decisive)
 {
 	for (unsigned a = 0; a < r->nr_ops; a++) {
@@ -192,7 +194,7 @@ static void mark_sections(struct report *r, const bool *decisive)
 	}
 }
 
-/* A deadlock: who took what is waited for. */
+/* A deadlock: who took what the tasks wait for. */
 static void mark_holders(struct report *r)
 {
 	for (unsigned w = r->nr_ops; w < r->nr_rows; w++)
@@ -214,7 +216,7 @@ static void mark_last(struct report *r)
 		}
 }
 
-/* Of what does not end: the last changes of what it is about, or the last steps if there are none. */
+/* For a livelock: the last changes of its objects, or the last steps if there are none. */
 #define LIVELOCK_ROWS 12
 
 static void mark_livelock(struct report *r)
@@ -256,7 +258,7 @@ static bool is_task_end(const struct report_row *row)
 	return row->op.kind == OP_WRITE && row->op.obj < OBJ_FIRST;
 }
 
-/* A row of its own where the bug comes between rows. */
+/* A row of its own if the bug lies between rows. */
 static unsigned place_bug(struct report *r, struct report_row *out, unsigned step)
 {
 	unsigned n = 0;
@@ -279,7 +281,8 @@ static bool bug_before(const struct report *r, unsigned step)
 	return false;
 }
 
-/* Two or more in a row that do not matter become one. A task's end, which is nothing of the source's, is left out. */
+/* Fold two or more consecutive rows that do not matter into one. The end of a task, which is not in
+ * the source, is left out. */
 static void fold(struct report *r, bool full)
 {
 	struct report_row *rows = calloc(r->nr_rows + REPORT_BUG_PLACES, sizeof(*rows));
@@ -353,7 +356,7 @@ static void hold(struct report *r, int task)
 	const struct sim_task *t = &sim_tasks[task];
 	unsigned nr = t->nr_held;
 
-	/* It counts as held from the moment it is asked for. */
+	/* It counts as held from the request on. */
 	if (nr && t->alive && r->failure.task != task && (t->next.kind == OP_LOCK || t->next.kind == OP_RDLOCK) &&
 	    arena_object(t->held[nr - 1].lock) == t->next.obj)
 		nr--;
@@ -388,14 +391,14 @@ static void find_place(struct report *r)
 	if (f->pc && r->nr_found_stack)
 		r->found_at = r->found_stack[0];
 	else if (f->file && f->task >= 0 && last && last->task == f->task && last->op.at && last->op.at->line == f->line)
-		r->found_at = last->at; /* an accessor's own line would say less */
+		r->found_at = last->at; /* an accessor's own line would be less useful */
 	else if (f->file)
 		r->found_at = (struct source_line){ NULL, source_name(f->file), f->line };
 	if (f->other_pc && stack_of(f->other_pc, NULL, 0, other, REPORT_STACK_MAX))
 		r->other_at = other[0];
 }
 
-/* ---- all of it ---- */
+/* ---- the report ---- */
 
 struct report *report_make(const struct scenario *scenario, const struct bug *bug, const struct schedule *s, bool full)
 {

@@ -1,12 +1,12 @@
-/* check/draw/report_bug.c - where in a failing schedule the named bug is: a row of its own, for what is left out is no
- * operation.
+/* check/draw/report_bug.c - where in a failing schedule the named bug is: a row of its own, because
+ * an omission is no operation.
  *
- * The engine comes by bug_on() more often than it goes wrong there. So the schedule is run again, with the engine
- * doing right at one of these times and wrong at all others: if the failure goes away, that one is shown. Where none
- * is needed (two that would do alone, a loop without an end) those are shown that have something that matters next
- * to them.
+ * The engine passes bug_on() more often than it misbehaves there. So the schedule is rerun with the
+ * engine correct at one of these times and wrong at all others: if the failure goes away, that one
+ * is shown. Where none is needed (either of two suffices, an endless loop) those are shown that are
+ * adjacent to something that matters.
  *
- * The set-up may have gone wrong already. It has no column: it is named above the drawing.
+ * The set-up may already have gone wrong. It has no column: it is named above the drawing.
  */
 #include <stdlib.h>
 
@@ -17,12 +17,12 @@
 
 static struct met {
 	int task;            /* -1: the set-up */
-	unsigned before;     /* the operation it came before */
+	unsigned before;     /* the operation that follows it */
 	void *pc;
 	bool needed;
 } *met;
 static unsigned nr_met, met_room, nr_setup;
-static unsigned count, spared;       /* in this run; the one that is done right, UINT_MAX: none */
+static unsigned count, spared;       /* in this run; the pass that is correct, UINT_MAX: none */
 static bool recording;
 
 /* ---- finding ---- */
@@ -41,7 +41,7 @@ static void note(void *pc)
 static bool met_bug(void *pc)
 {
 	if (sim_current < 0 && sim_running)
-		return true;  /* what the looks at the end take down */
+		return true;  /* recorded for the looks at the end */
 	if (recording)
 		note(pc);
 	return count++ != spared;
@@ -54,7 +54,7 @@ static void set_up(const struct scenario *scenario, const struct bug *bug, unsig
 	scenario_load(scenario, bug);
 }
 
-/* Is it needed that the engine goes wrong at @i? */
+/* Is the misbehaviour at @i needed for the failure? */
 static bool is_needed(unsigned i, const struct scenario *scenario, const struct bug *bug, const struct schedule *s,
 		      const struct schedule_trace *as, const struct sim_failure *wanted)
 {
@@ -106,7 +106,7 @@ static unsigned op_after(const struct report *r, const struct met *m)
 	return i < r->nr_ops ? i : r->nr_ops;
 }
 
-#define AFTER 3  /* operations of the task: a bug shows in what comes behind it */
+#define AFTER 3  /* operations of the task: a bug shows in what follows it */
 
 static bool is_near(const struct report *r, const struct met *m)
 {
@@ -124,7 +124,7 @@ static bool is_near(const struct report *r, const struct met *m)
 	return false;
 }
 
-/* Show it, and what it decides by. */
+/* Show it, and what it bases its decision on. */
 static void show(struct report *r, const struct met *m)
 {
 	struct report_bug_place *place = &r->bug_at[r->nr_bug_at];
@@ -147,7 +147,7 @@ static void show(struct report *r, const struct met *m)
 		r->rows[next].matters = true;
 }
 
-/* Where something that matters is next to it; else the last time. */
+/* Those adjacent to something that matters; else the last one. */
 static void show_likely(struct report *r)
 {
 	const struct met *last = NULL;

@@ -1,6 +1,7 @@
-/* check/draw/report_html.c - the drawing as a page that stands alone: no scripts, nothing to fetch, light and dark.
+/* check/draw/report_html.c - the drawing as a self-contained page: no scripts, nothing to fetch,
+ * light and dark.
  *
- * A row's callers are in its tool tip.
+ * A row's callers are in its tooltip.
  */
 #include "draw/report.h"
 
@@ -47,7 +48,8 @@ static void place(FILE *out, const struct source_line *at)
 		fprintf(out, " <span class=\"dim\">%s:%d</span>", at->file, at->line);
 }
 
-/* The function's name, in a row of its own: the step and the place belong to the operation below it. */
+/* The function's name, in a row of its own: the step and the place belong to the operation below
+ * it. */
 static void head(FILE *out, const struct report *r, const struct report_row *row, bool turn)
 {
 	fprintf(out, "<tr%s><td></td>", turn ? " class=\"turn\"" : "");

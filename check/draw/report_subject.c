@@ -1,10 +1,12 @@
-/* check/draw/report_subject.c - rows that a drawing always has, wherever in the schedule they could be as well.
+/* check/draw/report_subject.c - rows that a drawing always has, even if they could be elsewhere in
+ * the schedule.
  *
- * The slice (minimise_slice.c) finds what must be where it is. But what needs no other task hangs on no order, and what could have
- * come earlier may still be the point. So these are never folded:
- *   - what changes the words that the violated invariant is about (table below), and, where that is a number of mapped pages,
- *     the look at the owner it is counted to;
- *   - the next look of each other task at what was changed so;
+ * The slice (minimise_slice.c) finds what must stay where it is. But an operation that needs no
+ * other task depends on no order, and one that could have come earlier may still be the point. So
+ * these are never folded:
+ *   - changes of the words that the violated invariant is about (table below), and, for a number of
+ *     mapped pages, the look at the owner that it is counted to;
+ *   - the next look of each other task at what these changed;
  *   - the place where the named bug is (report_bug.c).
  */
 #include "mm/mm_types.h"
@@ -30,7 +32,7 @@ static const struct subject {
 };
 #define NR_SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
 
-/* The finding names one slot, and @obj is another one. */
+/* The finding names one slot, and @obj is a different one. */
 static bool is_other_slot(const struct report *r, const char *obj)
 {
 	const char *named = strstr(r->failure.text, "slot ");
@@ -39,7 +41,7 @@ static bool is_other_slot(const struct report *r, const char *obj)
 	return named && sscanf(named, "slot %u", &slot) == 1 && sscanf(obj, "slot %u", &this_one) == 1 && slot != this_one;
 }
 
-/* "I4: anon of ...": 4; 0: no invariant. *@gauge: the word behind it. */
+/* "I4: anon of ...": 4; 0: no invariant. *@gauge: the word after it. */
 static unsigned invariant_of(const char *text, char *gauge, size_t n)
 {
 	unsigned i = 0;
@@ -98,7 +100,8 @@ static bool changes(const struct subject *s, const struct report_row *row)
 	return (row->before ^ row->after) & row->op.mask & (words_field_is(obj, "flags") ? s->flags : UINT64_MAX);
 }
 
-/* What other tasks look at next of what row @i changed; of a charge that ended, whoever is next. */
+/* Mark what other tasks look at next of what row @i changed; for a charge that ended, the next of
+ * any task. */
 static void mark_lookers(struct report *r, unsigned i, bool ended)
 {
 	uint32_t seen = ended ? 0 : 1u << r->rows[i].task;

@@ -1,7 +1,8 @@
 /* check/draw/report_text.c - the drawing on a terminal or in a mail.
  *
- * Columns are as wide as what stands in them, up to a limit; longer text goes on in the next line, set in by two. The
- * drawing is the same wherever it is printed: no width of a terminal goes into it.
+ * Columns are as wide as their content, up to a limit; longer text continues on the next line,
+ * indented by two. The drawing is the same wherever it is printed: it does not depend on the width
+ * of a terminal.
  */
 #include "draw/report.h"
 
@@ -31,7 +32,7 @@ static const char *style_off(const struct drawing *d, enum style s)
 	return d->color && s != PLAIN ? "\033[0m" : "";
 }
 
-#define NO_BREAK '\1'   /* a space at which no line ends */
+#define NO_BREAK '\1'   /* a space that must not end a line */
 
 static void cell_text(const struct report_row *row, char *buf, size_t n)
 {
@@ -80,7 +81,7 @@ static unsigned fits(const char *text, unsigned width)
 	return width;
 }
 
-/* One line: @text in @task's column (-1: in all of them, their names), @margin behind them. */
+/* One line: @text in @task's column (-1: the names of all columns), followed by @margin. */
 static void line(const struct drawing *d, const char *step, int task, const char *text, unsigned len, enum style style,
 		 const char *margin)
 {

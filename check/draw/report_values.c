@@ -1,4 +1,5 @@
-/* check/draw/report_values.c - words of the engine as its own names: flags, page-table entries, slots, charges. */
+/* check/draw/report_values.c - words of the engine in its own names: flags, page table entries,
+ * slots, charges. */
 #include <stdio.h>
 
 #include "memcg/page_cgroup.h"
@@ -27,7 +28,7 @@ static const struct bit pte_bits[] = {
 };
 static const struct bit charge_bits[] = { { PCG_USED, "USED" }, { PCG_MIGRATION, "MIGRATION" }, { 0, NULL } };
 
-/* "A|B", and what has no name in hexadecimal behind it. @first: text stands before it. */
+/* "A|B", followed by the unnamed bits in hexadecimal. @first: text precedes it. */
 static void join_bits(const struct bit *bits, uint64_t value, bool first, char *buf, size_t n)
 {
 	size_t at = 0;
@@ -109,7 +110,7 @@ static void mapping_word(unsigned width, uint64_t v, char *buf, size_t n)
 		snprintf(buf + at, n - at, "|FILE");
 }
 
-/* A page, or what is left of one that was evicted. */
+/* A page, or the remains of an evicted one. */
 static void cache_word(unsigned width, uint64_t v, char *buf, size_t n)
 {
 	(void)width;

@@ -1,7 +1,8 @@
-/* check/draw/report_words.c - an operation in the words of the source: "A.memory.usage += n: 3 -> 6".
+/* check/draw/report_words.c - an operation in the words of the source: "A.memory.usage += n: 3 ->
+ * 6".
  *
- * The name of a thing is what the scenario called it, and the field is the expression's last part. What has no name
- * keeps the whole expression; a second thing of the same expression is told apart by "#2".
+ * An object is named by the scenario, and the field is the last part of the expression. An unnamed
+ * object keeps the whole expression; a second object of the same expression gets "#2".
  */
 #include "draw/report.h"
 
@@ -22,7 +23,7 @@ void words_begin(void)
 	nr_unnamed = 0;
 }
 
-/* Other objects with this text before: 0 for the first one. */
+/* The number of earlier objects with this text: 0 for the first. */
 static unsigned ordinal(const char *text, const void *p)
 {
 	unsigned others = 0;
@@ -42,7 +43,7 @@ static unsigned ordinal(const char *text, const void *p)
 	return others;
 }
 
-/* The last member of @expr; NULL: it has none. */
+/* The last member of @expr; NULL: none. */
 static const char *member_of(const char *expr)
 {
 	const char *member = NULL;
@@ -182,7 +183,7 @@ static bool is(const struct words *w, const char *op)
 	return w->op && strncmp(w->op, op, strlen(op)) == 0;
 }
 
-/* "x += -n" reads better as "x -= n", where that is as simple as it looks. */
+/* "x += -n" reads better as "x -= n" where it is that simple. */
 static void say_addition(struct report_row *row, const struct words *w, char sign)
 {
 	const char *arg = w->arg;
@@ -225,7 +226,8 @@ static void say_write(struct report_row *row, const struct words *w)
 	}
 }
 
-/* Deferred calls are tasks, too; their names are those of the functions, as the source spells them. */
+/* Deferred calls are tasks too; their names are those of the functions, as spelled in the
+ * source. */
 static bool is_deferred(unsigned task)
 {
 	for (unsigned i = 0; i < sim_depth; i++)
@@ -239,7 +241,7 @@ static bool starts(const struct sim_op *op)
 	return op->kind == OP_READ && op->obj == OBJ_MISC;
 }
 
-/* The name of the thread that @row starts: tasks are numbered as they are born. */
+/* The name of the thread that @row starts: tasks are numbered in order of birth. */
 static const char *started_by(const struct report_row *row)
 {
 	unsigned before = 0;

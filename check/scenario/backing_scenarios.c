@@ -1,7 +1,7 @@
-/* check/scenario/backing_scenarios.c - private memory that is filled from a file (mm/backing.h), on an MMU that
- * shares no pages and withdraws, as the one of real processes does. What must hold in all of them:
- * nothing there means the file's content and nothing else does; what was set to zero stays zero;
- * where the area is gone, no content of the file appears.
+/* check/scenario/backing_scenarios.c - private memory that is filled from a file (mm/backing.h), on
+ * an MMU that shares no pages and withdraws, as the one for real processes does. All of them
+ * require: no page means the file's content and nothing else does; zeroed pages stay zero; where
+ * the area is gone, no content of the file appears.
  */
 #include "scenario/tasks.h"
 
@@ -44,7 +44,7 @@ static void fork_mm(void *arg)
 	rw_wrunlock(&m->mmap_lock);
 }
 
-/* mremap with MREMAP_FIXED of what is at FX_VA(4). */
+/* mremap with MREMAP_FIXED of the area at FX_VA(4). */
 static void move_over(void *arg)
 {
 	struct mm *m = arg;
@@ -139,7 +139,7 @@ static void and_fork_end(void)
 DEFINE_SCENARIO(backed_touch_and_fork, "backed-touch-and-fork", and_fork_setup, and_fork_end,
 		"a process forks while it touches a page that is filled from a file: both find the file's");
 
-/* At FX_VA(4) the same page of the file, changed and in swap; at FX_VA(0) it was never touched. */
+/* FX_VA(4) has the same page of the file, changed and in swap; FX_VA(0) was never touched. */
 static void and_move_setup(void)
 {
 	in_hand();

@@ -1,12 +1,13 @@
-/* check/scenario/charge_scenarios.c - charges at a limit, the OOM killer and background reclaim: who waits, who wakes. In those
- * with no_time a wait does not end by itself: a wake-up that is lost is a deadlock. */
+/* check/scenario/charge_scenarios.c - charges at a limit, the OOM killer and background reclaim:
+ * who waits, who wakes. In those with no_time a wait does not time out: a lost wake-up is a
+ * deadlock. */
 #include "scenario/tasks.h"
 #include "mm/charge.h"
 #include "mm/oom.h"
 
 static struct mem_cgroup *a, *b;
 static struct mm *mm, *other, *third;
-static bool *charged;    /* in the arena; one a task */
+static bool *charged;    /* in the arena; one per task */
 
 /* ---- tasks ---- */
 
@@ -26,7 +27,7 @@ static void give_back(void *arg)
 	uncharge_pages(a, 1);
 }
 
-/* The limit was met and nothing could be reclaimed. */
+/* The limit was hit and nothing could be reclaimed. */
 static void wait_for_victim(void *arg)
 {
 	(void)arg;
@@ -99,8 +100,8 @@ static void charge_at(void *arg)
 		sim_fail(SIM_WRONG, NULL, 0, "a charge failed below its limit");
 }
 
-/* memory+swap goes up first and down last. While it goes up, whoever reads memory first sees no more of it than of both;
- * while it goes down, whoever reads it last. */
+/* memory+swap goes up first and down last. While it goes up, a task that reads memory first sees no
+ * more of it than of both; while it goes down, one that reads memory last does. */
 static void look(void *arg)
 {
 	int64_t up = page_counter_read(&a->memory), both = page_counter_read(&a->memsw), sum, part;
@@ -147,7 +148,7 @@ static void full(void)
 	page_counter_force_max(&a->memory, page_counter_read(&a->memory));
 }
 
-/* The victim was told to go; the other process is at the limit. */
+/* The victim was told to exit; the other process is at the limit. */
 static void oom_and_exit_setup(void)
 {
 	fx_up(FX_SLOTS);
@@ -164,7 +165,7 @@ static void oom_and_exit_setup(void)
 DEFINE_SCENARIO(oom_and_exit, "oom-and-exit", oom_and_exit_setup, fx_end,
 		"a charge waits for a victim that is on its way out", .no_time = true);
 
-/* The victim has not gone, and the room comes from elsewhere. */
+/* The victim has not exited, and the room comes from elsewhere. */
 static void oom_and_room_setup(void)
 {
 	fx_up(FX_SLOTS);
@@ -204,7 +205,7 @@ static void oom_by_two_end(void)
 DEFINE_SCENARIO(oom_by_two, "oom-by-two", oom_by_two_setup, oom_by_two_end,
 		"two charges are out of memory at once: one process is killed");
 
-/* ---- out of memory, and it is only on its way ---- */
+/* ---- out of memory, and room is only on its way ---- */
 
 static void charge_for_a_while(void *arg)
 {
@@ -228,7 +229,8 @@ static void read_ahead(void *arg)
 	fault_read_ahead(mm, FX_VA(0), 1);
 }
 
-/* One page may be charged. Whoever is second waits for the first, or takes what that is done with. */
+/* One page may be charged. The second task waits for the first, or takes what the first is done
+ * with. */
 static void oom_and_read_setup(void)
 {
 	fx_up(FX_SLOTS);
@@ -245,14 +247,14 @@ static void oom_and_read_setup(void)
 DEFINE_SCENARIO(oom_and_read, "oom-and-read", oom_and_read_setup, nobody_killed_end,
 		"a limit is met, and all that is charged is a page that is being read from swap");
 
-/* At once, as what comes after a kill is not the point. */
+/* At once, because what follows a kill is not the point. */
 static void nobody_killed_look(void)
 {
 	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 0);
 }
 
-/* Charges of others have waited for longer than anybody does, and background reclaim got on just now. What is left cannot be taken
- * yet: its process forks. */
+/* Other charges have waited past the limit of waiting, and background reclaim made progress just
+ * now. What is left cannot be reclaimed yet: its process is forking. */
 static void end_fork(void *arg)
 {
 	plat_sleep_ns(300 * 1000000ull);
@@ -282,7 +284,7 @@ DEFINE_SCENARIO(oom_and_fork, "oom-and-fork", oom_and_fork_setup, nobody_killed_
 		"a limit is met while the only process that has pages forks; others have waited before",
 		.look = nobody_killed_look);
 
-/* It has found the page in the swap cache, and gets no processor. */
+/* It has found the page in the swap cache, and is not scheduled. */
 static void let_go(void *page)
 {
 	plat_sleep_ns(300 * 1000000ull);
@@ -310,7 +312,7 @@ DEFINE_SCENARIO(oom_and_held, "oom-and-held", oom_and_held_setup, nobody_killed_
 
 /* ---- above memory.high ---- */
 
-/* Swap is full: the one page that can be taken is the one that was just read, for it has a slot. */
+/* Swap is full: the only reclaimable page is the one that was just read, because it has a slot. */
 static void high_and_fork_of_swapped_setup(void)
 {
 	fx_up(1);
@@ -326,7 +328,8 @@ static void high_and_fork_of_swapped_setup(void)
 DEFINE_SCENARIO(high_and_fork_of_swapped, "high-and-fork-of-swapped", high_and_fork_of_swapped_setup, fx_end,
 		"above memory.high a child writes to a page that is out, and swap is full");
 
-/* The same at memory.max, which has room for the page or its copy. Somebody is killed; nothing else would help. */
+/* The same at memory.max, which has room for the page or its copy. A process is killed; nothing
+ * else would help. */
 static void write_or_be_killed(void *arg)
 {
 	int err = fx_fault(arg, 0, true);
@@ -352,7 +355,7 @@ DEFINE_SCENARIO(max_and_fork_of_swapped, "max-and-fork-of-swapped", max_and_fork
 
 /* ---- background reclaim ---- */
 
-/* Wakes it, and waits for what it frees. */
+/* Wakes it, and waits for the pages it frees. */
 static void wake_and_wait(void *arg)
 {
 	uint32_t ticket = waitq_prepare(&fx->e.progress);
@@ -369,7 +372,7 @@ static void wake_and_wait(void *arg)
 	page_counter_uncharge(&a->memsw, 1);
 }
 
-/* One page less than the margin is free after the charge, and one page can be had. */
+/* One page less than the margin is free after the charge, and one page is reclaimable. */
 static void kswapd_and_wake_setup(void)
 {
 	fx_up(FX_SLOTS);

@@ -1,6 +1,6 @@
-/* check/scenario/combined_scenarios.c - three things at once, each of which has scenarios of its own: pages change their
- * frames and their groups, groups go or get smaller, processes fork and end. What must hold: what a limit that was
- * accepted says; that the books agree at the end. */
+/* check/scenario/combined_scenarios.c - three things at once, each of which has scenarios of its
+ * own: pages change frames and groups, groups are removed or shrunk, processes fork and exit. All
+ * of them require: an accepted limit holds; the books agree at the end. */
 #include "mm/move.h"
 #include "mm/node.h"
 #include "mm/oom.h"
@@ -10,7 +10,7 @@ static struct mem_cgroup *a, *b, *c;
 static struct mm *mm, *child;
 static struct address_space *file;
 static struct page *victim;
-static int *lowered;  /* in the arena: what became of the limit */
+static int *lowered;  /* in the arena: the outcome of setting the limit */
 
 /* ---- tasks ---- */
 
@@ -58,7 +58,7 @@ static void page_in_a(int64_t stock)
 	fx_fill(mm, 0);
 }
 
-/* Two will try to take it off its list. */
+/* Two tasks will try to take it off its list. */
 static void listed(void)
 {
 	victim = fx_isolate(mm, 0);
@@ -104,7 +104,7 @@ static void move_both_setup(void)
 DEFINE_SCENARIO(move_both, "move-both", move_both_setup, fx_end,
 		"two address spaces that share a page change their group, and one of them gives it up");
 
-/* ---- limits that are lowered ---- */
+/* ---- lowered limits ---- */
 
 /* mm has left A, whose slot it reads. */
 static void swap_in_rmdir_limit_setup(void)
@@ -126,7 +126,7 @@ static void swap_in_rmdir_limit_end(void)
 DEFINE_SCENARIO(swap_in_rmdir_limit, "swap-in-rmdir-limit", swap_in_rmdir_limit_setup, swap_in_rmdir_limit_end,
 		"a page is read from the slot of a group that is removed while the reader's own group gets a limit");
 
-/* Memory+swap of the page is paid by the page: its slot carries none. */
+/* The page carries the memory+swap charge: its slot carries none. */
 static void move_cached_limit_setup(void)
 {
 	page_in_a(0);
@@ -176,7 +176,7 @@ DEFINE_SCENARIO(migrate_move_shmem, "migrate-move-shmem", migrate_move_shmem_set
 
 /* ---- out of memory at two levels ---- */
 
-/* A, and B in it, and C in that; whose process is on its way out. */
+/* A, B inside it, and C inside that; C's process is exiting. */
 static void oom_levels_setup(void)
 {
 	fx_up(FX_SLOTS);
@@ -208,7 +208,7 @@ static void oom_at_two_levels_setup(void)
 DEFINE_SCENARIO(oom_at_two_levels, "oom-at-two-levels", oom_at_two_levels_setup, fx_end,
 		"two levels of a tree are out of memory and wait for one process, which ends", .no_time = true);
 
-/* ---- frames that are not there yet ---- */
+/* ---- frames that do not exist yet ---- */
 
 static struct node_resize_result *resized;
 

@@ -1,5 +1,6 @@
-/* check/scenario/error_scenarios.c - what fails while others are at it: a read of swap, memory for a move. What must hold in all of
- * them: nobody gets wrong words, who is refused is told so, nothing is left behind. */
+/* check/scenario/error_scenarios.c - failures under concurrency: a read of swap, memory for a move.
+ * All of them require: no task gets wrong words, a refused caller is told so, nothing is left
+ * behind. */
 #include "mm/migrate.h"
 #include "mm/swap_io.h"
 #include "scenario/tasks.h"
@@ -11,7 +12,7 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-/* Until the access goes on, or fails with SIGBUS: the content is lost. */
+/* Until the access succeeds, or fails with SIGBUS: the content is lost. */
 static void fault_or_lost(void *arg)
 {
 	int err = fx_fault(arg, 0, false);
@@ -60,7 +61,7 @@ static void out_and_bad(void)
 	fault_arm(FAULT_READ, 1);
 }
 
-/* The words that were written, or SIGBUS for good. */
+/* The words that were written, or SIGBUS permanently. */
 static void look_at(struct mm *space)
 {
 	if (!pte_is_poison(fx_pte(space, 0)))
@@ -96,7 +97,7 @@ static void read_fails_and_exit_setup(void)
 DEFINE_SCENARIO(read_fails_and_exit, "read-fails-and-exit", read_fails_and_exit_setup, read_end,
 		"a page that cannot be read loses its other user");
 
-/* The first loses it; the other finds what that has left, or reads it well. */
+/* The first loses it; the other finds what the first left, or reads it successfully. */
 static void read_fails_for_child_setup(void)
 {
 	out_and_bad();
@@ -116,7 +117,7 @@ DEFINE_SCENARIO(read_fails_for_child, "read-fails-for-child", read_fails_for_chi
 
 /* ---- memory ---- */
 
-/* A leaf at the new place is to be made, and a frame. */
+/* A leaf at the new place must be made, and a frame. */
 static void remap_fails_and_migrate_setup(void)
 {
 	fx_up(FX_SLOTS);

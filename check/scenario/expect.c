@@ -1,4 +1,4 @@
-/* check/scenario/expect.c - what scenarios look at when everything is over. */
+/* check/scenario/expect.c - checks that scenarios make when everything is over. */
 #include "scenario/scenario.h"
 
 #include "plat/sim/sim.h"

@@ -1,20 +1,22 @@
-/* check/scenario/file_scenarios.c - pages of files and of shared memory, between mapping, stores, write-back, truncation and
- * reclaim (seed 4, invariant B, and what belongs to it). What must hold in all of them: what was stored last is in
- * the page or in the file; a page is counted once, to the group that touched it first. */
+/* check/scenario/file_scenarios.c - pages of files and of shared memory, between mapping, stores,
+ * writeback, truncation and reclaim (seed 4, invariant B, and related cases). All of them require:
+ * the last store is in the page or in the file; a page is counted once, to the group that touched
+ * it first. */
 #include "scenario/tasks.h"
 
 static struct mem_cgroup *group;
 static struct address_space *file;
 static struct mm *mm, *other;
 static struct page *victim;
-static int *store_result;  /* in the arena: put back before each execution */
+static int *store_result;  /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
 static void fault_0(void *arg) { fx_fault(arg, 0, false); }
 static void fault_0_to_store(void *arg) { fx_fault(arg, 0, true); }
 
-/* A store that ends where it would fault: through the translation its CPU has, or not at all. */
+/* A store that gives up where it would fault: through the translation its CPU has, or not at
+ * all. */
 static int no_fault(struct mm *m, uint64_t va, bool write)
 {
 	(void)m, (void)va, (void)write;
@@ -95,12 +97,12 @@ static void unmap_and_clean_end(void)
 	page_put(&fx->e, p);
 	if (word != (*store_result == 0 ? 1 : 2))
 		sim_fail(SIM_WRONG, NULL, 0, "I19: the page does not hold what was stored last");
-	fx_end();  /* that a clean page is what its file holds is I19 of the audit */
+	fx_end();  /* I19 of the audit checks that a clean page equals its file's content */
 }
 DEFINE_SCENARIO(unmap_and_clean, "unmap-and-clean", unmap_and_clean_setup, unmap_and_clean_end,
 		"a file's page is unmapped, written back, and stored to through a translation that is about to go (seed 4)");
 
-/* ---- write-back ---- */
+/* ---- writeback ---- */
 
 static void writeback_and_store_setup(void)
 {
@@ -278,7 +280,7 @@ static void shmem_out_and_unmap_setup(void)
 DEFINE_SCENARIO(shmem_out_and_unmap, "shmem-out-and-unmap", shmem_out_and_unmap_setup, shmem_end,
 		"shared memory goes to swap while its last mapping goes");
 
-/* The table has its entry, the swap cache the page. */
+/* The entry is in the table, the page in the swap cache. */
 static void shmem_cached(void)
 {
 	struct reclaim_result r = { 0 };
@@ -311,7 +313,7 @@ static void shmem_put_and_reclaim_setup(void)
 DEFINE_SCENARIO(shmem_put_and_reclaim, "shmem-put-and-reclaim", shmem_put_and_reclaim_setup, fx_end,
 		"the last user of shared memory leaves while it goes to swap");
 
-/* ---- two write-backs ---- */
+/* ---- two writebacks ---- */
 
 static void store_and_clean(void *arg)
 {
@@ -350,7 +352,7 @@ static void writeback_of_two_setup(void)
 DEFINE_SCENARIO(writeback_of_two, "writeback-of-two", writeback_of_two_setup, fx_end,
 		"two pages of one file are written at once");
 
-/* ---- areas that go ---- */
+/* ---- areas being unmapped ---- */
 
 static void file_fault_and_munmap_setup(void)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WORDS 4   /* of a page's content, at its beginning */
+#define WORDS 4   /* at the start of a page's content */
 
 struct check_fixture *fx;
 
@@ -100,7 +100,7 @@ void fx_up_tiers(unsigned nr_slots)
 	struct page *p;
 
 	up(nr_slots, 2, SOFT_SHARED);
-	/* So that every frame has its record, and its name, before the first task. */
+	/* Every frame gets its record, and its name, before the first task. */
 	for (unsigned node = 0; node < 2; node++) {
 		need(frames_alloc_node(&fx->e, node, &p, 1) == 0, "no frames");
 		page_put(&fx->e, p);
@@ -145,7 +145,7 @@ struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name)
 	return new_mm(group, name);
 }
 
-/* Its one area is in the table. */
+/* Enters its only area in the table. */
 static void make_tables(struct mm *mm, const char *name)
 {
 	need(leaf_get(mm, FX_BASE) != NULL && anon_vma_prepare(mm->vmas[0]) == 0, "no tables");
@@ -170,7 +170,7 @@ static void make_words(unsigned page, unsigned age, uint64_t *w)
 		w[i] = (page + 1) * 0x9e3779b97f4a7c15ull + age * WORDS + i;
 }
 
-/* ---- files that private memory is filled from ---- */
+/* ---- files that fill private memory ---- */
 
 static int backing_read(struct backing *b, uint64_t index, void *to, unsigned n)
 {
@@ -290,7 +290,7 @@ void fx_set_young(struct mm *mm, unsigned page, bool young)
 	pte_set(leaf, FX_VA(page), young ? pte | PTE_YOUNG : pte & ~(pte_t)PTE_YOUNG);
 }
 
-/* A small limit keeps fault-around away: the other pages of the area stay as they are. */
+/* A small limit disables fault-around: the other pages of the area stay as they are. */
 void fx_fill(struct mm *mm, unsigned page)
 {
 	uint64_t w[WORDS];
@@ -369,7 +369,7 @@ pte_t fx_pte(struct mm *mm, unsigned page)
 	return leaf ? pte_read(leaf, FX_VA(page)) : 0;
 }
 
-/* ---- what tasks do ---- */
+/* ---- actions of tasks ---- */
 
 void fx_zap(struct mm *mm, unsigned page, unsigned n)
 {

@@ -1,8 +1,9 @@
-/* check/scenario/fixture.h - a small engine in the arena for scenarios: the soft MMU, a store whose I/O is tasks of its
- * own, a few frames and slots.
+/* check/scenario/fixture.h - a small engine in the arena for scenarios: the soft MMU, a store whose
+ * I/O runs in tasks, a few frames and slots.
  *
- * The set-up functions (all but the last three groups) run before any task, in order, on CPU 0; they bring pages into
- * the state a scenario starts from. Every object that tasks may meet at has a name for the drawings.
+ * The set-up functions (all but the last three groups) run before any task, in order, on CPU 0;
+ * they bring pages into the scenario's initial state. Every object that tasks may contend for has a
+ * name for the drawings.
  *
  * Locks: none; the functions for tasks take the engine's own.
  */
@@ -28,13 +29,13 @@
 #include "mmu/soft/mmu_soft.h"
 #include "scenario/scenario.h"
 
-#define FX_FRAMES     PLAT_CHUNK                   /* a node */
+#define FX_FRAMES     PLAT_CHUNK                   /* per node */
 #define FX_SLOTS      8
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
 #define FX_FILES_MAX  2
 #define FX_LOOKED     4
-#define FX_BASE       0x10000000ull            /* page 0 of every area; aligned to a leaf */
+#define FX_BASE       0x10000000ull            /* page 0 of every area; leaf-aligned */
 #define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
 
 struct check_fixture {
@@ -48,75 +49,80 @@ struct check_fixture {
 	unsigned nr_groups, nr_mms, nr_files, nr_backings;
 };
 
-/* The engine of the scenario that was set up last. */
+/* The engine of the most recently set-up scenario. */
 extern struct check_fixture *fx;
 
 /* ---- set-up ---- */
 
 void fx_up(unsigned nr_slots);
-/* With an MMU that shares nothing and withdraws: pages are in the memory of one process (soft_client_*). */
+/* With an MMU that does not share pages and withdraws: pages are in the memory of one process
+ * (soft_client_*). */
 void fx_up_withdrawing(unsigned nr_slots);
 /* With two nodes of FX_FRAMES frames: node 0, where the CPUs are, demotes to node 1. */
 void fx_up_tiers(unsigned nr_slots);
-/* Whoever makes frames in the set-up without fx_fill names them for the drawings. */
+/* A set-up that makes frames without fx_fill calls this to name them for the drawings. */
 void fx_name_frames(void);
-/* A group below the root with @stock pages in the stock of every CPU, so that charging one page is one operation. */
+/* A group below the root with @stock pages in the stock of every CPU, so that charging one page is
+ * one operation. */
 struct mem_cgroup *fx_group(const char *name, int64_t stock);
 /* The same below @parent. */
 struct mem_cgroup *fx_subgroup(struct mem_cgroup *parent, const char *name, int64_t stock);
-/* An address space without areas: what a fork fills. */
+/* An address space without areas: the target of a fork. */
 struct mm *fx_empty_mm(struct mem_cgroup *group, const char *name);
 /* An address space with one area of @npages from FX_VA(0) on. */
 struct mm *fx_mm(struct mem_cgroup *group, const char *name, unsigned npages);
-/* The same, filled from a file that has the words of fx_fill. One a scenario. */
+/* The same, filled from a file that has the words of fx_fill. One per scenario. */
 struct mm *fx_backed_mm(struct mem_cgroup *group, const char *name, unsigned npages);
 /* A file whose store has the words of fx_fill; or shared memory of zeros. */
 struct address_space *fx_file(unsigned npages);
 struct address_space *fx_shmem(unsigned npages);
 /* An address space with one shared area of @as, from FX_VA(0) on. */
 struct mm *fx_file_mm(struct mem_cgroup *group, const char *name, struct address_space *as);
-/* What a reader of the file finds now, in memory or in its store, are those words. Outside of tasks. */
+/* Expect a reader of the file to find those words, in memory or in its store. Outside of tasks. */
 void fx_file_holds(struct address_space *as, unsigned page, unsigned age);
-/* Write words to the page: it is present after it, not young. */
+/* Write words to the page: afterwards it is present and not young. */
 void fx_fill(struct mm *mm, unsigned page);
-/* The page goes to its slot; the entry is a swap entry after it. */
+/* The page goes to its slot; afterwards the entry is a swap entry. */
 void fx_push_out(struct mm *mm, unsigned page);
-/* The same of a page of shared memory: its table has the entry. */
+/* The same for a page of shared memory: its table has the entry. */
 void fx_push_out_shared(struct mm *mm, unsigned page);
-/* The entry is a swap entry, the page stays in the swap cache: clean, or @dirty as after a write that failed. */
+/* The entry is a swap entry, and the page stays in the swap cache: clean, or @dirty as after a
+ * failed write. */
 void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty);
-/* The process goes to another group: what it charges from now on is that one's, its pages stay where they are. So
- * the old group can be removed while it has pages. */
+/* The process moves to another group: new charges go to that group, its pages stay where they are.
+ * So the old group can be removed while it has pages. */
 void fx_move(struct mm *mm, struct mem_cgroup *group);
 /* Fork, copy-on-write. */
 struct mm *fx_fork(struct mm *parent, const char *name);
-/* The page, present or in the swap cache, off its list and with a reference: as reclaim has it. */
+/* Take the page, present or in the swap cache, off its list and reference it, as reclaim does. */
 struct page *fx_isolate(struct mm *mm, unsigned page);
-/* The mark of use, which the walk sets and reclaim looks at. */
+/* The accessed bit, which the walk sets and reclaim tests. */
 void fx_set_young(struct mm *mm, unsigned page, bool young);
 pte_t fx_pte(struct mm *mm, unsigned page);
 
-/* ---- what tasks do ---- */
+/* ---- actions of tasks ---- */
 
 /* madvise(MADV_DONTNEED). */
 void fx_zap(struct mm *mm, unsigned page, unsigned n);
 void fx_munmap(struct mm *mm, unsigned page, unsigned n);
 /* Fork into an empty address space. */
 void fx_fork_into(struct mm *parent, struct mm *child);
-/* A thread's accesses. Words are made of @page and @age, 0 for those of fx_fill. A read must find them. */
+/* A thread's accesses. Words are made from @page and @age, 0 for those of fx_fill. A read must find
+ * them. */
 void fx_read(struct mm *mm, unsigned page, unsigned age);
 void fx_write(struct mm *mm, unsigned page, unsigned age);
-/* A fault on @page, as an access would make it. */
+/* A fault on @page, as an access would cause it. */
 int fx_fault(struct mm *mm, unsigned page, bool write);
-/* The process is over. */
+/* The process ends. */
 void fx_exit(struct mm *mm);
 /* rmdir. */
 void fx_remove(struct mem_cgroup *group);
 
 /* ---- between any two operations ---- */
 
-/* Of the first FX_LOOKED pages: one of a file that is mapped is counted in FILE_MAPPED of the group its charge names, and
- * nothing else is; but not while somebody has a leaf locked, under which both change. A scenario's look. */
+/* Of the first FX_LOOKED pages: a mapped file page is counted in FILE_MAPPED of the group its
+ * charge names, and nothing else is; except while a leaf is locked, under which both change. For a
+ * scenario's look. */
 void fx_look_mapped(void);
 
 /* ---- at the end ---- */

@@ -1,5 +1,5 @@
-/* check/scenario/group_scenarios.c - the life of groups and handles between those who follow a charge word, walk the tree,
- * charge and remove (seed 1). */
+/* check/scenario/group_scenarios.c - the life of groups and handles between tasks that follow a
+ * charge word, walk the tree, charge and remove (seed 1). */
 #include "scenario/groups.h"
 
 static struct mem_cgroup *a, *b;
@@ -24,7 +24,7 @@ static void up(void)
 
 static void uncharge(void *word) { groups_uncharge(word); }
 
-/* Anybody who needs the owner of a page for longer than a read section. */
+/* A task that needs the owner of a page for longer than a read section. */
 static void use_owner(void *word)
 {
 	struct mem_cgroup *g = page_cgroup_get_memcg(word);
@@ -55,7 +55,7 @@ static void owner_and_removal_end(void)
 DEFINE_SCENARIO(owner_and_removal, "owner-and-removal", owner_and_removal_setup, owner_and_removal_end,
 		"a reader takes a reference on the owner of a page while the group is removed");
 
-/* The group is gone, the page alone keeps its handle. */
+/* The group is gone, only the page keeps its handle. */
 static void handle_and_reader_setup(void)
 {
 	up();
@@ -75,7 +75,7 @@ static void charge_page(void *arg)
 	page_counter_charge(&a->memsw, 1);
 	page_counter_charge(&a->memory, 1);
 	page_cgroup_charge(page, a->handle);
-	memcg_put(a); /* what kept it, as an address space does */
+	memcg_put(a); /* drops the reference that kept it, as an address space does */
 }
 
 static void charge_and_removal_setup(void)
@@ -130,7 +130,7 @@ DEFINE_SCENARIO(stat_and_removal, "stat-and-removal", stat_and_removal_setup, st
 
 /* ---- the tree ---- */
 
-/* As reclaim walks: a reference on where it stands, and one read section a step. */
+/* As reclaim walks: a reference on its position, and one read section per step. */
 static void walk(void *arg)
 {
 	struct mem_cgroup *at = NULL, *next;

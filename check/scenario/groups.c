@@ -49,7 +49,7 @@ atomic64_t *groups_page(struct mem_cgroup *group)
 	return word;
 }
 
-/* ---- what tasks do ---- */
+/* ---- actions of tasks ---- */
 
 void groups_uncharge(atomic64_t *word)
 {

@@ -1,8 +1,8 @@
-/* check/scenario/groups.h - a tree of groups in the arena for scenarios without pages: all that is left of a page is its
- * charge word.
+/* check/scenario/groups.h - a tree of groups in the arena for scenarios without pages: only the
+ * charge word is left of a page.
  *
- * What tasks leave behind is looked at by groups_end: at every level usage is what its words, its stocks and its
- * children account for; then everything is taken down, and nothing may be left.
+ * groups_end checks what tasks leave behind: at every level usage equals its words, its stocks and
+ * its children; then everything is torn down, and nothing may be left.
  *
  * Locks: none of its own.
  */
@@ -19,12 +19,13 @@
 
 struct groups {
 	struct memcg_tree tree;
-	struct mem_cgroup *group[GROUPS_MAX];   /* in the order they were made; NULL: freed or about to be */
+	struct mem_cgroup *group[GROUPS_MAX];   /* in creation order; NULL: freed or about to be */
 	atomic64_t word[WORDS_MAX];
 	unsigned nr_groups, nr_words;
 };
 
-/* The tree of the scenario that was set up last. In the arena: every execution finds it as the set-up left it. */
+/* The tree of the most recently set-up scenario. In the arena: every execution finds it as the
+ * set-up left it. */
 extern struct groups *gs;
 
 /* ---- set-up ---- */
@@ -34,9 +35,9 @@ struct mem_cgroup *groups_make(struct mem_cgroup *parent, const char *name);
 /* The charge word of a page that is charged to @group. */
 atomic64_t *groups_page(struct mem_cgroup *group);
 
-/* ---- what tasks do ---- */
+/* ---- actions of tasks ---- */
 
-/* The last reference of a page goes. */
+/* The last reference of a page is dropped. */
 void groups_uncharge(atomic64_t *word);
 /* rmdir. 0 or -errno of memcg_offline. */
 int groups_remove(struct mem_cgroup *group);
@@ -46,7 +47,7 @@ void groups_remove_task(void *group);
 /* ---- at the end ---- */
 
 void groups_end(void);
-/* For the looks of a scenario before groups_end. */
+/* For a scenario's checks before groups_end. */
 #define ROOT (gs->tree.root)
 
 #endif

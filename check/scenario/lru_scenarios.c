@@ -1,5 +1,6 @@
-/* check/scenario/lru_scenarios.c - a group's lists between those who put pages on, take them off, free them, and the removal of
- * the group (seed 1). What must hold in all of them: a page is on one list, its owner's, or in the hands of one task. */
+/* check/scenario/lru_scenarios.c - a group's lists between tasks that put pages on, take them off,
+ * free them, and the removal of the group (seed 1). All of them require: a page is on one list, its
+ * owner's, or isolated by one task. */
 #include "scenario/tasks.h"
 
 static struct mm *mm;
@@ -8,7 +9,7 @@ static struct page *page;
 
 /* ---- tasks ---- */
 
-/* Whoever made the page, or had it isolated, is done with it. */
+/* A task that made the page, or had it isolated, is done with it. */
 static void put_back(void *arg)
 {
 	(void)arg;
@@ -16,7 +17,7 @@ static void put_back(void *arg)
 	page_put(&fx->e, page);
 }
 
-/* Anybody who wants this page for himself: a mover, mlock, migration. */
+/* A task that wants this page isolated: a mover, mlock, migration. */
 static void isolate_page(void *arg)
 {
 	(void)arg;
@@ -25,7 +26,7 @@ static void isolate_page(void *arg)
 	page_put(&fx->e, page);
 }
 
-/* Reclaim: whatever is at the tail. */
+/* Reclaim: isolates the page at the tail. */
 static void isolate_tail(void *arg)
 {
 	struct page *got[2];
@@ -64,14 +65,14 @@ static void left_behind(void)
 	fx_move(mm, fx->e.tree.root);
 }
 
-/* The page off its list, held by a task. */
+/* The page off its list, isolated by a task. */
 static void in_hand(void)
 {
 	left_behind();
 	page = fx_isolate(mm, 0);
 }
 
-/* The page on its list, held by a task. */
+/* The page on its list, referenced by a task. */
 static void on_list(void)
 {
 	in_hand();
@@ -119,7 +120,7 @@ static void isolate_and_zap_setup(void)
 DEFINE_SCENARIO(lru_isolate_and_zap, "lru-isolate-and-zap", isolate_and_zap_setup, fx_end,
 		"reclaim takes the tail of a list while the page there is freed");
 
-/* Swap is full: what is looked for are pages that have a slot already. */
+/* Swap is full: the search is for pages that already have a slot. */
 static void isolate_cached(void *arg)
 {
 	struct page *got[2];
@@ -207,7 +208,7 @@ static void parent_isolate_and_removal_setup(void)
 DEFINE_SCENARIO(lru_parent_isolate_and_removal, "lru-parent-isolate-and-removal", parent_isolate_and_removal_setup, fx_end,
 		"pages are taken off the parent's list while those of a removed group join it");
 
-/* What a group is protected by depends on its siblings, one of which goes. */
+/* A group's protection depends on its siblings, one of which is removed. */
 
 static void reclaim_and_sibling_setup(void)
 {

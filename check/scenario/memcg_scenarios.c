@@ -1,4 +1,5 @@
-/* check/scenario/memcg_scenarios.c - the charge word, counters and stocks, without pages around them (seed 1). */
+/* check/scenario/memcg_scenarios.c - the charge word, counters and stocks, without pages around
+ * them (seed 1). */
 #include "scenario/groups.h"
 
 static struct mem_cgroup *a, *b;
@@ -8,7 +9,7 @@ static atomic64_t *page;
 
 static void uncharge(void *word) { groups_uncharge(word); }
 
-/* A page comes and goes on this CPU: through its stock where it has one. */
+/* A page is charged and uncharged on this CPU: through its stock if it has one. */
 static void charge_and_uncharge(void *arg)
 {
 	struct page_counter *full;
@@ -64,7 +65,8 @@ static void transfer_and_uncharge_setup(void)
 {
 	one_page();
 	b = groups_make(ROOT, "B");
-	/* Charged ahead, as a mover does: the uncharge may find the page moved before the counters are. */
+	/* Precharged, as by a mover: the uncharge may find the page moved before the counters
+	 * are. */
 	page_counter_charge(&b->memsw, 1);
 	page_counter_charge(&b->memory, 1);
 	a64_store(&b->stock.cpu[0].nr, 1);
@@ -198,7 +200,7 @@ static void watermark_end(void)
 {
 	int64_t mark = a64_load(&a->memory.watermark);
 
-	/* Two are charged at the end: whoever came second has seen two at least. */
+	/* Two are charged at the end: the second to come has seen at least two. */
 	if (mark < 2 || mark > 3)
 		sim_fail(SIM_WRONG, NULL, 0, "the watermark is %lld", (long long)mark);
 	expect_is("A's memory", page_counter_read(&a->memory), 2);
@@ -233,7 +235,7 @@ static void watermark_raised_setup(void)
 	sim_task("charge by force", force_one, NULL, 0, 0);
 }
 
-/* Usage only grew: who raises the watermark to less must not undo what the other did. */
+/* Usage only grew: a task that raises the watermark to less must not undo the other's raise. */
 static void watermark_raised_end(void)
 {
 	expect_is("A's watermark", a64_load(&a->memory.watermark), 4);

@@ -1,7 +1,8 @@
-/* check/scenario/migrate_file_scenarios.c - a page of a file, or of shared memory, that changes its frame, and whoever maps, unmaps,
- * truncates or reclaims it, or moves its charge meanwhile (seed 0, whose subject is FILE_MAPPED). What must hold in all of
- * them: between any two operations a page of a file that is mapped is counted, once, to the group that its charge names; at
- * the end all books agree, whether the migration succeeded or failed. */
+/* check/scenario/migrate_file_scenarios.c - a page of a file, or of shared memory, changes its
+ * frame while other tasks map, unmap, truncate or reclaim it, or move its charge (seed 0, whose
+ * subject is FILE_MAPPED). All of them require: between any two operations a mapped file page is
+ * counted, once, to the group that its charge names; at the end all books agree, whether the
+ * migration succeeded or failed. */
 #include "scenario/tasks.h"
 #include "mm/charge.h"
 #include "mm/migrate.h"
@@ -33,7 +34,7 @@ static void move(void *arg)
 		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
 }
 
-/* Another thread of a group whose limit is reached, in want of a page. */
+/* Another thread of a group at its limit that needs a page. */
 static void charge_one(void *arg)
 {
 	(void)arg;
@@ -43,7 +44,7 @@ static void charge_one(void *arg)
 
 /* ---- set-up ---- */
 
-/* Group A has one page of the file, which mm maps; B is there. */
+/* Group A has one page of the file, which mm maps; B exists. */
 static void space(bool shmem)
 {
 	fx_up(FX_SLOTS);
@@ -70,14 +71,14 @@ static void mapped(void)
 	in_hand();
 }
 
-/* Somebody looks at the page all the time: it cannot be replaced. */
+/* The page has an extra reference throughout: it cannot be replaced. */
 static void pinned(void)
 {
 	mapped();
 	page_get(victim);
 }
 
-/* Two who isolate it, so that one of them may. */
+/* Two tasks that isolate it, so that one of them succeeds. */
 static void on_list(bool shmem)
 {
 	space(shmem);
@@ -87,7 +88,7 @@ static void on_list(bool shmem)
 	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 }
 
-/* Shared memory that nobody maps: its table has the entry, the swap cache the page. */
+/* Unmapped shared memory: its table has the entry, the swap cache the page. */
 static void cached(void)
 {
 	uint32_t entry;
@@ -257,7 +258,7 @@ static void and_move_setup(void)
 DEFINE_SCENARIO(migrate_file_and_move, "migrate-file-and-move", and_move_setup, file_end,
 		"a page of a file changes its group while it changes its frame", .look = fx_look_mapped);
 
-/* Statistics go over to the parent in steps: what is between them is looked at by nobody but the end. */
+/* Statistics move to the parent in steps: only the end checks the states in between. */
 static void and_removal_setup(void)
 {
 	space(false);

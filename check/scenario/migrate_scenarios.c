@@ -1,6 +1,7 @@
-/* check/scenario/migrate_scenarios.c - a page that changes its frame, and whoever uses it meanwhile (seeds 0 and 3). What must
- * hold in all of them: the charge and the statistics of the page are those of one page, before and after; a mapped
- * page is mapped again, one that was not is not; no anon_vma is followed past its end. */
+/* check/scenario/migrate_scenarios.c - a page that changes its frame, against its concurrent users
+ * (seeds 0 and 3). All of them require: the charge and the statistics of the page are those of one
+ * page, before and after; a mapped page is mapped again, an unmapped one is not; no anon_vma is
+ * followed past its end. */
 #include "scenario/tasks.h"
 #include "mm/charge.h"
 #include "mm/migrate.h"
@@ -76,7 +77,7 @@ static void shared(void)
 	sim_task("migrate", migrate, NULL, 0, 0);
 }
 
-/* Somebody looks at the page all the time: it cannot be replaced. */
+/* The page has an extra reference throughout: it cannot be replaced. */
 static void pinned(void)
 {
 	page_get(victim);
@@ -95,7 +96,7 @@ static void and_unmap_setup(void)
 	mapped();
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-/* Whatever became of the page, what was done with it is counted to the group. */
+/* Whatever happened to the page, it is counted to the group. */
 static void counted_end(void)
 {
 	expect_is("pgmigrate_success", stat_read(group, STAT_PGMIGRATE_SUCCESS), result->migrated);
@@ -123,7 +124,7 @@ static void fails_and_zap_setup(void)
 DEFINE_SCENARIO(migrate_fails_and_zap, "migrate-fails-and-zap", fails_and_zap_setup, pinned_end,
 		"a migration fails while the last mapping goes: failed, then freed (seed 0)");
 
-/* Another thread of a group whose limit is reached, in want of a page. */
+/* Another thread of a group at its limit that needs a page. */
 static void charge_one(void *arg)
 {
 	(void)arg;

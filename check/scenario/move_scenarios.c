@@ -1,5 +1,6 @@
-/* check/scenario/move_scenarios.c - charges that move from group to group while their pages are used (seed 4, invariant A). What
- * must hold in all of them: a page's owner is charged for it and has it in its statistics, whoever came between. */
+/* check/scenario/move_scenarios.c - charges that move from group to group while their pages are
+ * used (seed 4, invariant A). All of them require: a page's owner is charged for it and has it in
+ * its statistics, whoever ran in between. */
 #include "scenario/tasks.h"
 #include "mm/migrate.h"
 #include "mm/move.h"
@@ -33,7 +34,7 @@ static void space(void)
 	sim_task("move", move, NULL, 0, 0);
 }
 
-/* A reference of whoever will try to isolate page 0. */
+/* A reference for a task that will try to isolate page 0. */
 static void wanted(void)
 {
 	victim = fx_isolate(mm, 0);
@@ -48,8 +49,8 @@ static void and_unmap_setup(void)
 DEFINE_SCENARIO(move_and_unmap, "move-and-unmap", and_unmap_setup, fx_end,
 		"a page changes its group while its last mapping goes (seed 4)");
 
-/* A store takes the entry to a copy: the page stays behind, in the swap cache for the child. Copy-on-write unmaps with mmap_lock
- * for reading, as the mover walks. */
+/* A store redirects the entry to a copy: the page stays behind, in the swap cache for the child.
+ * Copy-on-write unmaps with mmap_lock held for reading, as the mover walks. */
 static void fault_to_store(void *arg) { (void)arg; fx_fault(mm, 0, true); }
 
 static void and_cow_setup(void)
@@ -118,8 +119,8 @@ static void cached_and_zap_setup(void)
 DEFINE_SCENARIO(move_cached_and_zap, "move-cached-and-zap", cached_and_zap_setup, fx_end,
 		"a page of the swap cache changes its group while its entry goes");
 
-/* The child, which stays, unmaps the page at whose slot the mover's entry points: with the map count the page has by then, it is
- * nobody's but for that entry; its end as a mapped page is yet to be counted. */
+/* The child, which stays, unmaps the page at whose slot the mover's entry points: by the map count
+ * at that time only that entry refers to it; its end as a mapped page is not counted yet. */
 static struct mm *child;
 
 static void cached_and_unmap_setup(void)
@@ -133,8 +134,8 @@ static void cached_and_unmap_setup(void)
 DEFINE_SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_end,
 		"a page of the swap cache changes its group while another address space unmaps it (seed 4)");
 
-/* A page of a file: its last mapping ends in the other address space, the mover's begins and moves. The three are under no common
- * lock. */
+/* A page of a file: its last mapping ends in the other address space, the mover's begins and moves.
+ * The three share no lock. */
 
 static void move_file(void *arg)
 {
@@ -164,7 +165,7 @@ static void file_mapped_anew_setup(void)
 DEFINE_SCENARIO(move_file_mapped_anew, "move-file-mapped-anew", file_mapped_anew_setup, fx_end,
 		"a page of a file changes its group while one mapping ends and another begins");
 
-/* The group it leaves is removed as soon as no address space is in it. */
+/* The group it leaves is removed as soon as it has no address space. */
 static void remove_from(void *arg)
 {
 	(void)arg;
@@ -212,7 +213,7 @@ static void and_rmdir_setup(void)
 DEFINE_SCENARIO(move_and_rmdir, "move-and-rmdir", and_rmdir_setup, fx_end,
 		"a group is removed while its last address space moves away");
 
-/* Where it ends up depends on who is last; what it was charged for is there, or with the one before. */
+/* Where it ends up depends on who is last; its charge is there, or with the one before. */
 static void move_to_third(void *arg)
 {
 	int err = mm_move_group(mm, third, MOVE_ANON);

@@ -1,6 +1,6 @@
-/* check/scenario/node_scenarios.c - frames that go offline, and pages that go to a slower node, against whoever uses them
- * meanwhile. What must hold: nobody has a frame above its node's end once the resize is over; no page is lost; each
- * is counted once. */
+/* check/scenario/node_scenarios.c - frames that go offline, and pages that move to a slower node,
+ * against concurrent users. All of them require: no task has a frame above its node's end once the
+ * resize is over; no page is lost; each is counted once. */
 #include "scenario/tasks.h"
 #include "mm/node.h"
 
@@ -14,7 +14,7 @@ static struct reclaim_result *reclaimed;
 
 static void fill_0(void *arg) { fx_write(arg, 0, 0); }
 
-/* There may be no frame to bring it to. */
+/* There may be no free frame for it. */
 static void touch_0(void *arg)
 {
 	int err = fx_fault(arg, 0, false);
@@ -46,7 +46,7 @@ static void resize_once(void *arg)
 	node_resize(&fx->e, 0, 1, 1, resized);
 }
 
-/* And all back. */
+/* Back to all frames. */
 static void grow(void *arg)
 {
 	(void)arg;
@@ -75,8 +75,8 @@ static void demote_if_on_list(void *arg)
 
 /* ---- set-up and end ---- */
 
-/* One node; the first two frames are unused, and number 1 is the next to be handed out: above the end that is to
- * come. */
+/* One node; the first two frames are unused, and number 1 is the next to be handed out: above the
+ * future end. */
 static void one_node(void)
 {
 	struct page *p[2];
@@ -92,7 +92,7 @@ static void one_node(void)
 	mm = fx_mm(group, "mm", 1);
 }
 
-/* In that frame there is a page. */
+/* That frame holds a page. */
 static void page_above(void (*fn)(void *arg))
 {
 	one_node();
@@ -176,7 +176,7 @@ static void resize_and_reclaim_setup(void)
 DEFINE_SCENARIO(resize_and_reclaim, "resize-and-reclaim", resize_and_reclaim_setup, resized_end,
 		"reclaim has the page in a frame that goes: out it is, or tried again, or the frame stays");
 
-/* The frame below the end is taken: the page has to go out, while it is used. */
+/* The frame below the end is taken: the page must be swapped out while it is in use. */
 static void resize_out_and_fault_setup(void)
 {
 	struct page *taken;
@@ -197,7 +197,7 @@ static void resize_out_and_fault_end(void)
 DEFINE_SCENARIO(resize_out_and_fault, "resize-out-and-fault", resize_out_and_fault_setup, resize_out_and_fault_end,
 		"a page that no frame is left for goes to swap while a thread wants it");
 
-/* Somebody refers to the page all the time. */
+/* The page has an extra reference throughout. */
 static void resize_fails_and_alloc_setup(void)
 {
 	page_above(resize_once);
@@ -222,7 +222,7 @@ static void free_victim(void *arg)
 	page_put(&fx->e, victim);
 }
 
-/* Its user is not one that can be helped: no mapping, no list. */
+/* The user of the page gives no handle on it: no mapping, no list. */
 static void resize_fails_and_free_setup(void)
 {
 	struct page *p;
@@ -243,7 +243,7 @@ static void resize_and_grow_setup(void)
 	sim_task("grow", grow, NULL, 1, 0);
 }
 
-/* One was refused, or they came one after the other. */
+/* One was refused, or they ran one after the other. */
 static void resize_and_grow_end(void)
 {
 	int64_t max = fx->e.node[0].max;

@@ -7,20 +7,20 @@
 struct scenario {
 	const char *name;         /* words with hyphens */
 	const char *text;         /* one line: who races with whom for what */
-	void (*setup)(void);      /* builds the engine in the arena, declares the tasks (sim_task) */
-	void (*end)(void);        /* everything is over: looks, tears down, looks again; sim_fail */
-	void (*look)(void);       /* between any two operations: reads, sim_fail; NULL: nothing */
-	bool no_time;             /* waits with a time limit do not end by it: a lost wake-up is a deadlock */
-	bool slow;                /* more than a few seconds: not in the subset of CI */
+	void (*setup)(void);      /* builds the engine in the arena, declares tasks (sim_task) */
+	void (*end)(void);        /* everything is over: check, tear down, check again; sim_fail */
+	void (*look)(void);       /* between any two operations: reads, sim_fail; or NULL */
+	bool no_time;             /* waits do not time out: a lost wake-up is a deadlock */
+	bool slow;                /* more than a few seconds: not in the CI subset */
 };
 
-/* A scenario, in the file that has its set-up; what else it has follows: .slow = true. */
+/* A scenario, in the file that has its set-up; further members follow: .slow = true. */
 #define DEFINE_SCENARIO(id, its_name, its_setup, its_end, its_text, ...)                              \
 	const struct scenario scenario_##id = {                                                       \
 		.name = its_name, .text = its_text, .setup = its_setup, .end = its_end, __VA_ARGS__   \
 	}
 
-/* For the looks at the end: a finding unless @is equals @should. */
+/* For the checks at the end: a finding unless @is equals @should. */
 void expect_is(const char *what, int64_t is, int64_t should);
 
 extern const struct scenario *const scenarios[];

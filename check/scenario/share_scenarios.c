@@ -1,6 +1,7 @@
-/* check/scenario/share_scenarios.c - two processes that a fork made have the same page, each a record of its own: the second that goes to swap
- * refers to the slot of the first (mm/swap_share.h). What must hold in all of them: whatever becomes of that slot at that moment,
- * each finds in its memory what it left there. */
+/* check/scenario/share_scenarios.c - two processes related by fork have the same page, each with
+ * its own record: the second that goes to swap refers to the slot of the first (mm/swap_share.h).
+ * All of them require: whatever happens to that slot in the meantime, each process finds in its
+ * memory what it left there. */
 #include "mm/swap_io.h"
 #include "mm/swap_share.h"
 #include "mm/swap_slot.h"
@@ -36,7 +37,7 @@ static void discard_first(struct mm *m)
 	rw_wrunlock(&m->mmap_lock);
 }
 
-/* ---- the parent's page goes out, to where the child's is ---- */
+/* ---- the parent's page goes out to the slot of the child's ---- */
 
 static void discard(void *arg)
 {
@@ -80,9 +81,9 @@ static void and_read_end(void)
 DEFINE_SCENARIO(share_slot_and_read, "share-slot-and-read", and_read_setup, and_read_end,
 		"a page is to share the slot of a relative's, which is read from it");
 
-/* ---- what becomes of the slot that was found: the reference is all that is taken here ---- */
+/* ---- what happens to the slot that was found: these take only the reference ---- */
 
-/* As reclaim has a page that it has withdrawn. */
+/* As reclaim has a withdrawn page. */
 static void begin_out(struct page *p)
 {
 	uint32_t near = 0;
@@ -98,7 +99,8 @@ static void end_out(struct page *p)
 	page_put(&fx->e, p);
 }
 
-/* The slot has the content that was looked for, or a page has it that nobody can change. Its lock is held. */
+/* The slot has the content that was searched for, or it is in a page that cannot be changed. Its
+ * lock is held. */
 static bool has_first(const struct swap_device *d, uint32_t slot)
 {
 	const struct page *cached = a32_load(&d->map[slot]) & SLOT_CACHE ? aptr_load(&d->cache[slot]) : NULL;
@@ -108,7 +110,7 @@ static bool has_first(const struct swap_device *d, uint32_t slot)
 		(cached && (page_locked(cached) || page_test(cached, PG_writeback) || !page_mapped(cached))));
 }
 
-/* The reference goes again, as where the entry of the page turns out to be another by then. */
+/* The reference is dropped again, as where the page's entry has changed by then. */
 static void find_shared(void *arg)
 {
 	struct swap_device *d = fx->e.swap;
@@ -126,7 +128,8 @@ static void find_shared(void *arg)
 	end_out(arg);
 }
 
-/* The parent's page is in the hands of reclaim. The child's is in swap, or its slot is its own in memory. */
+/* Reclaim has isolated the parent's page. The child's is in swap, or in memory with its own
+ * slot. */
 static void looked_for(bool out)
 {
 	relatives();
@@ -140,7 +143,7 @@ static void looked_for(bool out)
 	sim_task("find", find_shared, victim, 0, 0);
 }
 
-/* The child's slot gets free, and another of its pages goes there. */
+/* The child's slot is freed, and another of its pages goes there. */
 static void reuse(void *arg)
 {
 	uint32_t entry;
@@ -164,7 +167,7 @@ static void and_reuse_setup(void)
 DEFINE_SCENARIO(share_slot_and_reuse, "share-slot-and-reuse", and_reuse_setup, fx_end,
 		"a page is to share the slot of a relative's, which is freed and used for another page");
 
-/* The page comes back from the slot, which is the child's alone then, and is changed. */
+/* The page comes back from the slot, which only the child uses then, and is changed. */
 static void and_write_setup(void)
 {
 	looked_for(true);
@@ -179,7 +182,7 @@ static void changed_end(void)
 DEFINE_SCENARIO(share_slot_and_write, "share-slot-and-write", and_write_setup, changed_end,
 		"a page is to share the slot of a relative's, which is read from it and changed");
 
-/* The slot is the child's alone; the page, which was changed, goes there again. */
+/* Only the child uses the slot; the page, which was changed, goes there again. */
 static void and_rewrite_setup(void)
 {
 	looked_for(false);
@@ -190,7 +193,7 @@ static void and_rewrite_setup(void)
 DEFINE_SCENARIO(share_slot_and_rewrite, "share-slot-and-rewrite", and_rewrite_setup, changed_end,
 		"a page is to share the slot of a relative's, which other content is written to");
 
-/* It stays in the swap cache if it cannot be written, and is the child's again. */
+/* If it cannot be written it stays in the swap cache, and belongs to the child again. */
 static void reclaim_and_write(void *arg)
 {
 	task_reclaim(arg);

@@ -1,15 +1,16 @@
-/* check/scenario/shmem_scenarios.c - shared memory whose entry in the table is out of date by the time its slot is looked at. What must
- * hold: nobody is told that a device failed unless his own page could not be read. */
+/* check/scenario/shmem_scenarios.c - shared memory whose table entry is stale by the time its slot
+ * is looked at. They require: no task is told of a device error unless its own page could not be
+ * read. */
 #include "scenario/fixture.h"
 
 static struct address_space *object;
 static struct mm *mm, *neighbour;
 static struct page *victim;
-static uint32_t *entry;  /* in the arena: put back before each execution */
+static uint32_t *entry;  /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
-/* What a fault does that has looked into the table before the other task began. */
+/* What a fault does if it has looked into the table before the other task began. */
 static void swap_in(void *arg)
 {
 	int err = shmem_swapin(object, 0, *entry, arg);
@@ -19,7 +20,7 @@ static void swap_in(void *arg)
 			 *entry - 1, err);
 }
 
-/* The object's page is given up, its slot goes to the neighbour's, and that cannot be read again. */
+/* The object's page is dropped, its slot goes to the neighbour's, and cannot be read again. */
 static void reuse_slot(void *arg)
 {
 	struct reclaim_result r = { 0 };
@@ -28,7 +29,7 @@ static void reuse_slot(void *arg)
 	filemap_discard(object, 0, 1);
 	shrink_pages(&fx->e, &victim, 1, 0, &r);
 	if (!pte_is_swap(fx_pte(neighbour, 0)))
-		return; /* the swap-in was first, and has the slot */
+		return; /* the swap-in ran first, and has the slot */
 	fault_arm(FAULT_READ, 1);
 	(void)fx_fault(neighbour, 0, false);
 }

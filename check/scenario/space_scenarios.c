@@ -1,10 +1,10 @@
-/* check/scenario/space_scenarios.c - one address space and its threads: first touches, areas that come and go, copy-on-write,
- * fork, mremap and mlock, and reclaim against each. What must hold in all of them: a store is never lost, nothing is
- * mapped twice, nothing is used after it was freed. */
+/* check/scenario/space_scenarios.c - one address space and its threads: first touches, areas mapped
+ * and unmapped, copy-on-write, fork, mremap and mlock, and reclaim against each. All of them
+ * require: a store is never lost, nothing is mapped twice, nothing is used after free. */
 #include "scenario/tasks.h"
 #include "mm/mlock.h"
 
-#define STORED_AT 512     /* within page 0: where the tasks' stores go, away from fx_fill's words */
+#define STORED_AT 512     /* within page 0: where the tasks store, away from fx_fill's words */
 
 static struct mm *mm, *child;
 static struct page *victim;
@@ -25,7 +25,7 @@ static void unmap_area(void *arg)
 	fx_munmap(mm, 0, 2);
 }
 
-/* A thread stores through whatever its CPU has. */
+/* A thread stores through whatever translation its CPU has. */
 static void store_in(struct mm *space, uint64_t value)
 {
 	int err = soft_write(&fx->soft, space, plat_cpu(), FX_VA(0) + STORED_AT, &value, sizeof(value));
@@ -43,7 +43,7 @@ static void fork_mm(void *arg)
 	fx_fork_into(mm, child);
 }
 
-/* As mlock does: then every page is brought. */
+/* As mlock does: afterwards every page is faulted in. */
 static void lock_area(void *arg)
 {
 	(void)arg;
@@ -54,7 +54,7 @@ static void lock_area(void *arg)
 	touch((void *)0);
 }
 
-/* ---- looks at the end ---- */
+/* ---- checks at the end ---- */
 
 static uint64_t stored(struct mm *space, unsigned page)
 {
@@ -81,7 +81,7 @@ static void end_with_store(void)
 
 /* ---- set-up ---- */
 
-/* One area, nothing behind it yet: no leaf, no anon_vma. */
+/* One area with nothing behind it yet: no leaf, no anon_vma. */
 static void bare_space(unsigned npages)
 {
 	fx_up(FX_SLOTS);
@@ -92,7 +92,7 @@ static void bare_space(unsigned npages)
 	rw_wrunlock(&mm->mmap_lock);
 }
 
-/* Page 0 is present, and CPU 1 may store to it without asking. */
+/* Page 0 is present, and CPU 1 may store to it without a fault. */
 static void one_page(void)
 {
 	uint64_t zero = 0;

@@ -1,12 +1,13 @@
-/* check/scenario/swap_group_scenarios.c - swap slots of a group that is removed while they are read, freed, shared or written. What must
- * hold in all of them: swap and memory+swap of the slots are the parent's afterwards, exactly; the group is gone at once,
- * its record of charges with the last slot that names it, and a group made anew under its name has nothing of it. */
+/* check/scenario/swap_group_scenarios.c - swap slots of a group that is removed while they are
+ * read, freed, shared or written. All of them require: the slots' swap and memory+swap belong to
+ * the parent afterwards, exactly; the group is gone at once, its charge record with the last slot
+ * that names it, and a new group of the same name inherits nothing. */
 #include "scenario/tasks.h"
 
 static struct mem_cgroup *a, *b;
 static struct mm *mm, *child;
 static struct page *victim;
-static uint32_t *old_id;  /* in the arena: put back before each execution */
+static uint32_t *old_id;  /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
@@ -18,7 +19,7 @@ static void fork_and_zap_both(void *arg)
 	fx_zap(child, 0, 1);
 }
 
-/* The same name again: nothing else of the old group is found by it. */
+/* The same name again: it leads to nothing of the old group. */
 static void rmdir_and_mkdir(void *arg)
 {
 	int err;
@@ -32,7 +33,7 @@ static void rmdir_and_mkdir(void *arg)
 
 /* ---- set-up ---- */
 
-/* mm lives in B; its page 0 is A's. */
+/* mm lives in B; its page 0 is charged to A. */
 static void space(unsigned nr_slots)
 {
 	fx_up(nr_slots);
@@ -44,7 +45,7 @@ static void space(unsigned nr_slots)
 
 static void left_behind(void)
 {
-	stock_drain(a); /* removal would: so much less to look at */
+	stock_drain(a); /* removal would: less to explore */
 	fx_move(mm, b);
 }
 
@@ -56,7 +57,7 @@ static void out(void)
 	left_behind();
 }
 
-/* In swap and in the swap cache, in the hands of reclaim. */
+/* In swap and in the swap cache, isolated by reclaim. */
 static void cached(bool dirty)
 {
 	space(FX_SLOTS);
@@ -67,7 +68,7 @@ static void cached(bool dirty)
 
 /* ---- at the end ---- */
 
-/* Before fx_end takes everything down: whose are the slots? */
+/* Before fx_end tears everything down: who owns the slots? */
 static void expect_no_old_handles(void)
 {
 	struct swap_device *d = fx->e.swap;

@@ -1,6 +1,6 @@
-/* check/scenario/swap_scenarios.c - swap entries between faults, reclaim, their I/O and unmapping (seed 2). What must
- * hold in all of them: an entry that no page table refers to is freed, whoever was in its way; a reader finds
- * what was written. */
+/* check/scenario/swap_scenarios.c - swap entries between faults, reclaim, their I/O and unmapping
+ * (seed 2). All of them require: an entry that no page table refers to is freed, whoever was in its
+ * way; a reader finds what was written. */
 #include "scenario/tasks.h"
 #include "mm/swap_io.h"
 
@@ -257,7 +257,7 @@ static void out_and_restore_setup(void)
 	sim_task("store twice", store_and_restore, NULL, 1, 0);
 }
 
-/* The page has the checksum it had when it was written. Now it goes out again, and comes back. */
+/* The page has the checksum of its last write. Now it goes out again, and comes back. */
 static void out_and_restore_end(void)
 {
 	fx_read(mm, 0, 0);
@@ -338,7 +338,7 @@ static void writer(void *arg)
 {
 	(void)arg;
 	page_lock(victim);
-	if (page_test(victim, PG_swapcache)) /* the zap may have been first */
+	if (page_test(victim, PG_swapcache)) /* the zap may have run first */
 		swap_write_pages(&fx->e, &victim, NULL, 1);
 	else
 		page_unlock(&fx->e, victim);
@@ -399,7 +399,7 @@ static void drop_and_zap_setup(void)
 DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_end,
 		"reclaim would drop a clean page, finds it referenced, and keeps it while its last entry goes");
 
-/* Who looks for room and finds none is told that there is some to come. */
+/* A caller that finds no room is told that some is coming. */
 static void reclaim_or_told(void *arg)
 {
 	struct reclaim_result r = { 0 };

@@ -1,5 +1,5 @@
-/* check/scenario/tasks.h - what tasks of several scenarios do: bodies for sim_task, about page 0 of the address space, the
- * page, the file or the group that they are given.
+/* check/scenario/tasks.h - actions that tasks of several scenarios share: bodies for sim_task, on
+ * page 0 of the address space, the page, the file or the group that they are given.
  *
  * Locks: the engine's own.
  */
@@ -15,17 +15,18 @@ void task_munmap(void *mm);
 /* To FX_VA(4). */
 void task_mremap(void *mm);
 void task_exit(void *mm);
-/* A fault that must succeed, where the content is not the point. */
+/* A fault that must succeed; the content does not matter. */
 void task_fault(void *mm);
-/* A thread's accesses: what it reads is what fx_fill left; what it writes is of age 1. */
+/* A thread's accesses: it reads what fx_fill left, and writes words of age 1. */
 void task_read(void *mm);
 void task_write(void *mm);
 
 /* ---- of a page ---- */
 
-/* As reclaim goes on with what it has isolated. */
+/* Continue as reclaim does with an isolated page. */
 void task_reclaim(void *page);
-/* Two who want the page on its list: the loser of the isolation goes away. Each has a reference of the set-up. */
+/* Two tasks that want the page on its list: the loser of the isolation backs off. Each has a
+ * reference from the set-up. */
 void task_reclaim_if_listed(void *page);
 void task_migrate_if_listed(void *page);
 

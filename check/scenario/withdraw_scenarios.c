@@ -1,6 +1,7 @@
-/* check/scenario/withdraw_scenarios.c - reclaim on an MMU that shares no pages and withdraws, as the one of real processes
- * does: pages are in one process's memory, which says what it has done to it (fork, unmap) when it is done. What
- * must hold in all of them: what is thrown away stays away, what is not is there; a page is charged once. */
+/* check/scenario/withdraw_scenarios.c - reclaim on an MMU that shares no pages and withdraws, as
+ * the one for real processes does: pages are in the memory of one process, which reports what it
+ * has done to it (fork, unmap) afterwards. All of them require: what is discarded stays discarded,
+ * everything else is present; a page is charged once. */
 #include "scenario/tasks.h"
 
 static struct mm *mm, *child;
@@ -8,7 +9,7 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-/* What a process does to its memory is done when the engine hears of it. */
+/* The engine hears of a process's changes to its memory only after they are done. */
 static void discard(void *arg)
 {
 	struct mm *m = arg;
@@ -52,7 +53,7 @@ static void fork_mm(void *arg)
 	rw_wrunlock(&m->mmap_lock);
 }
 
-/* All the memory it has. */
+/* All of its memory. */
 static void exit_mm(void *arg)
 {
 	soft_client_discard(&fx->soft, arg, FX_VA(0), FX_VA(1));
@@ -106,7 +107,7 @@ static void and_discard_setup(void)
 	sim_task("discard", discard, mm, 1, 0);
 }
 
-/* Zeros: of a thread that was let go on with older ones nothing is left. */
+/* Zeros: a thread that resumed with older ones must leave no trace. */
 static void and_discard_end(void)
 {
 	uint64_t word = 1;

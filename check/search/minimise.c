@@ -1,7 +1,8 @@
-/* check/search/minimise.c - smaller schedules by trying: see minimise.h.
+/* check/search/minimise.c - smaller schedules by trial: see minimise.h.
  *
- * A candidate is a wish: an order of tasks. It is followed as far as it goes (a task that cannot go on is skipped), and
- * what then happened is the new schedule, if it fails the same way and is smaller.
+ * A candidate is a wish: an order of tasks. It is followed as far as possible (a task that cannot
+ * go on is skipped), and the resulting execution is the new schedule if it fails the same way and
+ * is smaller.
  */
 #include "search/minimise.h"
 
@@ -49,7 +50,7 @@ static enum sim_finding follow(const uint8_t *tasks, unsigned len, uint32_t left
 	return found;
 }
 
-/* ---- what is smaller ---- */
+/* ---- what counts as smaller ---- */
 
 static bool same_words(const char *a, const char *b)
 {
@@ -69,7 +70,7 @@ bool same_finding(const struct sim_failure *a, const struct sim_failure *b)
 {
 	if (a->kind != b->kind)
 		return false;
-	/* Their words say who was where, which is what other schedules change. */
+	/* Their words say who was where, which differs between schedules. */
 	if (a->kind == SIM_DEADLOCK || a->kind == SIM_LIVELOCK || a->kind == SIM_RACE)
 		return true;
 	return same_words(a->text, b->text);
@@ -99,7 +100,7 @@ static bool smaller(const struct cost *a, const struct cost *b)
 	return a->changes < b->changes;
 }
 
-/* The execution that just ended: take it if it is better. */
+/* The execution that just ended: accept it if it is better. */
 static bool take(uint32_t left_out)
 {
 	struct cost c;
@@ -135,7 +136,8 @@ static bool try_wish(const uint8_t *tasks, unsigned len)
 	return take(best.left_out);
 }
 
-/* One change that helps, of the run at @at: gone; or behind the next one; or behind the one after that. */
+/* One change that helps, of the run at @at: drop it; or move it behind the next one; or behind the
+ * one after that. */
 static bool improve_run(unsigned at)
 {
 	static uint8_t tasks[SIM_DEPTH_MAX];
@@ -159,7 +161,7 @@ static bool improve_run(unsigned at)
 	return false;
 }
 
-/* The task runs a little less long, or longer, before the next one has its turn. */
+/* The task runs slightly shorter, or longer, before the next one has its turn. */
 static bool shift_change(unsigned at)
 {
 	static uint8_t tasks[SIM_DEPTH_MAX];
@@ -205,7 +207,7 @@ static void search_bounded(uint64_t budget)
 
 /* ---- fewer tasks ---- */
 
-/* A run without preemptions, beginning with each task in turn: does one of them end well? */
+/* A run without preemptions, starting with each task in turn: does one of them end well? */
 static bool some_run_is_well(uint32_t left_out)
 {
 	for (uint8_t t = 0; t < SIM_TASKS_MAX; t++) {
@@ -221,8 +223,8 @@ static bool some_run_is_well(uint32_t left_out)
 	return false;
 }
 
-/* Without a task the rest may fail for no other reason than that its work is missing. So a set of tasks
- * counts only if it can also end well, as all of them can. */
+/* Without a task the rest may fail merely because its work is missing. So a set of tasks counts
+ * only if it can also end well, as the full set can. */
 static void leave_out_tasks(uint32_t declared)
 {
 	if (!some_run_is_well(0))
@@ -250,7 +252,7 @@ bool minimise(struct schedule *s, const struct sim_failure *failure, uint64_t bu
 	best_cost = cost_of_trace();
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
 		declared |= (uint32_t)(sim_tasks[t].parent < 0) << t;
-	if (wanted.kind != SIM_LIVELOCK) { /* that has no end to be nearer to */
+	if (wanted.kind != SIM_LIVELOCK) { /* a livelock has no end to be nearer to */
 		runs_left = budget;
 		leave_out_tasks(declared);
 		improve();
@@ -264,7 +266,7 @@ bool minimise(struct schedule *s, const struct sim_failure *failure, uint64_t bu
 	schedule_run(s);
 	cost = cost_of_trace();
 	if (!same_finding(&sim_failure, &wanted) || smaller(&best_cost, &cost)) {
-		*s = best; /* what was moved matters to plain accesses, or leaves tasks that could go on */
+		*s = best; /* the move affects plain accesses, or leaves tasks able to run */
 		schedule_run(s);
 	}
 	sum = trace_sum();

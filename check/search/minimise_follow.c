@@ -1,12 +1,13 @@
-/* check/search/minimise_follow.c - a schedule for a program that is not quite the one it was found in.
+/* check/search/minimise_follow.c - follows a schedule in a program that differs slightly from the
+ * one it was found in.
  *
- * Tasks take turns where they took them then, by what they were about to do, not by how many operations they had
- * done. An operation that was not there then is done at once; one that is there no more is passed over. Which of the
- * two it is cannot be seen from one operation: the caller says what to take it for first.
+ * Tasks switch where they switched originally, judged by the operation they were about to do, not
+ * by their number of operations. A new operation is done at once; a missing one is skipped. A
+ * single operation does not tell which of the two it is: the caller says what to assume first.
  */
 #include "search/minimise.h"
 
-#define AHEAD 40   /* operations of a task that may be missing, or more */
+#define AHEAD 40   /* maximum missing or additional operations of a task */
 
 static const struct schedule_trace *as;
 static unsigned at, more;
@@ -23,7 +24,8 @@ static bool is_same(const struct sim_op *a, const struct sim_op *b)
 	return a->kind == b->kind && a->obj == b->obj && a->mask == b->mask && a->at == b->at;
 }
 
-/* Of the operations that its task did at @at and next: the one that it is about to do; -1: none of them. */
+/* Of the operations that its task did at @at and after: the one that it is about to do; -1: none of
+ * them. */
 static int expected(unsigned t)
 {
 	for (unsigned i = at, n = 0; i < as->len && n < AHEAD; i++) {
@@ -51,7 +53,7 @@ static int follow_pick(uint32_t enabled)
 			more += same < 0;
 			return (int)t;
 		}
-		at++; /* it comes to that later, or cannot go on, or has ended */
+		at++; /* it gets there later, cannot go on, or has ended */
 	}
 	if (sim_depth && enabled & 1u << sim_trace[sim_depth - 1].task)
 		return sim_trace[sim_depth - 1].task;

@@ -1,8 +1,9 @@
-/* check/search/minimise_order.c - an order of the same operations in which a task is left as seldom as can be.
+/* check/search/minimise_order.c - reorders the same operations so that tasks switch as rarely as
+ * possible.
  *
- * Operations that do not depend on each other may change places. What depends on what is the explorer's table
- * (op_dependent), the order within a task, and the birth of tasks. Among all orders that keep these, a task
- * goes on as long as it can; then comes the one that can go on longest.
+ * Independent operations may change places. Dependence is given by the explorer's table
+ * (op_dependent), the order within a task, and the birth of tasks. Among all orders that respect
+ * these, a task runs as long as it can; then comes the one that can run longest.
  */
 #include <stdlib.h>
 
@@ -19,7 +20,8 @@ static bool before(unsigned i, unsigned j)
 	       (a->op.kind == OP_RCU_LOCK && b->op.kind == OP_GP_END) || b->op.kind == OP_SLEEP || a->op.kind == OP_SLEEP;
 }
 
-/* The next operation of @task, at @from or later, if all that must come before it is placed; else -1. */
+/* The next operation of @task, at @from or later, if all that must precede it is placed; else
+ * -1. */
 static int ready(int task, unsigned from)
 {
 	for (unsigned j = from; j < sim_depth; j++) {
@@ -33,7 +35,7 @@ static int ready(int task, unsigned from)
 	return -1;
 }
 
-/* How many operations @task could do now, one after the other. */
+/* How many operations @task could do now in a row. */
 static unsigned how_far(int task)
 {
 	static unsigned taken[SIM_DEPTH_MAX];
@@ -56,7 +58,7 @@ void join_runs(struct schedule *s)
 	int task = -1;
 
 	if (sim_depth > 2000)
-		return; /* nobody reads that as a drawing; the cost is cubic */
+		return; /* nobody reads a drawing of that size; the cost is cubic */
 	memset(placed, 0, sizeof(placed));
 	while (n < sim_depth) {
 		int j = task >= 0 ? ready(task, 0) : -1;

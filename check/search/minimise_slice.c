@@ -1,11 +1,12 @@
-/* check/search/minimise_slice.c - which operations of a failing schedule the failure hangs on.
+/* check/search/minimise_slice.c - which operations of a failing schedule the failure depends on.
  *
- * Where one task's run ends and another's begins, the change is moved, one operation at a time: earlier, so that the
- * last operations of the first task come behind the second one's run; later, so that its next ones come before it.
- * The first operation whose move makes the failure go away is one of those that must be where it is, and so is the one of
- * the other task that it depends on. All others could be elsewhere.
+ * Where one task's run ends and another's begins, the switch is moved, one operation at a time:
+ * earlier, so that the last operations of the first task come after the second one's run; later, so
+ * that the second task's next operations come before it. The first operation whose move makes the
+ * failure go away must be where it is, and so must the operation of the other task that it depends
+ * on. All others could be elsewhere.
  *
- * An order that a lock does not permit says nothing; the search goes on past it.
+ * An order that a lock does not permit proves nothing; the search goes on past it.
  */
 #include "search/minimise.h"
 
@@ -13,7 +14,7 @@
 
 enum outcome { FAILS_TOO, ENDS_OTHERWISE, NOT_POSSIBLE };
 
-static struct sim_event trace[SIM_DEPTH_MAX];   /* of the schedule as it is */
+static struct sim_event trace[SIM_DEPTH_MAX];   /* of the unmodified schedule */
 static unsigned len;
 static struct sim_failure wanted;
 static uint32_t left_out;
@@ -25,7 +26,8 @@ static uint8_t order[SIM_DEPTH_MAX];
 static unsigned order_len, order_at, strict;
 static bool blocked;
 
-/* The first @strict operations exactly so, unless their task has ended; then as far as it goes. */
+/* The first @strict operations in exactly this order, unless their task has ended; then as far as
+ * possible. */
 static int order_pick(uint32_t enabled)
 {
 	while (order_at < order_len) {
@@ -67,9 +69,10 @@ static unsigned run_end(unsigned i)
 	return end;
 }
 
-/* ---- moving a change of task ---- */
+/* ---- moving a task switch ---- */
 
-/* The run [from, mid) is followed by [mid, end) of another task: its last @k operations behind that. */
+/* The run [from, mid) is followed by [mid, end) of another task: move its last @k operations after
+ * that one. */
 static enum outcome try_earlier(unsigned mid, unsigned end, unsigned k)
 {
 	for (unsigned i = 0; i < len; i++)
@@ -81,7 +84,7 @@ static enum outcome try_earlier(unsigned mid, unsigned end, unsigned k)
 	return run_order(end - k);
 }
 
-/* The first @k operations of the run that begins at @next, at @mid already. */
+/* The first @k operations of the run that begins at @next, moved to @mid. */
 static enum outcome try_later(unsigned mid, unsigned next, unsigned k)
 {
 	for (unsigned i = 0; i < len; i++)
@@ -93,7 +96,7 @@ static enum outcome try_later(unsigned mid, unsigned next, unsigned k)
 	return run_order(mid + k);
 }
 
-/* One of them changes what the other is about: more than that their order could matter. */
+/* One of them changes an object of the other: stricter than that their order could matter. */
 static bool meet(const struct sim_event *a, const struct sim_event *b)
 {
 	uint64_t bits = a->op.mask & b->op.mask;

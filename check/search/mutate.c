@@ -1,13 +1,13 @@
 /* check/search/mutate.c - which synchronisation of the engine is shown to be needed?
  *
- * Every lock with its unlock, RCU section, grace period and mark of plat.h that a scenario comes by is left out, one at a
- * time, and the scenarios that come by it are searched until one finds something. A mutant that none finds
- * survives: either nothing here shows why that piece is there, or it is not needed. Survivors with a
- * known reason are in mutants.def.
+ * Every lock with its unlock, RCU section, grace period and mark of plat.h that a scenario reaches
+ * is left out, one at a time, and the scenarios that reach it are searched until one finds
+ * something. A mutant that none finds survives: either no scenario shows why it is there, or it is
+ * not needed. Survivors with a known reason are in mutants.def.
  *
- * A mutant runs in a process of its own: an engine without a lock may do anything. Crashing, or not coming to an end
- * in the time, counts as noticed; the time is the processor's, so that other load on the machine changes no verdict. Each row is
- * printed when all before it are.
+ * A mutant runs in a process of its own: an engine without a lock may do anything. A crash or a
+ * timeout counts as noticed; the limit is CPU time, so that other load on the machine changes no
+ * verdict. Each row is printed once all rows before it are.
  *
  * Usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m MINIMUM_PERCENT] [SCENARIO...]
  */
@@ -26,7 +26,7 @@
 #include "scenario/scenario.h"
 
 #define SCENARIOS_MAX MUTANT_SCENARIOS_MAX
-#define SECONDS_MAX   240   /* of the processor, a mutant */
+#define SECONDS_MAX   240   /* CPU time per mutant */
 #define JOBS_MAX      16
 
 struct verdict {
@@ -91,13 +91,14 @@ static void place_of(const struct mutant *m, struct place *p)
 	snprintf(p->what, sizeof(p->what), "%s%s%.80s", m->at->op ? m->at->op : "", m->at->op ? " " : "", m->at->expr);
 }
 
-/* Scenarios take locks as callers of the engine would, and the software MMU imitates hardware: neither is what is judged. */
+/* Scenarios take locks as callers of the engine would, and the software MMU imitates hardware:
+ * neither is under test. */
 static bool of_the_engine(const struct place *p)
 {
 	return strncmp(p->where, "src/mm/", 7) == 0 || strncmp(p->where, "src/memcg/", 10) == 0;
 }
 
-/* What each scenario comes by, and how long it takes. */
+/* What each scenario reaches, and how long it takes. */
 static bool record_all(void)
 {
 	for (unsigned i = 0; i < nr_chosen; i++) {
@@ -123,7 +124,7 @@ static bool record_all(void)
 	return true;
 }
 
-/* The quickest scenario that comes by @m and was not tried; -1: none is left. */
+/* The fastest untried scenario that reaches @m; -1: none is left. */
 static int next_scenario(const struct mutant *m)
 {
 	int best = -1;
@@ -195,7 +196,7 @@ static void finish(struct job *j)
 	if (WIFSIGNALED(status)) {
 		v->killed = true;
 		v->signal = WTERMSIG(status);
-	} else if (WEXITSTATUS(status) != 0) { /* the machine gave up: out of its memory, for example */
+	} else if (WEXITSTATUS(status) != 0) { /* the machine gave up: out of memory, for example */
 		v->killed = true;
 		v->signal = SIGABRT;
 	}

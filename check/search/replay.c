@@ -1,4 +1,5 @@
-/* check/search/replay.c - schedules: run one, write it as a word, read the word. The format: replay.h. */
+/* check/search/replay.c - schedules: run one, print it as a word, parse the word. Format:
+ * replay.h. */
 #include "search/replay.h"
 
 #include <ctype.h>

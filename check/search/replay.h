@@ -1,12 +1,12 @@
-/* check/search/replay.h - a schedule as a word that can be mailed, and run again.
+/* check/search/replay.h - a schedule as a word that can be mailed and rerun.
  *
  *     SCENARIO/BUG/RUNS/SUM
  *
- *   BUG   the named bug that was switched on, "-" for none
- *   RUNS  who ran how long: a3b2a1 = the first task 3 operations, the second 2, the first 1. Tasks are
- *         a .. z, A .. F in the order of their birth. "~cd" behind it: c and d of the set-up were left out.
- *   SUM   8 hexadecimal digits over every operation (task, kind, object, line): a build in which the schedule
- *         would mean something else refuses the word.
+ *   BUG   the named bug that was enabled, "-" for none
+ *   RUNS  who ran how long: a3b2a1 = the first task 3 operations, the second 2, the first 1. Tasks
+ *         are a .. z, A .. F in order of birth. Suffix "~cd": c and d of the set-up were left out.
+ *   SUM   8 hexadecimal digits over every operation (task, kind, object, line): a build in which
+ *         the schedule would mean something else refuses the word.
  */
 #ifndef UMEMCG_CHECK_REPLAY_H
 #define UMEMCG_CHECK_REPLAY_H
@@ -21,16 +21,16 @@ struct schedule {
 	uint32_t left_out;       /* sim_left_out while it runs */
 };
 
-/* Begin @scenario with @bug (NULL: none) switched on: sim_load. */
+/* Begin @scenario with @bug (NULL: none) enabled: sim_load. */
 void scenario_load(const struct scenario *scenario, const struct bug *bug);
-/* Run @s. SIM_BAD_REPLAY when it does not fit. Leaves sim_trace. */
+/* Run @s. SIM_BAD_REPLAY if it does not fit. Leaves sim_trace. */
 enum sim_finding schedule_run(const struct schedule *s);
-/* What the last execution did, as a schedule. */
+/* The last execution as a schedule. */
 void schedule_of_trace(struct schedule *s);
 /* Over the operations of the last execution. */
 uint32_t trace_sum(void);
 
-/* The last execution, which ran with @left_out, as replay_parse takes it. */
+/* The last execution, which ran with @left_out, in the form that replay_parse accepts. */
 void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug, uint32_t left_out);
 
 struct replay {
@@ -40,7 +40,7 @@ struct replay {
 	uint32_t sum;
 };
 
-/* NULL, or what is wrong with @text, in words; to be put behind the option's name. */
+/* NULL, or a message about what is wrong with @text, to follow the option's name. */
 const char *replay_parse(const char *text, struct replay *out);
 /* Load it and run it. False: it does not fit this build. */
 bool replay_run(const struct replay *r);

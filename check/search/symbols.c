@@ -1,7 +1,9 @@
-/* check/search/symbols.c - code addresses as functions and lines, from the program's own debug information.
+/* check/search/symbols.c - code addresses as functions and lines, from the program's own debug
+ * information.
  *
- * libdw (elfutils) reads it; without it the drawings say where the source names the operation itself. An address in
- * an inlined function belongs to that one and to all it is inlined into; the line in each is where it goes on inward.
+ * libdw (elfutils) reads it; without it the drawings show where the source names the operation
+ * itself. An address in an inlined function belongs to that function and to all it is inlined into;
+ * the line in each is where it continues inward.
  */
 #include "search/symbols.h"
 
@@ -64,7 +66,7 @@ static int call_line(Dwarf_Die *inlined)
 	return dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attr), &n) == 0 ? (int)n : 0;
 }
 
-/* From the innermost scope outwards, up to the function that is really there. */
+/* From the innermost scope outwards, up to the function that really exists there. */
 static unsigned walk(Dwarf_Die *cu, Dwarf_Die *scopes, int nr_scopes, struct source_line here,
 		     struct source_line *lines, unsigned max)
 {
@@ -88,7 +90,7 @@ static unsigned walk(Dwarf_Die *cu, Dwarf_Die *scopes, int nr_scopes, struct sou
 
 unsigned symbols_at(const void *pc, struct source_line *lines, unsigned max)
 {
-	Dwarf_Addr bias, addr = (Dwarf_Addr)(uintptr_t)pc - 1; /* in the call, not behind it */
+	Dwarf_Addr bias, addr = (Dwarf_Addr)(uintptr_t)pc - 1; /* in the call, not after it */
 	Dwarf_Die *cu, *at = NULL, *scopes = NULL;
 	struct source_line here = { NULL, NULL, 0 };
 	Dwarf_Line *line;
@@ -107,7 +109,7 @@ unsigned symbols_at(const void *pc, struct source_line *lines, unsigned max)
 		dwarf_lineno(line, &here.line);
 	}
 	if (dwarf_getscopes(cu, addr, &at) > 0) {
-		/* Of the place in the code; the scopes before are those of the source. */
+		/* Of the place in the code; the scopes above are those of the source. */
 		nr = dwarf_getscopes_die(&at[0], &scopes);
 		if (nr > 0)
 			n = walk(cu, scopes, nr, here, lines, max);

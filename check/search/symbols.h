@@ -5,16 +5,16 @@
 #include <stdbool.h>
 
 struct source_line {
-	const char *func, *file;   /* @file from src/ or check/ on */
+	const char *func, *file;   /* @file: the path from src/ or check/ on */
 	int line;
 };
 
-/* The functions @pc, a return address, is in: the innermost first, then those it was inlined into. Returns how many;
- * 0 when nothing is known (no libdw, no debug information). */
+/* The functions that contain @pc, a return address: the innermost first, then those it was inlined
+ * into. Returns their number; 0 when nothing is known (no libdw, no debug information). */
 unsigned symbols_at(const void *pc, struct source_line *lines, unsigned max);
-/* Is there anything to look it up in? */
+/* Is there debug information to search? */
 bool symbols_known(void);
-/* @file from its src/ or check/ on. */
+/* The part of @file from src/ or check/ on. */
 const char *source_name(const char *file);
 
 #endif

@@ -1,8 +1,11 @@
-/* check/search/textbook.c - the programs with which explorers are compared in the literature, written against the contract.
- * The number of complete traces each must have is known: whoever counts otherwise loses schedules, or repeats them.
+/* check/search/textbook.c - the programs used in the literature to compare explorers, written
+ * against the contract. The number of complete traces of each is known: an explorer that counts
+ * differently loses schedules, or repeats them.
  *   lastzero(n)       n writers in a chain and a reader that looks for the last zero
- *   indexer(n)        n threads fill a hash table; collisions begin with the 12th (Flanagan, Godefroid, POPL 2005)
- *   filesystem(n)     n threads allocate blocks for inodes; threads that share an inode begin with the 14th (same paper)
+ *   indexer(n)        n threads fill a hash table; collisions begin with the 12th (Flanagan,
+ *                     Godefroid, POPL 2005)
+ *   filesystem(n)     n threads allocate blocks for inodes; threads that share an inode begin
+ *                     with the 14th (same paper)
  *   philosophers(n)   each takes his left fork, then his right one: one trace ends in a deadlock
  */
 #include "search/textbook.h"
@@ -88,7 +91,7 @@ static void setup(void *arg)
 	lock = plat_alloc(INODES * sizeof(*lock));
 	block_lock = plat_alloc(BLOCKS * sizeof(*block_lock));
 	for (unsigned i = 0; i < INODES; i++)
-		spin_init(&lock[i], RANK_PTE); /* a rank whose locks may nest: the order is the program's */
+		spin_init(&lock[i], RANK_PTE); /* locks may nest: the program's order */
 	for (unsigned i = 0; i < BLOCKS; i++)
 		spin_init(&block_lock[i], RANK_PTE);
 	for (uintptr_t t = 0; t < p->n; t++)

@@ -19,7 +19,7 @@ struct textbook {
 struct textbook *textbook_program(unsigned i);
 /* False: another number than published. */
 bool textbook_run(struct textbook *p);
-/* A line each; false when one is wrong. */
+/* One line each; false if one is wrong. */
 bool textbook_bench(FILE *out);
 
 #endif

@@ -1,20 +1,19 @@
-/* agent/advice.c - madvise(2) and process_madvise(2): what the kernel does on its own the
- * supervisor has to hear of.
+/* agent/advice.c - madvise(2) and process_madvise(2): tells the supervisor what the kernel does on
+ * its own.
  *
  * The kernel decides what is allowed and what is returned: every call is made as the program makes
- * it. Then, for as much of the range as the kernel has dealt with:
+ * it. Then, for the part of the range that the kernel has processed:
  *
- *     MADV_FREE           dropped at once: the kernel would drop pages later and tell nobody. What
- *     the program may read then
- *                         is what it may read now
- *     MADV_GUARD_INSTALL  dropped, too: the kernel does not tell of what it takes away here
+ *     MADV_FREE           dropped at once: the kernel would drop pages later without an event. What
+ *                         the program may read after that it may also read now
+ *     MADV_GUARD_INSTALL  dropped too: the kernel sends no event for what it removes here
  *     MADV_REMOVE         the supervisor forgets what it has of the shared memory
- *     MADV_DONTFORK...    noted, for what is swapped out
- *     MADV_HUGEPAGE...    noted, for what a first touch brings
+ *     MADV_DONTFORK...    noted, for swapped-out pages
+ *     MADV_HUGEPAGE...    noted, for first-touch faults
  *
- * I1  A call that fails in the middle has done its work up to there: that part is told
- *     (done_part). A hole in the range is no end: the kernel goes on behind it, and says ENOMEM at
- *     last.
+ * I1  A call that fails in the middle has done its work up to there: that part is reported
+ *     (done_part). A hole in the range does not end the call: the kernel continues after it and
+ *     returns ENOMEM at the end.
  */
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -42,7 +41,7 @@ static bool is_huge_advice(int advice)
 	return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE;
 }
 
-/* What was there is gone. */
+/* The previous content is gone. */
 static bool drops(int advice)
 {
 	return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_GUARD_INSTALL;
@@ -54,7 +53,7 @@ static bool has_consequences(int advice)
 	       is_fork_advice(advice) || is_huge_advice(advice);
 }
 
-/* Its faults have to be served while it runs. */
+/* Its faults must be served while it runs. */
 static bool populates(int advice)
 {
 	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE || advice == MADV_WILLNEED;
@@ -66,7 +65,7 @@ static long advise(uint64_t start, uint64_t len, int advice)
 	bool held = !populates(advice) && mappings_lock(&mask);
 	long ret = sys_madvise((void *)start, len, advice);
 
-	/* Under the same lock: nothing else was mapped there meanwhile. */
+	/* Under the same lock: nothing else was mapped there in between. */
 	if ((advice == MADV_FREE || advice == MADV_GUARD_INSTALL) && held && (!ret || ret == -ENOMEM))
 		sys_madvise((void *)start, len, MADV_DONTNEED);
 	mappings_unlock(held, &mask);
@@ -75,8 +74,8 @@ static long advise(uint64_t start, uint64_t len, int advice)
 	return ret;
 }
 
-/* Whoever is not told would give a child what was swapped out. What cannot be told is taken back.
- * */
+/* If the supervisor was not told, it would give a child what was swapped out. So undo advice that
+ * cannot be reported. */
 static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 {
 	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
@@ -90,7 +89,7 @@ static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 	return -EAGAIN;
 }
 
-/* The supervisor decides what a first touch brings. It may stay without the word, and bring small
+/* The supervisor decides what a first touch brings. If it cannot be told, it may bring small
  * pages. */
 static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 {
@@ -101,22 +100,22 @@ static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 	channel_ask(&call, &reply, &attached);
 }
 
-/* The kernel has done it to all of [start, start + len). 0 or -EAGAIN: the supervisor could not be
- * told. */
+/* The kernel has applied it to all of [start, start + len). 0 or -EAGAIN: the supervisor could not
+ * be told. */
 static long follow(uint64_t start, uint64_t len, int advice)
 {
 	if (is_fork_advice(advice))
 		return tell_fork_advice(start, len, advice);
 	if (is_huge_advice(advice))
 		tell_huge_advice(start, len, advice);
-	/* Who is not told gives back what was swapped out: not removed, then. */
+	/* If the supervisor was not told it would restore swapped pages, so report failure. */
 	if (advice == MADV_REMOVE && channel_call(CALL_REMOVE, start, len))
 		return -EAGAIN;
 	return 0;
 }
 
-/* The call failed somewhere in [start, start + len): do again what was done before that place,
- * which changes nothing, and follow it. Halves, so that it takes few steps. */
+/* The call failed somewhere in [start, start + len): repeat what was done before that place, which
+ * changes nothing, and follow it. Bisect to keep the number of steps small. */
 static void done_part(uint64_t start, uint64_t len, int advice)
 {
 	const uint64_t end = start + len;
@@ -146,7 +145,7 @@ int hook_madvise(void *addr, size_t len, int advice)
 	const uint64_t start = (uintptr_t)addr, bytes = to_page_end(len);
 	long ret, err;
 
-	/* As of a private mapping of a file, which it stands for. */
+	/* As for a private mapping of a file, which it stands for. */
 	if ((advice == MADV_FREE || advice == MADV_WIPEONFORK) && backed_within(start, len))
 		return (int)hook_result(-EINVAL);
 	ret = advise(start, len, advice);
@@ -165,8 +164,8 @@ int hook_madvise(void *addr, size_t len, int advice)
 	return (int)hook_result(ret);
 }
 
-/* Advice with consequences the kernel takes of a process about itself only (Linux 6.13): then it
- * is the same as madvise for each piece. Whether it takes it at all an empty list tells. */
+/* The kernel takes advice with consequences only for the calling process itself (Linux 6.13): then
+ * it equals madvise for each piece. An empty list tells whether the kernel takes it at all. */
 static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
 {
 	long done = sys_call5(SYS_process_madvise, pidfd, piece, 0, advice, flags);

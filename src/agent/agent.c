@@ -1,10 +1,10 @@
 /* agent/agent.c - the agent's life: it starts with the program, follows forks, ends with exec.
  *
  * Typical sequence: constructor -> attach(0): connect, userfaultfd, region, helper, HELLO, READY ->
- * the hooks act. fork: fork_prepare (CALL_FORK) -> fork_parent / fork_child -> attach(cookie).
- * Whatever fails before READY is undone, and the process runs unmanaged.
+ * the hooks act. fork: fork_prepare (CALL_FORK) -> fork_parent / fork_child -> attach(cookie). A
+ * failure before READY undoes everything, and the process runs unmanaged.
  *
- * State that a fork's child needs is static (copied); state that must not survive a fork is in
+ * State that a forked child needs is static (copied); state that must not survive a fork is in
  * *agent (wiped).
  */
 #include <errno.h>
@@ -24,8 +24,8 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
-/* Weak: another libc (musl) has none, and would not load us. There we do nothing, and are in nobody's way: what the program
- * starts may be ours again. pthread_atfork is made of it. */
+/* Weak: another libc (musl) has none, and would not load us. There the agent does nothing and is in
+ * nobody's way: what the program starts may be managed again. pthread_atfork is made of it. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
 	__attribute__((weak));
 extern void *__dso_handle __attribute__((visibility("hidden")));
@@ -41,16 +41,16 @@ struct agent *agent;
 unsigned long agent_page;
 
 static bool debug, hooked;
-static bool no_move; /* do as on a kernel without UFFDIO_MOVE (tests) */
-static bool give_up; /* after exec, do as when READY does not come in time (tests) */
+static bool no_move; /* behave as on a kernel without UFFDIO_MOVE (tests) */
+static bool give_up; /* after exec, behave as if READY did not come in time (tests) */
 static uint64_t own_start, own_end;     /* this library's writable segments */
 static uint64_t thread_start, thread_end; /* libc's record of the first thread */
 
-/* What fork's prepare handler leaves for the other two, in the forking thread. */
+/* State passed from fork's prepare handler to the other two, in the forking thread. */
 static __thread struct {
 	bool prepared;
-	int call;            /* open until the fork has returned in the parent; -1 */
-	int uffd;            /* the parent's, as numbered in the child's table */
+	int call;            /* open until fork has returned in the parent; -1 */
+	int uffd;            /* the parent's, by its number in the child's table */
 	uint64_t cookie;
 	uint64_t mask;
 } forking __attribute__((tls_model("initial-exec")));
@@ -106,7 +106,7 @@ static size_t fixed_bytes(void)
 	return FIXED_PAGES * agent_page;
 }
 
-/* All of the region after that. */
+/* The size of the region after the fixed pages. */
 static size_t rest_bytes(void)
 {
 	return HELPER_BYTES + THREAD_BYTES + HOLD_BYTES + staging_bytes();
@@ -117,8 +117,8 @@ static char *helper_area(void)
 	return (char *)agent + fixed_bytes();
 }
 
-/* Undo what mlockall did to the region: pages move only between mappings that are both locked or
- * both not, and the program's locked ones are to be refused. */
+/* Undo what mlockall did to the region. Pages move only between two mappings that are both locked
+ * or both unlocked, and moves of the program's locked pages must be refused. */
 void agent_unlock_region(void)
 {
 	sys_call2(SYS_munlock, agent, fixed_bytes() + rest_bytes());
@@ -133,7 +133,7 @@ long agent_area(size_t bytes)
 	if (at < 0)
 		return at;
 	sys_madvise((void *)at, bytes, MADV_DONTFORK);
-	/* Locked, where mlockall asked that of what comes: nothing would move to there, or be dropped. */
+	/* Locked if mlockall asked for future mappings: nothing could move there, or be dropped. */
 	sys_call2(SYS_munlock, at, bytes);
 	err = sys_call3(SYS_mprotect, at, bytes, PROT_READ | PROT_WRITE);
 	if (err < 0)
@@ -141,8 +141,8 @@ long agent_area(size_t bytes)
 	return err < 0 ? err : at;
 }
 
-/* Reserve the region, the fixed pages first; in a fork's child these are there already, wiped, and only the
- * rest comes back. Nothing else can have taken that place: we run before fork returns. */
+/* Reserve the region, the fixed pages first. In a forked child these already exist, wiped, and only
+ * the rest is mapped again. Nothing else can have taken its place: we run before fork returns. */
 static int region_make(bool child)
 {
 	const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -173,7 +173,7 @@ static int region_make(bool child)
 	return 0;
 }
 
-/* Give back all but the fixed pages: another thread may be about to look at it. */
+/* Unmap all but the fixed pages: another thread may be about to look at them. */
 static void region_drop(void)
 {
 	sys_munmap(helper_area(), rest_bytes());
@@ -206,9 +206,9 @@ static int get_device(int channel, uint64_t cookie)
 	return -EPERM;
 }
 
-/* The second userfaultfd: moves into the staging area, and has no events, so that dropping staged
- * pages waits for nobody. A touch of an empty staging page fails instead of waiting for ever:
- * mlockall does that to everything. -1 on a kernel without UFFDIO_MOVE. */
+/* The second userfaultfd moves pages into the staging area. It has no events, so that dropping
+ * staged pages waits for nobody. A touch of an empty staging page fails instead of waiting forever:
+ * mlockall touches everything. -1 on a kernel without UFFDIO_MOVE. */
 int agent_staging_uffd(char *staging, int device)
 {
 	struct uffdio_api api = { .api = UFFD_API,
@@ -227,7 +227,7 @@ int agent_staging_uffd(char *staging, int device)
 	return -1;
 }
 
-/* A fork's child gets its main userfaultfd from the kernel, through the supervisor. */
+/* A forked child gets its main userfaultfd from the kernel, through the supervisor. */
 static int make_descriptors(struct attempt *a, uint64_t cookie)
 {
 	int fd = make_uffd(-1);
@@ -270,7 +270,7 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 	return channel_send(a->fd.channel, &hello, sizeof hello, a->fd.uffd);
 }
 
-/* Only look at READY; the helper takes it. Keeps our copy of the userfaultfd at a high number. */
+/* Only peek at READY; the helper takes it. Keeps our copy of the userfaultfd at a high number. */
 static int await_ready(const struct attempt *a)
 {
 	struct msg_ready ready;
@@ -324,7 +324,8 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 	if (err < 0)
 		return err;
 	a->helper = true;
-	/* The helper has a table of its own. In ours there may be no room for what comes with READY besides. */
+	/* The helper has its own table. Ours may have no room for the other descriptor that READY
+	 * carries. */
 	a->can_move = a->fd.staging_uffd >= 0;
 	if (a->can_move)
 		sys_close(a->fd.staging_uffd);
@@ -333,7 +334,7 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 	return err < 0 ? err : await_ready(a);
 }
 
-/* Become managed; @cookie is 0 after exec. On failure all is as before. */
+/* Become managed; @cookie is 0 after exec. A failure restores the state before the call. */
 static int attach(uint64_t cookie)
 {
 	struct attempt a = { .fd = { .channel = -1, .uffd = -1, .staging_uffd = -1 },
@@ -357,7 +358,7 @@ static int attach(uint64_t cookie)
 	return err;
 }
 
-/* Signals stay blocked over the fork, so that a handler that forks does not come between. */
+/* Signals stay blocked across the fork, so that a handler that forks cannot intervene. */
 static void fork_prepare(void)
 {
 	forking.prepared = false;
@@ -367,10 +368,11 @@ static void fork_prepare(void)
 	forking.prepared = true;
 	forking.cookie = 0;
 	forking.uffd = agent->uffd;
-	/* The supervisor makes room for the child, of our own pages too; then it moves no more. */
+	/* The supervisor makes room for the child, also from our own pages, and then stops moving
+	 * pages. */
 	forking.call = channel_call_open(CALL_FORK, 0, 0, &forking.cookie);
 	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
-	maplock_lock();         /* a move that it has given up ends before the fork */
+	maplock_lock();         /* wait for a move that the supervisor has abandoned */
 	maplock_unlock();
 }
 
@@ -378,8 +380,9 @@ static void fork_parent(void)
 {
 	if (!forking.prepared)
 		return;
-	/* The end of the connection is the end of the fork for the supervisor: the helper must be willing by then. Shut down, not
-	 * only closed: a child that another thread forked meanwhile may have a copy. */
+	/* The supervisor takes the end of the connection as the end of the fork, so the helper must
+	 * be willing before it. Shut down, not only closed: a child forked by another thread since
+	 * may hold a copy. */
 	__atomic_fetch_sub(&agent->forking, 1, __ATOMIC_ACQ_REL);
 	if (forking.call >= 0) {
 		sys_call2(SYS_shutdown, forking.call, SHUT_RDWR);
@@ -388,7 +391,7 @@ static void fork_parent(void)
 	sys_restore_signals(&forking.mask);
 }
 
-/* What the parent had swapped out is then lost to the child too, and no helper watches over it. */
+/* The parent's swapped-out pages are then lost to the child too, and no helper watches over it. */
 static bool supervisor_lost(int err)
 {
 	return err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE || err == -EPROTO;
@@ -409,7 +412,8 @@ static void fork_child(void)
 		err = attach(forking.cookie);
 	if (err)
 		agent_debug("umemcg: the child of a fork is not managed:", err);
-	/* If there was nobody to ask before the fork, the parent is in a network namespace of its own, or dies, and with it everybody. */
+	/* If the supervisor could not be reached before the fork, the parent is in a network
+	 * namespace of its own, or is dying together with all others. */
 	if (forking.call >= 0 && supervisor_lost(err))
 		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
 	sys_restore_signals(&forking.mask);
@@ -439,8 +443,8 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-/* Does valgrind run us? It serves no system calls for memory that it does not know, says so on the program's standard
- * error, and has most of the memory itself. */
+/* Does valgrind run us? It does not serve system calls on memory it does not know, reports that on
+ * the program's standard error, and owns most of the memory itself. */
 static bool emulated(void)
 {
 	const char *list = getenv("LD_PRELOAD");
@@ -466,7 +470,7 @@ __attribute__((constructor)) static void agent_start(void)
 	channel_set_door(getenv(PROTO_DOOR_ENV));
 	env_init();
 	dl_iterate_phdr(find_own, NULL);
-	/* The first thread's is in memory of the dynamic linker. */
+	/* The first thread's record is in memory of the dynamic linker. */
 	thread_record(&thread_start, &thread_end);
 	err = attach(0);
 	if (err)

@@ -1,10 +1,10 @@
-/* agent/backed.c - private mappings of files that the program writes to, made as anonymous memory
- * that the supervisor fills.
+/* agent/backed.c - writable private mappings of files, made as anonymous memory that the supervisor
+ * fills.
  *
- * userfaultfd takes no private mapping of a file, so its changed pages could not be swapped. So
- * anonymous memory is mapped instead: aside, without access; the supervisor enters it with its file
- * and registers it; then it is opened, and moved to its place where something else may be there.
- * What it refuses is mapped as the program asked.
+ * userfaultfd does not register a private mapping of a file, so its changed pages could not be
+ * swapped. So anonymous memory is mapped instead, elsewhere and without access. The supervisor
+ * enters it with its file and registers it; then it is made accessible, and moved into place if
+ * something else may be there. What the supervisor refuses is mapped as the program asked.
  *
  * I1  Nobody can touch such memory before the supervisor knows its file.
  * I2  It never grows by the kernel's mremap, whose new part would be zeros: backed_grow.
@@ -17,7 +17,7 @@
 
 #define BYTES_MIN (1ul << 20)
 
-static uint32_t any;  /* (A) there has been such memory, in this process or one it was forked from */
+static uint32_t any;  /* (A) such memory has existed, in this process or one it was forked from */
 
 bool backed_any(void)
 {
@@ -41,7 +41,7 @@ bool backed_fits(const void *addr, size_t len, int prot, int flags, int fd, long
 	       S_ISREG(st.st_mode);
 }
 
-/* False: it is not known to the supervisor. *@lost: nor whether it will be. */
+/* False: the supervisor does not know it. *@lost: nor whether it will. */
 static bool announce(uint64_t at, uint64_t bytes, int fd, long off, bool *lost)
 {
 	struct msg_call call = { .op = CALL_FILE, .arg = (uint32_t)fd, .start = at, .len = bytes, .offset = (uint64_t)off };
@@ -75,7 +75,7 @@ long backed_map(void *addr, size_t len, int prot, int flags, int fd, long off)
 	if (sys_failed(at))
 		return 0;
 	if (!announce((uint64_t)at, bytes, fd, off, &lost)) {
-		/* An answer that comes late must find nothing else there: then it is given up. */
+		/* A late answer must not find anything else there: abandon the range. */
 		if (!lost)
 			hook_munmap((void *)at, bytes);
 		return 0;
@@ -91,8 +91,8 @@ long backed_map(void *addr, size_t len, int prot, int flags, int fd, long off)
 	return err ? err : (long)(uintptr_t)addr;
 }
 
-/* Is there such memory in [start, end)? *@reply: access and offset of the first, *@fd its file, to
- * be closed. */
+/* Is there such memory in [start, end)? *@reply: access and offset of the first, *@fd its file,
+ * which the caller closes. */
 static bool find(uint64_t start, uint64_t end, struct msg_call_reply *reply, int *fd)
 {
 	struct msg_call call = { .op = CALL_FILE_AT, .start = start, .len = end - start };
@@ -112,8 +112,8 @@ bool backed_within(uint64_t start, uint64_t len)
 	return true;
 }
 
-/* Elsewhere, or at @target: a new one of the whole size, onto whose beginning the old one moves. The
- * kernel moves one mapping at a time: where it has made several of the old one it stays as it is. */
+/* Elsewhere, or at @target: make a new mapping of the whole size and move the old one onto its
+ * beginning. The kernel moves one mapping at a time: several are left where they are. */
 static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int prot, void *target, int fd, long off)
 {
 	long at = backed_map(target, bytes, prot, MAP_PRIVATE | (target ? MAP_FIXED : 0), fd, off), err;

@@ -1,7 +1,8 @@
-/* agent/channel.c - talking to the supervisor: connect, send and receive with descriptors, calls.
+/* agent/channel.c - the connection to the supervisor: connect, send and receive with descriptors,
+ * calls.
  *
- * Raw system calls only: the helper and signal handlers use this. Connections are made afresh for
- * every call, so that program threads never share one.
+ * Raw system calls only: the helper and signal handlers use this. Every call makes a new
+ * connection, so that program threads never share one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@
 static struct sockaddr_un address = { .sun_family = AF_UNIX };
 static socklen_t address_size;
 
-/* Where the name is not known: another network namespace. Without a path when there is none. */
+/* The fallback where the abstract name is not visible: another network namespace. Empty path:
+ * none. */
 static struct sockaddr_un door = { .sun_family = AF_UNIX };
 
 /* Remember the supervisor's abstract name. */
@@ -65,7 +67,7 @@ static int connect_to(const struct sockaddr_un *to, socklen_t size)
 	return (int)fd;
 }
 
-/* A connected socket. A supervisor that accepts nobody costs CALL_TIMEOUT_S at most. */
+/* A connected socket. A supervisor that accepts no connections costs CALL_TIMEOUT_S at most. */
 int channel_connect(void)
 {
 	int fd = connect_to(&address, address_size), other;
@@ -115,7 +117,7 @@ int channel_send(int fd, const void *msg, size_t size, int attach)
 
 /* Receive one packet of at most @size bytes: its size, 0 at the end of the connection, -EBADMSG for
  * a longer one. *@attached receives the descriptor that came with it, or -1; with @attached NULL
- * the kernel drops it. -EMFILE: one came, and the process may have no more of them. */
+ * the kernel drops it. -EMFILE: a descriptor came, and the process is at its limit. */
 int channel_recv(int fd, void *msg, size_t size, int flags, int *attached)
 {
 	union {
@@ -165,7 +167,7 @@ int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached,
 	return channel_recv(fd, msg, size, flags | MSG_DONTWAIT, attached);
 }
 
-/* 0: there is a @reply, which may say -errno. *@attached as of channel_recv. */
+/* 0: there is a @reply, which may carry -errno. *@attached as in channel_recv. */
 static int ask_on(int fd, struct msg_call *call, struct msg_call_reply *reply, int *attached)
 {
 	int n;
@@ -192,7 +194,7 @@ static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64
 	return reply.error;
 }
 
-/* One request in full, with signals blocked meanwhile. 0: there is a @reply; else nobody answered. */
+/* One complete request, with signals blocked. 0: there is a @reply; else there was no answer. */
 int channel_ask(struct msg_call *call, struct msg_call_reply *reply, int *attached)
 {
 	uint64_t mask;
@@ -223,7 +225,7 @@ int channel_call_open(enum call_op op, uint64_t start, uint64_t len, uint64_t *v
 	return err < 0 ? err : -EPROTO;
 }
 
-/* One request, with signals blocked meanwhile: 0 or -errno. */
+/* One request, with signals blocked: 0 or -errno. */
 int channel_call(enum call_op op, uint64_t start, uint64_t len)
 {
 	uint64_t mask, value;
@@ -237,7 +239,7 @@ int channel_call(enum call_op op, uint64_t start, uint64_t len)
 	return fd < 0 ? fd : 0;
 }
 
-/* One request that is answered with a descriptor: it, or -errno. Signals are blocked by the caller. */
+/* One request that is answered with a descriptor: it, or -errno. The caller blocks signals. */
 int channel_call_fd(enum call_op op, uint64_t start, uint64_t len)
 {
 	int fd = channel_connect(), got = -1, err;

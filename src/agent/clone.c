@@ -1,17 +1,17 @@
-/* agent/clone.c - threads that the program makes without libc: the word that the kernel clears
- * when one ends stays in memory.
+/* agent/clone.c - threads that the program makes without libc: the word that the kernel clears at
+ * thread exit stays in memory.
  *
- * A thread made with CLONE_CHILD_CLEARTID, or one that has said set_tid_address(2), has a word
- * that the kernel sets to 0, with a futex wake, when it ends. userfaultfd refuses to serve an
- * exiting task: of a word that is swapped out then the waiter never hears. It is the same for the
- * head of its list of robust mutexes. So these pages are held as long as the thread lives
- * (hold.c): 680 of them at a time; of more the supervisor is asked to leave the page where it is,
- * for good.
+ * A thread made with CLONE_CHILD_CLEARTID, or one that has called set_tid_address(2), has a word
+ * that the kernel clears, with a futex wake, when the thread ends. userfaultfd refuses to serve an
+ * exiting task: if the word is swapped out, the waiter is never woken. The same holds for the head
+ * of its list of robust mutexes. So these pages are held as long as the thread lives (hold.c): 680
+ * of them at a time; beyond that the supervisor is asked to keep the page in place permanently.
  *
- * Threads of libc's are not met here: it makes the system call inline, and maps their stacks so
+ * Threads of libc do not come here: libc makes the system call inline, and maps their stacks so
  * that their records are not managed.
  *
- * I1  What comes after the system call uses no stack in the child: it may have another one (raw.c).
+ * I1  The code after the system call uses no stack in the child, which may have another one
+ *     (raw.c).
  */
 #include <dlfcn.h>
 #include <linux/sched.h>
@@ -24,7 +24,7 @@
 
 static int (*libc_clone)(int (*)(void *), void *, int, void *, ...);
 
-/* One record a thread and kind: what the calling thread had before is given back. */
+/* One record per thread and kind: the calling thread's previous one is released. */
 static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 {
 	struct hold *before = kind < HOLD_WORD ? NULL : hold_of(kind), *h = hold_take(at, at + bytes);
@@ -39,7 +39,7 @@ static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 	return h;
 }
 
-/* Only who shares our memory clears a word of it. */
+/* Only a task that shares our memory clears a word of it. */
 static bool clears(uint64_t flags)
 {
 	return (flags & (CLONE_VM | CLONE_CHILD_CLEARTID)) == (CLONE_VM | CLONE_CHILD_CLEARTID);
@@ -93,14 +93,14 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 
 /* ---- through syscall(2) ---- */
 
-/* Whatever thread of the program's it is: it may have no thread-local storage of its own. */
+/* May run in any thread of the program, which may have no thread-local storage of its own. */
 static __attribute__((noinline)) long parent_done(long ret)
 {
 	settle(hold_of(HOLD_ASKED), ret);
 	return hook_result(ret);
 }
 
-/* In the child nothing is touched but registers. */
+/* The child touches only registers. */
 __attribute__((noinline, optimize("omit-frame-pointer")))
 static long call(long nr, long a, long b, long c, long d, long e)
 {
@@ -109,7 +109,7 @@ static long call(long nr, long a, long b, long c, long d, long e)
 	return ret ? parent_done(ret) : 0;
 }
 
-/* The order of clone's last two arguments is the machine's. */
+/* The order of clone's last two arguments depends on the architecture. */
 static uint64_t clear_word(long d, long e)
 {
 #if defined(__x86_64__)

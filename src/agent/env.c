@@ -1,12 +1,12 @@
-/* agent/env.c - a program that gives what it executes another environment does not lose us by that.
+/* agent/env.c - keeps the agent loaded when a program gives what it executes another environment.
  *
- * LD_PRELOAD and the names of the supervisor are handed down in the environment. Who makes a new
- * one (env -i, sudo, su -, clearenv, execle) would start a program that nobody manages. So they are
- * put in again on the way (exec.c), with a mark; and the new program, once it is managed, takes
- * what has the mark out of its own environment: it sees the one that it was given. What it executes
- * gets them the same way.
+ * LD_PRELOAD and the names of the supervisor are handed down in the environment. A program that
+ * makes a new one (env -i, sudo, su -, clearenv, execle) would start an unmanaged program. So
+ * exec.c puts them back, with a mark; the new program, once it is managed, removes what has the
+ * mark from its own environment: it sees the one that it was given. What it executes gets them the
+ * same way.
  *
- * Written in the constructor, read afterwards; by children of vfork, too. Locks: none.
+ * Written in the constructor, read afterwards, also by vfork children. Locks: none.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 
 #define MARK "UMEMCG_HIDDEN"
 
-static char own_path[ENV_PATH_BYTES];    /* "": not known */
+static char own_path[ENV_PATH_BYTES];    /* "": unknown */
 static char socket_line[96], door_line[32];
 
 static void make_line(char *line, size_t size, const char *name, const char *value)
@@ -53,7 +53,7 @@ static bool is_ours(const char *line)
 	return is_named(line, PROTO_ENV) || is_named(line, PROTO_DOOR_ENV) || is_named(line, MARK);
 }
 
-/* Where @line of LD_PRELOAD lists us and others, they stay in it. False: nothing does. */
+/* If @line of LD_PRELOAD lists us and others, the others remain. False: nothing remains. */
 static bool others_stay(char *line)
 {
 	char *list = line + strlen(TARGET_PRELOAD "=");
@@ -103,7 +103,7 @@ size_t env_room(char *const *env, size_t *bytes)
 	return lines + ENV_LINES + 1;
 }
 
-/* "LD_PRELOAD=US:OTHERS" to @line; @others: such a line, or NULL. False: it does not fit. */
+/* Write "LD_PRELOAD=US:OTHERS" to @line; @others: such a line, or NULL. False: it does not fit. */
 static bool list_with_us(char *line, size_t size, const char *others)
 {
 	const size_t name = strlen(TARGET_PRELOAD "="), own = strlen(own_path);

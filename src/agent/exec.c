@@ -1,20 +1,20 @@
-/* agent/exec.c - a program is about to be executed: the supervisor is told, for it has room to
- * make; and where we cannot be loaded the program does not hear of us.
+/* agent/exec.c - before exec: tells the supervisor, which must make room, and hides the agent from
+ * programs that cannot load it.
  *
- * Before its HELLO a program touches memory that nobody manages, and one that cannot be managed
- * says none: it would be met at the next walk of the process tree. Told before, the supervisor sees
- * it from its first page on.
+ * Before its HELLO a program touches memory that nobody manages, and an unmanageable program never
+ * says HELLO: the supervisor would find it at the next walk of the process tree. Told before, the
+ * supervisor sees it from its first page on.
  *
  * A loader that cannot load us (32 bits, another root without us) would say so on the program's
- * standard error. So the program is looked at, as it is found from here: root, mount namespace and
- * working directory are its own already. Such a program gets an environment without us; what it
- * starts is not managed either. One that can load us, and would get an environment without us, gets
+ * standard error. So the program file is examined as seen from here: root, mount namespace and
+ * working directory are already its own. Such a program gets an environment without us; what it
+ * starts is not managed either. One that can load us, but would get an environment without us, gets
  * one with us (env.c).
  *
- * Only libc's own functions are redirected (hook.c), by which all the others go; the symbols are
- * not replaced, so that other libraries' wrappers are called as ever. Runs in children of vfork,
- * too, on the memory of their parents and on stacks that are small (signal handlers' of 8 KiB):
- * nothing is written but the stack, and of that no more than the environment at hand needs.
+ * Only libc's own functions are redirected (hook.c), through which all the others go; the symbols
+ * are not replaced, so that other libraries' wrappers are still called. Also runs in vfork
+ * children, on their parents' memory and on small stacks (signal handlers' of 8 KiB): it writes
+ * only the stack, and uses no more of it than the environment at hand needs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@
 #include "serve/target.h"
 
 #define PATH_BYTES  4096         /* at most */
-/* Of stack, at most, for an environment; a larger one stays as it is. posix_spawn's child has 32 KiB. */
+/* Maximum stack for an environment; a larger one stays as it is. posix_spawn's child has 32 KiB. */
 #define COPY_BYTES  (16u << 10)
 
 static long read_file(const char *path, void *buf, size_t n, size_t at)
@@ -69,7 +69,7 @@ static __attribute__((noinline)) bool can_read(const char *path, size_t n)
 	return !sys_call3(SYS_faccessat, AT_FDCWD, copy, R_OK);
 }
 
-/* Is our file where LD_PRELOAD says, or would say? */
+/* Does our file exist where LD_PRELOAD says, or would say? */
 static bool is_there(char *const *env)
 {
 	const size_t name = strlen(TARGET_PRELOAD "=");
@@ -99,7 +99,7 @@ static long execute(const struct exec *x, char *const *argv, char *const *env)
 		       sys_call3(SYS_execve, x->path, argv, env);
 }
 
-/* In an environment with us, or without. */
+/* With an environment with us, or without. */
 static __attribute__((noinline)) long execute_in(const struct exec *x, char *const *argv,
 						 char *const *env, bool with)
 {
@@ -115,13 +115,13 @@ static __attribute__((noinline)) long execute_in(const struct exec *x, char *con
 	return execute(x, argv, copy);
 }
 
-/* @path: by which the file is found from here. */
+/* @path: names the file as seen from here. */
 static long prepared(const struct exec *x, const char *path, char *const *argv, char *const *env)
 {
 	enum target target;
 	bool listed, complete, take;
 
-	/* Most failures are of a search through $PATH. */
+	/* Most failures come from a search through $PATH. */
 	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
 		return execute(x, argv, env);
 	target = target_of(path, read_file);

@@ -1,23 +1,21 @@
 /* agent/futex.c - futex operations in which the kernel itself changes the word.
  *
- * It does so with page faults disabled. When the page is missing it asks for it in a way that
- * userfaultfd refuses (it does not allow the fault to be tried again), and the call fails with
- * EFAULT: FUTEX_WAKE_OP, and all that is about priority inheritance. Waiting and waking only read:
- * they ask as everybody does.
+ * The kernel does so with page faults disabled. For a missing page it then faults in a way that
+ * userfaultfd refuses (it does not allow a retry), and the call fails with EFAULT: FUTEX_WAKE_OP,
+ * and all priority inheritance operations. Waiting and waking only read, with ordinary faults.
  *
- * Such a call has changed nothing when it fails so; the page is brought, and the call made again.
- * One that waits needs its word when it has waited, too: so its page is held from before to after
- * it.
+ * A call that fails so has changed nothing: fault the page in and repeat the call. A call that
+ * waits needs its word again after waiting: its page is held from before the call until after it.
  *
- * Caught: what goes through syscall(2). libc makes its own calls inline; of those only its mutexes
- * with priority inheritance are of this kind, and their pages stay where they are from
- * pthread_mutex_init on (thread.c).
+ * Caught: calls through syscall(2). libc makes its own calls inline; of those only its mutexes with
+ * priority inheritance are affected, and their pages stay in place from pthread_mutex_init on
+ * (thread.c).
  */
 #include <linux/futex.h>
 
 #include "agent/hooks.h"
 
-#define TRIES 64        /* shared memory may go out again between the page's coming and the call */
+#define TRIES 64        /* shared memory may be swapped out again between the fault and the call */
 #define WORD 4ul
 
 long hook_futex(long word, long op, long value, long time, long second, long value3)

@@ -1,10 +1,10 @@
 /* agent/guard.c - programs that close every descriptor do not close ours.
  *
  * Daemons and shells sweep the descriptor table. Our userfaultfd answers EBADF to close, is left
- * out of ranges, and moves away when a program claims its number. Only what comes through the PLT
- * is caught; if a raw system call takes it, maps.c falls back to asking the supervisor. So it does
- * when a program insists: one that closes what /proc/self/fd shows until nothing is left would do
- * so for ever. The calls themselves are libc's, so cancellation works as before.
+ * out of ranges, and moves away when a program claims its number. Only calls through the PLT are
+ * caught; if a raw system call closes it, maps.c falls back to asking the supervisor. The same
+ * happens when a program insists: one that closes what /proc/self/fd shows until nothing is left
+ * would loop forever. The calls themselves are libc's, so cancellation works as before.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
-#define INSISTS 4   /* times that a process closes what it never opened; a daemon sweeps once, or twice */
+#define INSISTS 4   /* closes of what was never opened; a daemon sweeps once or twice */
 
 static int (*libc_close)(int);
 static int (*libc_close_range)(unsigned int, unsigned int, int);
@@ -45,7 +45,7 @@ static int ours(void)
 }
 
 /* @fd is about to be overwritten. A vfork child shares our memory but not our table: there the
- * parent's number must stay what it is, and the child's copy may go. */
+ * parent's number must stay as it is, and the child's copy may go. */
 static void make_way(int fd)
 {
 	uint64_t mask;
@@ -63,7 +63,7 @@ static void make_way(int fd)
 	sys_restore_signals(&mask);
 }
 
-/* It is closed indeed: whoever maps from now on has the supervisor register it. */
+/* It really is closed: from now on the supervisor registers new mappings. */
 static void give_up(int fd)
 {
 	uint64_t mask;
@@ -76,7 +76,8 @@ static void give_up(int fd)
 	sys_restore_signals(&mask);
 }
 
-/* May @fd, which is ours, be closed? A vfork child's is a copy, and its parent's count is not for it. */
+/* May @fd, which is ours, be closed? A vfork child's is a copy, and does not count for its
+ * parent. */
 static bool insists(int fd)
 {
 	if (sys_getpid() != agent->pid)
@@ -97,7 +98,7 @@ AGENT_EXPORT int close(int fd)
 	return libc_close(fd);
 }
 
-/* Each function calls the next one of its own name: hide.c says why. */
+/* Each function calls the next one of its own name: see hide.c. */
 static int range(unsigned int first, unsigned int last, int flags)
 {
 	if (libc_close_range)

@@ -1,17 +1,17 @@
-/* agent/helper.c - the helper thread: moves pages to the staging area on the supervisor's word.
+/* agent/helper.c - the helper thread: moves pages to the staging area at the supervisor's request.
  *
- * It has a root and working directory of its own, as the kernel lets nobody who shares them go to another mount namespace
- * (setns); the working directory is the root, so that the program's is not kept busy.
- * It is a thread that libc does not know: it shares the memory, but has its own descriptor table
+ * It has its own root and working directory: the kernel does not let a task that shares them enter
+ * another mount namespace (setns). Its working directory is the root, so that the program's is not
+ * kept busy. libc does not know the thread: it shares the memory, but has its own descriptor table
  * (the program may close everything without harm), no thread-local storage of its own and all
- * signals blocked. It touches only the region, never memory that can be evicted: a fault of its own
- * would wait for itself.
+ * signals blocked. It touches only the region, never memory that can be evicted: it would wait for
+ * its own fault.
  *
  * I1  Staging page k is empty whenever an EVICT arrives: every EVICT is followed by a ZAP.
- * I2  Pages are moved only under maplock and while no fork is under way, so the mappings that the
- *     supervisor spoke of are those the move finds.
- * I3  When the supervisor is gone, or talks nonsense, the process is killed: its missing pages
- *     would read as zeros, or never.
+ * I2  Pages are moved only under maplock and while no fork is in progress, so a move finds the
+ *     mappings that the supervisor meant.
+ * I3  When the supervisor is gone or violates the protocol, the process is killed: its missing
+ *     pages would read as zeros, or never arrive.
  */
 #include <errno.h>
 #include <linux/sched.h>
@@ -32,7 +32,7 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-/* Linux 5.13; newer than those headers as well */
+/* Linux 5.13; also newer than those headers */
 struct continue_args {
 	uint64_t start, len, mode;
 	int64_t mapped;
@@ -43,12 +43,12 @@ struct continue_args {
 #define REMAP_DONTUNMAP 4
 
 #define LOCK_TRIES  64
-#define STANDBY_MS  100   /* between two looks whether its process is over */
+#define STANDBY_MS  100   /* between two checks whether its process is over */
 #define AGAIN_TRIES 8
 
 struct helper {
 	struct helper_setup setup;
-	bool remapped;         /* part of the staging area came by mremap */
+	bool remapped;         /* part of the staging area was filled by mremap */
 	struct msg_evicted reply;
 	union {
 		struct msg_head head;
@@ -74,15 +74,14 @@ static _Noreturn void leave(void)
 		sys_call1(SYS_exit, 0);
 }
 
-/* Are these pages of one mapping that is registered, as all managed ones are? A program that maps
- * memory with system call instructions of its own, and ld.so, which does so too, may have put
- * another mapping there since the supervisor asked: what it holds is not ours to move. The kernel
- * looks for the registration first, and refuses (EINVAL) private memory afterwards: nothing
- * happens. Of shared memory a page may be mapped that is there already. EAGAIN: the mappings change
- * at this moment. 0 or -errno. */
+/* Are these pages of one registered mapping, as all managed ones are? A program that maps memory
+ * with its own system call instructions, and ld.so, which does so too, may have mapped something
+ * else there since the supervisor asked: that content is not ours to move. The kernel checks the
+ * registration first, and then refuses private memory (EINVAL): nothing happens. In shared memory
+ * it may map a page that already exists. EAGAIN: the mappings are changing. 0 or -errno. */
 static long registered(const struct helper *h, uint64_t src, uint64_t n)
 {
-	struct continue_args c = { .start = src, .len = n * agent_page, .mode = 1 /* wake nobody */ };
+	struct continue_args c = { .start = src, .len = n * agent_page, .mode = 1 /* do not wake */ };
 	long err = sys_ioctl(h->setup.uffd, CONTINUE_IOCTL, &c);
 
 	if (err == -EAGAIN)
@@ -90,7 +89,7 @@ static long registered(const struct helper *h, uint64_t src, uint64_t n)
 	return err == -ENOENT ? err : 0;
 }
 
-/* Move up to @n pages; returns how many were, or -errno for the first page. */
+/* Move up to @n pages; returns the number moved, or -errno for the first page. */
 static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 {
 	struct move_args m = {
@@ -109,7 +108,7 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	return m.moved > 0 ? (long)((uint64_t)m.moved / agent_page) : err;
 }
 
-/* A part of the staging area as it was made: what was remapped to there is another mapping. */
+/* Restore a part of the staging area: what was remapped there is a different mapping. */
 static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 {
 	char *start = h->setup.staging + slot * agent_page;
@@ -123,7 +122,7 @@ static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 
 	if (err < 0)
 		return err;
-	/* Nothing moves between a mapping that is locked and one that is not. */
+	/* Pages do not move between a locked mapping and an unlocked one. */
 	if (__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
 		sys_call2(SYS_munlock, start, len);
 	sys_madvise(start, len, MADV_DONTFORK);
@@ -131,13 +130,15 @@ static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
 }
 
-/* UFFDIO_MOVE (Linux 6.8) takes pages of writable mappings only. Others (read-only, no access) go by mremap, which leaves the
- * mapping where it is, empty and registered, and never opens it for writing, not for an instant. What arrives is taken out of the
- * program's userfaultfd, so that a page that was not there reads as zeros, and made readable. 0 or -errno.
+/* UFFDIO_MOVE (Linux 6.8) takes pages of writable mappings only. Others (read-only, no access) go
+ * by mremap, which leaves the mapping in place, empty and registered, and never makes it writable,
+ * even briefly. The remapped range is unregistered from the program's userfaultfd, so that a page
+ * that was missing reads as zeros, and made readable. 0 or -errno.
  *
- * Shared memory may be there by now, which mremap would take too. Its pages are not the program's own: to read a hole of it would
- * fill it for everybody. Wiping on fork is allowed of private anonymous mappings only. What is refused leaves the staging area at
- * once; the pages are still in their object. */
+ * By now the range may be shared memory, which mremap would take too. Its pages are not the
+ * program's own: reading a hole would fill it for every user. Only private anonymous mappings can
+ * be wiped on fork. What is refused leaves the staging area at once; the pages remain in their
+ * object. */
 static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 {
 	char *dst = h->setup.staging + slot * agent_page;
@@ -161,18 +162,18 @@ static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	return err;
 }
 
-/* Why the one page at @src was not moved; tries once more where that can help. */
+/* Find why the single page at @src was not moved; retry once where that can help. */
 static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, long err)
 {
 	int i;
 
-	/* Shared with a fork's child, or pinned: only the first goes away by copying the page. */
+	/* Shared with a forked child, or pinned: copying the page resolves only the former. */
 	if (err == -EBUSY) {
 		huge_split((void *)src, agent_page);
 		if (!sys_madvise((void *)src, agent_page, MADV_POPULATE_WRITE))
 			err = move(h, src, slot, 1);
 	}
-	/* EINTR: the process is being stopped, or goes on. */
+	/* EINTR: the process is being stopped or continued. */
 	for (i = 0; (err == -EAGAIN || err == -EINTR) && i < AGAIN_TRIES; i++) {
 		sys_call0(SYS_sched_yield);
 		err = move(h, src, slot, 1);
@@ -193,8 +194,8 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 	}
 }
 
-/* Move one range. A range that spans mappings of different kinds is refused as a whole by either way, so ask for
- * half until the part before the seam goes through. */
+/* Move one range. Both ways refuse a range that spans mappings of different kinds as a whole, so
+ * ask for half until the part before the seam goes through. */
 static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
 	uint8_t *status = h->reply.status + slot;
@@ -231,7 +232,7 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	}
 }
 
-/* The same without the records of living threads, and what is held. */
+/* The same without the records of living threads and without held pages. */
 static void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
 	while (npages) {
@@ -334,7 +335,7 @@ static void zap(struct helper *h, int size)
 		h->remapped = false;
 		return;
 	}
-	/* mlockall may be on its way through the region. */
+	/* mlockall may be walking the region. */
 	if (m->n && h->setup.staging_uffd >= 0 && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
 		die();
 }
@@ -352,9 +353,9 @@ static void close_range_or_each(unsigned int first, unsigned int last)
 		sys_close((int)first);
 }
 
-/* Give up the descriptors that came from the program's table, except our own. The copy of the
- * userfaultfd is kept for its life: as long as one is open, a page that is missing because the
- * supervisor died stays missing, and is never read as zeros. */
+/* Close the descriptors copied from the program's table, except our own. The copy of the
+ * userfaultfd stays open for the helper's life: as long as one is open, a page missing because the
+ * supervisor died stays missing and never reads as zeros. */
 static void close_others(const struct helper_setup *s)
 {
 	int keep[3] = { s->channel, s->uffd, s->staging_uffd };
@@ -378,8 +379,8 @@ static void close_others(const struct helper_setup *s)
 	close_range_or_each(first, ~0u);
 }
 
-/* READY was only peeked at by the program's thread: taking it here gives this table its own copy of
- * the child's userfaultfd. */
+/* The program's thread only peeked at READY: taking it here gives this table its own copy of the
+ * child's userfaultfd. */
 static void take_ready(struct helper *h)
 {
 	int uffd;
@@ -391,7 +392,8 @@ static void take_ready(struct helper *h)
 		h->setup.uffd = uffd;
 }
 
-/* A standby's process is over when its last other thread has ended, and must not be kept. */
+/* A standby's process is over when its last other thread has ended; the standby must not keep
+ * it. */
 static int next_message(struct helper *h)
 {
 	int n;
@@ -440,8 +442,9 @@ static void run(void *arg)
 	}
 }
 
-/* A debugger that follows the program's threads would stop the helper with them, at each of its system calls at worst, and wait
- * itself for what only the helper can free. But where a filter has calls decided by the tracer, they fail without one. */
+/* A debugger that follows the program's threads would also stop the helper, at worst at each of its
+ * system calls, and wait for what only the helper can free. But where a seccomp filter leaves calls
+ * to the tracer, they fail without one. */
 static unsigned long untraced(void)
 {
 	return sys_call1(SYS_prctl, PR_GET_SECCOMP) == 0 ? CLONE_UNTRACED : 0;
@@ -467,8 +470,8 @@ int helper_start(void *area, const struct helper_setup *setup)
 	return (int)tid;
 }
 
-/* Let the helper work, or make it leave and wait until it has. Either way it holds none of the
- * program's descriptors any more. */
+/* Let the helper work, or make it leave and wait until it has. Either way it no longer holds any of
+ * the program's descriptors. */
 void helper_order(struct helper_state *state, uint32_t order)
 {
 	uint32_t tid;

@@ -1,12 +1,12 @@
-/* agent/hide.c - the helper does not count as a thread of the program's.
+/* agent/hide.c - the helper does not count as one of the program's threads.
  *
- * Chromium, and what is made of it, asks whether it has one thread only, by the number of links of
- * /proc/self/task, and stops where it has more: its processes are forks, and what other threads
- * hold at a fork stays held. That is not true of the helper, which holds nothing. So the number
- * that stat(2) tells a process about its own threads is without it.
+ * Chromium, and what is built on it, checks by the link count of /proc/self/task that it has only
+ * one thread, and aborts otherwise: its processes are forks, and locks held by other threads at a
+ * fork stay held. That does not apply to the helper, which holds none. So the count that stat(2)
+ * reports to a process about its own threads excludes it.
  *
- * What looks like that directory is looked at once more; nothing else of a program's stat costs
- * more than a call.
+ * Only results that look like that directory are checked again; any other stat of the program costs
+ * one extra call.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,11 +23,11 @@
 #endif
 
 #define TASK_MODE (S_IFDIR | 0555)
-#define LINKS_MIN 4  /* ".", "..", the thread that asks, and the helper */
+#define LINKS_MIN 4  /* ".", "..", the calling thread, and the helper */
 
-/* Every function calls the next one of its own name, never of another: a library that is preloaded
- * as well, and has one of these call the other by name, would come back to us without end
- * (libfakeroot does). X(name, kind of parameters, flags of fstatat). */
+/* Every function calls the next one of its own name, never another: if another preloaded library
+ * has one of these call the other by name, it would recurse into us without end (libfakeroot does).
+ * X(name, kind of parameters, flags of fstatat). */
 #define STAT_FUNCTIONS(X) \
 	X(stat, PATH, 0) \
 	X(stat64, PATH, 0) \
@@ -52,7 +52,7 @@ enum { STAT_FUNCTIONS(INDEX) NR_NEXT };
 #define NAME(symbol, kind, flags) [NEXT_##symbol] = #symbol,
 static const char *const names[] = { STAT_FUNCTIONS(NAME) };
 
-/* NULL where there is none: that of the kernel is called. */
+/* NULL if there is none: the system call is made instead. */
 static void *next[NR_NEXT];
 static uint32_t ready;
 
@@ -97,8 +97,8 @@ static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 	return -1;
 }
 
-/* On 64 bits there is one struct stat: libc's is the kernel's. The names with x are what programs
- * that were linked with an older libc call. */
+/* On 64 bits there is one struct stat: libc's is the kernel's. Programs linked with an older libc
+ * call the names with x. */
 #define TYPE_PATH  const char *path, struct stat *st
 #define TYPE_FD    int fd, struct stat *st
 #define TYPE_AT    int dir, const char *path, struct stat *st, int how

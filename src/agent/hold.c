@@ -1,20 +1,19 @@
-/* agent/hold.c - pages that stay where they are because the kernel needs them at a time when it
- * cannot ask for them.
+/* agent/hold.c - holds pages in place that the kernel needs when it cannot fault.
  *
- * A missing page costs a fault that somebody else serves. The kernel does without it, and fails,
- * where it must not sleep (futex.c) and when a thread ends (clone.c); and where it has a reference
- * of the page itself, a page that comes back is another one (pipe.c). So ranges can be held: the
- * helper does not move their pages. Records are in the region; a fork's child starts without.
+ * A missing page costs a fault that another thread serves. The kernel cannot take one, and fails,
+ * where it must not sleep (futex.c) and at thread exit (clone.c); and where it holds a reference to
+ * the page itself, a page that comes back is a different one (pipe.c). So ranges can be held: the
+ * helper does not move their pages. Records are in the region; a forked child starts without any.
  *
- * I1  hold->tid is 0 (free), or the thread for which it is held: during a call of its own, or
- *     until it has ended. Records of threads that have ended are taken again.
- * I2  After hold_take a page of the range that is there stays: every move that starts later sees
- *     the record, and one under way has ended.
+ * I1  hold->tid is 0 (free), or the thread for which it is held: during one of its calls, or until
+ *     it has ended. Records of threads that have ended are reused.
+ * I2  After hold_take the present pages of the range stay: every move that starts later sees the
+ *     record, and one in progress has ended.
  *
- * This is about private memory. Pages of shared objects go out without the helper: hold_shared
+ * This applies to private memory. Pages of shared objects go out without the helper: hold_shared
  * keeps those in the supervisor's books.
  *
- * Locks: none; a record belongs to whoever has set its tid.
+ * Locks: none; a record belongs to the thread that set its tid.
  */
 #include <sys/mman.h>
 
@@ -37,7 +36,7 @@ static bool has_ended(uint32_t tid)
 	return sys_call2(SYS_tkill, tid, 0) == -ESRCH;
 }
 
-/* The helper looks at the records up to the last that was ever used. */
+/* The helper looks at the records up to the last one ever used. */
 static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
@@ -76,12 +75,12 @@ struct hold *hold_take(uint64_t start, uint64_t end)
 	if (!h)
 		return NULL;
 	h->kind = HOLD_CALL;
-	/* Whoever sees half of it holds too little: the range has no end then. */
+	/* A reader of a half-written record finds end 0 and holds nothing. */
 	__atomic_store_n(&h->end, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&h->start, to_page_start(start), __ATOMIC_RELEASE);
 	__atomic_store_n(&h->end, to_page_end(end), __ATOMIC_RELEASE);
 	sys_block_signals(&mask);
-	maplock_lock();         /* a move that has not seen it ends */
+	maplock_lock();         /* wait for a move that has not seen it */
 	maplock_unlock();
 	sys_restore_signals(&mask);
 	return h;
@@ -111,15 +110,15 @@ void hold_drop(struct hold *h)
 	__atomic_store_n(&h->tid, 0, __ATOMIC_RELEASE);
 }
 
-/* Asked of the kernel, which says whether there is memory at all: a touch of ours would be a
- * crash. */
+/* Ask the kernel, which checks that the memory exists: our own touch could crash. */
 long hold_bring(uint64_t start, uint64_t end)
 {
 	start = to_page_start(start);
 	return sys_madvise((void *)start, to_page_end(end) - start, MADV_POPULATE_WRITE);
 }
 
-/* Asked before, of the same page: a program's own mutex costs one question, not one each time. */
+/* Was the same page asked for before? A mutex of the program costs one question, not one per
+ * call. */
 static bool known(uint64_t page)
 {
 	static uint64_t asked[KNOWN];
@@ -136,7 +135,7 @@ void hold_shared(uint64_t start, uint64_t end, bool again)
 		channel_call(CALL_KEEP, start, end - start);
 }
 
-/* How many of the @n pages from @start on may be moved, up to the first that is held. Under
+/* How many of the @n pages from @start may be moved, up to the first that is held. Under
  * maplock. */
 uint64_t hold_movable(uint64_t start, uint64_t n)
 {

@@ -1,12 +1,12 @@
-/* agent/hook.c - redirect libc's own mmap family to ours, and execve's.
+/* agent/hook.c - redirects libc's own mmap family and execve family to ours.
  *
  * malloc, thread creation and the rest of libc call these functions directly, past the PLT, so an
  * exported symbol does not catch them. A jump is written over each function's first bytes instead;
- * the replacements never come back, so nothing of the original has to survive.
+ * the replacements never come back, so the original need not survive.
  *
- * All or nothing, but for exec: a libc that cannot be redirected (a function too short, mprotect
- * refused) is left as it is, and only the exported symbols work. Runs in the constructor, normally before there is a
- * second thread.
+ * All or nothing, except for exec: a libc that cannot be redirected (a function too short, mprotect
+ * refused) is left as it is, and only the exported symbols work. Runs in the constructor, normally
+ * before there is a second thread.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -58,7 +58,7 @@ static struct redirect redirects[] = {
 #define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])
 
 /* libc's dynamic symbols, by GNU hash. dladdr1(3) would tell a function's size too, but walks the
- * whole table each time: 150 us a program start. */
+ * whole table each time: 150 us per program start. */
 struct symbols {
 	uintptr_t base;
 	const ElfW(Sym) *table;
@@ -123,7 +123,7 @@ static void write_jump(const struct redirect *r)
 	__builtin___clear_cache(r->entry, r->entry + JUMP_BYTES);
 }
 
-/* One mprotect over all of them: only the pages written to are copied. */
+/* One mprotect over all of them: only the written pages are copied. */
 static bool write_jumps(uintptr_t first, uintptr_t end)
 {
 	uintptr_t start = first & ~(agent_page - 1);
@@ -140,7 +140,7 @@ static bool write_jumps(uintptr_t first, uintptr_t end)
 	return true;
 }
 
-/* True if libc's own calls come to us from now on. */
+/* True if libc's own calls reach us from now on. */
 bool hook_install(void)
 {
 	/* With glibc a handle is the link map. */

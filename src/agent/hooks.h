@@ -1,13 +1,13 @@
-/* agent/hooks.h - what the files share that replace a function of libc: its way to say an error,
- * and the lock around a change of mappings.
+/* agent/hooks.h - shared by the files that replace a function of libc: error returns, and the lock
+ * around a change of mappings.
  *
  *     uint64_t mask;
  *     bool held = mappings_lock(&mask);
  *     ret = sys_...
  *     mappings_unlock(held, &mask);
  *
- * Lock: maplock, with signals blocked (agent.h). Nothing that populates memory runs under it (I2
- * of maps.c).
+ * Lock: maplock, with signals blocked (agent.h). Nothing that populates memory runs under it (I2 of
+ * maps.c).
  */
 #ifndef UMEMCG_AGENT_HOOKS_H
 #define UMEMCG_AGENT_HOOKS_H
@@ -23,7 +23,7 @@ static inline bool sys_failed(long ret)
 	return (unsigned long)ret > -4096ul;
 }
 
-/* As libc returns what the system call returned: -1 and errno, or @ret. */
+/* Return a system call's result as libc does: -1 and errno, or @ret. */
 static inline long hook_result(long ret)
 {
 	if (!sys_failed(ret))
@@ -32,7 +32,7 @@ static inline long hook_result(long ret)
 	return -1;
 }
 
-/* False: nobody moves pages of this process, and nothing was locked. */
+/* False: no helper moves pages of this process, and nothing was locked. */
 static inline bool mappings_lock(uint64_t *mask)
 {
 	if (!agent_managed())
@@ -54,11 +54,11 @@ static inline void mappings_unlock(bool held, const uint64_t *mask)
 #define FUTEX_LOCK_PI2 13
 #endif
 
-/* Which word of a futex operation the kernel changes itself (futex.c); 0: none. Inline for raw.c,
- * which must not use a stack. */
+/* The word of a futex operation that the kernel itself changes (futex.c); 0: none. Inline for
+ * raw.c, which must not use a stack. */
 #define FUTEX_FIRST  1u
 #define FUTEX_SECOND 2u
-#define FUTEX_WAITS  4u   /* ... and needs again when it has waited */
+#define FUTEX_WAITS  4u   /* ... and needs again after it has waited */
 
 static inline unsigned int futex_changes(int op)
 {

@@ -1,12 +1,14 @@
 /* agent/huge.c - huge pages in managed memory.
  *
- * A missing page of managed memory is the supervisor's to bring, and what it copies arrives in small pages. So the helper
- * touches a huge page in an area that is not managed, where the kernel makes one, and moves it in one piece (UFFDIO_MOVE)
- * to where the program waits for it. The area stays for the process's life, and is empty between two fills.
+ * The supervisor fills missing pages of managed memory, and what it copies arrives in small pages.
+ * So the helper touches a huge page in an unmanaged area, where the kernel makes one, and moves it
+ * in one piece (UFFDIO_MOVE) to where the program waits for it. The area lives as long as the
+ * process, and is empty between two fills.
  *
- * A huge page of which a part is gone stays in memory as a whole until the kernel, short of memory, splits it; no
- * figure of the process says so, and the limit would be exceeded unseen. A move splits it at once. Where a part goes by other ways
- * - unmapped, discarded, remapped - it is split by advice that part of it is cold.
+ * A huge page that was partly removed stays in memory as a whole until the kernel, short of memory,
+ * splits it; no counter of the process shows that, and the limit would be exceeded unseen. A move
+ * splits it at once. Where a part goes another way - unmapped, discarded, remapped - advice that a
+ * part of it is cold splits it.
  *
  * I1  The helper alone touches the area, and never while it is filled for another request.
  */
@@ -30,7 +32,7 @@
 
 #define AGAIN_TRIES 8
 
-/* There are huge pages, here or in whoever forked us. Inherited, and so not in *agent. */
+/* Huge pages exist, here or in the process that forked us. Inherited, and so not in *agent. */
 static uint32_t given;
 
 /* 0 when there is no room for it. */
@@ -50,7 +52,7 @@ static uint64_t area(void)
 	return at;
 }
 
-/* Who waits there is woken when the supervisor has entered the pages. */
+/* A waiter is woken when the supervisor has entered the pages. */
 static long move_whole(int uffd, uint64_t start, uint64_t from, int64_t *moved)
 {
 	struct move_args m;
@@ -66,14 +68,14 @@ static long move_whole(int uffd, uint64_t start, uint64_t from, int64_t *moved)
 	return err;
 }
 
-/* The helper's: put zeros into the HUGE_BYTES from @start on. */
+/* Called by the helper: put zeros into the HUGE_BYTES from @start on. */
 uint8_t huge_fill(int uffd, uint64_t start)
 {
 	uint64_t from;
 	int64_t moved = 0;
 	long err = -EBUSY;
 
-	/* What is mapped from now on the kernel fills by itself, and locks. */
+	/* The kernel itself fills and locks future mappings. */
 	if (__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
 		return EVICT_REFUSED;
 	from = area();
@@ -93,14 +95,14 @@ uint8_t huge_fill(int uffd, uint64_t start)
 	return err == -EAGAIN || err == -EBUSY || err == -ENOMEM ? EVICT_BUSY : EVICT_REFUSED;
 }
 
-/* Split the huge pages that have only a part in this range. */
+/* Split the huge pages that lie only partly in this range. */
 void huge_split(const void *start, size_t len)
 {
 	if (__atomic_load_n(&given, __ATOMIC_RELAXED))
 		sys_madvise(start, len, MADV_COLD);
 }
 
-/* Parts of huge pages are gone with this range: the rest of them begins and ends next to it. */
+/* Parts of huge pages are gone with this range: the remaining parts adjoin it. */
 void huge_split_edges(const void *start, size_t len)
 {
 	const uint64_t first = (uint64_t)start & ~(agent_page - 1);
@@ -112,7 +114,7 @@ void huge_split_edges(const void *start, size_t len)
 		huge_split((void *)end, agent_page);
 }
 
-/* mlockall has filled and locked the area, too. */
+/* mlockall has filled and locked the area too. */
 void huge_unlock(void)
 {
 	uint64_t at = __atomic_load_n(&agent->huge_area, __ATOMIC_ACQUIRE);

@@ -1,8 +1,9 @@
 /* agent/last.c - the helper is the last thread of its process, and ends it.
  *
- * A thread that ends itself by the system call exit, or is ended by a filter of system calls, leaves the others alone: the process is
- * over when the last has gone. That is the helper, which the program knows nothing of. It must end as the program's last thread
- * would have, because the kernel takes the process's status from whoever goes last.
+ * A thread that ends by the system call exit, or is ended by a seccomp filter, leaves the others
+ * running: the process is over when the last has gone. That is the helper, which the program does
+ * not know about. It must end as the program's last thread would have, because the kernel takes the
+ * process's status from the last thread.
  *
  * Locks: none; no other thread runs.
  */
@@ -19,7 +20,7 @@ struct kernel_action {
 	uint64_t word[4];
 };
 
-/* The program may have a handler for it, or have it blocked, as we have all. */
+/* The program may have a handler for it, or have it blocked; the helper blocks all signals. */
 static void die_of(int sig)
 {
 	const struct kernel_action plain = { { 0 } };

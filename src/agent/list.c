@@ -1,10 +1,12 @@
-/* agent/list.c - the helper is not listed among the threads of a process of the tree.
+/* agent/list.c - hides the helper from the thread lists of managed processes.
  *
- * A debugger that attaches to a process that runs (gdb -p) lists /proc/PID/task, again and again, until it meets no
- * thread that it is not attached to. The helper it cannot attach to (peek.c, serve/follow.c): it would look for ever.
- * Entries that are no number cost nothing more; of numbers it is asked which directory they are in.
+ * A debugger that attaches to a running process (gdb -p) lists /proc/PID/task repeatedly, until it
+ * finds no thread that it is not attached to. It cannot attach to the helper (peek.c,
+ * serve/follow.c): it would loop forever. Entries that are not numbers cost nothing more; for
+ * numbers, check which directory they are in.
  *
- * Caught: readdir(3). Who reads directories by getdents64(2) meets the helper, and a refusal when it attaches.
+ * Caught: readdir(3). A program that reads directories by getdents64(2) sees the helper, and is
+ * refused when it attaches.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -35,7 +37,7 @@ static bool hidden(DIR *d, const char *name)
 	return yes;
 }
 
-/* Each calls the next one of its own name: hide.c says why. */
+/* Each calls the next one of its own name: see hide.c. */
 #define EXPORT(symbol, type) \
 	AGENT_EXPORT type *export_##symbol(DIR *d) __asm__(#symbol); \
 	type *export_##symbol(DIR *d) \

@@ -1,12 +1,15 @@
-/* agent/lock.c - what replaces libc's mlock family, and what mlockall(MCL_FUTURE) asks of new mappings.
+/* agent/lock.c - replaces libc's mlock family, and does what mlockall(MCL_FUTURE) asks for new
+ * mappings.
  *
- * The supervisor is asked first, whose books say what is locked: more than the limit leaves room for is refused. Then the kernel locks, and
- * the faults of that are served and charged like any others, outside maplock (I2 of maps.c).
+ * The supervisor is asked first, because its books say what is locked: it refuses more than the
+ * limit leaves room for. Then the kernel locks; the resulting faults are served and charged like
+ * any others, outside maplock (I2 of maps.c).
  *
- * MCL_FUTURE. Told so, the kernel would fill each new mapping before anybody could register it, or charge for it. So it is told
- * MCL_FUTURE | MCL_ONFAULT, which fills nothing, and the hooks lock what they have mapped and registered (lock_new). What is refused is
- * not mapped. What a program cannot touch yet (PROT_NONE) is not locked at all: it becomes memory a piece at a time, by mprotect, and
- * comes as it is touched.
+ * MCL_FUTURE. With it the kernel would fill each new mapping before anybody could register it, or
+ * charge for it. So the kernel gets MCL_FUTURE | MCL_ONFAULT, which fills nothing, and the hooks
+ * lock what they have mapped and registered (lock_new). What is refused is not mapped. What a
+ * program cannot touch yet (PROT_NONE) is not locked at all: mprotect makes it accessible piece by
+ * piece, and its pages arrive as they are touched.
  *
  * Locks: none.
  */
@@ -23,7 +26,7 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-/* It fills, and whoever follows the thread by ptrace meanwhile, if only for a moment, interrupts that. */
+/* The call fills memory, and a tracer of the thread, even a brief one, interrupts that. */
 static long tell_kernel(uint64_t start, uint64_t len, bool second, unsigned int flags)
 {
 	long err;
@@ -54,7 +57,7 @@ bool lock_fills(void)
 	return agent_managed() && __atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED) == LOCK_FUTURE_FILL;
 }
 
-/* As the kernel's own filling, it may end early and nobody hears of it. */
+/* Like the kernel's own filling, it may end early without an error. */
 long lock_new(uint64_t start, uint64_t end, int prot)
 {
 	long err;
@@ -75,7 +78,8 @@ long lock_new(uint64_t start, uint64_t end, int prot)
 	return 0;
 }
 
-/* The kernel's own copies would come all at once, and uncharged: they come as they are written to. */
+/* The kernel's own copies would come all at once, and uncharged: let them come as they are written
+ * to. */
 void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags)
 {
 	bool copies = (flags & MAP_TYPE) == MAP_PRIVATE && (prot & PROT_WRITE);
@@ -84,7 +88,7 @@ void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags)
 		sys_call2(SYS_mlock, start, len);
 }
 
-/* What is locked is filled as it grows, and that would be under maplock. */
+/* Locked memory is filled as it grows, and that would be under maplock. */
 void lock_before_growth(uint64_t start, size_t len)
 {
 	sys_call3(SYS_mlock2, start, len, MLOCK_ONFAULT);
@@ -110,7 +114,7 @@ int hook_munlock(const void *addr, size_t len)
 	return (int)libc_result(ret);
 }
 
-/* Two steps where one would fill what comes: the second leaves what is there alone. */
+/* Two steps where one would fill future mappings: the second leaves existing ones alone. */
 static long lock_all(int flags)
 {
 	long ret = 0;

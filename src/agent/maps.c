@@ -1,21 +1,21 @@
-/* agent/maps.c - what replaces libc's mmap family, and the lock around it.
+/* agent/maps.c - the replacements for libc's mmap family, and the lock around them.
  *
  * The functions here are both the exported symbols (for callers through the PLT) and the targets of
  * the redirected bodies inside libc (hook.c). They make the system call themselves, set errno as
  * libc does, and keep new private anonymous memory registered with the supervisor.
  *
- * maplock word: bit 0 held, bit 1 somebody waits, above them the number of times that the helper
- * moved pages.
+ * maplock word: bit 0 held, bit 1 has waiters, above them the number of times that the helper moved
+ * pages.
  *
- * Memory may outlive a process (standby.c), which may be killed, or execute a program, while one of its
- * threads has the lock: the helper, most likely. So the owner is noted, and maplock_inherit() takes the lock
- * over from one that is dead. The winner is the one whose compare-and-swap changes the owner; the
- * loser goes on waiting.
+ * Memory may outlive a process (standby.c). The process may be killed, or execute a program, while
+ * one of its threads, most likely the helper, holds the lock. So the owner is noted, and
+ * maplock_inherit() takes the lock over from a dead owner. The winner is the one whose
+ * compare-and-swap changes the owner; the loser goes on waiting.
  *
  * I1  Between a successful maplock_lock() and maplock_unlock() the holder's stack is present: the
  *     stack was touched after the word was read, and the helper changes the word when it moves.
  * I2  Nothing that populates memory (mlock, MAP_POPULATE, MADV_POPULATE_*) runs under maplock: its
- *     faults have to be served, which may need the helper.
+ *     faults must be served, which may need the helper.
  * I3  munmap, mremap and madvise wait under maplock until the supervisor has read their event; the
  *     supervisor reads events without asking the helper for anything.
  */
@@ -41,13 +41,13 @@
 
 #define OWNER_WAIT_NS 50000000  /* before an owner is suspected to be dead */
 
-#define STACK_BELOW 256  /* what a hook calls while it holds the lock */
+#define STACK_BELOW 256  /* stack used by what a hook calls under the lock */
 #define STACK_ABOVE 256  /* the hook's own frame */
 
-#define SHARED_BYTES_MIN   (64u << 10)  /* an object costs a descriptor of the supervisor's */
+#define SHARED_BYTES_MIN   (64u << 10)  /* an object costs the supervisor a descriptor */
 #define SHARED_BYTES_MAX   (1ull << 44)
 
-/* libc's idea of the break, which sbrk reads; ours where libc does not show it. */
+/* libc's idea of the break, which sbrk reads; our own if libc does not expose it. */
 static void *own_curbrk;
 static void **libc_curbrk = &own_curbrk;
 
@@ -57,7 +57,7 @@ void maps_set_curbrk(void **curbrk)
 		libc_curbrk = curbrk;
 }
 
-/* Adding nothing is a store that loses nobody else's. */
+/* Adding zero writes the page without losing a concurrent store. */
 static inline void touch_stack(void)
 {
 	char *frame = __builtin_frame_address(0);
@@ -83,7 +83,7 @@ bool maplock_trylock(void)
 	return true;
 }
 
-/* Take the lock over from a thread that is dead. False: its owner lives, or is not known. */
+/* Take the lock over from a dead thread. False: its owner lives, or is unknown. */
 bool maplock_inherit(void)
 {
 	uint32_t dead = __atomic_load_n(&agent->maplock_owner, __ATOMIC_ACQUIRE);
@@ -93,7 +93,7 @@ bool maplock_inherit(void)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* False: nobody has woken us for a while. */
+/* False: no wake-up arrived for a while. */
 static bool wait_for_owner(const uint32_t *word, uint32_t v)
 {
 	const struct timespec most = { .tv_nsec = OWNER_WAIT_NS };
@@ -101,8 +101,8 @@ static bool wait_for_owner(const uint32_t *word, uint32_t v)
 	return sys_call4(SYS_futex, word, FUTEX_WAIT_PRIVATE, v, &most) != -ETIMEDOUT;
 }
 
-/* The caller has blocked signals. Whoever has slept takes the lock as waited for: there may be more
- * sleepers, and only one is woken. */
+/* The caller has blocked signals. A thread that has slept takes the lock with the waiters bit set:
+ * there may be more sleepers, and only one is woken. */
 __attribute__((noinline)) void maplock_lock(void)
 {
 	uint32_t *word = &agent->maplock, take = LOCK_HELD, v;
@@ -121,7 +121,7 @@ __attribute__((noinline)) void maplock_lock(void)
 		    !__atomic_compare_exchange_n(word, &v, v | LOCK_WAITED, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;
-		/* I1: it is taken anew. */
+		/* I1: taken again from the start. */
 		if (!wait_for_owner(word, v | LOCK_WAITED) && maplock_inherit())
 			maplock_unlock();
 		take = LOCK_HELD | LOCK_WAITED;
@@ -147,7 +147,7 @@ void maplock_unlock_moved(void)
 	maplock_unlock();
 }
 
-/* Run one system call as libc would if the agent was not there, or under maplock. */
+/* Run one system call: under maplock, or without it as libc would if the agent was not there. */
 #define UNDER_MAPLOCK(result, call)                   \
 	do {                                          \
 		uint64_t mask_;                       \
@@ -162,7 +162,7 @@ void maplock_unlock_moved(void)
 		sys_restore_signals(&mask_);          \
 	} while (0)
 
-/* Register a new mapping; under maplock. False if the supervisor has to do it: our descriptor is
+/* Register a new mapping; under maplock. False if the supervisor must do it: our descriptor is
  * gone. */
 static bool register_new(uint64_t start, uint64_t end)
 {
@@ -189,8 +189,8 @@ static void adopt(uint64_t start, uint64_t end)
 	channel_call(CALL_ADOPT, start, end - start);
 }
 
-/* What MAP_POPULATE and MAP_LOCKED ask for, once the mapping is registered. Best effort, as in the
- * kernel. */
+/* Do what MAP_POPULATE and MAP_LOCKED ask for once the mapping is registered. Best effort, as in
+ * the kernel. */
 static void populate(uint64_t start, size_t len, int prot, int flags)
 {
 	if (flags & MAP_LOCKED)
@@ -201,7 +201,8 @@ static void populate(uint64_t start, size_t len, int prot, int flags)
 		sys_madvise((void *)start, len, MADV_POPULATE_READ);
 }
 
-/* What mlockall asks for, else that. A mapping that cannot be locked is taken back, unless it has replaced another. */
+/* Do what mlockall asks for, else what the flags ask for. A mapping that cannot be locked is
+ * unmapped, unless it has replaced another. */
 static long fill_new(uint64_t start, uint64_t end, size_t len, int prot, int flags)
 {
 	long err = 0;
@@ -216,10 +217,10 @@ static long fill_new(uint64_t start, uint64_t end, size_t len, int prot, int fla
 	return -EAGAIN;
 }
 
-/* The top of a thread's stack holds libc's record of the thread, and in it the word that the kernel clears when the thread
- * exits, for pthread_join. A missing page is not served any more to an exiting task (userfaultfd refuses it): the
- * word would stay, and the join wait for ever. So these pages stay with the kernel; they are measured. Stacks that the program
- * makes are another matter (thread.c). */
+/* The top of a thread's stack holds libc's record of the thread, and in it the word that the kernel
+ * clears at thread exit, for pthread_join. userfaultfd refuses to serve a missing page to an
+ * exiting task: the word would stay, and the join would wait forever. So these pages stay with the
+ * kernel; they are measured. For stacks that the program makes see thread.c. */
 static uint64_t managed_end(uint64_t start, size_t len, bool of_thread)
 {
 	const uint64_t top = STACK_TOP_PAGES * agent_page, end = start + page_up(len);
@@ -250,9 +251,9 @@ static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off
 	return fill_new((uint64_t)ret, end, len, prot, flags);
 }
 
-/* Shared anonymous memory is a memfd of the supervisor's, who takes the area into its books and registers it before anybody
- * knows the address: a child forked meanwhile cannot touch what is not registered in it. Adopted or not, it is shared
- * memory. */
+/* Shared anonymous memory is a memfd of the supervisor's. The supervisor enters the area in its
+ * books and registers it before anybody knows the address, so a child forked in the meantime cannot
+ * touch unregistered memory. Adopted or not, it is shared memory. */
 static long map_shared(void *addr, size_t len, int prot, int flags)
 {
 	uint64_t mask;
@@ -282,8 +283,9 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 	return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 }
 
-/* Map a memfd of the supervisor's that may have content, for sysv.c. Whatever mlockall makes the kernel fill at once must not be
- * filled before it is registered: a hole may be a page in swap. The caller has it adopted, then allows @prot. */
+/* Map a memfd of the supervisor's that may have content, for sysv.c. mlockall must not make the
+ * kernel fill it before it is registered: a hole may be a page in swap. The caller has it adopted,
+ * then allows @prot. */
 long maps_attach(void *addr, size_t len, int flags, int fd)
 {
 	long ret;
@@ -371,20 +373,21 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 	ret = backed_grow(old, old_len, len, flags, target);
 	if (!ret)
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
-	/* What would be one mapping is two where a part was mapped past us. */
+	/* One mapping is in fact two if a part of it was mapped without the hooks. */
 	if (ret == -EFAULT && agent_managed()) {
 		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old), page_up((uint64_t)old + old_len)));
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	}
 	if ((unsigned long)ret <= -4096ul && old_len > len)
 		huge_split_edges((char *)ret + len, old_len - len);
-	/* Where there is no room to lock what came, it comes as it is touched. */
+	/* Without room to lock the new part, its pages arrive as they are touched. */
 	if (grows && (unsigned long)ret <= -4096ul)
 		lock_new((uint64_t)ret + page_up(old_len), (uint64_t)ret + page_up(len), PROT_READ);
 	return (void *)libc_result(ret);
 }
 
-/* Move the break to @addr and register what came: the break then, and *@old, what it was before. */
+/* Move the break to @addr and register the new part. Returns the new break; *@old: the break
+ * before. */
 static uint64_t move_break(uint64_t addr, uint64_t *old)
 {
 	uint64_t mask, new;

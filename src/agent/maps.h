@@ -1,4 +1,5 @@
-/* agent/maps.h - what the replacements of libc's mmap family (maps.c) and mlock family (lock.c) share.
+/* agent/maps.h - shared by the replacements of libc's mmap family (maps.c) and mlock family
+ * (lock.c).
  *
  * Locks: see maps.c.
  */
@@ -32,15 +33,16 @@ static inline uint64_t page_up(uint64_t x)
 
 /* ---- lock.c; never under maplock ---- */
 
-/* mlock, or mlock2 with @flags where it is the @second: 0 or -errno. */
+/* mlock, or mlock2 with @flags if @second: 0 or -errno. */
 long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags);
-/* mlockall asks for what is mapped from now on to be filled and locked. */
+/* mlockall asked for future mappings to be filled and locked. */
 bool lock_fills(void);
-/* Fill and lock what was mapped and registered, page aligned. 0; -EAGAIN: the limit has no room for it, and it is not locked. */
+/* Fill and lock a page-aligned range that was mapped and registered. 0; -EAGAIN: the limit has no
+ * room for it, and it is not locked. */
 long lock_new(uint64_t start, uint64_t end, int prot);
 /* The same for what is not registered: best effort. */
 void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags);
-/* Before a mapping grows; lock_new of what came follows. */
+/* Before a mapping grows; lock_new of the new part follows. */
 void lock_before_growth(uint64_t start, size_t len);
 
 #endif

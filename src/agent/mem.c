@@ -1,4 +1,4 @@
-/* agent/mem.c - the memory functions that the compiler calls on its own.
+/* agent/mem.c - the memory functions that the compiler calls implicitly.
  *
  * Defined here, hidden, so that no copy or clear in the helper thread reaches libc's (or a
  * sanitizer's) through the PLT. Everything the agent copies is small.
@@ -8,7 +8,7 @@
 void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memset(void *at, int c, size_t n);
 
-/* The empty asm keeps the compiler from seeing what it would turn into a call to itself. */
+/* The empty asm keeps the compiler from turning the loop into a call to this function. */
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
 	const char *s = from;

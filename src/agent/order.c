@@ -1,10 +1,10 @@
-/* agent/order.c - in the list of a program's libraries we come second.
+/* agent/order.c - puts the agent second in the list of a program's libraries.
  *
- * A runtime that has to be the first of them (AddressSanitizer of gcc) looks whether it is, in the
- * list of dl_iterate_phdr, and refuses to run where another is before it. Ours is loaded before
- * all, but takes nothing from such a runtime: each of our functions calls the next one of its name,
- * which is the runtime's. So it is told of after the library that follows it. It stays in the list:
- * who unwinds a stack through our functions looks for them there.
+ * A runtime that must be first (AddressSanitizer of gcc) checks its position in the list of
+ * dl_iterate_phdr, and refuses to run if another library is before it. Ours is loaded first, but
+ * takes nothing from such a runtime: each of our functions calls the next one of its name, which is
+ * the runtime's. So it is reported after the library that follows it. It stays in the list: an
+ * unwinder of a stack through our functions looks for them there.
  *
  * Locks: none; libc holds its own over the walk.
  */
@@ -20,7 +20,7 @@ struct walk {
 	phdr_fn *fn;
 	void *arg;
 	struct dl_phdr_info own;
-	size_t own_size;          /* 0: not met yet, or told of already */
+	size_t own_size;          /* 0: not seen yet, or already reported */
 };
 
 static int (*libc_dl_iterate_phdr)(phdr_fn *, void *);

@@ -1,16 +1,15 @@
-/* agent/origin.c - what a mapping that a program asks for really is: a thread's stack of libc's, or
- * memory by way of /dev/zero.
+/* agent/origin.c - finds what a requested mapping really is: a thread stack of libc's, or memory by
+ * way of /dev/zero.
  *
- * libc's record of a thread lies at the top of the stack that libc makes for it, and has to stay
- * with the kernel (maps.c). A program's own MAP_STACK mapping - a coroutine's stack, say - has no
- * such record. Only libc itself, which makes threads, asks for the first kind: the caller's address
+ * libc's record of a thread lies at the top of the stack that libc makes for it, and must stay with
+ * the kernel (maps.c). A program's own MAP_STACK mapping - a coroutine's stack, say - has no such
+ * record. Only libc itself, which makes threads, asks for the first kind: the caller's address
  * tells.
  *
  * A private mapping of /dev/zero is anonymous memory, a shared one is shared anonymous memory: the
- * kernel says so itself (mmap_zero in drivers/char/mem.c). They are made as such, and managed.
+ * kernel treats it so itself (mmap_zero in drivers/char/mem.c). They are made as such, and managed.
  *
- * Locks: none. The range of libc's code is written by the constructor, before there is a second
- * thread.
+ * Locks: none. The constructor writes the range of libc's code before there is a second thread.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -25,8 +24,8 @@
 #define ZERO_MAJOR 1
 #define ZERO_MINOR 5
 
-static uintptr_t thread_maker;              /* pthread_create, in the library that has it */
-static uintptr_t maker_start, maker_end;    /* that library's code; 0, 0: not known */
+static uintptr_t thread_maker;              /* pthread_create, in the library that defines it */
+static uintptr_t maker_start, maker_end;    /* that library's code; 0, 0: unknown */
 
 static int find_maker(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -66,8 +65,8 @@ static bool is_zero_device(int fd)
 	       st.st_rdev == makedev(ZERO_MAJOR, ZERO_MINOR);
 }
 
-/* What the kernel would refuse (a descriptor that is not open for that, an offset within a page,
- * code from a file system without code) or would not let be changed later is left to it. */
+/* Left to /dev/zero: what the kernel would refuse (a descriptor not open for that, an offset within
+ * a page, code from a file system without code) or would not allow to be changed later. */
 int origin_flags(size_t len, int prot, int flags, int fd, long off)
 {
 	const int type = flags & MAP_TYPE;

@@ -1,14 +1,13 @@
-/* agent/parent.c - a process whose parent has ended sees the parent that it would have without
- * umemcg.
+/* agent/parent.c - shows an orphan the parent that it would have without umemcg.
  *
- * umemcg is a subreaper, so that it loses sight of nobody: orphans become its children. A daemon
- * waits until getppid(2) is 1. So where the kernel names the supervisor, the answer is the
- * process that would have got the orphan instead (the heir), which the supervisor found out
- * before it became a subreaper. The root process really is a child of umemcg, and is told so.
+ * umemcg is a subreaper, so that it loses track of no process: orphans become its children. A
+ * daemon waits until getppid(2) is 1. So where the kernel reports the supervisor, the answer is the
+ * process that would have adopted the orphan instead (the heir), which the supervisor determined
+ * before it became a subreaper. The root process really is a child of umemcg, and sees that.
  *
  * Static, and not in the wiped page: a child that the agent has not prepared (raw clone(2)) keeps
- * it. In another PID namespace the supervisor's number is somebody else's: there nothing is
- * changed.
+ * it. In another PID namespace the supervisor's number belongs to a different process: nothing is
+ * changed there.
  */
 #include <fcntl.h>
 #include <sys/stat.h>

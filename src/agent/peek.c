@@ -1,13 +1,13 @@
 /* agent/peek.c - debuggers: reading and writing another process's memory where it is swapped out.
  *
- * ptrace(2) and /proc/PID/mem do not wait for a page that userfaultfd has to bring: they fail with EIO.
- * process_vm_readv(2) does wait. So what failed is touched that way, and tried again. Only what failed is looked at:
- * nothing else of a program's reads and writes costs more than a call. The process that is looked into need not be
- * managed by the same supervisor, or at all.
+ * ptrace(2) and /proc/PID/mem do not wait for a page that userfaultfd must bring: they fail with
+ * EIO. process_vm_readv(2) does wait. So a failed access is touched that way, and tried again. Only
+ * failures are examined: any other read or write of the program costs no more than a call. The
+ * target process need not be managed by the same supervisor, or at all.
  *
- * The helper thread is no thread of the program's. Attached to and stopped like those, it could not give its process's
- * pages back, and who waits for them may be the debugger; so attaching to it finds nobody. It is not followed either
- * (helper_start).
+ * The helper thread is not one of the program's threads. If a debugger attached to it and stopped
+ * it like those, it could not return its process's pages, and the debugger itself may be waiting
+ * for them; so attaching to it finds no such thread. It is not followed either (helper_start).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,13 +20,13 @@
 
 #include "agent/hooks.h"
 
-#define TOUCH_TRIES 64   /* it may be taken out again before we are back */
+#define TOUCH_TRIES 64   /* it may be swapped out again before we are back */
 #define PATH_BYTES  PROC_PATH_BYTES
 
 static long (*libc_ptrace)(enum __ptrace_request, ...);
 static ssize_t (*libc_read)(int, void *, size_t);
 static ssize_t (*libc_write)(int, const void *, size_t);
-/* Each calls the next one of its own name: hide.c says why. */
+/* Each calls the next one of its own name: see hide.c. */
 static ssize_t (*libc_pread)(int, void *, size_t, off_t);
 static ssize_t (*libc_pread64)(int, void *, size_t, off_t);
 static ssize_t (*libc_pwrite)(int, const void *, size_t, off_t);
@@ -58,7 +58,7 @@ static inline void peek_ready(void)
 		peek_init();
 }
 
-/* Have the page at @at of @pid brought. False: there is none, or it is not ours to read. */
+/* Fault in the page at @at of @pid. False: there is none, or we may not read it. */
 static bool touch(pid_t pid, uint64_t at)
 {
 	char byte;
@@ -78,7 +78,7 @@ long proc_number(const char **at)
 	return n;
 }
 
-/* Decimal digits of @n and a 0 at @to. */
+/* Write @n in decimal digits and a terminating 0 to @to. */
 static void digits(char *to, long n)
 {
 	char back[20];
@@ -106,7 +106,8 @@ long proc_path_of(int fd, char *path, size_t size)
 	return n;
 }
 
-/* Whose memory is the file @fd? /proc/PID/mem or /proc/PID/task/TID/mem; 0: it is another file. */
+/* The process whose memory the file @fd is: /proc/PID/mem or /proc/PID/task/TID/mem; 0: it is
+ * another file. */
 static pid_t memory_of(int fd)
 {
 	char path[PATH_BYTES];
@@ -129,8 +130,8 @@ static long transfer(bool out, int fd, void *buf, size_t n, off_t at)
 	return sys_call4(out ? SYS_pwrite64 : SYS_pread64, fd, buf, n, at);
 }
 
-/* @done bytes of @n at @at went through, or -1 and EIO: go on from there, a page that is out being all that was in
- * the way. */
+/* @done bytes of @n at @at went through, or -1 and EIO: continue from there as long as a
+ * swapped-out page was the only obstacle. */
 static ssize_t carry_on(bool out, int fd, void *buf, size_t n, off_t at, ssize_t done)
 {
 	size_t sum = done < 0 ? 0 : (size_t)done;
@@ -149,7 +150,7 @@ static ssize_t carry_on(bool out, int fd, void *buf, size_t n, off_t at, ssize_t
 	return sum ? (ssize_t)sum : -1;
 }
 
-/* Could a page that is out be why it ended here? */
+/* Could a swapped-out page be why it ended here? */
 static inline bool cut(ssize_t done, size_t n, off_t at)
 {
 	if (done < 0)
@@ -171,7 +172,7 @@ static ssize_t peek_out(ssize_t (*next)(int, const void *, size_t, off_t), int f
 	return cut(done, n, at) ? carry_on(true, fd, (void *)(uintptr_t)buf, n, at, done) : done;
 }
 
-/* Under both names: which of them the headers call pread depends on how wide they make off_t. */
+/* Under both names: the width of off_t decides which of them the headers call pread. */
 #define EXPORT(symbol, how, pointer) \
 	AGENT_EXPORT ssize_t export_##symbol(int fd, pointer buf, size_t n, off_t at) __asm__(#symbol); \
 	ssize_t export_##symbol(int fd, pointer buf, size_t n, off_t at) \
@@ -185,7 +186,7 @@ EXPORT(pread64, peek_in, void *)
 EXPORT(pwrite, peek_out, const void *)
 EXPORT(pwrite64, peek_out, const void *)
 
-/* As many pieces as the call has, one after the other: it failed at the first, or at one behind it. */
+/* Process the pieces of the call one after the other: it failed at the first, or at a later one. */
 static ssize_t carry_on_pieces(bool out, int fd, const struct iovec *piece, int n, off_t at, ssize_t done)
 {
 	size_t behind = 0;
@@ -230,7 +231,7 @@ EXPORT_PIECES(preadv64, false)
 EXPORT_PIECES(pwritev, true)
 EXPORT_PIECES(pwritev64, true)
 
-/* At the file's own position, which moves as far as it went. */
+/* At the file's own position, which advances by the amount transferred. */
 static ssize_t from_position(bool out, int fd, void *buf, size_t n)
 {
 	int saved = errno;
@@ -287,7 +288,7 @@ static bool moves_words(enum __ptrace_request request)
 	       request == PTRACE_POKEDATA;
 }
 
-/* As the kernel has it: a word that is read goes to @data. */
+/* As in the raw system call: a word that is read goes to @data. */
 long hook_ptrace(long request, long pid, long at, long data)
 {
 	long ret = sys_call4(SYS_ptrace, request, pid, at, data);

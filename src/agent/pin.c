@@ -1,17 +1,21 @@
 /* agent/pin.c - memory that the kernel pins, for a device or for itself.
  *
- * Direct I/O, RDMA and registered buffers of io_uring let go of the lock of the address space where a page is missing,
- * and userfaultfd has it brought. A socket for XDP does not: a page of its frames (XDP_UMEM_REG) that is out is EFAULT,
- * or ENOMEM behind others that are there. So they are brought, and held until they are pinned.
+ * Direct I/O, RDMA and registered buffers of io_uring release the lock of the address space where a
+ * page is missing, and userfaultfd has it brought. A socket for XDP does not: a page of its frames
+ * (XDP_UMEM_REG) that is swapped out yields EFAULT, or ENOMEM behind others that are present. So
+ * they are faulted in, and held until they are pinned.
  *
- * From then on UFFDIO_MOVE refuses pages of private memory. Those of shared memory go out another way, by which the kernel
- * would keep the one page, and the program get another: what is pinned for long, frames and what is registered with
- * io_uring, is kept in the supervisor's books, before the call, until it is unmapped.
+ * From then on UFFDIO_MOVE refuses pages of private memory. Those of shared memory go out another
+ * way, by which the kernel would keep one page, and the program get another: what is pinned for
+ * long, frames and what is registered with io_uring, is kept in the supervisor's books, before the
+ * call, until it is unmapped.
  *
- * I1  The call itself decides: what cannot be brought it refuses, with its own error.
- * I2  Pointers of the program's are not followed, but asked for: one to nowhere is the call's to refuse.
+ * I1  The call itself decides: it refuses what cannot be faulted in, with its own error.
+ * I2  The program's pointers are not dereferenced but read through the kernel: rejecting a bad one
+ *     is up to the call.
  *
- * Caught: setsockopt(2), io_uring_register(2) through syscall(2), and liburing's functions, which make the call inline.
+ * Caught: setsockopt(2), io_uring_register(2) through syscall(2), and liburing's functions, which
+ * make the call inline.
  */
 #include <dlfcn.h>
 #include <linux/io_uring.h>
@@ -29,7 +33,7 @@
 #define IORING_REGISTER_PBUF_RING 22
 #endif
 #define REGISTERED_RING (1ul << 31)  /* in the operation: the ring is named by its index */
-#define BUFFERS_MAX 16384u           /* more io_uring refuses */
+#define BUFFERS_MAX 16384u           /* io_uring refuses more */
 
 struct io_uring;
 struct io_uring_buf_reg;
@@ -43,7 +47,8 @@ static bool copy_in(void *to, const void *from, size_t n)
 	return sys_call6(SYS_process_vm_readv, sys_getpid(), (long)&own, 1, (long)&its, 1, 0) == (long)n;
 }
 
-/* The frames that @value names: every version of the option begins with their address and length. */
+/* The frames that @value describes: every version of the option begins with their address and
+ * length. */
 static bool frames_of(const void *value, socklen_t size, uint64_t *start, uint64_t *len)
 {
 	uint64_t words[2];
@@ -89,7 +94,7 @@ static void keep_buffers(const struct iovec *buffer, unsigned long n)
 		keep_range((uintptr_t)one.iov_base, one.iov_len);
 }
 
-/* The ring of buffers that are provided: an address and a number of entries come first. */
+/* A ring of provided buffers: an address and a number of entries come first. */
 static void keep_ring(const void *arg)
 {
 	struct {
@@ -126,7 +131,7 @@ void pin_registered(unsigned long operation, const void *arg, unsigned long n)
 	}
 }
 
-/* liburing's function @name, after what it is about to register is kept. */
+/* liburing's function @name, called after keeping what it is about to register. */
 #define LIBURING(name, keep, parameters, ...) \
 	AGENT_EXPORT int name parameters; \
 	int name parameters \

@@ -1,17 +1,16 @@
-/* agent/pipe.c - vmsplice(2): while a pipe refers to pages of the program's, they are not taken
- * out.
+/* agent/pipe.c - vmsplice(2): pages of the program stay in place while a pipe refers to them.
  *
- * The pipe has the page itself: what is stored there later its reader sees. A page that is taken
- * out and comes back is another one, and the link is gone. Nothing tells the helper of such a
- * reference (one for I/O UFFDIO_MOVE refuses, this one not). So the supervisor is told which pages
- * went into which pipe; it leaves them alone until the pipe is through with them (serve/pipes.c).
- * It learns of it after the call; from before the call until then they are held (hold.c).
+ * The pipe holds the page itself: its reader sees later stores to it. A page that is swapped out
+ * and back is a different one, and the link is gone. The helper cannot detect such a reference
+ * (UFFDIO_MOVE refuses one for I/O, but not this one). So the supervisor is told which pages went
+ * into which pipe; it leaves them alone until the pipe is done with them (serve/pipes.c). It learns
+ * of them after the call; from before the call until then they are held (hold.c).
  *
- * tee and splice pass the references on to another pipe or a socket. The supervisor is told that
- * before, if this process or an ancestor of it has ever used vmsplice.
+ * tee and splice pass the references on to another pipe or a socket. The supervisor is told before
+ * that, if this process or an ancestor of it has ever used vmsplice.
  *
- * I1  A piece of a call is told before the next one is made, and has few pages: a call for much
- *     memory does not hold all of it.
+ * I1  A piece of a call is reported before the next one is made, and has few pages: a call for a
+ *     large range does not hold all of it.
  * I2  Only the first piece waits for room in the pipe, as the whole call would.
  */
 #include <dlfcn.h>
@@ -27,7 +26,7 @@
 static ssize_t (*libc_vmsplice)(int, const struct iovec *, size_t, unsigned int);
 static ssize_t (*libc_tee)(int, int, size_t, unsigned int);
 static ssize_t (*libc_splice)(int, off64_t *, int, off64_t *, size_t, unsigned int);
-static bool used;   /* a fork's child has it from its parent */
+static bool used;   /* a forked child inherits it */
 
 #define LIBC(name) \
 	(libc_##name || (libc_##name = (__typeof__(libc_##name))dlsym(RTLD_NEXT, #name)))
@@ -66,7 +65,7 @@ static ssize_t put_piece(int fd, uint64_t at, size_t len, unsigned int flags)
 	return got;
 }
 
-/* *@done: what went into the pipe before. False: nothing more does. */
+/* *@done: bytes already in the pipe. False: no more can be added. */
 static bool put_all(int fd, uint64_t at, size_t len, unsigned int flags, ssize_t *done)
 {
 	while (len) {

@@ -1,10 +1,11 @@
 /* agent/raw.c - system calls made through syscall(2) instead of libc's function for them.
  *
- * Programs with a runtime of their own (SBCL, for one) map their heap so. What changes mappings, or what the agent
- * looks after otherwise, goes the way of the function of that name; everything else is made as libc makes it.
+ * Programs with a runtime of their own (SBCL, for one) map their heap so. A call that changes
+ * mappings, or that the agent handles for another reason, goes the way of the function of that
+ * name; every other call is made as libc makes it.
  *
- * I1  A call that is not ours uses no stack: a program may have a thread made by clone(2) return on a stack of its
- *     own. So both other ways out are tail calls to functions that are not inlined.
+ * I1  A call that is not ours uses no stack: a program may have a thread made by clone(2) return on
+ *     a stack of its own. So both other ways out are tail calls to functions that are not inlined.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -150,9 +151,9 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	}
 }
 
-/* Of as many arguments as there may be: those that were not passed are not looked at by anybody. @f would lie in the
- * caller's frame, so it is read where it is known to be there, or as libc does, and never passed on by way of the
- * stack. */
+/* Takes as many arguments as there may be: those that were not passed are not used. @f would lie in
+ * the caller's frame, so it is read where it is known to exist, or as libc does, and never passed
+ * on by way of the stack. */
 __attribute__((optimize("omit-frame-pointer")))
 long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {

@@ -1,17 +1,18 @@
 /* agent/remap.c - shared memory that is mapped once more, and what the kernel maps over something
- * without telling anybody.
+ * without an event.
  *
- * A mapping of shared memory of the supervisor's has to be in its books and registered before
- * anybody can touch it: what is swapped out is a hole in the object until then, and would be
- * filled with zeros. So it is made aside, without access, adopted, opened, and moved to its place
- * in one step (mremap), of which the kernel tells. Three ways lead here:
+ * A mapping of the supervisor's shared memory must be in its books and registered before anybody
+ * can touch it: until then a swapped-out page is a hole in the object, and would be filled with
+ * zeros. So it is made elsewhere, without access, adopted, opened, and moved into place in one step
+ * (mremap), for which the kernel sends an event. Three ways lead here:
  *
  *     remap_file_pages(2)       the kernel maps the same object over the range, unregistered, and
- *     sends no event for it mmap of its descriptor    got by /proc/PID/map_files, as checkpointing
- *     programs do shmat(SHM_REMAP)          of a segment of the kernel's: over whatever is there,
- *     again without an event
+ *                               sends no event for it
+ *     mmap of its descriptor    got by /proc/PID/map_files, as checkpointing programs do
+ *     shmat(SHM_REMAP)          of a segment of the kernel's: over whatever is there, again without
+ *                               an event
  *
- * I1  Whatever was at the place is unmapped by a system call of which the kernel tells.
+ * I1  What was at the place is unmapped by a system call for which the kernel sends an event.
  */
 #include <string.h>
 #include <sys/ipc.h>
@@ -22,7 +23,7 @@
 
 #define OBJECT_NAME "/memfd:umemcg-shared"
 
-/* Move what lies at @from over whatever is at @to. 0 or -errno: then it is gone. */
+/* Move what lies at @from over whatever is at @to. 0, or -errno and it is gone. */
 long remap_over(uint64_t from, uint64_t to, uint64_t len)
 {
 	uint64_t mask;
@@ -35,8 +36,8 @@ long remap_over(uint64_t from, uint64_t to, uint64_t len)
 	return sys_failed(at) ? at : 0;
 }
 
-/* Map @len bytes of the object @fd, adopted and with @prot, at a place of the kernel's choice or
- * as @flags say: but not over anything. The address or -errno. */
+/* Map @len bytes of the object @fd, adopted and with @prot, at an address that the kernel chooses
+ * or that @flags ask for, but not over anything. The address or -errno. */
 static long map_adopted(void *hint, uint64_t len, int prot, int flags, int fd, off_t off)
 {
 	uint64_t mask;
@@ -102,8 +103,8 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	return err ? err : (long)(uintptr_t)addr;
 }
 
-/* The supervisor answers for its objects only, and as the kernel would: @len bytes from @start on
- * must be one object's, mapped with the same access. */
+/* The supervisor answers only for its objects, as the kernel would: @len bytes from @start must
+ * belong to one object, mapped with the same access. */
 static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, uint64_t first)
 {
 	long at = map_adopted(NULL, len, (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC)), MAP_SHARED, fd,
@@ -142,7 +143,7 @@ int hook_remap_file_pages(void *addr, size_t size, int prot, size_t first, int f
 	return (int)hook_result(err);
 }
 
-/* A segment of the kernel's, at the page aligned @to, over whatever is there. The address or
+/* Attach a segment of the kernel's at the page-aligned @to, over whatever is there. The address or
  * -errno. */
 long remap_attach(int id, uint64_t to, int flags)
 {

@@ -1,24 +1,24 @@
-/* agent/standby.c - a helper for whoever outlives the process that the memory began with.
+/* agent/standby.c - a helper for a process that outlives the one that created its memory.
  *
- * A child made by clone(CLONE_VM) that is no thread shares the memory, and goes on when its parent
- * ends. The helper is a thread of the parent's: it would end with it, and nothing could be taken
- * out any more. So such a child starts a helper of its own before it runs the program's function.
- * It says HELLO_STANDBY; the supervisor asks it for nothing until the first one is gone, and then
- * it is the helper (serve/standby.c). The parent waits for it: it may end as soon as clone has
- * returned.
+ * A child made by clone(CLONE_VM) that is not a thread shares the memory, and continues when its
+ * parent ends. The helper is a thread of the parent's: it would end with it, and nothing could be
+ * swapped out any more. So such a child starts its own helper before it runs the program's
+ * function. It says HELLO_STANDBY; the supervisor does not use it until the first helper is gone,
+ * and then it is the helper (serve/standby.c). The parent waits for it: the parent may end as soon
+ * as clone has returned.
  *
  * Not for a child of vfork, which runs on its parent's stack until it executes; nor one made
  * through syscall(2) or a system call instruction of the program's own; nor one in new namespaces,
- * which may not like a second thread.
+ * which may not tolerate a second thread.
  *
- * The helper is a thread of the child's and must not keep it: the process is over when the others
- * have ended, with their status.
+ * The helper is a thread of the child's and must not keep it alive: the process is over when the
+ * others have ended, with their status.
  *
- * I1  standby->busy: the thread that has taken it; then CHILD and the child. Free again when the
- *     child has started the helper, or has failed to: by the child, or by whoever finds that it has
- *     been killed before. With state.tid 0 then it can be taken.
+ * I1  standby->busy: the thread that has taken it; then CHILD and the child. Freed when the child
+ *     has started the helper, or has failed to: by the child, or by another thread that finds that
+ *     the child was killed before. It can then be taken if state.tid is 0.
  *
- * Memory: one area for all, not inherited by fork, never managed; made when it is needed first.
+ * Memory: one area for all, not inherited by fork, never managed; made when it is first needed.
  * Runs without libc: the child may have no thread pointer of its own.
  */
 #include <fcntl.h>
@@ -72,7 +72,7 @@ bool standby_wanted(uint64_t flags)
 	return agent_managed() && (flags & CLONE_VM) && !(flags & (CLONE_THREAD | CLONE_VFORK | NAMESPACES));
 }
 
-/* A child that was killed: a zombie, or no more than that. */
+/* A child that was killed: a zombie, or already reaped. */
 static bool is_over(pid_t child)
 {
 	siginfo_t info = { 0 };
@@ -92,7 +92,7 @@ static void take_back(struct standby *s)
 		__atomic_compare_exchange_n(&s->busy, &busy, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* I1. False: somebody has it. */
+/* I1. False: another thread has it. */
 static bool take(struct standby *s, uint32_t self)
 {
 	uint32_t free = 0;
@@ -131,7 +131,7 @@ static void set_free(struct standby *s)
 	sys_futex_wake(&s->busy, 1);
 }
 
-/* One that is used was not filled: its staging area refuses that. */
+/* A standby in use was not filled: its staging area refuses that. */
 void standby_unlock(void)
 {
 	const uint32_t self = (uint32_t)sys_call0(SYS_gettid);
@@ -156,7 +156,7 @@ static long seconds(void)
 	return now.tv_sec;
 }
 
-/* The parent's end. The child wakes it; of one that was killed nobody tells. */
+/* The parent's side. The child wakes it; there is no wake-up for a killed child. */
 void standby_await(struct standby *s, int child)
 {
 	const struct timespec some = { .tv_nsec = AWAIT_NS };
@@ -183,11 +183,11 @@ void standby_await(struct standby *s, int child)
 struct process {
 	unsigned long threads;
 	bool first_ended;
-	unsigned int code;   /* of its first thread, once that has ended, as wait(2) tells it */
+	unsigned int code;   /* of its first thread, once that has ended, as wait(2) reports it */
 };
 
-/* False: it cannot be told. The name, in parentheses, may hold anything. Behind it: the state; as
- * the 18th word the number of threads; as the last the exit code. */
+/* False: unknown. The name, in parentheses, may contain anything. After it: the state; as the 18th
+ * word the number of threads; as the last the exit code. */
 static bool look(struct process *p)
 {
 	char text[1024];
@@ -268,7 +268,7 @@ static void start(struct standby *s)
 	fd.channel = fd.uffd < 0 ? -1 : channel_connect();
 	if (fd.channel < 0)
 		return;
-	/* Whoever had it before may have been killed at work, or mlockall filled it. */
+	/* Its previous user may have been killed at work, or mlockall filled it. */
 	sys_call2(SYS_munlock, fd.staging, staging_bytes());
 	sys_madvise(fd.staging, staging_bytes(), MADV_DONTNEED);
 	fd.staging_uffd = agent_staging_uffd(fd.staging, -1);
@@ -282,7 +282,7 @@ static void start(struct standby *s)
 		sys_close(fd.staging_uffd);
 }
 
-/* What a clone's child runs in place of the program's function. */
+/* What a cloned child runs in place of the program's function. */
 int standby_run(void *standby)
 {
 	struct standby *s = standby;

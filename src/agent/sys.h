@@ -1,8 +1,8 @@
 /* agent/sys.h - raw system calls: no errno, no thread-local storage, no cancellation points.
  *
- * The helper thread shares the thread pointer of whoever started it, so nothing it calls may go
- * through libc. Program threads use these too: the hooks replace libc's own wrappers and must not
- * come back to themselves. Every call returns the kernel's result: >= 0, or -errno.
+ * The helper thread shares the thread pointer of the thread that started it, so nothing it calls
+ * may go through libc. Program threads use these too: the hooks replace libc's own wrappers and
+ * must not re-enter themselves. Every call returns the kernel's result: >= 0, or -errno.
  */
 #ifndef UMEMCG_AGENT_SYS_H
 #define UMEMCG_AGENT_SYS_H
@@ -28,8 +28,8 @@ static inline long sys_call6(long nr, long a, long b, long c, long d, long e, lo
 	return ret;
 }
 
-/* Start a thread on @sp (16-byte aligned, two words below it are used) that runs fn(arg); @fn
- * never returns. @tid is set before anybody runs and cleared when the thread has ended. */
+/* Start a thread on @sp (16-byte aligned, two words below it are used) that runs fn(arg); @fn never
+ * returns. @tid is set before either thread runs and cleared when the thread has ended. */
 static inline long sys_clone_thread(unsigned long flags, void **sp, uint32_t *tid,
 				    void (*fn)(void *), void *arg)
 {
@@ -73,7 +73,7 @@ static inline long sys_call6(long nr, long a, long b, long c, long d, long e, lo
 	return x0;
 }
 
-/* As above; here the kernel takes the thread pointer before the address of the thread id. */
+/* As above, but here the kernel takes the thread pointer before the address of the thread id. */
 static inline long sys_clone_thread(unsigned long flags, void **sp, uint32_t *tid,
 				    void (*fn)(void *), void *arg)
 {
@@ -149,8 +149,8 @@ static inline long sys_getpid(void)
 	return sys_call0(SYS_getpid);
 }
 
-/* Futexes between threads of one address space. The kernel's own wake at a thread's end is of the
- * other kind: sys_futex_wait_shared. */
+/* Futexes between threads of one address space. The kernel's own wake at thread exit is a shared
+ * one: sys_futex_wait_shared. */
 static inline long sys_futex_wait(const uint32_t *word, uint32_t value)
 {
 	return sys_call4(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0);
@@ -168,7 +168,7 @@ static inline long sys_futex_wake(const uint32_t *word, int n)
 
 #define SYS_SIGSET_SIZE 8
 
-/* Block every signal the kernel lets us block; @old receives the mask to restore. */
+/* Block every signal that the kernel lets us block; @old receives the mask to restore. */
 static inline void sys_block_signals(uint64_t *old)
 {
 	uint64_t all = ~0ull;

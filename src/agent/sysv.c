@@ -1,11 +1,12 @@
 /* agent/sysv.c - System V shared memory: shmget, shmat, shmdt, shmctl.
  *
- * Segments of 64 KiB and more are the supervisor's (serve/segment.c): it keeps ids, keys and permissions, and hands
- * out a memfd to map. What it does not have is the kernel's, and the call is passed on. libc does not call these
- * functions itself, so the exported symbols are enough.
+ * Segments of 64 KiB and more belong to the supervisor (serve/segment.c): it keeps ids, keys and
+ * permissions, and hands out a memfd to map. Calls on segments it does not have are passed on to
+ * the kernel. libc does not call these functions itself, so the exported symbols are enough.
  *
- * A segment is mapped inaccessible, taken into the books and registered by the supervisor, and only then opened to
- * the program: what is swapped out is a hole until then, and would read as zeros.
+ * A segment is mapped inaccessible, entered in the books and registered by the supervisor, and only
+ * then made accessible to the program: until then a swapped-out page is a hole, and would read as
+ * zeros.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static long result(long ret)
 	return -1;
 }
 
-/* -EOPNOTSUPP: it is the kernel's, or there is nobody to ask. */
+/* -EOPNOTSUPP: it is the kernel's, or there is no supervisor to ask. */
 static int ask(struct msg_call *call, struct msg_call_reply *reply, int *fd)
 {
 	int err = agent_managed() ? channel_ask(call, reply, fd) : -EOPNOTSUPP;
@@ -57,7 +58,7 @@ AGENT_EXPORT int shmget(key_t key, size_t size, int flags)
 	return (int)result(err ? err : (long)reply.value);
 }
 
-/* Where shmat is to map: *@addr, and the flags for that. 0 or -EINVAL. */
+/* The address for shmat: *@addr, and its map flags. 0 or -EINVAL. */
 static int place(const void **addr, int flags, int *map_flags)
 {
 	uint64_t at = (uint64_t)*addr;
@@ -126,7 +127,7 @@ AGENT_EXPORT void *shmat(int id, const void *addr, int flags)
 	return (void *)result(ret);
 }
 
-/* What is left of an attachment may be in pieces: its middle unmapped, a part of it locked. */
+/* The rest of an attachment may be in pieces: its middle unmapped, a part of it locked. */
 AGENT_EXPORT int shmdt(const void *addr)
 {
 	struct msg_call_reply reply;

@@ -1,28 +1,30 @@
-/* agent/thread.c - what the kernel touches of libc's threads and mutexes is there: records of threads, mutexes it changes.
+/* agent/thread.c - keeps present what the kernel touches of libc's threads and mutexes: records of
+ * threads, mutexes it changes.
  *
- * libc's record of a thread lies at the top of its stack. In it the kernel, when the thread exits, clears the
- * word that pthread_join waits for, and reads the list of robust mutexes. A missing page is not served any more to
- * an exiting task (userfaultfd refuses it): the word would stay, and the join wait for ever. Where libc makes the
- * stack, managed_end() of maps.c leaves these pages to the kernel. Where the program does, with
- * pthread_attr_setstack, pthread_create is caught here: the thread notes its record, and the helper does not move
- * the pages of a record whose thread lives.
+ * libc's record of a thread lies at the top of its stack. At thread exit the kernel clears in it
+ * the word that pthread_join waits for, and reads the list of robust mutexes. userfaultfd refuses
+ * to serve a missing page to an exiting task: the word would stay, and the join would wait forever.
+ * Where libc makes the stack, managed_end() of maps.c leaves these pages to the kernel. Where the
+ * program does, with pthread_attr_setstack, pthread_create is caught here: the thread notes its
+ * record, and the helper does not move the pages of a living thread's record.
  *
- * Typical sequence: pthread_create -> slot_take -> (new thread) begin: note the record, let a move under way end,
- * touch the record -> the program's function. The slot is taken again when its thread has ended.
+ * Typical sequence: pthread_create -> slot_take -> (new thread) begin: note the record, wait for a
+ * move in progress, touch the record -> the program's function. The slot is reused when its thread
+ * has ended.
  *
- * I1  slot->tid is 0 (free), CLAIMED (pthread_create is under way), or the thread's.
- * I2  When the program's function begins, the record is present, and stays until the thread has ended: every move
- *     that starts after the note sees it.
+ * I1  slot->tid is 0 (free), CLAIMED (pthread_create is in progress), or the thread's.
+ * I2  When the program's function begins, the record is present, and stays until the thread has
+ *     ended: every move that starts after the note sees it.
  *
- * Robust mutexes: the kernel marks those that an exiting thread holds, for whoever waits for them. A page that is missing then stays
- * unmarked, and the next lock waits for ever. Mutexes with priority inheritance: the kernel changes their words when it cannot wait for
- * a page (futex.c), in calls that libc makes inline. So the supervisor is asked to leave the page of each where it is (in its books only:
- * the program's kernel has nothing locked).
+ * Robust mutexes: the kernel marks those that an exiting thread holds, for their waiters. If the
+ * page is missing the mutex stays unmarked, and the next lock waits forever. Mutexes with priority
+ * inheritance: the kernel changes their words when it cannot wait for a page (futex.c), in calls
+ * that libc makes inline. So the supervisor is asked to leave the page of each in place (in its
+ * books only: the program's kernel has nothing locked).
  *
- * Locks: none; a slot belongs to whoever has set its tid. The slots are in the region, so fork's child starts
- * without.
- * With all slots taken the supervisor is asked, as for robust mutexes, to leave the top of the stack where it is for as long as it is
- * mapped.
+ * Locks: none; a slot belongs to the thread that set its tid. The slots are in the region, so a
+ * forked child starts without any. When all slots are taken the supervisor is asked, as for robust
+ * mutexes, to leave the top of the stack in place for as long as it is mapped.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,7 +35,7 @@
 
 #define CLAIMED      UINT32_MAX
 #define RECORD_BYTES 4096u  /* enough for libc's struct pthread */
-#define RECORD_USED  1024u  /* in its first part is what the kernel looks at when a thread exits */
+#define RECORD_USED  1024u  /* at thread exit the kernel looks at its first part only */
 
 struct thread_slot {
 	uint32_t tid;      /* (A) I1 */
@@ -52,7 +54,8 @@ static struct thread_slot *slot_at(size_t i)
 	return (struct thread_slot *)agent_threads() + i;
 }
 
-/* The pages of libc's record of the calling thread: below the thread pointer, or from there on. */
+/* The pages of libc's record of the calling thread: below the thread pointer, or upwards from
+ * it. */
 void thread_record(uint64_t *start, uint64_t *end)
 {
 	uint64_t at = (uintptr_t)__builtin_thread_pointer();
@@ -73,7 +76,7 @@ static bool has_ended(uint32_t tid)
 	return tid != CLAIMED && sys_call2(SYS_tkill, tid, 0) == -ESRCH;
 }
 
-/* The helper looks at the slots up to the last that was ever used. */
+/* The helper looks at the slots up to the last one ever used. */
 static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_RELAXED);
@@ -103,7 +106,8 @@ static struct thread_slot *slot_take(void)
 	return NULL;
 }
 
-/* How many of the @n pages from @start on may be moved, up to the first of a living thread's record. Under maplock. */
+/* How many of the @n pages from @start may be moved, up to the first of a living thread's record.
+ * Under maplock. */
 uint64_t thread_movable(uint64_t start, uint64_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_ACQUIRE);
@@ -133,10 +137,10 @@ static void *begin(void *arg)
 	__atomic_store_n(&s->end, end, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->tid, (uint32_t)sys_call0(SYS_gettid), __ATOMIC_RELEASE);
 	sys_block_signals(&mask);
-	maplock_lock();         /* a move that has not seen the note ends */
+	maplock_lock();         /* wait for a move that has not seen the note */
 	maplock_unlock();
 	sys_restore_signals(&mask);
-	/* Adding nothing. Both ends of what the kernel looks at. */
+	/* Add zero. Touches both ends of what the kernel looks at. */
 	__atomic_fetch_add((char *)pthread_self(), 0, __ATOMIC_RELAXED);
 	__atomic_fetch_add((char *)pthread_self() + RECORD_USED, 0, __ATOMIC_RELAXED);
 	return function(arg);
@@ -151,7 +155,7 @@ static bool has_own_stack(const pthread_attr_t *attr)
 	return attr && !pthread_attr_getstack(attr, &base, &size) && (uintptr_t)base + size != 0;
 }
 
-/* There is no slot for a thread on this stack. */
+/* No slot is left for a thread on this stack. */
 static void keep_top(const pthread_attr_t *attr)
 {
 	void *base;
@@ -165,7 +169,7 @@ static void keep_top(const pthread_attr_t *attr)
 	if (start < (uintptr_t)base)
 		start = (uintptr_t)base & ~(agent_page - 1);
 	channel_call(CALL_MLOCK, start, end - start);
-	/* Adding nothing: it is there from now on. */
+	/* Adding zero: the page is present from now on. */
 	for (; start < end; start += agent_page)
 		__atomic_fetch_add((char *)(start < (uintptr_t)base ? (uintptr_t)base : start), 0, __ATOMIC_RELAXED);
 }
@@ -207,7 +211,8 @@ static bool kernel_changes(const pthread_mutexattr_t *attr)
 	return robust == PTHREAD_MUTEX_ROBUST || protocol == PTHREAD_PRIO_INHERIT;
 }
 
-/* It stays there until the mapping ends: whoever has a copy of the mutex in a mapping of his own looks at the same page. */
+/* It stays there until the mapping ends: a process that maps the mutex elsewhere uses the same
+ * page. */
 AGENT_EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attr)
 {
 	const uint64_t first = (uintptr_t)mutex & ~(agent_page - 1);

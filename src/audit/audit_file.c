@@ -1,5 +1,5 @@
-/* audit/audit_file.c - tables of files and shared memory, the areas that map them, and whether clean
- * pages are what their store holds. That last one reads the stores. */
+/* audit/audit_file.c - tables of files and shared memory, the areas that map them, and whether
+ * clean pages match their store. The last check reads the stores. */
 #include <string.h>
 
 #include "audit/recount.h"

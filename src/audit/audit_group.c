@@ -1,4 +1,4 @@
-/* audit/audit_group.c - counters, statistics and handles of groups, against what was counted by
+/* audit/audit_group.c - counters, statistics and handles of groups, compared with the counts by
  * owner. */
 #include "audit/recount.h"
 #include "mm/page.h"
@@ -36,7 +36,7 @@ static void check_counter(struct audit *a, int invariant, const char *what,
 			   m->name, (long long)usage, (long long)a64_load(&c->max));
 }
 
-/* What the engine is told, and cannot recount. */
+/* Values the engine is told and cannot recount. */
 static bool is_measured(enum stat_item i)
 {
 	return i == STAT_UNMANAGED || i == STAT_PAGETABLES || i == STAT_OWN_TABLES;
@@ -70,7 +70,7 @@ static void check_group(struct audit *a, const struct group_count *g)
 	}
 }
 
-/* The count of @h in the table of handles, or NULL when the tree does not have it. */
+/* The count of @h in the table of handles, or NULL if the tree does not have it. */
 static struct handle_count *handle_count(struct audit *a, const struct memcg_handle *h, bool add)
 {
 	unsigned i = (unsigned)(((uintptr_t)h >> 4) * 0x9e3779b9u) & (a->handle_table - 1);
@@ -98,7 +98,8 @@ static void check_handle(struct audit *a, const struct mem_cgroup *m, const stru
 
 	if (handle_memcg(h) != m)
 		audit_fail(a, 7, "a handle of group %u belongs to another", m->id);
-	/* One whose group is gone has no extra reference, or has it until the group is freed. */
+	/* A handle whose group is gone has no extra reference, or keeps it until the group is
+	 * freed. */
 	if (h == m->handle ? extra != 1 : extra != 0 && (extra != 1 || a->r->flags & AUDIT_FLUSHED))
 		audit_fail(a, 7, "a handle of group %u has %u references, %lld users", m->id,
 			   a32_load(&h->ref), (long long)users);
@@ -132,8 +133,8 @@ static void check_handles(struct audit *a)
 	}
 }
 
-/* Sums over everything only grow, whatever is removed. A local value that went back without the sum
- * shows as well. */
+/* Sums over the tree only grow, even across removals. This also detects a local value that was lost
+ * in a fold. */
 static void check_past(struct audit *a)
 {
 	struct mem_cgroup *root = a->e->tree.root;
@@ -161,7 +162,7 @@ void audit_groups(struct audit *a)
 	rcu_rd_lock();
 	for (unsigned i = 0; i < a->nr_groups; i++)
 		check_group(a, &a->group[i]);
-	/* Handles are unlinked by deferred calls, at rest as well. */
+	/* Deferred calls unlink handles, even at rest. */
 	spin_lock(&a->e->tree.lock);
 	check_handles(a);
 	spin_unlock(&a->e->tree.lock);

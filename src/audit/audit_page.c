@@ -133,7 +133,7 @@ static void check_used_frame(struct audit *a, const struct page *p)
 	count_page(a, p);
 }
 
-/* One of the two lists of a node. */
+/* Check one of the two lists of a node. */
 static int64_t check_unused(struct audit *a, unsigned nid, bool online)
 {
 	const struct frame_node *node = &a->e->node[nid];

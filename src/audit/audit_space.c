@@ -32,7 +32,7 @@ static void check_areas(struct audit *a, const struct mm *mm)
 	audit_equal(a, 30, "locked", a64_load(&mm->locked), locked);
 }
 
-/* Stores through this entry: only where they belong, and the page is known to be dirty. */
+/* An entry may let stores through only where they belong, and only if the page is marked dirty. */
 static void check_store(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va, pte_t pte)
 {
 	const struct vma *v = vma_find(mm, va);
@@ -47,7 +47,7 @@ static void check_store(struct audit *a, const struct mm *mm, const struct page 
 			   (unsigned long long)pte);
 }
 
-/* From the page the reverse mapping must lead to this entry. */
+/* The page's reverse mapping must lead to this entry. */
 static void check_rmap(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va)
 {
 	const struct vma *v = vma_find(mm, va);
@@ -128,8 +128,8 @@ void audit_spaces(struct audit *a)
 		check_areas(a, mm);
 		check_tables(a, mm);
 	}
-	/* One that was torn down and is still referred to is in no list, and owns nothing but its
-	 * tables. */
+	/* An address space that was torn down but is still referenced is on no list, and owns only
+	 * its tables. */
 	if (a64_load(&e->nr_mms) < nr ||
 	    (a->r->flags & AUDIT_FLUSHED && a64_load(&e->nr_mms) != nr))
 		audit_equal(a, 33, "address spaces", a64_load(&e->nr_mms), nr);

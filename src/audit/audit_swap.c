@@ -4,7 +4,7 @@
 #include "mm/swap.h"
 #include "mm/swap_share.h"
 
-/* The slot's cached page, checked to be one. NULL: none, or a shadow. */
+/* The slot's cached page, verified to be a page. NULL: none, or a shadow. */
 static struct page *cached_page(struct audit *a, uint32_t slot, uint32_t map)
 {
 	void *v = aptr_load(&a->e->swap->cache[slot]);
@@ -81,7 +81,8 @@ static void check_free(struct audit *a, uint32_t slot)
 		audit_fail(a, 10, "slot %u is free, but has a page or an owner", slot);
 }
 
-/* Every slot in the index says so, and is in the chain that its tag leads to; and no other says so. */
+/* Every slot in the index is marked INDEXED and is in the chain of its tag; no other slot is
+ * marked. */
 static void check_index(struct audit *a, int64_t indexed)
 {
 	const struct swap_device *d = a->e->swap;

@@ -1,4 +1,4 @@
-/* audit/recount.h - what the parts of the audit share: the numbers counted so far. */
+/* audit/recount.h - shared by the parts of the audit: the numbers counted so far. */
 #ifndef UMEMCG_AUDIT_RECOUNT_H
 #define UMEMCG_AUDIT_RECOUNT_H
 
@@ -40,7 +40,7 @@ void audit_fail(struct audit *a, int invariant, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Compare two numbers that must agree. */
 void audit_equal(struct audit *a, int invariant, const char *what, int64_t engine, int64_t counted);
-/* The count of a group that can be found, or NULL. */
+/* The count of @memcg, or NULL if it is not in the tree. */
 struct group_count *audit_group(struct audit *a, const struct mem_cgroup *memcg);
 
 void audit_spaces(

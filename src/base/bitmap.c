@@ -1,6 +1,6 @@
 /* base/bitmap.c - arrays of bits, and runs of clear bits in them. See bitmap.h.
  *
- * Everything works a word at a time. Leaf: no locks.
+ * Everything works one word at a time. Leaf: no locks.
  */
 #include "base/bitmap.h"
 

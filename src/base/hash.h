@@ -7,8 +7,8 @@
 
 #include <stdint.h>
 
-/* Mix @key so that every bit of it moves about half of the result: multiply by 2^64 / golden
- * ratio, fold, twice. A bijection: different keys stay different. */
+/* Mix @key so that every bit of it affects about half of the result's bits: multiply by 2^64 /
+ * golden ratio, fold, twice. A bijection: different keys stay different. */
 static inline uint64_t hash64(uint64_t key)
 {
 	key = (key ^ key >> 32) * UINT64_C(0x9e3779b97f4a7c15);

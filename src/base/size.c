@@ -15,7 +15,7 @@ static const char *skip_space(const char *s)
 	return s + strspn(s, " \t\n");
 }
 
-/* Is @s nothing but white space from here on? */
+/* Is the rest of @s only white space? */
 static int end_of(const char *s)
 {
 	return *skip_space(s) == '\0' ? 0 : -EINVAL;

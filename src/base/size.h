@@ -10,10 +10,10 @@
 #define SIZE_BYTES_MAX INT64_MAX /* what "max" means: no limit */
 #define SIZE_TEXT_MAX 32         /* room for what size_format writes */
 
-/* Parse @text: decimal digits, then nothing or one of K M G T in either case, then nothing or
- * "B" or, after a letter, "iB"; or "max". White space around it is allowed, as a control file's
- * newline is. 0 and *@bytes; -EINVAL when it is not a size (empty, negative, junk); -ERANGE
- * above 2^63-1. */
+/* Parse @text: decimal digits, then nothing or one of K M G T in either case, then nothing or "B"
+ * or, after a letter, "iB"; or "max". Surrounding white space is allowed, including a control
+ * file's newline. 0 and *@bytes; -EINVAL if it is not a size (empty, negative, junk); -ERANGE above
+ * 2^63-1. */
 int size_parse(const char *text, int64_t *bytes);
 
 /* Write @bytes for people: "max", "512 B", "64.0 MiB". Rounds to nearest. Returns @buf. */

@@ -49,11 +49,11 @@ void text_printf(struct text *t, const char *format, ...)
 	}
 }
 
-/* ---- names that others have chosen ---- */
+/* ---- names chosen by others ---- */
 
 #define GAP        "..."
 #define HEAD_BYTES (TEXT_NAME_MAX / 3)
-#define NEAR       32     /* bytes to the next '/', at most, where a cut is moved to */
+#define NEAR       32     /* a cut moves to a '/' at most this many bytes away */
 #define PLAIN_EACH 4      /* "\xNN" */
 
 static bool continues(char c)
@@ -89,8 +89,8 @@ const char *text_name(char buf[TEXT_NAME_MAX], const char *name)
 	return buf;
 }
 
-/* Bytes of the character at @s; 0: there is none, or one that is not printable. Overlong forms,
- * surrogates and what is above U+10FFFF are none. */
+/* Length in bytes of the character at @s; 0: not a character, or not printable. Overlong forms,
+ * surrogates and values above U+10FFFF are not characters. */
 static size_t printable(const unsigned char *s)
 {
 	/* U+0080 to U+009F are controls. */

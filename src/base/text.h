@@ -1,8 +1,7 @@
-/* base/text.h - a bounded string under construction, and names that others have chosen, made fit
- * for a message.
+/* base/text.h - a bounded string under construction, and foreign names made fit for a message.
  *
  * I1  buf is always a string: len < cap and buf[len] == 0.
- * I2  Once something did not fit, `cut` is set and stays set; what fitted is kept.
+ * I2  Once something did not fit, `cut` is set and stays set; the part that fitted is kept.
  *
  * No locking: one writer.
  */
@@ -26,24 +25,24 @@ void text_init(struct text *t, char *buf, size_t cap);
 	struct text name;    \
 	text_init(&name, array, sizeof(array))
 
-/* Append. What does not fit is cut off. */
+/* Append; the text is truncated if it does not fit. */
 void text_puts(struct text *t, const char *s);
 void text_printf(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Bytes, the final 0 included, of a name in a message: a longer one loses its middle. */
 #define TEXT_NAME_MAX 200
 
-/* @name as a message has room for it, in @buf: whole, or its beginning, "...", and its end, both
- * cut between characters, and where a component of a path begins if one does nearby. The reason
- * that stands behind a name must not be cut off for its length. Returns @buf. */
+/* Shorten @name for a message, in @buf: whole, or its beginning, "..." and its end. Cuts fall
+ * between characters, at the start of a path component if one is near. A long name must not push
+ * the reason behind it out of the message. Returns @buf. */
 const char *text_name(char buf[TEXT_NAME_MAX], const char *name);
 
 /* The same in an argument, which lives as long as the block. */
 #define TEXT_NAME(name) text_name((char[TEXT_NAME_MAX]){ 0 }, name)
 
-/* Copy @from to @to[@size], with "\xNN" for each byte that is no part of a printable character in
- * UTF-8: those that terminals take for commands, and what is not UTF-8 at all. Never a part of a
- * character, or of an escape. False: it was cut off. */
+/* Copy @from to @to[@size], with "\xNN" for each byte that is not part of a printable UTF-8
+ * character: terminal control bytes and invalid UTF-8. Never splits a character or an escape.
+ * False: it was truncated. */
 bool text_plain(char *to, size_t size, const char *from);
 
 #endif

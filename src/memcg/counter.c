@@ -1,8 +1,8 @@
 /* memcg/counter.c - hierarchical page counters. The rules and the argument: counter.h.
  *
- * I1  usage is never below 0: who uncharges has charged before.
- * I2  A charge that fails leaves every level as it found it, but for failcnt of the full one.
- * I3  watermark is the largest value that a charge which succeeded has made; a failed charge leaves
+ * I1  usage is never below 0: every uncharge follows its charge.
+ * I2  A failed charge leaves every level as it was, except for failcnt of the full one.
+ * I3  watermark is the largest usage that a successful charge has produced; a failed charge leaves
  *     no trace in it.
  * Locks: none.
  */
@@ -30,8 +30,8 @@ static void raise_watermark(struct page_counter *c, int64_t usage)
 	} while (!a64_cas(&c->watermark, seen, usage));
 }
 
-/* One level and those above it. Recursion keeps each level's own sum for the watermark; it goes as
- * deep as the groups are nested. */
+/* Charge this level and those above it. Recursion keeps each level's own sum for the watermark; its
+ * depth is that of the nesting. */
 static bool try_charge_from(struct page_counter *c, int64_t n, struct page_counter **fail)
 {
 	int64_t usage;
@@ -80,15 +80,15 @@ int page_counter_set_max(struct page_counter *c, int64_t max)
 	if (a64_load(&c->usage) > max)
 		return -EBUSY;
 	if (bug_on(LIMIT_LOWERED_AGAINST_CHARGE)) {
-		a64_store(&c->max, max); /* a charge after the look stays above max */
+		a64_store(&c->max, max); /* a charge after the check stays above max */
 		return 0;
 	}
 	old = a64_xchg(&c->max, max);
 	if (max >= old || recheck(a64_load(&c->usage) <= max))
 		return 0;
-	/* A charge came in between. It may yet take itself back (it saw the new max), so this can
-	 * refuse what would have fitted; the caller reclaims and tries again anyhow. If somebody
-	 * set another max meanwhile, that one stays. */
+	/* A charge came in between. It may still roll back (it saw the new max), so this can refuse
+	 * a max that would have fitted; the caller reclaims and retries anyhow. If another thread
+	 * has set max since, that value stays. */
 	a64_cas(&c->max, max, old);
 	return -EBUSY;
 }

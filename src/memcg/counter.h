@@ -1,9 +1,9 @@
 /* memcg/counter.h - hierarchical page counters: lock-free, speculative add and roll-back.
  *
- * Unit: pages. A charge walks from the group to the root. Each level adds first and looks
- * afterwards; a level that ends above its max takes its addition back, and so do the levels
- * below it. So usage may exceed max for an instant by what concurrent chargers tried, never
- * after they are done, unless somebody forced a charge (page_counter_charge).
+ * Unit: pages. A charge walks from the group to the root. Each level adds first and checks
+ * afterwards; a level that ends above its max rolls its addition back, and so do the levels below
+ * it. So usage may briefly exceed max by what concurrent chargers tried, never after they are done,
+ * unless a charge was forced (page_counter_charge).
  *
  * Lowering max races with a charge. The setter exchanges max first and reads usage afterwards; a
  * charger adds first and reads max afterwards: one of the two sees the other (Linux page_counter.c,
@@ -33,14 +33,14 @@ void page_counter_init(struct page_counter *c, struct page_counter *parent);
  * @fail is not NULL, is the counter that was full. */
 bool page_counter_try_charge(struct page_counter *c, int64_t n, struct page_counter **fail);
 
-/* Charge without asking; max may be exceeded. For charges that must not fail, each named where it
- * is made. */
+/* Charge unconditionally; max may be exceeded. For charges that must not fail; each call site says
+ * why. */
 void page_counter_charge(struct page_counter *c, int64_t n);
 
-/* Give back @n pages that were charged before. Stops the program when usage would fall below 0. */
+/* Uncharge @n pages. Stops the program if usage would fall below 0. */
 void page_counter_uncharge(struct page_counter *c, int64_t n);
 
-/* Set max. 0, or -EBUSY when usage is above @max: the old max is then back in force. */
+/* Set max. 0, or -EBUSY if usage is above @max: the old max then stays in force. */
 int page_counter_set_max(struct page_counter *c, int64_t max);
 
 /* Set max even when usage is above it (v2 semantics): the caller reclaims. */

@@ -1,6 +1,6 @@
 /* memcg/event.c - events of a group: counted where they happen, summed over the subtree on read.
  *
- * Events are rare, so one atomic a group is enough. A removed group's events move to its parent
+ * Events are rare, so one atomic per group is enough. A removed group's events move to its parent
  * (stat_fold), so a subtree's count is never lower after a removal than before it.
  * Locks: none.
  */

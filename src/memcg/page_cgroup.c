@@ -1,10 +1,10 @@
 /* memcg/page_cgroup.c - the charge word of a page. The transitions: page_cgroup.h.
  *
- * I1  A word with USED holds one reference of the handle it names; whoever takes the word's value
+ * I1  A word with USED holds one reference of the handle it names; the thread that takes the value
  *     out by compare-and-swap inherits that reference.
- * I2  Every change is one compare-and-swap from the value that was looked at. Test and set are one
- *     step: two uncharges that both saw USED cannot both win (seed 1 tested and set in two steps).
- * I3  A charge that is published is whole: handle, reference and USED appear at once.
+ * I2  Every change is one compare-and-swap from the value that was read. Test and set are one step:
+ *     two uncharges that both saw USED cannot both win (seed 1 tested and set in two steps).
+ * I3  A published charge is complete: handle, reference and USED appear at once.
  * Locks: none. A handle read from a word outlives the read section (rcu_rd_lock) it was read in.
  */
 #include "memcg/page_cgroup.h"
@@ -38,10 +38,10 @@ struct memcg_handle *page_cgroup_uncharge(atomic64_t *word)
 		if (!(v & PCG_USED) || (v & PCG_MIGRATION))
 			return NULL;
 		if (bug_on(UNCHARGE_TEST_THEN_SET)) {
-			a64_store(word, 0); /* two that tested at once both win */
+			a64_store(word, 0); /* two concurrent testers both win */
 			break;
 		}
-	} while (!a64_cas(word, v, 0)); /* lost to a transfer or a migration: look again */
+	} while (!a64_cas(word, v, 0)); /* lost to a transfer or a migration: retry */
 	return handle_of(v);
 }
 
@@ -101,8 +101,8 @@ struct mem_cgroup *page_cgroup_get_memcg(const atomic64_t *word)
 {
 	struct mem_cgroup *memcg;
 
-	/* A group gives up its online reference only after its handles point to the parent, so a
-	 * failed tryget means the next look finds an ancestor (or an uncharged page). */
+	/* A group gives up its online reference only after its handles point to the parent, so
+	 * after a failed tryget the next read finds an ancestor (or an uncharged page). */
 	rcu_rd_lock();
 	do {
 		memcg = page_cgroup_memcg(word);

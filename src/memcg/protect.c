@@ -2,8 +2,7 @@
  *
  * I1  Effective values of the children never sum to more than max(their claims, the parent's
  *     effective value).
- * I2  A group's effective value is at most its usage, when its parent's effective value is at most
- *     the parent's usage.
+ * I2  A group's effective value is at most its usage if its parent's is at most the parent's usage.
  * Products of two page counts do not fit 64 bits, hence the 128-bit step.
  */
 #include "plat/plat.h"
@@ -30,7 +29,7 @@ int64_t effective_protection(int64_t usage, int64_t parent_usage, int64_t settin
 	VM_ASSERT(usage >= 0 && parent_usage >= 0);
 	if (siblings_protected > parent_effective)
 		return scale(claim, parent_effective, siblings_protected);
-	/* The counters are read while they move: a parent may look smaller than its children. */
+	/* The counters change while they are read: a parent may look smaller than its children. */
 	if (usage <= claim || parent_usage <= siblings_protected)
 		return claim;
 	return claim + scale(parent_effective - siblings_protected, usage - claim,

@@ -1,8 +1,9 @@
 /* memcg/stat.c - statistics of a group: per-CPU deltas, summed on read.
  *
  * I1  The sum over CPUs is the value; a single CPU's slot may be negative.
- * I2  Folding moves, never copies: what leaves @from arrives in @to. Sums over the tree are kept.
- * Values are returned as summed, even below 0: the control files clamp gauges, the audit does not.
+ * I2  Folding moves, never copies: what leaves @from arrives in @to. Sums over the tree are
+ * preserved. Reads return the plain sum, even below 0: the control files clamp gauges, the audit
+ * does not.
  * Locks: none.
  */
 #include "memcg/tree.h"
@@ -60,7 +61,7 @@ int64_t stat_read(struct mem_cgroup *memcg, enum stat_item item)
 	return sum;
 }
 
-/* Move one value; writing to @to only when there is something keeps its cache lines shared. */
+/* Move one value. Writing to @to only if it is not 0 keeps the cache lines shared. */
 static void fold(atomic64_t *from, atomic64_t *to)
 {
 	int64_t d = a64_load(from) ? a64_xchg(from, 0) : 0;

@@ -1,8 +1,8 @@
 /* memcg/stat.h - statistics and events of a group: per-CPU deltas, summed on read.
  *
- * Adding is one relaxed atomic addition to this CPU's slot; nothing is lost, so a sum taken at
- * rest is exact. Gauges may read below the truth while another CPU is between an add and its
- * partner; a reader clamps at 0, the audit (at rest) does not.
+ * Adding is one relaxed atomic addition to this CPU's slot; nothing is lost, so a sum taken at rest
+ * is exact. A gauge may read low while another CPU is between an add and its counterpart; readers
+ * clamp at 0, the audit (at rest) does not.
  *
  * Locks: none.
  */
@@ -34,14 +34,14 @@ struct memcg_stat {
 
 struct mem_cgroup;
 
-/* Add @d to a statistic of @memcg itself (not of its ancestors: they sum on read). */
+/* Add @d to a statistic of @memcg itself (not of its ancestors: reads sum over the subtree). */
 void stat_add(struct mem_cgroup *memcg, enum stat_item item, int64_t d);
 /* This group's own value; exact at rest, not clamped. */
 int64_t stat_read_local(const struct mem_cgroup *memcg, enum stat_item item);
 /* The value of the whole subtree. Walks it under RCU. */
 int64_t stat_read(struct mem_cgroup *memcg, enum stat_item item);
 /* Move everything @from holds into @to: removal of a group. Called once before and once after the
- * grace period, so that additions that raced with the first are not lost. */
+ * grace period, so additions that raced with the first call are not lost. */
 void stat_fold(struct mem_cgroup *from, struct mem_cgroup *to);
 
 void event_add(struct mem_cgroup *memcg, enum event_item item, int64_t d);

@@ -1,10 +1,10 @@
 /* memcg/stock.c - pages charged in advance. The rules: stock.h.
  *
- * I1  A stocked page is charged to memory and memsw of its group; whoever takes it out of the stock
- *     (consume, drain) owns that charge, and only one can.
- * I2  0 <= nr <= STOCK_BATCH, at every instant.
+ * I1  A stocked page is charged to memory and memsw of its group; the thread that takes it out of
+ *     the stock (consume, drain) owns that charge; only one can.
+ * I2  0 <= nr <= STOCK_BATCH at all times.
  * I3  A group that is freed has empty stocks (the offline protocol of stock.h; checked in tree.c).
- * memsw is given back after memory, so that memory <= memsw holds at every instant.
+ * memsw is uncharged after memory, so memory <= memsw holds at all times.
  * Locks: none.
  */
 #include "memcg/tree.h"
@@ -39,15 +39,15 @@ void stock_refill(struct mem_cgroup *memcg, int64_t n)
 	do {
 		have = a64_load(nr);
 		keep = have + n;
-		/* Too much: half a stock remains, so that a run of uncharges walks the counters
-		 * once in STOCK_BATCH / 2 pages, and a charge after it finds some. */
+		/* Overfull: keep half a stock, so a run of uncharges walks the counters once per
+		 * STOCK_BATCH / 2 pages, and a later charge finds some. */
 		if (keep > STOCK_BATCH)
 			keep = STOCK_BATCH / 2;
 	} while (!a64_cas(nr, have, keep));
 	if (have + n > keep)
 		uncharge(memcg, have + n - keep);
 	if (bug_on(STOCK_DRAINED_AGAINST_REMOVAL))
-		return; /* removal drained just before: these pages are never given back */
+		return; /* removal drained just before: these pages are never uncharged */
 	if (memcg_is_offline(memcg))
 		sync_step(stock_drain(memcg));
 }

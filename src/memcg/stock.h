@@ -1,12 +1,12 @@
-/* memcg/stock.h - pages charged in advance, one small stock a CPU and group.
+/* memcg/stock.h - pages charged in advance, one small stock per CPU and group.
  *
  * A charge of the counters touches every ancestor; a stock turns 64 such walks into one.
  * Stocked pages are charged to memory and to memory+swap of their group, but belong to no page yet.
  *
- * Locks: none. A stock is one atomic number: consume takes what is there by compare-and-swap,
- * drain exchanges it for 0; whoever wins owns the pages and nobody else does.
- * A group that is being removed refuses refills: refill adds, then looks at the group's "offline"
- * mark and drains again; removal marks, then drains. One of the two sees the other.
+ * Locks: none. A stock is one atomic number: consume takes what is there by compare-and-swap, drain
+ * exchanges it for 0; the winner alone owns the pages. A group that is being removed refuses
+ * refills: refill adds, then checks the group's "offline" mark and drains again if it is set;
+ * removal marks, then drains. One of the two sees the other.
  */
 #ifndef UMEMCG_MEMCG_STOCK_H
 #define UMEMCG_MEMCG_STOCK_H
@@ -18,7 +18,7 @@
 struct memcg_stock {
 	struct {
 		atomic64_t nr;  /* pages, 0 .. STOCK_BATCH */
-		char pad_[64 - sizeof(atomic64_t)];  /* a cache line a CPU */
+		char pad_[64 - sizeof(atomic64_t)];  /* one cache line per CPU */
 	} cpu[PLAT_NR_CPUS];
 };
 

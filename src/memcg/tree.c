@@ -1,30 +1,30 @@
 /* memcg/tree.c - groups and handles: creation, removal, lifetime. The terms: tree.h.
  *
- * References of a group: one for being online, one a child structure (child->parent stays valid
- * until the child is freed), and the users'. References of a handle: one of the group that made it,
- * until that group is freed, and one a charged page or slot. So a holder of a group may always use
- * its handle.
+ * References of a group: one for being online, one per child structure (child->parent stays valid
+ * until the child is freed), and the users'. References of a handle: one of the group that created
+ * it, until that group is freed, and one per charged page or slot. So a holder of a group may
+ * always use its handle.
  *
- * I1  handle->memcg is a group that is not released: release switches its handles to the parent
- *     under (T), and a parent is not removed before its children are released (nr_children).
- * I2  A group's last reference is gone => its handles point elsewhere. So a reader whose
- *     memcg_tryget fails finds an ancestor when it looks again.
- * I3  The children of a group are linked in the order of their ids. So a walk that stands on a
- *     removed group knows where to go on.
+ * I1  handle->memcg is never a released group: release switches its handles to the parent under
+ *     (T), and a parent is not removed before its children are released (nr_children).
+ * I2  When a group's last reference is gone, its handles point elsewhere. So a reader whose
+ *     memcg_tryget fails finds an ancestor when it retries.
+ * I3  The children of a group are linked in the order of their ids. So a walk positioned on a
+ *     removed group knows where to continue.
  * I4  A freed group has empty stocks and nothing in its statistics.
  *
- * Why removal may race with charges. Counters are hierarchical: what the child holds, the parent's
- * usage already includes. Take a thread that read handle->memcg == child just before the switch.
- *   uncharge: it uncharges child, parent, ... within the read section it read the handle in, so
- *     the child still exists. The child's count has it, for it was charged there; the parent's too.
+ * Why removal may race with charges. Counters are hierarchical: the parent's usage already includes
+ * the child's. Take a thread that read handle->memcg == child just before the switch.
+ *   uncharge: it uncharges child, parent, ... within the read section in which it read the handle,
+ *     so the child still exists. The charge is in the child's count, and in the parent's.
  *   charge: it has a reference on the child and charges child, parent, ...; the page then gets the
- *     child's handle, which says parent now. The uncharge takes one from the parent's counters and
+ *     child's handle, which now names the parent. The uncharge lowers the parent's counters and
  *     leaves the child's too high.
- * So after the switch the child's own counters hold a residue, never less than 0, that no page
- * stands for. Nobody reads it: the counter goes with the structure. From the parent up every charge
- * has its uncharge. Stocks: refill adds, then looks at the offline mark; removal marks, then drains
- * (stock.h). Statistics: an addition that raced with the first fold is found by the second, which
- * runs after the last reference and a grace period, when no user and no reader is left.
+ * So after the switch the child's own counters hold a residue, never below 0, that belongs to no
+ * page. It is never read: the counter goes with the structure. From the parent up every charge has
+ * its uncharge. Stocks: refill adds, then checks the offline mark; removal marks, then drains
+ * (stock.h). Statistics: the second fold finds an addition that raced with the first. It runs after
+ * the last reference and a grace period, when no user or reader is left.
  *
  * Locks: tree->lock (T) for links, names and handle lists. Never taken in handle_put_many, which
  * runs under page-table locks: a handle is unlinked in its deferred call.
@@ -99,7 +99,7 @@ void handle_uncharge(struct memcg_handle *h, int64_t n)
 
 /* ---- lifetime of a group ---------------------------------------------------------------- */
 
-/* A group nobody can find yet, with its online reference, and one on @parent when there is one. */
+/* A group that is not visible yet, with its online reference and one on @parent, if any. */
 static struct mem_cgroup *group_create(struct memcg_tree *tree, struct mem_cgroup *parent,
 				       const char *name)
 {
@@ -127,7 +127,7 @@ static struct mem_cgroup *group_create(struct memcg_tree *tree, struct mem_cgrou
 	return memcg;
 }
 
-/* Free the structure alone: its handle is somebody else's by now. */
+/* Free only the structure: its handle belongs to another group by now. */
 static void group_free(struct mem_cgroup *memcg)
 {
 	struct memcg_tree *tree = memcg->tree;
@@ -138,7 +138,7 @@ static void group_free(struct mem_cgroup *memcg)
 	a32_acc(&tree->nr_groups, -1);
 }
 
-/* Undo group_create for a group that was never found by anybody. */
+/* Undo group_create for a group that never became visible. */
 static void group_discard(struct mem_cgroup *memcg)
 {
 	struct mem_cgroup *parent = memcg->parent;
@@ -213,8 +213,8 @@ void memcg_tree_fini(struct memcg_tree *tree)
 {
 	uint32_t before, after = UINT32_MAX;
 
-	/* A group's deferred call puts its parent and its handle, so frees come in rounds: as long
-	 * as something is still to come, each flush frees at least one. */
+	/* A group's deferred call puts its parent and its handle, so frees come in rounds: while
+	 * any are pending, each flush frees at least one. */
 	do {
 		before = after;
 		rcu_flush();
@@ -276,7 +276,7 @@ struct mem_cgroup *memcg_create(struct mem_cgroup *parent, const char *name, int
 	return NULL;
 }
 
-/* Under (T). @memcg keeps its own link: a reader may stand on it. */
+/* Under (T). @memcg keeps its own link: a reader may be positioned on it. */
 static void group_unlink(struct mem_cgroup *memcg)
 {
 	atomicptr_t *link = &memcg->parent->first_child;
@@ -298,7 +298,7 @@ int memcg_offline(struct mem_cgroup *memcg)
 	} else if (memcg->nr_children) {
 		err = -EBUSY;
 	} else {
-		/* The mark before the unlink: next_sibling relies on it. */
+		/* Mark before unlinking: next_sibling relies on it. */
 		a32_store(&memcg->offline, LIFE_OFFLINE);
 		group_unlink(memcg);
 	}
@@ -329,8 +329,8 @@ void memcg_release(struct mem_cgroup *memcg)
 
 /* ---- walks ------------------------------------------------------------------------------ */
 
-/* The sibling after @memcg. Its own link is good if it was still in the list after the link was
- * read: what it names was linked then, in this read section. Else the list is searched by id. */
+/* The sibling after @memcg. Its own link is valid if @memcg was still in the list after the link
+ * was read: the target was linked then, in this read section. Otherwise search the list by id. */
 static struct mem_cgroup *next_sibling(struct mem_cgroup *memcg)
 {
 	struct mem_cgroup *pos = aptr_load(&memcg->next_sibling);

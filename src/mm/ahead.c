@@ -1,9 +1,10 @@
-/* mm/ahead.c - reading ahead of streams, in threads of its own.
+/* mm/ahead.c - readahead for streams, in dedicated threads.
  *
- * A fault that finds itself in a stream asks for the windows after its own, then brings its own, perhaps waiting for it: so the device has
- * the next reads to do while this one is checked, mapped and used. Where a read is a copy that is not worth a thread.
+ * A fault that is part of a stream queues reads of the windows after its own, then brings in its
+ * own, which may block. So the device has the next reads queued while this one is checked, mapped
+ * and used. Where a read is just a copy, a thread is not worthwhile.
  *
- * A read that is asked for while AHEAD_MAX wait is forgotten: its stream will do without.
+ * A request is dropped if AHEAD_MAX are pending: its stream does without.
  *
  * Locks: ahead.lock covers the queue. An address space in it is referenced.
  */
@@ -49,7 +50,7 @@ void ahead_ask(struct engine *e, struct mm *mm, uint64_t start, unsigned n)
 	VM_ASSERT(n > 0 && start % PAGE_SIZE == 0);
 	if (!ahead_wanted(e))
 		return;
-	/* Each of one table, as its fault will want it. */
+	/* Each request stays within one leaf, as its fault will. */
 	while (start < end) {
 		uint64_t leaf_end = (start & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 		uint64_t to = start + FAULT_PAGES_MAX * PAGE_SIZE;

@@ -1,12 +1,12 @@
 /* mm/backing.c - first touch of private memory that is filled from a file. Invariants and locks:
  * backing.h.
  *
- * A thread that goes through its memory in order gets the pages it is about to touch with the one
- * it touches (stream.c); any other gets one: what nobody is about to touch shows later stores to
- * the file, as it does in the kernel.
+ * A sequential fault brings the next pages along with the one it touches (stream.c); any other
+ * brings one page: a page not about to be touched still shows later stores to the file, as it does
+ * in the kernel.
  *
- * The pages are charged and read with nothing locked, then their place is looked at again. A store
- * to the file in between is seen or not, as it would be in the kernel.
+ * The pages are charged and read without locks held, then their place is rechecked. A store to the
+ * file in between may or may not be seen, as in the kernel.
  */
 #include "mm/backing.h"
 
@@ -19,14 +19,14 @@
 #include "mm/rmap.h"
 #include "mm/vma.h"
 
-/* The pages that a fault brings, charged and with frames. */
+/* The pages that a fault brings in, charged and with frames. */
 struct fill {
 	struct fault *f;
 	struct backing *b;  /* referenced */
 	uint64_t index;     /* which of its pages is at f->va */
 	uint64_t start;     /* pages[i] is for start + i pages; f->va is among them */
 	unsigned n;
-	bool lost;          /* f->va, which is the only one then, has no content */
+	bool lost;          /* the content of f->va, then the only page, is lost */
 	struct page *pages[FAULT_PAGES_MAX];
 };
 
@@ -43,7 +43,7 @@ void backing_unreserve(struct engine *e, int64_t n)
 	a64_acc(&e->backed_pages, -n);
 }
 
-/* The backing of the area at @va, referenced, and which of its pages is there; NULL: none. */
+/* The backing of the area at @va, referenced, and the index of its page there; NULL: none. */
 static struct backing *find_backing(struct mm *mm, uint64_t va, uint64_t *index)
 {
 	struct backing *b = NULL;
@@ -76,7 +76,7 @@ static unsigned nr_before(const struct fill *w, uint64_t va)
 	return (unsigned)((va - w->start) >> PAGE_SHIFT);
 }
 
-/* Keep pages [@from, @from + @n). */
+/* Keep only pages [@from, @from + @n). */
 static void keep(struct fill *w, unsigned from, unsigned n)
 {
 	for (unsigned i = 0; i < w->n; i++)
@@ -90,7 +90,7 @@ static void keep(struct fill *w, unsigned from, unsigned n)
 	w->n = n;
 }
 
-/* Narrow the fault's window to what is empty around f->va. */
+/* Narrow the fault's window to the empty range around f->va. */
 static void look_around(struct fault *f)
 {
 	struct leaf *leaf;
@@ -110,7 +110,8 @@ static void look_around(struct fault *f)
 	rw_rdunlock(&f->mm->mmap_lock);
 }
 
-/* Pages for [@start, @start + @n pages). 0, or as charge_pages, frames_alloc or bring_frames. */
+/* Charge and allocate pages for [@start, @start + @n pages). 0, or as charge_pages, frames_alloc or
+ * bring_frames. */
 static int take_pages(struct fill *w, uint64_t start, unsigned n)
 {
 	struct fault *f = w->f;
@@ -132,7 +133,7 @@ static int take_pages(struct fill *w, uint64_t start, unsigned n)
 	return err;
 }
 
-/* How many of the pages, from @from on, have frames that are neighbours. */
+/* How many of the pages, starting at @from, have adjacent frames. */
 static unsigned run_at(const struct fill *w, unsigned from)
 {
 	struct mmu *mmu = w->f->mm->engine->mmu;
@@ -144,7 +145,7 @@ static unsigned run_at(const struct fill *w, unsigned from)
 	return k;
 }
 
-/* How many of the pages were read, from the first on; or what the first one's read returned. */
+/* How many of the pages were read, starting at the first; or the error of the first read. */
 static int read_run(const struct fill *w)
 {
 	uint64_t index = w->index - nr_before(w, w->f->va);
@@ -164,7 +165,7 @@ static int read_run(const struct fill *w)
 	return (int)done;
 }
 
-/* Read f->va, and of its neighbours as much as there is. */
+/* Read f->va, and as many of its neighbours as there are. */
 static void read_pages(struct fill *w)
 {
 	int got = read_run(w);
@@ -178,8 +179,8 @@ static void read_pages(struct fill *w)
 		keep(w, 0, (unsigned)got);
 }
 
-/* Map what is still empty around f->va: [f->start, f->start + as many pages as it returns). 0:
- * something is there that is not in the books; or -errno. Leaf lock held. */
+/* Map the range still empty around f->va, from f->start on; returns the number of pages. 0: an
+ * untracked page is there; or -errno. Leaf lock held. */
 static int enter(struct fill *w, struct vma *v, struct leaf *leaf)
 {
 	struct fault *f = w->f;
@@ -197,7 +198,7 @@ static int enter(struct fill *w, struct vma *v, struct leaf *leaf)
 	clip_to_empty(f, v, leaf);
 	done = mmu->ops->map(mmu, f->mm, f->start, w->pages + nr_before(w, f->start), f->n, false);
 	if (done < 0 && f->start != f->va) {
-		/* That was about a neighbour. */
+		/* The error was for a neighbour. */
 		f->start = f->va;
 		done = mmu->ops->map(mmu, f->mm, f->va, w->pages + nr_before(w, f->va), 1, false);
 	}
@@ -210,8 +211,8 @@ static int enter(struct fill *w, struct vma *v, struct leaf *leaf)
 	return done;
 }
 
-/* Second half. How many were mapped, which are all that is left of the pages then. 0: woken, it is
- * there or will fault again; -ESTALE: the area is another one now; or -errno. */
+/* Second half. Returns how many pages were mapped; only these are kept. 0: woken, the page is there
+ * or will fault again; -ESTALE: the area was replaced; or -errno. */
 static int map_read(struct fill *w)
 {
 	struct fault *f = w->f;
@@ -236,14 +237,14 @@ static int map_read(struct fill *w)
 		if (done == 0)
 			mmu->ops->wake(mmu, f->mm, f->va, 1);
 	}
-	/* Before mmap_lock is released: the entries hold the only references. */
+	/* Before mmap_lock is released: only the entries hold references. */
 	if (done > 0)
 		lru_add_many(w->pages + nr_before(w, f->start), (unsigned)done);
 	rw_rdunlock(&f->mm->mmap_lock);
 	return done;
 }
 
-/* Give back what was not mapped; the entries own the rest. */
+/* Free the pages that were not mapped; the entries own the rest. */
 static void give_back(struct fill *w, int done)
 {
 	if (done > 0)
@@ -272,7 +273,7 @@ int fault_backed(struct fault *f)
 		give_back(&w, err);
 	}
 	backing_put(w.b);
-	if (err > 0)  /* what was mapped may end before it: look again */
+	if (err > 0)  /* the mapped run may end before f->va: retry */
 		return f->va < f->start || f->va - f->start >= (uint64_t)err << PAGE_SHIFT;
 	return err == -ESTALE ? 1 : err;
 }

@@ -1,14 +1,16 @@
 /* mm/charge.c - the order of a charge (Linux memcontrol.c try_charge, facts of the controller):
- *   this CPU's stock -> memory+swap -> memory -> reclaim below whichever was full -> drain the stocks once -> OOM.
+ *   this CPU's stock -> memory+swap -> memory -> reclaim below whichever was full
+ *   -> drain the stocks once -> OOM.
  *
- * Progress: a charge retries as long as reclaim frees something or something that could be freed is only busy right
- * now (pinned by I/O, a client in the middle of a system call), the latter for a bounded time. Before somebody is killed it
- * waits, as long, for what is charged and on no list: a page that is being read, or is in the hands of another who
- * reclaims; reclaim could not see it. And for what it saw and could not have, as a fault is about to map it. A charge
- * that may fail waits for neither, and one that has such a page itself (HOLDS) not for the latter.
+ * Progress: a charge retries as long as reclaim frees something, or, for a bounded time, as long as
+ * reclaimable pages are only busy (pinned by I/O, a client in the middle of a system call). Before
+ * an OOM kill it waits, for the same time, for pages that are charged and on no list: a page being
+ * read, or isolated by another reclaimer, which reclaim could not see. It also waits for pages that
+ * reclaim saw but could not free, as a fault is about to map them. A charge that may fail waits for
+ * neither, and one that holds such a page itself (HOLDS) does not wait for the latter.
  *
- * That time is over ("stuck") when nobody at all has made any room for so long, background reclaim included; who comes then need not wait
- * again.
+ * The time is over ("stuck") when nothing at all, background reclaim included, has made room for
+ * that long. Charges that come after that need not wait again.
  */
 #include "mm/charge.h"
 
@@ -18,16 +20,16 @@
 
 #define CHARGE_RETRIES     16
 #define ROUNDS_MIN         2                     /* before a kill: the second after a wait */
-#define BUSY_WAIT_NS       (200 * 1000)          /* between two tries when everything is busy: doubled each time, */
-#define BUSY_DOUBLE_MAX    5                     /* so often */
-#define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* nobody got on for so long: it is not busy but stuck */
-#define BUSY_PAUSE_NS      (1000000000ull)       /* nobody waited for so long: what was before does not count */
-#define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: for what the caller can do without */
+#define BUSY_WAIT_NS       (200 * 1000)          /* between tries when all is busy: doubled, */
+#define BUSY_DOUBLE_MAX    5                     /* this many times */
+#define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* no progress for this long: not busy but stuck */
+#define BUSY_PAUSE_NS      (1000000000ull)       /* no wait for this long: restart the clock */
+#define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: pages the caller can do without */
 #define PARK_TIME_NS       (50 * 1000000ull)     /* PARK */
 
-enum room { ROOM_NONE, ROOM_AGAIN, ROOM_SOON /* again, but let others get on first */, ROOM_BUSY };
+enum room { ROOM_NONE, ROOM_AGAIN, ROOM_SOON /* again, but let others run first */, ROOM_BUSY };
 
-/* Both counters. On failure *@full is the counter that was full. */
+/* Charge both counters. On failure *@full is the counter that was full. */
 static bool charge_counters(struct mem_cgroup *memcg, int64_t n, struct page_counter **full)
 {
 	VM_ASSERT(n > 0);
@@ -46,7 +48,7 @@ static bool try_charge(struct mem_cgroup *memcg, int64_t n, struct page_counter 
 	return charge_counters(memcg, n, full);
 }
 
-/* Which group a full counter belongs to. */
+/* The group that a full counter belongs to. */
 static struct mem_cgroup *counter_group(struct mem_cgroup *memcg, struct page_counter *full, bool *memsw)
 {
 	for (; memcg; memcg = memcg->parent) {
@@ -65,9 +67,9 @@ void uncharge_pages(struct mem_cgroup *memcg, int64_t n)
 		stock_refill(memcg, n);
 }
 
-#define HIGH_SHARE    32         /* pages that a charge over memory.high makes its group reclaim, at least */
-#define HIGH_PAY_MAX  256        /* and a fault, at most: the rest is left to the next ones */
-#define HIGH_OWED_MAX (1u << 20) /* what is charged beyond that is forgotten */
+#define HIGH_SHARE    32         /* least pages a charge over memory.high reclaims */
+#define HIGH_PAY_MAX  256        /* most pages a fault reclaims; the rest is left to later ones */
+#define HIGH_OWED_MAX (1u << 20) /* debt beyond this is forgotten */
 
 static bool over_high(const struct mem_cgroup *g)
 {
@@ -81,7 +83,7 @@ static void reclaim_share(struct engine *e, struct mem_cgroup *g, int64_t n)
 	reclaim_group(e, g, n > HIGH_SHARE ? n : HIGH_SHARE, 0, &r);
 }
 
-/* The caller works for @mm and may have to wait: others are to serve its other threads. */
+/* The caller works for @mm and may block: other threads must serve @mm's other threads. */
 static void about_to_wait(struct engine *e, struct mm *mm)
 {
 	if (mm && e->mmu->ops->blocking)
@@ -112,8 +114,9 @@ void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg)
 		owe_high(mm, owed - pay);
 }
 
-/* Over memory.high, or close to max: let background reclaim know; over high, do a share of the work. For a fault not now:
- * the pages in its hands may be all there is to take, and it would begin again for ever (charge_pay_high). */
+/* Over memory.high or close to max: wake background reclaim; over high, do a share of the work,
+ * too. Not during a fault: the pages it holds may be all there is to reclaim, and it would restart
+ * forever (charge_pay_high). */
 static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
 {
 	bool owe = false;
@@ -148,7 +151,7 @@ int64_t stuck_start(int64_t since, int64_t last, int64_t now)
 	return !since || now - last > (int64_t)BUSY_PAUSE_NS ? now : since;
 }
 
-/* Has nobody made any room below @g for a long time, though it was wanted all the while? */
+/* Was no room made below @g for a long time, although charges waited all the time? */
 static bool stuck(struct mem_cgroup *g)
 {
 	struct group_lists *l = memcg_lists(g);
@@ -161,8 +164,9 @@ static bool stuck(struct mem_cgroup *g)
 	return now - start > (int64_t)BUSY_TIME_MAX_NS;
 }
 
-/* Is something below @g charged that is on no list? The lists come first: what goes on one meanwhile counts as on none, and is
- * waited for in vain; what goes off one is freed, which makes room, or is somebody else's. Stocks were drained. */
+/* Is any page below @g charged but on no list? Reads the lists before the counter: a page added to
+ * a list in between counts as on none, which costs a needless wait; a page taken off one is freed,
+ * which makes room, or isolated by another thread. Stocks were drained. */
 static bool on_its_way(struct mem_cgroup *g)
 {
 	int64_t known = 0;
@@ -196,7 +200,8 @@ static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bo
 		*retries = CHARGE_RETRIES;
 		return ROOM_BUSY;
 	}
-	/* What was on its way during this round is not any more: another round sees it. */
+	/* Pages that were on no list during this round may be on one now: another round sees
+	 * them. */
 	if (r.scanned == 0 && *retries > ROUNDS_MIN)
 		*retries = ROUNDS_MIN;
 	if (--*retries <= 0 || (r.held > 0 && stuck(g)))
@@ -204,7 +209,8 @@ static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bo
 	return r.held > 0 || r.scanned == 0 || *retries == 1 ? ROOM_SOON : ROOM_AGAIN;
 }
 
-/* What could be freed is busy. True: try again, having waited. False: the caller had better do something else. */
+/* Reclaimable pages are busy. True: waited, try again. False: do not wait, the caller should do
+ * something else. */
 static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, unsigned flags, unsigned *doubled)
 {
 	uint64_t waited = plat_now_ns() - start;
@@ -220,7 +226,7 @@ static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, uns
 	return true;
 }
 
-/* Is there memory that is charged without being in the books, and could be? */
+/* Is there memory that is charged but not tracked, and could be tracked? */
 static bool search(struct engine *e, bool wait)
 {
 	const struct mmu_ops *ops = e->mmu->ops;
@@ -246,8 +252,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			break;
 		if (flags & CHARGE_NORECLAIM && !(flags & CHARGE_FORCE))
 			return -ENOMEM;
-		/* It gives everything back soon, but its kernel may need a page to get there (exec reads the list of robust
-		 * futexes). */
+		/* It frees everything soon, but its kernel may need a page to get there (exec reads
+		 * the robust futex list). */
 		if (mm && a32_load(&mm->dying)) {
 			if (n > 1)
 				return -ENOMEM;
@@ -261,7 +267,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			about_to_wait(e, mm);
 		}
 		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, flags, &retries);
-		/* What is in memory may be all its own, out of reach until the fork is through, and the fork waits for this page. */
+		/* All memory may be its own, which cannot be reclaimed until the fork is done, and
+		 * the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
 			if (!try_charge(memcg, n, &full))
 				charge_force(memcg, n);
@@ -289,7 +296,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		retries = CHARGE_RETRIES;
 	}
 	if (busy)
-		reclaim_got_on(busy);  /* others have made the room */
+		reclaim_got_on(busy);  /* others made the room */
 	if (start)
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	charge_after(e, memcg, mm, n, flags);
@@ -306,7 +313,7 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 	int64_t d = now - old;
 
 	VM_ASSERT(old >= 0 && now >= 0);
-	/* The statistic says no more than is charged, at every instant (on_its_way). */
+	/* The statistic never exceeds the charge, at any instant (on_its_way). */
 	if (d > 0)
 		charge_force(memcg, d);
 	stat_add(memcg, STAT_UNMANAGED, d);
@@ -325,7 +332,8 @@ void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
 	stat_add(memcg, STAT_UNMANAGED, n);
 }
 
-/* Who takes the figure gives back what it says: what is new is charged before it stands there, what is not is given back after. */
+/* The thread that takes over the value uncharges what it says. So charge an increase before
+ * publishing it; uncharge a decrease after. */
 bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now)
 {
 	bool won;
@@ -346,8 +354,8 @@ static int64_t overage(const struct page_counter *c)
 	return page_counter_read(c) - a64_load(&c->max);
 }
 
-/* What cannot be managed is more than the limit. To take from the rest what it brings back at once would make no room, and could
- * go on for ever. */
+/* Unmanaged memory alone exceeds the limit. Reclaiming managed pages that are faulted back at once
+ * would make no room, and could go on forever. */
 static bool beyond_reclaim(const struct mem_cgroup *memcg)
 {
 	return stat_read_local(memcg, STAT_UNMANAGED) > a64_load(&memcg->memory.max);

@@ -1,4 +1,4 @@
-/* mm/engine.c - the engine as a whole: set-up, groups, address spaces. */
+/* mm/engine.c - the engine: set-up, groups, address spaces. */
 #include "mm/engine.h"
 
 #include <string.h>
@@ -58,7 +58,7 @@ no_frames:
 
 int engine_start(struct engine *e)
 {
-	/* Where a write waits for a device, one takes pages out meanwhile. */
+	/* While one thread waits for a device write, the other unmaps pages. */
 	unsigned want = e->swap && e->swap->store->device ? KSWAPD_MAX : 1;
 	int err = 0;
 
@@ -109,7 +109,7 @@ int group_remove(struct engine *e, struct mem_cgroup *memcg)
 	bool busy = false;
 	int err;
 
-	/* Its charges would go on to a group that nobody sees. The caller keeps new ones away. */
+	/* Its charges would go to an invisible group. The caller prevents new address spaces. */
 	spin_lock(&e->mm_lock);
 	list_for_each(mm, &e->mms, struct mm, link)
 		busy |= mm_memcg(mm) == memcg;
@@ -172,7 +172,7 @@ struct mem_cgroup *mm_get_memcg(struct mm *mm)
 {
 	struct mem_cgroup *memcg;
 
-	/* It may be moved, and its old group be gone, between the look and the reference: look again. */
+	/* It may move, and its old group may be freed, before the reference is taken: retry. */
 	rcu_rd_lock();
 	do
 		memcg = aptr_load(&mm->memcg);

@@ -1,7 +1,8 @@
 /* mm/fault.c - anonymous first touch, copy-on-write, and everything that is not swap.
  *
- * Order of a first touch: decide how many pages (stream.c), charge them with nothing locked (charging may
- * reclaim, and reclaim may need a client that waits for us), then lock, look again, map, give back what was not used.
+ * Order of a first touch: choose the number of pages (stream.c), charge them without locks held
+ * (charging may reclaim, and reclaim may need a client that waits for us), then lock, recheck, map,
+ * uncharge the rest.
  */
 #include "mm/fault.h"
 
@@ -52,8 +53,8 @@ void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, st
 	pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE));
 }
 
-/* Map a run of zeros around f->va, of the window that was charged at most. Leaf lock held. Returns pages mapped (on the lists after
- * the unlock) or -errno. */
+/* Map a run of zero pages around f->va, at most the window that was charged. Leaf lock held.
+ * Returns the number of pages mapped (to be put on the lists after the unlock) or -errno. */
 static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct page **pages)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
@@ -71,14 +72,14 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		return done;
 	done = mmu->ops->map(mmu, f->mm, f->start, pages, f->n, true);
 	if (done == -ENOENT && f->start != f->va) {
-		/* That was about a neighbour: what is waited for counts. */
+		/* The error was for a neighbour: only the faulting page matters. */
 		f->start = f->va;
 		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
 	}
 	if (done == -EEXIST) {
-		/* Something is there that is not in the books: on its way out (the client is told of a discard before
-		 * its kernel carries it out), or from before. Leave it alone. If it is a neighbour, bring the one
-		 * page alone. */
+		/* An untracked page is there: being dropped (the client is told of a discard before
+		 * its kernel carries it out), or from before. Leave it alone. If it is a neighbour,
+		 * map only the faulting page. */
 		if (f->start != f->va)
 			done = mmu->ops->map(mmu, f->mm, f->start = f->va, pages, 1, true);
 		if (done == -EEXIST) {
@@ -94,7 +95,8 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 	return done;
 }
 
-/* A client's thread can wait where it is: who serves it must not wait with it, others depend on that one. */
+/* A client's thread can wait in its fault. The thread that serves it must not: others depend on
+ * it. */
 int charge_fault_page(struct fault *f)
 {
 	return charge_pages(f->mm->engine, f->memcg, f->mm, 1, f->mm->host ? CHARGE_PARK : 0);
@@ -124,22 +126,25 @@ static int fault_anon(struct fault *f)
 		return err;
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	file = v && (v->file || v->backing);  /* meanwhile */
+	file = v && (v->file || v->backing);  /* changed in the meantime */
 	leaf = v && !file ? leaf_get(f->mm, f->va) : NULL;
 	if (v && !file && (!leaf || anon_vma_prepare(v) != 0))
 		done = -ENOMEM;
 	else if (v && !file) {
 		spin_lock(&leaf->lock);
-		/* The charge is for the group that the address space belongs to now, or it is given back and the access faults again. */
+		/* Use the charge only if it is for the current group of the address space;
+		 * otherwise uncharge and let the access fault again. */
 		done = recheck(mm_memcg(f->mm) == f->memcg) && recheck(pte_none(pte_read(leaf, f->va)))
 			     ? map_zeros(f, v, leaf, pages)
 			     : 0;
 		spin_unlock(&leaf->lock);
-		/* Somebody else was here first; if it was gone again before our thread looked, only we can wake it. */
+		/* Another fault was first. If its page was gone again before our client thread
+		 * looked, only we can wake that thread. */
 		if (done == 0)
 			e->mmu->ops->wake(e->mmu, f->mm, f->va, 1);
 	}
-	/* Before mmap_lock is released: the entries hold the only references, an unmap would free the pages. */
+	/* Before mmap_lock is released: only the entries hold references, and an unmap would free
+	 * the pages. */
 	if (done > 0)
 		lru_add_many(pages, (unsigned)done);
 	rw_rdunlock(&f->mm->mmap_lock);
@@ -149,7 +154,7 @@ static int fault_anon(struct fault *f)
 		return 1;
 	if (done <= 0)
 		return done;
-	/* What was mapped may end before it: look again. */
+	/* The mapped run may end before f->va: retry. */
 	return f->va < f->start || f->va - f->start >= (uint64_t)done << PAGE_SHIFT;
 }
 
@@ -166,7 +171,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
 	rw_rdlock(&mm->mmap_lock);
-	memcg = mm_memcg(mm);  /* and is until mmap_lock is released */
+	memcg = mm_memcg(mm);  /* stable until mmap_lock is released */
 	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	v = vma_find(mm, va);
 	leaf = v && !v->file ? leaf_get(mm, va) : NULL;
@@ -193,7 +198,8 @@ int fault_adopt(struct mm *mm, uint64_t va)
 
 /* ---- copy-on-write (an MMU that shares) ---- */
 
-/* The only user of the page, swap entries included: write to it as it is. Page locked. */
+/* Is this the only user of the page, counting swap entries? Then write to it in place. Page
+ * locked. */
 static bool cow_reuse(struct engine *e, struct page *p)
 {
 	lockdep_assert_held(&p->flags);
@@ -202,7 +208,7 @@ static bool cow_reuse(struct engine *e, struct page *p)
 	return !page_test(p, PG_swapcache) || slot_count(swap_map(e, page_entry(p))) == 0;
 }
 
-/* Put @copy in the place of @old at f->va if the entry is still @pte (0: of nothing). Leaf lock held. */
+/* Replace @old by @copy at f->va if the entry is still @pte (0: none). Leaf lock held. */
 static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t pte, struct page *old,
 			struct page *copy)
 {
@@ -222,8 +228,8 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 	return true;
 }
 
-/* A page of a file changes while others store to it: keep them off, so that one version is copied. False: it is not
- * what @v should show at f->va any more. Locks @old if it is true. */
+/* Lock a file page so that no store changes it while it is copied. False: @v no longer maps it at
+ * f->va. If true, @old is locked. */
 static bool cow_hold(struct fault *f, const struct vma *v, struct page *old)
 {
 	VM_ASSERT(a32_peek(&old->refcount) > 0);
@@ -236,7 +242,7 @@ static bool cow_hold(struct fault *f, const struct vma *v, struct page *old)
 	return false;
 }
 
-/* Give f->va a copy of @old. Whether it was done or the entry had changed: 0. */
+/* Map a copy of @old at f->va. 0 if it was mapped, and also if the entry had changed. */
 int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 {
 	bool file = !pte || !page_is_anon(old), held = false;
@@ -317,9 +323,10 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old)
 
 /* ---- a present entry faulted ---- */
 
-/* Nobody holds the page: either the fault was resolved by another thread, or its content is still at home, or the
- * client's kernel has dropped the page without telling (then zeros are its content). The MMU tells which. The page is
- * locked over that: else reclaim could withdraw it just before, and zeros would take the place of its content. */
+/* Reclaim does not hold the page: either another thread resolved the fault, or the content is still
+ * at home, or the client's kernel dropped the page without notice (then its content is zeros). The
+ * MMU tells which. The page is locked for this: otherwise reclaim could withdraw it just before,
+ * and zeros would replace its content. */
 static int fault_refresh(struct fault *f, struct page *p)
 {
 	struct engine *e = f->mm->engine;
@@ -332,7 +339,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 	rw_rdlock(&f->mm->mmap_lock);
 	if (!page_trylock(p)) {
 		rw_rdunlock(&f->mm->mmap_lock);
-		/* Reclaim is taking it out at this moment: wait, then see what it has become. */
+		/* Reclaim is taking it out: wait, then recheck. */
 		page_lock(p);
 		page_unlock(e, p);
 		return 1;
@@ -349,19 +356,20 @@ static int fault_refresh(struct fault *f, struct page *p)
 			done = mmu->ops->map(mmu, f->mm, f->va, &p, 1, true);
 		spin_unlock(&leaf->lock);
 	}
-	/* Discarded: the file's content is next. The page is locked, so nobody has done it meanwhile. */
+	/* Discarded: the file's content comes next. The page is locked, so no other thread did
+	 * this. */
 	if (done == -ENODATA)
 		mm_discard_locked(f->mm, f->va, f->va + PAGE_SIZE);
 	page_unlock(e, p);
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done == -ENODATA)
 		return 1;
-	if (done != -EBUSY)  /* then whoever learns where the page is wakes */
+	if (done != -EBUSY)  /* if busy, the thread that learns where the page is wakes */
 		mmu->ops->wake(mmu, f->mm, f->va, 1);
 	return done < 0 && done != -EEXIST ? done : 0;
 }
 
-/* @p is referenced. Returns 1 to look again. */
+/* @p is referenced. 1: retry. */
 static int fault_present(struct fault *f, pte_t pte, struct page *p)
 {
 	VM_ASSERT(a32_peek(&p->refcount) > 0);
@@ -372,8 +380,8 @@ static int fault_present(struct fault *f, pte_t pte, struct page *p)
 	return page_is_anon(p) ? fault_cow(f, pte, p) : fault_file_store(f, pte, p);
 }
 
-/* Read the entry; a present page comes back referenced. @file: the area is one of a file; @backed: filled from
- * one. -EFAULT or -EACCES. */
+/* Read the entry; a present page is returned referenced. @file: the area maps a file; @backed: it
+ * is filled from one. 0, -EFAULT or -EACCES. */
 static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *file, bool *backed)
 {
 	struct leaf *leaf;
@@ -404,7 +412,7 @@ static int fault_look(struct fault *f, pte_t *pte, struct page **page, bool *fil
 	return err;
 }
 
-/* One look at the entry and what it calls for. 1: look again. */
+/* Look at the entry once and handle it. 1: retry. */
 static int handle_once(struct fault *f)
 {
 	struct engine *e = f->mm->engine;
@@ -435,10 +443,10 @@ static int handle_once(struct fault *f)
 	return err == 0 && f->readonly ? 1 : err;
 }
 
-#define FRAME_TRIES   8              /* that no node has a frame left, and one is made free */
-#define FRAME_WAIT_NS (100 * 1000)   /* when none could be: who moves pages has a few for a moment. Doubled each time */
+#define FRAME_TRIES   8              /* attempts to free a frame when no node has one left */
+#define FRAME_WAIT_NS (100 * 1000)   /* if none was freed: page moves hold a few briefly. Doubled */
 
-/* False: it has been tried often enough. */
+/* False: enough tries. */
 static bool make_frames(struct engine *e, unsigned tries)
 {
 	if (tries == FRAME_TRIES)

@@ -1,15 +1,16 @@
 /* mm/file_fault.c - faults in areas of files and shared memory.
  *
- * Nothing mapped: bring the page with nothing locked (that charges and reads), then mmap_lock, the page lock, the
- * leaf lock, look again, map. A store to a private area copies instead (fault.c), and the copy is anonymous. Mapped
- * for reading and stored to, in a shared area: lock the page, wait until its write-back is over, dirty, let the entry
- * store.
+ * Nothing mapped: bring in the page without locks held (this charges and reads), then take
+ * mmap_lock, the page lock and the leaf lock, recheck, map. A store to a private area copies
+ * instead (fault.c); the copy is anonymous. A store to a read-only entry in a shared area: lock the
+ * page, wait for its writeback, set it dirty, make the entry writable.
  *
- * The page lock is held over mapping it: truncation and reclaim hold it when they take the last entry away, so none
- * appears behind their backs.
+ * The page lock is held while the page is mapped: truncation and reclaim hold it when they remove
+ * the last entry, so none can appear behind their backs.
  *
- * Where mapping several pages at once is worth it (an MMU that withdraws) a stream's next pages of shared memory come with the one
- * that is waited for: brought with it (shmem_bring), locked by try, and mapped as far as they are at home without a gap.
+ * Where mapping several pages at once pays off (an MMU that withdraws), a stream's next pages of
+ * shared memory come with the faulting one: brought in with it (shmem_bring), trylocked, and mapped
+ * as far as they are at home without a gap.
  */
 #include "mm/fault.h"
 #include "mm/filemap.h"
@@ -18,7 +19,7 @@
 #include "mm/rmap.h"
 #include "mm/vma.h"
 
-/* The window ends where the area does. */
+/* Clip the window to the area. */
 static void clip_to_area(struct fault *f, const struct vma *v)
 {
 	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
@@ -33,7 +34,7 @@ static void clip_to_area(struct fault *f, const struct vma *v)
 	f->n = (unsigned)((end - f->start) >> PAGE_SHIFT);
 }
 
-/* Where in which file f->va lies; *@as referenced. False: it is no area of a file any more. */
+/* The file and index that f->va maps; *@as is referenced. False: it is no longer in a file area. */
 static bool find_place(struct fault *f, struct address_space **as, uint64_t *index, uint32_t *vm_flags)
 {
 	const struct vma *v;
@@ -51,7 +52,7 @@ static bool find_place(struct fault *f, struct address_space **as, uint64_t *ind
 	return *as != NULL;
 }
 
-/* The page, locked, is still what f->va, in @v, should show. */
+/* Is the locked page @p still the one that f->va in @v should map? */
 static bool still_there(const struct fault *f, const struct vma *v, const struct page *p)
 {
 	lockdep_assert_held(&p->flags);
@@ -59,7 +60,7 @@ static bool still_there(const struct fault *f, const struct vma *v, const struct
 	       page_test(p, PG_uptodate);
 }
 
-/* Stores through entries of this area reach the page, and may do so now. */
+/* May stores through entries of this area reach the page now? */
 static bool may_store(const struct fault *f, const struct vma *v)
 {
 	if ((v->flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE))
@@ -67,13 +68,14 @@ static bool may_store(const struct fault *f, const struct vma *v)
 	return f->write || file_is_shmem(v->file);
 }
 
-/* Pages around f->va that are to be mapped with it: the one that is waited for is page[self]. Locked and referenced. */
+/* Pages around f->va to map with it, locked and referenced. page[self] is the faulting one. */
 struct around {
 	struct page *page[FAULT_PAGES_MAX];
 	unsigned n, self;
 };
 
-/* Pages [first, first + n) and the leaf locked, nothing mapped. Returns pages mapped or as handle_fault. */
+/* Map pages [first, first + n). They and the leaf are locked, nothing is mapped there. Returns the
+ * number of pages mapped, or as handle_fault. */
 static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a, unsigned first, unsigned n)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
@@ -98,7 +100,7 @@ static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct aro
 	return done;
 }
 
-/* The same of as many as there is nothing mapped for, in one leaf, without a gap around f->va. Returns as handle_fault. */
+/* The same for the unmapped run around f->va in one leaf, without gaps. Returns as handle_fault. */
 static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a)
 {
 	unsigned lo = a->self, hi = a->self + 1;
@@ -112,13 +114,13 @@ static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct 
 		hi++;
 	done = map_run(f, v, leaf, a, lo, hi - lo);
 	if (lo < a->self && (done == -EEXIST || done == -ENOENT)) {
-		/* That was about a neighbour: what is waited for counts. */
+		/* The error was for a neighbour: only the faulting page matters. */
 		lo = a->self;
 		done = map_run(f, v, leaf, a, lo, 1);
 	}
 	if (done < 0)
 		return done == -EEXIST ? 0 : done;
-	return done <= (int)(a->self - lo);  /* 1: it ended before */
+	return done <= (int)(a->self - lo);  /* 1: the run ended before f->va */
 }
 
 static int map_locked(struct fault *f, struct vma *v, struct around *a)
@@ -139,7 +141,8 @@ static int map_locked(struct fault *f, struct vma *v, struct around *a)
 	return err;
 }
 
-/* The page @index of @as, if it can be mapped beside one that is waited for: locked and referenced. NULL: it cannot. */
+/* The page @index of @as, locked and referenced, if it can be mapped along with a faulting one;
+ * else NULL. */
 static struct page *neighbour(struct address_space *as, uint64_t index)
 {
 	struct engine *e = as->engine;
@@ -158,14 +161,14 @@ static struct page *neighbour(struct address_space *as, uint64_t index)
 	return NULL;
 }
 
-/* Pages of the window around @p, locked, which is what f->va in @v shows. */
+/* Collect the window's pages around @p, which is locked and belongs at f->va in @v. */
 static void look_around(const struct fault *f, const struct vma *v, struct page *p, struct around *a)
 {
 	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va;
 	bool alone = f->n < 2 || !mmu_data(f->mm->engine->mmu, p);
 
 	VM_ASSERT(a32_peek(&p->flags) & PG_locked);
-	/* From the one that is waited for downwards, then turned round. */
+	/* From the faulting page downwards, then reversed. */
 	a->n = 0;
 	a->page[a->n++] = p;
 	while (!alone && lo > f->start && lo > v->start && a->n < FAULT_PAGES_MAX) {
@@ -202,7 +205,7 @@ static void let_go(struct engine *e, struct around *a)
 	}
 }
 
-/* @p, referenced, is mapped at f->va if it is what belongs there. */
+/* Map @p, referenced, at f->va if it belongs there. */
 static int map_found(struct fault *f, struct page *p)
 {
 	struct engine *e = f->mm->engine;

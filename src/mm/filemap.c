@@ -1,4 +1,4 @@
-/* mm/filemap.c - a file's table of pages, and bringing pages into it. Invariants and locks: filemap.h. */
+/* mm/filemap.c - a file's table of pages, and filling it. Invariants and locks: filemap.h. */
 #include "mm/filemap.h"
 
 #include <string.h>
@@ -26,7 +26,7 @@ static void **slot_find(const struct address_space *as, uint64_t index)
 	return c < as->nr_chunks && as->chunks[c] ? &as->chunks[c]->slot[index % FILE_CHUNK] : NULL;
 }
 
-/* As slot_find, made when it is not there. NULL: out of memory. */
+/* As slot_find, but creates a missing chunk. NULL: out of memory. */
 static void **slot_get(struct address_space *as, uint64_t index)
 {
 	struct file_chunk **c = &as->chunks[index / FILE_CHUNK];
@@ -99,7 +99,7 @@ void file_put(struct address_space *as)
 	if (a32_add(&as->refcount, -1) != 0)
 		return;
 	VM_BUG_ON(!list_empty(&as->i_mmap));
-	/* A write that fails has nobody left to be told of. */
+	/* A write error can no longer be reported to anyone. */
 	filemap_writeback(as, 0, as->nr_pages);
 	filemap_truncate(as, 0);
 	VM_BUG_ON(as->nr_cached != 0 || as->nr_swapped != 0);
@@ -138,7 +138,7 @@ struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *
 		*entry = file_slot_entry(*slot);
 		p = *entry ? NULL : *slot;
 		if (p)
-			page_get(p);  /* the table's reference holds it while the table is locked */
+			page_get(p);  /* safe: the table holds a reference while it is locked */
 	}
 	spin_unlock(&as->lock);
 	return p;
@@ -186,7 +186,8 @@ int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uin
 	else if (*slot != (entry ? file_swap_slot(entry) : NULL))
 		err = -EEXIST;
 	if (!err) {
-		/* Only now: a stale entry may have led to a page that somebody else has in its slot, and maps. */
+		/* Checked only now: a stale entry may have led to a page that another thread has
+		 * entered in its slot and mapped. */
 		VM_BUG_ON(page_mapped(p));
 		page_get(p);
 		p->index = index;
@@ -201,7 +202,7 @@ int filemap_insert(struct address_space *as, struct page *p, uint64_t index, uin
 	return err;
 }
 
-/* Lock held. The table's reference is the caller's now. */
+/* Lock held. The table's reference goes to the caller. */
 static void remove_locked(struct address_space *as, struct page *p, uint32_t entry)
 {
 	void **slot = slot_find(as, p->index);
@@ -214,8 +215,8 @@ static void remove_locked(struct address_space *as, struct page *p, uint32_t ent
 	aptr_store(&p->mapping, NULL);
 }
 
-/* Statistics and the reference of a page that has left the table. Its file may be gone by now: the last user finds
- * an empty table. */
+/* Account for a page that has left the table and drop its reference. Its file may already be gone:
+ * the last user finds an empty table. */
 static void removed(struct engine *e, struct page *p)
 {
 	VM_ASSERT(a32_peek(&p->refcount) > 0);
@@ -248,8 +249,9 @@ bool filemap_remove_unused(struct page *p)
 	if (!as || file_is_shmem(as))
 		return false;
 	e = as->engine;
-	/* New references come from the table, under its lock; or from entries, of which there are none, as new ones
-	 * are made with the page locked. The order of the looks matters: an entry that goes sets PG_dirty first. */
+	/* New references come from the table, under its lock; or from entries, of which there are
+	 * none, as new ones are made with the page locked. The order of the checks matters:
+	 * removing an entry sets PG_dirty first. */
 	spin_lock(&as->lock);
 	unused = recheck(a32_load(&p->refcount) == 2) && recheck(!page_mapped(p)) &&
 		 recheck(!page_test(p, PG_dirty | PG_writeback));
@@ -267,8 +269,8 @@ bool filemap_replace(struct page *old, struct page *new)
 	bool frozen;
 
 	VM_BUG_ON(!page_locked(old) || !page_locked(new) || !as || page_mapped(old) || page_test(old, PG_writeback));
-	/* Who looks @old up gets its reference under this lock: before, and it is not ours to replace; after, and he finds
-	 * @new, and waits for its lock. */
+	/* A lookup takes its reference under this lock. Before us: @old cannot be replaced. After
+	 * us: it finds @new and waits for its lock. */
 	spin_lock(&as->lock);
 	frozen = page_freeze_refs(old, 2);
 	if (frozen) {
@@ -331,7 +333,7 @@ static void read_done(struct store_batch *b)
 	(void)b;
 }
 
-/* Fill a locked page. 0 or -errno. */
+/* Read a locked page. 0 or -errno. */
 static int read_page(struct address_space *as, struct page *p)
 {
 	void *data = mmu_data(as->engine->mmu, p);
@@ -355,7 +357,7 @@ static int read_page(struct address_space *as, struct page *p)
 	return b.io[0].error;
 }
 
-/* 0: in *@page; 1: somebody else was faster. */
+/* 0: in *@page; 1: another thread was faster; or -errno. */
 static int create_page(struct address_space *as, uint64_t index, struct mm *mm, struct page **page)
 {
 	struct engine *e = as->engine;
@@ -368,7 +370,7 @@ static int create_page(struct address_space *as, uint64_t index, struct mm *mm, 
 	if (!err) {
 		err = read_page(as, p);
 		if (err) {
-			/* Not kept: the next who wants it tries again. */
+			/* Not kept: the next lookup tries again. */
 			filemap_remove(p, 0);
 			err = -EIO;
 		} else {
@@ -414,8 +416,8 @@ int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, st
 
 /* ---- dropping pages ---- */
 
-/* Take one index out of the table; but a dirty page stays, and is counted, where @kept is not NULL. False: it went to swap, or came
- * back from there, just now: look again. */
+/* Remove one index from the table; but if @kept is not NULL a dirty page stays and is counted.
+ * False: it just went to swap or came back: retry. */
 static bool drop_index(struct address_space *as, uint64_t index, uint64_t *kept)
 {
 	struct engine *e = as->engine;
@@ -454,7 +456,7 @@ static bool drop_index(struct address_space *as, uint64_t index, uint64_t *kept)
 	return ours;
 }
 
-/* Each index once: what is touched again after it was dropped is a new page, and not to be chased. */
+/* Each index once: a page touched again after it was dropped is a new page and stays. */
 static void drop_range(struct address_space *as, uint64_t first, uint64_t end, uint64_t *kept)
 {
 	VM_ASSERT(first <= end);
@@ -467,7 +469,7 @@ static int file_grow(struct address_space *as, uint64_t nr_pages)
 	struct file_chunk **chunks = NULL;
 	uint64_t n = chunks_for(nr_pages);
 
-	/* Nobody else changes nr_chunks: one call at a time. */
+	/* Only this call changes nr_chunks: one call at a time. */
 	if (n > as->nr_chunks) {
 		chunks = plat_alloc(n * sizeof(*chunks));
 		if (!chunks)
@@ -496,7 +498,7 @@ int filemap_truncate(struct address_space *as, uint64_t nr_pages)
 		return -ENOMEM;
 	spin_lock(&as->lock);
 	old = as->nr_pages;
-	/* First the size: from now on nothing is entered past it. */
+	/* Set the size first: from now on nothing is entered past it. */
 	if (nr_pages <= old)
 		as->nr_pages = nr_pages;
 	spin_unlock(&as->lock);
@@ -522,7 +524,7 @@ void filemap_discard(struct address_space *as, uint64_t first, uint64_t n)
 	drop_range(as, first, file_range_end(first, n), NULL);
 }
 
-/* Who changed the store may have written where it had nothing. */
+/* The store was changed externally and may have new pages. */
 static void note_stored(struct address_space *as, uint64_t first, uint64_t end)
 {
 	VM_ASSERT(first <= end);
@@ -542,7 +544,7 @@ int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)
 
 	if (file_is_shmem(as))
 		return -EINVAL;
-	note_stored(as, first, end);  /* before: who reads a page while it is dropped, reads the store */
+	note_stored(as, first, end);  /* before the drop: concurrent faults read the store */
 	drop_range(as, first, end, &kept);
 	return kept ? -EBUSY : 0;
 }

@@ -1,4 +1,5 @@
-/* mm/fork.c - fork. Swapped entries are shared by reference; present pages shared or doubled: fork.h. */
+/* mm/fork.c - fork. Swap entries are shared by reference; present pages are shared or duplicated:
+ * fork.h. */
 #include "mm/fork.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ struct fork {
 	struct mm *child;
 	int64_t charged;
 	int error;
-	struct page *fresh[FORK_BATCH];  /* pages of the child's own, for the lists */
+	struct page *fresh[FORK_BATCH];  /* the child's own pages, for the lists */
 	unsigned nr_fresh;
 };
 
@@ -29,8 +30,9 @@ static void flush_fresh(struct fork *f)
 	f->nr_fresh = 0;
 }
 
-/* The kernel has given the child this page already: make a record of it. Nobody holds the page: a withdrawal gives it a home
- * frame before there is content for it. Both leaves locked. */
+/* The kernel has already given the child its copy: make a record of it. Reclaim must not hold the
+ * parent's page: a withdrawal gives it a home frame before its content is there. Both leaves
+ * locked. */
 static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t va, pte_t pte)
 {
 	struct engine *e = f->child->engine;
@@ -41,7 +43,8 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
 	if (home) {
-		/* Taken out and not yet mapped again: the child's kernel has nothing there either. */
+		/* Withdrawn and not yet mapped again: the child's kernel has nothing there
+		 * either. */
 		if (e->mmu->ops->bring_frames(e->mmu, &p, 1) != 0) {
 			page_put(e, p);
 			return -ENOMEM;
@@ -60,8 +63,8 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	return 0;
 }
 
-/* Its page is on its way to another frame: the migrator, which finds the child's area behind the parent's, maps it in both, for
- * reading. Both leaves locked. */
+/* The page is being migrated: the migrator, which finds the child's area after the parent's, maps
+ * it read-only in both. Both leaves locked. */
 static void share_migration(struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
 {
 	lockdep_assert_held(&src->lock);
@@ -70,7 +73,7 @@ static void share_migration(struct leaf *src, struct leaf *dst, uint64_t va, pte
 	pte_set(dst, va, pte);
 }
 
-/* Both may read it, whoever writes first gets a copy. Both leaves locked. */
+/* Make the page read-only in both; the first writer gets a copy. Both leaves locked. */
 static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
 {
 	struct page *p = pfn_page(f->child->engine, pte_pfn(pte));
@@ -84,7 +87,7 @@ static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct l
 	pte_set(dst, va, pte);
 }
 
-/* 0, -ENOMEM; -EAGAIN: reclaim holds the page. Both leaves locked. */
+/* 0; -ENOMEM; -EAGAIN: reclaim holds the page. Both leaves locked. */
 static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va)
 {
 	struct engine *e = f->child->engine;
@@ -94,7 +97,7 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	lockdep_assert_held(&src->lock);
 	if (pte_present(pte)) {
 		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
-			return 0;  /* the child finds it in the file */
+			return 0;  /* the child faults it from the file */
 		if (e->mmu->ops->shares)
 			share_page(f, v, src, dst, va, pte);
 		else if (page_locked(pfn_page(e, pte_pfn(pte))))
@@ -107,7 +110,7 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 		pte_set(dst, va, pte);
 		a64_acc(&f->child->swapents, 1);
 	} else if (pte_is_migration(pte)) {
-		/* Until the last such entry is gone the page it names says what it was. */
+		/* The page it names keeps its mapping until the last such entry is gone. */
 		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
 			return 0;
 		share_migration(src, dst, va, pte);
@@ -118,8 +121,9 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	return 0;
 }
 
-/* Up to a page that reclaim has taken hold of since it was waited for: it must be waited for again, and what is still free now
- * stays so while the leaf is locked, for a withdrawal looks at the entry before it does anything. Returns where it stopped. */
+/* Copy entries up to a page that reclaim has locked since the wait: the caller must wait again.
+ * Pages free now stay free while the leaf is locked, as a withdrawal checks the entry first.
+ * Returns where it stopped. */
 static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, uint64_t stop)
 {
 	VM_ASSERT(va <= stop && va % PAGE_SIZE == 0);
@@ -150,8 +154,8 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 			f->error = -ENOMEM;
 			return;
 		}
-		/* Reclaim may have taken a page out before or after the client's kernel copied the tables, and only its
-		 * outcome tells what the child has. */
+		/* Reclaim may have taken a page out before or after the client's kernel copied the
+		 * tables. Only the outcome tells what the child has. */
 		if (!mmu->ops->shares)
 			reclaim_wait_leaf(parent, src, va, stop, NULL);
 		spin_lock(&src->lock);
@@ -182,7 +186,7 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 
 		if (src->flags & VM_DONTFORK)
 			continue;
-		/* Locks are not inherited, but for what has to stay. */
+		/* VM_LOCKED is not inherited, except with VM_KEPT. */
 		v = vma_copy(child, src, src->flags & (src->flags & VM_KEPT ? ~0u : ~(uint32_t)VM_LOCKED), shares);
 		f.error = v ? 0 : -ENOMEM;
 		if (!v)

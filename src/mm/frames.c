@@ -1,14 +1,15 @@
 /* mm/frames.c - page records: their lists, and the end of a node.
  *
- * Records come in chunks of FRAME_CHUNK, made on demand and kept until the engine ends. One that is not used is on
- * a list of its node, linked by its lru field: free below the node's end, offline from there on (struct frame_node
- * has the four states).
+ * Records are allocated on demand in chunks of FRAME_CHUNK and kept until the engine ends. An
+ * unused record is on a list of its node, linked by its lru field: free below the node's end,
+ * offline from there on (struct frame_node has the four states).
  *
- * F1  e->unused has a bit a frame: it is on one of the two lists.
- * F2  nr_above counts a node's frames at or above its end; those below are not more than its max, but while a resize
- *     has not come that far.
+ * F1  e->unused has one bit per frame: set iff it is on one of the two lists.
+ * F2  nr_above counts a node's frames at or above its end. The frames below do not exceed its max,
+ *     except while a resize is in progress.
  *
- * Locks: frames_lock. The lists, F1 and F2 change together: who holds it sees what each frame is.
+ * Locks: frames_lock. The lists, F1 and F2 change together under it, so its holder sees the state
+ * of every frame.
  */
 #include "mm/frames.h"
 
@@ -57,7 +58,7 @@ void frames_fini(struct engine *e)
 
 /* ---- the lists; frames_lock held ---- */
 
-/* A frame that nobody uses goes where it belongs now. @first: it is the next to be handed out. */
+/* Put an unused frame on the list it belongs to. @first: it is allocated next. */
 static void frame_list(struct engine *e, struct page *p, bool first)
 {
 	struct frame_node *node = &e->node[p->node];
@@ -73,7 +74,7 @@ static void frame_list(struct engine *e, struct page *p, bool first)
 	bitmap_set(e->unused, p->pfn);
 }
 
-/* Take it off its list; @online: the free one. */
+/* Take it off its list; @online: the free list. */
 static void frame_unlist(struct engine *e, struct page *p, bool online)
 {
 	struct frame_node *node = &e->node[p->node];
@@ -89,7 +90,7 @@ static int64_t nr_below(const struct frame_node *node)
 	return node->nr_frames - node->nr_above;
 }
 
-/* Add one chunk of records to @node. What is past its max is offline from the start. */
+/* Add one chunk of records to @node. Records past its max start offline. */
 static int frames_grow(struct engine *e, unsigned nid)
 {
 	struct frame_node *node = &e->node[nid];
@@ -128,7 +129,7 @@ static int64_t room(const struct engine *e, const struct frame_node *node)
 	return node->nr_free + (more < chunks ? more : chunks);
 }
 
-/* What is missing to twice the margin, when less than the margin is left. */
+/* How many frames are missing to twice the margin, if less than the margin is free. */
 static int64_t wanted(const struct engine *e, const struct frame_node *node)
 {
 	int64_t margin = node_margin(node->max), left;
@@ -208,7 +209,7 @@ int64_t frames_wanted(struct engine *e, unsigned node)
 
 /* ---- the end ---- */
 
-/* The chunk of @node with its last frames below the end, or with its first ones at or above. */
+/* The chunk with @node's last frames below the end, or its first ones at or above it. */
 static uint32_t chunk_at_end(const struct engine *e, unsigned nid, bool below)
 {
 	uint32_t end = e->node[nid].end, found = UINT32_MAX;
@@ -225,7 +226,7 @@ static uint32_t chunk_at_end(const struct engine *e, unsigned nid, bool below)
 	return found;
 }
 
-/* The end has passed over [pfn, top): what is unused there is on the wrong list; @online: the free one. */
+/* The end has passed [pfn, top): its unused frames are on the wrong list; @online: the free one. */
 static void relist(struct engine *e, uint32_t pfn, uint32_t top, bool online)
 {
 	lockdep_assert_held(&e->frames_lock);
@@ -281,7 +282,7 @@ bool frames_step_end(struct engine *e, unsigned nid, int64_t nr)
 	else if (d > 0 && node->nr_above > 0)
 		raise_end(e, nid, d < node->nr_above ? d : node->nr_above);
 	d = nr - nr_below(node);
-	d = d > 0 && node->nr_above == 0 ? 0 : d;  /* the rest is made when it is needed */
+	d = d > 0 && node->nr_above == 0 ? 0 : d;  /* the rest is allocated on demand */
 	spin_unlock(&e->frames_lock);
 	return d != 0;
 }

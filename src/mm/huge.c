@@ -1,14 +1,16 @@
 /* mm/huge.c - a first touch in an area that wants huge pages fills the whole leaf.
  *
- * In the books these are 512 pages like any others, each of which can be taken out alone: what the client's kernel does
- * with its huge page then is the MMU's business. Nothing is pushed out for the other 511: without room below every limit, high
- * included, and what background reclaim frees below them, the fault brings a few pages as ever: where memory
- * comes and goes at the limit, 511 pages that nobody asked for would push out as many.
+ * The engine tracks 512 ordinary pages, each of which can be reclaimed alone; what the client's
+ * kernel then does with its huge page is up to the MMU. Nothing is evicted for the other 511 pages.
+ * The leaf is filled only if there is room below every limit, high included, beyond what background
+ * reclaim frees there; otherwise the fault brings in a few pages as usual. In a group that works at
+ * its limit, 511 pages that were not requested would evict as many others.
  *
- * Order: look (under the leaf lock); charge and take frames with nothing locked; fill, which asks the client and holds no
- * lock of the engine; lock, look again, enter. From the beginning of the fill to its end the MMU maps nothing else in the leaf
- * (-EBUSY), so an entry can only come or go by an event, and fill_holds tells whether there was one. What is then to be
- * entered only the client's kernel knows: fill_end finds out.
+ * Order: check (under the leaf lock); charge and allocate frames without locks held; fill, which
+ * asks the client and holds no engine lock; lock, recheck, enter. During the fill the MMU maps
+ * nothing else in the leaf (-EBUSY), so an entry can only come or go by an event, and fill_holds
+ * tells whether there was one. In that case only the client's kernel knows what to enter: fill_end
+ * finds out.
  */
 #include "mm/huge.h"
 
@@ -85,8 +87,8 @@ static bool wanted(const struct fault *f)
 	return yes;
 }
 
-/* Enter @pages, in this order, where nothing is. Those that were entered come first in @pages then. Returns their number; 0: the
- * books do not say what is there. */
+/* Enter @pages, in this order, where the leaf has no entry; the entered ones come first in @pages
+ * afterwards. Returns their number; 0: the content of the leaf is not known. */
 static unsigned enter(struct fault *f, uint64_t base, struct page **pages)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
@@ -113,7 +115,7 @@ static unsigned enter(struct fault *f, uint64_t base, struct page **pages)
 		}
 		a64_acc(&f->mm->rss, n);
 		spin_unlock(&leaf->lock);
-		/* Before mmap_lock is released: the entries hold the only references. */
+		/* Before mmap_lock is released: only the entries hold references. */
 		lru_add_many(pages, n);
 	}
 	rw_rdunlock(&f->mm->mmap_lock);

@@ -1,6 +1,8 @@
-/* mm/kswapd.c - background reclaim: keeps a margin free below every limit, so that a charge seldom waits; and on every node
- * that has a slower one to move pages to, so that new pages come where they are used. One thread
- * an engine, two where writes wait for a device; they sleep until kswapd_wake. */
+/* mm/kswapd.c - background reclaim.
+ *
+ * Keeps a margin free below every limit, so that a charge seldom waits, and on every node that has
+ * a slower one to move pages to, so that new pages are allocated where they are used. One thread
+ * per engine, two if writes wait for a device; they sleep until kswapd_wake. */
 #include "mm/page.h"
 #include "mm/reclaim.h"
 
@@ -16,7 +18,7 @@ int64_t kswapd_margin(int64_t max)
 	return m > MARGIN_MAX ? MARGIN_MAX : m;
 }
 
-/* Pages to free to be well below the limits again, 0 when none are. */
+/* Pages to free to be well below the limits again; 0: none. */
 static int64_t kswapd_target(const struct mem_cgroup *memcg)
 {
 	int64_t max = a64_load(&memcg->memory.max), high = a64_load(&memcg->memory.high);
@@ -39,7 +41,7 @@ void kswapd_wake(struct engine *e)
 	waitq_wake(&e->kswapd_wait);
 }
 
-/* One round over all nodes. True: something was freed and more is wanted. */
+/* One round over all nodes. True: freed something and more is needed. */
 static bool balance_nodes(struct engine *e)
 {
 	bool again = false;
@@ -56,7 +58,7 @@ static bool balance_nodes(struct engine *e)
 	return again;
 }
 
-/* One round over all groups. True: something was freed and more is wanted. */
+/* One round over all groups. True: freed something and more is needed. */
 static bool balance_groups(struct engine *e)
 {
 	struct mem_cgroup *m = NULL, *next;

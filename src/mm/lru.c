@@ -1,16 +1,16 @@
 /* mm/lru.c - LRU lists of a group.
  *
- * Finding a page's lruvec: read the owner under RCU, lock its lruvec, look at the owner again. If it
- * changed the group was removed or the page moved: unlock, start over. Removal moves the pages and
- * switches the owner while it holds both locks, and a page changes its owner off the lists and under the old
- * owner's lock (lru_transfer_pages), so whoever holds the lock of the owner it rechecked holds the right one until it
- * gives it back.
+ * Finding a page's lruvec: read the owner under RCU, lock its lruvec, recheck the owner. If it
+ * changed, the group was removed or the page moved: unlock, retry. Removal moves the pages and
+ * switches the owner while it holds both locks. Otherwise a page changes its owner only off the
+ * lists and under the old owner's lock (lru_transfer_pages). So after the recheck the locked lruvec
+ * is the right one until it is unlocked.
  */
 #include "mm/lru.h"
 
 #include "mm/page.h"
 
-#define LOOK_MAX 512   /* pages at one hold of the lock */
+#define LOOK_MAX 512   /* pages per hold of the lock */
 
 static void lists_free(struct mem_cgroup *memcg)
 {
@@ -60,7 +60,7 @@ int64_t group_list_size(const struct mem_cgroup *memcg, enum lru_list list)
 	return sum;
 }
 
-/* Lock the lruvec of @p's owner; NULL when it is not charged. RCU stays held until lruvec_unlock. */
+/* Lock the lruvec of @p's owner; NULL if it is not charged. RCU stays held until lruvec_unlock. */
 static struct lruvec *lruvec_lock_page(const struct page *p)
 {
 	rcu_rd_lock();
@@ -120,8 +120,8 @@ static void unlink_locked(struct lruvec *l, struct page *p)
 	page_clear(p, PG_lru);
 }
 
-/* A run of pages is worked on under one hold of the lock, and counted once: @d says by how much its lists have
- * grown. */
+/* A run of pages is processed under one hold of the lock and accounted once: @d has the change in
+ * size of each list. */
 static void lruvec_unlock_run(struct lruvec *l, int64_t *d)
 {
 	for (int i = 0; i < NR_LRU_LISTS; i++)
@@ -132,8 +132,8 @@ static void lruvec_unlock_run(struct lruvec *l, int64_t *d)
 	lruvec_unlock(l);
 }
 
-/* As lruvec_lock_page; @l, or NULL, is what is locked for the page before. It is right for this one, too, if that is
- * its owner now: the look is under the lock, as there. */
+/* As lruvec_lock_page; @l (may be NULL) is the lruvec locked for the previous page. It is kept if
+ * it belongs to this page's owner, too, which is checked under the lock. */
 static struct lruvec *lruvec_lock_next(struct lruvec *l, const struct page *p, int64_t *d)
 {
 	if (l && p->node == l->node && page_cgroup_memcg(&p->pcg) == l->memcg)
@@ -152,12 +152,12 @@ void lru_add_many(struct page **pages, unsigned n)
 		struct page *p = pages[i];
 
 		if (bug_on(PUBLISH_BEFORE_LINK))
-			page_set(p, PG_lru); /* whoever looks now takes the page off a list that it is not on */
+			page_set(p, PG_lru); /* another thread may now remove it from a list it is not on */
 		l = lruvec_lock_next(l, p, d);
 		if (!l)
 			continue;
 		VM_BUG_ON(!bug_follows(PUBLISH_BEFORE_LINK) && page_test(p, PG_lru));
-		VM_BUG_ON(!list_empty(&p->lru)); /* linked already */
+		VM_BUG_ON(!list_empty(&p->lru)); /* already linked */
 		list_add(&p->lru, &l->lists[page_list(p)]);
 		d[page_list(p)]++;
 		if (!bug_follows(PUBLISH_BEFORE_LINK))
@@ -180,7 +180,7 @@ void lru_del(struct page *p)
 	lruvec_unlock(l);
 }
 
-/* The page of @pages[i] is the next of those that are done with: they come first. */
+/* Move @pages[i] to the end of the done pages, which come first. */
 static void to_front(struct page **pages, unsigned i, unsigned *done)
 {
 	struct page *p = pages[i];
@@ -248,7 +248,7 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 
 		++*scanned;
 		if (!page_try_get(p)) {
-			/* Being freed: its freer waits for our lock. Out of the way meanwhile. */
+			/* Being freed by a thread that waits for our lock. Skip it. */
 			list_del(&p->lru);
 			list_add(&p->lru, &l->lists[list]);
 			continue;
@@ -305,7 +305,7 @@ unsigned lru_deactivate(struct lruvec *l, enum lru_list active, unsigned n)
 	return done;
 }
 
-/* One splice a list: what it costs does not depend on the pages. */
+/* One splice per list: the cost does not depend on the number of pages. */
 void lru_reparent_begin(struct mem_cgroup *child, struct mem_cgroup *parent)
 {
 	unsigned nr_nodes = memcg_lists(child)->nr_nodes;

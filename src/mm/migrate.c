@@ -1,30 +1,34 @@
-/* mm/migrate.c - page migration: of anonymous pages, pages in the swap cache, pages of files and of shared memory.
+/* mm/migrate.c - page migration: anonymous, swap cache, file and shared memory pages.
  *
- * One page: lock -> mark the charge -> unmap to migration entries -> freeze -> replace in the swap cache or in the file's
- * table -> copy -> move the charge -> remap -> unmark -> unlock. A failure anywhere before the charge moved remaps the
- * old page.
+ * One page: lock -> mark the charge -> unmap to migration entries -> freeze -> replace in the swap
+ * cache or in the file's table -> copy -> move the charge -> remap -> unmark -> unlock. A failure
+ * before the charge has moved remaps the old page.
  *
  * M1  A migration entry exists only while the page it names is locked by the migrator.
- * M2  (seed 0) The new page's word is USED before it is mapped, for mapped pages are counted at mapcount 0->1, to the owner
- *     the word names then. MIGRATION is set before the old page is unmapped, for the charge of an isolated page ends
- *     when nothing maps and no cache holds it (page_uncharge_unused). The record moves: counters do not change, so a
- *     migration never meets a limit. Success and failure end alike: unmark the survivor; if it has become unused
- *     meanwhile, its charge ends, once.
- * M3  (seed 3) The anon_vma is used only with a reference, taken while the page was seen mapped (page_get_anon_vma). A
- *     page that was not mapped when it was locked is moved without an anon_vma and never remapped; one that was
- *     mapped is remapped, in the swap cache or not.
- * M4  The old page is replaced only when its references are the migrator's and the swap cache's, found and frozen in one
- *     step; in the swap cache under the slot lock, so that nobody gets a reference there between.
- * M5  The second walk finds every entry the first made: an area that moves keeps migration off (mm->no_reclaim) and
- *     waits for the entries that are there (unmap.c); fork links the child's areas behind the parent's before it
- *     copies entries, and a walk goes through them in that order.
+ * M2  (seed 0) The new page's word is USED before it is mapped, because mapped pages are counted at
+ *     mapcount 0->1, to the owner in the word at that time. MIGRATION is set before the old page is
+ *     unmapped, because an isolated page is uncharged when nothing maps it and no cache holds it
+ *     (page_uncharge_unused). The record moves: counters do not change, so a migration never hits a
+ *     limit. Success and failure end alike: unmark the survivor; if it has become unused, uncharge
+ *     it, once.
+ * M3  (seed 3) The anon_vma is used only with a reference, taken while the page was seen mapped
+ *     (page_get_anon_vma). A page that was not mapped when it was locked is moved without an
+ *     anon_vma and never remapped; one that was mapped is remapped, in the swap cache or not.
+ * M4  The old page is replaced only if all its references are the migrator's and the swap cache's,
+ *     checked and frozen in one step; in the swap cache under the slot lock, so that no reference
+ *     can be taken there in between.
+ * M5  The second walk finds every entry that the first one made: moving an area keeps migration off
+ *     (mm->no_reclaim) and waits for existing migration entries (unmap.c); fork links the child's
+ *     areas after the parent's before it copies entries, and a walk visits them in that order.
  *
- * M6  A file's page is moved when it is in its table (page->mapping, I1), mapped or not, and not under write-back. What was
- *     stored through an entry is noted on the old page before its rmap goes (I3), and the flag goes over with the content; no
- *     entry comes or goes but by the migrator, as the page is locked. The owner stays, so no statistic but FILE_MAPPED ever
- *     changes. No area misses its entry in the second walk: mremap waits, and fork copies no migration entry of a file.
+ * M6  A file page is moved if it is in its table (page->mapping, I1), mapped or not, and not under
+ *     writeback. A store through an entry is noted on the old page before its rmap goes (I3), and
+ *     the flag moves with the content; as the page is locked, only the migrator adds or removes
+ *     entries. The owner stays, so the only statistic that changes is FILE_MAPPED. No area misses
+ *     its entry in the second walk: mremap waits, and fork copies no migration entry of a file.
  *
- * Locks: old page, then new page (by try) -> anon_vma or i_mmap_lock (read) -> leaf, one at a time -> slot, table.
+ * Locks: old page, then new page (trylock) -> anon_vma or i_mmap_lock (read) -> leaf, one at a time
+ * -> slot, table.
  */
 #include "mm/migrate.h"
 
@@ -38,17 +42,17 @@
 #include "mm/rmap.h"
 #include "mm/swap.h"
 
-#define PASSES_MAX 4  /* looks at a page that is in use */
+#define PASSES_MAX 4  /* tries for a page that is in use */
 
-/* What of a page's flags says something about its content or its place in the lists. */
+/* The flags that describe a page's content or its place in the lists. */
 #define PG_MOVES (PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset | PG_referenced)
 
 struct migration {
 	struct engine *e;
 	struct page *old, *new;
-	struct page *to;          /* whom the entries go to at the end */
-	struct anon_vma *av;      /* referenced; NULL: was not mapped, or of a file */
-	struct address_space *as; /* the page lock keeps it; NULL: anonymous */
+	struct page *to;          /* gets the entries at the end */
+	struct anon_vma *av;      /* referenced; NULL: not mapped, or a file page */
+	struct address_space *as; /* kept by the page lock; NULL: anonymous */
 	unsigned nr_entries;      /* migration entries made */
 	enum migrate_reason reason;
 };
@@ -76,11 +80,11 @@ static void unmap_one(struct vma *v, uint64_t va, void *arg)
 	if (pte_present(pte) && pte_pfn(pte) == m->old->pfn && !a32_load(&v->mm->no_reclaim)) {
 		pte_set(leaf, va, pte_make_migration(pte));
 		mmu->ops->flush(mmu, v->mm, va, 1);
-		/* The entry says for the last time that it was stored through (I3). */
+		/* Last chance to read the entry's dirty bit (I3). */
 		if (m->as && pte & PTE_DIRTY)
 			filemap_set_dirty(m->old);
 		page_remove_rmap(m->old);
-		page_put(m->e, m->old);  /* the entry's reference; ours is left */
+		page_put(m->e, m->old);  /* the entry's reference; ours remains */
 		m->nr_entries++;
 	}
 	spin_unlock(&leaf->lock);
@@ -105,7 +109,7 @@ static void remap_one(struct vma *v, uint64_t va, void *arg)
 	spin_unlock(&leaf->lock);
 }
 
-/* Every place @index may be mapped at. */
+/* Visit every place where @index may be mapped. */
 static void walk(struct migration *m, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg))
 {
 	if (m->as)
@@ -119,7 +123,7 @@ static void remap(struct migration *m, struct page *to)
 	VM_ASSERT(a32_peek(&to->flags) & PG_locked);
 	if (!m->av && m->nr_entries == 0)
 		return;
-	/* "Pages of the swap cache were not mapped": true of some, but this one was if we are here (seed 3). */
+	/* "Pages in the swap cache were not mapped": true of some, but this one was (seed 3). */
 	if (bug_on(MIGRATE_SWAPCACHE_NEVER_REMAPPED) && page_test(to, PG_swapcache))
 		return;
 	m->to = to;
@@ -129,7 +133,7 @@ static void remap(struct migration *m, struct page *to)
 static struct anon_vma *get_anon_vma(struct page *p)
 {
 	if (bug_on(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
-		return page_anon_vma(p);  /* may be freed at any time, or is already */
+		return page_anon_vma(p);  /* may be freed at any time, or already is */
 	return page_get_anon_vma(p);
 }
 
@@ -141,7 +145,7 @@ static void put_anon_vma(struct anon_vma *av)
 
 /* ---- replacing ---- */
 
-/* Let the new page take the old one's place. False: somebody else refers to the old one. */
+/* Replace the old page by the new one. False: the old one has other references. */
 static bool replace_page(struct migration *m)
 {
 	struct page *old = m->old, *new = m->new;
@@ -160,14 +164,15 @@ static bool replace_page(struct migration *m)
 		aptr_store(&new->mapping, aptr_load(&old->mapping));
 		if (!page_freeze_refs(old, 1))
 			return false;
-		page_unfreeze_refs(old, 1);  /* nothing leads to it any more */
+		page_unfreeze_refs(old, 1);  /* it can no longer be found */
 	}
 	page_set(new, a32_load(&old->flags) & PG_MOVES);
 	plat_copy(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
 	return true;
 }
 
-/* The old way to end a failure: what was unmapped was uncharged, so charge it again, limit or not (seed 0). */
+/* The old way to end a failure: unmapping uncharged the page, so charge it again, limit or not
+ * (seed 0). */
 static void recharge(struct migration *m)
 {
 	struct mem_cgroup *memcg = page_cgroup_get_memcg(&m->old->pcg);
@@ -177,7 +182,7 @@ static void recharge(struct migration *m)
 	page_cgroup_clear_migration(&m->old->pcg);
 	h = page_cgroup_uncharge(&m->old->pcg);
 	if (h) {
-		handle_uncharge(h, 1);  /* others may take the room now */
+		handle_uncharge(h, 1);  /* others may take the room here */
 		handle_put_many(h, 1);
 		charge_pages(m->e, memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 		page_commit_charge(m->old, memcg);
@@ -186,13 +191,13 @@ static void recharge(struct migration *m)
 		memcg_put(memcg);
 }
 
-/* Something else than entries leads to the page. */
+/* Can the page be found other than through entries? */
 static bool in_cache(const struct migration *m)
 {
 	return m->as || page_test(m->old, PG_swapcache);
 }
 
-/* To the owner, while MIGRATION keeps the charge: afterwards it may have ended, and nobody would be counted to. */
+/* Count to the owner while MIGRATION keeps the charge: afterwards there may be no owner. */
 static void count_success(const struct migration *m)
 {
 	page_stat(m->new, STAT_PGMIGRATE_SUCCESS, 1);
@@ -200,20 +205,21 @@ static void count_success(const struct migration *m)
 		page_stat(m->new, m->reason == MIGRATE_DEMOTION ? STAT_PGDEMOTE_DIRECT : STAT_PGDEMOTE_KSWAPD, 1);
 }
 
-/* Both pages locked, the old one with content and not under writeback. 0, -EAGAIN, or -ENOENT: the old page is gone. */
+/* Both pages locked, the old one uptodate and not under writeback. 0, -EAGAIN, or -ENOENT: the old
+ * page is gone. */
 static int move_page(struct migration *m)
 {
 	struct page *old = m->old, *new = m->new, *survivor;
 	bool replaced;
 
 	lockdep_assert_held(&m->old->flags);
-	/* It comes from memory while the entries are taken away, which takes about as long. */
+	/* Prefetch the content while the entries are removed, which takes about as long. */
 	plat_copy_soon(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
 	if (!bug_on(MIGRATE_WITHOUT_FLAG))
 		page_cgroup_set_migration(&old->pcg);
 	if (m->av || page_mapped(old))
 		walk(m, old->index, unmap_one);
-	page_uncharge_unused(old);  /* refused: it is in use by the migration entries */
+	page_uncharge_unused(old);  /* refused: the migration entries use it */
 	replaced = !page_mapped(old) && (m->nr_entries || in_cache(m)) && replace_page(m);
 	survivor = replaced ? new : old;
 	if (replaced && !bug_on(MIGRATE_COMMIT_AFTER_REMAP))
@@ -222,7 +228,7 @@ static int move_page(struct migration *m)
 		recharge(m);
 	remap(m, survivor);
 	if (replaced && bug_follows(MIGRATE_COMMIT_AFTER_REMAP))
-		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, and counted to nobody */
+		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, but counted to no owner */
 	if (replaced && !bug_on(MIGRATION_COUNTED_LATE))
 		count_success(m);
 	page_cgroup_clear_migration(&survivor->pcg);
@@ -265,7 +271,7 @@ static bool lock_old(struct page *p, bool wait)
 	return true;
 }
 
-/* Frames that were taken together, for the next pages to be moved. */
+/* Frames allocated together, for the next pages to move. */
 struct fresh {
 	struct page *page[MIGRATE_BATCH_MAX];
 	unsigned nr;
@@ -285,7 +291,7 @@ static int take_frames(struct engine *e, unsigned node, struct fresh *f, unsigne
 	return -ENOMEM;
 }
 
-/* One of them; if there are none left, @want are taken, or one if there is no room for as many. */
+/* Take one of them; if none is left, allocate @want, or one if there is not enough room. */
 static int new_page(struct engine *e, unsigned node, struct fresh *f, unsigned want, struct page **new)
 {
 	if (f->nr == 0 && (want == 1 || take_frames(e, node, f, want) != 0) && take_frames(e, node, f, 1) != 0)
@@ -294,7 +300,7 @@ static int new_page(struct engine *e, unsigned node, struct fresh *f, unsigned w
 	return 0;
 }
 
-/* Back on their lists, and our references dropped: the last ones of pages that were freed meanwhile. */
+/* Put pages back on their lists and drop our references, the last ones if the users are gone. */
 static void put_back(struct engine *e, struct page **pages, unsigned n)
 {
 	lru_add_many(pages, n);
@@ -304,8 +310,8 @@ static void put_back(struct engine *e, struct page **pages, unsigned n)
 	}
 }
 
-/* 0: the old page is done with, @new is to be put back. -ENOENT: gone, to be put. -EAGAIN: still there; @new is used up
- * in both cases. */
+/* 0: the old page is finished, the caller puts @new back. -ENOENT: @old is gone, the caller puts
+ * it. -EAGAIN: @old is still there. @new is consumed in both error cases. */
 static int migrate_one(struct engine *e, struct page *old, struct page *new, enum migrate_reason reason)
 {
 	struct migration m = { .e = e, .old = old, .new = new, .reason = reason };
@@ -330,8 +336,8 @@ static int migrate_one(struct engine *e, struct page *old, struct page *new, enu
 	return 0;
 }
 
-/* @p, the first of @left pages, in as many passes as it needs; *@survivor is its new or its old page. As migrate_one, or
- * -ENOMEM. */
+/* Migrate @p, the first of @left pages, in up to PASSES_MAX passes; *@survivor is the new or the
+ * old page. As migrate_one, or -ENOMEM. */
 static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node, enum migrate_reason reason,
 			struct fresh *f, struct page **survivor)
 {
@@ -358,8 +364,8 @@ static void fail_page(struct page *p, struct page **failed, struct migrate_resul
 	failed[r->failed++] = p;
 }
 
-/* Up to MIGRATE_BATCH_MAX pages. What failed is added to @failed, everything else is put back. 0 or the error that says most
- * about them. */
+/* Migrate up to MIGRATE_BATCH_MAX pages. Failed ones are added to @failed, all others are put back.
+ * 0 or the most significant error. */
 static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
 			 struct page **failed, struct migrate_result *r)
 {
@@ -381,7 +387,7 @@ static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsi
 		fail_page(pages[i], failed, r);
 		ret = ret == 0 || err == -ENOMEM ? err : ret;
 	}
-	VM_BUG_ON(f.nr > 0);  /* as many were taken as pages were left, and each of those has used one or more */
+	VM_BUG_ON(f.nr > 0);  /* never more than the pages left, each of which used at least one */
 	put_back(e, survivor, done);
 	return ret;
 }
@@ -418,7 +424,7 @@ int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned no
 
 /* ---- a range ---- */
 
-/* Isolate what is mapped in [*va, end) and not on @node, up to a batch; *va is where to go on. */
+/* Isolate up to a batch of pages mapped in [*va, end) and not on @node; *va: where to continue. */
 static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigned node, struct page **pages,
 			      unsigned *missed)
 {
@@ -441,7 +447,7 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 		}
 		isolated = lru_isolate_pages(pages + n, found);
 		for (unsigned i = isolated; i < found; i++)
-			page_put(mm->engine, pages[n + i]);  /* the entry holds another */
+			page_put(mm->engine, pages[n + i]);  /* the entry holds another reference */
 		*missed += found - isolated;
 		n += isolated;
 		spin_unlock(&leaf->lock);
@@ -450,7 +456,7 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 	return n;
 }
 
-/* Somebody waits for @n frames of just this node. */
+/* A caller needs @n frames of this particular node. */
 static void make_room(struct engine *e, unsigned node, unsigned n)
 {
 	struct reclaim_result r;

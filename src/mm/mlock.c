@@ -1,5 +1,5 @@
-/* mm/mlock.c - mlock and munlock. A locked area's pages move to the unevictable list when reclaim meets them, and
- * are put there at once when they are faulted in. */
+/* mm/mlock.c - mlock and munlock. Pages of a locked area move to the unevictable list when reclaim
+ * finds them; pages faulted in later go there at once. */
 #include "mm/mlock.h"
 
 #include "mm/engine.h"
@@ -31,7 +31,7 @@ static int64_t group_locked(struct mm *mm)
 	return sum;
 }
 
-/* Pages of [start, end) that are in an area and not locked yet. */
+/* Pages of [start, end) that are in an area and not yet locked. */
 static int64_t newly_locked(const struct mm *mm, uint64_t start, uint64_t end)
 {
 	int64_t n = 0;
@@ -56,8 +56,8 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	if (want > mlock_limit(a64_load(&mm_memcg(mm)->memory.max), stat_read_local(mm_memcg(mm), STAT_UNMANAGED)))
 		return -ENOMEM;
 	err = vma_change_flags(mm, start, end, VM_LOCKED, 0);
-	/* Who looks at the area from now on leaves its pages alone; who has looked before holds the page's lock, and may take
-	 * it out after the caller has brought it. */
+	/* Reclaim that reads the area's flags from now on skips its pages. Reclaim that read them
+	 * before holds the page lock, and may evict the page after the caller has brought it in. */
 	if (!err)
 		sync_step(leaf_for_range(mm, start, end, reclaim_wait_leaf, NULL));
 	return err;
@@ -95,7 +95,7 @@ void mlock_recheck(struct engine *e, struct page *p)
 		rescue(p);
 }
 
-/* Pages that reclaim set aside go back to the lists it works on. */
+/* Move pages from the unevictable list back to the lists that reclaim scans. */
 static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
 	VM_ASSERT(from < to && to - from <= LEAF_SPAN);
@@ -110,7 +110,8 @@ static void rescue_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_
 	}
 }
 
-/* The same for shared memory, whose pages may be set aside for an area that has no entry of them. */
+/* The same for shared memory, whose pages may be unevictable because of an area without an entry
+ * for them. */
 static void rescue_file(struct engine *e, struct address_space *as, uint64_t first, uint64_t end)
 {
 	VM_ASSERT(first < end);
@@ -137,7 +138,7 @@ static void rescue_files(struct mm *mm, uint64_t start, uint64_t end)
 	}
 }
 
-/* All but what is kept. Areas merge and split meanwhile: they are looked up one after the other. */
+/* Unlock all areas without VM_KEPT. Areas merge and split on the way: look up one at a time. */
 static int unlock_areas(struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned i;

@@ -8,8 +8,9 @@
  *   leaf        a page-table leaf: 512 entries, 2 MiB of addresses, one lock
  *
  * Locks: (M) mm->mmap_lock  (P) page lock  (R) anon_vma->lock  (T) leaf->lock  (S) swap slot lock
- *        (X) lock of a file's table  (I) a file's i_mmap_lock  (L) lruvec->lock  (F) frames lock  (A) atomic  (C)
- *        constant after init. Two letters: either is enough to read, both are needed to write.
+ *        (X) lock of a file's table  (I) a file's i_mmap_lock  (L) lruvec->lock  (F) frames lock
+ *        (A) atomic  (C) constant after init. Two letters: either is enough to read, both are
+ *        needed to write.
  */
 #ifndef UMEMCG_MM_TYPES_H
 #define UMEMCG_MM_TYPES_H
@@ -29,19 +30,19 @@
 
 enum page_flag {
 	PG_locked      = 1u << 0,   /* the page lock */
-	PG_waiters     = 1u << 1,   /* somebody sleeps on this word */
+	PG_waiters     = 1u << 1,   /* a thread sleeps on this word */
 	PG_writeback   = 1u << 2,   /* being written to swap or to its file; holds a reference */
 	PG_uptodate    = 1u << 3,   /* content is valid */
-	PG_dirty       = 1u << 4,   /* content not (yet) in the swap slot, or in the file: filemap.h */
+	PG_dirty       = 1u << 4,   /* content not (yet) in the swap slot or file: filemap.h */
 	PG_lru         = 1u << 5,   /* on a list of its group's lruvec (L) */
 	PG_active      = 1u << 6,   /* the active list (L) */
 	PG_unevictable = 1u << 7,   /* the unevictable list (L) */
 	PG_swapcache   = 1u << 8,   /* page->entry is its swap entry (P S) */
 	PG_error       = 1u << 9,   /* reading it failed */
-	PG_readahead   = 1u << 10,  /* read before anybody asked */
+	PG_readahead   = 1u << 10,  /* read before it was requested */
 	PG_workingset  = 1u << 11,  /* came back soon after eviction */
 	PG_reclaim     = 1u << 12,  /* isolated by reclaim */
-	PG_file        = 1u << 13,  /* (C until free) of a file with a store: on the file lists, written to it */
+	PG_file        = 1u << 13,  /* (C until free) of a file with a store: on the file lists */
 	PG_referenced  = 1u << 14,  /* reclaim has seen it used once */
 };
 
@@ -51,21 +52,22 @@ enum page_flag {
  *        -> or mapped again from the swap cache at any point before "free". */
 struct page {
 	atomic32_t flags;
-	atomic32_t refcount;       /* ptes + swap cache + file's table + writeback + whoever works on it; 0 = free */
+	atomic32_t refcount;       /* ptes, swap cache, file table, writeback, users; 0 = free */
 	atomic32_t mapcount;       /* present ptes; changes under (T) of the pte */
 	uint32_t pfn;              /* (C) */
-	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space + PAGE_MAPPING_FILE; NULL =
-	                            * neither; (P) to write, (A) to read: page_anon_vma, page_file_mapping */
-	uint64_t index;            /* (C while mapping is set) page number in the file, or in the anon_vma's space:
-	                            * vma->pgoff + ... */
-	atomic32_t entry;          /* (P S) to write, (A) to read: swap entry when PG_swapcache, else 0 */
+	atomicptr_t mapping;       /* anon_vma it was first mapped through, or address_space +
+	                            * PAGE_MAPPING_FILE; NULL = neither; (P) to write, (A) to read:
+	                            * page_anon_vma, page_file_mapping */
+	uint64_t index;            /* (C while mapping is set) page number in the file, or in the
+	                            * anon_vma's space: vma->pgoff + ... */
+	atomic32_t entry;          /* (P S) to write, (A) to read: swap entry (PG_swapcache) or 0 */
 	uint32_t node;             /* (C) the memory node it is part of */
-	struct list_head lru;      /* (L); on the free list (F); private list of whoever isolated it */
+	struct list_head lru;      /* (L); on the free list (F); isolated: that thread's */
 	atomic64_t pcg;            /* page_cgroup word */
 };
 _Static_assert(sizeof(struct page) <= 64, "a page record is 64 bytes");
 
-#define PAGE_MAPPING_FILE 1u   /* bit 0 of page->mapping: the rest is a struct address_space, not an anon_vma */
+#define PAGE_MAPPING_FILE 1u   /* bit 0 of page->mapping: an address_space, not an anon_vma */
 
 /* ---- page tables ------------------------------------------------------------------------ */
 
@@ -80,7 +82,8 @@ typedef int64_t pte_t;     /* stored in an atomic64_t */
 #define PTE_SWAP       0x2
 #define PTE_MIGRATION  0x4
 #define PTE_POISON     0x6
-/* a migration entry: the pfn of the page that is on its way, and WRITE, YOUNG and DIRTY of the entry it stands for */
+/* migration entry: pfn of the page being moved, and WRITE, YOUNG and DIRTY of the entry it
+ * replaces */
 #define PTE_MIGRATION_FLAGS_SHIFT 3
 
 static inline pte_t pte_make_present(uint32_t pfn, bool write)
@@ -97,7 +100,8 @@ static inline uint32_t pte_pfn(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
 static inline uint32_t pte_entry(pte_t p) { return (uint32_t)(p >> PAGE_SHIFT); }
 
 #define PTE_MOVES (PTE_WRITE | PTE_YOUNG | PTE_DIRTY)
-/* The migration entry for a present one; and the present entry, of the page @pfn, for a migration entry. */
+/* Convert a present entry to a migration entry, and a migration entry to a present one of page
+ * @pfn. */
 static inline pte_t pte_make_migration(pte_t p)
 {
 	return ((pte_t)pte_pfn(p) << PAGE_SHIFT) | PTE_MIGRATION | (p & PTE_MOVES) << PTE_MIGRATION_FLAGS_SHIFT;
@@ -125,16 +129,17 @@ struct leaf {
 #define VM_WRITE  0x2
 #define VM_EXEC   0x4
 #define VM_LOCKED 0x8
-#define VM_SHARED 0x10               /* of a file: stores go to the file, not to a copy */
-#define VM_DONTFORK   0x20           /* a fork's child does not have it (MADV_DONTFORK) */
-#define VM_WIPEONFORK 0x40           /* a fork's child has it empty (MADV_WIPEONFORK) */
+#define VM_SHARED 0x10               /* file area: stores go to the file, not to a copy */
+#define VM_DONTFORK   0x20           /* not inherited by fork (MADV_DONTFORK) */
+#define VM_WIPEONFORK 0x40           /* empty in a forked child (MADV_WIPEONFORK) */
 #define VM_HUGEPAGE   0x80           /* the client asked for huge pages (MADV_HUGEPAGE) */
-#define VM_NOHUGEPAGE 0x100          /* the client wants none (MADV_NOHUGEPAGE) */
-#define VM_KEPT   0x200              /* locked for good: for forked children too, and whatever is unlocked */
+#define VM_NOHUGEPAGE 0x100          /* the client refused huge pages (MADV_NOHUGEPAGE) */
+#define VM_KEPT   0x200              /* locked permanently: survives munlock and fork */
 
 #define FILE_CHUNK 512
 
-/* (X) The pages of FILE_CHUNK neighbours of a file: NULL, a struct page, or (shared memory) a swap entry << 1 | 1. */
+/* (X) FILE_CHUNK consecutive pages of a file: NULL, a struct page, or (shared memory) a swap entry
+ * << 1 | 1. */
 struct file_chunk {
 	void *slot[FILE_CHUNK];
 };
@@ -143,22 +148,22 @@ struct file_chunk {
 struct address_space {
 	struct engine *engine;         /* (C) */
 	struct store *store;           /* (C) owned; NULL: shared memory, whose pages go to swap */
-	atomic32_t refcount;           /* areas + users; its pages hold none, they go with the last one */
-	void *host;                    /* (C) once anybody finds it: the MMU's record, or NULL */
-	atomic32_t write_error;        /* errno of a write-back that nobody was told of yet; 0 = none */
+	atomic32_t refcount;           /* areas + users; pages hold none, the last one frees them */
+	void *host;                    /* (C) once it can be found: the MMU's record, or NULL */
+	atomic32_t write_error;        /* errno of a writeback not reported yet; 0 = none */
 	struct spinlock lock;          /* (X) rank FILEMAP */
-	uint64_t nr_pages;             /* (X) its size: there is no page from here on */
+	uint64_t nr_pages;             /* (X) its size */
 	struct file_chunk **chunks;    /* (X) */
 	uint64_t nr_chunks;            /* (X) */
-	uint64_t *stored;              /* (X) a bit a slot of the store: it has the page; clear: that reads as zeros */
+	uint64_t *stored;              /* (X) bit per slot: the store has the page; else zeros */
 	int64_t nr_cached, nr_swapped; /* (X) */
 	struct rwsem i_mmap_lock;      /* (I) rank RMAP */
-	struct list_head i_mmap;       /* (I) vma->file_link: every area that maps it */
+	struct list_head i_mmap;       /* (I) vma->file_link: all areas that map it */
 	struct list_head link;         /* engine->mm_lock */
 };
 
 struct anon_vma {
-	atomic32_t refcount;           /* chains + temporary users; taken with inc-not-zero from a page */
+	atomic32_t refcount;           /* chains + temporary users; from a page: inc-not-zero */
 	struct rwsem lock;             /* rank RMAP */
 	struct list_head chains;       /* (R) anon_vma_chain.same_anon_vma */
 	struct engine *engine;         /* (C) */
@@ -174,38 +179,39 @@ struct anon_vma_chain {
 	struct list_head same_anon_vma;/* (R) */
 };
 
-/* An area of an address space: [start, end). Fields change under (M) held for writing, start, end, pgoff and flags also
- * under (R) of every anon_vma on its chain and (I) of its file. */
+/* An area of an address space: [start, end). Fields change under (M) held for writing; start, end,
+ * pgoff and flags also under (R) of every anon_vma on its chain and (I) of its file. */
 struct vma {
 	struct mm *mm;                 /* (C) */
 	uint64_t start, end;           /* bytes, page aligned */
-	uint64_t pgoff;                /* page number of start in its file, and in its anon_vma's space */
+	uint64_t pgoff;                /* page number of start in its file and in its anon_vma */
 	uint32_t flags;                /* VM_ */
-	atomicptr_t anon_vma;          /* the one its new pages get; set once, at the first fault, under pt_lock */
+	atomicptr_t anon_vma;          /* of its new pages; set at the first fault, under pt_lock */
 	struct list_head chains;       /* (M) */
 	struct address_space *file;    /* (C) referenced; NULL: anonymous */
-	struct backing *backing;       /* (C) referenced; what an anonymous area is filled from; NULL: zeros. backing.h */
+	struct backing *backing;       /* (C) referenced; fills an anonymous area; NULL: zeros */
 	struct list_head file_link;    /* (I) file->i_mmap */
 };
 
 #define MM_STREAMS 8
 
-/* One sequential reader or writer, recognised by where it should fault next. */
+/* One sequential reader or writer, recognised by its expected next fault. */
 struct stream {
-	uint64_t next;                 /* address of the next fault if it goes on; 0 = unused */
-	uint64_t prev;                 /* likewise for a stream that walks down */
-	uint64_t ahead;                /* how far it was proposed to read ahead */
-	uint32_t window;               /* pages brought by its last fault that was predicted */
+	uint64_t next;                 /* expected address of the next fault; 0 = unused */
+	uint64_t prev;                 /* likewise for a descending stream */
+	uint64_t ahead;                /* how far readahead was proposed */
+	uint32_t window;               /* pages brought by its last predicted fault */
 	uint32_t stamp;
 	bool down;
-	bool skips;                    /* its last fault was one that may skip pages (stream_window) */
+	bool skips;                    /* its last fault may skip pages (stream_window) */
 };
 
 struct mm {
 	struct engine *engine;         /* (C) */
-	atomicptr_t memcg;             /* the group charged for what it maps; referenced. Changes (move.c) under (M) for writing and
-	                                * engine->mm_lock. Read under either; or by mm_get_memcg: a charge keeps that reference until
-	                                * what it paid for is entered or given back */
+	atomicptr_t memcg;             /* the group charged for what it maps; referenced. Changes
+	                                * (move.c) under (M) for writing and engine->mm_lock. Read
+	                                * under either, or with mm_get_memcg: a charge keeps that
+	                                * reference until its pages are entered or uncharged */
 	atomic32_t refcount;
 	struct rwsem mmap_lock;        /* rank MMAP */
 
@@ -217,19 +223,20 @@ struct mm {
 	unsigned nr_leaves, cap_leaves;
 
 	atomic64_t rss;                /* present ptes and migration entries */
-	atomic64_t rss_shared;         /* those of them that map pages of files; of a client (host) only */
+	atomic64_t rss_shared;         /* those that map file pages; only for a client (host) */
 	atomic64_t swapents;           /* swap ptes */
 	atomic64_t locked;             /* pages in VM_LOCKED areas */
-	atomic64_t unmanaged;          /* pages of the client that are measured and charged, not managed */
-	atomic32_t forked;             /* 1: it has been forked, or is what a fork made: relatives have what it has */
-	atomic32_t has_backing;        /* 1: it has had an area that is filled from a file */
+	atomic64_t unmanaged;          /* unmanaged RSS of the client, charged; pages */
+	atomic32_t forked;             /* 1: it forked or was forked: relatives share content */
+	atomic32_t has_backing;        /* 1: it has, or had, an area filled from a file */
 	atomic32_t dying;              /* being torn down, or chosen by the OOM killer */
-	int64_t dying_since;           /* engine->mm_lock: when the OOM killer saw that first */
-	atomic32_t over_high;          /* pages charged above memory.high and not paid for yet: charge.h */
-	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork in progress, client not answering) */
+	int64_t dying_since;           /* engine->mm_lock: when the OOM killer first saw dying */
+	atomic32_t over_high;          /* pages owed for charges above memory.high: charge.h */
+	atomic32_t no_reclaim;         /* > 0: reclaim skips its pages (fork, client silent) */
 
-	atomic32_t held;               /* > 0: in the middle of a fork, which only its own faults can finish: they may exceed the
-	                                * limit by a page at a time, for none of its pages can be taken meanwhile */
+	atomic32_t held;               /* > 0: in the middle of a fork, which only its own faults
+	                                * can finish: they may exceed the limit one page at a time,
+	                                * as none of its pages can be reclaimed until then */
 
 	struct spinlock stream_lock;   /* rank LEAF */
 	struct stream streams[MM_STREAMS];
@@ -242,7 +249,8 @@ struct mm {
 
 /* ---- lists ------------------------------------------------------------------------------- */
 
-/* The anon lists have what goes to swap, shared memory included; an active list follows its inactive one. */
+/* The anon lists hold pages that go to swap, including shared memory. Each active list follows its
+ * inactive one. */
 enum lru_list {
 	LRU_INACTIVE_ANON, LRU_ACTIVE_ANON, LRU_INACTIVE_FILE, LRU_ACTIVE_FILE, LRU_UNEVICTABLE, NR_LRU_LISTS
 };
@@ -256,11 +264,11 @@ struct lruvec {
 	unsigned node;                        /* (C) */
 };
 
-/* What a group keeps here (mem_cgroup.mm_private). */
+/* The engine's data of a group (mem_cgroup.mm_private). */
 struct group_lists {
-	atomic64_t age;                       /* evictions so far, of all nodes: the clock of refaults */
-	atomic64_t stuck_since;               /* since when charges wait and nobody makes room; 0: they do not */
-	atomic64_t stuck_last;                /* when one waited last */
+	atomic64_t age;                       /* evictions so far, all nodes: the refault clock */
+	atomic64_t stuck_since;               /* since when charges wait in vain; 0: none waits */
+	atomic64_t stuck_last;                /* time of the last wait */
 	atomic64_t aside;                     /* pages charged for later use (charge_set_aside) */
 	unsigned nr_nodes;                    /* (C) */
 	struct lruvec node[];
@@ -268,17 +276,17 @@ struct group_lists {
 
 /* ---- swap -------------------------------------------------------------------------------- */
 
-/* map word of a slot (S to write, A to read). Free <=> 0. */
-#define SLOT_COUNT_MASK 0x007fffffu  /* references: page-table entries, a shared-memory object's table; more than processes */
-#define SLOT_INDEXED    0x00800000u  /* found by its content: swap_share.h */
+/* Map word of a slot (S to write, A to read). Free <=> 0. */
+#define SLOT_COUNT_MASK 0x007fffffu  /* references: ptes, shared memory; more than processes */
+#define SLOT_INDEXED    0x00800000u  /* can be found by content: swap_share.h */
 #define SLOT_CACHE      0x01000000u  /* the swap cache holds a page for it */
 #define SLOT_VALID      0x02000000u  /* content and checksum are in place */
 #define SLOT_ZERO       0x04000000u  /* content is zero: no I/O */
-#define SLOT_MEMSW      0x08000000u  /* carries a charge of memory+swap: its page is not in memory */
-#define SLOT_BAD        0x10000000u  /* content lost: reading it failed */
+#define SLOT_MEMSW      0x08000000u  /* charged to memory+swap: its page is not in memory */
+#define SLOT_BAD        0x10000000u  /* content lost: a read failed */
 #define SLOT_USED       0x20000000u  /* allocated */
-#define SLOT_BACKED     0x40000000u  /* written before: the disk has a block for it */
-#define SLOT_REFUSED    0x80000000u  /* the disk had no block for it when it was last written */
+#define SLOT_BACKED     0x40000000u  /* was written: the disk has a block for it */
+#define SLOT_REFUSED    0x80000000u  /* the disk had no block for it at the last write */
 
 struct swap_hash {
 	uint64_t lo, hi;
@@ -293,8 +301,8 @@ struct swap_index {
 	struct spinlock lock;           /* rank SWAPINDEX: the tables */
 	uint32_t *head, nr_heads;       /* chains; their number, a power of two, is (C) */
 	uint32_t *next;                 /* slot -> link */
-	uint32_t *tag;                  /* slot -> what it is found by first */
-	atomic64_t nr;                  /* slots in it; lock to write, (A) to read */
+	uint32_t *tag;                  /* slot -> tag compared first in a lookup */
+	atomic64_t nr;                  /* slots in the index; lock to write, (A) to read */
 };
 
 struct swap_device {
@@ -302,24 +310,24 @@ struct swap_device {
 	uint32_t nr_slots;              /* (C) */
 	atomic32_t *map;                /* slot -> map word */
 	atomicptr_t *cache;             /* slot -> struct page *, or shadow (odd), or NULL (S) */
-	struct memcg_handle **owner;    /* slot -> who is charged (S) */
+	struct memcg_handle **owner;    /* slot -> charged group (S) */
 	struct swap_hash *hash;         /* slot -> XXH3 128 of the content (S): swap_share.h, I2 */
-	uint8_t secret[SWAP_SECRET_BYTES];  /* (C) of the checksums */
-	bool has_secret;                /* (C) else they are the public ones */
+	uint8_t secret[SWAP_SECRET_BYTES];  /* (C) key of the checksums */
+	bool has_secret;                /* (C) else the checksums are unkeyed */
 	struct swap_index index;
 	struct spinlock slot_lock[SWAP_SLOT_LOCKS];  /* rank SWAPCACHE; slot / 64 % 64 */
 	struct spinlock alloc_lock;     /* rank SWAPCLUSTER */
 	uint64_t *bitmap;               /* alloc_lock: 1 = used */
 	uint32_t hint;                  /* alloc_lock: every slot below is used */
-	uint64_t *spare;                /* alloc_lock: 1 = free, and the disk has a block for it */
-	uint32_t nr_spare;              /* alloc_lock: their number */
-	uint32_t cursor;                /* alloc_lock: where the next batch looks for slots, on a device */
+	uint64_t *spare;                /* alloc_lock: 1 = free and backed by a disk block */
+	uint32_t nr_spare;              /* alloc_lock: number of bits set in spare */
+	uint32_t cursor;                /* alloc_lock: start of the next batch, on a device */
 	struct {                        /* alloc_lock: while engine.swap_disk_full */
-		uint64_t since;         /* and asked for more ever since, */
-		unsigned tries;         /* so often */
-		uint64_t refused;       /* the last time */
-		uint64_t try_at;        /* not before: does it have room again? */
-		uint64_t wait;          /* for the try after that */
+		uint64_t since;         /* start of the period of refusals */
+		unsigned tries;         /* tries in that period */
+		uint64_t refused;       /* time of the last refusal */
+		uint64_t try_at;        /* earliest time of the next try */
+		uint64_t wait;          /* delay until the try after that */
 	} full;
 	atomic64_t nr_used;
 };
@@ -328,7 +336,7 @@ struct swap_device {
 #define AHEAD_MAX  8
 #define AHEAD_THREADS 2
 
-/* Reads of windows that streams will want next (ahead.h). */
+/* Queued reads of windows that streams will want next (ahead.h). */
 struct ahead {
 	struct spinlock lock;           /* rank LEAF */
 	struct ahead_ask {
@@ -337,34 +345,34 @@ struct ahead {
 		unsigned n;             /* pages */
 	} ask[AHEAD_MAX];               /* lock: a ring */
 	unsigned first, n;              /* lock */
-	bool running;                   /* lock: questions are taken */
+	bool running;                   /* lock: requests are accepted */
 	struct plat_thread thread[AHEAD_THREADS];
-	unsigned nr_threads;            /* that run; who starts and stops them */
+	unsigned nr_threads;            /* running; used only by the starter and stopper */
 	struct waitq wait;
 	atomic32_t stop;
 };
 
 /* ---- the engine ---------------------------------------------------------------------------- */
 
-#define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once; all of one node */
+#define FRAME_CHUNK PLAT_CHUNK      /* page records allocated at once, all of one node */
 #define NODES_MAX   4
 
-/* The frames of one memory node, and its end, which resizing moves (node.h). What a frame is follows from two facts: is its
- * number below the end of its node, and does anybody refer to it.
+/* The frames of one memory node, and its end, which resizing moves (node.h). A frame's state
+ * depends on whether its number is below the end of its node, and whether it is referenced:
  *              below                     at or above
  *   unused     free: on @free            offline: on @offline
- *   in use     online                    leaving: its last reference takes it to @offline
- * So nothing that is leaving, or has left, is ever handed out: only @free is. */
+ *   in use     online                    leaving: dropping the last reference moves it to @offline
+ * Only frames on @free are allocated, so never one that is leaving or offline. */
 struct frame_node {
 	struct list_head free, offline;  /* (F) */
 	int64_t nr_free, nr_offline;     /* (F) their sizes */
 	int64_t nr_frames;               /* (F) records made */
-	int64_t nr_above;                /* (F) those of them at or above the end */
-	int64_t max;                     /* (F) how many it may have below its end */
-	uint32_t end;                    /* (F) frame number; UINT32_MAX: it has not been shrunk */
-	bool resizing;                   /* (F) one at a time */
+	int64_t nr_above;                /* (F) records at or above the end */
+	int64_t max;                     /* (F) limit of frames below the end */
+	uint32_t end;                    /* (F) frame number; UINT32_MAX: not shrunk */
+	bool resizing;                   /* (F) a resize is running: one at a time */
 	int demote_to;                   /* (C) the slower node for its cold pages; -1: none */
-	uint8_t order[NODES_MAX];        /* (C) itself, then the others, nearest first */
+	uint8_t order[NODES_MAX];        /* (C) the node itself, then the others, nearest first */
 };
 
 struct engine {
@@ -374,43 +382,44 @@ struct engine {
 
 	/* Set before engine_init; (C) from then on. */
 	unsigned nr_nodes;                         /* memory nodes, 1..NODES_MAX; 0 means 1 */
-	uint8_t distance[NODES_MAX][NODES_MAX];    /* 0 means 10 to itself, 20 to any other */
-	uint8_t demotion[NODES_MAX];               /* 1 + the slower node that takes a node's cold pages, which has no CPU
-	                                            * of its own; 0: none. No circles */
+	uint8_t distance[NODES_MAX][NODES_MAX];    /* 0 means 10 to itself, 20 to others */
+	uint8_t demotion[NODES_MAX];               /* 1 + the slower node that takes a node's
+	                                            * cold pages, which has no CPU of its own;
+	                                            * 0: none. No cycles */
 
 	struct spinlock frames_lock;    /* rank FRAMES */
 	struct page **chunks;           /* (F) to write; entries constant once set */
-	uint64_t *unused;               /* (F) a bit a frame: on a list of its node, free or offline */
+	uint64_t *unused;               /* (F) bit per frame: on its node's free or offline list */
 	uint32_t nr_chunks;             /* (F) */
 	struct frame_node node[NODES_MAX];
 	uint8_t cpu_node[NODES_MAX];    /* (C) the nodes that have CPUs */
 	unsigned nr_cpu_nodes;          /* (C) CPU n is at cpu_node[n % nr_cpu_nodes] */
 	uint32_t max_chunks;            /* (C) */
-	atomic64_t nr_free, nr_frames;  /* of all nodes; free: nobody's, offline ones included */
+	atomic64_t nr_free, nr_frames;  /* all nodes; free: unused, including offline ones */
 
 	struct spinlock mm_lock;        /* rank LEAF */
 	struct list_head mms;           /* mm_lock */
 	struct list_head files;         /* mm_lock */
 
 	struct plat_thread kswapd[KSWAPD_MAX];
-	unsigned nr_kswapd;             /* that run; who starts and stops them */
+	unsigned nr_kswapd;             /* running; used only by the starter and stopper */
 	struct waitq kswapd_wait;
 	atomic32_t kswapd_stop;
 
 	struct ahead ahead;
 
-	struct waitq progress;          /* woken when memory is given back or an address space ends */
+	struct waitq progress;          /* woken when memory is freed or an address space ends */
 	atomic32_t reclaimers;          /* threads in reclaim */
 	atomic32_t oom_victims;         /* address spaces killed and not yet gone */
 
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas, nr_chains;  /* leak checks, metadata size */
 	atomic64_t nr_files, nr_file_chunks;                             /* likewise */
 
-	bool may_back;                  /* (C) areas may be filled from files: backing.h */
-	atomic64_t backed_pages;        /* of such areas */
+	bool may_back;                  /* (C) areas can be filled from files: backing.h */
+	atomic64_t backed_pages;        /* pages of such areas */
 
-	atomic32_t huge_mode;           /* enum huge_mode (huge.h); the machine's, may change */
-	atomic32_t swap_disk_full;      /* a swap write failed for lack of space, and none has found any since */
+	atomic32_t huge_mode;           /* enum huge_mode (huge.h) of the machine; may change */
+	atomic32_t swap_disk_full;      /* a swap write lacked space and none has found any since */
 
 	/* Text for the user about a named event; may be NULL. */
 	void (*notice)(void *arg, const char *text);

@@ -1,22 +1,28 @@
 /* mm/move.c - moving charges from group to group.
  *
- * Count what may move, charge that to the new group in bulk with nothing locked, switch the address space, walk its
- * entries and hand over a few pages at a time, give back what was not needed. A page that comes or goes meanwhile makes
- * the estimate wrong, never the books: each handing over uses up one page of what was charged, or does not happen.
+ * Count the pages that may move, charge them to the new group in bulk without locks held, switch
+ * the address space, walk its entries and move a few pages at a time, uncharge the rest. Pages that
+ * come or go in between make the estimate wrong, never the accounting: each page moved uses up one
+ * page of the advance charge, or does not move.
  *
- * C1  (seed 4) A page's owner changes with its page lock held, off the lists, and under the leaf lock of the one entry that maps it. So
- *     the mover sees "mapped and counted" or neither: the map count and the statistics of it change under that leaf lock. Other
- *     entries that are just going do not count: their end is counted to the owner they were counted to (page_remove_rmap).
- * C2  Only what the old group is charged for moves, and only if no other entry refers to it (4e0cf05f6059).
- * C3  A slot's owner changes under the slot lock, with its share of swap, and of memory+swap if it carries that.
+ * C1  (seed 4) A page's owner changes with the page locked, off the lists, and under the leaf lock
+ *     of the only entry that maps it. So the mover sees "mapped and counted" or neither: the map
+ *     count and its statistics change under that leaf lock. Other entries being removed do not
+ *     matter: they are uncounted from the owner they were counted to (page_remove_rmap).
+ * C2  Only pages charged to the old group move, and only if no other entry refers to them
+ *     (4e0cf05f6059).
+ * C3  A slot's owner changes under the slot lock, together with its charge of swap, and of
+ *     memory+swap if it has one.
  *
- * C4  A fault that was under way does not keep what it charged to the old group: a new page is given back and faulted again
- *     (fault.c), a page it has read from swap goes over when it is mapped (move_swapped_in), if there is room. Under mmap_lock for reading the
- *     group stands. What read-ahead brought for nobody yet, and pages of files, are charged to the group at the time of the
- *     fault that brought them, as everywhere.
- * C5  A file's page is handed over as filemap.h, I5, says: then all that is counted for it is known, and goes along.
+ * C4  A fault in progress does not keep its charge in the old group: a new page is freed and
+ *     faulted again (fault.c); a page read from swap moves when it is mapped (move_swapped_in), if
+ *     there is room. Under mmap_lock for reading the group is stable. Pages that readahead brought
+ *     in and that are not yet used, and file pages, stay charged to the group at the time of the
+ *     fault that brought them in, as everywhere.
+ * C5  A file page is moved under the rules of filemap.h, I5: so all its statistics are known and
+ *     move along.
  *
- * Locks: mmap_lock (writing, for the switch; reading, for the walk) -> leaf -> page (by try) -> slot, lruvec.
+ * Locks: mmap_lock (write: switch, read: walk) -> leaf -> page (trylock) -> slot, lruvec.
  */
 #include "mm/move.h"
 
@@ -30,24 +36,24 @@
 #include "mm/swap.h"
 #include "mm/vma.h"
 
-#define PASSES_MAX  3   /* walks, if something was busy */
+#define PASSES_MAX  3   /* walks, while pages are busy */
 #define MOVE_BATCH  64  /* pages locked at once */
-#define EMPTY_TRIES 16  /* of reclaim that frees nothing */
+#define EMPTY_TRIES 16  /* consecutive reclaims that free nothing */
 
 struct move {
 	struct engine *e;
 	struct mem_cgroup *from, *to;
 	unsigned mask;              /* MOVE_ */
-	bool count;                 /* only count: into pages and slots */
+	bool count;                 /* only count, into pages and slots */
 	int64_t pages, slots;       /* charged to @to in advance and not used up */
 	unsigned busy;
-	/* of the leaf in hand */
-	struct page *batch[MOVE_BATCH];  /* locked, to be handed over together */
+	/* of the current leaf */
+	struct page *batch[MOVE_BATCH];  /* locked, moved together */
 	unsigned nr;
 	int64_t nr_anon, nr_cached, nr_file, nr_shmem, nr_file_mapped, nr_dirty;
 };
 
-/* The slot @entry goes over if there is room and nothing else refers to it (@refs: entries that may). */
+/* Move the slot of @entry if there is room and exactly @refs entries refer to it. */
 static void move_slot(struct move *m, uint32_t entry, unsigned refs)
 {
 	bool memsw;
@@ -60,7 +66,7 @@ static void move_slot(struct move *m, uint32_t entry, unsigned refs)
 		page_counter_uncharge(&m->to->memsw, 1);
 }
 
-/* What is counted for @p, locked, mapped by nothing or by the entry in hand. */
+/* Note the statistics of @p, which is locked and mapped at most by the current entry. */
 static void note_stats(struct move *m, const struct page *p, bool mapped)
 {
 	const struct address_space *as = page_file_mapping(p);
@@ -74,7 +80,7 @@ static void note_stats(struct move *m, const struct page *p, bool mapped)
 	m->nr_dirty += page_test(p, PG_file) && page_test(p, PG_dirty);
 }
 
-/* The pages are locked, off the lists, and @mapped, all or none; C1. */
+/* The pages are locked, off the lists, and all or none are @mapped; C1. */
 static void move_owners(struct move *m, struct page **pages, unsigned n, bool mapped)
 {
 	while (n > 0) {
@@ -99,7 +105,7 @@ static void move_owners(struct move *m, struct page **pages, unsigned n, bool ma
 	}
 }
 
-/* Hand over locked pages, of which the caller sees to it that they stay. */
+/* Move locked pages; the caller keeps them from being freed. */
 static void move_pages(struct move *m, struct page **pages, unsigned n, bool mapped)
 {
 	unsigned isolated = lru_isolate_pages(pages, n);
@@ -117,15 +123,15 @@ static void move_batch(struct move *m)
 	m->nr = 0;
 }
 
-/* Does @p go at all? Inside RCU. */
+/* Does @p move at all? Inside RCU. */
 static bool wanted(const struct move *m, const struct page *p, unsigned maps)
 {
 	return m->mask & (page_is_anon(p) ? MOVE_ANON : MOVE_FILE) && a32_load(&p->mapcount) == maps &&
 	       page_cgroup_memcg(&p->pcg) == m->from;
 }
 
-/* Lock @p if it goes, and @maps entries map it. The leaf of the entry in hand is locked; the caller sees to it that @p
- * stays. */
+/* Lock @p if it moves and @maps entries map it. The current entry's leaf is locked; the caller
+ * keeps @p from being freed. */
 static bool lock_wanted(struct move *m, struct page *p, unsigned maps)
 {
 	if (m->pages <= m->nr || !wanted(m, p, maps))
@@ -147,7 +153,7 @@ static void move_present(struct move *m, struct leaf *leaf, struct page *p)
 		return;
 	if (bug_on(OWNER_LOCKED_AFTER_MAPCOUNT)) {
 		page_get(p);
-		spin_unlock(&leaf->lock);  /* whoever unmaps it now decides by the map count whose number to lower */
+		spin_unlock(&leaf->lock);  /* an unmap now picks the owner by the map count */
 		move_pages(m, &p, 1, true);
 		spin_lock(&leaf->lock);
 		page_put(m->e, p);
@@ -158,7 +164,7 @@ static void move_present(struct move *m, struct leaf *leaf, struct page *p)
 		move_batch(m);
 }
 
-/* A swap entry: its page, if the cache has it and nobody maps it, and its slot. */
+/* Move the page of a swap entry, if it is cached and unmapped, and its slot. */
 static void move_swapped(struct move *m, uint32_t entry)
 {
 	struct page *p = swapcache_get(m->e, entry);
@@ -168,7 +174,8 @@ static void move_swapped(struct move *m, uint32_t entry)
 		move_slot(m, entry, 1);
 		return;
 	}
-	/* At once: the reference is only ours to look, and it is to be back on its list before that goes. */
+	/* Not batched: we hold only a temporary reference, and the page must be back on its list
+	 * before we drop it. */
 	if (lock_wanted(m, p, 0))
 		move_pages(m, &p, 1, false);
 	page_put(m->e, p);
@@ -231,7 +238,7 @@ static void move_leaf(struct move *m, struct leaf *leaf, uint64_t from, uint64_t
 	spin_unlock(&leaf->lock);
 }
 
-/* Every leaf of every area. */
+/* Visit every leaf of every area. */
 static void walk(struct move *m, struct mm *mm)
 {
 	rw_rdlock(&mm->mmap_lock);
@@ -293,8 +300,8 @@ static int charge_ahead(struct move *m)
 
 /* ---- */
 
-/* The address space's own reference goes from group to group. Who charged for a fault before this gives it back (fault.c). False:
- * somebody else has moved it meanwhile. */
+/* Move the address space's reference from group to group. A fault that charged before this
+ * uncharges (fault.c). False: another thread has moved it. */
 static bool switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to)
 {
 	bool ours;
@@ -313,7 +320,7 @@ static bool switch_group(struct mm *mm, struct mem_cgroup *from, struct mem_cgro
 	return ours;
 }
 
-/* 0, -ENOMEM, or 1: look again. */
+/* 0, -ENOMEM, or 1: retry. */
 static int move_from(struct mm *mm, struct mem_cgroup *from, struct mem_cgroup *to, unsigned mask)
 {
 	struct move m = { .e = mm->engine, .from = from, .to = to, .mask = mask, .count = true };
@@ -361,7 +368,7 @@ bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from, 
 		return true;
 	if (!lru_isolate_page(p))
 		return false;
-	/* Locks are held: what room there is, or it stays. */
+	/* Locks are held, so do not reclaim: without room the page stays. */
 	if (charge_pages(e, to, NULL, 1, CHARGE_NORECLAIM) == 0) {
 		m.slots = charge_slots(to, 1) == 0;
 		move_owners(&m, &p, 1, false);

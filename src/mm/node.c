@@ -9,8 +9,8 @@
 
 #define MARGIN_MIN   4
 #define MARGIN_MAX   512
-#define RETRY_NS     (200 * 1000)   /* before what was busy is looked at again: doubled each time, */
-#define RETRY_DOUBLE_MAX 6          /* so often */
+#define RETRY_NS     (200 * 1000)   /* before retrying busy frames; doubled each time, */
+#define RETRY_DOUBLE_MAX 6          /* at most this often */
 
 /* ---- which is near ---- */
 
@@ -21,7 +21,7 @@ static unsigned distance(const struct engine *e, unsigned from, unsigned to)
 	return from == to ? 10 : 20;
 }
 
-/* Nearest first; of two as near, the next one round. */
+/* Nearest first; ties in cyclic order from @from. */
 static void fill_order(struct engine *e, unsigned from)
 {
 	uint8_t *order = e->node[from].order;
@@ -102,7 +102,8 @@ static void give_back(struct engine *e, struct page **pages, unsigned n)
 	}
 }
 
-/* Where to with @n pages: the nearest node that has room, and for how many of them it has; -1: nowhere. */
+/* The nearest node with room for some of @n pages; *@fit: how many of them. -1: no node has
+ * room. */
 static int nearest_room(const struct resize *z, unsigned n, unsigned *fit)
 {
 	const uint8_t *order = z->e->node[z->node].order;
@@ -118,7 +119,7 @@ static int nearest_room(const struct resize *z, unsigned n, unsigned *fit)
 	return -1;
 }
 
-/* Isolated pages leave for wherever they can. */
+/* Move isolated pages to other nodes; reclaim those that find no room. */
 static void empty_batch(struct resize *z, struct page **pages, unsigned n)
 {
 	struct reclaim_result rr = { 0 };
@@ -139,7 +140,7 @@ static void empty_batch(struct resize *z, struct page **pages, unsigned n)
 	z->r->reclaimed += rr.reclaimed;
 }
 
-/* One look at every frame above the end that is in use. */
+/* One pass over every used frame above the end. */
 static void empty_once(struct resize *z)
 {
 	struct page *pages[MIGRATE_BATCH_MAX];
@@ -151,7 +152,7 @@ static void empty_once(struct resize *z)
 
 		for (unsigned i = 0; i < got; i++) {
 			if (!page_try_get(pages[i]))
-				continue;  /* being freed, or handed out just before the end came down */
+				continue;  /* being freed, or allocated just before the end was lowered */
 			if (lru_isolate_page(pages[i]))
 				pages[n++] = pages[i];
 			else
@@ -161,7 +162,7 @@ static void empty_once(struct resize *z)
 	}
 }
 
-/* Until nothing is left in use, or it was tried often enough. Returns how many are left. */
+/* Retry until no frame is in use or @tries are used up. Returns how many are left. */
 static int64_t empty(struct resize *z, unsigned tries)
 {
 	int64_t upto;
@@ -180,8 +181,8 @@ static void move_end(struct resize *z, int64_t nr)
 		;
 }
 
-/* The end goes back to behind the last frame that is in use. Returns how many are: the last one may have become free
- * since it was looked at before. */
+/* Move the end back to just behind the last used frame. Returns how many are still in use: the last
+ * one may have been freed since the previous check. */
 static int64_t settle(struct resize *z)
 {
 	struct frame_node *node = &z->e->node[z->node];
@@ -219,7 +220,7 @@ int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, stru
 	if (nr < before)
 		r->busy = empty(&z, tries);
 	if (bug_follows(NODE_CHECKED_BEFORE_ISOLATED))
-		frames_take_late(e, nid);  /* what was unused when it was looked at */
+		frames_take_late(e, nid);  /* what was unused when it was checked */
 	if (r->busy)
 		r->busy = settle(&z);
 	spin_lock(&e->frames_lock);

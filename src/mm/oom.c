@@ -1,17 +1,17 @@
-/* mm/oom.c - the OOM killer of a group. One victim at a time: while one is on its way out everybody waits for it. */
+/* mm/oom.c - the OOM killer of a group. One victim at a time: all others wait while it exits. */
 #include "mm/oom.h"
 
 #include "mm/engine.h"
 
-#define OOM_WAIT_NS  (2 * 1000000000ll)   /* for a victim to go; then the next one is chosen */
-#define OOM_LOOK_NS  (20 * 1000000ll)     /* between two looks: who gives back what was charged and not used wakes nobody */
+#define OOM_WAIT_NS  (2 * 1000000000ll)   /* for a victim to exit; then choose the next one */
+#define OOM_LOOK_NS  (20 * 1000000ll)     /* between two checks: returning an unused charge wakes no waiter */
 
 int64_t oom_badness(int64_t rss, int64_t swapents, int64_t extra)
 {
 	return rss + swapents + extra;
 }
 
-/* Room for @n pages below the limits of @memcg itself, whether or not it lies in a stock. */
+/* Room for @n pages below the limits of @memcg itself, stocked pages included. */
 static bool has_room(struct mem_cgroup *memcg, int64_t n)
 {
 	stock_drain_tree(memcg);
@@ -19,10 +19,10 @@ static bool has_room(struct mem_cgroup *memcg, int64_t n)
 	       page_counter_read(&memcg->memsw) + n <= a64_load(&memcg->memsw.max);
 }
 
-enum verdict { OOM_NOBODY, OOM_AGAIN /* as things have changed */, OOM_WAIT, OOM_VICTIM };
+enum verdict { OOM_NOBODY, OOM_AGAIN /* things have changed */, OOM_WAIT, OOM_VICTIM };
 
-/* One look at all address spaces, mm_lock held: is somebody below @memcg on the way out, and not for long yet? Else
- * *@worst is the worst that is not. */
+/* Scan all address spaces, mm_lock held. True: a process below @memcg is exiting, for less than
+ * OOM_WAIT_NS. *@worst: the worst one that is not exiting. */
 static bool look(struct engine *e, struct mem_cgroup *memcg, struct mm **worst)
 {
 	int64_t now = (int64_t)plat_now_ns(), most = -1;
@@ -49,10 +49,10 @@ static bool look(struct engine *e, struct mem_cgroup *memcg, struct mm **worst)
 	return pending;
 }
 
-/* Who is to go? OOM_VICTIM: *@victim, marked and referenced. It is marked under the lock under which others look,
- * so that two who are out of memory at once do not choose one each. Who has gone gave everything back before it left
- * the list: nobody is chosen for the sake of room that there is by now (the limit was met before the look), nor waited for:
- * reclaim, or another process, may have made it. */
+/* Choose a victim. OOM_VICTIM: *@victim, marked and referenced. The mark is set under the lock that
+ * the scan takes, so two concurrent OOMs do not choose one each. An exited process returned
+ * everything before it left the list. If there is room by now (the limit was hit before the scan;
+ * reclaim or another process may have made it), do not choose or wait for a victim. */
 static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n, struct mm **victim)
 {
 	enum verdict v = OOM_NOBODY;
@@ -64,7 +64,7 @@ static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n,
 		v = OOM_AGAIN;
 	else if (pending)
 		v = OOM_WAIT;
-	else if (*victim) /* whose process may be ending by itself */
+	else if (*victim) /* its process may be exiting by itself */
 		v = a32_cas(&(*victim)->dying, 0, 1) ? OOM_VICTIM : OOM_AGAIN;
 	if (v == OOM_VICTIM)
 		mm_get(*victim);
@@ -72,8 +72,8 @@ static enum verdict judge(struct engine *e, struct mem_cgroup *memcg, int64_t n,
 	return v;
 }
 
-/* Until something was made known since @ticket, there is room, or it is time to choose the next victim. Reclaim has
- * found nothing: it is not asked again at every look. */
+/* Wait until progress was signalled since @ticket, there is room, or it is time to choose the next
+ * victim. Reclaim has just found nothing, so do not retry it at every check. */
 static void wait_for_room(struct engine *e, struct mem_cgroup *memcg, int64_t n, uint32_t ticket)
 {
 	int64_t end = (int64_t)plat_now_ns() + OOM_WAIT_NS;
@@ -84,7 +84,7 @@ static void wait_for_room(struct engine *e, struct mem_cgroup *memcg, int64_t n,
 
 bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64_t n, bool wait)
 {
-	uint32_t ticket = waitq_prepare(&e->progress); /* before the look: whoever goes after it wakes us */
+	uint32_t ticket = waitq_prepare(&e->progress); /* before the scan: any exit after it wakes us */
 	struct mm *victim;
 	enum verdict v;
 	bool mine = false;
@@ -93,7 +93,7 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64
 		return false;
 	v = judge(e, memcg, n, &victim);
 	if (bug_on(OOM_LOST_WAKEUP))
-		ticket = waitq_prepare(&e->progress); /* the victim has gone meanwhile, and wakes nobody any more */
+		ticket = waitq_prepare(&e->progress); /* the victim has exited in the meantime; its wake-up is lost */
 	if (v == OOM_VICTIM) {
 		struct mem_cgroup *of = mm_get_memcg(victim);
 

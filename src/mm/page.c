@@ -1,7 +1,8 @@
 /* mm/page.c - page records in use: charge, references, the page lock.
  *
- * Who frees: whoever drops the last reference, and it alone touches the page from then on. Reclaim may
- * still see it on a list: it takes pages by page_try_get under the lruvec lock, loses, and skips it.
+ * The thread that drops the last reference frees the page; no other thread touches it from then on.
+ * Reclaim may still see it on a list: its page_try_get under the lruvec lock fails, and it skips
+ * the page.
  */
 #include "mm/page.h"
 
@@ -50,8 +51,8 @@ void page_put(struct engine *e, struct page *p)
 		page_free(e, p);
 }
 
-/* Always, but for the named bugs: nobody looked at first; v5 of seed 2's patch looked before the unlock, so that
- * what was dropped after the look met a locked page. */
+/* True except for the named bugs: at first there was no check; v5 of seed 2's patch checked before
+ * the unlock, so a reference dropped after the check found the page locked. */
 static bool look_after_unlock(struct engine *e, const struct page *p)
 {
 	if (bug_on(SWAP_ZAP_NO_RECHECK))

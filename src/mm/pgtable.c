@@ -1,4 +1,5 @@
-/* mm/pgtable.c - the directory of leaves. mm->pt_lock protects the hash; it is held for a look-up only. */
+/* mm/pgtable.c - the directory of leaves. mm->pt_lock protects the hash; it is held only for a
+ * look-up. */
 #include "mm/pgtable.h"
 
 #include "mm/page.h"
@@ -46,7 +47,7 @@ unsigned pgtable_leaves(struct mm *mm)
 	return n;
 }
 
-/* pt_lock held. Address by address as long as that may be cheaper than a look at every leaf. */
+/* pt_lock held. Probe address by address while that may be cheaper than scanning every leaf. */
 static struct leaf *next_locked(struct mm *mm, uint64_t base, uint64_t end)
 {
 	struct leaf *next = NULL;
@@ -95,7 +96,7 @@ struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, 
 	return p;
 }
 
-/* pt_lock held. A failure leaves the smaller table in place, which is slower but right. */
+/* pt_lock held. On failure the smaller table stays: slower but correct. */
 static int grow_locked(struct mm *mm)
 {
 	unsigned cap = mm->cap_leaves ? mm->cap_leaves * 2 : LEAVES_MIN;
@@ -184,7 +185,8 @@ void pgtable_fini(struct mm *mm)
 	spin_unlock(&mm->pt_lock);
 }
 
-/* A range with more leaf slots than there are leaves (a huge reservation): walk the leaves instead. */
+/* A range with more leaf slots than there are leaves (a huge reservation): walk the leaves
+ * instead. */
 static void leaf_for_all(struct mm *mm, uint64_t start, uint64_t end,
 			 void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *), void *arg)
 {
@@ -198,7 +200,7 @@ static void leaf_for_all(struct mm *mm, uint64_t start, uint64_t end,
 		}
 }
 
-/* The caller holds mmap_lock for writing, so that no leaf is added meanwhile. */
+/* The caller holds mmap_lock for writing, so no leaf is added. */
 void leaf_for_range(struct mm *mm, uint64_t start, uint64_t end,
 		    void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *), void *arg)
 {

@@ -1,7 +1,7 @@
-/* mm/pgtable.h - page tables: a directory of leaves an address space, 512 entries and one lock a leaf.
+/* mm/pgtable.h - page tables: per address space a directory of leaves, 512 entries, one lock each.
  *
- * The directory is a hash; a leaf, once there, stays until its address space ends. Readers
- * that hold neither mmap_lock nor a reference to the address space find leaves inside RCU (rmap walks).
+ * The directory is a hash. A leaf, once created, stays until its address space ends. Readers (rmap
+ * walks) that hold neither mmap_lock nor a reference to the address space look up leaves under RCU.
  */
 #ifndef UMEMCG_MM_PGTABLE_H
 #define UMEMCG_MM_PGTABLE_H
@@ -10,18 +10,20 @@
 
 /* The leaf that holds @va, or NULL. */
 struct leaf *leaf_find(struct mm *mm, uint64_t va);
-/* The page that is mapped at @va, in @leaf's span, referenced, if it is there and has @flag; else NULL. Takes the leaf lock. */
+/* The page mapped at @va, in @leaf's span, referenced, if it is present and has @flag; else NULL.
+ * Takes the leaf lock. */
 struct page *leaf_get_flagged(struct engine *e, struct leaf *leaf, uint64_t va, uint32_t flag);
-/* The first leaf that holds an address of [*va, @end), and *va the first of these; NULL, and *va is @end: there is none. What a
- * walk in order costs depends on the leaves there are, not on the addresses it passes. */
+/* The first leaf that overlaps [*va, @end); *va is set to the first address in it. NULL if there is
+ * none; then *va is @end. The cost of a walk in order depends on the number of leaves, not on the
+ * address range. */
 struct leaf *leaf_next(struct mm *mm, uint64_t *va, uint64_t end);
-/* Their number. */
+/* The number of leaves. */
 unsigned pgtable_leaves(struct mm *mm);
-/* As leaf_find, made when it is not there. NULL: out of memory. */
+/* As leaf_find, but creates a missing leaf. NULL: out of memory. */
 struct leaf *leaf_get(struct mm *mm, uint64_t va);
-/* Every leaf's entries are none: take the directory down. */
+/* Free the directory. All entries must be none. */
 void pgtable_fini(struct mm *mm);
-/* Call @fn for the leaf parts of [start, end) that exist, in no order. */
+/* Call @fn for the part of every existing leaf in [start, end), in no particular order. */
 void leaf_for_range(struct mm *mm, uint64_t start, uint64_t end,
 		    void (*fn)(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg), void *arg);
 

@@ -1,11 +1,12 @@
 /* mm/reclaim.c - which groups and lists to take pages from.
  *
- * For a group that is full: of the groups below it, on all nodes. For a node that is full: of all groups, on that node; there a
- * page that is moved to a slower node has made room as well as one that went out, so that is tried first. It is no use to a
- * group: what is moved is charged as before.
+ * A full group reclaims from the groups below it, on all nodes. A full node reclaims from all
+ * groups, on that node; there, demoting a page to a slower node makes room as well, so demotion
+ * comes first. Demotion does not help a group: the page stays charged.
  *
- * A pass walks the subtree once; each group gives in proportion to its size, less what min and low protect. Low is
- * respected in the first pass; only when that finds nothing a second pass goes below it (and counts a low event).
+ * A pass walks the subtree once; each group contributes in proportion to its size, less what min
+ * and low protect. The first pass respects low. Only if it finds nothing does a second pass go
+ * below low (and count a low event).
  */
 #include "mm/reclaim.h"
 
@@ -16,11 +17,11 @@
 #include "mm/swap.h"
 
 #define ISOLATE_MAX  MMU_BATCH_MAX
-#define BUSY_MAX     (4 * ISOLATE_MAX)   /* on a list; then let it be for now: they went to its head */
-#define CACHED_SHARE 64   /* of the lists: less than that is not worth a search */
-#define SWAPPINESS   60   /* of 200: weight of the anon lists; the file lists have the rest */
+#define BUSY_MAX     (4 * ISOLATE_MAX)   /* per list; then leave it for now: busy pages went to its head */
+#define CACHED_SHARE 64   /* of the lists: fewer are not worth a search */
+#define SWAPPINESS   60   /* of 200: weight of the anon lists; the rest is the file lists' */
 #define ALL_NODES    NODES_MAX
-#define FRAMES_MIN   32   /* to free at once, when somebody wants one and there is none */
+#define FRAMES_MIN   32   /* to free at once when an allocation finds no frame */
 
 /* The sum of what the children of @parent claim by min (or low). Inside RCU. */
 static int64_t children_claims(struct mem_cgroup *parent, bool low)
@@ -48,7 +49,7 @@ static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg
 				    above, children_claims(parent, low));
 }
 
-/* What is to be done: free pages below @top on @node, or (ALL_NODES) on all. */
+/* One reclaim run: free pages below @top on @node, or on all nodes (ALL_NODES). */
 struct reclaim {
 	struct engine *e;
 	struct mem_cgroup *top;
@@ -95,7 +96,7 @@ int64_t reclaim_split(int64_t n, int64_t anon, int64_t file, bool can_swap)
 	return file == 0 ? n : n * weight / sum;
 }
 
-/* How many pages of @memcg this pass may look at. Inside RCU. */
+/* How many pages of @memcg this pass may scan. Inside RCU. */
 static int64_t scan_target(const struct reclaim *c, struct mem_cgroup *memcg)
 {
 	int64_t size = group_size(c, memcg), usage = page_counter_read(&memcg->memory);
@@ -114,9 +115,9 @@ static int64_t scan_target(const struct reclaim *c, struct mem_cgroup *memcg)
 	return protect_scan_target(size, usage, prot);
 }
 
-/* What is freed goes to the group's stock. That is where its own charge takes it from; but it is of no use to another
- * group's charge, hides how far protection reaches, and may keep memory+swap, where the slots were charged first,
- * above its limit. */
+/* Freed pages go to the group's stock, from which its own charges are served. But there they are of
+ * no use to another group's charge, hide how far protection reaches, and may keep memory+swap above
+ * its limit where the slots were charged first. */
 static bool over_memsw(const struct mem_cgroup *memcg)
 {
 	for (const struct page_counter *c = &memcg->memsw; c; c = c->parent)
@@ -134,7 +135,7 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 	event_add(memcg, EVENT_SWAP_FAIL, 1);
 }
 
-/* What is freed goes to the stock of the group it was charged to. */
+/* Freed pages go to the stock of the group they were charged to. */
 static void shrink_batch(struct reclaim *c, struct mem_cgroup *memcg, struct page **pages, unsigned n)
 {
 	shrink_pages(c->e, pages, n, c->flags, c->r);
@@ -142,8 +143,9 @@ static void shrink_batch(struct reclaim *c, struct mem_cgroup *memcg, struct pag
 		stock_drain(memcg);
 }
 
-/* No slot is to be had: only what has one already can go out, so nothing else is looked at twice (Linux: no scan of anonymous
- * pages when get_nr_swap_pages() is 0). Background reclaim leaves a few to those who would fail without them. */
+/* No slot is available: only pages that already have one can go out, so scan nothing else (Linux:
+ * no scan of anonymous pages when get_nr_swap_pages() is 0). Background reclaim leaves a few for
+ * callers that would fail without them. */
 static void shrink_cached(struct reclaim *c, struct lruvec *l, int64_t done)
 {
 	static const enum lru_list order[] = { LRU_INACTIVE_ANON, LRU_ACTIVE_ANON };
@@ -169,7 +171,7 @@ static void shrink_cached(struct reclaim *c, struct lruvec *l, int64_t done)
 	}
 }
 
-/* How many of @batch pages of @l could go anywhere. */
+/* How many of @batch pages of @l have somewhere to go. */
 static unsigned destinations(const struct reclaim *c, const struct lruvec *l, enum lru_list inactive, unsigned batch)
 {
 	if (inactive != LRU_INACTIVE_ANON || (c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0))
@@ -177,15 +179,16 @@ static unsigned destinations(const struct reclaim *c, const struct lruvec *l, en
 	return swap_available(c->e, l->memcg, batch);
 }
 
-/* Free up to @n pages of one kind of a group's lists, in batches of at least @batch_min: what is cheap at
- * once may be a little more than asked for, but not more than is unprotected. */
+/* Free up to @n pages of one kind of a group's lists, in batches of at least @batch_min: a cheap
+ * batch may free a little more than @n, but not more than is unprotected. */
 static void shrink_kind(struct reclaim *c, struct lruvec *l, enum lru_list inactive, int64_t n, unsigned batch_min)
 {
 	int64_t scan_max = kind_size(l, inactive);
 	int64_t done = freed(c) + n, scanned = 0, busy = c->r->busy;
 
 	while (freed(c) < done && scanned < scan_max && c->r->busy - busy < 2 * BUSY_MAX) {
-		/* The inactive list may hold nothing but pages out of reach, and the active one all the others. */
+		/* The inactive list may hold only unreclaimable pages, and the active list all the
+		 * others. */
 		enum lru_list from = c->r->busy - busy < BUSY_MAX ? inactive : inactive + 1;
 		struct page *pages[ISOLATE_MAX];
 		int64_t want = done - freed(c);
@@ -210,14 +213,15 @@ static void shrink_kind(struct reclaim *c, struct lruvec *l, enum lru_list inact
 	}
 }
 
-/* Free up to @n pages of one group's lists: of each kind its part, then what one did not give of the other. */
+/* Free up to @n pages of one group's lists: from each kind its share, then any shortfall from the
+ * other. */
 static void shrink_lruvec(struct reclaim *c, struct lruvec *l, int64_t n, unsigned batch_min)
 {
 	bool demotes = c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0;
 	bool may_anon = demotes || (c->e->swap && !(c->flags & RECLAIM_NOSWAP));
 	int64_t done = freed(c) + n, file = kind_size(l, LRU_INACTIVE_FILE), anon;
 
-	/* Full swap shows when the files do not give enough. */
+	/* Full swap matters only when the file lists do not yield enough. */
 	anon = reclaim_split(n, kind_size(l, LRU_INACTIVE_ANON), file,
 			     may_anon && (file == 0 || destinations(c, l, LRU_INACTIVE_ANON, 1) > 0));
 	if (n > anon)
@@ -228,7 +232,7 @@ static void shrink_lruvec(struct reclaim *c, struct lruvec *l, int64_t n, unsign
 		shrink_kind(c, l, LRU_INACTIVE_FILE, done - freed(c), batch_min);
 }
 
-/* Each node gives in proportion to what it has. */
+/* Each node contributes in proportion to its size. */
 static void shrink_group(struct reclaim *c, struct mem_cgroup *memcg, int64_t n, unsigned batch_min)
 {
 	int64_t size = group_size(c, memcg);
@@ -254,7 +258,7 @@ static void count_reclaim(struct mem_cgroup *memcg, unsigned flags, int64_t scan
 	stat_add(memcg, bg ? STAT_PGSTEAL_KSWAPD : STAT_PGSTEAL_DIRECT, reclaimed);
 }
 
-/* The next group of the walk that is alive, referenced; drops @prev. */
+/* The next live group of the walk, referenced; drops @prev. */
 static struct mem_cgroup *walk(struct mem_cgroup *top, struct mem_cgroup *prev)
 {
 	struct mem_cgroup *next;

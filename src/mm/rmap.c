@@ -24,7 +24,7 @@ void anon_vma_put(struct anon_vma *av)
 	rcu_defer(&av->rcu, anon_vma_free_rcu);
 }
 
-/* A chain takes a reference of @av, which the caller proves to be alive. */
+/* The chain takes a reference on @av; the caller guarantees that @av is alive. */
 static struct anon_vma_chain *chain_alloc(struct vma *v, struct anon_vma *av)
 {
 	struct anon_vma_chain *c = plat_alloc(sizeof(*c));
@@ -93,12 +93,13 @@ int anon_vma_prepare(struct vma *v)
 			anon_vma_put(av);
 		return -ENOMEM;
 	}
-	/* Two faults may race here under mmap_lock for reading: one publishes, the other takes its own down. */
+	/* Two faults may race here under mmap_lock for reading: one publishes its anon_vma, the
+	 * other frees its own. */
 	spin_lock(&v->mm->pt_lock);
 	won = aptr_load(&v->anon_vma) == NULL;
 	if (won) {
 		list_add_tail(&c->same_vma, &v->chains);
-		list_add_tail(&c->same_anon_vma, &av->chains);  /* nobody else sees it yet */
+		list_add_tail(&c->same_anon_vma, &av->chains);  /* not visible to others yet */
 		aptr_store(&v->anon_vma, av);
 	}
 	spin_unlock(&v->mm->pt_lock);
@@ -140,7 +141,7 @@ struct anon_vma *page_get_anon_vma(const struct page *p)
 		if (av && !a32_inc_not_zero(&av->refcount))
 			av = NULL;
 	}
-	/* Mapped after the reference was taken: the anon_vma was the page's at that time. */
+	/* Still mapped after the reference was taken: the anon_vma was the page's at that time. */
 	if (av && !recheck(page_mapped(p))) {
 		rcu_rd_unlock();
 		anon_vma_put(av);
@@ -169,8 +170,9 @@ void page_add_rmap(struct page *p, struct vma *v, uint64_t va)
 		page_stat(p, page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED, 1);
 }
 
-/* What the page is, and whose, is known only as long as this entry maps it: once the map count is 0 truncation and swap-out may take
- * it out of its file, a mover may hand it over, before we come to count. */
+/* The page's kind and owner are stable only while this entry maps it: once the map count is 0,
+ * truncation or swap-out may remove it from its file, or a mover may transfer it, before we update
+ * the statistics. */
 void page_remove_rmap(struct page *p)
 {
 	enum stat_item item = page_is_anon(p) ? STAT_ANON : STAT_FILE_MAPPED;
@@ -190,7 +192,7 @@ void page_remove_rmap(struct page *p)
 		return;
 	if (bug_on(SWAP_OUT_OF_UNCHARGED_PAGE) && !page_test(p, PG_swapcache)) {
 		lru_del(p);
-		page_uncharge(p);  /* though somebody who works on it may be about to give it a slot */
+		page_uncharge(p);  /* though reclaim may be about to give it a slot */
 	}
 }
 

@@ -1,12 +1,14 @@
-/* mm/rmap_file.c - reverse mapping of pages of files and shared memory: from a page to every entry that maps it.
+/* mm/rmap_file.c - reverse mapping of pages of files and shared memory: from a page to every entry
+ * that maps it.
  *
- * A walk holds i_mmap_lock for reading from end to end, so that no area appears, goes or moves meanwhile, and so no
- * entry can slip from a place not yet looked at to one that was (mremap does not move entries of files: they fault
- * again). An area on the list keeps its address space and its page tables. Every entry is looked at under its leaf
- * lock, never before: who takes one away holds that lock until its TLBs are flushed, and a walk that did not wait for
- * it would let a page be written that is still being stored to (seed 4, invariant B).
+ * A walk holds i_mmap_lock for reading throughout, so no area appears, disappears or moves, and no
+ * entry can slip from a place not yet visited to one already visited (mremap does not move entries
+ * of files: they fault again). An area on the list keeps its address space and its page tables.
+ * Each entry is read only under its leaf lock: a thread that clears an entry holds that lock until
+ * its TLBs are flushed. A walk that did not wait for it would write out a page that is still being
+ * stored to (seed 4, invariant B).
  *
- * With the page locked no new entry comes: after rmap_file_unmap the page is mapped by nobody.
+ * While the page is locked no new entry appears: after rmap_file_unmap the page is unmapped.
  */
 #include "mm/filemap.h"
 #include "mm/page.h"
@@ -97,7 +99,7 @@ static void unmap_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t
 	a64_acc(&v->mm->rss, -1);
 	file_count_entries(v->mm, -1);
 	page_remove_rmap(p);
-	page_put(e, p);  /* the entry's reference; the caller has one */
+	page_put(e, p);  /* the entry's reference; the caller holds another */
 }
 
 void rmap_file_unmap(struct page *p)
@@ -121,7 +123,8 @@ static void look_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t 
 	}
 }
 
-/* A client's kernel maps what is there without telling: an area counts whether it has an entry or not. */
+/* A client's kernel maps resident pages without telling us: an area counts whether or not it has an
+ * entry. */
 static void look_at_locks(const struct page *p, struct file_use *use)
 {
 	struct address_space *as = page_file_mapping(p);

@@ -1,16 +1,19 @@
 /* mm/shmem.c - shared memory between its table and swap.
  *
- * Out (reclaim, page locked and unmapped, in the swap cache): the slot gets a reference, the table gets the entry in
- * the place of the page, the page is then like any other that waits in the swap cache to be written. Back: found or
- * read in the swap cache like any other; locked, the entry still the one in the table: the page takes its place, the
- * reference and the slot are given back. The page lock is held over each step, so a page is in the table or in the
- * swap cache, not in both.
+ * Out (reclaim; page locked, unmapped, in the swap cache): the slot gets a reference and the entry
+ * replaces the page in the table; the page is then like any other that waits in the swap cache to
+ * be written. In: the page is found or read in the swap cache like any other. If, under the page
+ * lock, the table still has the entry, the page replaces it, and reference and slot are released.
+ * The page lock is held over each step, so a page is in the table or in the swap cache, never in
+ * both.
  *
- * A caller looked at the table before anything was locked: its entry may name a slot that is another page's by now. Whatever it
- * finds there, found or failed, counts only if the table still has the entry; for then its reference has kept the slot.
+ * A caller read the table before locking anything: by now its entry may name a slot that belongs to
+ * another page. The result, success or failure, counts only if the table still has the entry; then
+ * the table's reference has kept the slot.
  *
- * Where a fault costs a round trip (an MMU that withdraws) what a stream will touch next is brought with it (shmem_bring), in one
- * read: charged if that takes nobody's life, and else left to its own fault.
+ * Where a fault costs a round trip (an MMU that withdraws), shmem_bring also brings in what a
+ * stream will touch next, in one read. These pages are charged only if that needs no OOM kill;
+ * otherwise they are left to their own faults.
  */
 #include <string.h>
 
@@ -33,7 +36,7 @@ void shmem_swap_out(struct page *p)
 	filemap_remove(p, page_entry(p));
 }
 
-/* Have a page for @entry in the swap cache, referenced in *@page. 0; 1: look again; or -errno. */
+/* Find or read @entry's page in the swap cache; *@page is referenced. 0; 1: retry; or -errno. */
 static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struct page **page)
 {
 	struct page *p;
@@ -59,7 +62,7 @@ static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struc
 	return 0;
 }
 
-/* Is the content of page @index where it was? Then the slot of @entry is still its own. */
+/* Does the table still have @entry at @index? Then the slot of @entry is still this page's. */
 static bool still_at(struct address_space *as, uint64_t index, uint32_t entry)
 {
 	uint32_t now;
@@ -71,8 +74,8 @@ static bool still_at(struct address_space *as, uint64_t index, uint32_t entry)
 	return now == entry;
 }
 
-/* @p, of the swap cache, takes the place of @entry in the table, if it still is what it was. Gives up the reference. 0; 1: look
- * again; or -errno. */
+/* @p, in the swap cache, replaces @entry in the table if the entry is unchanged. Drops the
+ * reference on @p. 0; 1: retry; or -errno. */
 static int enter_table(struct address_space *as, uint64_t index, uint32_t entry, struct page *p)
 {
 	struct engine *e = as->engine;
@@ -82,15 +85,15 @@ static int enter_table(struct address_space *as, uint64_t index, uint32_t entry,
 	if (!page_test(p, PG_swapcache) || page_entry(p) != entry) {
 		err = 1;
 	} else if (!page_test(p, PG_uptodate)) {
-		/* Between the look at the table and here the slot may have been freed, and another page's content lost in
-		 * it. */
+		/* Since the table was read the slot may have been freed and reused, and the error
+		 * may be another page's. */
 		err = bug_on(SHMEM_READ_ERROR_OF_ANOTHER) || recheck(still_at(as, index, entry)) ? -EIO : 1;
 	} else {
 		page_wait_writeback(p);
 		err = filemap_insert(as, p, index, entry);
 		if (err == 0) {
 			swap_put(e, entry);
-			/* Nobody else knows the entry. */
+			/* The entry has no other user. */
 			if (!swapcache_try_free(e, p))
 				VM_BUG_ON("a slot of shared memory has another user");
 		} else if (err == -EEXIST) {
@@ -116,7 +119,7 @@ int shmem_swapin(struct address_space *as, uint64_t index, uint32_t entry, struc
 struct bring {
 	struct address_space *as;
 	uint64_t index[FAULT_PAGES_MAX];
-	uint32_t entry[FAULT_PAGES_MAX];     /* 0: nothing was there yet */
+	uint32_t entry[FAULT_PAGES_MAX];     /* 0: no content yet */
 	struct page *fresh[FAULT_PAGES_MAX]; /* charged and locked */
 	unsigned n;
 };
@@ -157,7 +160,7 @@ static bool get_fresh(struct bring *b, const struct fault *f)
 	return true;
 }
 
-/* Zeros into the table. False: somebody else was faster. */
+/* Insert a zero page into the table. False: another thread was faster. */
 static bool enter_zeros(struct address_space *as, uint64_t index, struct page *p)
 {
 	struct engine *e = as->engine;

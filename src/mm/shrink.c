@@ -1,18 +1,20 @@
 /* mm/shrink.c - freeing a batch of isolated pages.
  *
- * For a node (RECLAIM_DEMOTE): first the cold ones of the batch are moved to the slower node, if it has one with room. What is left:
+ * For a node (RECLAIM_DEMOTE), cold pages of the batch first move to the slower node, if there is
+ * one with room. The rest is written out.
  *
- * Steps, each over the whole batch: lock what can be locked; find the mappings; give each page a slot; withdraw the
- * contents (one call of the MMU); perhaps choose other slots; replace the entries by swap entries; write; free what is clean and unmapped; put
- * the rest back.
+ * Steps, each over the whole batch: trylock the pages; find the mappings; give each page a slot;
+ * withdraw the contents (one MMU call); perhaps choose other slots; replace the page table entries
+ * by swap entries; write; free what is clean and unmapped; put the rest back.
  *
- * Who wins. A fault that comes between withdraw and the swap entry sees a present entry and a locked page: it
- * waits for the page lock and looks again. A fault after it finds the page in the swap cache. An unmap in between finds
- * a present entry and takes the mapping away as ever; we then find the entry gone and drop the page.
+ * Races. A fault between withdrawal and the swap entry sees a present entry and a locked page: it
+ * waits for the page lock and retries. A later fault finds the page in the swap cache. An unmap in
+ * between finds a present entry and removes the mapping as usual; we then find the entry gone and
+ * drop the page.
  *
- * Pages of files take the same steps with walks of their own (rmap_file.c) and no withdrawal: they are shared, so
- * their content is at home. Their entries become nothing; a dirty page is written to its file; shared memory leaves
- * its entry in its table.
+ * Pages of files take the same steps with their own walks (rmap_file.c) and no withdrawal: they are
+ * shared, so their content is at home. Their entries are cleared; a dirty page is written to its
+ * file; shared memory leaves a swap entry in its table.
  */
 #include "mm/engine.h"
 #include "mm/filemap.h"
@@ -29,13 +31,13 @@
 #include "mm/swap_share.h"
 
 #define PLACES_MAX 64   /* mappings of one page */
-#define RUN_MIN    8    /* slots in a run, on average: worth keeping */
+#define RUN_MIN    8    /* average slots per run that make the old slots worth keeping */
 
 struct victim {
 	struct page *page;
 	unsigned first_req, nr_reqs;
 	bool locked;
-	bool withdrawn;      /* nobody has access any more */
+	bool withdrawn;      /* no mapping has access any more */
 	bool fresh_slot;     /* we put it into the swap cache */
 	bool write;          /* to its slot */
 	struct swap_hash hash;  /* of its content if taken, else 0 */
@@ -53,7 +55,8 @@ struct shrink {
 	unsigned flags;
 };
 
-/* Was any of the entries used since reclaim looked last? Clears the marks. Only an MMU that keeps them has them. */
+/* Was any of the entries used since reclaim last checked? Clears PTE_YOUNG. Only some MMUs maintain
+ * it. */
 static bool test_clear_young(struct mmu_req *reqs, unsigned n)
 {
 	bool young = false;
@@ -85,7 +88,7 @@ static void drop_reqs(struct shrink *s, unsigned first)
 			mm_put(s->reqs[s->nr_reqs].mm);
 }
 
-/* Fill in requests for every mapping of a page. False: leave the page alone. */
+/* Add a request for every mapping of a page. False: leave the page alone. */
 static bool find_mappings(struct shrink *s, struct victim *v)
 {
 	struct rmap_place places[PLACES_MAX];
@@ -129,8 +132,8 @@ static void swap_refused(struct page *p, int err)
 	memcg_put(memcg);
 }
 
-/* A page of a file, or of shared memory, locked: used since? False: put it back. A file's
- * page must be met in use twice to become active: most are used once. */
+/* Is a locked page of a file or of shared memory cold? False: put it back. A file's page must be
+ * found in use twice to become active: most are used once. */
 static bool file_is_cold(struct shrink *s, struct page *p)
 {
 	bool withdraws = s->e->mmu->ops->withdraws;
@@ -142,7 +145,7 @@ static bool file_is_cold(struct shrink *s, struct page *p)
 		page_set(p, PG_unevictable);
 		return false;
 	}
-	/* A withdrawal of shared memory asks no address space for anything. */
+	/* Withdrawing shared memory involves no address space. */
 	if ((use.no_reclaim && !withdraws) || (withdraws && s->nr_reqs == MMU_BATCH_MAX)) {
 		s->r->busy++;
 		return false;
@@ -157,7 +160,7 @@ static bool file_is_cold(struct shrink *s, struct page *p)
 	return false;
 }
 
-/* If it is cold, a slot for it when it is shared memory. */
+/* If the page is cold and shared memory, give it a slot. */
 static bool prepare_file(struct shrink *s, struct victim *v)
 {
 	struct page *p = v->page;
@@ -180,7 +183,8 @@ static bool prepare_file(struct shrink *s, struct victim *v)
 	return err == 0;
 }
 
-/* Not to a slot that a full disk had no block for: a mapped page is to have another, others wait for the disk. */
+/* Do not retry a slot for which a full disk had no block: a mapped page gets another slot, others
+ * wait for the disk. */
 static bool page_may_be_written(struct engine *e, struct page *p)
 {
 	if (!page_test(p, PG_swapcache) || !swap_slot_refused(e, p))
@@ -188,7 +192,7 @@ static bool page_may_be_written(struct engine *e, struct page *p)
 	return swapcache_try_free(e, p) || swap_disk_take_try(e);
 }
 
-/* Lock, look, find mappings, get a slot. False: put it back. */
+/* Lock, check, find mappings, get a slot. False: put it back. */
 static bool prepare(struct shrink *s, struct victim *v)
 {
 	struct page *p = v->page;
@@ -206,13 +210,13 @@ static bool prepare(struct shrink *s, struct victim *v)
 	if (!page_is_anon(p))
 		return prepare_file(s, v);
 	if (!page_may_be_written(s->e, p)) {
-		page_set(p, PG_active);  /* or the inactive list comes to hold nothing else, and others are never looked at */
+		page_set(p, PG_active);  /* else such pages fill the inactive list and others are never scanned */
 		return false;
 	}
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache) && !bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))
-		return false;  /* its last user is gone, perhaps just now: our reference frees it */
+		return false;  /* its last user is gone, perhaps just now; our put frees it */
 	if (!page_test(p, PG_swapcache)) {
 		err = swap_add_page(s->e, p, &s->near);
 		if (err) {
@@ -222,12 +226,12 @@ static bool prepare(struct shrink *s, struct victim *v)
 		v->fresh_slot = true;
 	}
 	if (v->nr_reqs)
-		page_set(p, PG_dirty);  /* what the slot holds is compared by checksum when it is written */
+		page_set(p, PG_dirty);  /* the write compares it with the slot's content by checksum */
 	return true;
 }
 
-/* Replace one entry by @entry, which gets a reference for it unless the caller has @taken it; or by nothing, 0, when the content is
- * zero and final. False: it does not map the page any more. */
+/* Replace one page table entry by @entry, taking a swap reference unless the caller has @taken it;
+ * or clear it (@entry 0) when the content is zero and final. False: it no longer maps the page. */
 static bool unmap_one(struct shrink *s, struct mmu_req *q, uint32_t entry, bool taken)
 {
 	struct engine *e = s->e;
@@ -250,15 +254,16 @@ static bool unmap_one(struct shrink *s, struct mmu_req *q, uint32_t entry, bool 
 		sync_step(e->mmu->ops->flush(e->mmu, q->mm, q->va, 1));
 		a64_acc(&q->mm->rss, -1);
 		page_remove_rmap(q->page);
-		page_put(e, q->page);  /* the entry's reference; ours is left */
+		page_put(e, q->page);  /* the entry's reference; ours remains */
 	}
 	spin_unlock(&leaf->lock);
 	rcu_rd_unlock();
 	return maps;
 }
 
-/* Is all access to the page at an end? A place that was empty proves nothing: mremap can leave two areas of one anon_vma with the
- * same page numbers, rmap then finds both places, and the page is in one. That its content is at home does. */
+/* Has all access to the page ended? An empty place proves nothing: mremap can leave two areas of
+ * one anon_vma with the same page numbers; rmap then finds both places, and the page is at one.
+ * Content at home is proof. */
 static bool is_withdrawn(struct shrink *s, const struct victim *v)
 {
 	bool withdrawn = true, gone = false;
@@ -274,7 +279,7 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 	}
 	if (!gone || mmu_data(s->e->mmu, v->page))
 		return withdrawn;
-	/* Somewhere else by now, or dropped: the event that says so is on its way, and with it the room. */
+	/* Moved or dropped: the event about it, and with it the room, is on its way. */
 	s->r->busy++;
 	return false;
 }
@@ -282,7 +287,7 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 static void unmap_file_page(struct shrink *s, struct victim *v)
 {
 	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
-	v->nr_reqs = 0;  /* its entries are found by walks */
+	v->nr_reqs = 0;  /* walks find its entries */
 	if (!v->withdrawn) {
 		swapcache_del(s->e, v->page, 0);
 		return;
@@ -293,7 +298,8 @@ static void unmap_file_page(struct shrink *s, struct victim *v)
 		shmem_swap_out(v->page);
 }
 
-/* Came from a slot, which nothing else refers to, and was changed since. Its content is final. */
+/* Was the page read from a slot that nothing else refers to, and changed since? Its content is
+ * final. */
 static bool is_changed(struct shrink *s, struct victim *v)
 {
 	struct page *p = v->page;
@@ -305,7 +311,7 @@ static bool is_changed(struct shrink *s, struct victim *v)
 	return !swap_slot_holds(s->e, p, v->hash);
 }
 
-/* Changed pages whose slots lie here and there get new ones next to each other, on a device. */
+/* On a device, changed pages with scattered slots get new, adjacent ones. */
 static void choose_slots(struct shrink *s)
 {
 	struct victim *changed[MMU_BATCH_MAX];
@@ -325,8 +331,9 @@ static void choose_slots(struct shrink *s)
 		swap_relocate(s->e, changed[i]->page, &s->near);
 }
 
-/* A page that was withdrawn, as its content is final: an entry that a relative's page with this content at this address went to, with a
- * reference for us. 0: there is none, and others find what this page goes to. */
+/* For a withdrawn page, whose content is final: the swap entry of a relative's page with the same
+ * content at the same address, with a reference for us. 0: there is none; others may now find this
+ * page's slot in the index. */
 static uint32_t find_shared(struct shrink *s, struct victim *v)
 {
 	const struct mmu_req *q = &s->reqs[v->first_req];
@@ -348,7 +355,7 @@ static void unmap_anon_page(struct shrink *s, struct victim *v)
 	bool unmapped = false;
 
 	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
-	/* No entry would be the file's content again. */
+	/* Without an entry, a fault would read the file's content again. */
 	for (unsigned i = 0; e->may_back && !bug_on(BACKED_ZEROS_WITHOUT_ENTRY) && zero && i < v->nr_reqs; i++)
 		zero = !a32_load(&s->reqs[v->first_req + i].mm->has_backing);
 	shared = zero ? 0 : find_shared(s, v);
@@ -377,7 +384,7 @@ static void unmap_page(struct shrink *s, struct victim *v)
 		   slot_count(swap_map(s->e, page_entry(v->page))) > 0;
 }
 
-/* Write the dirty ones of the batch; every lock of the batch is released. */
+/* Write the batch's dirty pages; releases every page lock of the batch. */
 static void write_batch(struct shrink *s)
 {
 	struct page *write[STORE_BATCH_MAX], *write_file[STORE_BATCH_MAX];
@@ -404,7 +411,8 @@ static void write_batch(struct shrink *s)
 	filemap_write_pages(write_file, nr_file);
 }
 
-/* Take a clean, unmapped page out of the swap cache, or of its file. True: our reference is the last. */
+/* Remove a clean, unmapped page from the swap cache or from its file. True: our reference is the
+ * last. */
 static bool remove_clean(struct shrink *s, struct page *p)
 {
 	struct engine *e = s->e;
@@ -442,7 +450,7 @@ static void put_back(struct engine *e, struct page *p)
 	page_put(e, p);
 }
 
-/* Could this page be taken to a slower node? It must be as cold as for swapping out. */
+/* Can this page be demoted? It must be as cold as for swap-out. */
 static bool may_demote(struct shrink *s, struct page *p)
 {
 	struct victim v = { .page = p };
@@ -464,8 +472,9 @@ static bool may_demote(struct shrink *s, struct page *p)
 	return cold;
 }
 
-/* Of a batch, what is cold goes to the slower node while that has room. Returns how many are left to be written out: cold, and there
- * was no room for them, or they were in use just then. What is not cold goes back. */
+/* Move the batch's cold pages to the slower node while it has room; put the others back. Returns
+ * how many cold pages remain to be written out because there was no room or they were in use just
+ * then. */
 static unsigned demote(struct shrink *s, struct page **pages, unsigned n)
 {
 	int to = demotion_target(s->e, pages[0]->node);
@@ -485,7 +494,7 @@ static unsigned demote(struct shrink *s, struct page **pages, unsigned n)
 	return mr.failed;
 }
 
-/* To swap, or to their files. */
+/* Write to swap, or to their files. */
 static void write_out(struct shrink *s, struct page **pages, unsigned n)
 {
 	struct engine *e = s->e;

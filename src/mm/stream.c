@@ -1,22 +1,23 @@
 /* mm/stream.c - recognising sequential access, upwards and downwards.
  *
- * A small table an address space: where each known stream should fault next. A fault that a stream predicted doubles
- * its window; any other fault starts a new stream in the place of the one unused for longest, with a small window. So
- * random access brings single pages and scans bring FAULT_PAGES_MAX.
+ * Each address space has a small table of where each known stream should fault next. A predicted
+ * fault doubles its stream's window; any other fault replaces the least recently used stream by a
+ * new one with a small window. So random access brings in single pages, and scans bring in
+ * FAULT_PAGES_MAX.
  *
- * Pages that are in memory do not fault: a stream that comes upon some goes on behind them, within its window or up to one window
- * beyond it. Where pages come from swap that is the same stream, with the window that it has.
+ * Resident pages do not fault: a stream that meets some continues behind them, within its window or
+ * up to one window beyond it. For pages from swap that is the same stream, with its current window.
  *
- * A window ends with its leaf, as nothing is mapped across leaves: what the fault cannot bring must not be waited for, or the stream
- * would begin anew behind every leaf.
+ * A window ends with its leaf, as nothing is mapped across leaves: a stream must not expect what
+ * the fault cannot bring in, or it would start anew behind every leaf.
  *
- * A stream whose window has grown is worth reading ahead of, and says so (f->ahead): as many windows as keep the
- * device busy, each once.
+ * A stream whose window has grown is worth reading ahead, and proposes it (f->ahead): enough
+ * windows to keep the device busy, each once.
  */
 #include "mm/fault.h"
 
-#define AHEAD_MIN     16u  /* pages: a window smaller than that may be chance */
-#define AHEAD_WINDOWS 2u   /* so many reads keep a device busy */
+#define AHEAD_MIN     16u  /* pages: a smaller window may be chance */
+#define AHEAD_WINDOWS 2u   /* reads that keep a device busy */
 
 static uint64_t bytes(unsigned pages)
 {
@@ -36,7 +37,8 @@ static struct stream *stream_find(struct mm *mm, uint64_t va, bool *down)
 	return NULL;
 }
 
-/* A stream that would fault at @va if it skipped pages. *@n: what is left of its window, or a new one. */
+/* A stream that would fault at @va if it skipped resident pages. *@n: the rest of its window, or a
+ * new window. */
 static struct stream *stream_skipping(struct mm *mm, uint64_t va, bool *down, unsigned *n)
 {
 	lockdep_assert_held(&mm->stream_lock);
@@ -82,7 +84,7 @@ unsigned window_max(int64_t limit)
 	return n > FAULT_PAGES_MAX ? FAULT_PAGES_MAX : (unsigned)n;
 }
 
-/* The smallest limit that a charge for @memcg has to meet. */
+/* The smallest limit that applies to a charge of @memcg. */
 static int64_t smallest_limit(const struct mem_cgroup *memcg)
 {
 	int64_t limit = PAGE_COUNTER_MAX;
@@ -93,7 +95,8 @@ static int64_t smallest_limit(const struct mem_cgroup *memcg)
 	return limit;
 }
 
-/* The part of the AHEAD_WINDOWS windows behind the stream's last one that was not proposed before. stream_lock held. */
+/* Propose the not yet proposed part of the AHEAD_WINDOWS windows that follow the stream's last one.
+ * stream_lock held. */
 static void propose_ahead(struct fault *f, struct stream *s)
 {
 	uint64_t reach = AHEAD_WINDOWS * bytes(s->window), start, end;

@@ -1,4 +1,5 @@
-/* mm/swap.c - slots and their references. Invariants and the stale-entry rule: swap.h. Which slot a page gets: swap_slot.c. */
+/* mm/swap.c - slots and their references. Invariants and the stale-entry rule: swap.h. Which slot a
+ * page gets: swap_slot.c. */
 #include "mm/swap.h"
 
 #include "mm/page.h"
@@ -70,7 +71,8 @@ void swap_destroy(struct swap_device *d)
 
 /* ---- a page gets a slot ---- */
 
-/* A slot outlives its page and their group: it keeps the record of its charges itself (a3b2d692690a). */
+/* A slot may outlive its page and their group, so it holds its own reference on the owner handle
+ * (a3b2d692690a). */
 static void slot_hold(struct memcg_handle *h)
 {
 	if (!bug_on(SWAP_SLOT_WITHOUT_REFERENCE))
@@ -122,7 +124,8 @@ int swap_add_page(struct engine *e, struct page *p, uint32_t *near)
 	return 0;
 }
 
-/* The word is 0 but for USED and content flags: give everything back. Slot lock held; returns the owner to uncharge. */
+/* The word is 0 except USED and content flags: release everything. Slot lock held; returns the
+ * owner to uncharge. */
 static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 {
 	struct memcg_handle *h = d->owner[slot];
@@ -152,7 +155,8 @@ void swap_relocate(struct engine *e, struct page *p, uint32_t *near)
 	h = slot_clear(d, old);
 	spin_unlock(swap_slot_lock(d, old));
 	slot_release(d, old, was);
-	/* Nobody finds the page by either slot meanwhile: no entry has them. The owner's record goes along. */
+	/* In between, no lookup finds the page by either slot: no entry names them. The owner
+	 * handle moves along. */
 	spin_lock(swap_slot_lock(d, (uint32_t)slot));
 	VM_BUG_ON(a32_load(&d->map[slot]) != 0);
 	d->owner[slot] = h;
@@ -261,7 +265,8 @@ void swap_put(struct engine *e, uint32_t entry)
 	if (h)
 		slot_free(d, slot, h, map);
 	if (stale) {
-		/* The count was published as 0 above; now try. If this fails the lock holder looks after us. */
+		/* The count was published as 0 above; now try. If the trylock fails, the lock
+		 * holder checks after us. */
 		sync_step(swapcache_check_stale(e, stale));
 		page_put(e, stale);
 	}
@@ -365,7 +370,8 @@ int swapcache_add(struct engine *e, struct page *p, uint32_t entry)
 	page_set(p, PG_swapcache);
 	a32_store(&d->map[slot], (map | SLOT_CACHE) & ~SLOT_MEMSW);
 	if (map & SLOT_MEMSW) {
-		/* The page carries the charge from now on. The lock keeps the owner record alive. */
+		/* The page carries the charge from now on. The lock keeps the owner handle
+		 * alive. */
 		rcu_rd_lock();
 		page_counter_uncharge(&handle_memcg(h)->memsw, 1);
 		rcu_rd_unlock();
@@ -391,8 +397,9 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 		h = slot_clear(d, slot);
 	} else {
 		aptr_store(&d->cache[slot], (void *)(uintptr_t)(shadow ? shadow << 1 | 1 : 0));
-		/* Its page leaves memory (or goes its own way): the slot carries a charge of its own. Not allowed to
-		 * fail: the page's charge, given back right after this, paid for it. */
+		/* The page leaves memory (or is no longer tied to the slot): the slot carries its
+		 * own charge. This must not fail: the page's charge, released right after this,
+		 * makes room for it. */
 		rcu_rd_lock();
 		page_counter_charge(&handle_memcg(d->owner[slot])->memsw, 1);
 		rcu_rd_unlock();
@@ -412,8 +419,8 @@ bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
 	bool frozen;
 
 	VM_BUG_ON(!page_locked(old) || !page_locked(new) || page_test(old, PG_writeback));
-	/* Who looks @old up here gets its reference under this lock: before, and it is not ours to take; after, and he finds
-	 * @new, and waits for its lock. */
+	/* A lookup of @old takes its reference under this lock: an earlier one makes the freeze
+	 * fail; a later one finds @new and waits for its lock. */
 	spin_lock(swap_slot_lock(d, slot));
 	VM_BUG_ON(aptr_load(&d->cache[slot]) != old);
 	frozen = page_freeze_refs(old, 2);
@@ -448,7 +455,7 @@ bool swapcache_try_free(struct engine *e, struct page *p)
 	return true;
 }
 
-/* Is @p in the swap cache for nobody? A racy look; the decision is made again under the page lock. */
+/* Is @p in the swap cache without a user? A racy check, repeated under the page lock. */
 static bool looks_stale(struct engine *e, struct page *p)
 {
 	return !page_test(p, PG_writeback) && !page_mapped(p) && swapcache_unused(e, p);
@@ -459,12 +466,12 @@ void swapcache_check_stale(struct engine *e, struct page *p)
 	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	while (looks_stale(e, p)) {
 		if (!page_trylock(p))
-			return;  /* the holder looks after it has unlocked */
+			return;  /* the holder checks after unlocking */
 		if (recheck(!page_mapped(p)))
 			swapcache_try_free(e, p);
 		else if (bug_on(SWAP_WORKER_KEEPS_REFERENCE))
-			page_get(p);  /* seed 2's worker had looked the page up, and left without putting it */
+			page_get(p);  /* seed 2's worker looked the page up and left without a put */
 		bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
-		/* While we held the lock another dropper may have failed its try: look again. */
+		/* While we held the lock another thread's trylock may have failed: check again. */
 	}
 }

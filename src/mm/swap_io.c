@@ -1,5 +1,5 @@
-/* mm/swap_io.c - swap reads and writes. Every page read is compared with the checksum taken when it was written;
- * a page that differs is never mapped. */
+/* mm/swap_io.c - swap reads and writes. Every page read is verified against the checksum taken at
+ * its write; a page that differs is never mapped. */
 #include "mm/swap_io.h"
 
 #include <string.h>
@@ -12,7 +12,8 @@ bool content_is_zero(const void *data)
 {
 	const uint64_t *w = data;
 
-	/* Most pages differ early; memcmp against itself shifted by one word checks the rest. */
+	/* Most nonzero pages differ early; a memcmp against itself, shifted by one word, checks the
+	 * rest. */
 	return w[0] == 0 && memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
 }
 
@@ -40,7 +41,7 @@ static void page_event(const struct page *p, enum event_item item)
 	memcg_put(memcg);
 }
 
-/* One page's read is over: verify, publish, unlock. The caller's reference keeps it. */
+/* End the read of one page: verify, publish, unlock. The caller holds a reference. */
 static void end_swap_read(struct engine *e, struct page *p, int error)
 {
 	uint32_t entry = page_entry(p);
@@ -117,7 +118,7 @@ static bool no_space(int error)
 	return error == -ENOSPC || error == -EDQUOT;
 }
 
-/* One page's write is over. The writeback flag holds a reference. */
+/* End the write of one page. The writeback flag holds a reference. */
 static void end_swap_write(struct engine *e, struct page *p, int error)
 {
 	bool look;
@@ -144,7 +145,7 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 	page_put(e, p);
 }
 
-/* What the results of a batch say about the disk. */
+/* Learn from a batch's results whether the disk is full. */
 static void note_space(struct engine *e, const struct swap_io *io, const struct store_batch *b)
 {
 	bool full = a32_load(&e->swap_disk_full), refused = false, found = false;
@@ -169,7 +170,7 @@ static void write_done(struct store_batch *b)
 		end_swap_write(io->engine, io->pages[i], b->io[i].error);
 }
 
-/* Zero content: the slot remembers that, nothing is written. */
+/* Zero content is recorded in the slot; nothing is written. */
 static bool write_zero(struct engine *e, struct page *p)
 {
 	lockdep_assert_held(&p->flags);
@@ -193,7 +194,7 @@ bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash ha
 	       hash_equal(hash, e->swap->hash[entry_slot(page_entry(p))]);
 }
 
-/* Unchanged since it was read from its slot: the slot is still good. */
+/* If the page is unchanged since it was read from its slot, the slot is still valid. */
 static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 {
 	lockdep_assert_held(&p->flags);

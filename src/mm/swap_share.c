@@ -1,7 +1,7 @@
 /* mm/swap_share.c - the index of slots by content and address. Invariants and locks: swap_share.h.
  *
- * A hash table of chains through arrays: a link is 0 (not in the index), 1 (the end), or the slot + 2. Several slots may have the same
- * content: who looks takes the first that may be shared.
+ * A hash table of chains through arrays: a link is 0 (not in the index), 1 (the end), or slot + 2.
+ * Several slots may have the same content: a lookup takes the first that may be shared.
  */
 #include "mm/swap_share.h"
 
@@ -46,7 +46,7 @@ void swap_share_fini(struct swap_device *d)
 	spin_fini(&x->lock);
 }
 
-/* Of content and place: what is compared first, and its low bits choose the chain. */
+/* Tag of content and address. It is compared first, and its low bits choose the chain. */
 static uint32_t tag_of(uint64_t va, struct swap_hash hash)
 {
 	uint64_t mixed = (hash.lo ^ (va >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
@@ -99,13 +99,13 @@ int64_t swap_share_chain(const struct swap_device *d, uint32_t head, int64_t slo
 	return link > LINK_END ? (int64_t)link_slot(link) : -1;
 }
 
-/* May an entry more refer to a slot with this word? Of a slot whose lock is not held: it might. */
+/* May one more entry refer to a slot with this word? Only a hint if the slot's lock is not held. */
 static bool may_share(uint32_t map)
 {
 	return map & SLOT_INDEXED && !(map & SLOT_BAD) && slot_count(map) > 0 && slot_count(map) < SWAP_SHARE_MAX;
 }
 
-/* A slot that looks right, or -1. */
+/* A slot that seems to match, or -1. */
 static int64_t look_up(struct swap_device *d, uint64_t va, struct swap_hash hash)
 {
 	struct swap_index *x = &d->index;
@@ -122,7 +122,8 @@ static int64_t look_up(struct swap_device *d, uint64_t va, struct swap_hash hash
 	return slot;
 }
 
-/* Charged to the same group as @p? The slot's lock is held, and keeps its owner's record. */
+/* Is the slot charged to the same group as @p? The slot's lock is held and keeps the owner handle
+ * alive. */
 static bool same_owner(const struct swap_device *d, uint32_t slot, const struct page *p)
 {
 	bool same;

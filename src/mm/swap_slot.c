@@ -1,28 +1,30 @@
 /* mm/swap_slot.c - which slot a page gets.
  *
- * Slots are handed out next to each other to the pages of a batch, so that what is evicted together is written and
- * read together; a batch begins at the lowest free slot, so that the file and these tables are no larger in use
- * than they must be.
+ * The pages of a batch get adjacent slots, so pages evicted together are written and read together.
+ * A batch begins at the lowest free slot, so the used part of the file and of these tables stays
+ * minimal.
  *
- * On a device (store->device) a changed page does not go back to the slot it was read from, which lies anywhere, but
- * to a new one next to the others of its batch, and its old slot is free. Batches go round the file, so that those they come back to
- * have become free for the most part: no more of the file is used than SWAP_LAP times the slots in use.
+ * On a device (store->device) a changed page does not return to its scattered old slot: it gets a
+ * new one next to the others of its batch, and the old slot is freed. Batches advance round the
+ * file, so most slots are free again when a batch comes back to them; no more of the file is used
+ * than SWAP_LAP times the slots in use.
  *
- * A full disk. The file is sparse: a slot takes a block when it is written first, and keeps it. Once a write was refused for lack of
- * space (engine.swap_disk_full), only slots that were written before are handed out (spare), and the page that was refused is not
- * tried again: what it would find is known. Its slot goes with it until the program asks for the page. Whether there is room
- * again is tried with one page at a time, ever more seldom; the first write that gets a block ends it. Until that was tried for
- * FULL_GRACE_NS, and FULL_TRIES_MIN times, nobody is killed for it.
+ * A full disk. The file is sparse: a slot allocates a block at its first write and keeps it. Once a
+ * write was refused for lack of space (engine.swap_disk_full), only slots that were written before
+ * are handed out (spare). The refused page is not retried, as the result is known; it keeps its
+ * slot until the program asks for the page. Whether there is room again is tried with one page at a
+ * time, at growing intervals; the first write that gets a block ends the state. The OOM killer does
+ * not kill for it until retries have gone on for FULL_GRACE_NS and FULL_TRIES_MIN times.
  */
 #include "mm/swap_slot.h"
 
 #include "mm/page.h"
 #include "mm/swap.h"
 
-#define FULL_WAIT_MIN_NS (1 * 1000000ull)      /* to the first try whether the disk has room again; doubled each time, */
+#define FULL_WAIT_MIN_NS (1 * 1000000ull)      /* until the first retry on the full disk; doubled each time, */
 #define FULL_WAIT_MAX_NS (100 * 1000000ull)    /* up to here */
 #define FULL_GRACE_NS    (1000 * 1000000ull)
-#define FULL_TRIES_MIN   8                     /* in that time or later: nobody may have had a processor */
+#define FULL_TRIES_MIN   8                     /* in that time or later: there may have been no CPU time to retry */
 
 static bool bit(const uint64_t *map, uint32_t slot)
 {
@@ -35,11 +37,11 @@ static bool is_free(const struct swap_device *d, uint32_t slot, bool spare)
 	return slot < d->nr_slots && (spare ? bit(d->spare, slot) : !bit(d->bitmap, slot));
 }
 
-/* The first free slot from @from on, @spare: that is spare. -1: none. alloc_lock held. */
+/* The first free (@spare: spare) slot from @from on, or -1. alloc_lock held. */
 static int64_t find_free(const struct swap_device *d, uint32_t from, bool spare)
 {
 	uint32_t nwords = (d->nr_slots + 63) / 64;
-	uint64_t below = (1ull << (from % 64)) - 1;  /* of the first word: not these */
+	uint64_t below = (1ull << (from % 64)) - 1;  /* bits to ignore in the first word */
 
 	lockdep_assert_held(&d->alloc_lock);
 	for (uint32_t w = from / 64; w < nwords; w++, below = 0) {
@@ -67,10 +69,10 @@ uint32_t swap_near(struct engine *e, unsigned n)
 	slot = find_free(d, d->cursor, full);
 	if (slot < 0)
 		slot = find_free(d, d->hint, full);
-	/* Two batches at a time must not take turns at the same run. */
+	/* Two concurrent batches must not interleave in one run. */
 	d->cursor = slot < 0 ? 0 : (uint32_t)slot + n;
 	spin_unlock(&d->alloc_lock);
-	return slot < 0 ? 0 : (uint32_t)slot;  /* that is the entry of the slot before it */
+	return slot < 0 ? 0 : (uint32_t)slot;  /* that is the entry of the preceding slot */
 }
 
 /* alloc_lock held. */
@@ -89,14 +91,14 @@ static int64_t choose(struct swap_device *d, uint32_t near, bool spare)
 	return slot;
 }
 
-/* Is it time to try whether the disk has room again? alloc_lock held. */
+/* Is a retry on the full disk due? alloc_lock held. */
 static bool try_is_due(const struct swap_device *d)
 {
 	lockdep_assert_held(&d->alloc_lock);
 	return plat_now_ns() >= d->full.try_at;
 }
 
-/* Whoever gets true tries; others do not. alloc_lock held. */
+/* True for one caller per interval: it may retry. alloc_lock held. */
 static bool take_try(struct swap_device *d)
 {
 	uint64_t now = plat_now_ns();
@@ -152,7 +154,7 @@ void slot_release(struct swap_device *d, uint32_t slot, uint32_t word)
 	spin_unlock(&d->alloc_lock);
 }
 
-/* What a full disk leaves: spare slots, and perhaps one to try with. */
+/* Slots available on a full disk: the spare ones, and perhaps one for a retry. */
 static int64_t room_when_full(struct swap_device *d)
 {
 	int64_t room;
@@ -199,7 +201,7 @@ bool swap_disk_refused(struct engine *e)
 	d->full.wait = first ? FULL_WAIT_MIN_NS : d->full.wait * 2;
 	if (d->full.wait > FULL_WAIT_MAX_NS)
 		d->full.wait = FULL_WAIT_MAX_NS;
-	/* Nobody asked for so long: what was before does not count. */
+	/* No write was refused for that long: earlier history does not count. */
 	d->full.tries++;
 	if (first || now - d->full.refused > FULL_GRACE_NS) {
 		d->full.since = now;

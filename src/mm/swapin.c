@@ -1,14 +1,17 @@
 /* mm/swapin.c - faults on swap entries, and read-ahead.
  *
- * Two halves. Get the page into the swap cache (find it there, or allocate, charge, add, read: with its neighbours in the
- * window). Then lock it, look at the entry again, map. Between the halves nothing is held but a reference, so everything is
- * looked at again under the locks; whoever finds that the entry changed starts over.
+ * Two halves. First get the page into the swap cache: find it there, or allocate, charge, add and
+ * read it with its neighbours in the window. Then lock it, recheck the entry, map. Between the
+ * halves only a reference is held, so everything is rechecked under the locks; a fault that finds
+ * its entry changed starts over.
  *
- * Where reads are slow the next window of a stream is read while this one is used (ahead.c): its pages wait in the swap cache until the
- * stream faults on the first of them, and are mapped then, all at once.
+ * Where reads are slow, the next window of a stream is read while the program uses this one
+ * (ahead.c). Its pages wait in the swap cache until the stream faults on the first of them; then
+ * all are mapped at once.
  *
- * An MMU that does not share (host) maps the whole window at once and keeps one user a page: when other entries
- * still refer to the slot the page leaves the swap cache as it is mapped, and they read their own copy.
+ * An MMU that does not share (host) maps the whole window at once and keeps one user per page: if
+ * other entries still refer to the slot, the page leaves the swap cache as it is mapped, and they
+ * read their own copies.
  */
 #include <limits.h>
 #include <string.h>
@@ -29,16 +32,16 @@
 
 #define NOBODY UINT_MAX
 
-/* Swap entries of one leaf, in ascending order, with gaps where pages are in memory. */
+/* Swap entries of one leaf, in ascending order, with gaps where pages are resident. */
 struct window {
 	uint64_t va[FAULT_PAGES_MAX];
 	uint32_t entry[FAULT_PAGES_MAX];
 	struct page *page[FAULT_PAGES_MAX];  /* referenced, or NULL */
 	unsigned n;
-	unsigned self;                       /* index of the page that is waited for; NOBODY: read ahead */
+	unsigned self;                       /* index of the faulting page; NOBODY: read-ahead */
 };
 
-/* Narrow [*start, *end) to the area and the leaf of @va. False: it is in none. mmap_lock held. */
+/* Narrow [*start, *end) to the area and the leaf of @va. False: there is none. mmap_lock held. */
 static bool clip(struct mm *mm, uint64_t va, uint64_t *start, uint64_t *end, struct leaf **leaf)
 {
 	struct vma *v = vma_find(mm, va);
@@ -58,7 +61,7 @@ static bool clip(struct mm *mm, uint64_t va, uint64_t *start, uint64_t *end, str
 	return true;
 }
 
-/* Which entries of the window are swap entries. False: f->va is none any more. */
+/* Collect the swap entries of the window. False: f->va no longer has one. */
 static bool look_around(struct fault *f, struct window *w)
 {
 	uint64_t start = f->start, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
@@ -86,7 +89,8 @@ static bool look_around(struct fault *f, struct window *w)
 	return found;
 }
 
-/* A page that came back soon after it left belongs to the working set (Linux workingset.c, a528910e12ec). */
+/* A page that came back soon after it left belongs to the working set (Linux workingset.c,
+ * a528910e12ec). */
 static void note_refault(struct mem_cgroup *memcg, struct page *p, uint64_t shadow)
 {
 	int64_t distance;
@@ -102,8 +106,9 @@ static void note_refault(struct mem_cgroup *memcg, struct page *p, uint64_t shad
 	stat_add(memcg, STAT_ACTIVATE_ANON, 1);
 }
 
-/* Put a fresh page in the cache for entry @i of the window. Locked and referenced in w->page[i] on success; the
- * page that is there already, unlocked, when there is one; false: nothing. The page carries its own charge. */
+/* Add a fresh page to the swap cache for entry @i of the window. True: it is in w->page[i], locked
+ * and referenced. False: w->page[i] is the page that was there already, unlocked, if any. The page
+ * carries its own charge. */
 static bool enter_page(struct fault *f, struct window *w, unsigned i, struct page *fresh)
 {
 	struct engine *e = f->mm->engine;
@@ -129,7 +134,7 @@ static bool enter_page(struct fault *f, struct window *w, unsigned i, struct pag
 	return false;
 }
 
-/* Only the page that is waited for; nothing is in the window yet. */
+/* Narrow to the faulting page; no page is in the window yet. */
 static void narrow_window(struct window *w)
 {
 	VM_ASSERT(w->n > 0);
@@ -139,7 +144,8 @@ static void narrow_window(struct window *w)
 	w->self = 0;
 }
 
-/* Charge for the pages to read: all of them, or just the one. Returns how many were charged, or -errno. */
+/* Charge for all pages of the window, or just for the faulting one. Returns how many were charged,
+ * or -errno. */
 static int charge_window(struct fault *f, struct window *w)
 {
 	struct engine *e = f->mm->engine;
@@ -155,7 +161,7 @@ static int charge_window(struct fault *f, struct window *w)
 	return err ? err : (int)want;
 }
 
-/* Read what is missing of the window. 0 or -errno. */
+/* Read the missing pages of the window. 0 or -errno. */
 static int read_window(struct fault *f, struct window *w)
 {
 	struct engine *e = f->mm->engine;
@@ -200,21 +206,22 @@ static int read_window(struct fault *f, struct window *w)
 	return 0;
 }
 
-/* Is page @i of the window, locked, still the content of its entry? */
+/* Does the locked page @i of the window still hold the content of its entry? */
 static bool still_cached(const struct window *w, unsigned i)
 {
 	lockdep_assert_held(&w->page[i]->flags);
 	return page_test(w->page[i], PG_swapcache) && page_entry(w->page[i]) == w->entry[i];
 }
 
-/* The only copy of what other entries refer to as well, too: it could not be written to the slot. An MMU that does not share
- * must not give it away. */
+/* The page is the only copy of content that other entries refer to as well: it could not be written
+ * to the slot. An MMU that does not share must not give it away. */
 static bool needs_copy(struct engine *e, const struct page *p)
 {
 	return !e->mmu->ops->shares && page_test(p, PG_dirty) && slot_count(swap_map(e, page_entry(p))) > 1;
 }
 
-/* Lock the pages to map: the one that is waited for, and its neighbours where that is free. False: start over. */
+/* Lock the pages to map: the faulting page, and those neighbours whose lock is free. False: start
+ * over. */
 static bool lock_window(struct fault *f, struct window *w)
 {
 	struct engine *e = f->mm->engine;
@@ -242,21 +249,23 @@ static bool lock_window(struct fault *f, struct window *w)
 	return true;
 }
 
-/* What becomes of the slot now that its page is mapped. Page locked, entry dropped. */
+/* Decide what becomes of the slot now that its page is mapped. Page locked, entry's reference
+ * dropped. */
 static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page *p, uint64_t va)
 {
 	unsigned others = slot_count(swap_map(e, page_entry(p)));
 
 	lockdep_assert_held(&p->flags);
 	if (others && !e->mmu->ops->shares) {
-		swap_share_note(e, page_entry(p), va);  /* or it would get another slot when it is taken out again */
+		swap_share_note(e, page_entry(p), va);  /* else its next swap-out would use another slot */
 		swapcache_del(e, p, 0);
 	} else if (!others && swap_scarce(e, memcg)) {
 		swapcache_try_free(e, p);
 	}
 }
 
-/* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages mapped or -errno. */
+/* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages
+ * mapped, or -errno. */
 static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf, unsigned first, unsigned n)
 {
 	struct engine *e = f->mm->engine;
@@ -266,7 +275,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 	for (int i = 0; i < done; i++) {
 		struct page *p = w->page[first + (unsigned)i];
 		uint64_t va = w->va[first + (unsigned)i];
-		/* With other entries or other mappings: only for reading. */
+		/* With other entries or mappings: read-only. */
 		bool shared = e->mmu->ops->shares && (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1);
 
 		page_get(p);
@@ -286,8 +295,8 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 	return done;
 }
 
-/* Map a copy of the page that is waited for; the page stays in the swap cache for the others. Leaf lock held: so the copy is
- * charged by force. 0 or -errno. */
+/* Map a copy of the faulting page; the page stays in the swap cache for the others. Leaf lock held,
+ * so the copy is charged by force. 0 or -errno. */
 static int map_copy(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
 {
 	struct engine *e = f->mm->engine;
@@ -318,7 +327,8 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 	return 0;
 }
 
-/* Is page @i there, its entry what it was, and in the area, which may have been cut since? Leaf lock held. */
+/* Is page @i present, its entry unchanged, and within the area, which may have shrunk since? Leaf
+ * lock held. */
 static bool mappable(const struct window *w, unsigned i, const struct vma *v, const struct leaf *leaf)
 {
 	lockdep_assert_held(&leaf->lock);
@@ -343,8 +353,8 @@ static unsigned run_around(const struct window *w, unsigned at, const struct vma
 	return hi - lo + 1;
 }
 
-/* The page that is waited for is mapped, with its run: now the other runs of the window. What cannot be mapped now comes
- * with its own fault. Leaf lock held. */
+/* The faulting page and its run are mapped: map the other runs of the window. What cannot be mapped
+ * now is left to its own fault. Leaf lock held. */
 static void map_other_runs(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
 {
 	unsigned i = 0, first, n;
@@ -358,7 +368,7 @@ static void map_other_runs(struct fault *f, struct window *w, struct vma *v, str
 	}
 }
 
-/* The content is lost: whoever touches it gets SIGBUS. Leaf lock held. */
+/* The content is lost: any access gets SIGBUS. Leaf lock held. */
 static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
 {
 	struct engine *e = f->mm->engine;
@@ -372,8 +382,9 @@ static void poison_entry(struct fault *f, struct window *w, struct leaf *leaf)
 	e->mmu->ops->poison(e->mmu, f->mm, f->va);
 }
 
-/* What this fault has charged goes with the address space if that was moved to another group meanwhile; what was in the
- * swap cache before is charged to whom it is. False: not now, look again. Page and mmap_lock held. */
+/* If the address space moved to another group since, move what this fault has charged; a page that
+ * was in the swap cache before keeps its owner. False: not now, retry. Page lock and mmap_lock
+ * held. */
 static bool charge_followed(struct fault *f, struct window *w)
 {
 	struct mem_cgroup *now = mm_memcg(f->mm);
@@ -390,7 +401,7 @@ static void unlock_window(struct engine *e, struct window *w)
 			page_unlock(e, w->page[i]);
 }
 
-/* Second half. Returns 0 mapped, 1 start over, or -errno. */
+/* Second half. 0: mapped; 1: start over; or -errno. */
 static int map_window(struct fault *f, struct window *w)
 {
 	struct engine *e = f->mm->engine;
@@ -424,7 +435,8 @@ static int map_window(struct fault *f, struct window *w)
 		} else if (n) {
 			done = map_run(f, w, v, leaf, first, n);
 			if ((done == -ENOENT || done == -EEXIST) && first != w->self) {
-				/* That was about a neighbour: what is waited for counts. */
+				/* The error concerns a neighbour: retry with the faulting page
+				 * alone. */
 				first = w->self;
 				done = map_run(f, w, v, leaf, first, 1);
 			}
@@ -451,8 +463,8 @@ static void put_window(struct engine *e, struct window *w)
 			page_put(e, w->page[i]);
 }
 
-/* The page that is waited for is in the swap cache: its neighbours may be, too, as far as they were read ahead. Who reads them
- * has them locked until their content is there. */
+/* The faulting page is in the swap cache: neighbours that were read ahead may be, too. The reader
+ * keeps them locked until their content is there. */
 static void gather_cached(struct engine *e, struct window *w)
 {
 	for (unsigned i = 0; i < w->n; i++)
@@ -463,7 +475,8 @@ static void gather_cached(struct engine *e, struct window *w)
 			page_wait_unlocked(w->page[i]);
 }
 
-/* How many pages may come ahead of their use. Above memory.high others would have to go for them at once. */
+/* How many pages may be read ahead of their use. Above memory.high they would displace others at
+ * once. */
 static int64_t willneed_room(const struct mem_cgroup *memcg)
 {
 	int64_t room = page_counter_margin(&memcg->memory) + a64_load(&memcg->memory.max) / 4;
@@ -501,7 +514,8 @@ void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
 	if (w.n == 0)
 		return;
 	f.memcg = mm_get_memcg(mm);
-	/* What is being read cannot be taken: where there is nothing else, as when swap is full, who needs room would be killed. */
+	/* Pages under read cannot be reclaimed: where there is nothing else, as when swap is full,
+	 * a task that needs room would be OOM-killed. */
 	if (!a32_load(&mm->dying) && willneed_room(f.memcg) >= w.n && swap_available(mm->engine, f.memcg, w.n) >= w.n)
 		(void)read_window(&f, &w);
 	put_window(mm->engine, &w);
@@ -546,7 +560,7 @@ int fault_swap(struct fault *f, pte_t pte)
 	return err;
 }
 
-/* The first swap entry of [*va, @end), which *va is then at; 0: there is none. */
+/* The first swap entry in [*va, @end); *va is set to its address. 0: there is none. */
 static pte_t next_swap_entry(struct mm *mm, uint64_t *va, uint64_t end)
 {
 	struct leaf *leaf;
@@ -578,7 +592,7 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 
 		if (fault_swap(&f, pte) < 0)
 			break;
-		/* No window goes on in the next leaf. */
+		/* A window does not extend into the next leaf. */
 		stop = (va & ~(LEAF_SPAN - 1)) + LEAF_SPAN;
 		va += FAULT_PAGES_MAX * PAGE_SIZE;
 		va = va < stop ? va : stop;

@@ -1,9 +1,9 @@
 /* mm/unmap.c - zapping and moving page-table ranges.
  *
- * Gather (struct zap): within one leaf, under its lock: clear the entries, flush the range once, then remove the
- * rmaps, then drop the pages. Until the flush a CPU may still store through a translation it has cached; until the
- * rmap is gone a cleaner finds the page and waits for our leaf lock. So no store is lost and no freed frame is
- * written (seed 4; Linux 5df397dec7c4).
+ * Gather (struct gather), within one leaf, under its lock: clear the entries, flush the range once,
+ * then remove the rmaps, then drop the pages. Until the flush a CPU may still store through a
+ * cached translation; until the rmap is gone a cleaner finds the page and waits for our leaf lock.
+ * So no store is lost and no freed frame is written (seed 4; Linux 5df397dec7c4).
  */
 #include "mm/unmap.h"
 
@@ -21,12 +21,12 @@ struct gather {
 	unsigned nr_pages, nr_file;  /* nr_file of them are of files */
 	uint32_t entries[LEAF_ENTRIES];
 	unsigned nr_entries;
-	unsigned nr_migrations;  /* nobody's reference: the migrator maps one fewer */
+	unsigned nr_migrations;  /* these hold no page reference; the migrator maps one fewer */
 };
 
-/* Clear the entries of [from, to), or only those of pages of files, and remember what they held. What was stored
- * through them is noted before the rmap goes; what still may be, until the flush, is seen by who waits for our lock.
- * Leaf lock held. */
+/* Clear the entries of [from, to), or only those of pages of files, and remember what they held. A
+ * page's dirty state is recorded before its rmap goes; stores that still arrive until the flush are
+ * seen by a cleaner that waits for our lock. Leaf lock held. */
 static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, bool files_only,
 			   struct gather *g)
 {
@@ -58,7 +58,7 @@ static void remove_rmaps(struct gather *g)
 		page_remove_rmap(g->pages[i]);
 }
 
-/* @arg: NULL, or a bool that says to take the pages of files only. */
+/* @arg: NULL, or a bool: zap only pages of files. */
 static void zap_leaf(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
 	struct engine *e = mm->engine;
@@ -99,7 +99,7 @@ void mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end)
 	bool split;
 
 	lockdep_assert_held(&mm->mmap_lock);
-	/* What others map stays, and is no longer locked by us. */
+	/* Pages that others map stay, and are no longer locked by us. */
 	if (a64_load(&mm->locked) > 0)
 		mm_unlock_locked(mm, start, end);
 	split = vma_split_at(mm, start) == 0 && vma_split_at(mm, end) == 0;
@@ -108,7 +108,7 @@ void mm_unmap_locked(struct mm *mm, uint64_t start, uint64_t end)
 		vma_remove_range(mm, start, end);
 }
 
-/* Both leaves locked, the lower address first. */
+/* Lock both leaves, the lower address first. */
 static void lock_two(struct leaf *a, struct leaf *b)
 {
 	if (a == b) {
@@ -161,8 +161,8 @@ static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move 
 	}
 }
 
-/* Entries that are on their way to another frame while their area moves would not be found again: wait for them. New ones do not
- * come, as migration looks at mm->no_reclaim under the leaf lock. */
+/* Wait for migration entries: if their area moved, the migrator would not find them again. No new
+ * ones appear, as migration checks mm->no_reclaim under the leaf lock. */
 static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
 {
 	VM_ASSERT(from < to);
@@ -189,18 +189,19 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		err = vma_split_at(mm, from + len);
 	mm_unmap_locked(mm, to, to + len);
 	if (!err && vma_index(mm, to) != vma_index(mm, to + len - 1))
-		err = -ENOMEM;  /* an area could not be split: it is in the way */
+		err = -ENOMEM;  /* an area that could not be split is in the way */
 	if (err) {
 		mm_discard_locked(mm, from, from + len);
 		return err;
 	}
 	a32_acc(&mm->no_reclaim, 1);
 	leaf_for_range(mm, from, from + len, wait_for_migration, NULL);
-	/* Pages of files fault again: so a walk over their entries never misses one that moves. */
+	/* Pages of files fault again, so a walk over their entries never misses a moving one. */
 	leaf_for_range(mm, from, from + len, zap_leaf, &files_only);
-	/* The areas first: a rmap walk must find the new place from the moment the entry is there. */
+	/* Move the areas first: an rmap walk must find the new place as soon as an entry is
+	 * there. */
 	vma_move_range(mm, from, from + len, m.delta);
-	/* Not leaf_for_range: moving makes leaves, which may rebuild the directory. */
+	/* Not leaf_for_range: moving creates leaves, which may rebuild the directory. */
 	for (uint64_t va = from, stop; (leaf = leaf_next(mm, &va, from + len)); va = stop) {
 		stop = leaf->base + LEAF_SPAN < from + len ? leaf->base + LEAF_SPAN : from + len;
 		move_leaf(leaf, va, stop, &m);

@@ -1,4 +1,5 @@
-/* mm/vma.c - the table of areas: an array sorted by address. mmap_lock held for writing, but for look-ups. */
+/* mm/vma.c - the table of areas: an array sorted by address. mmap_lock is held for writing, except
+ * for look-ups. */
 #include "mm/vma.h"
 
 #include <string.h>
@@ -118,7 +119,8 @@ int vma_link(struct mm *mm, struct vma *v)
 	return 0;
 }
 
-/* Rmap walks read an area under the lock of its file, or of any anon_vma of its chain: take them all to change it. */
+/* Rmap walks read an area under the lock of its file or of any anon_vma on its chain: a change
+ * takes them all. */
 static void lock_chains(struct vma *v)
 {
 	if (v->file)
@@ -145,7 +147,7 @@ static void vma_adjust(struct vma *v, uint64_t start, uint64_t end, uint64_t pgo
 	unlock_chains(v);
 }
 
-/* May @v be extended to take in an area with @pgoff and @flags right behind it? */
+/* Can @v be extended by an area with @pgoff and @flags right behind it? */
 static bool fits_behind(const struct vma *v, uint64_t start, uint64_t pgoff, uint32_t flags,
 			const struct address_space *file)
 {
@@ -233,8 +235,8 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 	return 0;
 }
 
-/* Move the seam of two neighbours with the same chain. At once: a rmap walk that found a page in both would have it taken
- * out twice, and in none, not at all. */
+/* Move the boundary of two neighbours with the same chain, atomically: a page that an rmap walk
+ * found in both would be withdrawn twice, and one found in neither not at all. */
 static void move_seam(struct vma *v, struct vma *tail, uint64_t v_end, uint64_t tail_end)
 {
 	lockdep_assert_held(&v->mm->mmap_lock);
@@ -253,7 +255,7 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
-	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file, v->backing);  /* found by nobody yet */
+	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file, v->backing);  /* no lookup finds it yet */
 	if (!tail)
 		return -ENOMEM;
 	if (anon_vma_clone(tail, v) != 0)
@@ -312,7 +314,7 @@ void vma_move_range(struct mm *mm, uint64_t start, uint64_t end, uint64_t delta)
 	}
 	for (unsigned i = 0; i < mm->nr_vmas; i++)
 		at += (i < first || i >= first + n) && mm->vmas[i]->start < start + delta;
-	/* Rotate them to index @at, past those in between. */
+	/* Rotate them to index @at, past the areas in between. */
 	reverse(mm->vmas, first, first + n);
 	if (at < first) {
 		reverse(mm->vmas, at, first);

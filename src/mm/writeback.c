@@ -1,11 +1,12 @@
 /* mm/writeback.c - dirty pages of files, and writing them to the store. Invariants: filemap.h.
  *
- * Cleaning a page, with it locked: no entry may store any more (I2, I3) -> dirty off -> writeback on -> unlocked,
- * written. A store after the first step faults, waits for the lock and for write-back, and makes the page dirty
- * again. A write that fails does that, too.
+ * Cleaning a locked page: no entry may store any more (I2, I3) -> dirty off -> writeback on ->
+ * unlock, write. A store after the first step faults, waits for the lock and for writeback, and
+ * dirties the page again. A failed write dirties it again, too.
  *
- * A batch has pages under write-back that are not being written yet: nothing is waited for while it is open but
- * I/O that is on its way. So a page lock that is not free, or write-back of somebody else, closes it first.
+ * An open batch has pages under writeback that are not being written yet, so while it is open, wait
+ * only for I/O that is on its way. A contended page lock, or another thread's writeback, closes the
+ * batch first.
  */
 #include "base/bitmap.h"
 #include "mm/filemap.h"
@@ -29,7 +30,8 @@ struct wb {
 	struct page *pages[STORE_BATCH_MAX];
 };
 
-/* Writeback holds a reference to the page, and the page its file: not to be touched after the mark is off. */
+/* Writeback holds a reference to the page, and the page to its file: touch neither after the flag
+ * is clear. */
 static void end_write(struct address_space *as, struct page *p, int error)
 {
 	VM_ASSERT(error <= 0);
@@ -155,11 +157,11 @@ void filemap_write_pages(struct page **pages, unsigned n)
 			if (alive)
 				wb_add(&w, pages[i]);
 			else
-				page_unlock(as->engine, pages[i]);  /* its last user is gone, and writes them */
+				page_unlock(as->engine, pages[i]);  /* the last user is gone; its release writes them */
 		}
 		wb_submit(&w);
 	}
-	/* At the end: the last reference locks pages. */
+	/* Put the files at the end: the last put locks pages. */
 	while (nr_held > 0)
 		file_put(held[--nr_held]);
 }

@@ -1,8 +1,7 @@
-/* plat/backing.h - a file that private memory is filled from, as the machine has it: the host's are
- * descriptors (mmu/host/backed.h), those of tests are words. mm/backing.h says what the engine
- * does with them.
+/* plat/backing.h - the machine's view of a file that private memory is filled from: descriptors on
+ * the host (mmu/host/backed.h), words in tests. mm/backing.h says what the engine does with them.
  *
- * Locks: ops->read is called with nothing locked, it may block; ops->release under mmap_lock.
+ * Locks: ops->read is called without locks and may block; ops->release under mmap_lock.
  */
 #ifndef UMEMCG_PLAT_BACKING_H
 #define UMEMCG_PLAT_BACKING_H
@@ -12,16 +11,16 @@
 struct backing;
 
 struct backing_ops {
-	/* Fill @n pages at @to with the pages from @index on, zeros after the file's end in its
-	 * last page. How many were filled, from the first on: 0 < k <= @n; -ENXIO: the file ends
-	 * before the first; or -errno. */
+	/* Fill @n pages at @to with the pages from @index on; the last page is zero-filled behind
+	 * the end of the file. Returns how many were filled, from the first on: 0 < k <= @n;
+	 * -ENXIO: the file ends before the first; or -errno. */
 	int (*read)(struct backing *b, uint64_t index, void *to, unsigned n);
 	/* The last reference is gone. */
 	void (*release)(struct backing *b);
 };
 
 struct backing {
-	atomic32_t refcount;           /* areas, and who looks */
+	atomic32_t refcount;           /* areas, and temporary users */
 	const struct backing_ops *ops; /* (C) */
 };
 

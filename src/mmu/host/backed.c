@@ -1,4 +1,4 @@
-/* mmu/host/backed.c - files that private memory of clients is filled from: see backed.h. */
+/* mmu/host/backed.c - files behind private memory of clients: see backed.h. */
 #include "mmu/host/backed.h"
 
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static int backed_read(struct backing *b, uint64_t index, void *to, unsigned n)
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		/* What was read in full is good; the page that was not is asked for again, alone. */
+		/* Pages read in full are good; the incomplete page is requested again, alone. */
 		if (got < 0)
 			return done >= PAGE_SIZE ? (int)(done / PAGE_SIZE) : -errno;
 		if (got == 0)
@@ -61,8 +61,8 @@ static void backed_release(struct backing *b)
 
 static const struct backing_ops backed_ops = { .read = backed_read, .release = backed_release };
 
-/* File systems of this machine's own disks and memory. Others may need a program that waits for us,
- * or a network. */
+/* File systems on this machine's own disks and memory. Others may depend on a network, or on a
+ * program that waits for us. */
 static bool is_local(int fd)
 {
 	static const uint32_t local[] = {
@@ -87,7 +87,7 @@ static bool is_dax(int fd)
 	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 && x.stx_attributes & STATX_ATTR_DAX;
 }
 
-/* A third of the numbers at most: clients and shared memory need descriptors, too. */
+/* At most a third of the descriptor numbers: clients and shared memory need some, too. */
 static int numbers_max(void)
 {
 	struct rlimit l;
@@ -134,7 +134,8 @@ struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t
 {
 	struct host_backed *f, *mine;
 
-	/* Opened even if we have it: may the program's supervisor read it, and is it this one? */
+	/* Open it even if we have it already, to check that we may read it and that it is this
+	 * file. */
 	fd = open_file(pid, fd, dev, ino);
 	*err = fd < 0 ? fd : 0;
 	if (fd < 0)

@@ -6,7 +6,7 @@
 
 #include "base/bitmap.h"
 
-#define HOME_HOT 512u  /* frames that stay with us when free: 2 MiB, half of what a group may be above its limit */
+#define HOME_HOT 512u  /* free frames to keep: 2 MiB, half of what a group may exceed its limit by */
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -25,7 +25,7 @@ int home_init(struct home *h, uint32_t nr_frames, uint32_t nr_pfns)
 		home_fini(h);
 		return -ENOMEM;
 	}
-	/* So that who looks into /proc/PID/smaps can tell what this memory is. Not there on older kernels. */
+	/* Names this memory in /proc/PID/smaps. Not available on older kernels. */
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, h->base, (size_t)nr_frames * 4096, "umemcg frames");
 	(void)madvise(h->base, (size_t)nr_frames * 4096, MADV_NOHUGEPAGE);
 	return 0;
@@ -45,7 +45,7 @@ void home_fini(struct home *h)
 	spin_fini(&h->lock);
 }
 
-/* Runs as long as can be had: all at once, or halves. lock held. */
+/* Take the longest run available: all pages at once, or halves. lock held. */
 static unsigned take_run(struct home *h, const uint32_t *pfns, unsigned n)
 {
 	for (unsigned want = n; want > 0; want /= 2) {

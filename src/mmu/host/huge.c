@@ -1,28 +1,34 @@
 /* mmu/host/huge.c - filling a leaf of a client with one huge page.
  *
- * Only the client itself can do it without a copy: its helper fills a huge page in an area of its own, and moves it in one piece
- * to where it belongs (UFFDIO_MOVE). The move finds no entry there, or does nothing to what it finds.
+ * Only the client itself can do it without a copy: its helper fills a huge page in an area of its
+ * own and moves it in one piece to its place (UFFDIO_MOVE). The move either finds no entry there or
+ * leaves what it finds untouched.
  *
- *   fill        the base of the leaf, from before we look whether it is empty until the books have the pages. As long as it
- *               is set nothing else is mapped in the leaf (host_fill_covers, under the leaf lock), no fork begins
- *               (host_client_quiesce), and the pages count as charged, not as memory beside the books (serve/measure.c).
- *   fill_torn   an event was applied that is about the leaf, or not all of it was filled: what is there is looked up page by page.
- *   fill_late   the helper has not answered in time. As with a late withdrawal nothing else is asked of the client until it does;
- *               then, what is there is looked up. Entries that an mremap brings into the leaf meanwhile could be those of pages in
- *               swap, which a late move would put zeros over: host_fill_awaits, the client cannot go on.
+ *   fill        the base of the leaf, set from before the check that it is empty until the books
+ *               have the pages. While it is set nothing else is mapped in the leaf
+ *               (host_fill_covers, under the leaf lock), no fork begins (host_client_quiesce), and
+ *               the pages count as charged, not as unmanaged memory (serve/measure.c).
+ *   fill_torn   an event concerning the leaf was applied, or the leaf was only partly filled: look
+ *               up page by page what is there.
+ *   fill_late   the helper has not answered in time. As with a late withdrawal nothing else is
+ *               asked of the client until it does; then look up what is there. Entries that an
+ *               mremap brings into the leaf before that could be those of pages in swap, and a late
+ *               move would put zeros over them: host_fill_awaits, the client cannot go on.
  *
- * Locks: fill_lock from the beginning to the end: one at a time. batch_lock over the request, as over a withdrawal; an mremap that arrives waits for that. fill and fill_torn are
- * atomic: set by who fills, and fill_torn by events under mmap_lock held for writing, which who enters the pages holds for reading.
+ * Locks: fill_lock throughout: one fill at a time. batch_lock over the request, as over a
+ * withdrawal; an arriving mremap waits for it. fill and fill_torn are atomic: the filler sets both,
+ * and events set fill_torn under mmap_lock held for writing; the thread that enters the pages holds
+ * mmap_lock for reading.
  */
 #include "mm/pgtable.h"
 #include "mmu/host/host.h"
 #include "mmu/host/uffd.h"
 #include "mmu/host/withdraw.h"
 
-#define PAUSE_REFUSED_NS 1000000000ull  /* the client wants none, or its kernel cannot */
+#define PAUSE_REFUSED_NS 1000000000ull  /* the client refuses, or its kernel cannot do it */
 #define PAUSE_BUSY_NS    10000000ull
-#define START_NS         200000         /* between two looks whether the helper has started, */
-#define START_TRIES      100            /* and how many of them */
+#define START_NS         200000         /* between two checks whether the helper has started, */
+#define START_TRIES      100            /* and the number of checks */
 
 static bool leaf_empty(struct mm *mm, uint64_t base)
 {
@@ -49,7 +55,7 @@ void host_fill_forget(struct host_client *c)
 	let_go(c, (uint64_t)a64_load(&c->fill));
 }
 
-/* No answer: as go_late of withdraw.c. batch_lock held. */
+/* No answer: like go_late in withdraw.c. batch_lock held. */
 static void fill_go_late(struct mmu_host *h, struct host_client *c)
 {
 	a32_store(&c->fill_late, 1);
@@ -58,7 +64,7 @@ static void fill_go_late(struct mmu_host *h, struct host_client *c)
 	h->transport->late(c);
 }
 
-/* Ask. 0; -EAGAIN: nothing was filled; -EBUSY: late. batch_lock held. */
+/* Ask the helper. 0; -EAGAIN: nothing was filled; -EBUSY: late. batch_lock held. */
 static int ask(struct mmu_host *h, struct host_client *c, uint64_t base)
 {
 	int got = h->transport->fill(c, base);
@@ -84,7 +90,8 @@ static int ask(struct mmu_host *h, struct host_client *c, uint64_t base)
 	}
 }
 
-/* A program may want its memory before its helper has said that it listens: a few pages now would mean no huge page there ever. */
+/* A program may fault before its helper has reported that it listens: mapping a few pages now would
+ * rule out a huge page there for good. */
 static bool helper_listens(struct host_client *c)
 {
 	for (unsigned i = 0; i < START_TRIES && !a32_load(&c->can_evict); i++) {
@@ -110,7 +117,7 @@ int host_fill(struct mmu *mmu, struct mm *mm, uint64_t base)
 		return -EAGAIN;
 	spin_lock(&c->fill_lock);
 	spin_lock(&c->batch_lock);
-	/* A fork says no_reclaim before it looks at fill, we the other way round. */
+	/* A fork sets no_reclaim before it checks fill; we do it the other way round. */
 	if (!a64_load(&c->fill) && !a32_load(&c->is_late)) {
 		a32_store(&c->fill_torn, 0);
 		a64_store(&c->fill, (int64_t)base);
@@ -133,7 +140,7 @@ bool host_fill_holds(struct mmu *mmu, struct mm *mm)
 	return !a32_load(&c->fill_torn);
 }
 
-/* What the client's kernel has there, and the books have not. Nothing locked. */
+/* Enter the pages that the client's kernel has there and the books lack. Nothing locked. */
 static void enter_what_is_there(struct mmu_host *h, struct host_client *c, uint64_t base)
 {
 	bool there[LEAF_ENTRIES];
@@ -142,7 +149,7 @@ static void enter_what_is_there(struct mmu_host *h, struct host_client *c, uint6
 	for (unsigned i = 0; i < LEAF_ENTRIES; i++)
 		there[i] = host_client_has(c, base + i * PAGE_SIZE);
 	spin_unlock(&c->batch_lock);
-	/* One that is gone by now is found to be at its next fault (host_refresh). */
+	/* If a page is gone by now, its next fault finds out (host_refresh). */
 	for (unsigned i = 0; i < LEAF_ENTRIES; i++)
 		if (there[i])
 			h->transport->adopt(c, base + i * PAGE_SIZE);

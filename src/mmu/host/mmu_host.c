@@ -1,4 +1,4 @@
-/* mmu/host/mmu_host.c - the MMU operations over userfaultfd, but withdrawal (withdraw.c). */
+/* mmu/host/mmu_host.c - the MMU operations over userfaultfd, except withdrawal (withdraw.c). */
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -53,7 +53,7 @@ static int map_zero(struct mmu_host *h, struct host_client *c, uint64_t va, unsi
 	return (int)done;
 }
 
-/* How many of the pages from @i on lie behind each other in home frames. */
+/* How many pages from @i on are contiguous in home frames. */
 static unsigned contiguous(struct mmu_host *h, struct page **pages, unsigned i, unsigned n)
 {
 	const char *first = home_data(&h->home, pages[i]->pfn);
@@ -64,7 +64,7 @@ static unsigned contiguous(struct mmu_host *h, struct page **pages, unsigned i, 
 	return k;
 }
 
-/* Copy home pages into the client; those that arrived give up their frames. */
+/* Copy home pages into the client; copied pages release their frames. */
 static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
 {
 	unsigned done = 0;
@@ -85,7 +85,8 @@ static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	return done ? (int)done : err;
 }
 
-/* Pages of an object that are all at home. Where something is in the way, one alone: that knows what to do. */
+/* Map pages of an object that are all at home. If something is in the way, map one alone: that path
+ * handles it. */
 static int map_shared(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
 {
 	int done = map_home(h, c, va, pages, n);
@@ -107,7 +108,7 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 	return zero ? map_zero(h, c, va, n) : map_home(h, c, va, pages, n);
 }
 
-/* The client's own kernel has flushed before we hear of anything. */
+/* The client's own kernel has flushed before we learn of a change. */
 static void host_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	(void)mmu, (void)mm, (void)va, (void)npages;
@@ -124,7 +125,8 @@ static void host_poison(struct mmu *mmu, struct mm *mm, uint64_t va)
 	struct host_client *c = mm->host;
 
 	(void)mmu;
-	/* Kernels before 6.6 cannot poison one page: the process must not go on, and must not read zeros. */
+	/* Kernels before 6.6 cannot poison a single page: kill the process, as it must not read
+	 * zeros. */
 	if (uffd_poison(c->uffd, va) != 0)
 		host_signal(c, SIGKILL);
 	(void)uffd_wake(c->uffd, va, 1);
@@ -145,14 +147,15 @@ static bool host_search(struct mmu *mmu, bool wait)
 
 static void host_kill(struct mmu *mmu, struct mm *mm)
 {
-	/* Told first: whoever says how full the group was must look before the victim's memory is given back.
-	 * What takes longer it does once it has killed it itself. */
+	/* Tell the transport before the kill: the report of the group's usage must be taken before
+	 * the victim's memory is released. It leaves slower work until after the kill. */
 	host(mmu)->transport->killed(mm->host);
 	host_signal(mm->host, SIGKILL);
 }
 
-/* An empty place whose entry says present. The page was taken out and is with us; or is on its way to us, then
- * the outcome is waited for; or the client's kernel dropped it: then zeros are its content. */
+/* An empty place whose entry says present. Either the page was withdrawn and is at home; or it is
+ * on its way to us, then wait for the outcome; or the client's kernel dropped it, then its content
+ * is zeros. */
 static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page)
 {
 	struct mmu_host *h = host(mmu);
@@ -170,7 +173,7 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 		return late;
 	if (home_data(&h->home, page->pfn))
 		return map_home(h, c, va, &page, 1);
-	/* Zeros, unless it is in an area that is filled from a file: the engine knows. */
+	/* Zeros, unless its area is filled from a file: the engine knows. */
 	return a32_load(&mm->has_backing) ? -ENODATA : map_zero(h, c, va, 1);
 }
 
@@ -219,7 +222,8 @@ int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, con
 	h->zeros = zeros;
 	e->may_back = true;
 	host_shared_init(h);
-	/* Everything may have to come home (a disk that fails): as many frames as pages. Only used ones cost memory. */
+	/* Everything may have to come home (a failing disk): as many frames as pages. Only used
+	 * ones cost memory. */
 	return home_init(&h->home, max_frames, max_frames + FRAME_CHUNK);
 }
 

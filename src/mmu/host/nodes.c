@@ -1,7 +1,7 @@
 /* mmu/host/nodes.c - moving pages between memory nodes: see nodes.h.
  *
- * What move_pages(2) says about a page it was told to move differs between kernels; so where a page is is asked before
- * and after, and only that counts.
+ * The status that move_pages(2) reports for a moved page differs between kernels. So query each
+ * page's node before and after; only that counts.
  */
 #include "mmu/host/nodes.h"
 
@@ -15,8 +15,8 @@
 #include <numaif.h>
 #endif
 
-#define PASSES_MAX 3               /* without a page moved */
-#define PASS_NS    (1000 * 1000)   /* between two */
+#define PASSES_MAX 3               /* passes without a moved page */
+#define PASS_NS    (1000 * 1000)   /* between two passes */
 
 static bool has(const unsigned *node, int n, unsigned which)
 {
@@ -37,10 +37,11 @@ int nodes_check(const unsigned *node, int n, unsigned from, unsigned to)
 
 static bool is_absent(int status)
 {
-	return status == -ENOENT || status == -EFAULT;  /* EFAULT: the kernel's page of zeros, or no mapping */
+	return status == -ENOENT || status == -EFAULT;  /* EFAULT: the kernel's zero page, or no mapping */
 }
 
-/* Those of page[] that are on @from come to the front, the others are counted; how many. */
+/* Move those of page[] that are on @from to the front, count the others. Returns how many are on
+ * @from. */
 static unsigned choose(void **page, const int *status, unsigned n, unsigned from, struct nodes_moved *sum)
 {
 	unsigned kept = 0;
@@ -60,7 +61,8 @@ static unsigned choose(void **page, const int *status, unsigned n, unsigned from
 	return kept;
 }
 
-/* Those that are not on @to yet come to the front; the others are counted, and from the last look all. */
+/* Move those that are not on @to yet to the front; count the others, and all of them in the last
+ * pass. */
 static unsigned judge(void **page, const int *why, const int *status, unsigned n, unsigned to, bool last,
 		      struct nodes_moved *sum)
 {
@@ -85,7 +87,7 @@ static unsigned judge(void **page, const int *why, const int *status, unsigned n
 static void all_failed(unsigned n, int err, struct nodes_moved *sum)
 {
 	if (err == -ESRCH) {
-		sum->absent += n;  /* the process has ended, and its pages with it */
+		sum->absent += n;  /* the process has exited, and its pages with it */
 		return;
 	}
 	sum->failed += n;
@@ -113,7 +115,7 @@ void nodes_move(const struct nodes *m, pid_t pid, unsigned n, void *const *page,
 			err = m->pages(pid, n, left, -1, status);
 		if (!err)
 			n = judge(left, why, status, n, to, pass == PASSES_MAX, sum);
-		/* One page that cannot be moved may keep the kernel from those behind it. */
+		/* One immovable page may stop the kernel before the pages behind it. */
 		pass = n < before ? 1 : pass + 1;
 		if (pass > 1 && n)
 			plat_sleep_ns(PASS_NS);
@@ -145,11 +147,12 @@ static int move_pages_once(pid_t pid, unsigned n, void *const *page, const int *
 {
 	long got;
 
-	/* What the kernel does not come to keeps this. */
+	/* Pages that the kernel does not reach keep this. */
 	for (unsigned i = 0; i < n; i++)
 		status[i] = -EAGAIN;
 	got = numa_move_pages(pid, n, (void **)(uintptr_t)page, nodes, status, flags);
-	/* Above 0: so many were not moved. ENOENT: none had to be, as older kernels put it. */
+	/* Above 0: the number of pages not moved. ENOENT: how older kernels say that none had to be
+	 * moved. */
 	return got < 0 && errno != ENOENT ? -errno : 0;
 }
 
@@ -161,7 +164,7 @@ static int machine_pages(pid_t pid, unsigned n, void *const *page, int to, int *
 		return move_pages_once(pid, n, page, NULL, status, 0);
 	for (unsigned i = 0; i < n; i++)
 		nodes[i] = to;
-	/* Pages that several processes map, too, if we may (CAP_SYS_NICE). */
+	/* Include pages that several processes map, if permitted (CAP_SYS_NICE). */
 	err = move_pages_once(pid, n, page, nodes, status, MPOL_MF_MOVE_ALL);
 	return err == -EPERM ? move_pages_once(pid, n, page, nodes, status, MPOL_MF_MOVE) : err;
 }

@@ -1,8 +1,9 @@
 /* mmu/host/pagemap.c - see pagemap.h.
  *
- * Before Linux 6.7 there is no question "where is something" about another process, only the word of each page. 512 of them are 2 MiB,
- * and a hole costs as much as memory. So for a large range smaps is asked first how many pages are there: none, and nothing is
- * read; else reading ends when they are found, or after WORDS_MAX.
+ * Before Linux 6.7 one cannot ask where another process has pages; one can only read a word per
+ * page. 512 of them cover 2 MiB, and a hole costs as much as memory. So for a large range smaps
+ * first tells how many pages are present: if none, nothing is read; otherwise reading ends when
+ * they are found, or after WORDS_MAX.
  *
  * Locks: none.
  */
@@ -34,9 +35,9 @@ struct pm_scan_arg_ {
 #define WORD_FILE     (1ull << 61)
 
 #define REGIONS       128
-#define WORDS         4096              /* read at once */
+#define WORDS         4096              /* read in one call */
 #define WORDS_SMALL   (1ull << 15)      /* 128 MiB: read without asking smaps; under a millisecond */
-#define WORDS_MAX     (1ull << 25)      /* 128 GiB: some tenths of a second */
+#define WORDS_MAX     (1ull << 25)      /* 128 GiB: a few tenths of a second */
 
 int pagemap_open(struct pagemap *p, pid_t pid)
 {

@@ -1,9 +1,9 @@
-/* mmu/host/peek.c - looking into a client's memory: what is there, and its content.
+/* mmu/host/peek.c - looking into a client's memory: which pages are present, and their content.
  *
- * A process may end, or execute another program, while another one that shares its memory goes on. What its helper had moved
- * to the staging area by then is the only copy of those pages, and no thread may be known that has the memory still. So
- * both descriptors are opened before the first request: they belong to the address space and are good for as long as anybody
- * has it.
+ * A process may exit or exec while another one that shares its memory goes on. Pages that its
+ * helper had moved to the staging area by then have no other copy, and we may know no other thread
+ * that still has the memory. So both descriptors are opened before the first request: they belong
+ * to the address space and stay valid while any process has it.
  *
  * Locks: batch_lock.
  */
@@ -54,6 +54,6 @@ bool host_peek(struct host_client *c, uint64_t va, void *page)
 		return false;
 	n = pread(c->mem_fd, page, PAGE_SIZE, (off_t)va);
 	if (n == 0)
-		errno = ESRCH;  /* nobody has the memory any more */
+		errno = ESRCH;  /* no process has the memory any more */
 	return n == (ssize_t)PAGE_SIZE;
 }

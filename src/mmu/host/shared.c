@@ -27,7 +27,7 @@ struct host_shared {
 	uint64_t dev, ino;          /* (C) */
 	uint64_t maker;             /* (C) */
 	int segment;                /* (C) its id; 0: no System V segment */
-	bool fresh;                 /* objects_lock: nothing maps it yet, its maker's reference keeps it */
+	bool fresh;                 /* objects_lock: not mapped yet; its maker's reference keeps it */
 };
 
 /* ---- taking pages out ---- */
@@ -74,14 +74,15 @@ static void pipe_drain(const int *pipe)
 		;
 }
 
-/* The pages [index, index + n) of @fd come to @frame[]. After false they are where they were. */
+/* Move the pages [index, index + n) of @fd to @frame[]. False: they stay where they were. */
 static bool take_out(const int *pipe, int fd, uint64_t index, unsigned n, void *const *frame)
 {
 	if (!pipe_fill(pipe, fd, index, n) || !punch(fd, index, n)) {
 		pipe_drain(pipe);
 		return false;
 	}
-	/* From here on the content is nowhere else. Frames are memory that is there: a read of them does not fail. */
+	/* From here on the pipe has the only copy. Frames are resident memory, so reading into them
+	 * does not fail. */
 	for (unsigned i = 0; i < n; i++)
 		if (!pipe_read(pipe, frame[i], PAGE_SIZE))
 			VM_BUG_ON("a page of shared memory cannot be read from a pipe");
@@ -98,7 +99,7 @@ static int by_index(const void *a, const void *b)
 	return x->page->index < y->page->index ? -1 : x->page->index > y->page->index;
 }
 
-/* @n requests for neighbours of one object. pipe_lock held. */
+/* Withdraw @n adjacent pages of one object. pipe_lock held. */
 static void withdraw_run(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 {
 	const struct host_shared *o = page_file_mapping(reqs[0]->page)->host;
@@ -146,7 +147,7 @@ void host_shared_withdraw(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 
 /* ---- putting pages in ---- */
 
-/* Something is in the memfd that is not in the books: what is at home is what the page was last. */
+/* The memfd has content that is not in the books: the content at home is the valid one. */
 static int overwrite(const struct host_shared *o, const struct page *page, const void *content)
 {
 	return pwrite(o->fd, content, PAGE_SIZE, (off_t)(page->index * PAGE_SIZE)) == (ssize_t)PAGE_SIZE ? 1 : -ENOMEM;
@@ -156,8 +157,8 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 {
 	const struct host_shared *o = page_file_mapping(page)->host;
 	const void *content = home_data(&h->home, page->pfn);
-	/* A page that is away and misses was given back by madvise(MADV_REMOVE): then zeros are its content. Most often it is
-	 * there, brought for another process. */
+	/* If a page that is away is missing, madvise(MADV_REMOVE) freed it and its content is
+	 * zeros. Usually it is present, brought in for another process. */
 	int got = uffd_copy(c->uffd, va, content ? content : h->zeros, 1);
 
 	if (got == -EEXIST) {
@@ -171,7 +172,7 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 
 /* ---- objects ---- */
 
-/* Objects take the lower half of the numbers: clients need descriptors of ours, too. */
+/* Objects use the lower half of our descriptor numbers: clients need descriptors, too. */
 static int highest_descriptor(void)
 {
 	struct rlimit l;
@@ -188,7 +189,7 @@ static int object_open(struct host_shared *o, uint64_t nr_pages)
 		return -errno;
 	if (o->fd > highest_descriptor())
 		return -EMFILE;
-	/* A client has a way to open it: it shall not change its size. */
+	/* A client can open it and must not change its size. */
 	if (ftruncate(o->fd, (off_t)(nr_pages * PAGE_SIZE)) != 0 || fstat(o->fd, &st) != 0 ||
 	    fcntl(o->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
 		return -errno;
@@ -204,7 +205,7 @@ static void object_free(struct host_shared *o)
 	plat_free(o);
 }
 
-/* @like has what the maker decides. */
+/* @like holds the attributes that the maker chooses. */
 static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like, struct host_shared **out)
 {
 	struct host_shared *o;
@@ -374,9 +375,10 @@ void host_shared_release(struct mmu *mmu, struct address_space *as)
 	object_free(o);
 }
 
-/* ---- can it be done here? ---- */
+/* ---- does this kernel support it? ---- */
 
-/* A store after splice must be seen in the pipe, and one after the punch must not: the pipe holds the page, not a copy. */
+/* A store after the splice must be seen in the pipe, one after the punch must not: the pipe holds
+ * the page, not a copy. */
 static bool takes_references(const int *pipe, int fd)
 {
 	char got[PAGE_SIZE], *p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -395,7 +397,7 @@ static bool takes_references(const int *pipe, int fd)
 	return yes;
 }
 
-/* A hole in a large page that somebody refers to is filled with zeros, not punched. */
+/* In a large page that is referenced elsewhere, a hole is zero-filled, not punched. */
 static bool pages_are_small(void)
 {
 	char text[256];

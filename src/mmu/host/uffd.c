@@ -45,7 +45,8 @@ int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
 			done += k;
 			continue;
 		}
-		/* Nothing is copied across the seam of two mappings, and we do not know the kernel's seams. */
+		/* The kernel does not copy across the boundary of two mappings, and we do not know
+		 * its boundaries. */
 		if (errno == ENOENT && k > 1) {
 			most = k / 2;
 			continue;
@@ -75,10 +76,10 @@ int uffd_poison(int fd, uint64_t va)
 	return ioctl(fd, UFFDIO_POISON, &p) == 0 ? 0 : -errno;
 }
 
-/* Ask for something that is refused wherever it is asked for: to write-protect a page as it is copied, where nothing
- * is registered for that. The kernel looks whether events are unread, then for the address space, then for the area,
- * and does nothing in any case. Whatever it would do somebody may want: a program's own memory can be at any
- * address. The errno. */
+/* Request what the kernel refuses everywhere: to write-protect a page as it is copied, where
+ * nothing is registered for that. The kernel first checks for unread events, then the address
+ * space, then the area, and does nothing in any case. Any request with an effect could hit memory
+ * of the program, which can be at any address. Returns the errno. */
 static int refused(int fd)
 {
 	static const _Alignas(PAGE) char nothing[PAGE];

@@ -1,4 +1,4 @@
-/* mmu/host/uffd.h - the parts of userfaultfd that Debian 12's headers do not have yet, and thin calls.
+/* mmu/host/uffd.h - the parts of userfaultfd that Debian 12's headers lack, and thin wrappers.
  *
  * Every call returns 0 (or a count) or -errno.
  */
@@ -19,15 +19,16 @@ struct uffdio_poison {
 #define UFFD_FEATURE_POISON (1 << 14)
 #endif
 
-/* Switch the events on that the supervisor lives by. -EPERM: fork events need CAP_SYS_PTRACE. */
+/* Enable the events that the supervisor depends on. -EPERM: fork events need CAP_SYS_PTRACE. */
 int uffd_api(int fd);
 int uffd_register(int fd, uint64_t start, uint64_t len);
-/* Whoever waits there is woken. */
+/* Wakes threads that wait there. */
 int uffd_unregister(int fd, uint64_t start, uint64_t len);
-/* Is an event about the address space on its way that was not read, or its thread has not gone on
- * after yet? */
+/* Is there an event about the address space that was not read, or whose thread has not resumed
+ * yet? */
 bool uffd_changing(int fd);
-/* Copy @n pages from @src. Returns pages copied (> 0) or what stopped the first. Wakes whoever waits there. */
+/* Copy @n pages from @src. Returns pages copied (> 0), or the error of the first. Wakes threads
+ * that wait there. */
 int uffd_copy(int fd, uint64_t va, const void *src, unsigned n);
 int uffd_wake(int fd, uint64_t va, uint64_t npages);
 int uffd_poison(int fd, uint64_t va);

@@ -1,28 +1,33 @@
 /* mmu/host/withdraw.c - taking pages out of clients.
  *
- * A request names an address; the program may unmap it and map something else there at any time. What can the
- * move then find? While the event about the unmapping is unread: nothing, every copy into the new mapping is refused by the kernel.
- * After it was applied: the content of another page, if a fault has put one there. No lock that a fault needs is held over the
- * request (it takes as long as a context switch of the client), so this is detected afterwards:
+ * A request names an address; at any time the program may unmap it and map something else there.
+ * While the event about the unmapping is unread, the move finds nothing: the kernel refuses every
+ * copy into the new mapping. Once it was applied, the move may find the content of another page
+ * that a fault has put there. No lock that a fault needs is held over the request (it takes as long
+ * as a context switch of the client), so this is detected afterwards:
  *
- *   event_seq   tells that an unmapping or a discard was applied since we looked. Then each entry is looked at again: one that
- *               maps another page now, and whose place in the client is empty, lost its content to us, and gets it back as a
- *               home frame (look_again).
- *   asking      set from before the look until after that: an empty place whose entry says present may be one whose content we
- *               have, and a fault there is not resolved but tried again (host_refresh), which leaves it empty for look_again.
- *   batch_lock  held all the while: one request at a time a client; and moves (mremap) are applied under it, so that the page asked
- *               for is still where it was, or is gone from the program.
+ *   event_seq   tells that an unmapping or a discard was applied since we read the entries. Then
+ *               recheck each: if it maps another page now, and its place in the client is empty, we
+ *               took that page's content, and return it as a home frame (look_again).
+ *   asking      set from before the entries are read until after that: the content of an empty
+ *               place whose entry says present may be with us. A fault there is not resolved but
+ *               retried (host_refresh), which leaves the place empty for look_again.
+ *   batch_lock  held throughout: one request at a time per client. Moves (mremap) are applied under
+ *               it, so the requested page is still in its place, or is gone from the program.
  *
- * A request without an answer is "late" (go_late). batch_lock and asking are let go then, and is_late takes their place: nothing
- * is asked of the client, host_refresh waits for the late pages, moves are followed (host_late_moved), and what was brought
- * is judged when the answer comes (late_moved).
+ * A request without an answer is "late" (go_late). Then batch_lock and asking are released, and
+ * is_late takes over: nothing is asked of the client, host_refresh waits for the late pages, moves
+ * are tracked (host_late_moved), and the moved content is sorted out when the answer comes
+ * (late_moved).
  *
- * Frames. A page asked for has a home frame from before the request, without content; so who finds one must have the page's
- * lock, or know that nobody has it (mm/fork.c). It keeps the frame only if its content came.
+ * Frames. A requested page gets a home frame before the request, without content. So a frame counts
+ * as content only for a thread that holds the page lock, or knows that it is free (mm/fork.c). The
+ * page keeps the frame only if its content arrived.
  *
- * It is the helper's memory that is read: a program may outlive its main thread. At exec and exit the helper goes first, and its
- * memory before its channel: ESRCH says that; the control thread hears the end of the channel and does the rest. No signal then:
- * after exec the process is another program.
+ * We read the helper's memory, as a program may outlive its main thread. At exec and exit the
+ * helper goes first, and its memory before its channel: ESRCH says that; the control thread sees
+ * the channel close and does the rest. Send no signal then: after exec the process is another
+ * program.
  *
  * Locks: the pages are locked by the caller. batch_lock, then leaf locks.
  */
@@ -38,7 +43,7 @@
 #include "mmu/host/shared.h"
 #include "mmu/host/uffd.h"
 
-/* What one client is asked for: indices into the caller's requests, in the order of addresses. */
+/* What is asked of one client: the caller's requests in address order. */
 struct ask {
 	struct mmu_req *req[MMU_BATCH_MAX];
 	unsigned n;
@@ -78,7 +83,8 @@ static bool is_held(const struct host_client *c, uint64_t va)
 	return false;
 }
 
-/* Drop what is settled already, or stays; build ranges of the rest. batch_lock held. */
+/* Drop requests that are settled already, or whose pages stay; build ranges of the rest. batch_lock
+ * held. */
 static void build_ranges(struct mmu_host *h, const struct host_client *c, struct ask *a)
 {
 	unsigned kept = 0;
@@ -98,7 +104,7 @@ static void build_ranges(struct mmu_host *h, const struct host_client *c, struct
 		}
 		if (is_held(c, q->va)) {
 			a64_add_relaxed(&h->pinned, 1);
-			continue;  /* MMU_BUSY, as everything is at first */
+			continue;  /* MMU_BUSY, the initial result */
 		}
 		if (last && last->start + last->npages * PAGE_SIZE == q->va)
 			last->npages++;
@@ -124,7 +130,7 @@ static int take_frames(struct mmu_host *h, struct ask *a)
 	return home_take(&h->home, pfns, a->n);
 }
 
-/* The helper is gone: copy them one by one. batch_lock held. */
+/* The helper is gone: copy the pages one by one. batch_lock held. */
 static bool read_left(struct mmu_host *h, struct host_client *c, const struct ask *a)
 {
 	for (unsigned i = 0; i < a->n; i++)
@@ -196,9 +202,9 @@ static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 	set_all(a, MMU_BUSY);
 }
 
-/* Events were applied since the entries were looked at: whose content did request @i bring? If the entry does not map the
- * page any more, the page is gone from the program: moves (mremap) are applied under batch_lock, never meanwhile.
- * batch_lock held. */
+/* Events were applied since the entries were read: whose content did request @i bring? If the entry
+ * no longer maps the page, the page is gone from the program: moves (mremap) are applied under
+ * batch_lock, so not since. batch_lock held. */
 static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a, unsigned i)
 {
 	struct mmu_req *q = a->req[i];
@@ -212,7 +218,7 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	pte = pte_read(leaf, q->va);
 	now = pte_present(pte) ? pfn_page(h->engine, pte_pfn(pte)) : NULL;
 	if (now && now != q->page && !home_data(&h->home, now->pfn) && !host_client_has(c, q->va)) {
-		/* The other page's: it is at home from now on. */
+		/* It is the other page's content, which is at home from now on. */
 		if (home_take(&h->home, &now->pfn, 1) == 0)
 			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn), PAGE_SIZE);
 		else
@@ -221,15 +227,15 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	spin_unlock(&leaf->lock);
 }
 
-/* The helper is gone. Was the page that belongs at @va moved to @slot of its staging area? The slot alone does not tell: it may not
- * have been emptied after the request before. batch_lock held. */
+/* The helper is gone. Did it move the page that belongs at @va to @slot of its staging area? The
+ * slot alone does not tell: it may still hold a page of the previous request. batch_lock held. */
 static bool was_moved(struct host_client *c, uint64_t va, unsigned slot)
 {
 	return host_client_has(c, c->staging + slot * PAGE_SIZE) && !host_client_has(c, va);
 }
 
-/* The helper ended, and the memory may live on: ask another task for it from now on, if one is known. Nobody uses the staging
- * area again. batch_lock held. */
+/* The helper ended, but the memory may live on: access it through another task from now on, if one
+ * is known. The staging area is not used again. batch_lock held. */
 static void use_spare(struct host_client *c)
 {
 	uint32_t task = a32_load(&c->spare_task);
@@ -239,7 +245,8 @@ static void use_spare(struct host_client *c)
 	a32_store(&c->can_evict, 0);
 }
 
-/* It ended at this request: what of it was done? Nothing, if the memory went with it. batch_lock held. */
+/* The helper ended during this request: which part of it was done? Nothing, if the memory went with
+ * it. batch_lock held. */
 static void done_by_the_gone(struct host_client *c, struct ask *a)
 {
 	use_spare(c);
@@ -247,7 +254,7 @@ static void done_by_the_gone(struct host_client *c, struct ask *a)
 		a->status[i] = was_moved(c, a->req[i]->va, i) ? HOST_MOVED : HOST_BUSY;
 }
 
-/* It may end between its answer and this. batch_lock held. */
+/* The helper may end between its answer and this. batch_lock held. */
 static bool read_moved(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
 	if (read_staging(h, c, a))
@@ -283,13 +290,13 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 		return;
 	}
 	if (!err && !read_moved(h, c, a)) {
-		/* ESRCH: it is on its way out, and its memory went first. */
+		/* ESRCH: the client is exiting, and its memory went first. */
 		if (errno != ESRCH)
 			h->transport->lost(c);
 		err = -EPIPE;
 	}
 	if (err) {
-		/* A helper that is gone went first: its kernel may still need pages of the others. */
+		/* A helper goes before its program: the kernel may still need the other pages. */
 		a32_store(err == -EPIPE ? &c->can_evict : &c->dead, err != -EPIPE);
 		for (unsigned i = 0; i < a->n; i++)
 			home_drop(&h->home, a->req[i]->page->pfn);
@@ -341,9 +348,9 @@ void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 	}
 }
 
-/* The content of one page that was moved late comes home; its entry still says present, and the next fault
- * there maps it from its frame. The late reference keeps page and frame. 0; -ESRCH: the helper is gone; -ENOMEM, -EIO: the content
- * cannot be had. batch_lock held. */
+/* Bring home the content of one page that was moved late; its entry still says present, and the
+ * next fault there maps it from its frame. The late reference keeps page and frame. 0; -ESRCH: the
+ * helper is gone; -ENOMEM, -EIO: the content is unavailable. batch_lock held. */
 static int bring_home(struct mmu_host *h, struct host_client *c, struct page *p, uint64_t staged)
 {
 	int err;
@@ -352,14 +359,16 @@ static int bring_home(struct mmu_host *h, struct host_client *c, struct page *p,
 		return -ENOMEM;
 	if (host_peek(c, staged, home_data(&h->home, p->pfn)))
 		return 0;
-	/* Where only a thread can be asked: a program may outlive its main thread, not its helper. */
+	/* If memory is accessible only through a task: a program may outlive its main thread, but
+	 * not its helper. */
 	err = errno == ESRCH && (c->mem_fd >= 0 || c->task != c->pid) ? -ESRCH : -EIO;
 	home_drop(&h->home, p->pfn);
 	return err;
 }
 
-/* What the helper found at va[@i], perhaps after the program changed what is there: the page's content, or that of
- * the page that is there now, or of one that is gone. 0 or as bring_home. batch_lock held. */
+/* Handle what the helper found at va[@i], perhaps after the program changed its mapping: the
+ * content of the page, or of the page that is there now, or of one that is gone. 0 or as
+ * bring_home. batch_lock held. */
 static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 {
 	uint64_t va = c->late.va[i], place = c->late.place[i], staged = c->staging + i * PAGE_SIZE;
@@ -412,7 +421,7 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	if (!err) {
 		h->transport->zap(c, n);
 		host_late_forget(h, c);
-	} else if (err != -ESRCH) {  /* else host_helper_gone forgets them */
+	} else if (err != -ESRCH) {  /* otherwise host_helper_gone forgets them */
 		h->transport->lost(c);
 	}
 	spin_unlock(&c->batch_lock);
@@ -430,9 +439,10 @@ void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t
 			c->late.place[i] += to - from;
 }
 
-/* A helper that was stopped after it moved the page, and before it said so, may be stopped by whoever waits for the page. What it has
- * moved stays in the staging area until we have it dropped, and is moved once. So where @p is missing in its place and something
- * lies in its part of the staging area, that is its content, as in late_moved. False: it is not there. batch_lock held. */
+/* A helper stopped after moving the page but before answering may have been stopped by the thread
+ * that waits for the page. A moved page stays in the staging area until we have it dropped, and is
+ * moved only once. So if @p is missing in its place and there is something in its part of the
+ * staging area, that is its content, as in late_moved. False: it is not there. batch_lock held. */
 static bool rescue(struct mmu_host *h, struct host_client *c, unsigned i, uint64_t va, struct page *p)
 {
 	uint64_t staged = c->staging + i * PAGE_SIZE;
@@ -450,7 +460,7 @@ int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct 
 
 	if (!a32_load(&c->is_late))
 		return 0;
-	/* The caller holds a leaf lock, which a withdrawal takes under batch_lock: it may only try. */
+	/* The caller holds a leaf lock, which a withdrawal takes under batch_lock: only try. */
 	if (!spin_trylock(&c->batch_lock))
 		return -EAGAIN;
 	for (unsigned i = 0; i < c->late.n; i++)
@@ -460,8 +470,8 @@ int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct 
 	return late ? -EBUSY : 0;
 }
 
-/* No answer will come any more: what was moved comes home, and whoever waits for it goes on. A fill that is late is looked after
- * without the lock (host_helper_settled). batch_lock held. */
+/* No answer will come any more: bring home what was moved, and wake its waiters.
+ * host_helper_settled handles a late fill, without the lock. batch_lock held. */
 static void settle_late(struct mmu_host *h, struct host_client *c)
 {
 	const struct host_late late = c->late;
@@ -489,7 +499,7 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c)
 	a32_store(&c->can_evict, 0);
 	spin_lock(&c->batch_lock);
 	settle_late(h, c);
-	/* Whoever waits for a fill waits for nobody else any more. */
+	/* Waiters for a fill have nothing else to wait for. */
 	if (a32_load(&c->fill_late))
 		host_fill_forget(c);
 	if (a32_load(&c->is_late))

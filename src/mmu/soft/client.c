@@ -1,12 +1,12 @@
 /* mmu/soft/client.c - the exclusive personality: memory that belongs to a client, as with
  * userfaultfd.
  *
- * A hash table by (mm, va) holds the pages the clients have. It is the truth; the engine's page
- * tables are the engine's belief. Content moves between a client page and a home frame by moving
+ * A hash table by (mm, va) holds the pages the clients have. The table is the truth; the engine's
+ * page tables are only its belief. Content moves between a client page and a home frame by moving
  * the pointer.
  *
- * Each access, map and withdrawal of one page is atomic under its bucket's lock: what the kernel's
- * page table lock gives the real one.
+ * Each access, map and withdrawal of one page is atomic under its bucket's lock: the real one has
+ * the kernel's page table lock for that.
  */
 #include "mmu/soft/client.h"
 
@@ -38,7 +38,7 @@ static struct soft_client_page **find(struct mmu_soft *s, unsigned bucket, const
 	return link;
 }
 
-/* Enter a page, which is the table's then. 0 or -EEXIST. */
+/* Insert a page, which the table then owns. 0 or -EEXIST. */
 static int attach(struct mmu_soft *s, struct soft_client_page *c)
 {
 	unsigned bucket = bucket_of(c->mm, c->va);
@@ -72,7 +72,7 @@ static int insert(struct mmu_soft *s, struct mm *mm, uint64_t va, void *data)
 	return err;
 }
 
-/* Take the page out of the table; NULL when there is none. */
+/* Remove the page from the table; NULL if there is none. */
 static struct soft_client_page *detach(struct mmu_soft *s, const struct mm *mm, uint64_t va)
 {
 	unsigned bucket = bucket_of(mm, va);
@@ -89,7 +89,7 @@ static struct soft_client_page *detach(struct mmu_soft *s, const struct mm *mm, 
 	return c;
 }
 
-/* Take the page away; its content, or NULL when there is none. */
+/* Remove the page and return its content, or NULL if there is none. */
 static void *take(struct mmu_soft *s, const struct mm *mm, uint64_t va)
 {
 	struct soft_client_page *c = detach(s, mm, va);
@@ -136,8 +136,8 @@ int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages,
 	return (int)n;
 }
 
-/* The entry is looked at under its lock: the client may have unmapped the page since the request
- * was made, and mapped another one there. */
+/* Check the entry under its lock: since the request was made the client may have unmapped the page
+ * and mapped another one there. */
 static enum mmu_result withdraw_one(struct mmu_soft *s, const struct mmu_req *q)
 {
 	struct leaf *leaf = leaf_find(q->mm, q->va);
@@ -163,8 +163,8 @@ void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		VM_BUG_ON(!page_locked(reqs[i].page));
 		reqs[i].result = soft_request_result(s);
-		/* At home already: it was withdrawn, and not mapped again where the client has
-		 * moved it. */
+		/* Already at home: it was withdrawn, and not mapped again after the client moved
+		 * it. */
 		if (reqs[i].result == MMU_WITHDRAWN && !soft_home(s, reqs[i].page))
 			reqs[i].result = withdraw_one(s, &reqs[i]);
 	}
@@ -172,8 +172,8 @@ void client_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 		s->withdrawn(s->withdrawn_arg, reqs, n);
 }
 
-/* Nothing to do: a withdrawal has ended all access before the entry changes; what is unmapped the
- * client has dropped. */
+/* Nothing to do: a withdrawal ends all access before the entry changes, and the client has dropped
+ * unmapped pages. */
 void client_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	(void)mm, (void)va, (void)npages;
@@ -207,7 +207,7 @@ int client_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, siz
 	return 0;
 }
 
-/* ---- the client by itself ---- */
+/* ---- the client on its own ---- */
 
 void soft_client_discard(struct mmu_soft *s, struct mm *mm, uint64_t start, uint64_t end)
 {
@@ -240,8 +240,8 @@ int soft_client_touch(struct mmu_soft *s, struct mm *mm, uint64_t va)
 	return err;
 }
 
-/* Copies of @parent's pages in one bucket, as a list. -ENOMEM: what was copied is in the list all
- * the same. */
+/* Copies of @parent's pages in one bucket, as a list. On -ENOMEM the list holds the pages copied so
+ * far. */
 static int copy_bucket(struct mmu_soft *s, unsigned bucket, struct mm *parent,
 		       struct soft_client_page **out)
 {

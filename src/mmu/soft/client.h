@@ -8,7 +8,7 @@
 /* Content at home. set does not free what was there. */
 void *soft_home(struct mmu_soft *s, const struct page *p);
 void soft_set_home(struct mmu_soft *s, const struct page *p, void *data);
-/* Count a request; what to answer according to the injected faults. */
+/* Count a request; returns the answer that the injected faults demand. */
 enum mmu_result soft_request_result(struct mmu_soft *s);
 
 int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,

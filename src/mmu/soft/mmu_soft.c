@@ -1,11 +1,11 @@
-/* mmu/soft/mmu_soft.c - the MMU that walks page tables, with a TLB a CPU; and what both
- * personalities share.
+/* mmu/soft/mmu_soft.c - the MMU that walks page tables, with a TLB per CPU, and code shared by both
+ * personalities.
  *
- * A translation is put into a TLB under the leaf lock, and flushed under it: so whoever changed an
- * entry and flushed knows that no TLB holds the old one. A CPU that has never held a translation is
- * not asked: it would put in its first one under the leaf lock that the flusher holds. The walk sets
- * YOUNG, and DIRTY on a write; a translation is cached as writable only when DIRTY is set, so that
- * the first store through it is seen.
+ * A translation enters a TLB, and is flushed, under the leaf lock: after an entry change and a
+ * flush no TLB holds the old one. A flush skips a CPU that has never held a translation: the CPU
+ * would insert its first one under the leaf lock that the flusher holds. The walk sets YOUNG, and
+ * DIRTY on a write; a translation is cached as writable only if DIRTY is set, so the first store
+ * through it is seen.
  */
 #include "mmu/soft/mmu_soft.h"
 
@@ -75,7 +75,7 @@ static int map_fails(struct mmu_soft *s)
 	return -(int)a32_xchg(&s->inject.map_errno, 0);
 }
 
-/* Entries are made true by the engine's setting them; only content is to be made. */
+/* The engine makes entries true by setting them; only content must be prepared. */
 static int shared_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
 		      bool zero)
 {
@@ -160,7 +160,7 @@ static void shared_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t n
 
 /* ---- shared: access ---- */
 
-/* @va's page through the TLB; false: not there, or not for writing. */
+/* Access @va's page through the TLB. False: not cached, or not writable. */
 static bool access_cached(struct soft_cpu *cpu, struct mm *mm, uint64_t va, void *buf, size_t len,
 			  bool write)
 {
@@ -280,7 +280,7 @@ static void soft_kill(struct mmu *mmu, struct mm *mm)
 		s->killed(s->killed_arg, mm);
 }
 
-/* From home when the content is there; else the client dropped it, and gets zeros. */
+/* From home if the content is there; otherwise the client dropped it and gets zeros. */
 static int client_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page *page)
 {
 	return client_map(mmu, mm, va, &page, 1, mmu_data(mmu, page) == NULL);

@@ -2,14 +2,15 @@
  *
  * Two personalities.
  *   shared     Page tables are walked as hardware does, each CPU has a TLB. An access through a
- * cached translation takes no lock of the engine; it holds its TLB's lock, so that a flush waits
- * for it, as it waits for the answer to an interrupt. Pages are always at home. exclusive  Imitates
- * the host MMU: an address space has memory of its own (the client's), the engine's page tables are
- *              only what the engine believes. A page is at home or in one client; withdraw takes it
- * away, accesses then fault. The client can discard and move memory before the engine hears of it.
+ *              cached translation takes no lock of the engine; it holds its TLB's lock, so a flush
+ *              waits for it, as it waits for the answer to an interrupt. Pages are always at home.
+ *   exclusive  Imitates the host MMU: an address space has memory of its own (the client's), the
+ *              engine's page tables are only what the engine believes. A page is at home or in one
+ *              client; withdraw takes it away, accesses then fault. The client can discard and move
+ *              memory before the engine learns of it.
  *
- * Every page's content is an allocation of its own, so that the address sanitizer sees a use after
- * the frame was given back.
+ * Every page's content is an allocation of its own, so the address sanitizer sees a use after the
+ * frame was freed.
  *
  * Locks: TLBs and client memory have locks of rank LEAF, taken under the leaf lock or alone.
  */
@@ -45,10 +46,10 @@ struct soft_client_page {
 	void *data;
 };
 
-/* What an MMU may answer besides success; tests set these. 0: off. */
+/* Injected answers other than success; tests set these. 0: off. */
 struct soft_inject {
 	atomic32_t map_errno;	 /* the next map fails with -map_errno; cleared by it */
-	atomic32_t map_max;	 /* most pages one map makes true */
+	atomic32_t map_max;	 /* most pages that one map makes present */
 	atomic32_t busy_every;	 /* every nth request of a withdrawal is busy */
 	atomic32_t refuse_every; /* likewise, refused */
 	atomic32_t no_frames;	 /* bring_frames fails */
@@ -65,7 +66,7 @@ struct mmu_soft {
 	int (*fault)(struct mm *mm, uint64_t va, bool write); /* (C) the engine's */
 	void (*killed)(void *arg, struct mm *mm);	      /* called by kill; may be NULL */
 	void *killed_arg;
-	/* Called at the end of a withdrawal, before the engine learns the results: tests do in it
+	/* Called at the end of a withdrawal, before the engine learns the results: tests do here
 	 * what a client might do at that moment. May be NULL. */
 	void (*withdrawn)(void *arg, struct mmu_req *reqs, unsigned n);
 	void *withdrawn_arg;
@@ -85,18 +86,19 @@ int soft_read(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, void
 int soft_write(struct mmu_soft *s, struct mm *mm, unsigned cpu, uint64_t va, const void *buf,
 	       size_t len);
 
-/* ---- what a client does to its memory by itself (exclusive; nothing happens in shared) ---- */
+/* ---- actions of a client on its own memory (exclusive; no-ops in shared) ---- */
 
 void soft_client_discard(struct mmu_soft *s, struct mm *mm, uint64_t start, uint64_t end);
 void soft_client_move(struct mmu_soft *s, struct mm *mm, uint64_t from, uint64_t to, uint64_t len);
 /* fork: every page of @parent is copied into @child. 0 or -ENOMEM. */
 int soft_client_fork(struct mmu_soft *s, struct mm *parent, struct mm *child);
-/* The end of a process: its memory goes. NULL: of all processes. */
+/* Process exit: free its memory. NULL: of all processes. */
 void soft_client_exit(struct mmu_soft *s, struct mm *mm);
 /* Put zeros at @va behind the engine's back. */
 int soft_client_touch(struct mmu_soft *s, struct mm *mm, uint64_t va);
 
-/* At rest: every cached translation is one the page tables allow. Returns how many are not. */
+/* At rest every cached translation must be one that the page tables allow. Returns how many are
+ * not. */
 unsigned soft_stale_translations(struct mmu_soft *s);
 
 #endif

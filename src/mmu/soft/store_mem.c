@@ -1,10 +1,9 @@
 /* mmu/soft/store_mem.c - a store in memory, for tests and the checker.
  *
- * A batch is done by its submitter, in the order of its ios, end_io included: nothing to wait
- * for, and a schedule replays exactly. Discarded slots are overwritten, so that reading one
- * shows.
+ * The submitter carries out the batch itself, ios in order, end_io included: nothing to wait for,
+ * and a schedule replays exactly. Discarded slots are overwritten, so reading one is detected.
  *
- * No locks: two ios on one slot at a time are the swap layer's bug, as they are on a device.
+ * No locks: two concurrent ios on one slot are the swap layer's bug, as on a device.
  */
 #include <string.h>
 

@@ -1,20 +1,20 @@
 /* plat/native/futex.c - sleeping: bit locks, bit waits, wait queues.
  *
- * A bit lock is one bit of a word whose other bits change under everybody's feet; a second bit,
- * @waiters, says that somebody sleeps on the word. Several lock bits of a word may share one
- * waiters bit. No wake-up is lost:
+ * A bit lock is one bit of a word whose other bits change at any time; a second bit, @waiters, says
+ * that a thread sleeps on the word. Several lock bits of a word may share one waiters bit. No
+ * wake-up is lost:
  *
  * I1  A thread sets @waiters only by a compare-and-swap that sees its bit set.
- * I2  It sleeps only if the kernel still finds the word exactly so: its bit and @waiters both set.
- * I3  Clearing a lock bit clears @waiters in the same step, and when it was set wakes everybody
- *     after that. So whoever sleeps is woken by the next clearing of any bit, looks again, and
- *     sets @waiters again.
+ * I2  It sleeps only if the kernel finds the word unchanged: its bit and @waiters both set.
+ * I3  Clearing a lock bit clears @waiters in the same step and then, if it was set, wakes all
+ *     sleepers. So the next clearing of any bit wakes every sleeper, which checks again and sets
+ *     @waiters again.
  *
- * A change of an unrelated bit makes the kernel refuse the sleep (EAGAIN): the loop looks
- * again. I1 also means that @waiters is clear whenever no bit that can be waited for is set.
+ * If an unrelated bit changes, the kernel refuses the sleep (EAGAIN) and the loop checks again. I1
+ * also means that @waiters is clear whenever no bit that can be waited for is set.
  *
- * A wait queue is an event count. The sleeper says that it sleeps, then compares seq; the waker
- * changes seq, then looks for sleepers: one of the two sees the other.
+ * A wait queue is an event count. The sleeper announces itself, then compares seq; the waker
+ * changes seq, then checks for sleepers: one of the two sees the other.
  *
  * Locks: none. Every access is an atomic or the kernel's own check of a futex.
  */
@@ -26,7 +26,7 @@
 
 #include "plat/plat.h"
 
-#define SPIN_MAX 100 /* looks before sleeping: most holders of a bit are gone in well under 1 us */
+#define SPIN_MAX 100 /* checks before sleeping: most holders release a bit in well under 1 us */
 #define NS_PER_S 1000000000
 
 static long futex(atomic32_t *word, int op, uint32_t val, const struct timespec *until)
@@ -35,8 +35,8 @@ static long futex(atomic32_t *word, int op, uint32_t val, const struct timespec 
 		       FUTEX_BITSET_MATCH_ANY);
 }
 
-/* Sleep while *@word == @val, at most until @until on the monotonic clock (NULL: for ever). May
- * return for no reason; returns -ETIMEDOUT when the time is over. */
+/* Sleep while *@word == @val, at most until @until on the monotonic clock (NULL: for ever).
+ * Spurious returns are possible; -ETIMEDOUT on time-out. */
 static int futex_wait(atomic32_t *word, uint32_t val, const struct timespec *until)
 {
 	if (futex(word, FUTEX_WAIT_BITSET, val, until) == 0)
@@ -59,7 +59,7 @@ static inline void cpu_relax(void)
 #endif
 }
 
-/* Look for a while whether @bit clears by itself. */
+/* Spin briefly until @bit clears. */
 static bool spin_for_bit(atomic32_t *word, uint32_t bit)
 {
 	for (int i = 0; i < SPIN_MAX; i++) {

@@ -1,12 +1,11 @@
-/* plat/native/lockdep.c - who holds what: the lock order of plat/lockorder.def, checked while
- * running.
+/* plat/native/lockdep.c - the lock order of plat/lockorder.def, checked at run time.
  *
- * Every thread keeps a stack of the locks it holds. A lock that would be waited for must have a
- * larger rank than every lock held, or the same rank where lockorder.def allows nesting; taking a
- * lock one holds already is always wrong. A try-lock cannot deadlock, so it is not checked when
- * it is taken, but what comes after it is checked against it.
+ * Every thread keeps a stack of the locks it holds. A blocking acquisition must have a larger rank
+ * than every lock held, or the same rank if lockorder.def allows nesting; retaking a held lock is
+ * always wrong. A trylock cannot deadlock, so it is not checked when taken, but later acquisitions
+ * are checked against it.
  *
- * The check is made before the thread blocks: a program that would deadlock says why instead.
+ * The check is made before the thread blocks: a program about to deadlock reports why instead.
  *
  * Locks: none; everything here is thread-local. Debug builds only (-DUMEMCG_DEBUG).
  */
@@ -16,7 +15,7 @@
 
 #ifdef UMEMCG_DEBUG
 
-#define HELD_MAX 192 /* more than a batch of reclaim holds (MMU_BATCH_MAX pages): lost track of them */
+#define HELD_MAX 192 /* more than a reclaim batch holds (MMU_BATCH_MAX pages): more is an error */
 
 struct held {
 	const void *lock;
@@ -40,7 +39,7 @@ static const char *rank_name(enum lock_rank rank)
 	return (unsigned)rank < NR_LOCK_RANKS ? ranks[rank].name : "(no rank)";
 }
 
-/* @with is the held lock that @lock clashes with, or NULL. */
+/* @with: the held lock that @lock conflicts with, or NULL. */
 static _Noreturn void violation(const char *what, const void *lock, enum lock_rank rank,
 				const struct held *with)
 {
@@ -80,7 +79,7 @@ void lockdep_acquire(const void *lock, enum lock_rank rank, bool try_)
 	held_stack[nr_held++] = (struct held){ lock, rank };
 }
 
-/* Index of the newest entry for @lock; nr_held when there is none. */
+/* Index of the newest entry for @lock; nr_held if there is none. */
 static unsigned held_index(const void *lock)
 {
 	for (unsigned i = nr_held; i-- > 0;)

@@ -115,8 +115,8 @@ static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 	pthread_mutex_init(&l->m, NULL);
 	l->rank = rank;
 }
-/* For a lock that a thread of real-time priority takes as well: who has it gets that priority for as long as it is waited for.
- * Not for the engine: other machines have no such thing. */
+/* For a lock that a real-time thread also takes: the holder inherits the priority of waiters. Not
+ * for the engine: other machines lack it. */
 static inline void spin_init_urgent(struct spinlock *l, enum lock_rank rank)
 {
 	pthread_mutexattr_t a;

@@ -1,7 +1,7 @@
 /* plat/native/memory.c - memory, injected faults, and the last words of a program with a bug.
  *
- * An armed fault is a counter that every call of its kind takes one from; the call that takes
- * the last one fails. 0 means not armed.
+ * An armed fault is a counter that every call of its kind decrements; the call that reaches 0
+ * fails. 0 means not armed.
  *
  * Locks: none; the counters are atomic.
  */

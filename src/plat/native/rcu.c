@@ -1,15 +1,14 @@
-/* plat/native/rcu.c - RCU on liburcu, the membarrier flavour: readers cost two plain stores,
- * the price is paid by whoever waits for them.
+/* plat/native/rcu.c - RCU on liburcu, the membarrier flavour: readers cost two plain stores; the
+ * thread that waits for them pays the price.
  *
- * Guarantees, as plat/plat.h asks: a reader section that began before rcu_synchronize() was
- * called has ended when it returns; a deferred function runs after every section that began
- * before rcu_defer(). Deferred functions run on a thread of liburcu's own, one at a time, in
- * the order deferred by one thread; they may take locks and defer more, and must not wait for RCU.
+ * Guarantees, as plat/plat.h asks: a reader section that began before rcu_synchronize() was called
+ * has ended when it returns; a deferred function runs after every section that began before
+ * rcu_defer(). Deferred functions run on liburcu's own thread, one at a time, in the order in which
+ * one thread deferred them; they may take locks and defer more, and must not wait for RCU.
  *
- * The thread sanitizer cannot see these orders (liburcu is not instrumented and its readers use
- * no atomic read-modify-write), so they are told to it: each section's end "releases" one
- * address, and whoever waited "acquires" it. What liburcu does with its own memory is hidden
- * from it.
+ * The thread sanitizer cannot see these orders (liburcu is not instrumented and its readers use no
+ * atomic read-modify-write), so we annotate them: each section's end "releases" one address, and
+ * the waiter "acquires" it. liburcu's accesses to its own memory are hidden from it.
  *
  * Locks: none of ours.
  */
@@ -33,8 +32,8 @@ void __tsan_ignore_thread_end(void);
 #define liburcu_end() ((void)0)
 #endif
 
-static atomic32_t deferred; /* calls whose functions have not returned */
-static char grace_period; /* its address stands for "all readers so far are done" */
+static atomic32_t deferred; /* deferred calls that have not returned */
+static char grace_period; /* its address means "all readers so far are done" */
 
 _Static_assert(sizeof(struct rcu_head) <= sizeof(((struct plat_rcu_head *)0)->opaque_),
 	       "liburcu's head must fit into ours");
@@ -75,7 +74,7 @@ static void run_deferred(struct rcu_head *opaque)
 {
 	struct plat_rcu_head *head = (struct plat_rcu_head *)opaque;
 
-	plat_thread_registered_ = 1; /* liburcu did that for its own thread */
+	plat_thread_registered_ = 1; /* liburcu did this for its own thread */
 	order_acquire(head);
 	order_acquire(&grace_period);
 	head->fn(head);
@@ -113,9 +112,9 @@ int rcu_prepare(void)
 void rcu_flush(void)
 {
 	VM_BUG_ON(urcu_memb_read_ongoing());
-	/* liburcu's thread sleeps 10 ms before it looks at what was deferred. */
+	/* liburcu's thread sleeps 10 ms before it looks for deferred calls. */
 	if (a32_load(&deferred)) {
-		liburcu_begin(); /* its hand-over of the heap it uses is invisible, too */
+		liburcu_begin(); /* its hand-over of heap memory is invisible, too */
 		urcu_memb_barrier();
 		liburcu_end();
 	}

@@ -5,15 +5,15 @@
 
 #include "plat/plat.h"
 
-/* How many plat_thread_enter of this thread wait for their plat_thread_exit. */
+/* Nesting depth of plat_thread_enter in this thread. */
 extern _Thread_local unsigned plat_thread_registered_;
 
 /* rcu.c: tell liburcu about this thread. */
 void rcu_thread_begin(void);
 void rcu_thread_end(void);
 
-/* rcu.c: make liburcu's thread for deferred functions now. 0, or -EAGAIN where no thread can be had: liburcu
- * would abort when it needed it. */
+/* rcu.c: create liburcu's thread for deferred functions now. 0, or -EAGAIN if no thread can be
+ * created: liburcu would abort when it needs one. */
 int rcu_prepare(void);
 
 #endif

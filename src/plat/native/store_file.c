@@ -1,13 +1,13 @@
 /* plat/native/store_file.c - a store in an unnamed file: opening, splitting, transferring.
  *
- * The file is sparse: space is taken by the first write of a slot, so a full file system shows as
- * -ENOSPC at that slot and nowhere else. Reads of slots never written give zeros.
+ * The file is sparse: the first write of a slot allocates space, so a full file system shows as
+ * -ENOSPC at that slot and nowhere else. Slots never written read as zeros.
  *
- * Single pages sit on the fault path and are mostly in the page cache, so whatever is one
- * transfer is done in the submitting thread: no ring, no queue, no wake-up.
+ * Single pages are on the fault path and mostly in the page cache, so the submitting thread does
+ * any single transfer itself: no ring, no queue, no wake-up.
  *
- * A vectored transfer that fails says nothing about which slot is at fault. The ios it leaves open
- * are therefore transferred one by one until one fails, and the rest as a run again.
+ * A failed vectored transfer does not tell which slot is at fault. So the ios it leaves open are
+ * transferred one by one until one fails, and the rest as a run again.
  *
  * No locks here: a store_file is constant after open, a batch belongs to its submitter.
  */
@@ -25,7 +25,7 @@ static off_t slot_offset(uint64_t slot)
 	return (off_t)(slot * STORE_PAGE_SIZE);
 }
 
-/* One slot, to the end or to its error. */
+/* Transfer one slot, to the end or to an error. */
 static int slot_io(int fd, bool write, uint64_t slot, char *data)
 {
 	size_t done = 0;
@@ -99,7 +99,7 @@ void store_run_io(struct store_file *f, struct store_batch *b, struct store_run 
 
 void store_run_done(struct store_file *f, struct store_batch *b, struct store_run run, ssize_t res)
 {
-	/* Only a single slot's error can be told apart from its neighbours'. */
+	/* An error can be attributed to a slot only if the run is that slot. */
 	if (run.n == 1 && res <= 0 && res != -EINTR && res != -EAGAIN && res != -ECANCELED) {
 		b->io[run.first].error = res ? (int)res : -EIO;
 		return;
@@ -135,8 +135,8 @@ unsigned store_begin(struct store_file *f, struct store_batch *b, struct store_r
 {
 	unsigned nr = split(f, b, runs);
 
-	/* A write into the page cache is a copy. io_uring hands it to a kernel worker on most file systems: a wake-up a
-	 * run, dearer than the copy. */
+	/* A write into the page cache is a copy. On most file systems io_uring hands it to a kernel
+	 * worker: one wake-up per run, more expensive than the copy. */
 	if (nr > 1 && (f->direct || !b->write))
 		return nr;
 	for (unsigned i = 0; i < nr; i++)
@@ -151,8 +151,7 @@ void store_file_discard(struct store *s, uint64_t first, uint64_t n)
 		return;
 	if (n > s->nr_slots - first)
 		n = s->nr_slots - first;
-	/* Where holes cannot be punched the space is used again by the next write: nothing is
-	 * lost. */
+	/* If holes cannot be punched, the next write reuses the space: nothing is lost. */
 	(void)!fallocate(store_file(s)->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			 slot_offset(first), slot_offset(n));
 }
@@ -188,7 +187,7 @@ static int open_unnamed(const char *dir)
 
 	if (fd >= 0)
 		return fd;
-	/* EISDIR: a kernel that does not know O_TMPFILE tries to open the directory itself. */
+	/* EISDIR: a kernel without O_TMPFILE tries to open the directory itself. */
 	if (errno == EOPNOTSUPP || errno == EISDIR)
 		return store_file_mkstemp(dir);
 	return -errno;

@@ -1,7 +1,7 @@
-/* plat/native/store_native.h - what the engines of a file store share.
+/* plat/native/store_native.h - shared by the engines of a file store.
  *
- * A batch is split into runs: ios that follow each other in the batch and in the file, one vectored
- * transfer each. A batch of one run, the usual case, is done by its submitter in place. An engine
+ * A batch is split into runs: ios that are adjacent in the batch and in the file, one vectored
+ * transfer each. The submitter itself does a batch of one run, the usual case. An engine
  * (store_uring.c, store_threads.c) sees only batches of several runs.
  *
  * Letters: (C) constant after open.
@@ -31,12 +31,12 @@ static inline struct store_file *store_file(struct store *s)
 	return (struct store_file *)s;
 }
 
-/* Start @b: fail what is out of range or armed to fail, split the rest into @runs
- * (STORE_BATCH_MAX of them). Returns how many runs the engine has to do; 0 when the batch was
- * done here, end_io included. */
+/* Start @b: fail ios that are out of range or armed to fail, split the rest into @runs (room for
+ * STORE_BATCH_MAX). Returns how many runs the engine must do; 0 if the batch was done here, end_io
+ * included. */
 unsigned store_begin(struct store_file *f, struct store_batch *b, struct store_run *runs);
 
-/* Every io of @b has its result. @b is not touched afterwards. */
+/* Every io of @b has its result. Does not touch @b after end_io. */
 static inline void store_end(struct store_batch *b)
 {
 	b->machine = NULL;
@@ -49,13 +49,13 @@ unsigned store_run_iov(const struct store_batch *b, struct store_run run, struct
 /* Transfer @run now, in this thread, and set the errors of its ios. */
 void store_run_io(struct store_file *f, struct store_batch *b, struct store_run run);
 
-/* The one transfer of @run came back with @res (bytes or -errno): set the errors of its ios, after
+/* The transfer of @run returned @res (bytes or -errno): set the errors of its ios, after
  * transferring in this thread what @res leaves open. */
 void store_run_done(struct store_file *f, struct store_batch *b, struct store_run run, ssize_t res);
 
 void store_file_discard(struct store *s, uint64_t first, uint64_t n);
 
-/* Close and free. Engines end their destroy with it. */
+/* Close and free. Engines call it at the end of destroy. */
 void store_file_close(struct store_file *f);
 
 /* An unnamed file without O_TMPFILE: a descriptor or -errno. */

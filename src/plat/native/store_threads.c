@@ -1,14 +1,15 @@
-/* plat/native/store_threads.c - batches of several runs, by a few threads.
+/* plat/native/store_threads.c - batches of several runs, on a few threads.
  *
- * The engine where io_uring is missing or refused. A batch takes a lane; its runs are taken one
- * by one by the pool's threads and by whoever waits for the batch, so waiting never just costs a
- * wake-up. When all lanes are busy the submitter transfers its runs itself.
+ * The engine used if io_uring is missing or refused. A batch takes a lane; the pool's threads and
+ * the thread that waits for the batch take its runs one by one, so the waiter works instead of only
+ * sleeping. When all lanes are busy the submitter transfers its runs itself.
  *
- * A lane belongs to its batch from store_submit to store_wait, which gives it back and calls end_io:
- * that ends what the waiting thread began (page locks, which a debug build keeps account of by thread).
+ * A lane belongs to its batch from store_submit to store_wait, which gives it back and calls
+ * end_io: so the waiting thread ends what it began (page locks, which a debug build tracks per
+ * thread).
  *
- * Locks: pool->lock (LEAF) covers every field of the pool and its lanes marked (L); never held
- * over a transfer or end_io.
+ * Locks: pool->lock (LEAF) covers every field of the pool and its lanes marked (L); never held over
+ * a transfer or end_io.
  */
 #include "plat/native/store_native.h"
 
@@ -26,7 +27,7 @@ struct pool {
 	struct spinlock lock;
 	pthread_cond_t work;                /* a lane was queued, or stop */
 	pthread_cond_t finished;            /* a lane's runs are done */
-	struct lane *head, *tail;           /* (L) the queue: lanes with runs nobody took */
+	struct lane *head, *tail;           /* (L) the queue: lanes with untaken runs */
 	struct lane *free;                  /* (L) */
 	bool stop;                          /* (L) */
 	struct store_file *file;            /* constant, as is what follows */
@@ -59,7 +60,7 @@ static void queue_del(struct pool *p, struct lane *lane)
 		p->tail = prev;
 }
 
-/* Take one run of @lane and do it. Called and returns with the lock held, drops it in between. */
+/* Take one run of @lane and do it. Called with the lock held; drops and retakes it. */
 static void lane_step(struct pool *p, struct lane *lane)
 {
 	struct store_run run = lane->runs[lane->taken++];
@@ -140,7 +141,7 @@ static void threads_wait(struct store *s, struct store_batch *b)
 	store_end(b);
 }
 
-/* Stop the threads after what is queued, and free the pool. */
+/* Stop the threads once the queue is empty, and free the pool. */
 static void pool_destroy(struct pool *p)
 {
 	spin_lock(&p->lock);
@@ -191,7 +192,7 @@ int store_threads_init(struct store_file *f)
 		if (!err)
 			p->nr_threads++;
 	}
-	/* Fewer threads are slower, none at all is an error. */
+	/* Fewer threads are slower; none at all is an error. */
 	if (!p->nr_threads) {
 		pool_destroy(p);
 		return err;

@@ -2,10 +2,10 @@
  *
  * A small pool of lanes, each a ring and the state of the one batch it carries. store_submit puts
  * all runs of the batch on the ring with one system call; store_wait reaps them in the waiting
- * thread. No completion thread: it would cost a wake-up a batch. When all lanes are busy the
+ * thread. No completion thread: it would cost one wake-up per batch. When all lanes are busy the
  * submitter transfers its runs itself.
  *
- * A lane belongs to the submitter from lane_get, then to whoever waits for the batch, until
+ * From lane_get a lane belongs to the submitter, then to the thread that waits for the batch, until
  * lane_put.
  *
  * Locks: uring->lock (LEAF) covers the free list, nothing else.
@@ -61,7 +61,7 @@ static int lane_open_ring(struct lane *lane)
 	return err;
 }
 
-/* A lane without a ring stays off the list: the pool is smaller, nothing is lost. */
+/* A lane without a ring stays off the list: the pool shrinks, nothing is lost. */
 static void lane_put(struct uring *u, struct lane *lane)
 {
 	if (!lane->has_ring)
@@ -91,7 +91,7 @@ static void fill_ring(struct store_file *f, struct store_batch *b, struct lane *
 	}
 }
 
-/* How many of @nr entries the kernel took: always all of them, unless it ran out of something. */
+/* Returns how many of @nr entries the kernel took: all of them, unless it ran out of a resource. */
 static unsigned push_ring(struct lane *lane, unsigned nr)
 {
 	unsigned done = 0;
@@ -130,7 +130,7 @@ static void uring_submit(struct store *s, struct store_batch *b)
 	lane->in_ring = push_ring(lane, nr);
 	for (unsigned i = lane->in_ring; i < nr; i++)
 		store_run_io(f, b, runs[i]);
-	/* What the kernel refused must not go out with the lane's next batch. */
+	/* Entries that the kernel refused must not go out with the lane's next batch. */
 	if (lane->in_ring < nr)
 		lane->has_ring = false;
 }
@@ -144,7 +144,7 @@ static void reap_one(struct store_file *f, struct store_batch *b, struct lane *l
 	do {
 		err = io_uring_wait_cqe(&lane->ring, &cqe);
 	} while (err == -EINTR || err == -EAGAIN);
-	/* The kernel still owns the buffers: there is no way on. */
+	/* The kernel still owns the buffers: there is no way to continue. */
 	VM_BUG_ON(err);
 	i = (uintptr_t)io_uring_cqe_get_data(cqe);
 	res = cqe->res;
@@ -198,8 +198,8 @@ int store_uring_init(struct store_file *f)
 
 	if (!u)
 		return -ENOMEM;
-	/* One ring is enough to work; why the first one failed (ENOSYS, EPERM from a sandbox or a
-	 * sysctl, ENOMEM from a limit) makes no difference to the caller. */
+	/* One ring is enough; why the first one failed (ENOSYS, EPERM from a sandbox or a sysctl,
+	 * ENOMEM from a limit) makes no difference to the caller. */
 	for (unsigned i = 0; i < NR_LANES && !lane_open_ring(&u->lanes[i]); i++)
 		;
 	if (!u->lanes[0].has_ring) {

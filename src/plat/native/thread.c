@@ -1,9 +1,9 @@
 /* plat/native/thread.c - threads, their slots, locks that sleep for long, and time.
  *
- * A thread has a slot (plat_cpu) for its life, dealt round robin: per-CPU structures are
- * spread, and a slot is never exclusive. plat_thread_enter nests: a library and its caller may
- * both call it. Threads started here are registered with RCU and block every signal that can be
- * blocked: signals belong to the thread that called main.
+ * A thread has one slot (plat_cpu) for life, assigned round robin: this spreads per-CPU structures,
+ * and a slot is never exclusive. plat_thread_enter nests: a library and its caller may both call
+ * it. Threads started here are registered with RCU and block every signal that can be blocked:
+ * signals belong to the main thread.
  *
  * Locks: none held here.
  */

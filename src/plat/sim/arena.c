@@ -1,10 +1,11 @@
 /* plat/sim/arena.c - the memory of the simulated program.
  *
- * One mapping at a fixed address, so that the same program has the same addresses every time:
- *   image   what the set-up allocated; saved after it, copied back before every execution
+ * One mapping at a fixed address, so a program has the same addresses every time:
+ *   image   allocations of the set-up; saved after it, restored before every execution
  *   tasks   a heap and a stack each
- * Allocations of one task come from its own heap, one after the other; nothing is used twice within an
- * execution, so a freed block is recognised for ever. A byte of @state for every 16 of memory says what it is.
+ * Allocations of one task come from its own heap, one after the other; memory is not reused within
+ * an execution, so a freed block stays recognisable. One byte of @state per 16 bytes of memory says
+ * what it is.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@
 #define TASK_SIZE   (HEAP_MAX + SIM_STACK_SIZE)
 #define ARENA_SIZE  (IMAGE_MAX + SIM_TASKS_MAX * TASK_SIZE)
 #define UNIT        16u
-#define CONTENT     4096u       /* blocks at least this large are aligned to it */
+#define CONTENT     4096u       /* blocks of at least this size are aligned to it */
 #define POISON      0xa5
 #define NAMES_MAX   192
 
@@ -63,7 +64,8 @@ void arena_init(void)
 	loaded = false;
 }
 
-/* What was freed may be read again: by the copy of everything, and as what is allocated there next time. */
+/* Freed memory may be read again: by the copy of the whole arena, and as the next allocation
+ * there. */
 static void unpoison(void)
 {
 	if (poisoned)
@@ -86,7 +88,7 @@ void arena_save(void)
 
 void arena_reset(void)
 {
-	/* What the looks at the end allocated lies behind the saved part. */
+	/* Allocations of the final checks lie behind the saved part. */
 	unpoison();
 	memcpy(arena, saved, image_saved);
 	memcpy(state, saved + image_saved, image_saved / UNIT);
@@ -124,7 +126,7 @@ const void *sim_object_address(uint32_t obj)
 
 static void *alloc_from(char *base, uint32_t *used, uint32_t max, size_t n)
 {
-	size_t size = (n + UNIT - 1) / UNIT * UNIT + UNIT; /* one unit stays unused behind it */
+	size_t size = (n + UNIT - 1) / UNIT * UNIT + UNIT; /* one unused unit behind it */
 	uint32_t start = *used;
 	char *p;
 
@@ -134,7 +136,8 @@ static void *alloc_from(char *base, uint32_t *used, uint32_t max, size_t n)
 		start = (uint32_t)(at - (uintptr_t)base);
 	}
 	if (size > max || start > max - size) {
-		/* Nothing is used again, so a task that goes round and round gets here before it has made its last step. */
+		/* Memory is not reused, so a task in an endless loop gets here before it reaches
+		 * the step limit. */
 		if (sim_current >= 0)
 			sim_fail(SIM_LIVELOCK, NULL, 0, "more than %u bytes allocated by one task in one execution", max);
 		fprintf(stderr, "umemcg check: the simulated machine is out of memory\n");
@@ -217,7 +220,7 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc)
 	sim_fail(SIM_USE_AFTER_FREE, at ? at->file : NULL, at ? at->line : 0, "%s of %s, which %s%s%s",
 		 write ? "write" : "read", name, state[u] == FREED ? "was freed" : "is no allocation",
 		 at ? ": " : "", at ? at->expr : "");
-	crash_leave_end(); /* what it would find there is no address */
+	crash_leave_end(); /* the content there is not an address */
 }
 
 unsigned arena_leaks(const void **first)
@@ -248,7 +251,7 @@ unsigned arena_leaks(const void **first)
 
 /* ---- content ---- */
 
-/* The object of a piece of content is its page: stores to two places of it depend. */
+/* The object of content is its page: stores to two places in one page depend. */
 static void announce_content(enum op_kind kind, const void *p, sim_at at, void *pc)
 {
 	const void *page = (const void *)((uintptr_t)p & ~(uintptr_t)(CONTENT - 1));

@@ -1,5 +1,5 @@
-/* plat/sim/atomic.c - atomics of the simulated machine: announce, then do. One task runs at a time, so doing it is
- * plain; see machine.h for what each is called in the source. */
+/* plat/sim/atomic.c - atomics of the simulated machine: announce, then do. One task runs at a time,
+ * so the operation itself is plain; machine.h says how each is named in the source. */
 #include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
@@ -11,7 +11,7 @@ static inline void announce(enum op_kind kind, const void *p, unsigned width, ui
 		return;
 	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = (uint8_t)width, .relaxed = relaxed,
 				   .obj = arena_object(p), .mask = mask, .at = at, .pc = pc });
-	arena_check(p, width, kind != OP_READ, at, pc); /* it may have been freed while we waited for our turn */
+	arena_check(p, width, kind != OP_READ, at, pc); /* it may have been freed while we waited to run */
 	if (relaxed)
 		return;
 	clocks_acquire(arena_object(p));
@@ -100,7 +100,8 @@ bool sim_cas32(atomic32_t *p, uint32_t old, uint32_t new_, sim_at at)
 	return true;
 }
 
-/* The native loop's effect in one step: what it does between two failed exchanges nobody can see. */
+/* The effect of the native loop in one step: what happens between two failed exchanges is not
+ * observable. */
 bool sim_inc_not_zero(atomic32_t *p, sim_at at)
 {
 	announce(OP_WRITE, p, 4, UINT32_MAX, false, at, PC);

@@ -1,7 +1,8 @@
-/* plat/sim/bounded.c - depth-first search over all schedules with few preemptions, and random priorities.
+/* plat/sim/bounded.c - depth-first search over all schedules with few preemptions, and random
+ * priorities.
  *
- * A preemption is a switch away from a task that could have gone on. Most bugs need one to three of them
- * (Thomson, Donaldson, Betts, PPoPP 2014). No reduction is used, so that the bound means what it says.
+ * A preemption is a switch away from a task that could have continued. Most bugs need one to three
+ * of them (Thomson, Donaldson, Betts, PPoPP 2014). No reduction is used, so the bound is exact.
  */
 #include "plat/sim/strategy.h"
 

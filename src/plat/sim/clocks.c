@@ -1,21 +1,22 @@
 /* plat/sim/clocks.c - happens-before between plain accesses: data races.
  *
- * Vector clocks (FastTrack's scheme). An atomic access acquires and releases its object; taking a lock acquires it,
- * giving it back releases it; a task starts with its parent's clock. For every 8 bytes of plain memory the last
- * write and the last reads are kept; an access that one of them does not happen before, and that conflicts with
- * it, is a race, whether or not anything went wrong in this execution.
+ * Vector clocks (FastTrack's scheme). An atomic access acquires and releases its object; taking a
+ * lock acquires it, unlocking releases it; a task starts with its parent's clock. The last write
+ * and the last reads of every 8 bytes of plain memory are kept; an access that conflicts with one
+ * of them, and is not ordered after it, is a race, whether or not anything went wrong in this
+ * execution.
  *
- * Freeing is no operation, so the explorer does not try it before and after another task's atomic access. Instead every
- * operation is noted, too, and one that does not happen before the free of its object is a use after it, in
- * whichever order the two came.
+ * Freeing is not an operation, so the explorer does not reorder it with another task's atomic
+ * access. Instead every operation is recorded, too: one that does not happen before the free of its
+ * object is a use after free, in whichever order the two ran.
  *
- * The explorer's own clocks are others: there, every two operations that depend are ordered.
+ * The explorer has separate clocks, which order every two dependent operations.
  */
 #include <stdio.h>
 
 #include "plat/sim/sim.h"
 
-#define CELLS_MAX   (5u << 20)  /* 4-byte cells of the arena and the numbers before them */
+#define CELLS_MAX   (5u << 20)  /* 4-byte cells of the arena, and the object numbers before them */
 #define OBJECTS_MAX 16384
 #define PLAIN_MAX   65536
 #define READERS     3
@@ -117,8 +118,8 @@ static void race(const void *p, bool write, unsigned other, bool other_write, vo
 		 write ? "write" : "read", name, other_write ? "write" : "read", sim_tasks[other].name);
 }
 
-/* One 8-byte cell. A field smaller than that shares its cell with its neighbours; the engine's neighbours
- * under different locks are 8 bytes apart. */
+/* One 8-byte cell. A field smaller than that shares its cell with its neighbours; the engine's
+ * neighbours under different locks are 8 bytes apart. */
 static void plain_cell(const void *p, bool write, void *pc)
 {
 	int me = sim_current;
@@ -164,7 +165,7 @@ void clocks_used(uint32_t obj)
 	sim_object(obj)->used.c[sim_current] = task_clock[sim_current].c[sim_current];
 }
 
-/* Where @task used it last. */
+/* Where @task last used @obj. */
 static void *used_at(uint32_t obj, unsigned task)
 {
 	for (unsigned i = sim_depth; i-- > 0;)

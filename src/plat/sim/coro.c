@@ -1,8 +1,8 @@
-/* plat/sim/coro.c - coroutines: one stack a task, switched by hand.
+/* plat/sim/coro.c - coroutines: one stack per task, switched by hand.
  *
- * A switch saves the registers a call must keep on the old stack, and loads them from the new one: 20 ns, where
- * ucontext makes two system calls. x86-64 and aarch64 have their own; elsewhere ucontext does it.
- * The address sanitizer is told of every change of stack.
+ * A switch saves the callee-saved registers on the old stack and loads them from the new one:
+ * 20 ns, where ucontext makes two system calls. x86-64 and aarch64 have their own code; others use
+ * ucontext. The address sanitizer is told of every change of stack.
  */
 #include "plat/sim/sim.h"
 
@@ -27,7 +27,7 @@ __asm__(".text\n.globl coro_jump\n.type coro_jump,@function\ncoro_jump:\n"
 	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n	ret\n"
 	".size coro_jump,.-coro_jump\n");
 
-#define FRAME_BYTES 64 /* six registers, where to return to, and what that would return to */
+#define FRAME_BYTES 64 /* six registers, the return address, and that frame's own return address */
 #define FRAME_PC    48
 #else
 __asm__(".text\n.globl coro_jump\n.type coro_jump,@function\ncoro_jump:\n"
@@ -110,7 +110,7 @@ static void switch_begins(int from, int to, bool ending)
 				       to < 0 ? main_size : SIM_STACK_SIZE);
 }
 
-/* An execution that ended early left frames behind. */
+/* Drop the frames of an execution that ended early. */
 static void forget_frames(char *stack)
 {
 	__asan_unpoison_memory_region(stack, SIM_STACK_SIZE);

@@ -1,8 +1,9 @@
-/* plat/sim/crash.c - what a broken program does to the checker itself: a wild pointer in a task is a finding like any
- * other, and an invariant that fails in the looks at the end is one, too. The search goes on after both.
+/* plat/sim/crash.c - crashes of the program under test: a wild pointer in a task is a finding like
+ * any other, and so is an invariant that fails in the final checks. The search continues after
+ * both.
  *
- * The handler has a stack of its own and never returns when it is left by a switch or a jump; SA_NODEFER, so that
- * nothing stays blocked then.
+ * The handler has its own stack and does not return if it leaves by a switch or a jump; SA_NODEFER,
+ * so that no signal stays blocked then.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -20,7 +21,7 @@ static void crashed(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (sim_current < 0 && !in_end) {
-		signal(sig, SIG_DFL);  /* our own fault: it happens again */
+		signal(sig, SIG_DFL);  /* our own fault: it recurs */
 		return;
 	}
 	sim_fail(SIM_BUG, NULL, 0, "%s at %p, which is no memory of the program",

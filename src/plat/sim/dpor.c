@@ -1,14 +1,16 @@
 /* plat/sim/dpor.c - the exhaustive strategy. The terms: explore.h.
  *
- * The stack of nodes is the schedule of the current execution: node d is the state before its operation d.
- * An execution repeats the stack's choices, goes on to the end, and while it does so finds races: an earlier
- * operation of another task that depends on the next one, with nothing in between that orders them. To see
- * the other order, a task is added to the choices of the earlier node, unless one that leads there is among
- * them already (source sets), or was shown to be unnecessary (sleep sets).
+ * The stack of nodes is the schedule of the current execution: node d is the state before its
+ * operation d. An execution repeats the stack's choices, runs to the end, and on the way finds
+ * races: an earlier operation of another task that the next operation depends on, with nothing in
+ * between that orders them. To explore the other order, a task is added to the choices of the
+ * earlier node, unless one that leads there is already among them (source sets) or is known to be
+ * unnecessary (sleep sets).
  *
- * Whether an operation could have been done before an earlier one is decided from the value its object had
- * then. That value is the same in every schedule of the class only if the earlier operation is ordered with
- * all others on the object; among several additions it is not, and the race is taken as reversible.
+ * The value that an object had then decides whether an operation could have been done before an
+ * earlier one. That value is the same in every schedule of the class only if the earlier operation
+ * is ordered with all others on the object; among several additions it is not, and the race counts
+ * as reversible.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,7 @@ static bool happens_before(unsigned i, const sim_clock *c)
 
 /* ---- symmetry ---- */
 
-/* Identical tasks that have done nothing yet are one: the first of them stands for all. */
+/* Identical tasks that have done nothing yet are equivalent: the first represents all. */
 static uint32_t untouched_twins(const struct dpor_node *n, unsigned t)
 {
 	uint32_t mask = 0;
@@ -58,7 +60,7 @@ static unsigned first_twin(const struct dpor_node *n, unsigned t)
 
 /* ---- races ---- */
 
-/* Is event @i the only addition among its object's latest events that are not ordered otherwise? */
+/* Is event @i the only addition among its object's latest unordered events? */
 static bool alone_at(int i, const struct sim_op *op)
 {
 	for (int k = sim_object(op->obj)->last; k >= 0; k = dpor_nodes[k].prev) {
@@ -71,7 +73,7 @@ static bool alone_at(int i, const struct sim_op *op)
 	return true;
 }
 
-/* Can the order of event @i and task @p's @op, which comes later, be reversed as far as @op's being enabled goes? */
+/* Could @op of task @p, which comes later than event @i, have been enabled before it? */
 static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 {
 	const struct sim_op *e = &sim_trace[i].op;
@@ -79,15 +81,15 @@ static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 	if (!op_may_block(op) || sim_tasks[p].timed_out)
 		return true;
 	if (op->kind == OP_GP_END)
-		return false; /* it comes after the sections it waits for, in every schedule */
+		return false; /* in every schedule it comes after the sections it waits for */
 	if (e->kind == OP_RDUNLOCK)
-		return false; /* until then it is held for reading */
+		return false; /* it is read-locked until then */
 	if (op_class(e) == CLASS_ADD && !alone_at((int)i, op))
 		return true;
 	return op_enabled_at(op, sim_trace[i].before);
 }
 
-/* Add a task to node @e's choices that leads to task @p's @op before event @e. */
+/* Add to node @e's choices a task that leads to task @p's @op before event @e. */
 static void reverse(unsigned e, unsigned p, const struct sim_op *op)
 {
 	struct dpor_node *n = &dpor_nodes[e];
@@ -131,7 +133,7 @@ static void reverse(unsigned e, unsigned p, const struct sim_op *op)
 		n->backtrack |= 1u << first_twin(n, choices & 1u << p ? p : (unsigned)__builtin_ctz(choices));
 }
 
-/* All races of task @p's next operation @op with what was done so far. */
+/* Find all races of task @p's next operation @op with earlier operations. */
 static void find_races(unsigned p, const struct sim_op *op)
 {
 	static unsigned found[SIM_DEPTH_MAX];
@@ -209,7 +211,7 @@ static void meet_new_tasks(void)
 	}
 }
 
-/* Tasks of the parent's sleep and done sets whose next operation its event did not touch. */
+/* Tasks of the parent's sleep and done sets whose next operation does not depend on its event. */
 static uint32_t sleep_of(unsigned d)
 {
 	const struct dpor_node *up = &dpor_nodes[d - 1];
@@ -293,7 +295,8 @@ int dpor_pick(uint32_t enabled)
 	return (int)p;
 }
 
-/* No task can go on: what is blocked races, too. If time passes now, everything after it comes after everything before. */
+/* No task can continue: blocked operations race, too. If time passes now, it orders everything
+ * after it behind everything before. */
 void dpor_quiet(void)
 {
 	meet_new_tasks();
@@ -316,7 +319,7 @@ void dpor_begin(void)
 	dpor_time_passed = false;
 }
 
-/* The execution is over: what its unfinished tasks were about to do races, too. */
+/* The execution is over: the pending operations of unfinished tasks race, too. */
 void dpor_end(void)
 {
 	meet_new_tasks();
@@ -347,7 +350,7 @@ bool dpor_next(void)
 			return true;
 		}
 		if (n->given_away)
-			return false; /* what others find below may add choices here: jobs.c waits for them */
+			return false; /* other processes may add choices here from below: jobs.c waits for them */
 	}
 	return false;
 }

@@ -1,4 +1,5 @@
-/* plat/sim/explore.c - searches: executions until there is nothing left to try, a failure, or the budget ends. */
+/* plat/sim/explore.c - searches: run executions until nothing is left to try, one fails, or the
+ * budget is used up. */
 #include "plat/sim/explore.h"
 
 #include <time.h>
@@ -50,7 +51,7 @@ static const struct strategy strategies[] = {
 	[EXPLORE_RANDOM] = { random_begin, random_pick, NULL, NULL, random_next },
 };
 
-/* The share of the choices on the stack that has been tried, as if all subtrees were alike. */
+/* The share of tried choices on the stack, assuming that all subtrees are alike. */
 static double estimate(void)
 {
 	double done = 0, share = 1;
@@ -77,7 +78,7 @@ static void start_search(struct explore *x)
 	random_setup(x->seed);
 }
 
-/* One execution and its count. */
+/* Run and count one execution. */
 static void run_one(struct explore *x)
 {
 	const struct strategy *s = &strategies[x->mode];
@@ -98,13 +99,13 @@ static bool over_budget(const struct explore *x)
 	return x->budget && x->stats.executions + x->stats.blocked >= x->budget;
 }
 
-/* Whatever is left to try, it is not tried. */
+/* Should the search end even if choices are left? */
 static bool gives_up(const struct explore *x)
 {
 	return (x->stats.failures && !x->keep_going) || over_budget(x) || explore_stop;
 }
 
-/* @all: nothing was left. */
+/* @all: nothing is left to try. */
 static enum explore_end end_of(const struct explore *x, bool all)
 {
 	if (x->stats.failures)
@@ -154,7 +155,7 @@ static void add_stats(struct explore_stats *to, const struct explore_stats *from
 		to->tasks = from->tasks;
 }
 
-/* In a child: everything below the choice it was given. */
+/* In a child: search everything below the given choice. */
 static void child_search(struct explore *x, int pipe)
 {
 	memset(&x->stats, 0, sizeof(x->stats));
@@ -165,7 +166,7 @@ static void child_search(struct explore *x, int pipe)
 	_exit(0);
 }
 
-/* What a child found. */
+/* Merge a child's results. */
 static void take_report(struct explore *x, const struct explore *from)
 {
 	add_stats(&x->stats, &from->stats);
@@ -198,7 +199,7 @@ enum explore_end explore_run_jobs(struct explore *x, unsigned jobs)
 	} while (jobs_next());
 	jobs_end();
 	x->stats.seconds = seconds() - start;
-	/* What was given away ended with the budget, too, and left something. */
+	/* The budget ended the children's searches, too, and left choices untried. */
 	return end_of(x, all && !gives_up(x));
 }
 

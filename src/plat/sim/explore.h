@@ -1,14 +1,16 @@
 /* plat/sim/explore.h - strategies: which schedules of a program are run.
  *
- *   exhaustive  source-set dynamic partial-order reduction with sleep sets: one execution (or few) a class of
- *               schedules that differ only in the order of independent operations. EXHAUSTED is said by this only.
- *   naive       every schedule; for the test of the above.
+ *   exhaustive  source-set dynamic partial-order reduction with sleep sets: one execution (or few)
+ *               per class of schedules that differ only in the order of independent operations.
+ *               Only this strategy reports EXHAUSTED.
+ *   naive       every schedule; to test the above.
  *   bounded     every schedule with at most k preemptions. BOUNDED(k).
- *   random      priorities with d changes (PCT: Burckhardt et al., ASPLOS 2010). The seed is part of the result.
+ *   random      priorities with d changes (PCT: Burckhardt et al., ASPLOS 2010). The seed is part
+ *               of the result.
  *   replay      one schedule, from a list of tasks.
  *
- * References: Abdulla, Aronsson, Jonsson, Sagonas, "Source sets: a foundation for optimal dynamic partial order
- * reduction", JACM 2017; Flanagan, Godefroid, POPL 2005.
+ * References: Abdulla, Aronsson, Jonsson, Sagonas, "Source sets: a foundation for optimal dynamic
+ * partial order reduction", JACM 2017; Flanagan, Godefroid, POPL 2005.
  */
 #ifndef UMEMCG_PLAT_SIM_EXPLORE_H
 #define UMEMCG_PLAT_SIM_EXPLORE_H
@@ -21,13 +23,14 @@ enum explore_mode { EXPLORE_EXHAUSTIVE, EXPLORE_NAIVE, EXPLORE_BOUNDED, EXPLORE_
 
 enum explore_end { EXPLORE_DONE, EXPLORE_FAILED, EXPLORE_BUDGET, EXPLORE_STOPPED };
 
-/* Set at any time, by a signal's handler: the search ends after this execution, EXPLORE_STOPPED. */
+/* Set at any time by a signal handler: the search ends after this execution with
+ * EXPLORE_STOPPED. */
 extern volatile sig_atomic_t explore_stop;
 
 struct explore_stats {
 	uint64_t executions;     /* complete ones */
-	uint64_t blocked;        /* stopped because all that could go on was covered elsewhere */
-	uint64_t steps;          /* operations, of all executions */
+	uint64_t blocked;        /* stopped because every enabled task was covered elsewhere */
+	uint64_t steps;          /* operations of all executions */
 	uint64_t failures;
 	unsigned max_depth;
 	unsigned tasks;          /* most tasks of an execution */
@@ -42,7 +45,7 @@ struct explore {
 	bool keep_going;         /* after a failure */
 	/* After every execution that was not stopped; NULL: none. */
 	void (*each)(void *arg);
-	/* Now and then, for a progress line; @done is an estimate, 0 .. 1. NULL: none. */
+	/* Called now and then, for a progress line; @done is an estimate, 0 .. 1. NULL: none. */
 	void (*progress)(void *arg, const struct explore_stats *stats, double done);
 	void *arg;
 
@@ -52,15 +55,17 @@ struct explore {
 	unsigned schedule_len;
 };
 
-/* Run @program's schedules. sim_load was called. */
+/* Run the schedules of the program loaded by sim_load. */
 enum explore_end explore_run(struct explore *x);
-/* The same over @jobs processes (exhaustive mode; the others use one). Executions may be a few more than one process needs:
- * what two of them find at once they do not know of each other. @each is called in the process of the execution. */
+/* The same over @jobs processes (exhaustive mode; the others use one). It may run a few more
+ * executions than one process: two processes do not know of each other's concurrent findings. @each
+ * is called in the process that ran the execution. */
 enum explore_end explore_run_jobs(struct explore *x, unsigned jobs);
-/* Run one schedule; beyond its end the first task that can go on. SIM_BAD_REPLAY when a task in it cannot. */
+/* Run one schedule; beyond its end, the first enabled task. SIM_BAD_REPLAY if a task in it is not
+ * enabled. */
 enum sim_finding explore_replay(const uint8_t *schedule, unsigned len);
 
-/* How many preemptions sim_trace has: a task was left that could have gone on. */
+/* The number of preemptions in sim_trace: switches away from a task that could have continued. */
 unsigned explore_preemptions(void);
 
 #endif

@@ -1,13 +1,13 @@
-/* plat/sim/hooks.c - what the compiler calls around plain accesses and functions.
+/* plat/sim/hooks.c - compiler hooks around plain accesses and functions.
  *
- * The engine of the check build is compiled with -fsanitize=thread, and linked with these functions in place of the
- * sanitizer's: every plain load and store of the engine comes by here and is checked against the order of
- * locks and atomics (clocks.c) and against freed memory (arena.c). Entering and leaving functions keeps the list of
- * callers for the drawings.
+ * The engine of the check build is compiled with -fsanitize=thread, and linked with these functions
+ * in place of the sanitizer's: every plain load and store of the engine passes here and is checked
+ * against the order of locks and atomics (clocks.c) and against freed memory (arena.c). The hooks
+ * for function entry and exit maintain the call stack for the drawings.
  */
 #include "plat/sim/sim.h"
 
-/* The types are those that the compiler takes them to have. */
+/* The types are those that the compiler assumes. */
 void __tsan_init(void);
 void __tsan_func_entry(void *pc);
 void __tsan_func_exit(void *unused);

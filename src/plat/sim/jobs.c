@@ -1,11 +1,11 @@
-/* plat/sim/jobs.c - sharing a search. The parent gives away the untried choice nearest to the root of its stack: a
- * child is forked, tries everything below that choice, and reports its counts, its first failure and the choices
- * it found necessary at the nodes above, which are the parent's to try.
+/* plat/sim/jobs.c - sharing a search. The parent hands out the untried choice nearest to the root
+ * of its stack: it forks a child, which tries everything below that choice and reports its counts,
+ * its first failure and the choices it found necessary at the nodes above; the parent tries those.
  *
- * A node stays on the parent's stack until every choice of it or below it that was given away has been reported; so
- * what a report adds always meets the node it means.
+ * A node stays on the parent's stack until every choice handed out at or below it has been
+ * reported, so a report always finds the nodes that it adds to.
  *
- * Locks: none; processes share nothing but a pipe each.
+ * Locks: none; each child shares only a pipe with the parent.
  */
 #include "plat/sim/jobs.h"
 
@@ -109,7 +109,7 @@ static void collect(struct child *c)
 	take(search_of, &received);
 }
 
-/* Collect those that are done; wait for one when @block. */
+/* Collect finished children; if @block, wait for one. */
 static void collect_ready(bool block)
 {
 	struct pollfd p[CHILDREN_MAX];
@@ -128,7 +128,8 @@ static void collect_ready(bool block)
 			collect(who[i]);
 }
 
-/* The node nearest to the root with a choice to give; -1: none. The last node's is the parent's own next. */
+/* The node nearest to the root with a choice to hand out; -1: none. The last node's choice is the
+ * parent's own next one. */
 static int node_to_share(void)
 {
 	for (unsigned d = 0; d + 1 < dpor_len; d++)
@@ -149,11 +150,11 @@ static void give_away(struct child *c, unsigned d)
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
-		/* Nobody reads what it finds once the parent was killed. */
+		/* Die with the parent: there would be no reader for the results. */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
 		close(fds[0]);
-		/* What is being tried now counts as tried: it will have been. */
+		/* The current choice counts as tried: the parent will finish it. */
 		n->done |= 1u << n->chosen;
 		n->chosen = (uint8_t)t;
 		dpor_len = dpor_floor = d + 1;

@@ -1,11 +1,11 @@
 /* plat/sim/lock.c - locks and waits of the simulated machine.
  *
- * A lock is its state word; taking it is one operation that can be done while it is free. Every task keeps a stack of
- * what it holds, and taking one out of the order of lockorder.def is a finding, as it stops a debug build.
+ * A lock is its state word; taking it is one operation, enabled while it is free. Every task keeps
+ * a stack of held locks; a violation of lockorder.def is a finding, as it stops a debug build.
  *
- * A wait has three operations (prepare, the caller's look at its condition, sleep), so that a lost wake-up shows as
- * a deadlock. A wait with a time limit ends by time only when no task can go on otherwise (task.c): the
- * time limit is longer than everything else.
+ * A wait has three operations (prepare, the caller's check of its condition, sleep), so a lost
+ * wake-up shows as a deadlock. A wait with a time limit times out only if no task can continue
+ * otherwise (task.c): the limit is longer than everything else.
  */
 #include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
@@ -34,7 +34,8 @@ static void held_check(enum lock_rank rank, sim_at at)
 	}
 }
 
-/* It has the lock. Not noted before: who waits for a page lock is not the one whose lock another task gives back. */
+/* The task has the lock. Not recorded earlier: another task's unlock of a page lock must not match
+ * a waiter. */
 static void held_push(const void *lock, enum lock_rank rank, sim_at at)
 {
 	struct sim_task *t = sim_running_task();
@@ -59,7 +60,7 @@ static void held_pop(const void *lock, sim_at at)
 		t->nr_held--;
 		return;
 	}
-	/* A page lock may be given back by whoever ends its I/O. */
+	/* A page lock may be released by the task that ends its I/O. */
 	for (unsigned k = 0; k < sim_nr_tasks; k++)
 		for (unsigned i = 0; i < sim_tasks[k].nr_held; i++) {
 			t = &sim_tasks[k];
@@ -80,7 +81,7 @@ void sim_assert_held(const void *lock, const char *name, const char *file, int l
 		if (sim_tasks[sim_current].held[i].lock == lock)
 			return;
 	if (mutant_on())
-		return; /* it is what was left out */
+		return; /* this lock is the one left out */
 	sim_fail(SIM_LOCK_ORDER, file, line, "%s must be held here", name);
 }
 

@@ -1,10 +1,10 @@
-/* plat/sim/machine.h - the simulated machine: every operation of the contract (plat/plat.h) is announced
- * to an explorer before it is done, and done when the explorer says so.
+/* plat/sim/machine.h - the simulated machine: every operation of the contract (plat/plat.h) is
+ * announced to an explorer and done when the explorer says so.
  *
- * Compiled into the check build only. What an operation is called in a drawing comes from the source: SIM_SITE
+ * Compiled into the check build only. Operation names in drawings come from the source: SIM_SITE
  * keeps file, line, function and the expression the operation was applied to.
  *
- * Outside an execution (set-up, and the looks at the end) nothing is announced: one thread, in order.
+ * Outside an execution (set-up and the final checks) nothing is announced: one thread, in order.
  */
 #ifndef UMEMCG_PLAT_SIM_MACHINE_H
 #define UMEMCG_PLAT_SIM_MACHINE_H
@@ -14,8 +14,8 @@
 #define PLAT_NR_CPUS 2
 #define PLAT_CHUNK   8
 
-/* Where an operation stands in the source, and how it reads there: @op is its name ("store", "cas"; NULL: the kind of
- * the operation says it all), @expr what it is applied to, @arg and @arg2 its other arguments, NULL for none. */
+/* An operation's place and text in the source: @op is its name ("store", "cas"; NULL: its kind says
+ * it all), @expr its operand, @arg and @arg2 its other arguments, NULL for none. */
 struct sim_site {
 	const char *file, *func, *expr;
 	int line;
@@ -93,7 +93,7 @@ uint32_t sim_peek32(const atomic32_t *p);
 
 /* ---- locks: lock.c ---- */
 
-/* state: 0 free, SIM_WRITER held for writing, else how many hold it for reading. */
+/* state: 0: free; SIM_WRITER: held for writing; else the number of readers. */
 #define SIM_WRITER 0x80000000u
 
 struct spinlock {
@@ -221,7 +221,7 @@ bool sim_mark(sim_at at);
 		}                                                           \
 	} while (0)
 
-/* Named bugs: src/plat/bugs.def. sim_bug is the one that is switched on, 0 for none. */
+/* Named bugs: src/plat/bugs.def. sim_bug is the enabled one, 0 for none. */
 enum sim_bug_id {
 	BUG_NONE_,
 #define BUG(id, name, source, scenario, invariant, budget, text) BUG_##id,
@@ -230,7 +230,8 @@ enum sim_bug_id {
 	NR_SIM_BUGS
 };
 extern enum sim_bug_id sim_bug;
-/* It is on: true, but when a drawing asks what would be without; and what it answered last. */
+/* The bug is enabled: true, unless a drawing asks what would happen without it. sim_bug_here: the
+ * last answer. */
 bool sim_bug_met(void);
 extern bool sim_bug_here;
 #define bug_on(id)      (__builtin_expect(sim_bug == BUG_##id, 0) && sim_bug_met())

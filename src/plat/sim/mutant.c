@@ -1,5 +1,5 @@
-/* plat/sim/mutant.c - see mutant.h. A lock that was left out is remembered with who "took" it, so that its unlock
- * is left out, too; a page lock may be given back by another task. */
+/* plat/sim/mutant.c - see mutant.h. A lock that was left out is remembered with the task that
+ * "took" it, so its unlock is left out, too; another task may release a page lock. */
 #include "plat/sim/mutant.h"
 
 #define SKIPPED_MAX 64
@@ -69,7 +69,8 @@ bool mutant_skips_lock(const void *lock, sim_at at, void *pc)
 	return true;
 }
 
-/* Its own, if it left one out. Else what it holds it gives back; what it does not hold somebody else "took" for it. */
+/* If the task left out this lock itself, skip. Otherwise it unlocks a lock that it holds; a lock
+ * that it does not hold was "taken" for it by another task. */
 bool mutant_skips_unlock(const void *lock)
 {
 	int found = -1;

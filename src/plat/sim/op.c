@@ -1,10 +1,12 @@
-/* plat/sim/op.c - which operations depend on each other, and when one can be done. This table is what the word
- * EXHAUSTED rests on; tests/explorer_test.c compares it with a search that uses none.
+/* plat/sim/op.c - which operations depend on each other, and when an operation is enabled.
+ * EXHAUSTED rests on this table; tests/check/explorer_test.c compares it with a search that uses
+ * none.
  *
- * Two operations depend when they touch a common bit of one object, are not both reads, and are not both
- * additions nobody reads. Taking a lock for reading, and giving it back, are additions to its count. Entering and
- * leaving an RCU section are additions to the set of readers; a grace period's start reads that set. Its end
- * comes after the sections it waits for, whatever new ones begin.
+ * Two operations depend if they touch a common bit of one object and are neither both reads nor
+ * both additions whose result is unused. Read-locking and read-unlocking are additions to the
+ * lock's count. Entering and leaving an RCU section are additions to the set of readers; the start
+ * of a grace period reads that set. Its end comes after the sections it waits for, whatever new
+ * ones begin.
  */
 #include "plat/sim/sim.h"
 
@@ -48,7 +50,7 @@ bool op_may_block(const struct sim_op *op)
 
 unsigned op_fault;
 
-/* What a wrong table would overlook; tests/check/explorer_test.c must notice each. */
+/* Errors of a wrong table; tests/check/explorer_test.c must notice each. */
 static bool overlooked(const struct sim_op *a, const struct sim_op *b)
 {
 	enum op_class ca = kinds[a->kind].class, cb = kinds[b->kind].class;
@@ -75,7 +77,8 @@ static bool overlooked(const struct sim_op *a, const struct sim_op *b)
 	}
 }
 
-/* Does grace period @a wait for the section that @b ends? Sections of the same task that begin later do not matter to it. */
+/* Does grace period @a wait for the section that @b ends? Later sections of the same task do not
+ * matter. */
 static bool ends_section(const struct sim_op *a, const struct sim_op *b)
 {
 	return a->kind == OP_GP_END && b->kind == OP_RCU_UNLOCK &&
@@ -118,7 +121,7 @@ bool op_enabled_at(const struct sim_op *op, uint64_t value)
 	}
 }
 
-/* Also of what was freed: that this is a mistake is said when the operation is done. */
+/* Also for freed objects: the mistake is reported when the operation is done. */
 __attribute__((no_sanitize_address)) uint64_t op_value(const struct sim_op *op)
 {
 	const void *p;

@@ -1,13 +1,14 @@
 /* plat/sim/rcu.c - grace periods of the simulated machine.
  *
- * A grace period's start notes who is in a read section; its end can be done when each of them has left. So it is as
- * short as is allowed: the worst that can happen to a reader who relies on more. A deferred call is a task that
- * begins with such an end.
+ * The start of a grace period records the current readers; its end is enabled once each of them has
+ * left. So it is as short as allowed: the worst case for a reader that relies on more. A deferred
+ * call is a task that starts with such an end.
  *
- * What comes after a grace period comes after every read section that it waits for, and after those that had ended when
- * it started; a section that began later is not ordered with it.
+ * The end of a grace period is ordered after every read section that it waits for and after those
+ * that had ended when it started; a section that began later is not ordered with it.
  *
- * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the end of set-up.
+ * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the
+ * end of set-up.
  */
 #include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
@@ -15,8 +16,8 @@
 #define PC __builtin_return_address(0)
 
 static uint32_t waits_for[SIM_SPAWN_MAX]; /* tasks whose section the period waits for */
-static uint16_t noted[SIM_SPAWN_MAX][SIM_TASKS_MAX]; /* the section of each that it began in; 0: none */
-static uint16_t sections[SIM_TASKS_MAX];  /* begun so far */
+static uint16_t noted[SIM_SPAWN_MAX][SIM_TASKS_MAX]; /* each task's section at the start; 0: none */
+static uint16_t sections[SIM_TASKS_MAX];  /* sections begun so far */
 static unsigned nr_periods;
 static struct plat_rcu_head *deferred;    /* outside executions */
 
@@ -37,7 +38,7 @@ bool rcu_gp_over(unsigned gp)
 	return waits_for[gp] == 0;
 }
 
-/* @mask: the readers it is about. */
+/* @mask: the readers concerned. */
 static void point(enum op_kind kind, uint64_t mask, uint64_t arg, sim_at at, void *pc)
 {
 	sim_point((struct sim_op){ .kind = (uint8_t)kind, .obj = OBJ_RCU, .mask = mask, .arg = arg, .at = at, .pc = pc });
@@ -155,7 +156,7 @@ void rcu_settle(void)
 	}
 }
 
-/* Waits for every task that is a deferred call, in the order they were made. */
+/* Waits for every task that is a deferred call, in the order of the calls. */
 void sim_rcu_flush(sim_at at)
 {
 	if (sim_current < 0) {

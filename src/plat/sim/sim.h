@@ -1,12 +1,13 @@
 /* plat/sim/sim.h - the simulated machine from inside and from above: tasks, operations, executions.
  *
- * One execution runs at a time, on one thread. A task announces its next operation and gives up control; the
- * strategy (explore.h) picks one of the tasks whose operation can be done now; that task does it and everything
- * up to its next announcement. All memory of the program is in one arena, put back by copying before every
- * execution; what the simulator itself knows is outside.
+ * One execution runs at a time, on one thread. A task announces its next operation and yields; the
+ * strategy (explore.h) picks one of the tasks whose operation is enabled; that task does it and
+ * runs up to its next announcement. All memory of the program is in one arena, restored by copying
+ * before every execution; the simulator's own state is outside.
  *
- * Executions are deterministic: the same picks give the same operations on the same addresses. Memory a task
- * allocates comes from a region of its own, so that addresses do not depend on the order of tasks.
+ * Executions are deterministic: the same picks give the same operations on the same addresses.
+ * Memory a task allocates comes from a region of its own, so addresses do not depend on the order
+ * of tasks.
  *
  * Locks: none; one thread.
  */
@@ -16,14 +17,14 @@
 #include "plat/plat.h"
 
 #define SIM_TASKS_MAX 32
-#define SIM_DEPTH_MAX 20000   /* operations an execution; more is a LIVELOCK */
-#define SIM_SPAWN_MAX 64      /* grace periods an execution */
+#define SIM_DEPTH_MAX 20000   /* operations per execution; more is a LIVELOCK */
+#define SIM_SPAWN_MAX 64      /* grace periods per execution */
 
 /* ---- operations ---- */
 
 enum op_kind {
 	OP_NONE,
-	OP_READ, OP_WRITE, OP_ADD,      /* ADD: nobody looks at the sum */
+	OP_READ, OP_WRITE, OP_ADD,      /* ADD: the sum is not used */
 	OP_LOCK, OP_UNLOCK, OP_TRYLOCK, /* also of a rwsem for writing */
 	OP_RDLOCK, OP_RDUNLOCK, OP_TRYRD,
 	OP_AWAIT,                       /* until the masked value is @arg (arg_not: is not) */
@@ -39,7 +40,7 @@ struct sim_op {
 	bool arg_not;
 	bool relaxed;         /* orders nothing but itself */
 	uint32_t obj;         /* 4-byte cell of the arena, or one of the numbers below */
-	uint64_t mask;        /* bits of the value it looks at or changes */
+	uint64_t mask;        /* bits of the value that it reads or changes */
 	uint64_t arg;
 	sim_at at;
 	void *pc;             /* in the function that announced it */
@@ -47,7 +48,7 @@ struct sim_op {
 
 #define OBJ_RCU       1u
 #define OBJ_TASK(t)   (2u + (t))
-#define OBJ_MISC      (2u + SIM_TASKS_MAX)       /* injected faults, one a kind */
+#define OBJ_MISC      (2u + SIM_TASKS_MAX)       /* injected faults, one per kind */
 #define OBJ_SECTIONS  128u                       /* read sections that have ended */
 #define OBJ_PERIOD(g) (129u + (g))               /* what grace period @g waits for */
 #define OBJ_FIRST     256u                       /* cells of the arena */
@@ -58,13 +59,13 @@ enum op_class op_class(const struct sim_op *op);
 bool op_dependent(const struct sim_op *a, const struct sim_op *b);
 /* Everything that depends on @op depends on @e. */
 bool op_covers(const struct sim_op *e, const struct sim_op *op);
-/* Could @op be done when its object's value is @value? Only for those that op_may_block. */
+/* Is @op enabled when its object's value is @value? Only for operations that op_may_block. */
 bool op_may_block(const struct sim_op *op);
 bool op_enabled_at(const struct sim_op *op, uint64_t value);
 uint64_t op_value(const struct sim_op *op);
 const char *op_name(enum op_kind kind);
 
-/* For the explorer's own test: one kind of dependence is overlooked. */
+/* For the explorer's own test: one kind of dependence to overlook. */
 enum op_fault {
 	OP_FAULT_NONE, OP_FAULT_READ_WRITE, OP_FAULT_ADD_READ, OP_FAULT_ADD_WRITE, OP_FAULT_TRYLOCK, OP_FAULT_SHARED,
 	OP_FAULT_AWAIT, OP_FAULT_PERIOD, OP_FAULT_MASK, NR_OP_FAULTS
@@ -117,11 +118,11 @@ static inline struct sim_task *sim_running_task(void)
 
 /* Declare a task during set-up. @group > 0: interchangeable with the others of that number. */
 int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, unsigned group);
-/* From inside a task: a new one, stopped at its first operation. */
+/* From inside a task: create one, stopped at its first operation. */
 int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op *first);
 /* The last operation of a task that others may wait for. */
 void sim_task_ends(void);
-/* Announce; returns when the operation is to be done. Nothing outside an execution. */
+/* Announce; returns when the operation may be done. A no-op outside an execution. */
 void sim_point(struct sim_op op);
 bool sim_task_enabled(int t);
 
@@ -135,19 +136,20 @@ const char *sim_finding_name(enum sim_finding f);
 
 struct sim_failure {
 	enum sim_finding kind;
-	int task;                    /* who found it, -1: the look at the end */
+	int task;                    /* the task that found it, -1: the final check */
 	unsigned step;               /* operations done before it */
 	char text[1024];
 	const char *file;            /* NULL: only @pc is known, or nothing */
 	int line;
 	void *pc, *other_pc;         /* of the access, and of the one it races with */
-	int other;                   /* the task that made that, -1: none */
+	int other;                   /* the task of that access, -1: none */
 };
 extern struct sim_failure sim_failure;
-/* Of the access that is looked at: sim_fail puts it into sim_failure. */
+/* For the access under check: sim_fail puts it into sim_failure. */
 void sim_fail_pc(void *pc, void *other_pc, int other);
 
-/* Record a finding and end the execution; does not return inside one. The first one stays. */
+/* Record a finding and end the execution; does not return inside one. Only the first finding is
+ * kept. */
 __attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt, ...);
 
 /* ---- executions ---- */
@@ -155,7 +157,7 @@ __attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const
 struct sim_event {
 	struct sim_op op;
 	int task;
-	uint32_t enabled;    /* who could have gone on instead */
+	uint32_t enabled;    /* tasks that could have run instead */
 	uint64_t before, after;
 };
 extern struct sim_event sim_trace[SIM_DEPTH_MAX + 1];
@@ -169,23 +171,25 @@ struct sim_program {
 	void (*setup)(void *arg);    /* once: allocates, calls sim_task */
 	void (*end)(void *arg);      /* after every complete execution; calls sim_fail */
 	void *arg;
-	bool no_time;                /* a sleep with a time limit never ends by it */
-	/* Between any two operations, with nobody running; NULL: nothing. Reads only; calls sim_fail, which ends the execution
-	 * in the name of whoever did the last operation. */
+	bool no_time;                /* a sleep with a time limit never times out */
+	/* Called between any two operations, with no task running; NULL: none. Reads only; calls
+	 * sim_fail, which ends the execution and attributes it to the task of the last
+	 * operation. */
 	void (*look)(void *arg);
 };
 
 /* Run set-up and keep the image. -1: the program failed in it (sim_failure). */
 int sim_load(const struct sim_program *program);
-/* One execution. SIM_OK also for one that the strategy stopped: sim_stopped tells. @quiet_point, when not NULL, is called
- * when no task can go on, before time passes or the end. */
+/* One execution. SIM_OK also if the strategy stopped it: see sim_stopped. @quiet_point, if not
+ * NULL, is called when no task can continue, before time passes or the execution ends. */
 enum sim_finding sim_run(sim_pick pick, void (*quiet_point)(void));
 extern bool sim_stopped;
-/* Told of every operation before it is done, with its task still where it announced it; NULL: nobody is. */
+/* Called for every operation before it is done, with its task still where it announced it; NULL:
+ * none. */
 extern void (*sim_on_event)(int task);
-/* Asked at every place where the engine goes wrong because of the named bug whether it shall; NULL: it does. */
+/* Decides at every place of the named bug whether the engine goes wrong there; NULL: it does. */
 extern bool (*sim_on_bug)(void *pc);
-/* Tasks of the set-up that do not run: for finding out which a failure needs. */
+/* Tasks of the set-up that do not run: to find out which ones a failure needs. */
 extern uint32_t sim_left_out;
 /* Free what a program holds outside the arena. */
 void sim_unload(void);
@@ -201,7 +205,7 @@ void coro_switch(int t, bool ending);
 
 /* From now on a task's wild pointer is a finding. */
 void crash_catch(void);
-/* Run the looks at the end; a crash or a failed VM_BUG_ON in them ends them. */
+/* Run the final checks; a crash or a failed VM_BUG_ON ends them. */
 void crash_run_end(void (*end)(void *arg), void *arg);
 /* Does not return from inside crash_run_end. */
 void crash_leave_end(void);
@@ -209,27 +213,27 @@ void crash_leave_end(void);
 /* ---- arena: arena.c ---- */
 
 void arena_init(void);
-void arena_save(void);               /* what is there now is what reset brings back */
+void arena_save(void);               /* the state that reset restores */
 void arena_reset(void);
 uint32_t arena_object(const void *p);  /* 0: not in the arena */
 char *arena_stack(int t);
 size_t arena_image_size(void);
-/* Stop if @p is not memory that is in use. */
+/* Stop if @p is not allocated memory. */
 void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc);
 bool arena_in_use(const void *p);
-/* Number of allocations made and not freed since set-up ended; *@first: one of them. */
+/* Number of allocations since set-up that were not freed; *@first: one of them. */
 unsigned arena_leaks(const void **first);
-void *sim_alloc(size_t n);           /* plat_alloc for the machine's own devices: no injected fault meets it */
+void *sim_alloc(size_t n);           /* plat_alloc for the machine's own devices: without injected faults */
 /* Names for drawings. */
 void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool sim_name_of(const void *p, char *buf, size_t n);
-/* The same: the name, and where the named thing begins and how large it is. NULL: @p is in none. */
+/* The same, returning the name; *@start and *@size are the named thing's. NULL: @p is in none. */
 const char *sim_name_at(const void *p, const void **start, size_t *size);
 /* The largest named thing that begins at @p, or NULL. */
 const char *sim_name_from(const void *p);
 const void *sim_object_address(uint32_t obj);
 
-/* ---- what is remembered of an object during one execution: clocks.c ---- */
+/* ---- per-object state during one execution: clocks.c ---- */
 
 typedef struct { uint16_t c[SIM_TASKS_MAX]; } sim_clock;
 
@@ -241,8 +245,8 @@ static inline void clock_join(sim_clock *into, const sim_clock *from)
 
 struct sim_object {
 	int32_t last;                /* the last event on it, -1: none (explore.c) */
-	sim_clock released;          /* what whoever acquires it gets to know */
-	sim_clock used;              /* when each task last did something to it; 0: never */
+	sim_clock released;          /* the clock that an acquirer joins */
+	sim_clock used;              /* when each task last used it; 0: never */
 };
 struct sim_object *sim_object(uint32_t obj);
 
@@ -256,7 +260,8 @@ void clocks_plain(const void *p, size_t n, bool write, void *pc);
 void clocks_join_all(int t);
 /* The running task does an operation on @obj. */
 void clocks_used(uint32_t obj);
-/* It frees [p, p + n): a write of all of it that every use of it, atomics and locks too, must come before. */
+/* The running task frees [p, p + n): counts as a write of all of it, which every use, atomics and
+ * locks included, must precede. */
 void clocks_free(const void *p, size_t n, void *pc);
 
 /* rcu.c */

@@ -1,8 +1,8 @@
-/* plat/sim/store_sim.c - asynchronous I/O: a batch is a task born when it is submitted.
+/* plat/sim/store_sim.c - asynchronous I/O: a batch is a task created on submission.
  *
- * The task moves the bytes of one io after the other, then calls end_io, so results arrive at any moment
- * between submission and the end of the wait. Slots and pages are content (plat_copy): that a page is written out
- * and stored to at once is an order the explorer tries both ways.
+ * The task transfers one io after the other, then calls end_io, so results arrive at any moment
+ * between submission and the end of the wait. Slots and pages are content (plat_copy): the explorer
+ * tries both orders of writing a page out and storing to it.
  */
 #include "plat/sim/store_sim.h"
 

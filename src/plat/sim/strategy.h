@@ -1,4 +1,4 @@
-/* plat/sim/strategy.h - what explore.c asks of a strategy. */
+/* plat/sim/strategy.h - what a strategy provides to explore.c. */
 #ifndef UMEMCG_PLAT_SIM_STRATEGY_H
 #define UMEMCG_PLAT_SIM_STRATEGY_H
 
@@ -7,9 +7,9 @@
 struct strategy {
 	void (*begin)(void);        /* before an execution */
 	sim_pick pick;
-	void (*quiet)(void);        /* no task can go on */
+	void (*quiet)(void);        /* no task can continue */
 	void (*end)(void);          /* after it */
-	bool (*next)(void);         /* prepare another; false: there is none */
+	bool (*next)(void);         /* prepare the next one; false: there is none */
 };
 
 void bounded_setup(unsigned preemptions);
@@ -22,7 +22,7 @@ void random_begin(void);
 int random_pick(uint32_t enabled);
 bool random_next(void);
 
-/* Event @i of the trace runs another task than event @i - 1, which could have gone on. */
+/* Does event @i of the trace switch away from a task that could have continued? */
 bool preempted(unsigned i);
 
 #endif

@@ -1,12 +1,12 @@
-/* plat/sim/task.c - tasks and executions: who runs, what was done, how it ended.
+/* plat/sim/task.c - tasks and executions: which task runs, the trace, the outcome.
  *
- * The scheduler has no stack of its own: a task that announces an operation asks the strategy for the next task
- * and switches to it directly, or goes on when it is picked itself.
+ * The scheduler has no stack of its own: a task that announces an operation asks the strategy for
+ * the next task and switches to it directly, or continues if it is picked itself.
  *
- * A new task runs at once up to its first announcement, so that every live task always has a next operation
- * that others can be compared with.
+ * A new task runs at once up to its first announcement, so every live task always has a next
+ * operation to compare others with.
  *
- * Time stands still while any task can go on. When none can, it passes up to the first deadline.
+ * Time stands still while any task can continue. If none can, it advances to the first deadline.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,7 +71,7 @@ void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt
 	sim_fail_pc(NULL, NULL, -1);
 	if (sim_current >= 0)
 		coro_switch(-1, true);
-	if (!sim_running) { /* in the set-up: there is nothing to go back to */
+	if (!sim_running) { /* in the set-up: there is nothing to return to */
 		fprintf(stderr, "umemcg check: the set-up failed: %s (%s:%d)\n", sim_failure.text, file ? file : "?", line);
 		exit(125);
 	}
@@ -109,7 +109,7 @@ static uint32_t enabled_tasks(void)
 	return mask;
 }
 
-/* Nobody can go on: the sleepers with the earliest deadline can. False: there are none. */
+/* No task can continue: wake the sleepers with the earliest deadline. False: there are none. */
 static bool time_passes(void)
 {
 	uint64_t deadline = UINT64_MAX;
@@ -135,12 +135,12 @@ static void finish_event(void)
 		sim_trace[sim_depth - 1].after = op_value(&sim_trace[sim_depth - 1].op);
 }
 
-/* What the program says of the state as it is now. False: it failed. */
+/* Let the program check the current state. False: it failed. */
 static bool looks_well(void)
 {
 	int current = sim_current;
 
-	sim_current = -1; /* nothing it reads is an operation */
+	sim_current = -1; /* its reads are not operations */
 	program->look(program->arg);
 	sim_current = current;
 	if (sim_failure.kind != SIM_OK)
@@ -160,7 +160,7 @@ static void begin_event(int t, uint32_t enabled)
 	sim_tasks[t].ops_done++;
 }
 
-/* Who is next? -1: the execution is over. */
+/* The next task; -1: the execution is over. */
 static int schedule(void)
 {
 	uint32_t enabled;
@@ -260,7 +260,7 @@ int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op 
 	int t = new_task(&like);
 
 	clocks_fork(sim_current, t);
-	if (first) { /* it begins by waiting: its code runs after that */
+	if (first) { /* it starts with a wait: its code runs after that */
 		sim_tasks[t].starter = -2;
 		sim_tasks[t].next = *first;
 		return t;

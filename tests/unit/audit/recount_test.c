@@ -1,5 +1,5 @@
-/* tests/unit/audit/recount_test.c - each check of the audit can fail: one field is spoilt, the number is seen,
- * the field is mended. */
+/* tests/unit/audit/recount_test.c - each check of the audit can fail: corrupt one field, expect the
+ * number, restore the field. */
 #include "base/bitmap.h"
 #include "soft_fixture.h"
 
@@ -197,7 +197,7 @@ TEST(a_swap_cache_that_is_no_bijection_is_seen)
 	down();
 }
 
-/* A slot whose only user is an idle page in the cache: what a lost race of a zap leaves. */
+/* A slot whose only user is an idle page in the cache: the result of a lost zap race. */
 TEST(a_stranded_swap_entry_is_seen)
 {
 	struct page *p;
@@ -314,7 +314,7 @@ TEST(frames_that_are_not_blank_or_not_idle_are_seen)
 	down();
 }
 
-/* A frame on the wrong side of its node's end, in use above it, or counted wrongly. */
+/* A frame on the wrong side of its node's end, in use above it, or miscounted. */
 TEST(frames_that_do_not_agree_with_the_end_of_their_node_are_seen)
 {
 	struct frame_node *node = &fx.e.node[0];

@@ -14,7 +14,7 @@
 #define GIB (INT64_C(1) << 30)
 #define TIB (INT64_C(1) << 40)
 
-/* Every form a person may write, and what it must not be taken for. */
+/* Every form a person may write, and what it must not be mistaken for. */
 TEST(sizes_are_parsed_or_refused)
 {
 	static const struct {
@@ -97,8 +97,8 @@ TEST(sizes_are_formatted_for_people)
 		assert_string_equal(size_format(buf, table[i].bytes), table[i].text);
 }
 
-/* A name keeps its beginning and its end; cuts are where components of paths begin, and never within
- * a character. */
+/* A name keeps its beginning and its end; cuts are at the start of path components, and never
+ * within a character. */
 TEST(long_names_lose_their_middle)
 {
 	char name[4000], buf[TEXT_NAME_MAX];
@@ -130,7 +130,8 @@ TEST(long_names_lose_their_middle)
 	}
 }
 
-/* What a terminal would obey, and what is not UTF-8, is escaped byte by byte; the rest is as it was. */
+/* What a terminal would interpret, and invalid UTF-8, is escaped byte by byte; the rest is
+ * unchanged. */
 TEST(strange_bytes_are_escaped)
 {
 	static const struct {
@@ -157,7 +158,7 @@ TEST(strange_bytes_are_escaped)
 		assert_true(text_plain(to, sizeof(to), table[i].from));
 		assert_string_equal(to, table[i].to);
 	}
-	/* Cut off, but not within anything. */
+	/* Cut off, but not within a sequence. */
 	assert_false(text_plain(to, 6, "ab\n\n"));
 	assert_string_equal(to, "ab");
 	assert_false(text_plain(to, 4, "ab\303\244"));
@@ -220,7 +221,7 @@ TEST(bitmap_runs_are_found_first_fit)
 	}
 }
 
-/* Against a model of one byte a bit, for a few thousand random steps. */
+/* Against a model of one byte per bit, for a few thousand random steps. */
 TEST(bitmap_allocation_agrees_with_a_byte_array)
 {
 	enum { N = 300 };
@@ -268,7 +269,7 @@ TEST(bitmap_searches_stop_at_the_last_bit)
 	assert_int_equal(bitmap_next_clear(map, 128, 128), BITMAP_NONE);
 }
 
-/* What does not fit is cut, the string stays a string, and the cut is remembered. */
+/* What does not fit is cut, the string stays terminated, and the cut is remembered. */
 TEST(text_is_cut_and_says_so)
 {
 	char buf[8];
@@ -295,7 +296,7 @@ TEST(text_is_cut_and_says_so)
 	assert_string_equal(buf, "");
 }
 
-/* Neighbouring keys, page-aligned keys and pointers must not meet in a few buckets. */
+/* Neighbouring keys, page-aligned keys and pointers must not cluster in a few buckets. */
 TEST(hash_spreads_regular_keys_over_the_buckets)
 {
 	static const unsigned strides[] = { 1, 64, 4096, 1 << 21 };

@@ -1,5 +1,5 @@
-/* tests/unit/cli/options_test.c - the command line of `umemcg run` as a function: options in, numbers or one
- * line out; numbers in, report out. Nothing is started here; run_test.c does that.
+/* tests/unit/cli/options_test.c - the command line of `umemcg run` as a function: options in,
+ * numbers or one line out; numbers in, report out. Nothing is started here; run_test.c does that.
  */
 #include <cjson/cJSON.h>
 #include <locale.h>
@@ -33,8 +33,7 @@ static bool parse(const char *line, struct run_options *o, char problem[OPTIONS_
 	return run_options_parse(argc, argv, o, problem);
 }
 
-/* Every spelling of the limits arrives as the same numbers; swap defaults to four times the
- * memory. */
+/* Every spelling of the limits yields the same numbers; swap defaults to four times the memory. */
 TEST(limits_are_understood)
 {
 	static const struct {
@@ -73,7 +72,7 @@ TEST(limits_are_understood)
 	}
 }
 
-/* What is refused is refused in one line that names the option, the value and what is accepted. */
+/* An error is one line that names the option, the value and what is accepted. */
 TEST(bad_input_is_named_with_its_remedy)
 {
 	static const struct {
@@ -129,7 +128,7 @@ TEST(bad_input_is_named_with_its_remedy)
 	}
 }
 
-/* Options end at the program's name: what follows is the program's, whatever it looks like. */
+/* Options end at the program's name: the rest is the program's, whatever it looks like. */
 TEST(the_programs_arguments_are_its_own)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
@@ -161,7 +160,7 @@ TEST(a_report_is_made_when_anything_asks_for_it)
 	assert_int_equal(o.report, REPORT_JSON);
 }
 
-/* Switches are off until they are given. */
+/* Switches are off by default. */
 TEST(switches_are_passed_on)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
@@ -177,7 +176,7 @@ TEST(switches_are_passed_on)
 	assert_true(o.config.kernel_sysv && !o.config.no_warm);
 }
 
-/* --help and --version win over what is missing or wrong behind them. */
+/* --help and --version win over anything missing or wrong after them. */
 TEST(help_needs_nothing_else)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
@@ -204,7 +203,7 @@ TEST(the_swap_directory_comes_from_the_option_then_the_environment)
 	assert_false(run_options_check(&o, problem));
 	assert_non_null(strstr(problem, "--swap"));
 	assert_non_null(strstr(problem, "'/dev/null'"));
-	/* A directory, but no file can be made there; nobody asked for swap, but for the directory. */
+	/* A directory where no file can be made; no swap was requested, but the directory was. */
 	assert_true(parse("-m 64M --swap /proc true", &o, problem));
 	assert_false(run_options_check(&o, problem));
 	assert_non_null(strstr(problem, "option --swap: swap directory '/proc'"));
@@ -219,7 +218,7 @@ TEST(the_swap_directory_comes_from_the_option_then_the_environment)
 	assert_string_equal(o.config.swap_dir, "/var/tmp");
 }
 
-/* A number that was asked for is kept; "as much as there is" becomes a number. */
+/* An explicit number is kept; "as much as there is" becomes a number. */
 TEST(the_swap_file_has_a_size)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
@@ -244,7 +243,8 @@ static void bound_file_size(rlim_t bytes)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &size), 0);
 }
 
-/* 'ulimit -f' bounds the swap file: what nobody named shrinks, what was asked for and does not fit is refused. */
+/* 'ulimit -f' bounds the swap file: a default size shrinks, a requested one that does not fit is
+ * refused. */
 TEST(the_swap_file_obeys_the_file_size_limit)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
@@ -276,7 +276,7 @@ TEST(the_swap_file_obeys_the_file_size_limit)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 }
 
-/* Each cause of "out of memory" has a remedy of its own; a full disk comes before all others. */
+/* Each cause of "out of memory" has its own remedy; a full disk comes before all others. */
 TEST(out_of_memory_names_the_remedy)
 {
 	static const struct {
@@ -347,7 +347,7 @@ TEST(out_of_memory_names_what_is_not_managed)
 		fail_msg("%s", text);
 }
 
-/* However long a name is, the reason and the remedy behind it are said. */
+/* However long a name is, the reason and the remedy after it are printed. */
 TEST(long_names_leave_room_for_the_reason)
 {
 	static char name[3000], line[4096];
@@ -374,7 +374,8 @@ TEST(long_names_leave_room_for_the_reason)
 	assert_non_null(strstr(problem, "see 'umemcg help run'"));
 }
 
-/* What the kernel keeps by the user's own wish has another remedy than what it keeps anyway. */
+/* Memory that the kernel keeps at the user's request has a different remedy than what it keeps
+ * anyway. */
 TEST(segments_of_the_kernels_have_their_remedy)
 {
 	struct serve_unmanaged u = {
@@ -407,7 +408,7 @@ TEST(a_signal_goes_on_when_the_program_has_not_got_it)
 		{ SIGINT, SI_KERNEL, 0, false, false, true },   /* ... and the program left the group */
 		{ SIGHUP, SI_KERNEL, 0, true, false, false },   /* the shell ended with its terminal */
 		{ SIGHUP, SI_KERNEL, 0, true, true, true },     /* the terminal ended, and only we are told */
-		{ SIGCONT, SI_KERNEL, 0, true, true, true },    /* ... and that we shall notice */
+		{ SIGCONT, SI_KERNEL, 0, true, true, true },    /* ... and umemcg must notice */
 		{ SIGTSTP, SI_USER, 42, true, false, false },   /* it signalled its own group */
 		{ SIGHUP, SI_USER, 43, false, false, true },
 		{ SIGCHLD, CLD_EXITED, 43, true, false, false },
@@ -458,7 +459,7 @@ static cJSON *get(cJSON *object, const char *key)
 	return item;
 }
 
-/* By another decoder than the one under test. */
+/* By a decoder other than the one under test. */
 static bool is_utf8(const char *text)
 {
 	wchar_t c;
@@ -475,8 +476,8 @@ static bool is_utf8(const char *text)
 	return true;
 }
 
-/* The JSON report has every statistic and event of the tables, by the controller's names, gauges
- * in bytes. */
+/* The JSON report has every statistic and event of the tables, by the controller's names, gauges in
+ * bytes. */
 TEST(the_json_report_has_every_key)
 {
 	struct run_result result = { .program = "p", .exit_status = 9, .elapsed_us = 5 };
@@ -536,7 +537,7 @@ TEST(the_text_report_keeps_strange_names_on_their_line)
 	assert_non_null(strstr(text, "\n    most of it 5.0 MiB in a\\x1b[2J (7), 1.0 MiB in b\" (8)\n"));
 	assert_null(strchr(text, '\033'));
 	assert_true(is_utf8(text));
-	/* What belongs to "unmanaged" stands below it, and nothing else between. */
+	/* The parts of "unmanaged" are listed below it, and nothing else in between. */
 	assert_true(strstr(text, "  unmanaged ") < strstr(text, "    of it "));
 	assert_true(strstr(text, "    most of it ") < strstr(text, "  page tables "));
 	free(text);

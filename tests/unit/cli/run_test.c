@@ -2,8 +2,7 @@
  * (fake_supervisor.c): exit statuses, messages, signals, job control, and the keeper. Needs no
  * privileges.
  *
- * Each test runs the command in a fork; its standard error comes back through a pipe, or its
- * terminal.
+ * Each test runs the command in a fork; its standard error is read through a pipe, or its terminal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +18,7 @@
 #include "test.h"
 
 #define OUTPUT_MAX 8192
-#define WAIT_MS 60000 /* for what comes at once, however busy the machine is */
+#define WAIT_MS 60000 /* for prompt events, however busy the machine is */
 
 struct job {
 	pid_t pid;
@@ -69,7 +68,7 @@ static void job_start(struct job *j, const char *options, const char *script)
 	j->fd = fds[0];
 }
 
-/* Read until @text was printed, or NULL: until the end. */
+/* Read until @text was printed; NULL: until the end. */
 static void job_expect(struct job *j, const char *text)
 {
 	struct pollfd p = { .fd = j->fd, .events = POLLIN };
@@ -117,7 +116,7 @@ static void expect_run(const char *fake, const char *options, const char *script
 			 j.output);
 }
 
-/* The program's own status comes through, and nothing is added to what it says. */
+/* The program's own status comes through, and nothing is added to its output. */
 TEST(the_exit_status_is_the_programs)
 {
 	expect_run("", "", "exit 0", 0, NULL);
@@ -191,7 +190,7 @@ TEST(descendants_end_with_the_root)
 	assert_int_equal(errno, ESRCH);
 }
 
-/* A parent that ignores SIGCHLD must not make us lose the program. */
+/* With a parent that ignores SIGCHLD the program must not be lost. */
 TEST(an_ignored_sigchld_does_not_matter)
 {
 	child_ignores_sigchld = true;
@@ -199,7 +198,7 @@ TEST(an_ignored_sigchld_does_not_matter)
 	child_ignores_sigchld = false;
 }
 
-/* Signals sent to umemcg reach the program, once each, and its answer is our status. */
+/* Signals sent to umemcg reach the program, once each, and its status is ours. */
 TEST(signals_are_passed_on_once)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
@@ -257,7 +256,7 @@ static bool gone(pid_t pid)
 	for (int i = 0; i < WAIT_MS / 10; i++) {
 		if (kill(pid, 0) != 0 && errno == ESRCH)
 			return true;
-		/* This test is the subreaper: it collects what the keeper killed. */
+		/* This test is the subreaper: it reaps what the keeper killed. */
 		waitpid(pid, NULL, WNOHANG);
 		usleep(10000);
 	}
@@ -287,14 +286,14 @@ TEST(the_keeper_ends_the_tree_of_a_killed_supervisor)
 	assert_true(gone(root));
 	assert_true(gone(child));
 	assert_true(gone(keeper));
-	/* Nobody of the tree holds the pipe any more. */
+	/* No process of the tree holds the pipe any more. */
 	job_expect(&j, NULL);
 	close(j.fd);
 	prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
-/* Start a job in the foreground of a terminal of its own, as an interactive shell would: in
- * between is a session leader, which reports how the job stopped and ended. */
+/* Start a job in the foreground of a terminal of its own, as an interactive shell would: a session
+ * leader in between reports how the job stopped and ended. */
 static void job_on_terminal(struct job *j, const char *options, const char *script)
 {
 	int status;
@@ -363,8 +362,8 @@ TEST(the_terminals_keys_work)
 	terminal_end(&j);
 }
 
-/* The kernel tells a session's leader only that the terminal is gone. Where that is umemcg - a terminal window or
- * `ssh -t` that runs it without a shell between - the program must hear of it. */
+/* The kernel tells only a session's leader that the terminal is gone. Where that is umemcg - a
+ * terminal window or `ssh -t` that runs it without a shell between - umemcg must pass it on. */
 TEST(a_terminal_that_is_closed_ends_the_program)
 {
 	struct job j = { 0 };
@@ -382,7 +381,8 @@ TEST(a_terminal_that_is_closed_ends_the_program)
 	assert_int_equal(WEXITSTATUS(status), 7);
 }
 
-/* A status line is shown on a terminal, on one line, and is gone before the report. The program waits until it was seen. */
+/* A status line is shown on a terminal, on one line, and is gone before the report. The program
+ * waits until it was seen. */
 TEST(the_status_line_is_for_terminals)
 {
 	struct job j;

@@ -1,8 +1,9 @@
-/* tests/unit/memcg/counter_test.c - page counters: who is charged, who is full, what is left. */
+/* tests/unit/memcg/counter_test.c - page counters: what is charged, which level is full, what is
+ * left. */
 #include "memcg/counter.h"
 #include "test.h"
 
-/* root <- mid <- leaf, as every test here starts. */
+/* root <- mid <- leaf, where every test here starts. */
 struct chain {
 	struct page_counter root, mid, leaf;
 };

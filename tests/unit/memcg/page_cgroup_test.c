@@ -1,4 +1,5 @@
-/* tests/unit/memcg/page_cgroup_test.c - the charge word of a page: each transition, and who wins it. */
+/* tests/unit/memcg/page_cgroup_test.c - the charge word of a page: each transition, and who wins
+ * it. */
 #include "memcg/page_cgroup.h"
 #include "test.h"
 
@@ -37,7 +38,7 @@ static void world_fini(struct world *w)
 
 static uint32_t refs(struct mem_cgroup *memcg)
 {
-	return a32_load(&memcg->handle->ref) - 1; /* without the group's own */
+	return a32_load(&memcg->handle->ref) - 1; /* excludes the group's own */
 }
 
 static void assert_uncharge(struct world *w, struct memcg_handle *expect)
@@ -94,7 +95,7 @@ TEST(a_transfer_moves_the_charge_and_its_reference_from_the_named_owner_only)
 	world_fini(&w);
 }
 
-/* Seed 0: while MIGRATION is set the charge stays, whatever the map count does. */
+/* Seed 0: while MIGRATION is set the charge stays, whatever the map count is. */
 TEST(migration_keeps_the_charge_until_it_ends)
 {
 	struct world w;
@@ -114,7 +115,7 @@ TEST(migration_keeps_the_charge_until_it_ends)
 	world_fini(&w);
 }
 
-/* The record goes to the page that takes the place: one charge, one reference, marked until the end. */
+/* The record moves to the replacement page: one charge, one reference, marked until the end. */
 TEST(a_replaced_page_hands_its_charge_to_the_new_one)
 {
 	atomic64_t new = { 0 };
@@ -165,16 +166,17 @@ TEST(the_owner_of_a_page_is_the_parent_once_its_group_is_removed)
 
 #define RACERS 2
 #define ROUNDS 20000
-/* On a busy machine a round takes until all racers have got a CPU: as many rounds as fit in, but so many at least. */
+/* On a busy machine a round takes until all racers have got a CPU: as many rounds as fit in, but at
+ * least this many. */
 #define TIME_NS 5000000000ull
 #define ROUNDS_MIN 200
 
 struct race {
 	struct world w;
-	atomic32_t round;             /* the round everybody may play */
-	atomic32_t done;              /* racers that played it */
+	atomic32_t round;             /* the round that everybody may play */
+	atomic32_t done;              /* number of racers that played it */
 	atomic32_t wins;
-	atomic32_t over;              /* there is nothing to play in this round */
+	atomic32_t over;              /* this round has nothing to play */
 	void (*play)(struct race *r, unsigned who);
 };
 
@@ -205,8 +207,8 @@ static void racer_main(void *arg)
 	}
 }
 
-/* Play up to ROUNDS rounds: @setup, then everybody at once, then @verify. We play, too: on two CPUs a third who looks on would keep
- * one of the racers from running. */
+/* Play up to ROUNDS rounds: @setup, then everybody at once, then @verify. The caller plays too: on
+ * two CPUs a third thread that only watches would keep one of the racers from running. */
 static void run_race(struct race *r, void (*setup)(struct race *), void (*verify)(struct race *))
 {
 	struct plat_thread threads[RACERS];
@@ -264,7 +266,7 @@ static void play_uncharge(struct race *r, unsigned who)
 {
 	struct memcg_handle *h;
 
-	/* The odd one moves the charge about: the uncharge meets another word than it read. */
+	/* The odd one moves the charge: the uncharge meets a different word than it read. */
 	if (who & 1) {
 		page_cgroup_transfer(&r->w.word, r->w.a->handle, r->w.b->handle);
 		page_cgroup_transfer(&r->w.word, r->w.b->handle, r->w.a->handle);
@@ -282,7 +284,7 @@ static void play_charge(struct race *r, unsigned who)
 		a32_add(&r->wins, 1);
 }
 
-/* Seed 1's double uncharge: all racers saw USED, one may give the charge back. */
+/* Seed 1's double uncharge: all racers saw USED, only one may uncharge. */
 TEST(of_many_uncharges_one_wins)
 {
 	struct race r = { .play = play_uncharge };

@@ -1,5 +1,5 @@
-/* tests/unit/memcg/protect_test.c - min and low as numbers: tables, and the hierarchy of the kernel's
- * own selftest played in small steps.
+/* tests/unit/memcg/protect_test.c - min and low as numbers: tables, and the hierarchy of the
+ * kernel's own selftest played in small steps.
  */
 #include "memcg/counter.h"
 #include "memcg/protect.h"
@@ -83,7 +83,7 @@ TEST(the_scan_target_shrinks_with_protection)
 		{ 100, 99, 25, 75 },
 		{ 40, 99, 50, 20 },       /* a list is a part of its group */
 		{ 100, 100, 100, 1 },     /* rounding leaves one */
-		{ 100, 50, 100, 1 },      /* usage fell below its protection meanwhile */
+		{ 100, 50, 100, 1 },      /* usage has fallen below its protection */
 		{ 0, 100, 50, 0 },
 	};
 
@@ -133,7 +133,7 @@ static int64_t reclaim_pass(int64_t usage[NR_CHILDREN], bool ignore_protection)
 	return freed;
 }
 
-/* G grows to @g pages under A's 200M. False: nothing more can be taken. */
+/* G grows to @g pages under A's 200M. False: nothing more is reclaimable. */
 static bool make_room(int64_t usage[NR_CHILDREN], int64_t g, bool ignore_protection)
 {
 	for (;;) {
@@ -174,7 +174,7 @@ TEST(the_kernel_selftest_tree_ends_where_the_kernel_s_does)
 }
 
 /* 170M does not fit beside 50M of min: the allocation fails and B keeps its memory. With low it is
- * taken on the second pass, and B is left with 30M. */
+ * reclaimed on the second pass, and B is left with 30M. */
 TEST(min_holds_where_low_gives_way)
 {
 	int64_t usage[NR_CHILDREN] = { MB(50), MB(50), MB(50), 0 };

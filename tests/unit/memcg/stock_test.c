@@ -1,4 +1,4 @@
-/* tests/unit/memcg/stock_test.c - pages charged in advance: they are counted once, and found again. */
+/* tests/unit/memcg/stock_test.c - precharged pages: they are counted once, and found again. */
 #include "memcg/tree.h"
 #include "test.h"
 
@@ -60,7 +60,7 @@ TEST(a_stock_gives_what_it_holds_and_no_more)
 	assert_true(stock_consume(w.b, 7));
 	assert_true(stock_consume(w.b, 3));
 	assert_false(stock_consume(w.b, 1));
-	assert_charged(w.b, 10); /* consumed pages stay charged: they are the consumer's now */
+	assert_charged(w.b, 10); /* consumed pages stay charged, now to the consumer */
 	stock_refill(w.b, 10);
 	world_fini(&w);
 }
@@ -115,7 +115,7 @@ TEST(a_drain_gives_back_the_stock_of_the_group_or_of_its_subtree)
 	world_fini(&w);
 }
 
-/* The protocol of removal: a refill that comes late does not stay. */
+/* The removal protocol: a late refill does not stay. */
 TEST(a_removed_group_keeps_no_stock)
 {
 	struct world w;

@@ -1,7 +1,7 @@
-/* tests/unit/memcg/stress_test.c - charge, uncharge, transfer, limits, creation, removal and walks at
- * once, on real threads. At the end nothing is left: counters, statistics, groups, handles.
+/* tests/unit/memcg/stress_test.c - charge, uncharge, transfer, limits, creation, removal and walks
+ * at once, on real threads. At the end nothing is left: counters, statistics, groups, handles.
  *
- * The pages are bare charge words. The groups are in slots that everybody reads under RCU; one
+ * The pages are bare charge words. The groups are in slots that all threads read under RCU; one
  * thread makes and removes them, in up to NR_SLOTS levels.
  */
 #include "memcg/page_cgroup.h"
@@ -10,8 +10,8 @@
 #define NR_SLOTS 8
 #define NR_WORDS 128
 #define RUN_NS_MIN 300000000u
-#define RUN_NS_MAX 200000000000ull /* until then on a busy machine, too; tools/soak.sh ends it 40 s later */
-#define EACH_MIN 20           /* how often each kind of event must have been seen */
+#define RUN_NS_MAX 200000000000ull /* busy machine; tools/soak.sh ends it 40 s later */
+#define EACH_MIN 20           /* minimum number of each kind of event */
 
 enum seen {
 	SEEN_CHARGE, SEEN_FULL, SEEN_LOST, SEEN_UNCHARGE, SEEN_TRANSFER, SEEN_LIMIT, SEEN_CREATE,
@@ -42,7 +42,7 @@ static unsigned draw(struct worker *w, unsigned n)
 	return (unsigned)(w->random >> 33) % n;
 }
 
-/* Some group with a reference; the root when the slot is empty or its group is going. */
+/* Some group with a reference; the root if the slot is empty or its group is being removed. */
 static struct mem_cgroup *some_group(struct worker *w)
 {
 	struct mem_cgroup *memcg;
@@ -67,7 +67,7 @@ static bool charge_counters(struct mem_cgroup *memcg, int64_t n)
 	return false;
 }
 
-/* One page on @memcg's account, in the order of the charge path: stock, a batch, a single page. */
+/* Charge one page to @memcg, in the order of the charge path: stock, a batch, a single page. */
 static bool charge_one(struct mem_cgroup *memcg)
 {
 	if (stock_consume(memcg, 1))
@@ -126,7 +126,7 @@ static void charger(void *arg)
 	}
 }
 
-/* Charge moving, as far as the books go: pre-charge, transfer, or cancel. */
+/* Charge moving as far as the books are concerned: precharge, transfer, or cancel. */
 static void mover(void *arg)
 {
 	struct worker *w = arg;
@@ -213,7 +213,7 @@ static void maker(void *arg)
 	}
 }
 
-/* Walks the tree both ways there are, and reads what readers read. */
+/* Walks the tree both ways, and reads what readers read. */
 static void walker(void *arg)
 {
 	struct worker *w = arg;
@@ -274,7 +274,7 @@ static void run_workers(void)
 		plat_thread_join(&workers[i].thread);
 }
 
-/* Every counter of @memcg is the pages it and its subtree own, and their stocks. At rest. */
+/* Every counter of @memcg equals the pages it and its subtree own, and their stocks. At rest. */
 static void assert_exact(struct mem_cgroup *memcg)
 {
 	int64_t pages = 0, stocks = 0;
@@ -312,7 +312,7 @@ TEST(after_everything_at_once_nothing_is_left)
 	assert_exact(tree.root);
 	for (unsigned i = 0; i < NR_WORDS; i++)
 		uncharge_word(&words[i]);
-	/* Children first: what still has children is refused, and goes in a later round. */
+	/* Children first: a group that still has children is refused, and goes in a later round. */
 	for (unsigned i = 0; i < NR_SLOTS * NR_SLOTS; i++)
 		remove_slot(i % NR_SLOTS);
 	stock_drain(tree.root);
@@ -344,7 +344,7 @@ static void charge_each_round(void *arg)
 	}
 }
 
-/* Whoever comes first, usage <= max holds when both are done. */
+/* Whichever comes first, usage <= max holds when both are done. */
 TEST(a_limit_lowered_against_a_charge_holds)
 {
 	struct plat_thread thread;

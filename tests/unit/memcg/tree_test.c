@@ -25,7 +25,7 @@ static void remove_and_put(struct mem_cgroup *memcg)
 	memcg_put(memcg);
 }
 
-/* Wait until all that is unreferenced is freed. A free may put the next: a group its parent and its
+/* Wait until everything unreferenced is freed. A free may put the next: a group its parent and its
  * handle, so a chain of two groups takes three rounds. */
 static void settle(void)
 {
@@ -105,7 +105,7 @@ TEST(creation_refuses_bad_names_taken_names_and_offline_parents)
 	memcg_tree_fini(&tree);
 }
 
-/* Each allocation fails once; creation says so and leaves nothing. */
+/* Each allocation fails once; creation returns the error and leaves nothing. */
 TEST(creation_survives_every_failed_allocation)
 {
 	struct memcg_tree tree;
@@ -161,8 +161,8 @@ TEST(a_walk_is_in_pre_order_and_stays_below_its_top)
 	memcg_tree_fini(&tree);
 }
 
-/* A walker with a reference goes on where it was, though its group was removed, others too, and new
- * ones came. */
+/* A walker with a reference continues where it was, though its group and others were removed, and
+ * new ones were made. */
 TEST(a_walk_goes_on_from_a_removed_group)
 {
 	struct memcg_tree tree;
@@ -207,7 +207,7 @@ TEST(a_group_with_children_cannot_be_removed)
 	memcg_tree_fini(&tree);
 }
 
-/* References keep the structure and its parents, not the name: removal is done at once. */
+/* References keep the structure and its parents, not the name: removal is complete at once. */
 TEST(a_removed_group_lives_until_its_last_reference_is_put)
 {
 	struct memcg_tree tree;
@@ -222,7 +222,7 @@ TEST(a_removed_group_lives_until_its_last_reference_is_put)
 	assert_int_equal(a32_load(&tree.nr_groups), 3);
 	assert_true(memcg_tryget(b));
 	memcg_put(b);
-	rcu_rd_lock(); /* from here b may be looked at, but not had */
+	rcu_rd_lock(); /* from here on b may be looked at, but not referenced */
 	memcg_put(b);
 	assert_false(memcg_tryget(b));
 	rcu_rd_unlock();
@@ -231,7 +231,7 @@ TEST(a_removed_group_lives_until_its_last_reference_is_put)
 	memcg_tree_fini(&tree);
 }
 
-/* What a page points to goes from owner to owner as groups are removed, and dies with its pages. */
+/* The owner a page points to changes as groups are removed, and dies with its pages. */
 TEST(a_handle_moves_up_and_lives_as_long_as_its_pages)
 {
 	struct memcg_tree tree;
@@ -302,10 +302,10 @@ TEST(statistics_and_events_are_local_and_summed_over_the_subtree)
 	assert_int_equal(stat_read(tree.root, STAT_ANON), 7);
 	assert_int_equal(event_read_local(a, EVENT_MAX), 0);
 	assert_int_equal(event_read(a, EVENT_MAX), 2);
-	remove_group(b); /* the sum stays */
+	remove_group(b); /* the sum is unchanged */
 	assert_int_equal(stat_read_local(a, STAT_ANON), 7);
 	assert_int_equal(event_read_local(a, EVENT_MAX), 2);
-	stat_add(b, STAT_ANON, 1); /* late: found by the fold that comes with the free */
+	stat_add(b, STAT_ANON, 1); /* late: found by the fold at the free */
 	memcg_put(b);
 	settle();
 	assert_int_equal(stat_read(tree.root, STAT_ANON), 8);

@@ -1,4 +1,4 @@
-/* tests/unit/mm/ahead_test.c - reading ahead of streams, and windows with gaps. */
+/* tests/unit/mm/ahead_test.c - read-ahead of streams, and windows with gaps. */
 #include "mm/ahead.h"
 #include "soft_fixture.h"
 
@@ -33,13 +33,13 @@ static uint64_t at(uint64_t i)
 	return FX_BASE + i * PAGE_SIZE;
 }
 
-/* Pages that stayed in memory do not break a stream into as many faults as there are gaps. */
+/* Pages that stayed in memory do not split a stream into one fault per gap. */
 TEST(a_window_with_gaps_is_read_and_mapped_by_one_fault)
 {
 	int64_t faults;
 
 	up(false, FX_BASE, 4 * PAGES * 16);
-	for (uint64_t k = 0; k < PAGES / 4; k++) /* every fourth, in no order */
+	for (uint64_t k = 0; k < PAGES / 4; k++) /* every fourth, in scattered order */
 		assert_int_equal(fx_check(&fx, mm, at(k * 37 % (PAGES / 4) * 4), 1), 0);
 	assert_int_equal(a64_load(&mm->rss), PAGES / 4);
 	faults = stat_read(g, STAT_PGFAULT);
@@ -49,7 +49,7 @@ TEST(a_window_with_gaps_is_read_and_mapped_by_one_fault)
 	down();
 }
 
-/* Its fault finds it, and costs no second read. */
+/* Its fault finds it, and needs no second read. */
 TEST(what_was_read_ahead_is_not_read_again)
 {
 	up(false, FX_BASE, 16 * PAGES);
@@ -60,12 +60,12 @@ TEST(what_was_read_ahead_is_not_read_again)
 	assert_int_equal(fx_usage(g), 64);
 	fault_read_ahead(mm, FX_BASE, 64);
 	fx_check_run(&fx, mm, FX_BASE, 64, 1);
-	assert_true(stat_read(g, STAT_SWAP_RA_HIT) >= 32);  /* the rest were waited for, one a window */
+	assert_true(stat_read(g, STAT_SWAP_RA_HIT) >= 32);  /* the others waited, once per window */
 	assert_int_equal(a64_load(&fx.store->nr_reads), a64_load(&mm->rss));
 	down();
 }
 
-/* Nothing is mapped across leaves, nor entered for what is not there. */
+/* Nothing is mapped across leaves, or entered for what is not there. */
 TEST(reading_ahead_ends_with_the_leaf_and_with_the_area)
 {
 	uint64_t first = FX_BASE + LEAF_SPAN - 10 * PAGE_SIZE;
@@ -84,8 +84,8 @@ TEST(reading_ahead_ends_with_the_leaf_and_with_the_area)
 	down();
 }
 
-/* What is being read can be taken by nobody: not where that may be all there is to take, nor where it would have to go at
- * once. */
+/* Pages that are being read cannot be reclaimed: do not read ahead where they may be all there is
+ * to reclaim, or where they would have to go out at once. */
 TEST(nothing_is_read_ahead_when_swap_is_full_or_above_high)
 {
 	up(false, FX_BASE, 16 * PAGES);
@@ -102,7 +102,7 @@ TEST(nothing_is_read_ahead_when_swap_is_full_or_above_high)
 	down();
 }
 
-/* It is but a hint. */
+/* It is only a hint. */
 static void willneed_below_high(enum soft_kind kind)
 {
 	struct mem_cgroup *h;
@@ -136,7 +136,7 @@ static void scan(bool device)
 	up(device, FX_BASE, 16 * PAGES);
 	assert_int_equal(engine_start(&fx.e), 0);
 	fx_check_run(&fx, mm, FX_BASE, PAGES / 2, 1);
-	/* Who reads ahead does so when it gets to it. */
+	/* The read-ahead thread runs when it is scheduled. */
 	for (int i = 0; i < 60000 && device && ahead == 0; i++) {
 		plat_sleep_ns(1000000);
 		ahead = a64_load(&fx.store->nr_reads) - a64_load(&mm->rss);
@@ -149,19 +149,19 @@ static void scan(bool device)
 	down();
 }
 
-/* A device has the next read to do while the pages of the one before are used. */
+/* A device has the next read queued while the pages of the previous one are used. */
 TEST(a_stream_on_a_device_has_more_read_than_it_has_asked_for)
 {
 	scan(true);
 }
 
-/* Where a read is a copy it costs a thread's wake-up more than it saves. */
+/* Where a read is a copy, waking a thread costs more than it saves. */
 TEST(a_stream_through_a_cache_has_read_what_it_has_asked_for)
 {
 	scan(false);
 }
 
-/* What nobody reads any more holds no address space. */
+/* A request that nobody serves any more holds no address space. */
 TEST(questions_that_nobody_answers_are_forgotten)
 {
 	uint32_t refs;

@@ -1,11 +1,11 @@
-/* tests/unit/mm/backing_test.c - private memory that is filled from a file (mm/backing.h), on both
- * kinds of MMU.
+/* tests/unit/mm/backing_test.c - private memory filled from a file (mm/backing.h), on both kinds of
+ * MMU.
  */
 #include "mm/backing.h"
 #include "soft_fixture.h"
 
 #define PAGES 64u
-#define FIRST 5u   /* page of the file at the beginning of the area */
+#define FIRST 5u   /* page of the file at the start of the area */
 #define SEED  100u /* of what the program writes */
 
 static struct soft_fixture fx;
@@ -51,7 +51,7 @@ static int map_file(struct mm *mm, uint64_t va, uint64_t n, uint64_t first)
 	return err;
 }
 
-/* The area is the only user of the file from here on. */
+/* From here on the area is the only user of the file. */
 static struct mm *up(enum soft_kind kind, struct mem_cgroup **g)
 {
 	struct mm *mm;
@@ -118,7 +118,7 @@ static void fill_story(enum soft_kind kind)
 	(void)fx_reclaim(&fx, g, PAGES);
 	expect_file(mm, FX_BASE, 10, FIRST);
 	fx_check_run(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 30, SEED);
-	/* What nobody has touched, or was about to, shows what the file has now. */
+	/* Pages that were neither touched nor about to be show what the file has now. */
 	file.added = 7000;
 	expect_file(mm, FX_BASE + 52 * PAGE_SIZE, PAGES - 52, FIRST + 52);
 	expect_word(mm, FX_BASE, FIRST + 1);
@@ -137,7 +137,7 @@ static void scan_story(enum soft_kind kind)
 	int64_t before;
 
 	file.pages = FIRST + PAGES - 3;
-	/* Downwards, past a page that is there, and one that cannot be read. */
+	/* Downwards, past a present page and one that cannot be read. */
 	fx_fill_run(&fx, mm, FX_BASE + 40 * PAGE_SIZE, 1, SEED);
 	file.broken = FIRST + 20;
 	before = faults(g);
@@ -148,7 +148,7 @@ static void scan_story(enum soft_kind kind)
 	assert_int_equal(a64_load(&fx.soft.nr_poisons), 0);
 	expect_file(mm, FX_BASE, 20, FIRST);
 	fx_check_run(&fx, mm, FX_BASE + 40 * PAGE_SIZE, 1, SEED);
-	/* And up to the end of the file: what is behind it is not asked for. */
+	/* And up to the end of the file: nothing past it is requested. */
 	fx_discard(&fx, mm, FX_BASE, PAGES);
 	file.broken = UINT64_MAX;
 	before = faults(g);
@@ -164,7 +164,7 @@ TEST(whoever_goes_through_it_in_order_gets_many_pages_at_a_time_and_no_others)
 	each_kind(scan_story);
 }
 
-/* Another one of the same file is counted, as long as it is there. */
+/* A second one of the same file is counted for as long as it exists. */
 static void count_story(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -243,7 +243,7 @@ static void pieces_story(enum soft_kind kind)
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
 
-	/* Right behind each other, in the file too: still two areas. */
+	/* Adjacent, in the file too: still two areas. */
 	assert_int_equal(map_file(mm, FX_BASE + PAGES * PAGE_SIZE, PAGES, FIRST + PAGES), 0);
 	assert_int_equal(map_file(mm, FX_BASE + PAGE_SIZE, 1, 0), -EEXIST);
 	assert_int_equal(mm->nr_vmas, 2);

@@ -1,4 +1,4 @@
-/* tests/unit/mm/decision_test.c - the engine's pure decisions, by tables. */
+/* tests/unit/mm/decision_test.c - table tests of the engine's pure decisions. */
 #include "mm/huge.h"
 #include "soft_fixture.h"
 
@@ -34,7 +34,7 @@ TEST(badness_is_what_killing_gives_back)
 	assert_true(oom_badness(0, 11, 0) > oom_badness(10, 0, 0));
 }
 
-/* Waits that are not connected do not add up: an old one is no reason to kill. */
+/* Separate waits do not add up: an old one is no reason to kill. */
 TEST(waiting_for_room_counts_from_its_beginning_without_a_pause)
 {
 	const int64_t s = 1000000000;
@@ -107,7 +107,8 @@ TEST(a_leaf_is_filled_at_once_where_its_area_wants_it_and_there_is_room)
 		assert_int_equal(huge_fits(HUGE_ALWAYS, VM_READ, p[i].va, p[i].start, p[i].end, p[i].room), p[i].fits);
 }
 
-/* What background reclaim would take back at once, and what a fault would have to pay for, is no room. */
+/* What background reclaim would take back at once, or a fault would have to pay for, does not count
+ * as room. */
 TEST(room_for_a_leaf_is_what_leaves_reclaim_asleep)
 {
 	static const struct {
@@ -116,7 +117,7 @@ TEST(room_for_a_leaf_is_what_leaves_reclaim_asleep)
 		{ 0, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
 		{ 1 << 20, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX, PAGE_COUNTER_MAX },
 		{ 0, 16384, PAGE_COUNTER_MAX, 16384 - 1024 },
-		{ 16384 - 1024, 16384, PAGE_COUNTER_MAX, 0 },  /* as far as background reclaim goes */
+		{ 16384 - 1024, 16384, PAGE_COUNTER_MAX, 0 },  /* up to background reclaim's mark */
 		{ 16384 - 1536, 16384, PAGE_COUNTER_MAX, 512 },
 		{ 16384, 16384, PAGE_COUNTER_MAX, -1024 },
 		{ 1000, 16384, 3200, 2000 },
@@ -144,8 +145,8 @@ TEST(a_window_is_at_most_a_sixteenth_of_the_limit)
 
 TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
 {
-	/* Page numbers of faults, one after another, and the window expected of each, with 4 pages
-	 * for a new stream. */
+	/* Page numbers of consecutive faults and the window expected for each, with 4 pages for a
+	 * new stream. */
 	static const struct {
 		uint64_t at, start;
 		unsigned n;
@@ -153,9 +154,9 @@ TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
 		{ 1100, 1100, 4 },  { 1104, 1104, 8 },	{ 1112, 1112, 16 }, { 1128, 1128, 32 },
 		{ 1160, 1160, 64 }, { 1224, 1224, 64 }, /* up, as far as it goes */
 		{ 5000, 5000, 4 },  { 4999, 4992, 8 },	{ 4991, 4976, 16 }, /* down */
-		{ 1288, 1288, 64 },		       /* the first goes on meanwhile, */
+		{ 1288, 1288, 64 },		       /* the first continues in between, */
 		{ 1352, 1352, 64 }, { 1416, 1416, 64 }, { 1480, 1480, 56 },
-		{ 1536, 1536, 64 },		       /* and on behind the end of the leaf */
+		{ 1536, 1536, 64 },		       /* and past the end of the leaf */
 		{ 4975, 4944, 32 }, { 4943, 4880, 64 }, { 4879, 4816, 64 }, { 4815, 4752, 64 },
 		{ 4751, 4688, 64 }, { 4687, 4624, 64 }, { 4623, 4608, 16 },
 		{ 4607, 4544, 64 },		       /* so does the other */

@@ -1,4 +1,5 @@
-/* tests/unit/mm/demote_test.c - demotion: reclaim of a node moves cold pages to the slower one before it writes any out.
+/* tests/unit/mm/demote_test.c - demotion: reclaim of a node moves cold pages to the slower one
+ * before it writes any out.
  *
  * Node 0 is fast and has the CPUs, node 1 is slow: node 0's cold pages go there.
  */
@@ -49,7 +50,8 @@ static unsigned count_on(struct mm *mm, unsigned n, unsigned node)
 	return on;
 }
 
-/* Both nodes of so many frames; a space of @n cold pages, on the fast one as far as it goes. */
+/* Two nodes of @fast and @slow frames; a space of @n cold pages, on the fast one as far as they
+ * fit. */
 static struct mm *start(int64_t fast, int64_t slow, unsigned n, struct mem_cgroup **memcg)
 {
 	static const struct fx_memory tiers = { .nr_nodes = 2, .demotion = { SLOW + 1 } };
@@ -91,7 +93,7 @@ TEST(the_margin_of_a_node_is_a_share_of_it_within_bounds)
 		assert_int_equal(node_margin(t[i].max), t[i].margin);
 }
 
-/* A node that others demote to has no CPU: new pages come there only when the fast one is full. */
+/* A demotion target has no CPU: new pages go there only when the fast node is full. */
 TEST(new_pages_come_to_the_fast_node_first)
 {
 	struct mem_cgroup *memcg;
@@ -103,7 +105,8 @@ TEST(new_pages_come_to_the_fast_node_first)
 	end(mm, memcg);
 }
 
-/* Cold pages go to the slow node: nothing is written, the group is charged as before, the content is there. */
+/* Cold pages go to the slow node: nothing is written, the group's charge is unchanged, the content
+ * is there. */
 TEST(reclaim_of_a_node_moves_cold_pages_to_the_slower_one)
 {
 	struct mem_cgroup *memcg;
@@ -126,7 +129,7 @@ TEST(reclaim_of_a_node_moves_cold_pages_to_the_slower_one)
 	end(mm, memcg);
 }
 
-/* What was used since is let be: it goes to the active list. */
+/* Pages used since are left alone: they go to the active list. */
 TEST(pages_in_use_are_not_demoted)
 {
 	struct mem_cgroup *memcg;
@@ -158,7 +161,7 @@ TEST(when_the_slow_node_is_full_pages_go_to_swap)
 	end(mm, memcg);
 }
 
-/* Without swap, too, as long as there is somewhere to go; and then it ends. */
+/* It works without swap too, as long as the target has room; then it ends. */
 TEST(demotion_needs_no_swap)
 {
 	static const struct fx_memory tiers = { .nr_nodes = 2, .demotion = { SLOW + 1 } };
@@ -181,7 +184,7 @@ TEST(demotion_needs_no_swap)
 	end(mm, memcg);
 }
 
-/* What a demoted page is charged to stays full: a group at its limit is helped by swap alone. */
+/* A demoted page stays charged: only swap helps a group at its limit. */
 TEST(reclaim_of_a_group_does_not_demote)
 {
 	struct mem_cgroup *memcg;
@@ -218,7 +221,7 @@ TEST(protected_pages_are_not_demoted)
 	end(mm, memcg);
 }
 
-/* Somebody refers to the page: counted as a failure, once. */
+/* The page has an extra reference: counted as a failure, once. */
 TEST(a_pinned_page_is_neither_demoted_nor_lost)
 {
 	struct mem_cgroup *memcg;
@@ -236,7 +239,7 @@ TEST(a_pinned_page_is_neither_demoted_nor_lost)
 	end(mm, memcg);
 }
 
-/* Background reclaim keeps a margin of the fast node free, so that new pages come there. */
+/* Background reclaim keeps a margin of the fast node free for new pages. */
 TEST(kswapd_keeps_frames_free_on_the_fast_node)
 {
 	struct mem_cgroup *memcg;
@@ -268,7 +271,7 @@ TEST(faults_on_full_nodes_make_room)
 	end(mm, memcg);
 }
 
-/* Whoever asks for frames of the full fast node gets them: what is cold there makes way. */
+/* A request for frames of the full fast node gets them: cold pages there make way. */
 TEST(a_move_to_the_full_fast_node_demotes_what_is_cold_there)
 {
 	struct mem_cgroup *memcg;
@@ -289,7 +292,8 @@ TEST(a_move_to_the_full_fast_node_demotes_what_is_cold_there)
 	end(mm, memcg);
 }
 
-/* The nth allocation fails, for every n: what was not moved is written out or stays; nothing is lost. */
+/* The nth allocation fails, for every n: what was not moved is written out or stays; nothing is
+ * lost. */
 TEST(whatever_allocation_fails_no_page_is_lost)
 {
 	/* 0: there is no memory at all on the slow node. */

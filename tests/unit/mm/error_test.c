@@ -40,7 +40,7 @@ static void read_error(enum soft_kind kind)
 	assert_non_null(strstr(fx.notice, "SIGBUS"));
 	fx_audit(&fx, 0);
 	a32_store(&fx.store->read_errno, 0);
-	/* It stays lost, also when the device is well again. */
+	/* It stays lost, even when the device works again. */
 	assert_int_equal(fx_check(&fx, mm, FX_BASE, 1), -EIO);
 	fx_check_run(&fx, mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
 	fx_discard(&fx, mm, FX_BASE, 1);
@@ -96,8 +96,8 @@ static void give_back_always(void *arg)
 		charge_unmanaged(&fx.e, arg, a64_xchg(&figure, 0), 0);
 }
 
-/* A process ends while it is measured. What is given back for it is charged by then: the counter would go below zero, which stops
- * the engine, as nothing else is charged. */
+/* A process ends while it is measured. What is uncharged for it was charged before: otherwise the
+ * counter would go below zero, which stops the engine, as nothing else is charged. */
 TEST(what_was_measured_is_charged_before_it_can_be_given_back)
 {
 	struct mem_cgroup *root;
@@ -127,7 +127,7 @@ TEST(a_lost_page_is_lost_for_everybody_who_shares_it)
 	each_kind(shared_loss);
 }
 
-/* Writing fails for a while: pages stay in memory, the group is over nothing, and later they can
+/* Writes fail for a while: pages stay in memory, the group exceeds no limit, and later they can
  * go. */
 static void write_error(enum soft_kind kind)
 {
@@ -152,7 +152,7 @@ static void write_error(enum soft_kind kind)
 		fx_audit(&fx, 0);
 		fx_reclaim(&fx, g, 60);
 		a32_store(&fx.store->write_errno, 0);
-		/* A disk that was full is looked at again after a while. */
+		/* A disk that was full is tried again after a while. */
 		for (int64_t freed = 0; freed < 60; freed += fx_reclaim(&fx, g, 60))
 			plat_sleep_ns(1000000);
 		fx_check_run(&fx, mm, FX_BASE, 10, 2);
@@ -166,7 +166,7 @@ TEST(pages_that_cannot_be_written_stay_in_memory_and_nothing_is_lost)
 	each_kind(write_error);
 }
 
-/* The only copy is in the swap cache, two processes refer to it, and one comes for it. */
+/* The only copy is in the swap cache, two processes refer to it, and one faults on it. */
 static void write_error_fork(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -231,7 +231,7 @@ TEST(with_the_swap_file_full_the_group_is_out_of_memory)
 	each_kind(swap_full);
 }
 
-/* A slot that only its page in memory refers to is given back when swap is scarce. */
+/* A slot that only its page in memory refers to is freed when swap is scarce. */
 static void scarce(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -252,7 +252,8 @@ TEST(ten_pages_of_spare_swap_are_enough)
 	each_kind(scarce);
 }
 
-/* What a zap leaves behind while a page is locked or written is found by whoever unlocks it. */
+/* What a zap leaves behind while a page is locked or written is cleaned up by whoever unlocks
+ * it. */
 static struct mm *zap_mm;
 
 static void zap(void *arg)
@@ -347,8 +348,8 @@ TEST(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_read_ahead)
 	each_kind(stale_read);
 }
 
-/* Frames are less than the limits allow: the fault fails cleanly and works again when some are
- * free. */
+/* There are fewer frames than the limits allow: the fault fails cleanly and works again when some
+ * are free. */
 static void no_frames(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -400,7 +401,8 @@ static bool acceptable(int err)
 	return err == 0 || err == -ENOMEM || err == -EIO || err == -EFAULT || err == -ESRCH;
 }
 
-/* Each page is as one of the two seeds left it, zero, or its access failed for a stated reason. */
+/* Each page is as one of the two seeds left it, zero, or its access failed for an expected
+ * reason. */
 static void look(struct mm *mm, uint64_t va, uint64_t npages, uint64_t seed, uint64_t other)
 {
 	for (uint64_t i = 0; i < npages; i++) {
@@ -417,7 +419,7 @@ static void look(struct mm *mm, uint64_t va, uint64_t npages, uint64_t seed, uin
 static struct mem_cgroup *story_g, *story_h;
 static struct mm *story_a, *story_b;
 
-/* Any step may fail; what it leaves must be consistent. */
+/* Any step may fail; it must leave a consistent state. */
 static void story(void)
 {
 	struct mem_cgroup *g = story_g = fx_group(&fx, NULL, "g", 40);
@@ -465,7 +467,7 @@ static void end_story(void)
 	fx_nothing_left(&fx);
 }
 
-/* Did the story make fewer calls than @nth, so that the armed fault is still to come? */
+/* Did the story make fewer calls than @nth, so that the armed fault is still pending? */
 static bool still_armed(enum fault_kind kind, unsigned long nth)
 {
 	for (unsigned long i = 0; i < nth; i++)

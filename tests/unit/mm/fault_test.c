@@ -1,5 +1,5 @@
-/* tests/unit/mm/fault_test.c - first touch, windows, what is refused, contents over swap. Both kinds
- * of MMU. */
+/* tests/unit/mm/fault_test.c - first touch, windows, refusals, content across swap. Both kinds of
+ * MMU. */
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -52,7 +52,8 @@ TEST(an_access_outside_an_area_or_against_its_rights_is_refused)
 	each_kind(refused);
 }
 
-/* Touch @npages one after another in steps of @step pages from @va; returns faults taken. */
+/* Touch @npages one after another in steps of @step pages from @va; returns the number of
+ * faults. */
 static int64_t faults_of(struct mm *mm, uint64_t va, int64_t npages, int64_t step)
 {
 	int64_t before = stat_read(mm_memcg(mm), STAT_PGFAULT);
@@ -83,7 +84,8 @@ TEST(sequential_touches_up_and_down_bring_growing_windows_and_random_ones_small_
 	fx_down(&fx);
 }
 
-/* A stream over 8 leaves goes on where one ends and the next begins: begun anew there, it would take 5 faults more a leaf. */
+/* A stream over 8 leaves continues from one leaf to the next: restarted there, it would take 5 more
+ * faults per leaf. */
 static void across_leaves(enum soft_kind kind)
 {
 	struct mm *mm;
@@ -109,7 +111,7 @@ static uint64_t drawn(uint64_t *random, uint64_t n)
 	return (*random >> 33) % n;
 }
 
-/* The leaf at or behind @va, by looking at all of them. */
+/* The leaf at or after @va, by a search through all of them. */
 static struct leaf *leaf_after(struct leaf **leaves, unsigned n, uint64_t va, uint64_t end)
 {
 	struct leaf *next = NULL;
@@ -120,7 +122,7 @@ static struct leaf *leaf_after(struct leaf **leaves, unsigned n, uint64_t va, ui
 	return next;
 }
 
-/* Next to each other and far apart: both ways to look for one. */
+/* Adjacent and far apart: both ways to look one up. */
 TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
 {
 	struct leaf *leaves[60];
@@ -148,7 +150,8 @@ TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
 	fx_down(&fx);
 }
 
-/* A hole low in the device is filled, and then not passed over at every allocation: a search looks at the whole bitmap else. */
+/* A hole low in the device is filled, and then not rescanned at every allocation: otherwise a
+ * search would scan the whole bitmap. */
 TEST(the_search_for_a_slot_goes_on_where_the_last_one_ended)
 {
 	struct mem_cgroup *g;
@@ -180,7 +183,7 @@ static void window_ends(enum soft_kind kind)
 
 	fx_up(&fx, kind, 4096, 0);
 	mm = fx_mm(&fx, NULL);
-	/* An area of 70 pages that ends in the middle of nowhere, one page apart from another. */
+	/* An area of 70 pages with an unaligned end, one page apart from another. */
 	assert_int_equal(fx_map(mm, FX_BASE + 500 * PAGE_SIZE, 70), 0);
 	assert_int_equal(fx_map(mm, FX_BASE + 571 * PAGE_SIZE, 70), 0);
 	fx_fill_run(&fx, mm, FX_BASE + 500 * PAGE_SIZE, 70, 7);
@@ -341,7 +344,7 @@ TEST(a_page_back_soon_after_eviction_counts_as_refault_and_becomes_active)
 	fx_down(&fx);
 }
 
-/* What a real MMU may answer at any time: it is tried again, and nothing is lost. */
+/* What a real MMU may answer at any time: it is retried, and nothing is lost. */
 TEST(a_map_that_is_cut_short_or_refused_for_now_is_tried_again)
 {
 	static const int errnos[] = { EAGAIN, EEXIST, ENOENT };
@@ -431,7 +434,7 @@ TEST(an_area_cut_while_a_window_is_read_gets_only_its_own_pages)
 	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 16, 5);
 	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 16), 16);
-	for (uint64_t i = 15; i > 11; i--) /* a stream downwards: windows of 1, 2, 4 */
+	for (uint64_t i = 15; i > 11; i--) /* a downward stream: windows of 1, 2, 4 */
 		assert_int_equal(fx_check(&fx, mm, FX_BASE + i * PAGE_SIZE, 5), 0);
 	fx.store->during_read = split_while_reading;
 	fx.store->during_arg = mm;

@@ -1,8 +1,9 @@
-/* tests/unit/mm/file_test.c - files on the soft MMU that shares: what is stored is found again by whoever maps it,
- * through reclaim, write-back, truncation, fork and moving; every statistic is its owner's. */
+/* tests/unit/mm/file_test.c - files on the soft MMU that shares: every mapping finds what was
+ * stored, through reclaim, writeback, truncation, fork and moving; every statistic is its
+ * owner's. */
 #include "file_scene.h"
 
-/* What is read is what the store has; each page is read once, charged once and found again. */
+/* A read returns what the store has; each page is read once, charged once and found again. */
 TEST(a_file_is_read_through_its_mapping)
 {
 	struct scene s;
@@ -18,7 +19,8 @@ TEST(a_file_is_read_through_its_mapping)
 	down(&s);
 }
 
-/* Two processes of two groups see each other's stores; the page is charged to the one that came first. */
+/* Two processes of two groups see each other's stores; the page is charged to the one that came
+ * first. */
 TEST(stores_to_a_shared_mapping_are_seen_by_all_and_charged_to_the_first)
 {
 	struct mem_cgroup *g2;
@@ -37,7 +39,7 @@ TEST(stores_to_a_shared_mapping_are_seen_by_all_and_charged_to_the_first)
 	expect_stats(s.g, 1, 1, 1, 0, 0);
 	expect_stats(g2, 1, 1, 0, 0, 0);
 	fx_audit(&fx, 0);
-	/* The first goes: the page stays its, mapped by the other. */
+	/* The first exits: the page stays charged to it, mapped by the other. */
 	fx_unmap(&fx, s.mm, FX_BASE, PAGES);
 	expect_stats(s.g, 1, 1, 1, 0, 0);
 	fx_unmap(&fx, mm2, OTHER, 4);
@@ -51,7 +53,8 @@ TEST(stores_to_a_shared_mapping_are_seen_by_all_and_charged_to_the_first)
 	down(&s);
 }
 
-/* Private: the file keeps what it had, and so do others; the copy is anonymous, goes to swap and comes back. */
+/* Private: the file and other mappings keep the old content; the copy is anonymous, goes to swap
+ * and comes back. */
 TEST(stores_to_a_private_mapping_stay_private)
 {
 	struct scene s;
@@ -73,7 +76,8 @@ TEST(stores_to_a_private_mapping_stay_private)
 	down(&s);
 }
 
-/* Clean after write-back means protected: the next store is seen, and written by the next write-back. */
+/* Clean after writeback means write-protected: the next store is noticed, and written by the next
+ * writeback. */
 TEST(every_store_after_write_back_makes_the_page_dirty_again)
 {
 	struct scene s;
@@ -93,7 +97,7 @@ TEST(every_store_after_write_back_makes_the_page_dirty_again)
 	/* Clean: nothing to write. */
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	assert_int_equal(a64_load(&s.t->nr_writes), 4);
-	/* Only the range that was asked for. */
+	/* Only the requested range. */
 	assert_int_equal(put_byte(s.mm, va_of(1), 1), 0);
 	assert_int_equal(put_byte(s.mm, va_of(8), 1), 0);
 	assert_int_equal(filemap_writeback(s.as, 1, 7), 0);
@@ -104,7 +108,7 @@ TEST(every_store_after_write_back_makes_the_page_dirty_again)
 static struct mm *storing;
 static int stored;
 
-/* Another thread's store: through its own translation, so it is a fault when the entry is protected. */
+/* Another thread's store uses its own translation, so it faults when the entry is protected. */
 static void store_during_write(void *arg)
 {
 	struct scene *s = arg;
@@ -114,7 +118,7 @@ static void store_during_write(void *arg)
 		 !(fx_pte(s->mm, va_of(0)) & PTE_WRITE) && byte_at(storing, va_of(0)) == 7;
 }
 
-/* While it is written a page may be read and not be stored to: one version goes to the store. */
+/* A page under writeback may be read but not stored to: one version goes to the store. */
 TEST(a_page_under_write_back_is_protected)
 {
 	struct scene s;
@@ -145,7 +149,7 @@ static void start_storer(void *arg)
 	stored = a32_load(&storer_done) != 0;
 }
 
-/* A store while its page is written waits, and makes it dirty again. */
+/* A store to a page under writeback waits, and makes it dirty again. */
 TEST(a_store_waits_for_write_back)
 {
 	struct scene s;
@@ -168,7 +172,8 @@ static const struct mmu_ops *real_ops;
 static struct page *watched;
 static int nr_flushed;
 
-/* Until this returns another CPU may store to the page: who cleans it now must find it, and find it dirty. */
+/* Until this returns another CPU may store to the page: a concurrent cleaner must find it, and find
+ * it dirty. */
 static void watched_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
 	assert_true(page_mapped(watched));
@@ -177,7 +182,7 @@ static void watched_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t 
 	real_ops->flush(mmu, mm, va, npages);
 }
 
-/* Seed 4, invariant B, at the instant that matters, for each way an entry goes. */
+/* Seed 4, invariant B, at the critical instant, for each way an entry goes. */
 TEST(a_dirty_page_keeps_its_mapping_until_the_flush)
 {
 	struct mmu_ops ops;
@@ -209,7 +214,7 @@ TEST(a_dirty_page_keeps_its_mapping_until_the_flush)
 	down(&s);
 }
 
-/* Whoever looked a page up may go on: it stays in its file until the reference is given back. */
+/* A thread that looked a page up may go on: it stays in its file until the reference is dropped. */
 TEST(a_page_that_somebody_holds_stays_in_its_file)
 {
 	struct scene s;
@@ -252,7 +257,7 @@ TEST(reclaim_writes_dirty_pages_and_drops_clean_ones)
 	down(&s);
 }
 
-/* A file larger than the limit is read and stored to in a group that has no swap to use. */
+/* A file larger than the limit is read and stored to in a group that has no usable swap. */
 TEST(a_file_larger_than_the_limit_needs_no_swap)
 {
 	struct mem_cgroup *g;
@@ -279,7 +284,8 @@ TEST(a_file_larger_than_the_limit_needs_no_swap)
 	fx_down(&fx);
 }
 
-/* A page met in use once stays on the inactive list, twice is active, and locked ones leave both. */
+/* A page found in use once stays on the inactive list, twice is active, and locked ones leave
+ * both. */
 TEST(file_pages_are_on_the_file_lists)
 {
 	struct reclaim_result r;
@@ -314,7 +320,8 @@ TEST(file_pages_are_on_the_file_lists)
 	down(&s);
 }
 
-/* Pages past the end go, wherever they are; the rest of the file stays; what grows back reads as zeros. */
+/* Pages past the end go, wherever they are; the rest of the file stays; a part that grows back
+ * reads as zeros. */
 TEST(truncation_drops_pages_and_their_mappings)
 {
 	struct scene s;
@@ -349,7 +356,7 @@ TEST(truncation_drops_pages_and_their_mappings)
 	down(&s);
 }
 
-/* The store changed under us: what is cached is dropped, but nothing that only we have. */
+/* The store changed underneath: cached pages are dropped, except those that exist only here. */
 TEST(invalidation_drops_clean_pages_and_leaves_dirty_ones)
 {
 	struct scene s;
@@ -390,7 +397,8 @@ TEST(after_an_invalidation_holes_are_read_from_the_store)
 	down(&s);
 }
 
-/* The child shares the file, and what was stored to it before and after; private copies are copied on write. */
+/* The child shares the file, and stores to it before and after; private copies are copied on
+ * write. */
 TEST(fork_shares_files_and_copies_private_pages)
 {
 	struct mm *child;
@@ -420,7 +428,7 @@ TEST(fork_shares_files_and_copies_private_pages)
 	down(&s);
 }
 
-/* Areas of a file are cut, moved and joined without losing what was stored through them. */
+/* Areas of a file are cut, moved and joined without losing stores made through them. */
 TEST(areas_of_files_are_split_moved_and_joined)
 {
 	struct scene s;
@@ -439,7 +447,7 @@ TEST(areas_of_files_are_split_moved_and_joined)
 	assert_int_equal(put_byte(s.mm, OTHER, 55), 0);
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	assert_int_equal(s.t->slots[8 * PAGE_SIZE], 55);
-	/* Right behind with the page that follows: one area. Another page: two. */
+	/* Adjacent, with the following page: one area. With another page: two. */
 	assert_int_equal(file_mmap(s.mm, va_of(4), va_of(6), VM_SHARE, s.as, 4), 0);
 	assert_int_equal(s.mm->nr_vmas, 4);
 	assert_int_equal(file_mmap(s.mm, va_of(8), va_of(10), VM_SHARE, s.as, 1), 0);

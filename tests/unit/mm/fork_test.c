@@ -1,5 +1,4 @@
-/* tests/unit/mm/fork_test.c - fork, copy-on-write, entries shared by several; areas cut, joined and
- * moved. */
+/* tests/unit/mm/fork_test.c - fork, copy-on-write, shared entries; areas cut, joined and moved. */
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -36,7 +35,7 @@ static void fork_story(enum soft_kind kind)
 	fx_down(&fx);
 }
 
-/* A slot may have as many references as there may be processes: 2^22 on Linux. */
+/* A slot may have as many references as there are processes: 2^22 on Linux. */
 TEST(no_number_of_processes_is_too_many_for_a_swapped_page)
 {
 	struct mem_cgroup *g;
@@ -128,7 +127,7 @@ TEST(swapped_pages_are_shared_after_a_fork_and_read_by_everybody)
 	each_kind(swapped_fork);
 }
 
-/* The child reads first: the page must be found from the parent's mapping, too, also when the child
+/* The child reads first: the page must also be found from the parent's mapping, even when the child
  * is gone. */
 static void child_reads_first(enum soft_kind kind)
 {
@@ -297,7 +296,7 @@ static void unmap(enum soft_kind kind)
 	assert_int_equal(mm->nr_vmas, 2);
 	assert_int_equal(fx_check(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 1), -EFAULT);
 	fx_audit(&fx, 0);
-	/* Again as it was: joined with what is before it; then the tail is an area of its own. */
+	/* As before: joined with its predecessor; then the tail is an area of its own. */
 	assert_int_equal(fx_map(mm, FX_BASE + 10 * PAGE_SIZE, 10), 0);
 	assert_int_equal(mm->nr_vmas, 2);
 	assert_int_equal(fx_map(mm, FX_BASE + 29 * PAGE_SIZE, 10), -EEXIST);
@@ -368,8 +367,8 @@ TEST(moved_memory_keeps_its_contents_and_is_found_by_reclaim)
 	each_kind(remap);
 }
 
-/* The moved pages keep their numbers, and the new ones at their old place get the same: rmap finds two places for each, and
- * one of them is another page's. */
+/* The moved pages keep their numbers, and the new ones at their old place get the same numbers:
+ * rmap finds two places for each, and one of them is another page's. */
 TEST(pages_whose_numbers_were_used_again_after_a_move_go_out_in_one_pass)
 {
 	const uint64_t half = FX_BASE + 8 * PAGE_SIZE, to = FX_BASE + 64 * PAGE_SIZE;
@@ -395,7 +394,7 @@ TEST(pages_whose_numbers_were_used_again_after_a_move_go_out_in_one_pass)
 	fx_down(&fx);
 }
 
-/* Many leaves, so that the directory of leaves is rebuilt in the middle of the move. */
+/* Many leaves, so that the directory of leaves is rebuilt during the move. */
 TEST(a_move_of_many_leaves_loses_none)
 {
 	const uint64_t leaves = 40, to = FX_BASE + (1ull << 36);
@@ -414,7 +413,8 @@ TEST(a_move_of_many_leaves_loses_none)
 	fx_down(&fx);
 }
 
-/* As the host does it: the pages get home frames first, and there is no content in them until the client has answered. */
+/* As on the host: the pages get home frames first, which have no content until the client has
+ * answered. */
 static void slow_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 {
 	struct mmu_soft *s = &fx.soft;
@@ -452,8 +452,9 @@ static void reclaim_always(void *arg)
 		reclaim_group(&fx.e, arg, 128, 0, &r);
 }
 
-/* A fork past libc is not announced: reclaim goes on in the parent, and takes pages in hand at any time. It gets none here, so
- * that the child must find each where its kernel has put it. */
+/* A fork that bypasses libc is not announced: reclaim continues in the parent, and may isolate
+ * pages at any time. Here it gets none, so that the child must find each where its kernel has put
+ * it. */
 TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
 {
 	struct mmu_ops ops;
@@ -473,7 +474,7 @@ TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
 		plat_yield();
 	for (int i = 0; i < 30; i++) {
 		child = fx_mm(&fx, NULL);
-		a32_add(&child->no_reclaim, 1); /* or its own pages are in hand, too */
+		a32_add(&child->no_reclaim, 1); /* or its own pages are isolated too */
 		rw_wrlock(&parent->mmap_lock);
 		rw_wrlock(&child->mmap_lock);
 		assert_int_equal(soft_client_fork(&fx.soft, parent, child), 0);
@@ -549,7 +550,7 @@ static void unlock_while_isolated(void *arg, struct mmu_req *reqs, unsigned n)
 	plat_thread_join(&t);
 }
 
-/* Reclaim has seen that the pages are locked, and holds them, when they are unlocked. */
+/* Reclaim has seen that the pages are locked, and has them isolated when they are unlocked. */
 TEST(pages_unlocked_while_reclaim_holds_them_become_evictable)
 {
 	fx_up(&fx, SOFT_SHARED, 1024, 64);
@@ -557,7 +558,7 @@ TEST(pages_unlocked_while_reclaim_holds_them_become_evictable)
 	assert_int_equal(fx_map(unlock_mm, FX_BASE, 20), 0);
 	fx_fill_run(&fx, unlock_mm, FX_BASE, 20, 1);
 	assert_int_equal(fx_mlock(unlock_mm, FX_BASE, 10), 0);
-	for (uint64_t i = 0; i < 20; i++) { /* so that the first pass gets to the withdrawal */
+	for (uint64_t i = 0; i < 20; i++) { /* so that the first pass reaches the withdrawal */
 		struct leaf *l = leaf_find(unlock_mm, FX_BASE);
 
 		spin_lock(&l->lock);

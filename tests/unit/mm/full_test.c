@@ -39,8 +39,9 @@ static void last_block(enum soft_kind kind)
 	}
 }
 
-/* There are more slots than blocks, and pages in memory keep slots as long as there are many. Whoever goes on to slots that were never
- * written finds none for the 30 pages that have to go, though 10 blocks more are there. */
+/* There are more slots than blocks, and pages in memory keep their slots as long as many are left.
+ * An allocator that goes on to never-written slots finds none for the 30 pages that have to go,
+ * though 10 more blocks exist. */
 TEST(slots_that_were_written_before_are_used_when_the_disk_is_full)
 {
 	each_kind(last_block);
@@ -59,8 +60,8 @@ static void for_long(enum soft_kind kind)
 	down();
 }
 
-/* Each try whether there is room again leaves a page that was refused. When they are half of those in memory the others, which can
- * go, are still found. */
+/* Each check for new room leaves a refused page. When those are half of the pages in memory the
+ * others, which can go, are still found. */
 TEST(a_disk_that_is_full_for_long_kills_nobody)
 {
 	each_kind(for_long);
@@ -77,7 +78,8 @@ static void tries(enum soft_kind kind)
 	assert_int_equal(err, -ENOMEM);
 	assert_in_range(i, LIMIT + 15, LIMIT + 22);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
-	/* Each page once, and one at a time for a second: after 1 ms, 2, 4, ... 64, 100, 100, ... */
+	/* Each page once, and one at a time for a second: after 1 ms, 2, 4, ... 64, 100, 100,
+	 * ... */
 	assert_in_range(event_read(g, EVENT_SWAP_WRITE_ERR), 1, LIMIT + 20);
 	fx_audit(&fx, 0);
 	mm_put(mm);

@@ -1,4 +1,4 @@
-/* tests/unit/mm/keep_test.c - memory that stays, whatever is unlocked (VM_KEPT). */
+/* tests/unit/mm/keep_test.c - memory that stays present, whatever is unlocked (VM_KEPT). */
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -46,7 +46,7 @@ static void kept_story(enum soft_kind kind)
 	fx_down(&fx);
 }
 
-/* What the kernel needs at a time when it cannot ask for it stays there. */
+/* Memory that the kernel needs when it cannot fault stays present. */
 TEST(what_is_kept_stays_locked_in_children_and_whatever_is_unlocked)
 {
 	each_kind(kept_story);

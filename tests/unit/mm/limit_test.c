@@ -1,4 +1,4 @@
-/* tests/unit/mm/limit_test.c - limits, protections, OOM, groups of groups, their removal. */
+/* tests/unit/mm/limit_test.c - limits, protections, OOM, hierarchies, removal. */
 #include <time.h>
 
 #include "soft_fixture.h"
@@ -18,7 +18,7 @@ static void high(enum soft_kind kind)
 	mm = fx_mm(&fx, g);
 	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 300, 1);
-	/* What the last fault charged is paid for by the next one; a stock may be full. */
+	/* The next fault pays for what the last one charged; a stock may be full. */
 	assert_true(page_counter_read(&g->memory) <= 100 + FAULT_PAGES_MAX + STOCK_BATCH);
 	assert_true(event_read(g, EVENT_HIGH) > 0);
 	assert_int_equal(event_read(g, EVENT_MAX), 0);
@@ -35,7 +35,8 @@ TEST(above_high_the_group_reclaims_itself_and_nobody_is_killed)
 	each_kind(high);
 }
 
-/* Several threads charge before one of them faults again, or one forks: all that is paid for, a part at each fault. */
+/* Several threads charge before one of them faults again, or one forks: all that is paid for, a
+ * part at each fault. */
 static void high_is_owed(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -52,7 +53,7 @@ static void high_is_owed(enum soft_kind kind)
 		assert_int_equal(charge_pages(&fx.e, g, mm, 64, 0), 0);
 	assert_int_equal(a32_load(&mm->over_high), 256);
 	assert_int_equal(charge_pages(&fx.e, g, mm, 300, 0), 0);
-	fx_reclaim(&fx, g, 100);  /* clears the marks of use */
+	fx_reclaim(&fx, g, 100);  /* clears the accessed bits */
 	charge_pay_high(mm, g);
 	assert_in_range(fx_usage(g), 2100, 2200);
 	assert_int_equal(a32_load(&mm->over_high), 300);
@@ -219,7 +220,7 @@ TEST(memory_that_is_only_measured_counts_and_pushes_the_rest_out)
 	each_kind(unmanaged);
 }
 
-/* Nothing of the rest is taken for it: that would come back at once, and be taken again. */
+/* Nothing of the rest is reclaimed for it: that would come back at once, and be reclaimed again. */
 static void unmanaged_beyond(enum soft_kind kind)
 {
 	struct mem_cgroup *g;
@@ -262,7 +263,8 @@ static void lowered(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
 	fx_check_run(&fx, mm, FX_BASE, 150, 1);
 	assert_true(page_counter_read(&g->memory) <= 40);
-	/* Below what can be had: new pages find no room in swap, so somebody must go. */
+	/* Below what is reclaimable: new pages find no room in swap, so a process must be
+	 * killed. */
 	page_counter_force_max(&g->swap, 1);
 	fx_fill_run(&fx, mm, FX_BASE + 200 * PAGE_SIZE, 20, 1);
 	page_counter_force_max(&g->memory, 1);
@@ -303,7 +305,7 @@ static void two_groups(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, ma, FX_BASE, 300, 1);
 	fx_check_run(&fx, mb, FX_BASE, 300, 2);
-	/* Neither is starved of memory by the other. */
+	/* Neither starves the other of memory. */
 	assert_true(fx_usage(b) > 20);
 	assert_true(stat_read(a, STAT_PGSCAN) > 0 && stat_read(b, STAT_PGSCAN) > 0);
 	assert_int_equal(stat_read(top, STAT_PGFAULT),
@@ -323,7 +325,8 @@ TEST(two_groups_under_one_limit_push_each_other_and_both_keep_their_contents)
 	each_kind(two_groups);
 }
 
-/* Fill @m with @n pages, then press @top down with another group. Returns what @m uses then. */
+/* Fill @m with @n pages, then press @top down with another group. Returns the resulting usage of
+ * @m. */
 static int64_t pressed(struct mem_cgroup *top, struct mem_cgroup *m, struct mem_cgroup *other,
 		       int64_t n)
 {
@@ -353,7 +356,7 @@ static void protections(enum soft_kind kind)
 	m = fx_group(&fx, top, "m", 0);
 	other = fx_group(&fx, top, "other", 0);
 	assert_true(pressed(top, m, other, 150) < 100);
-	a64_store(&m->low, 150 + STOCK_BATCH); /* what is stocked counts as usage */
+	a64_store(&m->low, 150 + STOCK_BATCH); /* stocked pages count as usage */
 	assert_true(pressed(top, m, other, 150) >= 140);
 	assert_int_equal(event_read(m, EVENT_LOW), 0);
 	a64_store(&m->low, 0);
@@ -392,7 +395,7 @@ TEST(low_gives_way_when_nothing_else_is_left_and_min_does_not)
 	reclaim_group(&fx.e, top, 50, 0, &r);
 	assert_true(r.reclaimed >= 50);
 	assert_true(event_read(m, EVENT_LOW) > 0);
-	/* The group's own limit is not held up by its own protection. */
+	/* The group's own protection does not protect it from its own limit. */
 	a64_store(&m->min, 1000);
 	reclaim_group(&fx.e, m, 20, 0, &r);
 	assert_true(r.reclaimed >= 20);
@@ -452,7 +455,8 @@ TEST(background_reclaim_keeps_a_margin_below_the_limit)
 	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
 	for (uint64_t i = 0; i < 2000; i++) {
 		assert_int_equal(fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1), 0);
-		/* The first time with 581 pages in use. In between the program may be faster than background reclaim. */
+		/* The first time with 581 pages in use. In between the program may be faster than
+		 * background reclaim. */
 		if (i % 100 == 80)
 			WAIT_UNTIL(!kswapd_wanted(g));
 	}
@@ -510,7 +514,7 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	fx_down(&fx);
 }
 
-/* Processor time: what else the machine does is not in it. */
+/* CPU time: excludes other load on the machine. */
 static uint64_t cpu_ns(void)
 {
 	struct timespec t;
@@ -519,7 +523,7 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Of a group with @n pages. */
+/* For a group with @n pages. */
 static uint64_t removal_ns(uint64_t n)
 {
 	struct mem_cgroup *a, *b;
@@ -545,8 +549,8 @@ static uint64_t removal_ns(uint64_t n)
 	return ns;
 }
 
-/* Removal splices lists and switches handles: its cost does not depend on the number of pages. The least of some times: an
- * interrupt, or a neighbour that empties the caches, only adds. */
+/* Removal splices lists and switches handles: its cost does not depend on the number of pages. Take
+ * the minimum of several times: an interrupt, or a neighbour that empties the caches, only adds. */
 TEST(removal_of_a_large_group_costs_no_more_than_that_of_a_small_one)
 {
 	uint64_t ns[2] = { UINT64_MAX, UINT64_MAX };

@@ -1,12 +1,13 @@
-/* tests/unit/mm/migrate_file_test.c - migration of pages of files and of shared memory: content, dirt, table, owner and every
- * statistic are what they were; failures leave everything; who comes in between waits, or the migrator finds less to map.
+/* tests/unit/mm/migrate_file_test.c - migration of pages of files and of shared memory: content,
+ * dirty state, table, owner and every statistic are unchanged; failures leave everything in place;
+ * concurrent users wait, or the migrator finds less to map.
  */
 #include "file_scene.h"
 #include "mm/migrate.h"
 
 static struct migrate_result result;
 
-/* Page @i of the scene's file, not referenced. */
+/* Page @i of the scene's file, without a reference. */
 static struct page *cached(struct scene *s, unsigned i)
 {
 	uint32_t entry;
@@ -24,7 +25,7 @@ static int migrate(struct page *p, enum migrate_reason reason)
 	return migrate_pages(&fx.e, &p, 1, 1 - p->node, reason, &result);
 }
 
-/* Migrate page @i; it is another one then. */
+/* Migrate page @i; it is a different one then. */
 static void migrate_index(struct scene *s, unsigned i)
 {
 	struct page *old = cached(s, i);
@@ -45,8 +46,8 @@ static struct mm *other_mm(struct scene *s, uint32_t vm_flags)
 
 /* ---- what moves ---- */
 
-/* Shared, private and a second space: all are led to the new page, which is as dirty as the old one; it is written back from
- * there, and the store after that is seen. */
+/* Shared, private and a second space: all are redirected to the new page, which is as dirty as the
+ * old one; it is written back from there, and the next store is noticed. */
 TEST(a_dirty_page_moves_for_all_who_map_it)
 {
 	struct mm *shared, *private;
@@ -78,7 +79,7 @@ TEST(a_dirty_page_moves_for_all_who_map_it)
 	down(&s);
 }
 
-/* Nobody maps them: they are found in the table, clean and dirty, and stay unmapped. */
+/* Unmapped pages: found in the table, clean and dirty, and stay unmapped. */
 TEST(pages_that_only_the_table_has_move)
 {
 	int64_t reads;
@@ -104,7 +105,7 @@ TEST(pages_that_only_the_table_has_move)
 	down(&s);
 }
 
-/* Shared memory stays on the lists of what goes to swap, and goes there from its new page. */
+/* Shared memory stays on the lists of swappable pages, and is swapped out from its new page. */
 TEST(shared_memory_moves_and_goes_to_swap_afterwards)
 {
 	struct mm *mm2;
@@ -129,7 +130,8 @@ TEST(shared_memory_moves_and_goes_to_swap_afterwards)
 	down(&s);
 }
 
-/* Shared memory on its way to swap, out of its table and in the swap cache: moved there, and found by its entry. */
+/* Shared memory on its way to swap, out of its table and in the swap cache: moved there, and found
+ * by its entry. */
 TEST(shared_memory_in_the_swap_cache_moves)
 {
 	struct page *old;
@@ -176,7 +178,7 @@ TEST(a_locked_range_of_a_file_moves)
 
 /* ---- what does not ---- */
 
-/* Somebody refers to it: every entry is as it was, to the last mark. */
+/* The page has an extra reference: every entry is unchanged, to the last mark. */
 TEST(a_page_of_a_file_in_use_stays)
 {
 	struct page *p;
@@ -195,7 +197,7 @@ TEST(a_page_of_a_file_in_use_stays)
 	assert_true(fx_pte(s.mm, va_of(3)) == pte);
 	expect_stats(s.g, 1, 1, 1, 0, 0);
 	fx_audit(&fx, 0);
-	/* The same when nobody maps it. */
+	/* The same for an unmapped page. */
 	fx_unmap(&fx, s.mm, FX_BASE, PAGES);
 	page_get(p);
 	assert_int_equal(migrate(p, MIGRATE_SYSCALL), -EAGAIN);
@@ -205,7 +207,8 @@ TEST(a_page_of_a_file_in_use_stays)
 	down(&s);
 }
 
-/* A space whose pages must not be touched keeps its entry; so the page stays, and the entry that was taken comes back. */
+/* A space whose pages must not be touched keeps its entry; so the page stays, and the removed entry
+ * comes back. */
 TEST(a_page_that_one_space_holds_stays_for_all)
 {
 	struct mm *mm2;
@@ -225,7 +228,7 @@ TEST(a_page_that_one_space_holds_stays_for_all)
 	down(&s);
 }
 
-/* Taken off its list, then truncated: gone, and freed by who holds it. */
+/* Isolated, then truncated: gone, and freed by its holder. */
 TEST(a_page_truncated_before_is_gone)
 {
 	struct page *p;
@@ -255,7 +258,7 @@ static int bring_while_there_is_room(struct mmu *mmu, struct page **pages, unsig
 	return real_ops->bring_frames(mmu, pages, n);
 }
 
-/* There is memory for k pages, for every k: so many move, what did not move is as it was. */
+/* There is memory for k pages, for every k: exactly k move, the others are unchanged. */
 TEST(as_many_pages_of_files_move_as_there_is_memory_for)
 {
 	struct scene s;
@@ -282,7 +285,7 @@ TEST(as_many_pages_of_files_move_as_there_is_memory_for)
 	down(&s);
 }
 
-/* ---- who comes in between ---- */
+/* ---- concurrent users ---- */
 
 static struct plat_thread visitor;
 static atomic32_t visitor_done;
@@ -296,7 +299,8 @@ static void migrate_under_write_back(void *arg)
 	assert_ptr_equal(cached(arg, 0), p);
 }
 
-/* Write-back wakes the waiter before it drops its reference. A migration in between finds the page in use. */
+/* Writeback wakes the waiter before it drops its reference. A migration in between finds the page
+ * in use. */
 static void wait_for_write_back(void *arg)
 {
 	int err;
@@ -316,7 +320,7 @@ static void start_waiter(void *arg)
 	assert_false(a32_load(&visitor_done));
 }
 
-/* A page that is being written is passed over, or waited for by who was asked for just this page. */
+/* A page under writeback is skipped, or waited for by a caller that asked for just this page. */
 TEST(a_page_under_write_back_is_passed_over_or_waited_for)
 {
 	struct scene s;
@@ -351,7 +355,7 @@ static void run_visitor(void *arg)
 	a32_store(&visitor_done, 1);
 }
 
-/* The first look at content when the entry is a migration entry is the copy. */
+/* The first access to the content while the entry is a migration entry is the copy. */
 static void *data_with_visit(struct mmu *mmu, struct page *page)
 {
 	static void (*fn)(void *);
@@ -370,7 +374,7 @@ static void *data_with_visit(struct mmu *mmu, struct page *page)
 	return real_ops->data(mmu, page);
 }
 
-/* Page 0, stored to, is on its way while @fn comes. */
+/* Page 0, stored to, is being migrated while @fn runs. */
 static void migrate_with(struct scene *s, void (*fn)(void *scene), bool waits)
 {
 	scene = s;
@@ -400,7 +404,7 @@ static struct mm *late;
 static void do_read_by_another(void *s) { (void)s; assert_int_equal(byte_at(late, OTHER), 77); }
 static void do_fork(void *s) { assert_int_equal(fx_fork_into(&fx, ((struct scene *)s)->mm, late), 0); }
 
-/* Whoever wants the page, by its entry, by its table or to write it, gets the new one. */
+/* Access to the page by its entry, by its table or to write it back gets the new one. */
 TEST(who_wants_a_page_of_a_file_waits_for_the_new_one)
 {
 	struct scene s;
@@ -421,7 +425,7 @@ TEST(who_wants_a_page_of_a_file_waits_for_the_new_one)
 	down(&s);
 }
 
-/* Its entry is taken away: the new page is in the table, dirty, and mapped by nobody. */
+/* Its entry is removed: the new page is in the table, dirty, and unmapped. */
 TEST(a_page_of_a_file_unmapped_on_its_way_stays_in_the_table)
 {
 	struct scene s;
@@ -434,7 +438,7 @@ TEST(a_page_of_a_file_unmapped_on_its_way_stays_in_the_table)
 	down(&s);
 }
 
-/* An area that moves waits; a child has no entry of the file, and finds the new page there. */
+/* Moving an area waits; a child has no entry of the file, and finds the new page there. */
 TEST(an_area_of_a_file_that_moves_or_forks_meanwhile_loses_nothing)
 {
 	struct scene s;

@@ -1,7 +1,7 @@
-/* tests/unit/mm/migrate_test.c - migration: what moves, what stays, and who comes in between.
+/* tests/unit/mm/migrate_test.c - migration: what moves, what stays, and who intervenes.
  *
- * The content is copied when every entry is a migration entry and no leaf is locked: the tests that need somebody to come at
- * that moment do it from the MMU's data operation, in a thread of its own, as it would be.
+ * The content is copied when every entry is a migration entry and no leaf is locked. Tests that
+ * need another thread to run at that point start one from the MMU's data operation.
  */
 #include "mm/migrate.h"
 #include "soft_fixture.h"
@@ -58,7 +58,8 @@ static int migrate_page_of(struct page *p, unsigned node)
 
 /* ---- what moves ---- */
 
-/* Every page of a range that spans two leaves is elsewhere afterwards, with its content; the books say the same as before. */
+/* Every page of a range that spans two leaves is elsewhere afterwards, with its content; the books
+ * are unchanged. */
 TEST(a_range_moves_with_its_content_and_no_counter_changes)
 {
 	struct mem_cgroup *memcg;
@@ -80,7 +81,7 @@ TEST(a_range_moves_with_its_content_and_no_counter_changes)
 	end(mm, memcg);
 }
 
-/* One that two spaces map is found in both, and is still copied when one of them writes. */
+/* A page that two spaces map is found in both, and is still copied when one of them writes. */
 TEST(a_page_of_parent_and_child_moves_for_both)
 {
 	struct mem_cgroup *memcg;
@@ -99,7 +100,8 @@ TEST(a_page_of_parent_and_child_moves_for_both)
 	end(mm, memcg);
 }
 
-/* Seed 3: in the swap cache and not mapped, so that its anon_vma may be gone. Moved, found by its entry, never remapped. */
+/* Seed 3: in the swap cache and unmapped, so that its anon_vma may be gone. It moves, is found by
+ * its entry, and is never remapped. */
 TEST(an_unmapped_page_of_the_swap_cache_moves_and_is_not_mapped)
 {
 	struct mem_cgroup *memcg;
@@ -126,8 +128,8 @@ TEST(an_unmapped_page_of_the_swap_cache_moves_and_is_not_mapped)
 	end(mm, memcg);
 }
 
-/* Seed 3, the other half: in the swap cache and mapped by one of two. It is remapped there, and the other's entry leads to
- * the new page. */
+/* Seed 3, the other half: in the swap cache and mapped by one of two. It is remapped there, and the
+ * other's entry leads to the new page. */
 TEST(a_mapped_page_of_the_swap_cache_is_remapped)
 {
 	struct mem_cgroup *memcg;
@@ -168,7 +170,8 @@ TEST(a_locked_page_stays_locked)
 
 /* ---- what does not ---- */
 
-/* Somebody refers to the page: it stays what it was, at a limit with no room for a second charge. */
+/* The page has an extra reference: it stays unchanged, at a limit with no room for a second
+ * charge. */
 TEST(a_page_in_use_stays_and_is_not_charged_again)
 {
 	struct mem_cgroup *memcg;
@@ -191,7 +194,7 @@ TEST(a_page_in_use_stays_and_is_not_charged_again)
 	end(mm, memcg);
 }
 
-/* Pages of a range that somebody else has off their lists, anywhere among the others, stay, and only they. */
+/* Isolated pages of a range stay, wherever they are among the others, and only they. */
 TEST(isolated_pages_of_a_range_stay)
 {
 	static const unsigned busy[] = { 0, 3, 4, 127, 128, 299 };
@@ -219,7 +222,7 @@ TEST(isolated_pages_of_a_range_stay)
 	end(mm, memcg);
 }
 
-/* What cannot be done is refused, and the pages go back. */
+/* What is impossible is refused, and the pages go back. */
 TEST(an_unknown_node_and_an_mmu_that_does_not_share_are_refused)
 {
 	struct mem_cgroup *memcg;
@@ -237,7 +240,7 @@ TEST(an_unknown_node_and_an_mmu_that_does_not_share_are_refused)
 	fx_down(&fx);
 }
 
-/* ---- who comes in between ---- */
+/* ---- concurrent users ---- */
 
 static struct mmu_ops ops;
 static const struct mmu_ops *real_ops;
@@ -256,8 +259,8 @@ static int bring_while_there_is_room(struct mmu *mmu, struct page **pages, unsig
 	return real_ops->bring_frames(mmu, pages, n);
 }
 
-/* There is memory for k pages, for every k: so many move, though frames are taken for all at once; what did not move is as it
- * was. */
+/* There is memory for k pages, for every k: exactly k move, though frames are taken for all at
+ * once; the others are unchanged. */
 TEST(as_many_pages_move_as_there_is_memory_for)
 {
 	struct mem_cgroup *memcg;
@@ -267,7 +270,7 @@ TEST(as_many_pages_move_as_there_is_memory_for)
 	ops = *real_ops;
 	ops.bring_frames = bring_while_there_is_room;
 	for (unsigned k = 0; k <= 8; k++) {
-		/* All back to one node first, so that every round has as much to do. */
+		/* Move all back to one node first, so that every round has the same work. */
 		assert_int_equal(migrate_range(mm, FX_BASE, page_va(8), 0, MIGRATE_COMPACTION, &result), 0);
 		fx.soft.mmu.ops = &ops;
 		room = k;
@@ -289,7 +292,7 @@ static void still_waiting(void)
 	assert_true(pte_is_migration(fx_pte(mover, FX_BASE)));
 }
 
-/* The first look at content when the entry is a migration entry is the copy. */
+/* The first access to the content while the entry is a migration entry is the copy. */
 static void *data_with_visit(struct mmu *mmu, struct page *page)
 {
 	void (*fn)(void *) = visit;
@@ -305,7 +308,7 @@ static void *data_with_visit(struct mmu *mmu, struct page *page)
 	return real_ops->data(mmu, page);
 }
 
-/* Migrate the page at FX_BASE with @fn coming in between. */
+/* Migrate the page at FX_BASE while @fn intervenes. */
 static void migrate_with(struct mm *mm, void (*fn)(void *mm), bool waits)
 {
 	struct page *p = page_at(mm, FX_BASE);
@@ -333,8 +336,8 @@ static void do_fork(void *mm)
 	assert_int_equal(fx_fork_into(&fx, mm, joined_child), 0);
 }
 
-/* The entry is taken away: the migrator maps nothing, and the page is freed. It was moved, and that is counted to its owner,
- * although its charge has ended with it. */
+/* The entry is removed: the migrator maps nothing, and the page is freed. It was moved, and that is
+ * counted to its owner, although its charge has ended with it. */
 TEST(a_page_unmapped_on_its_way_is_freed)
 {
 	struct mem_cgroup *memcg;
@@ -349,7 +352,7 @@ TEST(a_page_unmapped_on_its_way_is_freed)
 	end(mm, memcg);
 }
 
-/* Its last space ends, and with it its anon_vma, but for the migrator's reference. */
+/* Its last space ends, and with it its anon_vma, except for the migrator's reference. */
 TEST(a_space_that_ends_meanwhile_takes_its_page_along)
 {
 	struct mem_cgroup *memcg;
@@ -360,7 +363,8 @@ TEST(a_space_that_ends_meanwhile_takes_its_page_along)
 	end(NULL, memcg);
 }
 
-/* A child made meanwhile has the page too, and neither may write to it as it is. */
+/* A child forked during the migration has the page too, and neither may write to it without a
+ * copy. */
 TEST(a_child_forked_meanwhile_shares_the_new_page)
 {
 	struct mem_cgroup *memcg;
@@ -390,7 +394,7 @@ TEST(a_fault_waits_for_the_new_page)
 	end(mm, memcg);
 }
 
-/* An area that moves waits as well: else its entry would be looked for in the wrong place. */
+/* Moving an area waits as well: otherwise its entry would be looked for in the wrong place. */
 TEST(an_area_that_moves_waits_for_its_pages)
 {
 	struct mem_cgroup *memcg;

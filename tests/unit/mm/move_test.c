@@ -1,11 +1,13 @@
-/* tests/unit/mm/move_test.c - an address space changes its group: what goes with it, what stays, what is refused.
+/* tests/unit/mm/move_test.c - an address space changes its group: what moves with it, what stays,
+ * what is refused.
  *
- * Moving allocates nothing, so there is no allocation to fail: what can fail is the room in the new group.
+ * Moving allocates nothing, so no allocation can fail: only the room in the new group can be
+ * missing.
  */
 #include "file_scene.h"
 #include "mm/move.h"
 
-#define MANY 600 /* across two leaves */
+#define MANY 600 /* spans two leaves */
 
 static struct mem_cgroup *from, *to;
 
@@ -41,7 +43,7 @@ static void assert_usage(struct mem_cgroup *memcg, int64_t memory, int64_t memsw
 	assert_int_equal(page_counter_read(&memcg->swap), swap);
 }
 
-/* Pages and slots: to the last one, with statistics and lists; the sums over both groups are what they were. */
+/* All pages and slots move, with statistics and lists; the sums over both groups do not change. */
 TEST(pages_and_slots_go_with_their_address_space)
 {
 	struct mm *mm = start(MANY);
@@ -61,7 +63,8 @@ TEST(pages_and_slots_go_with_their_address_space)
 	end(mm);
 }
 
-/* A page that waits in the swap cache to be written goes with its slot: the group pays once for both. */
+/* A page in the swap cache that waits to be written moves with its slot: the group is charged once
+ * for both. */
 TEST(a_page_of_the_swap_cache_goes_with_its_slot)
 {
 	struct mm *mm = start(1);
@@ -79,7 +82,7 @@ TEST(a_page_of_the_swap_cache_goes_with_its_slot)
 	end(mm);
 }
 
-/* Without a mask the past stays: only what comes is charged to the new group. */
+/* Without a mask past charges stay: only new pages are charged to the new group. */
 TEST(without_a_mask_only_new_pages_are_charged_to_the_new_group)
 {
 	struct mm *mm = start(8);
@@ -92,7 +95,7 @@ TEST(without_a_mask_only_new_pages_are_charged_to_the_new_group)
 	end(mm);
 }
 
-/* What another address space maps too is not this one's to take (4e0cf05f6059). */
+/* A page that another address space maps too does not move (4e0cf05f6059). */
 TEST(pages_and_slots_that_others_use_stay)
 {
 	struct mm *mm = start(16), *child = fx_fork(&fx, mm, from);
@@ -112,7 +115,7 @@ TEST(pages_and_slots_that_others_use_stay)
 	end(mm);
 }
 
-/* No room: nothing has changed, and nothing of what was charged ahead is left. */
+/* No room: nothing has changed, and no precharge is left. */
 TEST(without_room_nothing_moves)
 {
 	struct mm *mm = start(100);
@@ -136,7 +139,7 @@ TEST(without_room_nothing_moves)
 	end(mm);
 }
 
-/* A page that somebody has taken off its list stays; what was charged for it is given back. */
+/* A page that another thread has isolated stays; its precharge is returned. */
 TEST(a_page_in_somebodys_hands_stays)
 {
 	struct mm *mm = start(4);
@@ -152,8 +155,8 @@ TEST(a_page_in_somebodys_hands_stays)
 	end(mm);
 }
 
-/* Pages are handed over many at a time: those that are off their lists or under write-back are left out, wherever they are
- * among them, and only those. */
+/* Pages move in batches: those that are isolated or under writeback are left out, wherever they are
+ * in the batch, and only those. */
 TEST(busy_pages_among_many_stay_and_only_they)
 {
 	static const unsigned busy[] = { 0, 3, 4, 63, 64, 200, 511, 512, MANY - 1 };
@@ -180,8 +183,8 @@ TEST(busy_pages_among_many_stay_and_only_they)
 	end(mm);
 }
 
-/* A group owns pages by handles of its own and by those of groups that were removed below it, one after the other in a leaf:
- * all go, and no handle keeps a reference too many. */
+/* A group owns pages by its own handles and by those of groups removed below it, one after the
+ * other in a leaf: all pages move, and no handle keeps an extra reference. */
 TEST(pages_inherited_from_removed_groups_go_with_the_others)
 {
 	struct mm *mm = start(0);
@@ -223,7 +226,7 @@ TEST(a_group_without_address_spaces_is_emptied)
 	end(mm);
 }
 
-/* ---- faults under way ---- */
+/* ---- faults in progress ---- */
 
 static struct mm *mover;
 static unsigned move_mask;
@@ -234,7 +237,7 @@ static void move_it(void *arg)
 	assert_int_equal(mm_move_group(mover, to, move_mask), 0);
 }
 
-/* Somebody else does it: whoever is interrupted has a page locked. */
+/* Done by another thread: the interrupted one has a page locked. */
 static void move_meanwhile(void *arg)
 {
 	struct plat_thread t;
@@ -243,8 +246,9 @@ static void move_meanwhile(void *arg)
 	plat_thread_join(&t);
 }
 
-/* The group changes while a fault reads the page it has charged to the old one: the page is the new one's when it is mapped, with its
- * slot. The mover could not have it, for it was locked. */
+/* The group changes while a fault reads the page it has charged to the old one: once mapped, the
+ * page belongs to the new group, with its slot. The mover could not take it, because it was
+ * locked. */
 static void swap_in_during_move(unsigned mask)
 {
 	struct mm *mm = start(1);
@@ -270,7 +274,8 @@ TEST(a_page_read_from_swap_during_a_move_is_charged_to_the_new_group)
 	swap_in_during_move(0);
 }
 
-/* No room there: limits hold, and both stay. With room for one of them, that one goes. */
+/* No room in the new group: limits hold, and both stay. With room for one of them, that one
+ * moves. */
 static void swap_in_without_slots(int64_t room)
 {
 	struct mm *mm = start(1);
@@ -297,7 +302,8 @@ TEST(a_page_read_from_swap_during_a_move_goes_over_if_there_is_room)
 
 static struct scene scene;
 
-/* @shmem or a file, at FX_BASE, its first 8 pages touched, of these the first 4 stored to; and 4 anonymous pages. */
+/* @shmem or a file, at FX_BASE, its first 8 pages touched, the first 4 of these stored to; and 4
+ * anonymous pages. */
 static void start_files(bool shmem)
 {
 	if (shmem)
@@ -329,7 +335,7 @@ static void end_files(void)
 	fx_down(&fx);
 }
 
-/* Each bit of the mask is a kind; all that is counted for a page goes along. */
+/* Each bit of the mask is a kind; all counters of a page move with it. */
 TEST(pages_of_files_go_if_they_are_asked_for)
 {
 	start_files(false);
@@ -368,7 +374,7 @@ TEST(pages_of_shared_memory_go_with_the_files)
 	end_files();
 }
 
-/* Mapped by another too, or by nobody: not this one's to take. */
+/* Also mapped by another process, or unmapped: it does not move. */
 TEST(pages_of_files_that_others_map_or_nobody_stay)
 {
 	struct mm *mm2;
@@ -386,7 +392,8 @@ TEST(pages_of_files_that_others_map_or_nobody_stay)
 	end_files();
 }
 
-/* A page that is being written has a mark that its end takes off: it stays, and the mark with it. */
+/* A page under writeback has a mark that is cleared when writeback ends: it stays, and the mark
+ * with it. */
 TEST(a_page_of_a_file_under_write_back_stays)
 {
 	start_files(false);

@@ -1,7 +1,8 @@
-/* tests/unit/mm/node_test.c - memory nodes: resizing of their frames while they are used.
+/* tests/unit/mm/node_test.c - memory nodes: resizing of their frames while they are in use.
  *
- * A fresh node of @n frames has its first chunk of records from pfn 0 on; frames are handed out from the lowest. So
- * what is touched first is below an end that comes down, and what is touched last is above.
+ * A fresh node of @n frames has its first chunk of records from pfn 0 on; frames are handed out
+ * lowest first. So the pages touched first are below a lowered end, and those touched last are
+ * above.
  */
 #include "file_scene.h"
 #include "mm/migrate.h"
@@ -60,9 +61,9 @@ static int64_t free_on(unsigned node)
 	return fx.e.node[node].nr_free;
 }
 
-/* ---- what is near ---- */
+/* ---- distances ---- */
 
-/* The nearest node first; of two as near, the next one round. */
+/* The nearest node first; of two equally near, the next in cyclic order. */
 TEST(the_order_of_nodes_follows_their_distances)
 {
 	static const struct fx_memory four = {
@@ -78,7 +79,7 @@ TEST(the_order_of_nodes_follows_their_distances)
 	fx_down(&fx);
 }
 
-/* A node without room passes the allocation on to the nearest one that has some. */
+/* A node without room passes the allocation on to the nearest one with room. */
 TEST(frames_come_from_the_nearest_node_that_has_them)
 {
 	static const struct fx_memory far = { .nr_nodes = 3, .distance = { { 10, 40, 20 } }, .demotion = { 2, 3, 0 } };
@@ -100,7 +101,7 @@ TEST(frames_come_from_the_nearest_node_that_has_them)
 
 /* ---- resizing ---- */
 
-/* What is unused goes and comes at once; what is offline is never handed out. */
+/* Unused frames go offline and online at once; offline frames are never handed out. */
 TEST(an_unused_pool_shrinks_and_grows)
 {
 	struct page *pages[100];
@@ -127,7 +128,7 @@ TEST(an_unused_pool_shrinks_and_grows)
 	assert_int_equal(res.given, FRAME_CHUNK);
 	assert_int_equal(frames_room(&fx.e, 0), 2500);
 	fx_audit(&fx, 0);
-	/* The rest is made when it is wanted, and the last chunk is cut. */
+	/* The rest is made on demand, and the last chunk is cut. */
 	assert_int_equal(frames_alloc_node(&fx.e, 0, pages, 100), 0);
 	for (unsigned i = 0; i < 100; i++)
 		page_put(&fx.e, pages[i]);
@@ -136,7 +137,7 @@ TEST(an_unused_pool_shrinks_and_grows)
 	fx_down(&fx);
 }
 
-/* Chunks of several nodes alternate: the end of one passes over the other's. */
+/* Chunks of several nodes alternate: the end of one skips the other's. */
 TEST(nodes_whose_frames_alternate_are_resized_apart)
 {
 	static struct page *pages[4 * FRAME_CHUNK];
@@ -161,7 +162,8 @@ TEST(nodes_whose_frames_alternate_are_resized_apart)
 	fx_down(&fx);
 }
 
-/* Pages in the frames that go move to free ones of the node; nothing is written out, nobody is charged for it. */
+/* Pages in frames that go offline move to free ones of the node; nothing is written out, nobody is
+ * charged for it. */
 TEST(a_pool_that_shrinks_is_compacted)
 {
 	struct mem_cgroup *memcg;
@@ -188,7 +190,7 @@ TEST(a_pool_that_shrinks_is_compacted)
 	end(mm, memcg);
 }
 
-/* Without room on the node they go to the nearest other one that has some, then to the next. */
+/* Without room on the node they go to the nearest other node with room, then to the next. */
 TEST(what_has_no_room_goes_to_the_nearest_node)
 {
 	static const struct fx_memory far = { .nr_nodes = 3, .distance = { { 10, 40, 20 } }, .demotion = { 2, 3, 0 } };
@@ -209,7 +211,8 @@ TEST(what_has_no_room_goes_to_the_nearest_node)
 	end(mm, memcg);
 }
 
-/* When no node has room they go out to swap, used lately or not; and come back while there is hardly a frame. */
+/* When no node has room they go to swap, recently used or not; and come back while hardly a frame
+ * is left. */
 TEST(what_has_no_room_anywhere_goes_out)
 {
 	struct mem_cgroup *memcg;
@@ -226,7 +229,7 @@ TEST(what_has_no_room_anywhere_goes_out)
 	end(mm, memcg);
 }
 
-/* An MMU that does not share pages cannot move them, but takes them out. */
+/* An MMU that does not share pages cannot move them, but swaps them out. */
 TEST(exclusive_memory_shrinks_through_swap)
 {
 	struct mem_cgroup *memcg;
@@ -242,7 +245,7 @@ TEST(exclusive_memory_shrinks_through_swap)
 	end(mm, memcg);
 }
 
-/* Locked pages may be moved, but not taken out. */
+/* Locked pages may be moved, but not swapped out. */
 TEST(locked_pages_are_moved_and_never_taken_out)
 {
 	struct mem_cgroup *memcg;
@@ -295,7 +298,7 @@ TEST(pages_of_files_move_or_are_written)
 
 /* ---- what stays ---- */
 
-/* A pinned page stays where it is, and the pool ends behind it: as far as it came. */
+/* A pinned page stays in place, and the pool ends behind it: as far as it came. */
 TEST(a_pinned_page_ends_the_shrinking_behind_it)
 {
 	struct mem_cgroup *memcg;
@@ -335,7 +338,7 @@ static void hold_lock(void *memcg)
 	page_put(&fx.e, held);
 }
 
-/* A page that is locked when it is looked at first is taken later. */
+/* A page that is locked at the first look is taken later. */
 TEST(what_is_busy_for_a_while_is_tried_again)
 {
 	struct mem_cgroup *memcg;
@@ -367,7 +370,7 @@ static void resize_again(void *arg)
 	nested = node_resize(&fx.e, 0, 10, 1, &r);
 }
 
-/* One at a time; and there is no node beyond the last. */
+/* Only one resize at a time; and there is no node beyond the last. */
 TEST(a_second_resize_and_an_unknown_node_are_refused)
 {
 	struct mem_cgroup *memcg;
@@ -386,7 +389,7 @@ TEST(a_second_resize_and_an_unknown_node_are_refused)
 	end(mm, memcg);
 }
 
-/* Swap does not take a page: it stays, and the pool with it. */
+/* Swap refuses a page: it stays, and the pool with it. */
 TEST(what_cannot_be_written_stays)
 {
 	struct mem_cgroup *memcg;
@@ -406,7 +409,8 @@ TEST(what_cannot_be_written_stays)
 	end(mm, memcg);
 }
 
-/* The nth allocation fails, for every n: what could not be moved is where it was, and the pool is in one piece. */
+/* The nth allocation fails, for every n: what could not be moved is in its old place, and the pool
+ * is intact. */
 TEST(whatever_allocation_fails_the_pool_is_in_one_piece)
 {
 	/* 0: there is no memory at all. */
@@ -433,7 +437,7 @@ TEST(whatever_allocation_fails_the_pool_is_in_one_piece)
 
 /* ---- statistics ---- */
 
-/* Each page is counted to the group that owns it, and to all above. */
+/* Each page is counted to the group that owns it and to all its ancestors. */
 TEST(moves_are_counted_to_the_owner_and_its_parents)
 {
 	struct mem_cgroup *top, *a, *b;

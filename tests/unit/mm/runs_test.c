@@ -1,5 +1,5 @@
-/* tests/unit/mm/runs_test.c - where swapped pages go on a device: changed pages to new slots next to
- * each other, unless those they come from are that already. */
+/* tests/unit/mm/runs_test.c - where swapped pages go on a device: changed pages go to new adjacent
+ * slots, unless their old ones are already adjacent. */
 #include "soft_fixture.h"
 
 #define PAGES 64u
@@ -52,7 +52,7 @@ static uint32_t slot_of(uint64_t i)
 	return entry_slot(pte_entry(pte));
 }
 
-/* Pages in another order than they lie in the file, each read back and changed or not. */
+/* Fault pages in in an order other than that of the file, each read back and changed or not. */
 static void bring_scattered(uint32_t npages, uint64_t seed, uint64_t new_seed)
 {
 	for (uint64_t k = 0; k < npages; k++) {
@@ -76,7 +76,7 @@ static void look(uint32_t npages, uint32_t *lowest, uint32_t *highest)
 	}
 }
 
-/* Scattered writes are what makes a device slow: pages that leave together are written together. */
+/* Scattered writes are slow on a device: pages that go out together are written together. */
 TEST(changed_pages_go_next_to_each_other_whatever_slots_they_came_from)
 {
 	uint32_t lowest, highest;
@@ -85,7 +85,7 @@ TEST(changed_pages_go_next_to_each_other_whatever_slots_they_came_from)
 	evict(PAGES);
 	look(PAGES, &lowest, &highest);
 	assert_int_equal(highest, PAGES - 1);
-	/* Every fourth page: their slots have others between them. */
+	/* Every fourth page: other slots lie between theirs. */
 	for (unsigned i = 0; i < PAGES; i += 4)
 		assert_int_equal(fx_fill(&fx, mm, at(i), 2), 0);
 	(void)fx_reclaim(&fx, g, PAGES);
@@ -101,7 +101,7 @@ TEST(changed_pages_go_next_to_each_other_whatever_slots_they_came_from)
 	down();
 }
 
-/* What the page cache gathers gains nothing by a file that is larger in use. */
+/* The page cache gathers writes anyway: a larger part of the file in use gains nothing. */
 TEST(a_store_that_is_no_device_gets_its_pages_back_where_they_were)
 {
 	uint32_t before[PAGES];
@@ -117,7 +117,7 @@ TEST(a_store_that_is_no_device_gets_its_pages_back_where_they_were)
 	down();
 }
 
-/* Nothing is written for them, so nothing is to be gained. */
+/* Nothing is written for them, so nothing can be gained. */
 TEST(unchanged_pages_keep_their_slots)
 {
 	uint32_t before[PAGES];
@@ -136,7 +136,7 @@ TEST(unchanged_pages_keep_their_slots)
 	down();
 }
 
-/* A program that walks over its memory again and again needs no more of the file than it has pages. */
+/* A program that walks its memory repeatedly needs no more of the file than it has pages. */
 TEST(changed_pages_that_lie_in_a_run_stay_there)
 {
 	uint32_t before[PAGES];
@@ -153,7 +153,7 @@ TEST(changed_pages_that_lie_in_a_run_stay_there)
 	down();
 }
 
-/* With no slot free there is nowhere to go: in place, as on any store. */
+/* Without a free slot the write is in place, as on any store. */
 TEST(a_full_store_takes_changed_pages_where_they_were)
 {
 	up(PAGES, PAGES, true);
@@ -166,7 +166,8 @@ TEST(a_full_store_takes_changed_pages_where_they_were)
 	down();
 }
 
-/* Disk space and tables are used as far as slots were ever handed out: that must not be all of a large file. */
+/* Disk space and tables are used up to the highest slot ever handed out: that must not be all of a
+ * large file. */
 TEST(the_part_of_the_file_that_is_in_use_stays_a_small_multiple_of_the_pages_in_it)
 {
 	uint32_t lowest, highest, highest_ever = 0;

@@ -1,5 +1,5 @@
-/* tests/unit/mm/search_test.c - what could be managed, and is not yet, is looked for before a process is
- * killed (the search of the MMU). */
+/* tests/unit/mm/search_test.c - before a process is killed the MMU searches for memory that could
+ * be managed but is not yet. */
 #include "soft_fixture.h"
 
 static struct soft_fixture fx;
@@ -7,7 +7,7 @@ static struct soft_fixture fx;
 static struct mem_cgroup *searched;
 static int searches;
 
-/* Finds 60 pages the first time, and nothing after that. */
+/* Finds 60 pages the first time, and none after that. */
 static bool find_sixty(struct mmu *mmu, bool wait)
 {
 	(void)mmu;
@@ -48,7 +48,7 @@ static void search_first(enum soft_kind kind)
 	fx_down(&fx);
 }
 
-/* Memory that came past us may be what the group is full of. */
+/* Memory that bypassed us may be what fills the group. */
 TEST(before_a_process_is_killed_what_could_be_managed_is_looked_for)
 {
 	each_kind(search_first);

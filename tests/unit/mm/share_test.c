@@ -1,5 +1,6 @@
-/* tests/unit/mm/share_test.c - slots that relatives share (mm/swap_share.h), on an MMU that does not share pages: what processes have in
- * common since a fork is written once, and each finds its own again. */
+/* tests/unit/mm/share_test.c - slots shared by related processes (mm/swap_share.h), on an MMU that
+ * does not share pages: what processes have in common since a fork is written once, and each finds
+ * its own content again. */
 #include "soft_fixture.h"
 #include "mm/swap_share.h"
 
@@ -40,7 +41,7 @@ static int64_t slots(void)
 	return page_counter_read(&g->swap);
 }
 
-/* Everything that is present goes out. */
+/* Push out everything present. */
 static void all_out(void)
 {
 	while (fx_reclaim(&fx, g, 1024) > 0)
@@ -48,7 +49,8 @@ static void all_out(void)
 	assert_int_equal(a64_load(&parent->rss), 0);
 }
 
-/* Batches have pages of several of them, so that the first of a content is not written yet when the second is looked at. */
+/* A batch has pages of several of them, so the first copy is not written yet when the second is
+ * looked up. */
 TEST(what_a_family_has_in_common_is_written_once)
 {
 	struct mm *more[6];
@@ -62,7 +64,7 @@ TEST(what_a_family_has_in_common_is_written_once)
 	assert_int_equal(stat_read(g, STAT_SWPOUT_SHARED), 7 * N);
 	assert_int_equal(page_counter_read(&g->memsw) - stock_read(g), N);
 	fx_audit(&fx, 0);
-	/* It comes back and goes again, in any order: once is enough. */
+	/* It comes back and goes again, in any order: one write is enough. */
 	for (unsigned i = 0; i < 6; i++) {
 		fx_check_run(&fx, more[i], FX_BASE, N, 1);
 		if (i % 2)
@@ -110,7 +112,7 @@ TEST(what_was_in_swap_before_the_fork_keeps_its_slot)
 	down();
 }
 
-/* The slot is the child's alone when it has read it, and it may write there what it likes. */
+/* After the child has read it only the child uses the slot, and may write new content there. */
 TEST(a_slot_whose_last_user_has_it_in_memory_gets_no_other)
 {
 	up_with_child();
@@ -133,7 +135,8 @@ TEST(a_slot_whose_last_user_has_it_in_memory_gets_no_other)
 	down();
 }
 
-/* They refer to a slot that is being written; then that fails, and what they refer to is the page that stays in memory. */
+/* They refer to a slot that is being written; then the write fails, and they refer to the page that
+ * stays in memory. */
 TEST(a_write_that_fails_loses_nobodys_page)
 {
 	up_with_child();
@@ -155,7 +158,7 @@ TEST(a_write_that_fails_loses_nobodys_page)
 	down();
 }
 
-/* What is lost is lost for whoever referred to it; nobody comes to it later. */
+/* A lost slot is lost for all its users; no new user is added. */
 TEST(a_slot_that_cannot_be_read_is_shared_no_more)
 {
 	up_with_child();
@@ -188,7 +191,8 @@ TEST(a_group_refers_to_no_slot_of_another)
 	down();
 }
 
-/* As after mremap in one of them: streams are read with their neighbours, which must not be the same slot again and again. */
+/* As after mremap in one of them: streams are read with their neighbours, which must not be the
+ * same slot repeatedly. */
 TEST(a_page_elsewhere_gets_a_slot_of_its_own)
 {
 	up_with_child();
@@ -200,7 +204,8 @@ TEST(a_page_elsewhere_gets_a_slot_of_its_own)
 	down();
 }
 
-/* Fork adds references without limit, up to the number of processes: sharing leaves them room. */
+/* Fork adds references without limit, up to the number of processes: sharing leaves room for
+ * them. */
 TEST(a_slot_with_many_references_gets_no_more)
 {
 	uint32_t entry;

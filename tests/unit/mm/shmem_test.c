@@ -1,10 +1,11 @@
-/* tests/unit/mm/shmem_test.c - shared memory, which goes to swap; and everything that fails under files and shared
- * memory. */
+/* tests/unit/mm/shmem_test.c - shared memory and its swapping, and all failures under files and
+ * shared memory. */
 #include "file_scene.h"
 
 /* ---- shared memory ---- */
 
-/* It goes to swap once, however many map it, comes back as one page, and outlives its mappings. */
+/* It goes to swap once, however many processes map it, comes back as one page, and outlives its
+ * mappings. */
 TEST(shared_memory_goes_to_swap_and_comes_back_for_all)
 {
 	struct mm *mm2;
@@ -25,7 +26,7 @@ TEST(shared_memory_goes_to_swap_and_comes_back_for_all)
 	assert_int_equal(s.as->nr_swapped, PAGES);
 	assert_int_equal(page_counter_read(&s.g->swap), PAGES);
 	fx_audit(&fx, 0);
-	/* Both unmap: it stays. */
+	/* Both unmap: the page stays. */
 	fx_unmap(&fx, s.mm, FX_BASE, PAGES);
 	fx_exit(&fx, mm2);
 	assert_int_equal(s.as->nr_swapped, PAGES);
@@ -61,7 +62,8 @@ static void drop_and_come_back(struct mmu *mmu, struct page *p)
 	page_put(&fx.e, again);
 }
 
-/* What is dropped may be touched again before the rest is dropped: that ends, however eager somebody is. */
+/* A dropped page may be touched again before the rest is dropped: the discard ends however often
+ * that happens. */
 TEST(a_discard_does_not_chase_a_page_that_comes_back)
 {
 	struct mmu_ops ops;
@@ -82,7 +84,7 @@ TEST(a_discard_does_not_chase_a_page_that_comes_back)
 	down(&eager);
 }
 
-/* "All there is from here on" is a range like any other, in memory and in swap. */
+/* "Everything from here on" is a range like any other, in memory and in swap. */
 TEST(a_discard_of_all_that_is_behind_leaves_what_is_before)
 {
 	struct scene s;
@@ -100,7 +102,8 @@ TEST(a_discard_of_all_that_is_behind_leaves_what_is_before)
 	down(&s);
 }
 
-/* Whoever touches a page first pays for it, also when it comes back from swap; the slot stays its owner's. */
+/* A page is charged to the first group to touch it, also when it comes back from swap; the slot
+ * stays with its owner. */
 TEST(shared_memory_is_charged_to_who_touches_it)
 {
 	struct mem_cgroup *g2;
@@ -133,7 +136,7 @@ TEST(shared_memory_is_charged_to_who_touches_it)
 	down(&s);
 }
 
-/* No swap, or none left: it stays in memory, and a group of nothing else is out of memory. */
+/* Without swap, or free slots, it stays in memory, and a group of nothing else is out of memory. */
 TEST(shared_memory_without_swap_stays)
 {
 	struct mem_cgroup *g;
@@ -158,9 +161,10 @@ TEST(shared_memory_without_swap_stays)
 	fx_down(&fx);
 }
 
-/* ---- what fails ---- */
+/* ---- failures ---- */
 
-/* The reader gets SIGBUS, nothing is kept or charged, and a device that is well again serves it. */
+/* The reader gets SIGBUS, nothing is kept or charged, and once the device works again it serves the
+ * page. */
 TEST(a_read_that_fails_is_the_readers_and_can_be_tried_again)
 {
 	struct scene s;
@@ -177,7 +181,7 @@ TEST(a_read_that_fails_is_the_readers_and_can_be_tried_again)
 	down(&s);
 }
 
-/* The pages stay dirty and in memory, whoever wrote them; the error is told once. */
+/* The pages stay dirty and in memory, whoever wrote them; the error is reported once. */
 TEST(a_write_that_fails_keeps_the_page_dirty)
 {
 	struct scene s;
@@ -193,7 +197,7 @@ TEST(a_write_that_fails_keeps_the_page_dirty)
 	fx_audit(&fx, 0);
 	a32_store(&s.t->write_errno, 0);
 	assert_int_equal(byte_at(s.mm, va_of(2)), 40);
-	assert_int_equal(filemap_writeback(s.as, 0, PAGES), -EIO); /* reclaim's, not told yet */
+	assert_int_equal(filemap_writeback(s.as, 0, PAGES), -EIO); /* reclaim's, not reported yet */
 	assert_int_equal(s.t->slots[2 * PAGE_SIZE], 40);
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	expect_stats(s.g, 1, 1, 0, 0, 0);
@@ -215,7 +219,8 @@ TEST(shared_memory_that_swap_lost_is_sigbus)
 	down(&s);
 }
 
-/* A story with every step that allocates, reads or writes. 0, or the first error; it ends clean either way. */
+/* A story with every step that allocates, reads or writes. 0, or the first error; it ends clean
+ * either way. */
 static int story(bool shmem)
 {
 	struct test_store *t = shmem ? NULL : make_store(PAGES);
@@ -237,7 +242,7 @@ static int story(bool shmem)
 		err = child ? 0 : -ENOMEM;
 	}
 	if (!err && fx_reclaim(&fx, g, PAGES + 1) != PAGES + 1)
-		err = -EIO; /* a write failed, or a slot could not be had */
+		err = -EIO; /* a write failed, or no slot was available */
 	for (unsigned i = 0; i < PAGES && !err; i++) {
 		int c = byte_at(child, va_of(i));
 
@@ -262,14 +267,14 @@ static int story(bool shmem)
 	return err;
 }
 
-/* Fail the first, second ... call up to the @last. @failed: the fewest stories that must show it: reclaim tries a
- * page again whose write failed. */
+/* Fail the first, second ... call up to the @last. @failed: the minimum number of stories that must
+ * show it, because reclaim retries a page whose write failed. */
 static void fail_each(enum fault_kind kind, bool shmem, unsigned long last, unsigned failed)
 {
 	unsigned nr_failed = 0;
 
 	fx_up(&fx, SOFT_SHARED, 2048, 64);
-	assert_int_equal(story(shmem), 0); /* frames and lists are there from now on */
+	assert_int_equal(story(shmem), 0); /* frames and lists exist from now on */
 	for (unsigned long n = 1; n <= last; n++) {
 		fault_arm(kind, n);
 		nr_failed += story(shmem) != 0;

@@ -1,16 +1,17 @@
 /* tests/unit/mm/stress_test.c - everything at once on real threads, on both kinds of MMU.
  *
- * Owners each run a few address spaces: they fill and check pages, map, unmap, discard, move, lock,
- * fork and exit, and know what every page must hold. Visitors are second threads of those spaces:
- * they fault on any page at any time and write a word of their own. One thread makes, limits and
- * removes groups and reclaims from them; background reclaim runs; swap fails now and then, and so does an allocation, somebody's.
- * Who cannot go on for want of memory ends its address space. Whom the OOM killer chose gives its memory back soon, as a killed
- * process does: its owner ends it at its next step, and may before that wait for it, with another of its spaces.
+ * Each owner runs a few address spaces: it fills and checks pages, maps, unmaps, discards, moves,
+ * locks, forks and exits, and knows the content of every page. Visitors are second threads of those
+ * spaces: they fault on any page at any time and write a word of their own. One thread makes,
+ * limits and removes groups and reclaims from them; background reclaim runs; swap fails now and
+ * then, and so does an allocation in any thread. An owner that lacks memory to go on ends its
+ * address space. The OOM killer's victim frees its memory soon, as a killed process does: its owner
+ * ends it at its next step, and may before that wait for it, with another of its spaces.
  *
- * At a pause everybody stops and the audit must be clean. At the end nothing may be left.
- * UMEMCG_STRESS_SECONDS says how long it runs, all in all (the default is 2), UMEMCG_STRESS_SEED what is drawn.
- * It runs on until every kind of operation was seen. When a thread does not come to its next step for STALL_NS it says so and dies:
- * somebody waits for what nobody will do.
+ * At a pause all threads stop and the audit must be clean. At the end nothing may be left.
+ * UMEMCG_STRESS_SECONDS sets the total run time (the default is 2), UMEMCG_STRESS_SEED the random
+ * draws. The test continues until every kind of operation was seen. A thread that does not reach
+ * its next step for STALL_NS reports it and dies: it waits for something that will not happen.
  */
 #include <stdlib.h>
 
@@ -102,7 +103,7 @@ static void check_page(struct worker *w, struct space *s, uint64_t i)
 	if (err)
 		return;
 	fill_block(want, s->seed[i]);
-	/* Of a space that was killed meanwhile the pages are gone (reap_killed). */
+	/* The pages of a space killed in the meantime are gone (reap_killed). */
 	if (memcmp(want, got, BLOCK) == 0 || a32_load(&s->mm->dying))
 		return;
 	fprintf(stderr, "owner %u, page %llx: seed %llx, got %llx, pte %llx\n", w->id,
@@ -134,7 +135,7 @@ static void op_exit(struct worker *w, struct space *s)
 	saw(SEEN_EXIT);
 }
 
-/* What the memory looks like now nobody knows: the process would be killed. */
+/* The memory is now in an unknown state: the process would be killed. */
 static void no_memory(struct worker *w, struct space *s)
 {
 	op_exit(w, s);
@@ -155,7 +156,7 @@ static void op_discard(struct worker *w, struct space *s)
 
 		fx_unmap(&fx, s->mm, page_va(s, i), n);
 		err = fx_map(s->mm, page_va(s, i), n);
-		/* An area that could not be cut is still there. */
+		/* An area that could not be cut still exists. */
 		VM_BUG_ON(err && err != -ENOMEM && err != -EEXIST);
 		saw(SEEN_UNMAP);
 		if (err) {
@@ -251,7 +252,7 @@ static void op_fork(struct worker *w, struct space *s)
 	pthread_mutex_unlock(&groups_mutex);
 	err = mm ? fx_fork_into(&fx, s->mm, mm) : 0;
 	VM_BUG_ON(err && err != -ENOMEM);
-	killed = !err && mm && a32_load(&s->mm->dying); /* the child may lack pages, too */
+	killed = !err && mm && a32_load(&s->mm->dying); /* the child may lack pages too */
 	if (err || killed)
 		fx_exit(&fx, mm);
 	if (err || !mm)
@@ -347,7 +348,7 @@ static void owner(void *arg)
 
 /* ---- visitors ---- */
 
-/* Of a published space, referenced; NULL: there is none now. */
+/* A published space, referenced; NULL: none now. */
 static struct mm *visited(uint64_t i)
 {
 	struct mm *mm;
@@ -410,16 +411,16 @@ static void keeper(void *arg)
 	a32_add(&over, 1);
 }
 
-/* ---- the whole ---- */
+/* ---- the test ---- */
 
-/* Other threads run: a failed assertion would leave them behind, in the next test. */
+/* Other threads run: a failed assertion would leak them into the next test. */
 static void die(const char *what)
 {
 	fprintf(stderr, "%s\n", what);
 	abort();
 }
 
-/* The owner of a killed space may wait, in another one, for what that one has. */
+/* The owner of a killed space may wait, in another one, for memory of the killed one. */
 static void reap_killed(void)
 {
 	for (unsigned i = 0; i < NR_OWNERS * NR_SPACES; i++) {
@@ -436,7 +437,7 @@ static void reap_killed(void)
 	}
 }
 
-/* Until all threads have come there. */
+/* Until all threads have arrived. */
 static void wait_for_all(const atomic32_t *come)
 {
 	uint64_t since = plat_now_ns();
@@ -480,7 +481,7 @@ static bool all_seen(void)
 	return !files || (files_all_seen() && nodes_all_seen());
 }
 
-/* A line now and then, for who watches a long run. */
+/* A line now and then for the observer of a long run. */
 static void progress(uint64_t begin, uint64_t ns, uint64_t *last)
 {
 	uint64_t now = plat_now_ns();
@@ -495,7 +496,7 @@ static void progress(uint64_t begin, uint64_t ns, uint64_t *last)
 		(long long)a64_load(&seen[SEEN_KILLED]));
 }
 
-/* What the issue of leaks is decided by; fx_down asserts it. */
+/* These decide whether anything leaked; fx_down asserts it. */
 static void say_what_is_left(void)
 {
 	struct engine *e = &fx.e;

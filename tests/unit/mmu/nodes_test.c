@@ -1,15 +1,16 @@
-/* tests/unit/mmu/nodes_test.c - pages between memory nodes (mmu/host/nodes.h), on a machine that is a table. */
+/* tests/unit/mmu/nodes_test.c - pages between memory nodes (mmu/host/nodes.h), on a machine that is
+ * a table. */
 #include <errno.h>
 
 #include "mmu/host/nodes.h"
 #include "test.h"
 
-/* What the kernel would say and do. Page i is at address i + 1. */
+/* What the kernel would answer and do. Page i is at address i + 1. */
 static struct row {
-	int node;          /* where it is; -errno: what asking says */
-	int refusal;       /* -errno: what a move says, for `busy` calls, or always when busy < 0 */
+	int node;          /* where it is; -errno: the answer to a query */
+	int refusal;       /* -errno: of a move, for `busy` calls, or always if busy < 0 */
 	int busy;
-	bool goes;         /* between the first look and the move: taken out */
+	bool goes;         /* swapped out between the first look and the move */
 } row[NODES_BATCH];
 static int call_error;     /* of every call, from call number fail_from on */
 static int calls, fail_from;
@@ -56,7 +57,7 @@ static void clear(void)
 	call_error = fail_from = 0;
 }
 
-/* Each page counts once, as what became of it; only those on the node that was named move. */
+/* Each page counts once, by its outcome; only those on the named node move. */
 TEST(every_page_is_counted_as_what_became_of_it)
 {
 	static const struct row rows[] = {
@@ -85,7 +86,7 @@ TEST(every_page_is_counted_as_what_became_of_it)
 	assert_int_equal(row[1].node, 1);
 }
 
-/* A whole batch goes in three calls: where are they, move them, where are they now. */
+/* A whole batch takes three calls: where are they, move them, where are they now. */
 TEST(a_batch_takes_three_calls)
 {
 	struct nodes_moved sum;
@@ -99,7 +100,8 @@ TEST(a_batch_takes_three_calls)
 	assert_int_equal(calls, 1);
 }
 
-/* A kernel that stops at a page it cannot move: those behind it are tried again as long as that helps. */
+/* A kernel that stops at a page it cannot move: those after it are retried as long as that
+ * helps. */
 TEST(tries_end_when_they_move_nothing)
 {
 	struct nodes_moved sum;
@@ -117,7 +119,8 @@ TEST(tries_end_when_they_move_nothing)
 	assert_int_equal(calls, 1 + 2 * 3);
 }
 
-/* The process ends: its pages are gone, nothing has failed. Anything else has, for all that are left. */
+/* The process ends: its pages are gone, nothing has failed. Any other error fails all remaining
+ * pages. */
 TEST(an_error_of_the_call_is_one_of_its_pages)
 {
 	for (fail_from = 1; fail_from <= 3; fail_from++) {
@@ -139,7 +142,7 @@ TEST(an_error_of_the_call_is_one_of_its_pages)
 	}
 }
 
-/* What may be asked for depends on the nodes there are. */
+/* Valid requests depend on the existing nodes. */
 TEST(nodes_that_are_not_there_are_told_from_a_machine_with_one)
 {
 	static const unsigned node[] = { 0, 2, 5 };
@@ -153,7 +156,7 @@ TEST(nodes_that_are_not_there_are_told_from_a_machine_with_one)
 	assert_int_equal(nodes_check(node, -ENOTSUP, 0, 2), -ENOTSUP);
 }
 
-/* The machine this runs on has a node, or umemcg was built without libnuma and says so. */
+/* The machine running the test has a node, or umemcg was built without libnuma and says so. */
 TEST(the_machine_lists_its_nodes)
 {
 	unsigned node[NODES_LIST_MAX];
@@ -174,7 +177,8 @@ static bool listed(const unsigned *node, int n, int which)
 	return false;
 }
 
-/* Asking the kernel about a page of ours says a node that is in its list; about one that was never touched, nothing. */
+/* For a page of ours the kernel reports a node in its list; for one that was never touched,
+ * none. */
 TEST(the_kernel_says_where_a_page_is)
 {
 	static char page[3 * 4096] __attribute__((aligned(4096)));

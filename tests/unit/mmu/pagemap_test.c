@@ -1,4 +1,5 @@
-/* tests/unit/mmu/pagemap_test.c - where a process has anonymous pages, found by either way of looking. */
+/* tests/unit/mmu/pagemap_test.c - where a process has anonymous pages, found by either way of
+ * looking. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static struct pagemap of_ourselves(bool scans)
 	return p;
 }
 
-/* Either way, in a range that is a little, or a lot, larger than what is read at once. */
+/* Either way, in a range that is slightly, or much, larger than one read. */
 static void finds_all(bool scans, uint64_t pages)
 {
 	bool *there = calloc(pages, 1), *seen = calloc(pages, 1);
@@ -126,7 +127,7 @@ TEST(the_page_of_zeros_is_none_where_that_can_be_told)
 	munmap((void *)(uintptr_t)base, 3 * PAGE_SIZE);
 }
 
-/* Terabytes of nothing. Page by page these are 4 thousand million words: nobody waited for that. */
+/* Terabytes of nothing. Page by page these are 4 thousand million words: too slow to wait for. */
 TEST(what_is_reserved_costs_nothing)
 {
 	const uint64_t bytes = 16384 * GIB;
@@ -145,7 +146,8 @@ TEST(what_is_reserved_costs_nothing)
 	munmap(base, bytes);
 }
 
-/* On an older kernel: nothing is read where nothing is, reading ends when all is found, and where that would be late, it ends too. */
+/* On an older kernel: nothing is read where nothing is mapped, reading ends when all is found, and
+ * where that would take too long, it ends too. */
 TEST(without_scanning_the_work_is_bounded)
 {
 	const uint64_t bytes = 16384 * GIB;

@@ -56,7 +56,7 @@ static void flip_noise(void *arg)
 	}
 }
 
-/* Other bits of the word change all the time: nobody may be lost, or let in twice. */
+/* Other bits of the word change all the time: no waiter may be lost, or let in twice. */
 TEST(bit_lock_excludes_while_other_bits_change)
 {
 	struct bits b = { 0 };
@@ -87,8 +87,8 @@ static void set_b_under_a(void *arg)
 	}
 }
 
-/* As page lock and writeback: two bits, one waiters bit; a wake-up for one must not be taken
- * from the other. */
+/* Like page lock and writeback: two bits, one waiters bit; a wake-up for one must not be taken from
+ * the other. */
 TEST(two_bits_share_a_waiters_bit_and_lose_no_wake_up)
 {
 	struct bits b = { 0 };
@@ -273,8 +273,8 @@ static void read_object(void *arg)
 	}
 }
 
-/* Readers look at an object that is replaced all the time: never at a freed one. Half of the
- * old objects are deferred, half waited for; after the flush all are gone. */
+/* Readers look at an object that is replaced all the time: never at a freed one. Half of the old
+ * objects are deferred, half waited for; after the flush all are gone. */
 TEST(rcu_readers_never_see_a_freed_object)
 {
 	enum { REPLACEMENTS = 300 };
@@ -323,7 +323,7 @@ TEST(a_deferred_function_may_read_under_rcu)
 /* ---- threads and time ----------------------------------------------------------------- */
 
 struct seen {
-	atomic32_t slots; /* a bit a slot */
+	atomic32_t slots; /* one bit per slot */
 	char name[16];
 };
 
@@ -413,7 +413,7 @@ TEST(an_armed_fault_fails_the_nth_call_once)
 
 TEST(memory_comes_zeroed_and_big_memory_is_lazy)
 {
-	const size_t big = (size_t)1 << 36; /* more than there is */
+	const size_t big = (size_t)1 << 36; /* more than available */
 	unsigned char *p = plat_alloc(1000);
 
 	for (int i = 0; i < 1000; i++)

@@ -1,8 +1,8 @@
 /* tests/unit/plat/store_test.c - every store engine keeps the store contract (plat/store.h).
  *
- * What is true of all engines is tested on all of them by for_each_engine; an engine this system
- * does not have is passed over with a message. What only a file can do wrong (a full disk, a
- * short file, a directory that is not there) is tested on the file engines.
+ * Common behaviour is tested on all engines by for_each_engine; an engine this system does not have
+ * is skipped with a message. Failures that only a file has (a full disk, a short file, a missing
+ * directory) are tested on the file engines.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,7 +157,7 @@ TEST(disjoint_runs_in_one_batch_keep_every_page)
 	for_each_engine(random_runs);
 }
 
-/* Many batches at once from four threads: more than an engine has room for. */
+/* Many concurrent batches from four threads: more than an engine has room for. */
 #define SUBMITTERS 4
 #define IN_FLIGHT 6
 
@@ -241,7 +241,7 @@ static void count_end_here(struct store_batch *b)
 	ended_here++;
 }
 
-/* Whoever submits holds locks of what is transferred, and end_io releases them. */
+/* The submitter holds locks of what is transferred, and end_io releases them. */
 static void ends_where_it_is_waited_for(struct store *s)
 {
 	struct job *jobs[IN_FLIGHT];
@@ -256,7 +256,7 @@ static void ends_where_it_is_waited_for(struct store *s)
 				job_add(jobs[i], (round * IN_FLIGHT + i) * 6 + run * 2);
 			store_submit(s, &jobs[i]->b);
 		}
-		plat_sleep_ns(10 * 1000 * 1000);  /* for threads of the engine's own to do it all */
+		plat_sleep_ns(10 * 1000 * 1000);  /* lets the engine's own threads do it all */
 		for (unsigned i = 0; i < IN_FLIGHT; i++) {
 			store_wait(s, &jobs[i]->b);
 			job_destroy(jobs[i]);
@@ -377,7 +377,7 @@ TEST(slots_past_the_end_fail_and_spare_their_neighbours)
 
 /* ---- file engines ---------------------------------------------------------------------------- */
 
-/* The file was cut in the middle of slot 10: a read there is short, a read behind it finds
+/* The file was cut in the middle of slot 10: a read there is short, a read past it finds
  * nothing. */
 static void short_file(struct store *s)
 {
@@ -407,7 +407,7 @@ TEST(a_read_behind_the_end_of_the_file_is_an_error)
 	for_each_file_engine(short_file);
 }
 
-/* A file system of @pages pages, which lives as long as the store does. NULL: not allowed here. */
+/* A file system of @pages pages that lives as long as the store. NULL: not allowed here. */
 static struct store *open_tiny(enum store_engine engine, unsigned pages)
 {
 	char dir[] = "/tmp/store_test_XXXXXX", options[32];
@@ -425,7 +425,7 @@ static struct store *open_tiny(enum store_engine engine, unsigned pages)
 	return s;
 }
 
-/* Of 64 slots 20 fit: 20 writes succeed and read back right, 44 are refused. */
+/* 20 of 64 slots fit: 20 writes succeed and read back correctly, 44 are refused. */
 static void fill_tiny(struct store *s, unsigned stride)
 {
 	struct job *job = job_create();
@@ -517,7 +517,7 @@ TEST(a_directory_that_cannot_be_used_says_why)
 	assert_int_equal(store_file_mkstemp("/nonexistent"), -ENOENT);
 }
 
-/* As a user without rights, in a child: the parent keeps its identity. */
+/* As an unprivileged user, in a child: the parent keeps its identity. */
 TEST(a_directory_that_may_not_be_written_is_refused)
 {
 	char dir[] = "/tmp/store_test_XXXXXX";
@@ -556,8 +556,8 @@ TEST(the_file_has_no_name_and_is_private)
 	store_destroy(s);
 }
 
-/* Memory runs out at every allocation of open: an error each time, nothing leaked, then it works.
- * */
+/* Memory runs out at every allocation of open: an error each time, nothing leaked, then it
+ * works. */
 TEST(an_allocation_that_fails_fails_the_open)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -572,7 +572,7 @@ TEST(an_allocation_that_fails_fails_the_open)
 			assert_true(s || err == -ENOMEM || err == -ENOSYS);
 		}
 		assert_true(s || err == -ENOSYS);
-		/* Spend what is left of the last one. */
+		/* Consume the rest of the last one. */
 		while (err != -ENOSYS && nth--)
 			plat_free(plat_alloc(1));
 		store_destroy(s);

@@ -1,4 +1,5 @@
-/* tests/unit/serve/notice_test.c - what the supervisor has to say: everything, unless it is too much at once, and then that. */
+/* tests/unit/serve/notice_test.c - notices of the supervisor: all are printed, unless there are too
+ * many at once, and then their number. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static void end(void)
 	free(s);
 }
 
-/* Two programs that end within some milliseconds have two reasons. */
+/* Two programs that end within a few milliseconds have two reasons. */
 TEST(notices_that_follow_each_other_closely_are_all_said)
 {
 	begin();
@@ -50,7 +51,7 @@ TEST(notices_that_follow_each_other_closely_are_all_said)
 	end();
 }
 
-/* A flood has a bound, and what was left out is counted. */
+/* A flood is bounded, and the omitted notices are counted. */
 TEST(notices_that_are_too_many_are_counted)
 {
 	begin();

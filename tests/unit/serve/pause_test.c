@@ -1,4 +1,5 @@
-/* tests/unit/serve/pause_test.c - threads that are stopped are let go again, whatever they become meanwhile. */
+/* tests/unit/serve/pause_test.c - stopped threads are released again, whatever they become in the
+ * meantime. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -12,11 +13,12 @@
 
 #define ROUNDS   140
 #define WAIT_MS  60000
-#define DELAYS   14     /* from 1 us on, doubled each time, and from the beginning again */
+#define DELAYS   14     /* from 1 us on, doubled each time, then from the beginning */
 #define WORD     100000
 
 #if defined(__SANITIZE_THREAD__)
-/* A child of several threads makes a thread here, which the sanitizer ends programs for unless it is told. */
+/* A child of several threads makes a thread here; the sanitizer ends programs for that unless told
+ * otherwise. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
@@ -38,7 +40,7 @@ static void *execute(void *arg)
 	_exit(2);
 }
 
-/* A process whose second thread executes a program when it is told. */
+/* A process whose second thread executes a program on command. */
 static pid_t start(void)
 {
 	pid_t pid = fork();
@@ -49,10 +51,11 @@ static pid_t start(void)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)pthread_create(&thread, NULL, execute, NULL);
 	for (;;)
-		(void)pause();  /* asleep, and so not stopped itself: nothing else leads to who takes its number */
+		(void)pause();  /* asleep, and so not stopped itself: nothing else leads to the
+		                 * thread that takes its number */
 }
 
-/* It is a child of ours, too: its end may have been collected where that of a thread was looked for. */
+/* It is a child of ours too: its end may have been collected by the wait for a thread's. */
 static bool ends(pid_t pid, int *status)
 {
 	*status = 0;
@@ -68,7 +71,8 @@ static bool ends(pid_t pid, int *status)
 	return false;
 }
 
-/* Who stops and lets go is, as in the supervisor, not the first thread; claims are made by that one. */
+/* As in the supervisor, the thread that stops and releases is not the first one, which makes the
+ * claims. */
 struct rounds {
 	unsigned stopped;
 	const char *wrong;   /* NULL: nothing */
@@ -87,7 +91,7 @@ static const char *what_is_wrong(const struct pause *p, pid_t pid)
 	return status ? "its program has not run" : NULL;
 }
 
-/* Stop it some time after it was told to execute, and let it go. */
+/* Stop it some time after it was told to execute, and release it. */
 static void stop_and_let_go(struct rounds *r, unsigned delay_us)
 {
 	struct client c = { .s = &s };
@@ -130,8 +134,8 @@ static void *many_rounds(void *arg)
 	return NULL;
 }
 
-/* The number of a thread that executes a program becomes that of its process, and the one that was first is gone: nobody is left
- * stopped under a number that nobody has any more. */
+/* A thread that executes a program takes over the number of its process, and the first thread is
+ * gone: no thread may stay stopped under a number that no longer exists. */
 TEST(a_thread_that_executes_a_program_is_let_go)
 {
 	struct rounds r = { .wrong = NULL };

@@ -1,6 +1,7 @@
-/* tests/unit/serve/remote_test.c - the control socket (serve/remote.h): its server in a thread, its clients in the test.
+/* tests/unit/serve/remote_test.c - the control socket (serve/remote.h): its server in a thread, its
+ * clients in the test.
  *
- * What the server works on is a counter of steps. No privileges are needed.
+ * The server works on a counter of steps. No privileges are needed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,16 +17,16 @@
 #include "serve/remote.h"
 #include "test.h"
 
-#define NOBODY (1u << 31)    /* no process either */
+#define NOBODY (1u << 31)    /* not a process either */
 #define FOREVER 1000000000u  /* steps */
-#define WORD_NS   100000000u /* about progress: seldomer than that */
-#define ANSWER_MS 60000      /* for what comes at once, however busy the machine is */
+#define WORD_NS   100000000u /* interval of progress messages: less often than that */
+#define ANSWER_MS 60000      /* for prompt answers, however busy the machine is */
 
 static struct remote_server server;
 static struct plat_thread thread;
 static int stop_fd;
 static atomic32_t steps_left, begun, ended, stepped;
-static uint32_t member;      /* a child of ours: whoever else runs this test has another */
+static uint32_t member;      /* a child of ours: another run of this test has a different one */
 
 static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
 {
@@ -146,7 +147,7 @@ static int ask_migrate(uint32_t pid, uint32_t steps)
 	return fd;
 }
 
-/* The final word, after any number about progress. */
+/* The final message, after any progress numbers. */
 static struct remote_moved last_word(int fd, unsigned *progress)
 {
 	struct remote_moved r;
@@ -167,8 +168,8 @@ static struct remote_run *ourselves(struct remote_run *runs, int n)
 	return NULL;
 }
 
-/* Whoever listens is found once, says which group it has and whether the process is one of its; whoever has ended is
- * not. */
+/* A listening run is found once, and reports its group and whether the process is a member; an
+ * ended one is not found. */
 TEST(a_run_is_found_while_it_is_there)
 {
 	struct remote_run *runs, *us;
@@ -198,7 +199,8 @@ TEST(a_run_is_found_while_it_is_there)
 	remote_found_free(runs, n);
 }
 
-/* Anybody may listen under such a name. What is below it is a member, if it says so; nobody else is. */
+/* Anybody may listen under such a name. A process below the run is a member if the run says so; no
+ * other process is. */
 TEST(a_run_is_not_believed_to_have_a_process_that_is_not_below_it)
 {
 	struct remote_run *runs, *us;
@@ -215,7 +217,7 @@ TEST(a_run_is_not_believed_to_have_a_process_that_is_not_below_it)
 	down();
 }
 
-/* A name is taken once; and free again when its owner has closed it. */
+/* A name is taken once; it is free again when its owner has closed it. */
 TEST(a_name_that_is_taken_is_an_error)
 {
 	struct remote_server other;
@@ -228,7 +230,7 @@ TEST(a_name_that_is_taken_is_an_error)
 	down();
 }
 
-/* A migration is done step by step, tells how far it is, and at the end what came of it. */
+/* A migration proceeds step by step, reports its progress, and at the end its result. */
 TEST(long_work_tells_how_far_it_is)
 {
 	unsigned progress;
@@ -251,7 +253,7 @@ TEST(long_work_tells_how_far_it_is)
 	down();
 }
 
-/* While one works, others are answered, and a second migration is refused. */
+/* While one request is in progress, others are answered, and a second migration is refused. */
 TEST(others_are_answered_while_it_works)
 {
 	unsigned progress;
@@ -272,7 +274,7 @@ TEST(others_are_answered_while_it_works)
 	down();
 }
 
-/* Who asked and went away is worked for no longer; nor is anybody when the server stops. */
+/* Work for a client that went away ends; all work ends when the server stops. */
 TEST(work_ends_with_who_asked_for_it)
 {
 	unsigned progress;
@@ -293,7 +295,7 @@ TEST(work_ends_with_who_asked_for_it)
 	close(fd);
 }
 
-/* The asker has to be silent while it is worked for: a word ends both. */
+/* The client must be silent while its work is in progress: a message ends both. */
 TEST(a_word_while_it_works_ends_it)
 {
 	struct remote_who m = { .h = { REMOTE_MAGIC, REMOTE_WHO } };
@@ -310,7 +312,8 @@ TEST(a_word_while_it_works_ends_it)
 	down();
 }
 
-/* Nonsense of any length closes its connection and harms no other; what is well-formed and unknown is refused. */
+/* Garbage of any length closes its connection and harms no other; a well-formed unknown message is
+ * refused. */
 TEST(nonsense_ends_its_own_connection_only)
 {
 	struct remote_head unknown = { REMOTE_MAGIC, 77 };
@@ -331,7 +334,7 @@ TEST(nonsense_ends_its_own_connection_only)
 			junk[k] = (char)rand_r(&seed);
 		if (i % 5)
 			memcpy(junk, &h, sizeof(h));
-		/* Not by chance a message. */
+		/* Must not happen to be a message. */
 		if (n == sizeof(struct remote_who) || n == sizeof(struct remote_migrate))
 			n++;
 		(void)send(fd, junk, n, MSG_NOSIGNAL);
@@ -347,7 +350,8 @@ TEST(nonsense_ends_its_own_connection_only)
 	down();
 }
 
-/* Any number of connections that say nothing: who speaks is heard at once, and who is worked for stays. */
+/* Any number of silent connections: a client that sends is heard at once, and one with work in
+ * progress stays. */
 TEST(silent_connections_keep_nobody_out)
 {
 	int silent[4 * REMOTE_CONNS_MAX], fd, worker;
@@ -370,8 +374,8 @@ TEST(silent_connections_keep_nobody_out)
 	down();
 }
 
-/* Who asks and does not read holds up nobody; and is not told how far it is again and again, so that there is room for the
- * end. */
+/* A client that asks and does not read holds up nobody; progress is not reported to it again and
+ * again, so that there is room for the final message. */
 TEST(who_does_not_read_holds_up_nobody)
 {
 	unsigned progress;
@@ -389,7 +393,8 @@ TEST(who_does_not_read_holds_up_nobody)
 	down();
 }
 
-/* A connection that says nothing for long is closed, so that it holds no descriptor of the run for ever. */
+/* A connection that is silent for long is closed, so that it does not hold a descriptor of the run
+ * forever. */
 TEST(a_silent_connection_is_closed)
 {
 	char byte;
@@ -402,7 +407,7 @@ TEST(a_silent_connection_is_closed)
 	down();
 }
 
-/* Another run of the same name space, which listens and never answers, as one that is stopped. */
+/* Another run of the same name space that listens and never answers, like a stopped one. */
 static int deaf_run(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -424,7 +429,8 @@ static struct remote_run *who_answered(struct remote_run *runs, int n)
 	return NULL;
 }
 
-/* Who asks by name waits for every run; whoever answered at once must still listen when that is over. */
+/* A query by name waits for every run; a run that answered at once must still listen when that is
+ * over. */
 TEST(an_answer_outlasts_the_wait_for_the_others)
 {
 	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = member, .to = 10 };
@@ -438,7 +444,7 @@ TEST(an_answer_outlasts_the_wait_for_the_others)
 	assert_true(plat_now_ns() - start >= (uint64_t)REMOTE_FIND_MS * 1000000);
 	us = who_answered(runs, n);
 	assert_non_null(us);
-	/* The server looks at least once a second whose time is over. */
+	/* The server checks for timeouts at least once per second. */
 	plat_sleep_ns(1500 * 1000000ull);
 	assert_int_equal(remote_send(us->fd, &m, sizeof(m)), 0);
 	(void)last_word(us->fd, &(unsigned){ 0 });
@@ -447,7 +453,8 @@ TEST(an_answer_outlasts_the_wait_for_the_others)
 	down();
 }
 
-/* A process belongs to one run: who asks for one does not wait for the others when that has answered. */
+/* A process belongs to one run: a query for it does not wait for the others once that run has
+ * answered. */
 TEST(a_member_is_found_beside_one_that_does_not_answer)
 {
 	int n, deaf = deaf_run();
@@ -491,7 +498,8 @@ TEST(another_user_is_refused)
 	pid = fork();
 	if (pid == 0)
 		look_as_nobody();
-	/* It has spoken before it is accepted: then its connection is closed with a word unread. */
+	/* It has sent before it is accepted: then its connection is closed with an unread
+	 * message. */
 	plat_sleep_ns(300 * 1000 * 1000);
 	assert_int_equal(plat_thread_start(&thread, "remote", serve, &server), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);

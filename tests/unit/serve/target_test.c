@@ -1,4 +1,5 @@
-/* Which programs the agent can be loaded into: the decision, on files that are tables of bytes. */
+/* tests/unit/serve/target_test.c - which programs can load the agent: the decision, on files that
+ * are byte tables. */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
@@ -82,7 +83,8 @@ static enum target look(const char *path)
 	return target_of(path, read_table);
 }
 
-/* Loaders that know our library take it, wherever they are and wherever the file says so. */
+/* Loaders that know our library accept it, wherever they are and wherever in the file they are
+ * named. */
 TEST(programs_of_our_kind_take_the_agent)
 {
 	nr_files = 0;
@@ -95,7 +97,7 @@ TEST(programs_of_our_kind_take_the_agent)
 	assert_int_equal(look("nowhere"), TARGET_TAKES);
 }
 
-/* musl's loader loads it without a word, and it can do nothing there. */
+/* musl's loader loads it silently, and it can do nothing there. */
 TEST(programs_of_musl_are_told_apart)
 {
 	nr_files = 0;
@@ -121,7 +123,7 @@ TEST(programs_of_another_kind_refuse_the_agent)
 	assert_int_equal(look("small"), TARGET_REFUSES);
 }
 
-/* A program without a loader hands its environment on, of whatever kind it is. */
+/* A program without a loader passes its environment on, whatever its kind. */
 TEST(programs_without_a_loader_are_told_apart)
 {
 	nr_files = 0;
@@ -133,7 +135,7 @@ TEST(programs_without_a_loader_are_told_apart)
 	assert_int_equal(look("small"), TARGET_STATIC);
 }
 
-/* It is the interpreter that is executed, through scripts of scripts; as many as the kernel
+/* The interpreter is what is executed, through scripts of scripts; as many as the kernel
  * follows. */
 TEST(scripts_are_what_their_interpreters_are)
 {
@@ -151,7 +153,7 @@ TEST(scripts_are_what_their_interpreters_are)
 	assert_int_equal(look("text"), TARGET_TAKES);
 }
 
-/* Files that end early, or point beyond their end, are left to the kernel. */
+/* Files that end early, or point past their end, are left to the kernel. */
 TEST(broken_files_are_no_harm)
 {
 	nr_files = 0;
@@ -163,7 +165,7 @@ TEST(broken_files_are_no_harm)
 	assert_int_equal(look("head"), TARGET_TAKES);
 }
 
-/* Only our entry goes, and it is found between others. */
+/* Only our entry is removed, and it is found between others. */
 TEST(the_agent_is_left_out_of_a_list)
 {
 	static const struct {

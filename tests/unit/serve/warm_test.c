@@ -1,4 +1,5 @@
-/* tests/unit/serve/warm_test.c - the threads that keep CPUs awake (serve/warm.c), and that nobody waits for them when they get none. */
+/* tests/unit/serve/warm_test.c - the threads that keep CPUs awake (serve/warm.c), and that nobody
+ * waits for them when they get no CPU. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
@@ -16,7 +17,7 @@
 
 static unsigned joined, joined_idle;
 
-/* Of our threads @tid warms, at the lowest priority. All of us may have that one. */
+/* Is thread @tid of ours a warmer, at the lowest priority? All our threads may have that one. */
 static bool is_idle_warmer(const char *tid)
 {
 	char path[300], name[32] = "";
@@ -57,7 +58,7 @@ static unsigned entries(const char *dir)
 	return n;
 }
 
-/* In the place of libc's: who waits for a thread sees here what is waited for. */
+/* Replaces libc's: observes what a joining thread waits for. */
 int pthread_join(pthread_t thread, void **value)
 {
 	int (*libc_join)(pthread_t, void **) = (int (*)(pthread_t, void **))dlsym(RTLD_NEXT, "pthread_join");
@@ -101,7 +102,8 @@ TEST(warmers_end_as_ordinary_threads)
 	assert_int_equal(joined_idle, 0);
 }
 
-/* A killed process closes its descriptors with the last thread that has them: that must not be such a one. */
+/* A killed process closes its descriptors with the last thread that has them: a warmer must not be
+ * that thread. */
 TEST(warmers_have_no_descriptors_of_ours)
 {
 	struct supervisor *s = start_warmers();
@@ -125,7 +127,8 @@ TEST(warmers_have_no_descriptors_of_ours)
 	stop_warmers(s);
 }
 
-/* When the supervisor is killed nobody is left in it to do that. Here it is alive, and has only lost its end of the socket. */
+/* After the supervisor is killed none of its threads is left to do that. Here it is alive, and has
+ * only lost its end of the socket. */
 TEST(the_keeper_makes_them_ordinary_threads_when_its_supervisor_dies)
 {
 	struct supervisor *s;
