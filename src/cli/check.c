@@ -1,8 +1,8 @@
-/* cli/check.c - umemcg check: hands over to the checker, a program of its own.
+/* cli/check.c - umemcg check: executes the checker, a separate program.
  *
- * The checker holds the engine a second time, compiled for the simulated machine, which cannot be in one program
- * with the native one. It is found as the agent is: beside the program (not installed), below its prefix
- * (wherever that was moved to), in the prefix of the build.
+ * The checker contains the engine compiled for the simulated machine, which cannot be in one
+ * program with the native one. It is found as the agent is: beside the program (not installed),
+ * below its prefix (wherever that was moved), in the build's prefix.
  *
  * Locks: none.
  */

@@ -1,4 +1,6 @@
-/* cli/check_help.h - umemcg help check, for the command and for the checker, which are two programs. */
+/* cli/check_help.h - text of umemcg help check, for the command and for the checker, which are
+ * separate programs.
+ */
 #ifndef UMEMCG_CLI_CHECK_HELP_H
 #define UMEMCG_CLI_CHECK_HELP_H
 

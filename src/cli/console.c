@@ -1,6 +1,6 @@
 /* cli/console.c - notices and the status line. See console.h.
  *
- * Locks: console->lock guards the queue only and is never held while writing.
+ * Locks: console->lock guards only the queue and is never held while writing.
  */
 #include <errno.h>
 #include <poll.h>
@@ -52,10 +52,10 @@ static bool writable(void)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	return poll(&p, 1, 0) != 0;  /* an error too: the write will not wait */
+	return poll(&p, 1, 0) != 0;  /* true on an error, too: the write will not block */
 }
 
-/* The oldest notice, or how many were lost once there is none. False: nothing to say. */
+/* The oldest notice; after the last one, how many were lost. False: nothing to say. */
 static bool take_notice(struct console *c, char *text)
 {
 	bool any;
@@ -99,12 +99,12 @@ void console_try_flush(struct console *c)
 
 static void put(const char *text, size_t len)
 {
-	/* A status line that cannot be written is not worth a message. */
+	/* Failure to write a status line is not worth a message. */
 	if (write(STDERR_FILENO, text, len) < 0)
 		errno = 0;
 }
 
-/* Editors, pagers and other full-screen programs read key by key: the screen is theirs, all of it. */
+/* Editors, pagers and other full-screen programs read key by key: they own the whole screen. */
 static bool has_the_screen(void)
 {
 	struct termios t;
@@ -126,7 +126,7 @@ void console_status(struct console *c, const char *text)
 	}
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
 	columns = size.ws_col ? size.ws_col : COLUMNS_DEFAULT;
-	/* One column less: the cursor must not wrap. */
+	/* One column less, so that the cursor does not wrap. */
 	n = snprintf(line, sizeof(line), CLEAR_LINE "%.*s", columns - 1, text);
 	put(line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 	c->shown = true;

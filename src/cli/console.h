@@ -1,9 +1,9 @@
-/* cli/console.h - standard error while a program runs: notices from any thread, and one live
- * status line.
+/* cli/console.h - standard error while a program runs: notices from any thread, and one live status
+ * line.
  *
- * The program owns the terminal; we add whole lines to it, and, when asked, one line rewritten in
- * place. Only the main thread writes: a terminal that is stopped (Ctrl-S) or a full pipe may hold
- * up messages, never the threads that serve memory.
+ * The program owns the terminal; we add whole lines and, on request, one line rewritten in place.
+ * Only the main thread writes: a stopped terminal (Ctrl-S) or a full pipe may hold up messages, but
+ * never the threads that serve memory.
  *
  * Locks: (L) lock; the rest belongs to the main thread.
  */
@@ -20,27 +20,27 @@ struct console {
 	pthread_mutex_t lock;
 	char notice[CONSOLE_NOTICES][CONSOLE_TEXT_MAX];  /* (L) */
 	unsigned nr;              /* (L) notices not yet written */
-	unsigned lost;            /* (L) notices that found no room */
+	unsigned lost;            /* (L) notices dropped for lack of room */
 	int event_fd;             /* readable when there are notices */
-	bool live;                /* a status line is wanted, and standard error is a terminal */
+	bool live;                /* a status line was requested, on a terminal */
 	bool shown;               /* a status line is on the screen */
-	bool stuck;               /* notices wait until standard error takes them */
+	bool stuck;               /* notices wait until standard error accepts them */
 };
 
 /* 0 or -errno. */
 int console_init(struct console *c, bool want_status);
 void console_fini(struct console *c);
-/* Queue one sentence. Any thread; never waits for the terminal. The type serve_config.notice asks
- * for. */
+/* Queue one sentence. Any thread; never waits for the terminal. Has the type of
+ * serve_config.notice. */
 void console_notice(void *console, const char *text);
-/* Write what is queued, however long that takes. */
+/* Write all queued notices, however long that takes. */
 void console_flush(struct console *c);
-/* Write what standard error takes now; @c->stuck when something is left. */
+/* Write what standard error accepts now; sets @c->stuck if something is left. */
 void console_try_flush(struct console *c);
-/* Show @text as the status line. Does nothing unless live and in the terminal's foreground, nor while
- * a program reads the terminal key by key. */
+/* Show @text as the status line. Does nothing unless live and in the terminal's foreground, or
+ * while a program reads the terminal key by key. */
 void console_status(struct console *c, const char *text);
-/* Take the status line away. */
+/* Remove the status line. */
 void console_clear(struct console *c);
 
 #endif

@@ -1,6 +1,6 @@
 /* cli/main.c - the umemcg program: one table of commands.
  *
- * Locks: none; each command makes its own threads.
+ * Locks: none; each command creates its own threads.
  */
 #include <string.h>
 
@@ -65,8 +65,8 @@ static int help_command(int argc, char **argv)
 	return command ? cli_print(command->help) : unknown_command(argv[1]);
 }
 
-/* Is the first word the option @name or @letter? *@status: 0, or EXIT_OURS after a message, as it
- * has no arguments. */
+/* Is the first word the option @name or @letter? *@status: 0, or EXIT_OURS after a message if
+ * arguments follow. */
 static bool is_alone(char **argv, const char *name, const char *letter, int *status)
 {
 	if (strcmp(argv[1], name) != 0 && strcmp(argv[1], letter) != 0)

@@ -1,6 +1,6 @@
-/* cli/message.c - the text that commands print about themselves. See cli.h.
+/* cli/message.c - messages of the commands. See cli.h.
  *
- * Locks: none; one write a message, so that messages of several processes do not mix.
+ * Locks: none; one write per message, so that messages of several processes do not mix.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 
 #define PREFIX      "umemcg: "
-#define MESSAGE_MAX 2048   /* bytes: with the longest names that TEXT_NAME leaves */
+#define MESSAGE_MAX 2048   /* bytes: enough for the longest names that TEXT_NAME leaves */
 
 int cli_fail(const char *format, ...)
 {
@@ -23,7 +23,7 @@ int cli_fail(const char *format, ...)
 	va_end(args);
 	(void)text_plain(line + strlen(PREFIX), sizeof(line) - strlen(PREFIX) - 1, text);
 	strcat(line, "\n");
-	/* Nobody is left to tell when standard error cannot be written. */
+	/* If standard error cannot be written, there is no one left to tell. */
 	if (write(STDERR_FILENO, line, strlen(line)) < 0)
 		errno = 0;
 	return EXIT_OURS;

@@ -1,6 +1,8 @@
-/* cli/migrate.c - `umemcg migrate`: move pages of a running group, or of one of its processes, to another memory node.
+/* cli/migrate.c - `umemcg migrate`: move pages of a running group, or of one of its processes, to
+ * another memory node.
  *
- * The supervisor does it; this finds the supervisor (serve/remote.h), asks, and says what came of it.
+ * The supervisor does the work; this finds it (serve/remote.h), sends the request and reports the
+ * result.
  *
  * Locks: none.
  */
@@ -19,18 +21,18 @@
 #include "serve/remote.h"
 
 #define EXIT_SOME_LEFT 1
-#define SILENT_MS 30000                    /* a supervisor that works says so far more often */
-#define SHOW_AFTER_NS UINT64_C(1000000000) /* progress, on a terminal */
+#define SILENT_MS 30000                    /* a working supervisor reports far more often */
+#define SHOW_AFTER_NS UINT64_C(1000000000) /* for progress on a terminal */
 
 struct migrate {
-	const char *target;     /* as it was given */
-	uint32_t pid;           /* 0: it is a group's name */
+	const char *target;     /* as given */
+	uint32_t pid;           /* 0: target is a group's name */
 	long from, to;          /* -1: not given */
 	bool verbose, help, version;
 	struct remote_run *runs;
 	int nr_runs;
 	uint64_t start_ns;
-	bool shown;             /* a line of progress is on the terminal */
+	bool shown;             /* a progress line is on the terminal */
 };
 
 /* ---- the command line ---- */
@@ -92,7 +94,7 @@ static int take_options(struct migrate *m, int argc, char **argv)
 	int val, err = 0;
 
 	opterr = 0;
-	optind = 0;  /* glibc: start over */
+	optind = 0;  /* glibc: reset */
 	while (!err && (val = getopt_long(argc, argv, ":vhV", options, NULL)) != -1) {
 		if (val == '?' || val == ':')
 			return refuse_option(argv);
@@ -116,7 +118,7 @@ static int take_options(struct migrate *m, int argc, char **argv)
 	return err;
 }
 
-/* ---- whom to ask ---- */
+/* ---- finding the supervisor ---- */
 
 static unsigned count_state(const struct migrate *m, enum remote_state state)
 {
@@ -127,7 +129,7 @@ static unsigned count_state(const struct migrate *m, enum remote_state state)
 	return n;
 }
 
-/* That one cannot be asked. */
+/* That run cannot be asked. */
 static int unreachable(const struct remote_run *r)
 {
 	if (r->state == REMOTE_DENIED)
@@ -138,7 +140,7 @@ static int unreachable(const struct remote_run *r)
 	return cli_fail("migrate: umemcg run (%d) does not answer; is it stopped?", (int)r->pid);
 }
 
-/* What the search could not see, for the end of a sentence. */
+/* What the search could not see, to end a sentence. */
 static const char *unseen(const struct migrate *m)
 {
 	if (count_state(m, REMOTE_DENIED))
@@ -161,7 +163,7 @@ static int no_such_member(const struct migrate *m)
 			TEXT_NAME(m->target), unseen(m));
 }
 
-/* *@run: whom to ask; m->pid is 0 when the whole group is meant. */
+/* *@run: the run to ask; m->pid becomes 0 if the whole group is meant. */
 static int find_process(struct migrate *m, struct remote_run **run)
 {
 	for (int i = 0; i < m->nr_runs; i++) {
@@ -231,7 +233,7 @@ static int find_run(struct migrate *m, struct remote_run **run)
 	return m->pid ? find_process(m, run) : find_group(m, run);
 }
 
-/* ---- what came of it ---- */
+/* ---- the result ---- */
 
 static int missing_node(const struct migrate *m, const struct remote_moved *r)
 {
@@ -247,7 +249,7 @@ static int missing_node(const struct migrate *m, const struct remote_moved *r)
 	return cli_fail("migrate: there is no memory node %ld; there are %s", node, text);
 }
 
-/* Nothing was begun. */
+/* Nothing was started. */
 static int refused(const struct migrate *m, const struct remote_moved *r)
 {
 	switch (-r->error) {

@@ -1,9 +1,9 @@
 /* cli/run.c - `umemcg run`: one program tree under a limit.
  *
- * The main thread waits for signals, for the program and for notices; memory is served by the
- * supervisor's threads. Order of construction, which is also what each step relies on: options,
- * report file, signals blocked, supervisor created, keeper forked (before threads), supervisor
- * started, program forked, watched, released. Everything is taken down in the opposite order.
+ * The main thread waits for signals, the program and notices; the supervisor's threads serve
+ * memory. Setup runs in this order, and each step relies on it: options, report file, signals
+ * blocked, supervisor created, keeper forked (before threads), supervisor started, program forked,
+ * watched, released. Teardown runs in the opposite order.
  *
  * Locks: none; see console.h for what other threads may call.
  */
@@ -30,7 +30,7 @@
 #include "serve/limits.h"
 
 #define STATUS_INTERVAL_MS 250
-#define REAP_WAIT_MS 2000  /* for what supervisor_stop killed */
+#define REAP_WAIT_MS 2000  /* for processes killed by supervisor_stop */
 
 struct run {
 	struct run_options options;
@@ -42,10 +42,10 @@ struct run {
 	struct child child;
 	int signal_fd;
 	int report_fd;        /* -1: standard error */
-	bool report_append;   /* what is in the report file is the program's output */
+	bool report_append;   /* the report file is also the program's output */
 	bool ended;
-	bool stopped;         /* the root process is, by a signal */
-	int wait_status;      /* of the root process, once ended */
+	bool stopped;         /* the root process is stopped by a signal */
+	int wait_status;      /* of the root process, once it has ended */
 	uint64_t start_ns, status_ns;
 	int64_t status_faults;
 };
@@ -58,8 +58,9 @@ static void follow_stop(struct run *r)
 	signals_stop_self();
 }
 
-/* It has stopped by a signal; 0: it has not. The watcher follows it by ptrace for moments (serve/pause.c), and what stops it
- * then is told to us, too: that alone is no stop, nor is a signal that it is about to take. */
+/* The signal that stopped it; 0: not stopped. The watcher briefly traces it (serve/pause.c), and
+ * those stops are reported to us, too: a ptrace stop is no stop, nor is a signal it is about to
+ * take. */
 static int stopped_by(const siginfo_t *si)
 {
 	int sig = si->si_status & 0xff;
@@ -69,7 +70,7 @@ static int stopped_by(const siginfo_t *si)
 	return si->si_code == CLD_TRAPPED && si->si_status >> 8 == PTRACE_EVENT_STOP && sig != SIGTRAP ? sig : 0;
 }
 
-/* How it ended, as waitpid(2) says it. */
+/* How it ended, as a waitpid(2) status. */
 static int end_status(const siginfo_t *si)
 {
 	if (si->si_code == CLD_EXITED)
@@ -77,13 +78,13 @@ static int end_status(const siginfo_t *si)
 	return W_EXITCODE(0, si->si_status) | (si->si_code == CLD_DUMPED ? WCOREFLAG : 0);
 }
 
-/* Orphans of the tree come to us too, as we are its subreaper. */
+/* Orphans of the tree come to us as well, since we are its subreaper. */
 static void reap(struct run *r)
 {
 	siginfo_t si = { 0 };
 	bool follow = false;
 
-	/* Not those that other threads of ours follow. */
+	/* Exclude children traced by our other threads. */
 	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WNOTHREAD) == 0 && si.si_pid) {
 		if (si.si_pid != r->child.pid)
 			continue;
@@ -144,7 +145,7 @@ static void watch(struct run *r)
 		struct pollfd p[] = {
 			{ .fd = r->signal_fd, .events = POLLIN },
 			{ .fd = r->console.event_fd, .events = POLLIN },
-			{ .fd = r->child.exec_fd, .events = POLLIN },  /* -1 is passed over */
+			{ .fd = r->child.exec_fd, .events = POLLIN },  /* poll ignores -1 */
 		};
 
 		if (r->console.stuck)
@@ -162,8 +163,8 @@ static void watch(struct run *r)
 		child_read_exec(&r->child);
 }
 
-/* The program's standard input and output are its own: whoever is at the other end must see them
- * close when the program closes them, not when we end. */
+/* The program's standard input and output are its own: the peer must see them close when the
+ * program closes them, not when we end. */
 static void let_go_of_stdio(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -177,7 +178,7 @@ static void let_go_of_stdio(void)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* What supervisor_stop killed is collected here, so that the caller's caller never sees it. */
+/* Reap processes killed by supervisor_stop, so that our parent never sees them. */
 static void reap_rest(void)
 {
 	uint64_t deadline = plat_now_ns() + REAP_WAIT_MS * UINT64_C(1000000);
@@ -212,7 +213,7 @@ static void say_why(const struct run *r, const struct serve_snapshot *snap)
 	cli_fail("%s", text);
 }
 
-/* Whole or with a message; never a reason to change the program's exit status. */
+/* Writes the whole report or a message; never changes the program's exit status. */
 static void write_report(const struct run *r, const struct serve_snapshot *snap, int status)
 {
 	const struct run_options *o = &r->options;
@@ -232,11 +233,12 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 		return;
 	}
 	if (o->report == REPORT_JSON)
-		text[len++] = '\n';  /* in the place of the final 0 */
-	/* The program's last line may not have been ended. JSON may begin with white space, and ends what we write. */
+		text[len++] = '\n';  /* replaces the final NUL */
+	/* The program's last line may lack its newline. JSON may begin with white space, and is the
+	 * last thing we write. */
 	if (o->report == REPORT_JSON && r->report_fd < 0 && write(fd, "\n", 1) < 0)
 		errno = 0;
-	/* Pipes and devices refuse to be cut; there is nothing to cut then. */
+	/* Pipes and devices refuse truncation; there is nothing to truncate then. */
 	if (r->report_fd >= 0 && (r->report_append ? lseek(fd, 0, SEEK_END) : ftruncate(fd, 0)) != 0)
 		errno = 0;
 	for (; done < len && n >= 0; done += n > 0 ? (size_t)n : 0)
@@ -349,8 +351,8 @@ destroy:
 	return status;
 }
 
-/* Descriptors 0 to 2 must be something, or files of ours would take their place. Close-on-exec: the
- * program finds them closed, as they were. */
+/* Descriptors 0 to 2 must be open, or our files would take their place. Close-on-exec: the program
+ * finds them closed, as they were. */
 static void fill_stdio(void)
 {
 	int fd;

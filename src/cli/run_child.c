@@ -14,10 +14,10 @@
 #include "serve/serve.h"
 
 static const int handled[] = {
-	SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,  /* passed on */
+	SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,  /* forwarded */
 	SIGTSTP, SIGCONT,                                    /* job control */
 	SIGCHLD,
-	SIGTTOU,  /* a background job may write its messages */
+	SIGTTOU,  /* a background job may write messages */
 };
 
 int signals_take(struct saved_signals *saved)
@@ -31,7 +31,7 @@ int signals_take(struct saved_signals *saved)
 		sigaddset(&set, handled[i]);
 	sigprocmask(SIG_BLOCK, &set, &saved->mask);
 	sigaction(SIGPIPE, &ignore, &saved->pipe);
-	/* Were it ignored, as a parent may have left it, nobody could be waited for. */
+	/* If it were ignored, as a parent may have left it, we could not wait for children. */
 	sigaction(SIGCHLD, &plain, &saved->child);
 	sigdelset(&set, SIGTTOU);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -42,14 +42,15 @@ bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_
 {
 	if (si->ssi_signo == SIGCHLD)
 		return false;
-	/* From the terminal: its keys are for the whole foreground group, its end is for the session's leader alone. */
+	/* From the terminal: its keys signal the whole foreground group, its hangup only the
+	 * session leader. */
 	if (si->ssi_code == SI_KERNEL)
 		return !root_in_group || (leader && (si->ssi_signo == SIGHUP || si->ssi_signo == SIGCONT));
 	/* The program signalled its own group, as editors do to suspend themselves. */
 	return (pid_t)si->ssi_pid != root;
 }
 
-/* The foreground process group of our terminal; -1 without one. */
+/* The foreground process group of our terminal; -1 without a terminal. */
 static pid_t foreground_group(void)
 {
 	int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
@@ -68,7 +69,7 @@ bool stop_is_for_job(pid_t root, int sig)
 
 	if (sig != SIGSTOP)
 		return true;
-	/* An interactive shell stops itself so, having made a foreground group of its own. */
+	/* An interactive shell stops itself this way after it has made its own foreground group. */
 	return group != getpgrp() && group == foreground_group();
 }
 
@@ -77,7 +78,7 @@ void signals_stop_self(void)
 	struct sigaction plain = { .sa_handler = SIG_DFL }, saved;
 	sigset_t stop, old;
 
-	/* SIGTSTP and not SIGSTOP: without a shell to continue us the kernel ignores it. */
+	/* SIGTSTP, not SIGSTOP: without a shell to continue us the kernel ignores it. */
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTSTP);
 	sigaction(SIGTSTP, &plain, &saved);
@@ -107,7 +108,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	sigprocmask(SIG_SETMASK, &saved->mask, NULL);
 	execvp(argv[0], argv);
 	error = errno;
-	/* Our exit status tells the same story if this write fails. */
+	/* If this write fails, our exit status says the same. */
 	n = write(exec_fd, &error, sizeof(error));
 	_exit(exec_exit_status(argv[0], error));
 }
@@ -152,7 +153,7 @@ close_go:
 
 void child_release(struct child *c)
 {
-	/* A child that was killed meanwhile is noticed when it is waited for. */
+	/* If the child has been killed by now, waiting for it will show that. */
 	if (write(c->go_fd, "", 1) < 0)
 		errno = 0;
 	close(c->go_fd);

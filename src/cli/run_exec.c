@@ -1,6 +1,6 @@
 /* cli/run_exec.c - why a program could not be executed. See run_exec.h.
  *
- * Locks: none. Called between fork and exec too, where there is one thread.
+ * Locks: none. Also called between fork and exec, where there is one thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include "cli/run_exec.h"
 #include "serve/target.h"
 
-#define PATH_DEFAULT "/bin:/usr/bin"  /* execvp's, where $PATH is not set */
-#define INTERPRETER_MAX 256           /* of a script's first line the kernel reads no more */
+#define PATH_DEFAULT "/bin:/usr/bin"  /* default of execvp if $PATH is unset */
+#define INTERPRETER_MAX 256           /* the kernel reads no more of a script's first line */
 
 static bool is_program(const char *path)
 {
@@ -26,7 +26,7 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The file that execvp tried. False: there is none. */
+/* The file that execvp tried. False: none. */
 static bool find_program(const char *name, char path[PATH_MAX])
 {
 	const char *dirs = getenv("PATH");
@@ -47,7 +47,7 @@ static bool find_program(const char *name, char path[PATH_MAX])
 	}
 }
 
-/* What is named after #!; false: no script. */
+/* The interpreter named after #!; false: not a script. */
 static bool interpreter_of(const char *path, char interpreter[INTERPRETER_MAX])
 {
 	char line[INTERPRETER_MAX];

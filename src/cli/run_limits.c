@@ -1,4 +1,4 @@
-/* cli/run_limits.c - the resource limits that umemcg itself meets. See run_limits.h.
+/* cli/run_limits.c - resource limits on umemcg itself. See run_limits.h.
  *
  * Locks: none; main thread only.
  */

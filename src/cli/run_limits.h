@@ -1,7 +1,8 @@
-/* cli/run_limits.h - the resource limits (ulimit) that umemcg itself meets; the program finds them untouched.
+/* cli/run_limits.h - resource limits (ulimit) on umemcg itself; the program gets them unchanged.
  *
- * umemcg raises its number of open files to what the hard limit allows, and does not die of a file that may not grow
- * (SIGXFSZ): a swap file that meets 'ulimit -f' is an error to report. The program gets both as they were.
+ * umemcg raises its open file limit to the hard limit, and does not die when a file may not grow
+ * (SIGXFSZ): a swap file that exceeds 'ulimit -f' is an error to report. The program gets both as
+ * they were.
  */
 #ifndef UMEMCG_CLI_RUN_LIMITS_H
 #define UMEMCG_CLI_RUN_LIMITS_H
@@ -11,18 +12,18 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-#define RUN_FILES_MIN 64  /* descriptors: some 30 of our own, and up to seven a process */
+#define RUN_FILES_MIN 64  /* descriptors: about 30 of our own, and up to seven per process */
 
 struct run_limits {
-	struct rlimit files;     /* as the program shall find it */
+	struct rlimit files;     /* to restore for the program */
 	struct sigaction xfsz;   /* SIGXFSZ, likewise */
 };
 
-/* Once, before there are threads. False: not enough files, and @problem holds one line. */
+/* Call once, before there are threads. False: not enough files, and @problem holds one line. */
 bool run_limits_take(struct run_limits *l, char *problem, unsigned size);
 /* In the child, before exec. */
 void run_limits_give_back(const struct run_limits *l);
-/* The largest file that may be written, in bytes; INT64_MAX: any. */
+/* Largest size of a file that may be written, in bytes; INT64_MAX: unlimited. */
 int64_t run_limits_file_size(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* cli/run_options.c - the command line of `umemcg run`. See run_options.h.
  *
- * Invariant: after run_options_parse returned true without help or version, the limits are
- * consistent: memory_max is at least SERVE_MEMORY_MIN, memsw_max at least memory_max, argv[0] is
- * a program.
+ * Invariant: after run_options_parse returns true without help or version, the limits are
+ * consistent: memory_max is at least SERVE_MEMORY_MIN, memsw_max at least memory_max, argv[0] is a
+ * program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,9 +20,9 @@
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 
-#define NR_LETTERS     52  /* of both cases */
+#define NR_LETTERS     52  /* in both cases */
 #define GROUP_NAME_MAX 63
-#define SWAP_FILE_LEAST STORE_PAGE_SIZE  /* what any swap file needs */
+#define SWAP_FILE_LEAST STORE_PAGE_SIZE  /* minimum of any swap file */
 
 enum {
 	OPT_MEMORY_HIGH = 256,
@@ -68,7 +68,7 @@ static bool fail(char problem[OPTIONS_PROBLEM_MAX], const char *format, ...)
 	return false;
 }
 
-/* How messages call option @val. */
+/* The name of option @val in messages. */
 static const char *option_name(int val)
 {
 	static char name[32];
@@ -110,7 +110,7 @@ static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
 {
 	if (!parse_bytes(OPT_SWAP_MAX, text, 0, bytes, problem))
 		return false;
-	/* A number that lacks its letter, like as not; and less than a page would be none at all. */
+	/* Probably a number without its unit letter; less than a page would mean no swap at all. */
 	if (*bytes > 0 && *bytes < SWAP_FILE_LEAST)
 		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and "
 			    "0 is none", TEXT_NAME(text), (long)SWAP_FILE_LEAST >> 10);
@@ -141,7 +141,7 @@ static bool parse_path(int val, const char *text, const char **path, char *probl
 	return true;
 }
 
-/* A process's number, or an option, must not look like one. */
+/* A name must not look like a pid or an option. */
 static bool parse_name(const char *text, const char **name, char *problem)
 {
 	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -201,7 +201,7 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	}
 }
 
-/* Not an option, or the beginning of several. */
+/* The option is unknown or ambiguous. */
 static bool refuse_long(const char *arg, char *problem)
 {
 	size_t len = strcspn(arg + 2, "=");
@@ -218,7 +218,7 @@ static bool refuse_long(const char *arg, char *problem)
 	return fail(problem, "option '%s' is ambiguous: it may be %s", TEXT_NAME(arg), names);
 }
 
-/* getopt_long refused argv[optind - 1], or a letter in it. */
+/* getopt_long rejected argv[optind - 1], or a letter in it. */
 static bool refuse(int val, char **argv, char *problem)
 {
 	const char *arg = argv[optind - 1];
@@ -252,7 +252,7 @@ static void set_defaults(struct run_options *o)
 	};
 }
 
-/* Pure: the swap limit of somebody who named none. */
+/* Pure: the swap limit if none was given. */
 static int64_t default_swap_max(int64_t memory_max)
 {
 	if (memory_max == SERVE_UNLIMITED)
@@ -291,7 +291,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o,
 
 	set_defaults(o);
 	opterr = 0;
-	optind = 0;  /* glibc: start over */
+	optind = 0;  /* glibc: reset */
 	while ((val = getopt_long(argc, argv, "+:m:vhV", long_options, NULL)) != -1) {
 		if (val == '?' || val == ':')
 			return refuse(val, argv, problem);
@@ -304,7 +304,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o,
 	return complete(o, problem);
 }
 
-/* Who named the swap directory, as messages call it. */
+/* The origin of the swap directory, for messages. */
 static const char *swap_dir_origin(const struct run_options *o)
 {
 	if (strcmp(o->swap_dir_from, "--swap") == 0)
@@ -317,7 +317,8 @@ static void end_probe(struct store_batch *b)
 	(void)b;
 }
 
-/* Make a swap file of @bytes and write its first page: only that tells whether there can be one. 0 or -errno. */
+/* Make a swap file of @bytes and write its first page: nothing less shows whether one can exist. 0
+ * or -errno. */
 static int probe_swap_file(const struct serve_config *c, int64_t bytes)
 {
 	void *page = plat_alloc_big(STORE_PAGE_SIZE);
@@ -364,7 +365,7 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 		    strerror(error));
 }
 
-/* Bytes free in the swap directory; a file system without a size has no end. */
+/* Free bytes in the swap directory; a file system without a size is unlimited. */
 static bool swap_dir_room(const struct run_options *o, int64_t *room, char *problem)
 {
 	const char *dir = o->config.swap_dir, *shown = TEXT_NAME(dir);
@@ -383,7 +384,7 @@ static bool swap_dir_room(const struct run_options *o, int64_t *room, char *prob
 		    size_format(free_text, *room), size_format(least, SWAP_FILE_MIN));
 }
 
-/* May a file here be as large as was asked for, or hold a page at all? */
+/* May a file here have the requested size, or hold even a page? */
 static bool check_file_size(const struct run_options *o, char *problem)
 {
 	const struct serve_config *c = &o->config;
@@ -399,7 +400,7 @@ static bool check_file_size(const struct run_options *o, char *problem)
 		    size_format(limit, most));
 }
 
-/* File systems bound a file's size, too. */
+/* File systems limit a file's size, too. */
 static bool check_swap_size(const struct run_options *o, char *problem)
 {
 	const struct serve_config *c = &o->config;
@@ -434,7 +435,7 @@ bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 		return true;
 	if (o->swap_given && c->swap_max != SERVE_UNLIMITED)
 		return check_swap_size(o, problem);
-	/* Nobody named a number: no more than there is room for. */
+	/* No size was given: use no more than there is room for. */
 	bound_swap_size(o, room, SWAP_BOUND_DISK);
 	bound_swap_size(o, run_limits_file_size(), SWAP_BOUND_FILE_SIZE);
 	bound_swap_size(o, SWAP_FILE_MAX, SWAP_BOUND_NONE);

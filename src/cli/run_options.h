@@ -1,7 +1,7 @@
 /* cli/run_options.h - the command line of `umemcg run`, as numbers.
  *
- * Parsing is pure but for $TMPDIR: nothing is opened, nothing printed. Checking makes a swap file
- * in the swap directory, one page long, and removes it.
+ * Parsing is pure except for $TMPDIR: it opens and prints nothing. Checking makes a swap file in
+ * the swap directory, one page long, and removes it.
  */
 #ifndef UMEMCG_CLI_RUN_OPTIONS_H
 #define UMEMCG_CLI_RUN_OPTIONS_H
@@ -12,25 +12,26 @@
 
 enum report_format { REPORT_NONE, REPORT_TEXT, REPORT_JSON };
 
-/* What made the swap file smaller than four times the memory, or than max. */
+/* Why the swap file is smaller than four times the memory, or than max. */
 enum swap_bound { SWAP_BOUND_NONE, SWAP_BOUND_DISK, SWAP_BOUND_FILE_SIZE };
 
 #define OPTIONS_PROBLEM_MAX 1024
-#define SWAP_DEFAULT_FACTOR 4  /* swap.max = this many times memory.max when nothing was said */
-#define SWAP_FILE_MIN (1024 * 1024)  /* bytes: room a swap directory must have */
-#define SWAP_FILE_MAX (INT64_C(1) << 43)  /* bytes: what slot numbers reach, and half of ext4's largest file */
+#define SWAP_DEFAULT_FACTOR 4  /* default swap.max = this many times memory.max */
+#define SWAP_FILE_MIN (1024 * 1024)  /* bytes: room that a swap directory must have */
+#define SWAP_FILE_MAX (INT64_C(1) << 43)  /* bytes: range of slot numbers, and half of ext4's
+                                           * largest file */
 
 struct run_options {
 	struct serve_config config;  /* notice is not set here */
 	enum report_format report;
 	const char *report_file;     /* NULL: standard error */
 	const char *processes_file;  /* NULL: no list of processes */
-	const char *swap_dir_from;   /* who named config.swap_dir: "--swap", "TMPDIR", "default" */
-	bool swap_given;             /* --swap-max was */
+	const char *swap_dir_from;   /* origin of config.swap_dir: "--swap", "TMPDIR", "default" */
+	bool swap_given;             /* --swap-max was given */
 	const char *swap_given_as;   /* its value */
 	enum swap_bound swap_bound;
 	bool verbose;
-	bool help, version;          /* nothing else counts then */
+	bool help, version;          /* if set, nothing else counts */
 	char **argv;                 /* PROGRAM ARGS..., NULL terminated */
 };
 

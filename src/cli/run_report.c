@@ -1,4 +1,5 @@
-/* cli/run_report.c - the report of `umemcg run` for people, and its status line. See run_report.h.
+/* cli/run_report.c - the human-readable report of `umemcg run`, and its status line. See
+ * run_report.h.
  *
  * Locks: none.
  */
@@ -10,7 +11,7 @@
 #include "base/text.h"
 #include "cli/run_report.h"
 
-#define MEMSW_NEAR (1024 * 1024)  /* bytes: so near is full, as charges come in batches */
+#define MEMSW_NEAR (1024 * 1024)  /* bytes: this close counts as full, as charges come in batches */
 
 static void put_limits(FILE *f, const struct serve_snapshot *s)
 {
@@ -42,7 +43,7 @@ static void put_activity(FILE *f, const struct serve_snapshot *s)
 	fprintf(f, "  OOM kills    %" PRId64 "\n", s->event[EVENT_OOM_KILL]);
 }
 
-/* Errors are worth a line only when there were any. */
+/* Prints a line about errors only if there were any. */
 static void put_errors(FILE *f, const struct serve_snapshot *s)
 {
 	const int64_t *e = s->event;
@@ -55,7 +56,7 @@ static void put_errors(FILE *f, const struct serve_snapshot *s)
 		fprintf(f, "  swap full    %" PRId64 " times\n", e[EVENT_SWAP_FAIL]);
 }
 
-/* Names are chosen by other processes: they must not move the cursor. */
+/* Other processes choose the names: they must not move the cursor. */
 static void put_name(FILE *f, const char *before, const char *name)
 {
 	char plain[4 * TEXT_NAME_MAX];
@@ -105,11 +106,11 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 	return text;
 }
 
-/* What the user can do. A full disk first: with a higher limit it would be as full. */
+/* What the user can do. A full disk comes first: a higher limit would not help. */
 static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
 {
 	const char *dir = TEXT_NAME(o->config.swap_dir);
-	/* Some of these are in the books, others measured. */
+	/* Some are in the books, others only measured. */
 	int64_t forked = s->oom_forked + s->unmanaged_oom.kind[SERVE_KIND_FORKED];
 	int64_t others = s->oom_unmanaged - s->unmanaged_oom.kind[SERVE_KIND_FORKED];
 	char most[SIZE_TEXT_MAX], stays[SIZE_TEXT_MAX], kinds[OOM_TEXT_MAX / 2];
@@ -129,7 +130,7 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 			 "past libc's fork, and cannot be swapped: raise -m, or call libc's",
 			 size_format(stays, forked));
 	else if (s->oom_unmanaged > s->memory_max / 2)
-		/* More swap would stay empty. */
+		/* More swap would stay unused. */
 		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped%.500s",
 			 size_format(stays, s->oom_unmanaged), *kinds ? kinds : ": raise -m");
 	else if (o->swap_bound == SWAP_BOUND_DISK)
@@ -156,7 +157,7 @@ void report_status(char line[STATUS_MAX], const struct serve_snapshot *s, double
 {
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
 
-	/* What the program prints next comes right behind it. */
+	/* The program's next output comes right after it. */
 	snprintf(line, STATUS_MAX,
 		 "memory %s / %s  swap %s  faults %.0f/s  processes %" PRIu64 "  ",
 		 size_format(a, s->memory_current), size_format(b, s->memory_max),

@@ -1,4 +1,4 @@
-/* cli/run_report_json.c - the report of `umemcg run` for programs. See run_report.h.
+/* cli/run_report_json.c - the JSON report of `umemcg run`. See run_report.h.
  *
  * Every number goes through put_number: a double, which cJSON would use, is not exact above 2^53.
  *
@@ -91,7 +91,7 @@ static bool put_names(cJSON *object, const struct serve_snapshot *s)
 		char name[4 * sizeof(s->unmanaged_name[0])];
 		cJSON *item;
 
-		/* A process may call itself anything; JSON must be UTF-8. */
+		/* A process may have any name; JSON must be UTF-8. */
 		(void)text_plain(name, sizeof(name), s->unmanaged_name[i]);
 		item = cJSON_CreateString(name);
 		if (!item || !cJSON_AddItemToArray(names, item))

@@ -1,5 +1,4 @@
-/* cli/run_report_kinds.c - what the memory that is not managed was: the words for it. See
- * run_report.h.
+/* cli/run_report_kinds.c - the wording for the kinds of unmanaged memory. See run_report.h.
  *
  * Locks: none.
  */
@@ -11,12 +10,12 @@
 #include "cli/run_report.h"
 
 #define SHOWN_MAX   4
-#define SHOWN_BYTES (64 * 1024)  /* less of a kind, or in a process, is not worth a word */
+#define SHOWN_BYTES (64 * 1024)  /* smaller kinds and processes are not mentioned */
 
 static const struct {
-	const char *key;      /* of the JSON report */
+	const char *key;      /* in the JSON report */
 	const char *text;
-	const char *remedy;   /* besides raising -m; NULL: none */
+	const char *remedy;   /* apart from raising -m; NULL: none */
 } words[SERVE_NR_KINDS] = {
 	[SERVE_KIND_STATIC] = { "static_programs", "static programs",
 				"link the program dynamically" },
@@ -31,7 +30,7 @@ static const struct {
 	[SERVE_KIND_SHARED] = { "shared_memory", "shared memory with a name or a descriptor",
 				"use anonymous shared memory" },
 	[SERVE_KIND_SYSV] = { "sysv_segments", "System V segments of the kernel's", NULL },
-	/* Both of a moment: what is found is managed. */
+	/* Both are transient: such memory is managed once it is found. */
 	[SERVE_KIND_PENDING] = { "pending", "pages on their way", NULL },
 	[SERVE_KIND_MAPPED] = { "mapped_past", "memory mapped past umemcg's library", NULL },
 	[SERVE_KIND_AGENT] = { "own", "umemcg's own in the processes", NULL },
@@ -43,7 +42,7 @@ const char *report_kind_key(enum serve_kind kind)
 	return words[kind].key;
 }
 
-/* The kind with most of it that is not in @shown yet; SERVE_NR_KINDS: none that is worth a word. */
+/* The largest kind not in @shown yet; SERVE_NR_KINDS: none worth mentioning. */
 static enum serve_kind next_kind(const struct serve_unmanaged *u, unsigned shown)
 {
 	enum serve_kind most = SERVE_NR_KINDS;
@@ -59,7 +58,7 @@ static void put_process(FILE *f, const char *before, const struct serve_process 
 {
 	char size[SIZE_TEXT_MAX], name[4 * sizeof(p->name)];
 
-	/* Chosen by the process: it must not move the cursor. */
+	/* The process chooses it: it must not move the cursor. */
 	(void)text_plain(name, sizeof(name), p->name);
 	fprintf(f, "%s%s in %s (%d)", before, size_format(size, p->bytes), name, p->pid);
 }

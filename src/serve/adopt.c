@@ -1,7 +1,8 @@
-/* serve/adopt.c - taking a client's existing areas and pages into the books. It costs what is present: areas may be terabytes of
- * nothing (what sanitizers reserve before the agent starts). A page that is there and is not found stays the kernel's, and is measured.
+/* serve/adopt.c - adopts a client's existing areas and pages. The cost depends on what is present:
+ * areas may be terabytes of nothing (what sanitizers reserve before the agent starts). A page that
+ * is present but not found stays the kernel's and is measured.
  *
- * Locks: mmap_lock, an area or a page at a time.
+ * Locks: mmap_lock, one area or one page at a time.
  */
 #include "mm/fault.h"
 #include "mm/filemap.h"
@@ -13,8 +14,8 @@
 
 #define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
-/* An advice that was given to a part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) is true of what it has grown by since: its kernel
- * has one area for it all. mmap_lock held. */
+/* Advice given to part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) also applies to what it has
+ * grown by since: its kernel has one area for all of it. mmap_lock held. */
 static uint32_t advice_flags(const struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned i = vma_index(mm, start);
@@ -34,7 +35,8 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 	return err;
 }
 
-/* An area of shared memory of our making. What it allows may change without our hearing of it. -ENOENT: somebody else's. */
+/* An area of shared memory that we created. Its protection may change without notice to us.
+ * -ENOENT: not ours. */
 static int insert_shared(struct client *c, const struct proc_area *area)
 {
 	struct address_space *as = area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
@@ -62,8 +64,9 @@ struct adopt {
 	int error;
 };
 
-/* In this order: a child of a fork that comes between has the area in its books whether its kernel tells us of faults there or
- * not. If it does not, it has no address to touch yet, for the call that asks for this has not returned. */
+/* In this order: a child of a fork in between has the area in its books whether or not its kernel
+ * reports faults there to us. If it does not, the child has no address to touch yet, because the
+ * call that requested this has not returned. */
 static void adopt_shared(struct adopt *a, const struct proc_area *area)
 {
 	int err = insert_shared(a->c, area);
@@ -74,7 +77,7 @@ static void adopt_shared(struct adopt *a, const struct proc_area *area)
 		a->error = err;
 }
 
-/* Pages the client has already: charge them. */
+/* Charge pages that the client already has. */
 static void adopt_present(uint64_t start, uint64_t end, void *arg)
 {
 	const struct client *c = arg;
@@ -93,7 +96,7 @@ static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t f
 		(void)pagemap_anon(&a->pagemap, start, end, adopt_present, a->c);
 }
 
-/* The parts of one area that are not the agent's own. */
+/* Adopt the parts of one area that are not the agent's own. */
 static void consider(const struct proc_area *area, void *arg)
 {
 	struct adopt *a = arg;
@@ -104,7 +107,7 @@ static void consider(const struct proc_area *area, void *arg)
 		adopt_shared(a, area);
 	if (!area->manageable || start >= end || !(area->flags & VM_WRITE) || a->error)
 		return;
-	/* The agent's memory may have been merged with a neighbour's: leave out what is its own. */
+	/* The agent's memory may have been merged with a neighbour's: leave out its own. */
 	for (uint64_t va = start, stop; va < end && !a->error; va = stop) {
 		stop = end;
 		if (!client_private(a->c, va, &stop))
@@ -142,7 +145,7 @@ int adopt_at(struct client *c, uint64_t va)
 
 	if (a32_load(&c->ended))
 		return -ENOENT;
-	/* A forked child that has not spoken yet has no name in /proc for us: take the page alone. */
+	/* A forked child that has not spoken yet has no known pid in /proc: take the page alone. */
 	if (c->host.task && proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0)
 		return -ENOENT;
 	if (va < a.start || va >= a.end)

@@ -1,7 +1,7 @@
-/* serve/answers.c - what the supervisor says and does when asked from outside (remote.h), and the thread that does it.
+/* serve/answers.c - the supervisor's answers to requests from outside (remote.h), and their thread.
  *
- * The thread "umemcg-remote" holds no lock while it waits, and nobody waits for it but supervisor_stop, which ends
- * what is under way after its current step.
+ * The thread "umemcg-remote" holds no lock while it waits. Only supervisor_stop waits for it, and
+ * ends the current request after its current step.
  *
  * Locks: none of its own; migrate.c says what a step takes.
  */
@@ -91,7 +91,7 @@ int answers_start(struct supervisor *s)
 {
 	int err = remote_listen(&s->remote, &answers, s);
 
-	/* Whoever has taken our name has taken no more than that. */
+	/* Another process that took our name has taken no more than that. */
 	if (err) {
 		supervisor_notice(s, "umemcg migrate cannot reach this run: %s", strerror(-err));
 		return 0;

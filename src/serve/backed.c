@@ -1,9 +1,9 @@
-/* serve/backed.c - private mappings of files as anonymous memory that is filled from them
+/* serve/backed.c - private file mappings as anonymous memory that is filled from the file
  * (agent/backed.c makes them).
  *
- * The agent maps anonymous memory without access aside, and calls. Until the answer nobody can
- * touch it, and from then on it is in the books with its file, and registered. Whatever is not
- * certain is refused: the mapping is the kernel's then, as it always was.
+ * The agent maps inaccessible anonymous memory elsewhere, and calls. Until the answer no thread can
+ * touch it; from then on it is in the books with its file, and registered. Whatever is uncertain is
+ * refused: the mapping is then the kernel's, as without us.
  *
  * Locks: mmap_lock, batch_lock.
  */
@@ -18,7 +18,7 @@
 #include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
-/* Is exactly what was announced mapped there: anonymous, and out of everybody's reach? */
+/* Is exactly what was announced mapped there: anonymous and inaccessible? */
 static bool is_announced(struct client *c, uint64_t start, uint64_t end)
 {
 	struct proc_area a;
@@ -27,8 +27,8 @@ static bool is_announced(struct client *c, uint64_t start, uint64_t end)
 	       a.manageable && !a.shared && !(a.flags & (VM_READ | VM_WRITE | VM_EXEC));
 }
 
-/* Pages that such memory may have. All of it may be touched: where it could not be swapped the
- * kernel, which drops what is unchanged, does better. */
+/* Maximum of pages for such memory. All of it may be touched: if it could not be swapped, the
+ * kernel, which drops clean pages, does better. */
 static int64_t room(const struct client *c)
 {
 	const struct engine *e = &c->s->engine;
@@ -76,7 +76,7 @@ int backed_map(struct client *c, pid_t pid, const struct msg_call *m)
 		backing_put(b);
 		return -ENOSPC;
 	}
-	/* A fill says fill before it looks at has_backing, we the other way round. */
+	/* A fill sets @fill before it reads has_backing; this does it in the opposite order. */
 	a32_store(&mm->has_backing, 1);
 	spin_lock(&c->host.batch_lock);
 	awaits = host_fill_awaits(&c->host, m->start, m->start + m->len) || a64_load(&c->host.fill);

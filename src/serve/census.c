@@ -1,13 +1,12 @@
-/* serve/census.c - the list of the program's processes: a line for each program that one of them
- * ran.
+/* serve/census.c - the list of the program's processes: one line per program that a process ran.
  *
  *     PID KIND FOUND_MS PEAK_KIB NAME      separated by tabs
  *
- * KIND is what umemcg can do for it: "managed"; "measured": charged, and stopped or killed for
- * the limit, but not swapped; "shared": it has the memory of another line's process (vfork,
- * CLONE_VM). FOUND_MS is when it was found, after the start that the first line tells (by
- * CLOCK_MONOTONIC); PEAK_KIB the most memory that it was seen to have. A line is written when the
- * address space is gone, and a "shared" one at once.
+ * KIND is what umemcg can do for it: "managed"; "measured": charged, and stopped or killed for the
+ * limit, but not swapped; "shared": it shares the memory of another line's process (vfork,
+ * CLONE_VM). FOUND_MS is when it was found, relative to the start in the first line
+ * (CLOCK_MONOTONIC); PEAK_KIB is the largest amount of memory seen. A line is written when the
+ * address space is gone; a "shared" one at once.
  *
  * Locks: none. A line is one write to a file opened for appending.
  */
@@ -23,7 +22,7 @@
 #define NAME_BYTES 32
 #define LINE_MAX   256
 
-/* The first failure is told; the program goes on. */
+/* Only the first failure is reported; the program goes on. */
 static void put_line(struct supervisor *s, const char *line, int n)
 {
 	ssize_t put = write(s->config.processes_fd, line, (size_t)n);
@@ -69,8 +68,8 @@ void census_end(struct client *c)
 {
 	struct supervisor *s = c->s;
 
-	/* What was only on its way to an exec or a HELLO is the line of what it was before, or
-	 * became. */
+	/* A client that was only on its way to an exec or a HELLO is covered by the line of what it
+	 * was before or became. */
 	if (s->config.processes_fd <= 0 || !c->host.pid || (c->foreign && (a32_load(&c->to_exec) || c->introduced)))
 		return;
 	put(s, c->host.pid, c->sock >= 0 ? "managed" : "measured", c->found_ns, a64_load(&c->peak), c->comm);

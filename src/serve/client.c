@@ -22,7 +22,8 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 
 	if (!c)
 		return NULL;
-	/* Everything before the address space: from then on the OOM killer finds us. */
+	/* Set everything up before the address space: from then on the OOM killer finds the
+	 * client. */
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
@@ -58,7 +59,8 @@ void client_entered(struct client *c)
 		a32_add(&c->host.mm->held, -1);
 }
 
-/* One worker a client reads; others are woken for it only when that one blocks, or finds several faults at once. */
+/* One worker reads per client; others are woken for it only when that one blocks or finds several
+ * faults at once. */
 void client_rearm(struct client *c)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = c->key };
@@ -167,7 +169,8 @@ void client_free(struct client *c)
 	plat_free(c);
 }
 
-/* Reclaim and the OOM killer hold the address space alone, and reach the record through it: it goes with that. */
+/* Reclaim and the OOM killer reference only the address space and reach the client through it, so
+ * the client is freed with the address space. */
 void client_put(struct client *c)
 {
 	if (a32_add(&c->ref, -1) == 0)
@@ -182,7 +185,8 @@ void client_set_pid(struct client *c, pid_t pid)
 	bool first;
 
 	proc_comm(pid, comm, sizeof(comm));
-	/* The child itself (HELLO) and the watcher (mark.c) may find out at the same time; they find the same. */
+	/* The child itself (HELLO) and the find thread's askers (mark.c) may identify it at the
+	 * same time; they find the same. */
 	spin_lock(&s->clients_lock);
 	first = !c->host.pid;
 	if (first) {
@@ -218,7 +222,7 @@ void client_kill(struct client *c, int sig)
 void client_closing(struct client *c)
 {
 	a32_store(&c->closing, 1);
-	/* No victim: a signal would hit what the process has become. */
+	/* Not a victim: a signal would hit what the process has become. */
 	if (a32_cas(&c->host.mm->dying, 0, 1))
 		c->spared = true;
 }
@@ -235,10 +239,10 @@ void client_lives_on(struct client *c)
 	}
 	c->spared = false;
 	a32_store(&c->closing, 0);
-	starting_over(c->s, c->host.pid);  /* the watcher may have met it meanwhile */
+	starting_over(c->s, c->host.pid);  /* it may have been found as foreign in the meantime */
 }
 
-/* Range @i of the agent's own memory, of PRIVATE_RANGES: the last comes when the first standby does. */
+/* Range @i of PRIVATE_RANGES of the agent's own memory: the last appears with the first standby. */
 static void private_range(const struct client *c, int i, uint64_t *from, uint64_t *to)
 {
 	*to = __atomic_load_n(&c->private_end[i], __ATOMIC_ACQUIRE);

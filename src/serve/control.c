@@ -1,7 +1,8 @@
 /* serve/control.c - the control thread: connections, first messages, ends of clients, late answers.
  *
- * It never blocks for long: requests that may (fork, mlock, read-ahead) go to the call threads. A connection that says
- * anything malformed is closed; if it was a client's helper channel the client is killed.
+ * It never blocks for long: requests that may block (fork, mlock, read-ahead) go to the call
+ * threads. A connection with a malformed message is closed; if it was a client's helper channel the
+ * client is killed.
  */
 #include <signal.h>
 #include <string.h>
@@ -15,10 +16,10 @@
 
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
 #define TICK_MS 500
-#define SILENT_MAX 256            /* connections of one process that have said nothing yet */
-#define NO_ROOM_NS (10 * 1000000) /* no descriptor for a connection: how long to let others go on */
+#define SILENT_MAX 256            /* silent new connections per process */
+#define NO_ROOM_NS (10 * 1000000) /* out of descriptors: how long to let others go on */
 #define CLOSING_MS 1
-#define WALKS_MAX 16              /* from a process to its ancestors, when one of them ends meanwhile */
+#define WALKS_MAX 16              /* walks to the ancestors, when one exits during the walk */
 
 union any_msg {
 	struct msg_head h;
@@ -34,7 +35,7 @@ static void watch(struct supervisor *s, struct conn *conn, uint32_t events, int 
 	(void)epoll_ctl(s->control_ep, op, conn->fd, &ev);
 }
 
-/* Forget a connection. A helper channel's descriptor belongs to its client. */
+/* Drop a connection. A helper channel's descriptor belongs to its client. */
 static void conn_close(struct supervisor *s, struct conn *conn)
 {
 	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
@@ -55,8 +56,8 @@ static bool too_many_silent(struct supervisor *s, pid_t pid)
 	return n >= SILENT_MAX;
 }
 
-/* A client, or below one or us. The socket's name is no secret (/proc/net/unix): whoever else speaks could make itself a
- * member, or be given /dev/userfaultfd. */
+/* Is the peer a client, or a descendant of one or of us? The socket's name is no secret
+ * (/proc/net/unix): another process could make itself a member or get /dev/userfaultfd. */
 static bool is_member(struct supervisor *s, pid_t peer)
 {
 	pid_t up, pid = peer;
@@ -72,7 +73,8 @@ static bool is_member(struct supervisor *s, pid_t peer)
 			return true;
 		}
 		up = proc_parent(pid);
-		/* It was collected after its child had named it: the child has another parent by now. */
+		/* It was reaped after its child had named it: the child has another parent by
+		 * now. */
 		pid = up < 0 && pid != peer && walks++ < WALKS_MAX ? peer : up;
 	}
 	return pid == getpid();
@@ -115,7 +117,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	if (m->flags & HELLO_STANDBY) {
 		if (standby_hello(s, conn, m, fd)) {
 			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
-			/* The one before it has ended already. */
+			/* Its predecessor has ended already. */
 			if (a32_load(&conn->client->closing) && conn->client->host.serve)
 				(void)helper_replace(conn->client->host.serve);
 		} else {
@@ -135,7 +137,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	}
 }
 
-/* Nobody but the child that inherits it may know it. */
+/* Only the child that inherits the cookie may know it. */
 static uint64_t fork_cookie(void)
 {
 	uint64_t cookie = 0;
@@ -161,7 +163,7 @@ static void refuse_call(struct supervisor *s, struct conn *conn, const struct ms
 	conn_close(s, conn);
 }
 
-/* A child of vfork, which is no client, says itself that it is about to exec. */
+/* A vfork child, which is not a client, announces its own exec. */
 static struct client *caller(struct supervisor *s, const struct conn *conn, const struct msg_call *m)
 {
 	struct client *c = client_managed(s, conn->pid);
@@ -189,7 +191,7 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 	}
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 	if (!call_queue(s, c, conn->fd, m, conn->cookie, conn->pid))
-		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for an answer, or for nothing */
+		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for one, or for nothing */
 	client_put(c);
 }
 
@@ -211,7 +213,8 @@ static void first_message(struct supervisor *s, struct conn *conn)
 		conn_close(s, conn);
 }
 
-/* The first word of a helper. Its program's thread is through with HELLO: nothing of the client is out of reach any more. */
+/* The first message of a helper. Its program thread has finished HELLO: nothing of the client is
+ * out of reach any more. */
 static void helper_started(struct supervisor *s, struct conn *conn)
 {
 	struct client *c = conn->client;
@@ -243,7 +246,7 @@ bool helper_replace(struct conn *conn)
 	return true;
 }
 
-/* The first word, a late answer, or the end. */
+/* The first message, a late answer, or the end. */
 static void helper_event(struct supervisor *s, struct conn *conn, uint32_t events)
 {
 	struct client *c = conn->client;
@@ -270,8 +273,9 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 	if (helper_replace(conn))
 		return;
 	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
-	/* exec and exit end the helper first, and the kernel still reads the old memory after that (the list of robust
-	 * futexes, for one): go on serving its faults until the address space itself is gone. */
+	/* exec and exit end the helper first, and the kernel still reads the old memory after that
+	 * (for example the robust futex list): keep serving its faults until the address space is
+	 * gone. */
 	if (c->started) {
 		client_closing(c);
 		host_helper_gone(&s->mmu, &c->host);
@@ -329,7 +333,8 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 	case CONN_CLOSING:
 		break;
 	case CONN_CALL:
-		/* In this order: a call thread that is about to announce the fork finds the connection closed. */
+		/* In this order: a call thread about to announce the fork finds the connection
+		 * closed. */
 		(void)shutdown(conn->fd, SHUT_RDWR);
 		if (conn->client)
 			call_fork_over(conn->client, conn->cookie);

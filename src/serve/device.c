@@ -1,11 +1,11 @@
 /* serve/device.c - the device that makes userfaultfds for programs that have changed their user.
  *
- * userfaultfd(2) wants CAP_SYS_PTRACE of the program itself, as vm.unprivileged_userfaultfd is 0
- * nearly everywhere; the device wants nothing but to be opened. We open it, and hand it to our
- * programs only. A container has no /dev/userfaultfd; then a node of our own serves as well,
- * where root may make one and the device controller lets it be opened.
+ * userfaultfd(2) requires CAP_SYS_PTRACE of the program itself, as vm.unprivileged_userfaultfd is 0
+ * nearly everywhere; the device only needs to be opened. The supervisor opens it and hands it to
+ * its own programs only. A container has no /dev/userfaultfd; a node of our own works as well
+ * there, if root may make one and the device controller lets it be opened.
  *
- * Locks: none; before there are threads.
+ * Locks: none; runs before there are threads.
  */
 #include <errno.h>
 #include <fcntl.h>

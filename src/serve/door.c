@@ -1,13 +1,14 @@
 /* serve/door.c - a second way to the supervisor, for processes in other network namespaces.
  *
- * The name of an abstract socket is known in one network namespace only. A program that goes to another (unshare -n,
- * ip netns exec, sandboxes) would run unmanaged there, and its children too. So there is a second socket, bound to a
- * file that is removed at once; a descriptor of that file is handed down the process tree, and connect(2) finds it as
- * /proc/self/fd/NUMBER. Who has closed it, or sees no /proc, has the name left.
+ * The name of an abstract socket is known in one network namespace only. A program that enters
+ * another (unshare -n, ip netns exec, sandboxes) would run unmanaged there, and so would its
+ * children. So there is a second socket, bound to a file that is unlinked at once. A descriptor of
+ * that file is inherited down the process tree, and connect(2) reaches it as /proc/self/fd/NUMBER.
+ * Processes that closed it or see no /proc still have the name.
  *
- * Without it umemcg works as well as before: whatever fails here is no error.
+ * Without it umemcg works as before: a failure here is not an error.
  *
- * Locks: none; made before there are threads.
+ * Locks: none; runs before there are threads.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,10 +22,10 @@
 
 #include "serve/internal.h"
 
-/* What programs seldom reach. */
+/* Descriptor numbers that programs rarely reach. */
 static const int numbers[] = { 988, 499, 235, 51, 19 };
 
-/* Listen on @path, whose file is then only ours: a descriptor of it to @file. */
+/* Listen on @path, then unlink it: only we have a descriptor of it, *@file. */
 static int listen_at(const char *path, int *file)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -34,7 +35,8 @@ static int listen_at(const char *path, int *file)
 		return -1;
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-		/* For the program's processes, whoever they become: as with the name, who it is is looked at later. */
+		/* For the program's processes under any user: as with the name, the peer is checked
+		 * later. */
 		(void)chmod(path, 0666);
 		*file = open(path, O_PATH | O_CLOEXEC);
 		(void)unlink(path);
@@ -51,7 +53,7 @@ static int listen_at(const char *path, int *file)
 void door_open(struct supervisor *s)
 {
 	char path[64];
-	/* A directory's path may be longer than an address. */
+	/* A directory's path may be longer than a socket address. */
 	int dir = open(s->config.swap_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	s->door_fd = s->door_file = -1;

@@ -1,23 +1,22 @@
-/* serve/find.c - finds the processes of the program that nobody has introduced, and what they are.
+/* serve/find.c - finds the processes of the program that did not introduce themselves, and
+ * classifies them.
  *
- * Where they come from: the kernel tells of forks and execs (lineage.c), walk.c looks for them.
- * What one is follows from what the kernel knows, without a guess:
+ * Sources: the kernel reports forks and execs (lineage.c), walk.c searches for them. The class
+ * follows from what the kernel knows, without a guess:
  *
- *     it has executed a program itself              its memory is its own, and in no books: measured ("foreign")
- *     it has not, and shares memory with a client   part of that one (vfork, CLONE_VM)
- *     ... and has the mark of a client (mark.c)     that one: a fork's child that says no HELLO
- *     ... and no client is without its process      a fork of one that is not managed: measured
- *     ... and one is                                asked again, for UNSURE_NS. Then measured: its pages may
- *                                                   count twice, and are never missed
+ *     it has executed a program itself             own memory, unmanaged: measured ("foreign")
+ *     it has not, and shares a client's memory     part of that client (vfork, CLONE_VM)
+ *     ... and has the mark of a client (mark.c)    that client: a fork child that says no HELLO
+ *     ... and no client is unidentified            a fork of an unmanaged process: measured
+ *     ... and one is                               asked again for UNSURE_NS, then measured: its
+ *                                                  pages may count twice, but are never missed
  *
- * Only the first can be told without waiting: to compare address spaces, or to read one, takes
- * locks that their processes hold over an exec or a fork, and on a busy machine these may have to
- * wait for a CPU with them held. So the find thread decides what it can at once, and leaves the rest
- * to askers, one of which may wait while the others go on. The watcher, which measures, does
- * neither.
+ * Only the first can be decided without waiting. Comparing or reading address spaces takes locks
+ * that their processes hold across an exec or a fork, and on a busy machine those may wait for a
+ * CPU with the locks held. So the find thread decides what it can at once and leaves the rest to
+ * askers, one of which may wait while the others go on. The watcher, which measures, does neither.
  *
- * Locks: find->lock, rank LEAF: the lists. An entry that is busy belongs to the asker that has
- * made it so.
+ * Locks: find->lock, rank LEAF: the lists. A busy entry belongs to the asker that made it busy.
  */
 #include <poll.h>
 #include <signal.h>
@@ -48,7 +47,7 @@ static bool process_over(pid_t pid)
 
 /* ---- the lists; lock held ---- */
 
-/* Room for one more. False: out of memory; the process is met again at the next walk. */
+/* Make room for one more. False: out of memory; the next walk meets the process again. */
 static bool seen_grow(struct seen_list *l)
 {
 	unsigned cap = l->cap ? 2 * l->cap : SEEN_MIN;
@@ -75,7 +74,7 @@ static struct seen *seen_find(const struct seen_list *l, pid_t pid)
 	return NULL;
 }
 
-/* False: it is there already, or there is no memory. */
+/* False: it is in the list already, or out of memory. */
 static bool seen_add(struct seen_list *l, pid_t pid, bool stranger, uint64_t told_ns)
 {
 	uint64_t now = plat_now_ns();
@@ -132,8 +131,8 @@ static void note_sharing(struct find *f, pid_t pid)
 		census_shared(f->s, pid);
 }
 
-/* Those that share memory, one after the other; 0: no more. Those that are gone, or have executed a
- * program, share none. */
+/* Iterate over processes that share memory; 0: no more. Those that are gone or have executed a
+ * program share none. */
 static pid_t next_sharing(struct find *f, unsigned *i)
 {
 	pid_t pid = 0;
@@ -167,11 +166,11 @@ bool client_left(struct client *c)
 	if (uffd_dead(c->host.uffd))
 		client_end(c);
 	else
-		a32_store(&c->closing, 1);  /* another process shares what it had */
+		a32_store(&c->closing, 1);  /* another process shares its old memory */
 	return true;
 }
 
-/* A client that is still that of the process: known. */
+/* Does @pid already have a client that is still its own? */
 static bool has_client(struct supervisor *s, pid_t pid)
 {
 	struct client *c = client_managed(s, pid);
@@ -187,15 +186,16 @@ static bool has_client(struct supervisor *s, pid_t pid)
 	return c != NULL;
 }
 
-/* It waits for its parent to collect it, and has no memory. The first thread may be over, and
- * others not. */
+/* A zombie that waits for its parent to reap it; it has no memory. The first thread may be over
+ * while others are not. */
 static bool is_over(pid_t pid, const struct proc_stat *st)
 {
 	return (st->state == 'Z' || st->flags & PROC_ENDING) && !proc_live_thread(pid);
 }
 
-/* It ends, and its memory is a client's still: to free it takes time, and some of its threads may be there meanwhile. Measured as
- * one that nobody knows it would be charged twice, and be named as not managed. */
+/* It is exiting while a client still holds its memory: freeing that takes time, and some of its
+ * threads may still exist. Measured as an unknown process, it would be charged twice and named as
+ * not managed. */
 static bool ends_as_client(struct supervisor *s, pid_t pid, const struct proc_stat *st)
 {
 	struct client *c = st->flags & PROC_ENDING ? client_closed(s, pid) : NULL;
@@ -206,7 +206,7 @@ static bool ends_as_client(struct supervisor *s, pid_t pid, const struct proc_st
 	return yes;
 }
 
-/* True: it is known what it is. */
+/* True: it is classified. */
 static bool tell(struct find *f, pid_t pid)
 {
 	struct proc_stat st;
@@ -241,7 +241,7 @@ void find_met(pid_t pid, pid_t parent, void *find)
 	meet(find, pid, plat_now_ns());
 }
 
-/* ---- what has to be asked ---- */
+/* ---- what must be asked ---- */
 
 static bool same_sizes(pid_t a, pid_t b)
 {
@@ -250,8 +250,8 @@ static bool same_sizes(pid_t a, pid_t b)
 	return proc_sizes(a, &x) && proc_sizes(b, &y) && !memcmp(&x, &y, sizeof(x));
 }
 
-/* Sizes first: they are told without a lock, and are equal where the address space is the same.
- * Twice, as it may be growing. */
+/* Sizes first: they are read without a lock and are equal if the address space is the same. Twice,
+ * as it may be growing. */
 static bool shares_with(pid_t pid, pid_t other)
 {
 	return (same_sizes(pid, other) || same_sizes(pid, other)) && proc_shares_memory(pid, other);
@@ -263,8 +263,8 @@ static bool shares_memory(struct supervisor *s, pid_t pid, pid_t parent)
 
 	if (parent > 0 && parent != getpid() && shares_with(pid, parent))
 		return true;
-	/* Its parent is gone, or shares no memory itself: a child of CLONE_VM may outlive
-	 * everybody. */
+	/* Its parent is gone or shares no memory itself: a child of CLONE_VM may outlive all
+	 * others. */
 	while ((c = client_next(s, c)))
 		if (c->host.pid && shares_with(pid, c->host.pid)) {
 			client_put(c);
@@ -273,7 +273,7 @@ static bool shares_memory(struct supervisor *s, pid_t pid, pid_t parent)
 	return false;
 }
 
-/* The same without the sizes, which differ where it grows between two looks at them. */
+/* The same without the sizes, which differ if it grows between the two reads. */
 static bool shares_for_sure(struct supervisor *s, pid_t pid)
 {
 	struct client *c = NULL;
@@ -286,17 +286,17 @@ static bool shares_for_sure(struct supervisor *s, pid_t pid)
 	return false;
 }
 
-/* @pid is the process of @c; now that is known. */
+/* @pid turned out to be the process of @c. */
 static void give_pid(struct client *c, pid_t pid)
 {
 	client_set_pid(c, pid);
-	client_entered(c);  /* nothing can be taken from it: no privilege for that */
-	/* Its memory could not be followed, or the OOM killer chose it before it had a name. */
+	client_entered(c);  /* nothing can be reclaimed from it: no privilege for that */
+	/* Its memory could not be followed, or the OOM killer chose it before it had a pid. */
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
 		client_kill(c, SIGKILL);
 }
 
-/* True: it is known now what it is. */
+/* True: it is classified now. */
 static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 {
 	struct supervisor *s = f->s;
@@ -322,7 +322,7 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 		note_sharing(f, pid);
 		return true;
 	}
-	/* It may have said HELLO, or executed a program, meanwhile. */
+	/* It may have said HELLO or executed a program in the meantime. */
 	if (!tell(f, pid) && !process_over(pid))
 		starting_found(s, pid);
 	return true;
@@ -330,7 +330,7 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 
 /* ---- askers ---- */
 
-/* False: there is none now; *@more: but later. */
+/* False: none is due now; *@more: but one will be later. */
 static bool take_pending(struct find *f, struct seen *out, bool *more)
 {
 	uint64_t now = plat_now_ns();
@@ -351,7 +351,7 @@ static bool take_pending(struct find *f, struct seen *out, bool *more)
 	return found;
 }
 
-/* It is asked again, if not @done: what it is, for it is the program's. */
+/* Unless @done, it is asked again: what it is, since it is the program's. */
 static void put_back(struct find *f, pid_t pid, bool done)
 {
 	struct seen *e;
@@ -415,7 +415,7 @@ static void look_at_fresh(struct find *f, bool *lost)
 	} while (n == FRESH_MAX);
 }
 
-/* Whose memory it is may be over: they are asked again now and then. */
+/* The owner of the memory may be gone: ask again from time to time. */
 static void look_at_sharing(struct find *f)
 {
 	uint64_t now = plat_now_ns();

@@ -1,22 +1,21 @@
-/* serve/finder.c - the finder thread: looks for memory that could be managed and is not, in
- * processes whose unmanaged memory grew.
+/* serve/finder.c - the finder thread: looks for unmanaged memory that could be managed, in
+ * processes whose unmanaged RSS grew.
  *
- * What the hooks do not see - .bss of a library that is loaded later, what a runtime maps with
- * system call instructions of its own - is measured with everything that is not in the books. When
- * that has grown, the process's mappings are compared with what is registered, and what could be is
- * taken over (live.c). What is left then - copied data pages, stacks - is known, and looked at
- * again when there is more of it.
+ * What the hooks do not see - .bss of a library loaded later, what a runtime maps with its own
+ * system call instructions - is measured with all other unmanaged memory. When that has grown, the
+ * finder compares the process's mappings with what is registered and adopts what it can (live.c).
+ * The rest - copied data pages, stacks - is then known, and examined again when it grows.
  *
- * A pass over a process costs a millisecond or so (smaps.c): it is made when LEAST pages are new,
- * URGENT while the group is nearly full, and takes 1 / SHARE of the time at most, 1 / SHARE_URGENT
- * then. Before somebody is killed (finder_search) it is made in any case.
+ * A pass over a process costs about a millisecond (smaps.c). It runs when LEAST pages are new, or
+ * URGENT while the group is nearly full, and takes at most 1 / SHARE of the time, or
+ * 1 / SHARE_URGENT. Before an OOM kill (finder_search) it runs in any case.
  *
- * Typical sequence: measure -> finder_note -> the finder: smaps_areas, live_enter, live_fill -> the
- * figure falls, reclaim has pages.
+ * Typical sequence: measure -> finder_note -> the finder: smaps_areas, live_enter, live_fill ->
+ * unmanaged RSS falls, reclaim has pages.
  *
- * Locks: none of its own. client->find_left and find_next_ns are the finder's; others read the
- * first. The finder is woken by measure.c and by whoever is about to kill; those wait for it,
- * bounded by WAIT_NS.
+ * Locks: none of its own. client->find_left and find_next_ns belong to the finder; others only read
+ * the former. measure.c and threads about to kill wake the finder; the latter wait for it, bounded
+ * by WAIT_NS.
  */
 #include <stdlib.h>
 
@@ -31,13 +30,13 @@
 #define PAUSE_URGENT_NS (1000000ull)
 #define SHARE_URGENT  2
 #define WAIT_NS       (2 * 1000000000ll)
-#define AREAS_MAX     65536    /* looked at in a pass */
-#define TRIES_MAX     16       /* passes with something in the way; then the rest stays as it is */
+#define AREAS_MAX     65536    /* examined in one pass */
+#define TRIES_MAX     16       /* incomplete passes; then the rest stays as it is */
 
 struct pass {
 	struct smaps_area *area;
 	unsigned nr, cap;
-	int64_t registered;     /* pages of them that are there */
+	int64_t registered;     /* pages present in registered areas */
 };
 
 static bool can_find(const struct client *c)
@@ -47,7 +46,7 @@ static bool can_find(const struct client *c)
 	       !a32_load(&c->host.dead) && !a32_load(&c->host.mm->dying);
 }
 
-/* Pages of its figure that no pass has seen. */
+/* Pages of its unmanaged RSS that no pass has seen. */
 static int64_t news(struct client *c)
 {
 	int64_t now = a64_load(&c->host.mm->unmanaged) - a64_load(&c->shared_pages);
@@ -67,7 +66,7 @@ static bool nearly_full(const struct supervisor *s)
 	return page_counter_margin(memory) < a64_load(&memory->max) / NEARLY_FULL;
 }
 
-/* A fork's child has what its parent has, which was looked at there. */
+/* A fork child has what its parent has, which was examined there. */
 static int64_t threshold(const struct client *c, bool urgent)
 {
 	return (urgent ? URGENT : LEAST) + (a64_load(&c->find_left) ? 0 : c->inherited);
@@ -104,8 +103,8 @@ static void keep_area(const struct smaps_area *a, void *arg)
 	p->area[p->nr++] = *a;
 }
 
-/* Those that are registered, or those that are not: all of them first, so that what is taken from
- * then on is asked for. False: something got in the way. */
+/* Adopt either the registered areas or the others. Enter all of them before filling, so that later
+ * page faults there are ours. False: incomplete. */
 static bool adopt_areas(struct live *l, struct pass *p, bool registered)
 {
 	bool all = true;
@@ -124,7 +123,7 @@ static bool adopt_areas(struct live *l, struct pass *p, bool registered)
 	return all;
 }
 
-/* False: it has to be done again. */
+/* False: it must be done again. */
 static bool look_at(struct client *c, bool urgent)
 {
 	uint64_t start = plat_now_ns(), cost, pause;
@@ -135,7 +134,7 @@ static bool look_at(struct client *c, bool urgent)
 
 	if (smaps_areas(c->host.task, keep_area, &p) == 0) {
 		live_open(&l, c);
-		/* Pages may have come into registered ones past us: in place of the page of zeros,
+		/* Registered areas may have gained pages without us: in place of the zero page, or
 		 * from the kernel's swap. */
 		if (p.registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared) < URGENT)
 			p.registered = 0;
@@ -160,7 +159,7 @@ static bool look_at(struct client *c, bool urgent)
 }
 
 /* One round over all clients. Returns when the next one is due, in ns from now; negative: when
- * somebody wakes us. */
+ * woken. */
 static int64_t look_around(struct supervisor *s, bool asked)
 {
 	bool urgent = asked || nearly_full(s);
@@ -191,7 +190,8 @@ void finder_main(void *arg)
 {
 	struct supervisor *s = arg;
 
-	watcher_hurry();  /* whoever takes memory without asking is not stopped meanwhile */
+	/* processes that allocate unmanaged memory are not stopped in the meantime */
+	watcher_hurry();
 	s->stacks_marked = smaps_marks_stacks();
 	while (!a32_load(&s->stopping)) {
 		uint32_t ticket = waitq_prepare(&s->find_wait);

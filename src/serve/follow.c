@@ -1,35 +1,35 @@
-/* serve/follow.c - helpers are followed by ptrace, by us, so that nobody else stops them.
+/* serve/follow.c - the supervisor follows helpers by ptrace, so that no other tracer stops them.
  *
- * A helper is a thread of the program's process, and found by whoever looks for its threads. A
+ * A helper is a thread of the program's process and visible to anyone who lists its threads. A
  * tracer that attaches to all of them (LeakSanitizer, crash reporters, debuggers) would stop the
- * helper too, and wait itself for a page that only the helper can make room for. A thread has one
- * tracer: what we follow refuses every other with EPERM, which tracers take as they take a thread
- * that is about to end, and pass it over.
+ * helper too, and then wait for a page that only the helper can make room for. A thread has one
+ * tracer: what we follow refuses any other with EPERM, which tracers treat like a thread that is
+ * about to end, and skip.
  *
- * A helper goes on in a process that is stopped: its part in the stop is over when it has stopped,
- * and we let it go on at once; so pages of stopped processes can be taken. What it is told by
- * signals it gets as it would alone.
+ * A helper goes on while its process is stopped: its part in the stop is over once it has stopped,
+ * and we continue it at once; so pages of stopped processes can be reclaimed. Signals reach it as
+ * they would without us.
  *
- * Followed, its end waits for us: until then an exec waits (the kernel has it wait for all other
- * threads), and the process's parent hears of no end. So one thread does nothing but wait, at a
- * real-time priority where that is allowed. To the kernel the tracer is a thread, not a process:
- * this one does all of it. Others that wait for children of ours leave it its own (__WNOTHREAD).
- * Where ptrace is refused (Yama, a container's profile) nobody is followed; what a tracer stops
- * then is late (mmu/host/withdraw.c). When we end the kernel lets all go.
+ * The end of a followed helper waits for us. Until then an exec waits (the kernel makes it wait for
+ * all other threads), and the process's parent is not told of its end. So one thread does nothing
+ * but wait, at a real-time priority where that is allowed. To the kernel the tracer is a thread,
+ * not a process: this thread does all of it. Other threads that wait for children of ours leave
+ * this thread's alone (__WNOTHREAD). Where ptrace is refused (Yama, a container's profile) no
+ * helper is followed; what a tracer stops then is late (mmu/host/withdraw.c). When we exit, the
+ * kernel detaches all.
  *
- * A debugger outside the tree is let through: gdb tries again without end what is refused with
- * EPERM, and needs nothing that the helper gives. The watcher finds out that one follows the
- * process's first thread (follow_look), has the helper let go, and followed again when that is
- * over. Meanwhile the helper may be stopped (late.c).
+ * A debugger outside the tree is let through: gdb retries endlessly what is refused with EPERM, and
+ * needs nothing that the helper provides. The watcher detects that one follows the process's first
+ * thread (follow_look), lets go of the helper, and follows it again when the debugger is gone. In
+ * between the helper may be stopped (late.c).
  *
  * Typical sequence: control thread: follow_helper -> SIGURG -> thread "umemcg-follow", in the
- * handler: seize -> answered. The handler does the work, so none is missed between a look and a
- * sleep.
+ * handler: seize -> answered. The handler does the work, so no request is missed between a check
+ * and a sleep.
  *
- * Locks: none. @wanted of a request is set by the one thread it belongs to, and taken by whoever
- * swaps 0 in: the handler, or that thread when its patience is at an end. @busy is cleared when all
- * is done, which may be later than that: a helper that is to be let go has been then, and @leaving
- * is free for the next.
+ * Locks: none. @wanted of a request is set by the one thread that owns it, and taken by whoever
+ * swaps 0 in: the handler, or the owner when its patience ends. @busy is cleared when all is done,
+ * which may be later: a helper to be let go is detached by then, and @leaving is free for the next.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,12 +43,12 @@
 
 #include "serve/internal.h"
 
-#define BELL        SIGURG            /* ignored by default: a stray one does no harm */
+#define BELL        SIGURG            /* ignored by default: a stray one is harmless */
 #define PATIENCE_NS (200 * 1000000ull)
 #define RING_NS     1000000
 #define NICE        (-20)
 
-static struct follow *follower;       /* whose the handler is: there is one supervisor a process */
+static struct follow *follower;       /* for the handler: there is one supervisor per process */
 
 static void answer(struct follow_request *q)
 {
@@ -79,7 +79,7 @@ static void on_bell(int sig)
 	int saved = errno;
 
 	(void)sig;
-	/* Else it was sent to the process by a stranger. */
+	/* Otherwise a stranger sent it to the process. */
 	for (int i = 0; i < NR_FOLLOW_REQUESTS && gettid() == (pid_t)a32_load(&f->tid); i++)
 		do_request(f, &f->request[i]);
 	errno = saved;
@@ -103,7 +103,7 @@ static bool done_by(struct follow_request *q, uint64_t until)
 	}
 }
 
-/* False: it was not even begun with. */
+/* False: it was not even started. */
 static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, bool let_go)
 {
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
@@ -125,8 +125,8 @@ void follow_helper(struct supervisor *s, pid_t tid)
 	(void)request(s, &s->follow.request[FOLLOW_NEW], tid, false);
 }
 
-/* By a debugger that is none of ours, nor below us. Where its PID namespace is not ours either it
- * has number 0. */
+/* By a debugger that is neither ours nor below us. One in another PID namespace shows as number
+ * 0. */
 static bool traced_outside(const struct client *c)
 {
 	pid_t tracer = proc_tracer(c->host.pid, c->host.pid);
@@ -140,25 +140,25 @@ void follow_look(struct client *c, bool traced)
 	bool outside, gone = c->let_go == helper;
 
 	if (!gone && !traced)
-		return;               /* whoever attaches stops it first */
+		return;               /* a tracer that attaches stops it first */
 	outside = traced_outside(c);
 	if (outside == gone || (!outside && proc_tracer(c->host.pid, helper)))
-		return;               /* or has not let all go yet */
+		return;               /* or the debugger has not detached from all yet */
 	if (request(c->s, &c->s->follow.request[FOLLOW_AGAIN], helper, outside))
 		c->let_go = outside ? helper : 0;
 }
 
-/* @status: of a helper, as waitpid tells it. */
+/* @status: of a helper, as from waitpid */
 static void go_on(struct follow *f, pid_t tid, int status)
 {
-	/* A stop of the process's is no signal to pass on; one that the helper takes is. */
+	/* A group stop is not a signal to pass on; a signal delivered to the helper is. */
 	long sig = WIFSTOPPED(status) && status >> 16 == 0 ? WSTOPSIG(status) : 0;
 	bool leaves = a32_cas(&f->leaving, (uint32_t)tid, 0);
 
 	if (WIFSTOPPED(status))
 		(void)ptrace(leaves ? PTRACE_DETACH : PTRACE_CONT, tid, NULL, sig);
 	if (leaves)
-		answer(&f->request[FOLLOW_AGAIN]);   /* the one who lets go */
+		answer(&f->request[FOLLOW_AGAIN]);   /* only that one lets go */
 }
 
 /* It has next to nothing to do, and programs wait for it. */
@@ -193,7 +193,7 @@ static void follow_main(void *arg)
 		if (tid > 0)
 			go_on(f, tid, status);
 		else if (tid < 0 && errno == ECHILD && !a32_load(&f->stopping))
-			sigsuspend(&open);    /* until there is somebody to follow */
+			sigsuspend(&open);    /* until there is a helper to follow */
 	}
 	a32_store(&f->tid, 0);
 }
@@ -223,7 +223,7 @@ void follow_stop(struct supervisor *s)
 	while (!a32_load(&f->tid))
 		plat_sleep_ns(RING_NS);      /* it has not run yet */
 	a32_store(&f->stopping, 1);
-	/* Again: it may have looked just before, and wait for what never ends. */
+	/* Repeat: it may have checked just before, and then wait for ever. */
 	while (a32_load(&f->tid)) {
 		ring(f);
 		plat_sleep_ns(RING_NS);

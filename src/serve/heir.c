@@ -1,9 +1,10 @@
-/* serve/heir.c - who gets the orphans that umemcg takes as a subreaper.
+/* serve/heir.c - which process gets the orphans that umemcg takes as a subreaper.
  *
  * The kernel gives an orphan to the nearest subreaper above it, else to process 1 of its PID
- * namespace. Who is a subreaper is not to be seen from outside; so an orphan is made, and says.
+ * namespace. Whether a process is a subreaper is not visible from outside; so this makes an orphan
+ * and asks it.
  *
- * Locks: none; before umemcg is a subreaper, and has threads.
+ * Locks: none; runs before umemcg is a subreaper and has threads.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +17,7 @@
 
 #define WAIT_MS 2000
 
-/* In the child's child: wait until its parent is gone, and tell who came after it. */
+/* In the grandchild: wait until its parent is gone, and report its successor. */
 static _Noreturn void tell_heir(pid_t parent, int parent_fd, int out)
 {
 	struct pollfd p = { .fd = parent_fd, .events = POLLIN };
@@ -24,7 +25,7 @@ static _Noreturn void tell_heir(pid_t parent, int parent_fd, int out)
 
 	if (parent_fd >= 0 && poll(&p, 1, WAIT_MS) == 1)
 		heir = getppid();
-	/* Over, but not taken from us yet. */
+	/* Exited, but not reparented yet. */
 	for (int i = 0; heir == parent && i < WAIT_MS; i++) {
 		(void)usleep(1000);
 		heir = getppid();

@@ -23,7 +23,8 @@ static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int 
 	(void)msg_send(sock, &m, sizeof(m), fd);
 }
 
-/* Ranges a client states about itself: only it can be hurt by wrong ones, but they must be ranges. */
+/* Ranges a client reports about itself: wrong ones can only hurt itself, but they must be
+ * ranges. */
 bool hello_sane(const struct msg_hello *m)
 {
 	if (m->staging & ~PAGE_MASK || m->staging > UINT64_MAX - EVICT_PAGES_MAX * PAGE_SIZE)
@@ -54,8 +55,9 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
-/* A process that is a client already speaks again. After exec its old address space is gone, only its channel's end was not seen
- * yet. If it is not gone the process plays with us: its faults would be served by nobody. False: it was killed. */
+/* A process that already is a client says HELLO again. After exec its old address space is gone,
+ * and only the end of its channel was not seen yet. If it is not gone, the process violates the
+ * protocol: no worker would serve its faults. False: it was killed. */
 static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now)
 {
 	struct client *old = client_managed(s, pid);
@@ -63,18 +65,19 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 	bool gone = true;
 
 	if (old && old == now) {
-		client_put(old);  /* the watcher found out first which process it is */
+		client_put(old);  /* an asker (find.c) identified the process first */
 		return true;
 	}
 	if (!old)
 		return true;
-	/* Its memory may live on, in another process. A child of raw clone(2) had no helper before it executed a program. */
+	/* Its memory may live on in another process. A child of raw clone(2) had no helper before
+	 * it executed a program. */
 	if (conn ? helper_replace(conn) : client_left(old)) {
 		client_put(old);
 		return true;
 	}
-	/* Its channel's end was seen, before its helper had spoken (unready.c): the control thread waits
-	 * for the end of its memory. */
+	/* Its channel ended before its helper had spoken (unready.c): the control thread waits for
+	 * the end of its memory. */
 	if (conn && conn->kind == CONN_CLOSING) {
 		client_closing(old);
 		client_put(old);
@@ -84,7 +87,7 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 		gone = uffd_dead(old->host.uffd);
 		if (gone)
 			break;
-		plat_sleep_ns(1000 * 1000);  /* somebody may be looking at it in /proc */
+		plat_sleep_ns(1000 * 1000);  /* another process may be reading it in /proc */
 	}
 	if (gone) {
 		client_end(old);
@@ -99,7 +102,7 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
 {
 	struct client *c;
-	/* A worker that waited for a message would wait for ever. */
+	/* A blocking read would make a worker wait for ever. */
 	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ? -errno : uffd_api(fd);
 
 	if (err) {
@@ -119,13 +122,14 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		close(fd);
 		return NULL;
 	}
-	/* Its channel before its pid: a client with a pid and without a channel is taken for one that never speaks (client_left). */
+	/* Its channel before its pid: a client with a pid and without a channel is taken for one
+	 * that never speaks (client_left). */
 	c->sock = conn->fd;
 	client_enter(c);
 	client_set_pid(c, conn->pid);
 	attach(c, conn, m);
 	if (client_listen(c) != 0 || adopt_all(c) != 0) {
-		/* Registered areas without records: better no process than a wrong one. */
+		/* Registered areas without records: no process is better than a wrong one. */
 		client_kill(c, SIGKILL);
 	}
 	measure_waiting(c);
@@ -138,7 +142,8 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 {
 	struct client *parent = client_forking(s, m->fork_cookie), *c;
 
-	/* The parent's thread was released when the event was read; it may still be being applied. */
+	/* The parent's thread was released when the event was read; it may still be being
+	 * applied. */
 	if (parent) {
 		call_events_applied(parent);
 		client_put(parent);
@@ -151,10 +156,11 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	detach_old(s, conn->pid, c);
-	starting_over(s, conn->pid);  /* the watcher may have lost patience with it */
+	starting_over(s, conn->pid);  /* it may have been found as foreign by now */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
-		/* Its memory could not be followed, or the OOM killer chose it before it had a name. */
+		/* Its memory could not be followed, or the OOM killer chose it before it had a
+		 * pid. */
 		client_kill(c, SIGKILL);
 		client_put(c);
 		return NULL;

@@ -1,8 +1,9 @@
-/* serve/huge.c - who wants huge pages: the machine, a process, an area.
+/* serve/huge.c - huge page settings of the machine, a process, an area.
  *
- * The machine's setting is that of the kernel for huge pages of 2 MiB, and may change at any time. An area's advice comes from the
- * agent (CALL_HUGE_ADVICE), by fork and by mremap with the area, and is looked up once for what a process has
- * when it says HELLO. It says only what a first touch brings, so what is missed costs time and nothing else.
+ * The machine's setting is the kernel's for 2 MiB huge pages, and may change at any time. An area's
+ * advice comes from the agent (CALL_HUGE_ADVICE), or with the area by fork and mremap, and is
+ * looked up once in HELLO for areas that already exist. It only determines what a first touch
+ * brings in, so a miss costs time and nothing else.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #define LOOK_NS      1000000000ull
 #define ASK_AGAIN_NS 100000000ull
 
-/* Which word of a setting is in brackets; "" when it cannot be told. */
+/* The word of a setting that is in brackets; "" if unknown. */
 static void chosen(const char *path, char *word, size_t size)
 {
 	char text[256] = "", *open_, *close_;
@@ -40,7 +41,7 @@ void huge_look(struct supervisor *s)
 	if (now < s->huge_next_ns)
 		return;
 	s->huge_next_ns = now + LOOK_NS;
-	/* Linux 6.8 has one for each size; before that, and where it says so, the one of all counts. */
+	/* Linux 6.8 has one per size; before that, or on "inherit", the global one counts. */
 	chosen(SETTINGS "hugepages-2048kB/enabled", word, sizeof(word));
 	if (!word[0] || strcmp(word, "inherit") == 0)
 		chosen(SETTINGS "enabled", word, sizeof(word));
@@ -67,7 +68,7 @@ static void advised(const struct proc_area *a, void *arg)
 	(void)vma_change_flags(mm, a->start, a->end, a->flags & (VM_HUGEPAGE | VM_NOHUGEPAGE), 0);
 }
 
-/* To look costs a walk of all the process has: not where no area can hold a huge page. */
+/* This walks everything the process has: skip it if no area can hold a huge page. */
 void huge_adopt(struct client *c)
 {
 	struct mm *mm = c->host.mm;

@@ -1,9 +1,8 @@
-/* serve/keeper.c - the process that outlives a killed supervisor. See keeper.h for what it
- * promises.
+/* serve/keeper.c - the process that outlives a killed supervisor. keeper.h says what it guarantees.
  *
- * One SEQPACKET socket, one message a packet, at most one descriptor attached. The supervisor's
- * end is close-on-exec and the keeper closes its copy, so end of file means exactly: the
- * supervisor is gone.
+ * One SEQPACKET socket, one message per packet, at most one descriptor attached. The supervisor's
+ * end is close-on-exec and the keeper closes its copy, so end of file means exactly: the supervisor
+ * is gone.
  *
  * Invariants:
  * I1  Every table entry owns its descriptor (-1: it could not be received).
@@ -35,7 +34,7 @@
 #include "serve/keeper.h"
 
 #define KEEPER_FD 3              /* the socket, in the keeper */
-#define SEND_TIMEOUT_US 100000   /* a message: how long a stuck keeper may delay us */
+#define SEND_TIMEOUT_US 100000   /* per message: how long a stuck keeper may delay the supervisor */
 #define DEATH_WAIT_MS 5000       /* how long the keeper waits for the processes it killed */
 #define STOP_WAIT_MS 1000        /* how long the supervisor waits for the keeper */
 
@@ -86,7 +85,7 @@ static struct entry *table_find(struct table *t, bool is_pid, uint64_t key)
 	return NULL;
 }
 
-/* Takes over @fd. Out of memory: the entry is forgotten, the descriptor stays open all the same. */
+/* Takes @fd. Out of memory: the entry is dropped, but the descriptor stays open. */
 static void table_add(struct table *t, bool is_pid, uint64_t key, int fd)
 {
 	if (t->n == t->cap) {
@@ -128,7 +127,7 @@ static void signal_all(struct table *t, int sig)
 			sys_pidfd_send_signal(t->e[i].fd, sig);
 }
 
-/* Is @child, whose pidfd is open already, really a child of @parent? */
+/* Is @child, whose pidfd is already open, really a child of @parent? */
 static bool has_parent(pid_t child, pid_t parent)
 {
 	char path[64], line[512], *at;
@@ -139,7 +138,7 @@ static bool has_parent(pid_t child, pid_t parent)
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	/* The name may hold anything; the fields start after its last parenthesis. */
+	/* The name may contain anything; the fields start after its last parenthesis. */
 	if (fgets(line, sizeof(line), f)) {
 		at = strrchr(line, ')');
 		if (at)
@@ -149,8 +148,8 @@ static bool has_parent(pid_t child, pid_t parent)
 	return ppid == parent;
 }
 
-/* Add the children that thread @tid of entry @i made and that nobody told us about. The parent is
- * stopped: it makes no more. */
+/* Add the children of thread @tid of entry @i that were not reported to us. The parent is stopped:
+ * it creates no more. */
 static void add_children_of(struct table *t, size_t i, const char *tid)
 {
 	pid_t parent = (pid_t)t->e[i].key;
@@ -200,7 +199,7 @@ static void kill_tree(struct table *t)
 {
 	int64_t deadline = now_ms() + DEATH_WAIT_MS;
 
-	/* Stopped first, so that nobody forks away while the tree is walked. */
+	/* Stop first, so that no process forks away while the tree is walked. */
 	signal_all(t, SIGSTOP);
 	for (size_t i = 0; i < t->n; i++)
 		if (is_alive(&t->e[i]))
@@ -215,8 +214,8 @@ static void kill_tree(struct table *t)
 	}
 }
 
-/* The supervisor is dying, and some of its threads get a CPU last of all (warm.c): whoever waits for it waits for them. As long
- * as its pidfd does not say that it is over, its number is its own. */
+/* The supervisor is dying, and some of its threads get a CPU last of all (warm.c), which delays
+ * every waiter for it. Its pid is its own until its pidfd says that it is over. */
 static void hurry(pid_t supervisor, int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
@@ -269,7 +268,7 @@ static int receive(struct keeper_msg *m, int *fd)
 	return n == sizeof(*m) ? 1 : -1;
 }
 
-/* Leave the terminal, the signals and the files of the program behind. */
+/* Detach from the terminal, the signals and the files of the program. */
 static void detach(int sock)
 {
 	struct rlimit files;
@@ -283,7 +282,7 @@ static void detach(int sock)
 	/* It must not hold a file system busy; failure changes nothing. */
 	if (chdir("/") != 0)
 		errno = 0;
-	/* The socket to a place of its own first: it may be any number, 0 to 2 included. */
+	/* First move the socket out of the way: it may be any number, 0 to 2 included. */
 	sock = fcntl(sock, F_DUPFD_CLOEXEC, KEEPER_FD + 1);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (sock < 0 || dup2(sock, KEEPER_FD) < 0)
@@ -306,7 +305,7 @@ static _Noreturn void keeper_main(int sock, pid_t supervisor)
 	detach(sock);
 	pidfd = sys_pidfd_open(supervisor);
 	if (getppid() != supervisor)
-		pidfd = -1;  /* gone already: that may be somebody else by now */
+		pidfd = -1;  /* gone already: the pid may be another process by now */
 	while ((ret = receive(&m, &fd)) != 0) {
 		if (ret < 0)
 			continue;
@@ -405,7 +404,7 @@ void keeper_stop(struct keeper *k)
 
 	keeper_send(k, KEEPER_DONE, 0, -1);
 	close(k->sock);
-	/* ECHILD: whoever reaps all children of this process was faster. */
+	/* ECHILD: the thread that reaps all children of this process was faster. */
 	while (waitpid(k->pid, NULL, WNOHANG) == 0) {
 		if (now_ms() >= deadline) {
 			kill(k->pid, SIGKILL);

@@ -1,10 +1,11 @@
-/* serve/keeper.h - the keeper: a small process that outlives a killed supervisor just long enough to
- * make sure that no client lives on with wrong memory.
+/* serve/keeper.h - the keeper: a small process that outlives a killed supervisor just long enough
+ * to make sure that no client lives on with wrong memory.
  *
- * While the supervisor lives the keeper sleeps on a socket and stores descriptors it is sent: pidfds of every process of
- * the tree, and userfaultfds of forked children (whose memory would otherwise read as zeros the moment the supervisor's copy is
- * closed). End of file on the socket without a "done" message: the supervisor was killed. The keeper then kills every process it
- * has a pidfd of, waits until they are gone (bounded), and exits.
+ * While the supervisor lives the keeper sleeps on a socket and stores the descriptors it is sent:
+ * pidfds of every process of the tree, and userfaultfds of forked children (whose memory would read
+ * as zeros as soon as the supervisor's copy is closed). End of file on the socket without a "done"
+ * message means that the supervisor was killed. The keeper then kills every process it has a pidfd
+ * of, waits until they are gone (bounded), and exits.
  */
 #ifndef UMEMCG_SERVE_KEEPER_H
 #define UMEMCG_SERVE_KEEPER_H
@@ -19,13 +20,13 @@ struct keeper {
 
 /* Fork the keeper. Call before any thread exists. 0 or -errno. */
 int keeper_start(struct keeper *k);
-/* Remember a process / a descriptor. Thread safe. Errors are ignored: the keeper is a second line of defence. @fd is
- * duplicated, the caller keeps its own. @key lets the supervisor release it later. */
+/* Add a process or a descriptor. Thread safe. Errors are ignored: the keeper is a second line of
+ * defence. @fd is duplicated; the caller keeps its own. @key identifies it for removal. */
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd);
 void keeper_del_pid(struct keeper *k, pid_t pid);
 void keeper_add_fd(struct keeper *k, uint64_t key, int fd);
 void keeper_del_fd(struct keeper *k, uint64_t key);
-/* Orderly end: the keeper exits without killing anybody; reaped here. */
+/* Orderly end: the keeper exits without killing any process; reaped here. */
 void keeper_stop(struct keeper *k);
 
 #endif

@@ -1,4 +1,4 @@
-/* serve/kill.c - the end of what is left of the program tree.
+/* serve/kill.c - kills what is left of the program tree.
  *
  * Locks: none.
  */
@@ -24,8 +24,8 @@ static void kill_one(pid_t pid, pid_t parent, void *arg)
 
 	if (k->s->keeper && pid == k->s->keeper->pid)
 		return;
-	/* The number may have been given to a stranger since it was listed: only who is ours still is killed. Orphans are
-	 * our own children. A zombie waits for its parent to collect it; nothing to kill. */
+	/* The pid may have been reused since it was listed: kill only what is still ours. Orphans
+	 * are our own children. A zombie waits for its parent to reap it; nothing to kill. */
 	p = (struct pollfd){ .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
 	if (p.fd < 0)
 		return;

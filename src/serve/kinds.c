@@ -1,13 +1,14 @@
 /* serve/kinds.c - what the group's unmanaged memory is: by kind, and the processes that have most
  * of it.
  *
- * A look costs a walk over page tables for each process (smaps.c): it is taken of the LOOKED_MAX
- * that have most, when so much more is unmanaged than at the last look, by the finder, for 1 /
- * SHARE of its time at most; and when somebody is killed. So the look at the most there was may be
- * a little older than the most there was.
+ * A look walks the page tables of the LOOKED_MAX processes that have most (smaps.c). The finder
+ * takes it when unmanaged memory has grown enough since the last look, for at most 1 / SHARE of its
+ * time. It is also taken at an OOM kill. So the look at the maximum may be slightly older than the
+ * maximum.
  *
- * Who is killed waits for no walk: figures, names and what is static are noted, it is killed, then the
- * walks are taken. What is gone of its memory by then is what most of it was at the last look.
+ * A kill does not wait for walks: unmanaged RSS, names and what is static are recorded, the victim
+ * is killed, then the walks follow. Memory that is gone by then counts as the kind that most of the
+ * victim's memory was at the last look.
  *
  * Locks: none but names_lock, for the results.
  */
@@ -33,11 +34,11 @@ struct kinds_look {
 	struct client *c;
 	int64_t kind[SERVE_NR_KINDS];
 	int64_t registered;
-	uint64_t code_dev, code_ino;   /* the file that was mapped as code last */
+	uint64_t code_dev, code_ino;   /* the file last mapped as code */
 	bool behind_managed;
 };
 
-/* The first thread's lies where the dynamic linker has put it, with the thread-local storage. */
+/* The dynamic linker places that of the first thread, with the thread-local storage. */
 static bool has_record(const struct client *c, const struct proc_area *a)
 {
 	return a->start < c->private_end[PRIVATE_RECORD] &&
@@ -95,7 +96,7 @@ static int64_t sum(const int64_t *kind)
 	return all;
 }
 
-/* Of a program that is not managed. As long as it may still say HELLO nobody knows. */
+/* For an unmanaged program. As long as it may still say HELLO the kind is unknown. */
 static enum serve_kind kind_of_foreign(const struct candidate *of)
 {
 	if (of->is_static)
@@ -107,7 +108,7 @@ static enum serve_kind kind_of_foreign(const struct candidate *of)
 	return SERVE_KIND_FOREIGN;
 }
 
-/* What of its figure, @pages, is what. */
+/* Break its unmanaged RSS, @pages, down by kind. */
 static void look_at(struct kinds_look *k, const struct candidate *of)
 {
 	struct client *c = of->c;
@@ -121,7 +122,7 @@ static void look_at(struct kinds_look *k, const struct candidate *of)
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
 		room = pages - shared - a64_load(&c->tables) - sum(k->kind);
-		/* Pages that came while it was looked at are no part of the figure. */
+		/* Pages that came during the look are not part of the unmanaged RSS. */
 		rest = rest < room ? rest : room;
 		k->kind[SERVE_KIND_PENDING] = rest > 0 ? rest : 0;
 	} else {
@@ -141,7 +142,7 @@ static enum serve_kind largest(const int64_t *kind)
 	return most;
 }
 
-/* It has been killed, and most of it is gone. */
+/* It has been killed and most of its memory is gone. */
 static void add_gone(struct supervisor *s, struct kinds_look *k, const struct candidate *of)
 {
 	enum serve_kind kind = SERVE_KIND_OTHER;
@@ -177,7 +178,7 @@ static void add_process(struct supervisor *s, struct serve_unmanaged *u, const s
 	p->kind = largest(k.kind);
 }
 
-/* Keeps the LOOKED_MAX with the most, the largest first; the others are summed up. */
+/* Keep the LOOKED_MAX largest, in descending order; returns the pages of the one left out. */
 static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_t pages)
 {
 	unsigned i = *n;
@@ -198,15 +199,15 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
 	return left;
 }
 
-/* It has said HELLO, or is about to execute a program: what its process has is the managed
- * client's, which is looked at itself. */
+/* It has said HELLO or is about to execute a program: the managed client has its memory and is
+ * examined itself. */
 static bool is_double(const struct client *c)
 {
 	return c->foreign && a32_load(&c->nameless) && starting_said_hello(c);
 }
 
-/* It has executed no program since a managed one forked it, and libc's fork would have introduced
- * it. */
+/* It has executed no program since a managed process forked it, and libc's fork would have
+ * introduced it. */
 static bool is_fork_of_managed(struct supervisor *s, pid_t pid)
 {
 	struct proc_stat st;
@@ -220,7 +221,7 @@ static bool is_fork_of_managed(struct supervisor *s, pid_t pid)
 	return parent != NULL;
 }
 
-/* Takes those out that are no processes of their own; returns what they have. */
+/* Remove those that are not processes of their own; returns their pages. */
 static int64_t drop_doubles(struct candidate *all, unsigned *n)
 {
 	int64_t pages = 0;
@@ -237,8 +238,8 @@ static int64_t drop_doubles(struct candidate *all, unsigned *n)
 	return pages;
 }
 
-/* The first part of a look, which is cheap: whom to look at, to @all; returns how many. @total:
- * bytes that are not managed. */
+/* The first, cheap part of a look: fill @all with the processes to examine; returns how many.
+ * @total: unmanaged bytes. */
 static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all,
 		       int64_t total)
 {
@@ -268,8 +269,8 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 	return n;
 }
 
-/* The parts were looked at one after the other, and later than the whole: what is too much of them
- * is taken from the largest. */
+/* The parts were read one after the other, and later than the total: subtract the excess from the
+ * largest. */
 static void fit(struct serve_unmanaged *u)
 {
 	int64_t over;
@@ -296,7 +297,7 @@ static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candida
 	fit(u);
 }
 
-/* Is @pages so much more than at the last look? */
+/* Is @pages enough above the last look? */
 static bool is_due(struct supervisor *s, int64_t pages)
 {
 	int64_t at = a64_load(&s->kinds_at);

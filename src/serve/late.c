@@ -1,12 +1,12 @@
-/* serve/late.c - a client whose helper somebody has stopped is not waited for without end.
+/* serve/late.c - a client whose helper a tracer has stopped does not wait for ever.
  *
- * A tracer that may stop helpers all the same (where ptrace is refused to us, follow.c) may itself
- * wait for a page of the client that it has stopped. Such a client is held back while the group is
- * full (worker.c). After a while it goes on, a page at a time, beyond the limit: the limit is
- * higher meanwhile by what it takes, so that this is at nobody else's cost, and a notice says so.
- * One that takes as much again as the limit is killed.
+ * A tracer that can still stop helpers (where ptrace is refused to us, follow.c) may itself wait
+ * for a page of the client it has stopped. Such a client is held back while the group is full
+ * (worker.c). After a while it continues beyond the limit, one page at a time. The limit rises by
+ * what it takes while that lasts, so no other client pays for it, and a notice says so. A client
+ * that takes as much as the limit again is killed.
  *
- * Locks: none. The watcher alone writes here; @beyond is read by fault workers.
+ * Locks: none. Only the watcher writes here; fault workers read @beyond.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 
 #define PATIENCE_NS (2 * 1000000000ull)
 
-/* Where it is our own tracer's stop, it goes on as soon as that thread runs. */
+/* If our own tracer stopped it, it continues as soon as that thread runs. */
 static bool is_stopped(const struct client *c)
 {
 	pid_t ours = (pid_t)a32_load(&c->s->follow.tid);
@@ -44,7 +44,7 @@ static void come_back(struct client *c)
 		a32_add(&c->host.mm->held, -1);
 }
 
-/* Pages that it has taken. */
+/* Pages it has taken beyond the limit. */
 static int64_t taken(struct client *c)
 {
 	char text[SIZE_TEXT_MAX];

@@ -1,14 +1,16 @@
-/* serve/leave.c - processes whose program threads have all ended, and whose helper is left.
+/* serve/leave.c - processes whose program threads have all ended while the helper remains.
  *
- * libc ends a process by exit_group, which ends the helper too. A program that does not (the system call exit; a filter of system
- * calls that ends one thread) ends thread by thread, and the helper, a thread as well, would keep the process: its parent would wait
- * for ever, and so would a signal to it, which no thread takes. The watcher looks at each process's first thread, in turn. When
- * that is a zombie, and there is but one other thread, the helper, it is told to leave (MSG_LEAVE) with the first thread's status.
- * Nobody can start another thread then. While other threads of the program run, nothing happens.
+ * libc ends a process by exit_group, which ends the helper too. A program that does not (the exit
+ * system call; a system call filter that ends one thread) ends thread by thread, and the helper,
+ * also a thread, would keep the process alive: its parent would wait for ever, and a signal to it
+ * would stay pending, as no thread takes it. The watcher checks the first thread of each process in
+ * turn. When it is a zombie and the helper is the only other thread, the helper is told to leave
+ * (MSG_LEAVE) with the first thread's status. No thread can be started then. While other threads of
+ * the program run, nothing happens.
  *
- * A helper of standby.c finds out itself, until it is asked for something.
+ * A helper of standby.c detects this itself, until it is asked for something.
  *
- * Locks: batch_lock, which is tried for only: a withdrawal may have it for long, and the watcher comes again.
+ * Locks: batch_lock, trylock only: a withdrawal may hold it for long, and the watcher comes again.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,10 +25,11 @@
 struct first {
 	char state;
 	long threads;        /* of the process */
-	uint32_t status;     /* once it has ended, as wait(2) tells it; 0 where we may not know */
+	uint32_t status;     /* once it has ended, as in wait(2); 0 if not readable */
 };
 
-/* Behind the name, which may hold anything: the state; as the 18th field the number of threads; the exit code is the last. */
+/* After the name, which may contain anything: the state; field 18 is the number of threads; the
+ * last is the exit code. */
 static bool parse(const char *stat, struct first *f)
 {
 	const char *at = strrchr(stat, ')');
@@ -54,7 +57,8 @@ static bool look(pid_t pid, struct first *f)
 	return parse(text, f);
 }
 
-/* Another may have taken its place (standby.c), in a process that lives on: it is not told. */
+/* Another helper may have taken its place (standby.c), in a process that lives on: do not tell that
+ * one. */
 static void tell_to_leave(struct client *c, pid_t helper, uint32_t status)
 {
 	struct msg_leave m = { .h = { PROTO_MAGIC, MSG_LEAVE, 0 }, .status = status };
@@ -74,7 +78,8 @@ void leave_look(struct client *c)
 	if (c->sock < 0 || helper == pid || a32_load(&c->closing) || !look(pid, &first))
 		return;
 	follow_look(c, first.state == 't');
-	/* The helper is looked for last: had it been gone before, it would not be there now, so it is one of the two. */
+	/* Check the helper last: if it is there now it was there before, so it is one of the
+	 * two. */
 	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->leaves != helper && proc_has_thread(pid, helper))
 		tell_to_leave(c, helper, first.status);
 }

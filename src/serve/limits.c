@@ -1,7 +1,7 @@
-/* serve/limits.c - which resource limit (ulimit) is behind a failure, in words.
+/* serve/limits.c - which resource limit (ulimit) causes a failure, in words.
  *
- * What a supervisor maps is checked before it maps it: a thread that cannot be made later, inside a library,
- * would be an abort there. See limits.h.
+ * The supervisor checks what it is going to map before it maps it: failing to create a thread
+ * later, inside a library, would abort there. See limits.h.
  *
  * Locks: none.
  */
@@ -14,7 +14,7 @@
 
 #include "base/size.h"
 
-/* Bytes of address space (or, of those, private and writable) in use; 0: unknown. */
+/* Bytes of address space in use (or of private writable memory in it); 0: unknown. */
 static uint64_t used_bytes(bool data)
 {
 	unsigned long long total = 0, in_data = 0;

@@ -1,4 +1,4 @@
-/* serve/limits.h - which resource limit (ulimit) is behind a failure, in words. */
+/* serve/limits.h - which resource limit (ulimit) causes a failure, in words. */
 #ifndef UMEMCG_SERVE_LIMITS_H
 #define UMEMCG_SERVE_LIMITS_H
 
@@ -7,11 +7,11 @@
 
 #define LIMITS_TEXT_MAX 160
 
-/* Room for @bytes more of writable memory below 'ulimit -v' and 'ulimit -d'? False: @text names the limit, its
- * value and what is needed. */
+/* Is there room for @bytes more of writable memory below 'ulimit -v' and 'ulimit -d'? False: @text
+ * names the limit, its value and the need. */
 bool limits_have_room(uint64_t bytes, char text[LIMITS_TEXT_MAX]);
-/* What to add to a message about @error (-errno) of a call that makes a process or a thread: the limit that is probably
- * behind it, or "". Returns @text. */
+/* Text to append to a message about @error (-errno) of a call that creates a process or thread: the
+ * limit that probably caused it, or "". Returns @text. */
 const char *limits_hint(int error, char text[LIMITS_TEXT_MAX]);
 
 #endif

@@ -1,10 +1,10 @@
-/* serve/lineage.c - the set of processes that descend from the program, and the thread that hears
- * of them. See lineage.h.
+/* serve/lineage.c - the set of processes that descend from the program, and the thread that listens
+ * for them. See lineage.h.
  *
- * Two threads change the set: this one and the find thread (find.c). A fork is told before the child
- * runs, so a child's own forks find it there. What is told of strangers costs a look into the
- * set. When messages were lost (ENOBUFS), or there is no memory for the set, the watcher walks
- * the tree.
+ * Two threads change the set: this one and the find thread (find.c). A fork is reported before the
+ * child runs, so the child's own forks find it there. A report about a stranger costs one lookup in
+ * the set. When messages were lost (ENOBUFS) or there is no memory for the set, the find thread
+ * walks the tree.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,9 +25,10 @@
 
 #define GONE         ((pid_t)-1)
 #define CAP_MIN      256
-#define RECEIVE_SIZE (8 << 20)      /* bytes of messages that may wait for us */
+#define RECEIVE_SIZE (8 << 20)      /* bytes of messages that may be queued for us */
 #define ACK_MS       200
-#define ACK_TRIES    10000          /* messages before the answer, on a machine that forks all the time */
+/* messages before the answer, on a machine that forks all the time */
+#define ACK_TRIES    10000
 
 /* ---- the set; lock held ---- */
 
@@ -36,7 +37,7 @@ static unsigned place(const struct lineage *l, pid_t pid)
 	return (unsigned)pid * 2654435761u & (l->cap - 1);
 }
 
-/* Its slot, or the free one where the search ends. NULL: no set yet. */
+/* Its slot, or the free slot where the search ends. NULL: no table yet. */
 static pid_t *find(struct lineage *l, pid_t pid)
 {
 	unsigned i;
@@ -48,7 +49,7 @@ static pid_t *find(struct lineage *l, pid_t pid)
 	return &l->slot[i];
 }
 
-/* Again without those that are gone, in a table that is at most a quarter full. */
+/* Rebuild without those that are gone, in a table that is at most a quarter full. */
 static bool rebuild(struct lineage *l)
 {
 	pid_t *old = l->slot, *p;
@@ -155,8 +156,8 @@ unsigned lineage_take(struct supervisor *s, struct fresh *fresh, unsigned max, b
 	return n;
 }
 
-/* A number that is found free may be given to a child of ours before it is dropped: it is dropped only while no fork was told of
- * in between, and looked at again under the lock. */
+/* A pid found free may be given to a child of ours before it is dropped: check again under the
+ * lock, where no fork is applied in between. */
 void lineage_prune(struct supervisor *s)
 {
 	struct lineage *l = &s->lineage;
@@ -197,7 +198,7 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 			add(l, child);
 			note(l, child, e->timestamp_ns);
 		} else {
-			drop(l, child);  /* a new process, which has the number of one of ours that is gone */
+			drop(l, child);  /* a new process that reuses the pid of one of ours */
 		}
 	} else if (e->what == PROC_EVENT_EXEC && has(l, e->event_data.exec.process_tgid)) {
 		ours = true;
@@ -224,7 +225,7 @@ union packet {
 	char bytes[1024];
 };
 
-/* The message in a packet of @n bytes from the kernel; NULL: it is none. */
+/* The message in a packet of @n bytes from the kernel; NULL: it is not one. */
 static const struct cn_msg *message(const union packet *p, ssize_t n, const struct sockaddr_nl *from)
 {
 	const struct cn_msg *m = NLMSG_DATA(&p->h);
@@ -299,8 +300,8 @@ static bool ask(int sock, enum proc_cn_mcast_op op, uint32_t seq)
 #define AT_EVENT  (NLMSG_HDRLEN + sizeof(struct cn_msg))
 #define AT(field) (AT_EVENT + offsetof(struct proc_event, field))
 
-/* Only forks that make a process, execs, and the answer to our question: threads come and go far
- * more often. */
+/* Pass only forks that create a process, execs, and the answer to our request: threads come and go
+ * far more often. */
 static void filter(int sock)
 {
 	struct sock_filter code[] = {
@@ -322,7 +323,7 @@ static void filter(int sock)
 	(void)setsockopt(sock, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 }
 
-/* In another PID or user namespace the question is passed over in silence. */
+/* In another PID or user namespace the kernel silently ignores the request. */
 static bool answered(int sock, uint32_t seq)
 {
 	for (int i = 0; i < ACK_TRIES; i++) {
@@ -390,7 +391,7 @@ void lineage_stop(struct supervisor *s)
 
 	if (l->sock >= 0) {
 		plat_thread_join(&l->thread);
-		/* Older kernels go on telling nobody. */
+		/* Older kernels keep sending, to no listener. */
 		(void)ask(l->sock, PROC_CN_MCAST_IGNORE, 0);
 		close(l->sock);
 		l->sock = -1;

@@ -1,21 +1,21 @@
-/* serve/live.c - taking memory of a process that runs into the books: what was mapped past the
- * agent (by ld.so, which makes system calls of its own, or by the instruction itself), and pages
- * that came into registered memory past us.
+/* serve/live.c - adopts memory of a running process: what was mapped without the agent (by ld.so,
+ * which makes its own system calls, or by the instruction itself), and pages that came into
+ * registered memory without us.
  *
- * An area is registered, then entered, then what is present there, page by page. Meanwhile the
- * process does as it likes:
+ * An area is registered, then entered, then its present pages are entered one by one. The process
+ * runs freely in the meantime:
  *
- * I1  An entry says present only where the client's kernel tells us of misses: what is in the books
- *     is registered. The area is entered in the critical section (mmap_lock for writing) in which
- *     it was registered and looked at again, and no event is read in between. What happened before
- *     the registration, the look shows; what comes after it, an event about it follows.
- * I2  A fork that was under way is the exception: the child was made before the registration, and
- *     the event that copies the books for it is read after. The kernel says that something is under
- *     way (uffd_changing): then nothing is entered, this time. An area that is registered and not
- *     entered is so at its first fault (adopt_at).
- * I3  A page that is entered and is not there any more has been discarded, and reads as zeros: as
- *     the next fault there finds (fault_refresh), and whoever takes it out (MMU_GONE). A page that
- *     is there and not entered stays the kernel's, and is measured.
+ * I1  An entry says present only where the client's kernel reports misses to us: what is in the
+ *     books is registered. The area is entered in the same critical section (mmap_lock for writing)
+ *     in which it was registered and checked again, and no event is read in between. The check
+ *     shows what happened before the registration; an event follows for anything after it.
+ * I2  A fork in progress is the exception: the child was made before the registration, and the
+ *     event that copies the books for it is read after. The kernel reports that something is in
+ *     progress (uffd_changing): then nothing is entered, this time. An area that is registered and
+ *     not entered is entered at its first fault (adopt_at).
+ * I3  A page that is entered and no longer there has been discarded, and reads as zeros: the next
+ *     fault there finds that (fault_refresh), and so does eviction (MMU_GONE). A page that is there
+ *     and not entered stays the kernel's and is measured.
  *
  * Left out: the agent's own memory, what lies there for the kernel at a thread's end (private
  * ranges; pages right behind a stack), areas that grow downwards, and what smaps.c calls special.
@@ -29,7 +29,7 @@
 #include "mmu/host/uffd.h"
 #include "serve/finder.h"
 
-#define MEASURE_PAGES 256   /* entered between two looks at what is charged twice */
+#define MEASURE_PAGES 256   /* entered between two corrections of double charge */
 
 void live_open(struct live *l, struct client *c)
 {
@@ -53,7 +53,7 @@ static bool booked_until(const struct mm *mm, uint64_t va)
 	return i < mm->nr_vmas && mm->vmas[i]->start < va && mm->vmas[i]->end == va;
 }
 
-/* Is [@start, @end) of one area that can be managed, still? */
+/* Is [@start, @end) still part of one area that can be managed? */
 static bool still_manageable(struct live *l, uint64_t start, uint64_t end)
 {
 	struct proc_area now;
@@ -71,8 +71,8 @@ static bool is_our_object(struct client *c, const struct proc_area *a)
 	return as != NULL;
 }
 
-/* Is there still what smaps has shown, and no more? Another mapping may have come to lie there: one
- * that the agent is about to mark as its own. */
+/* Is exactly what smaps showed still there? Another mapping may have replaced it: one that the
+ * agent is about to mark as its own. */
 static bool as_seen(struct live *l, uint64_t start, uint64_t end)
 {
 	const struct proc_area *seen = &l->area->at;
@@ -83,7 +83,7 @@ static bool as_seen(struct live *l, uint64_t start, uint64_t end)
 	       now.manageable && now.flags == seen->flags && now.dev == seen->dev && now.ino == seen->ino;
 }
 
-/* Other than private memory came to lie there, and would wait for us for ever. What the hooks have
+/* Memory that is not private replaced it and would wait for us for ever. What the hooks have
  * registered is never unregistered. */
 static void take_back(struct live *l, uint64_t start, uint64_t end)
 {
@@ -102,8 +102,8 @@ static void take_back(struct live *l, uint64_t start, uint64_t end)
 	}
 }
 
-/* I1, I2. @top: it may be the top of a thread's stack. 0: entered, as it was already perhaps; or
- * not to be, and the kernel's own for good: measured. -EAGAIN. */
+/* I1, I2. @top: it may be the top of a thread's stack. 0: entered, perhaps already before; or not
+ * manageable, stays the kernel's own and measured. -EAGAIN. */
 static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, uint32_t flags)
 {
 	struct client *c = l->c;
@@ -111,7 +111,7 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 	int err = -ESRCH;
 
 	rw_wrlock(&mm->mmap_lock);
-	/* libc's record of a thread ends a stack whose rest is managed. */
+	/* libc's thread record is at the end of a stack whose rest is managed. */
 	if (top && booked_until(mm, start))
 		start += STACK_TOP_PAGES * PAGE_SIZE;
 	if (!a32_load(&c->ended))
@@ -134,7 +134,7 @@ static void enter_page(struct live *l, uint64_t va)
 {
 	if (fault_adopt(l->c->host.mm, va) != 0)
 		return;
-	/* It is in its figure as well, until that is looked at. */
+	/* It also counts in its unmanaged RSS until that is updated. */
 	if (++l->found % MEASURE_PAGES == 0)
 		measure_lower(l->c, &l->statm_fd);
 }
@@ -147,8 +147,8 @@ static void enter_run(uint64_t start, uint64_t end, void *arg)
 		enter_page(l, va);
 }
 
-/* Calls @fn for the parts of the area that are neither the agent's nor the top of a thread's stack
- * by themselves. */
+/* Call @fn for the parts of the area that are neither the agent's nor by themselves the top of a
+ * thread's stack. */
 static int each_part(struct live *l, const struct smaps_area *a,
 		     int (*fn)(struct live *l, uint64_t, uint64_t, bool, uint32_t))
 {

@@ -1,16 +1,16 @@
-/* serve/mark.c - which process a userfaultfd of a fork is.
+/* serve/mark.c - finds the process that a fork event's userfaultfd belongs to.
  *
- * A fork event brings the child's userfaultfd, and says nothing about which process the child is.
- * The child says so itself, in its HELLO; one that the agent has not prepared (raw clone(2), or
- * HELLO failed) never does. The thread id in its faults is no answer: it is a number in the
- * child's own PID namespace, and a child need not fault.
+ * A fork event brings the child's userfaultfd but does not name the child. The child names itself
+ * in its HELLO, unless the agent has not prepared it (raw clone(2), or HELLO failed). The thread id
+ * in its faults does not help: it is a number in the child's own PID namespace, and a child need
+ * not fault.
  *
- * So its memory is marked: the page behind the agent's first one, which is empty in a child
- * (MADV_WIPEONFORK), and which nobody touches, gets a text that only we know, by way of the
- * userfaultfd. The process that has it there is the one. It is registered no longer than that
- * takes. A child's children do not inherit the mark.
+ * So we mark its memory through the userfaultfd: we write a text that only we know to the page
+ * after the agent's first one. That page is empty in a child (MADV_WIPEONFORK) and nothing touches
+ * it. The process that has the text there is the child. The page stays registered only while we
+ * write it. A child's children do not inherit the mark.
  *
- * Locks: none. Who changes client->mark from MARK_NONE to MARK_BUSY places it.
+ * Locks: none. The thread that changes client->mark from MARK_NONE to MARK_BUSY places the mark.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static void make_text(const struct client *c, struct text *t)
 	t->key = c->key;
 }
 
-/* @c is MARK_BUSY, by us. Not now (an event is unread): MARK_NONE again. */
+/* We set @c to MARK_BUSY. If an event is unread, sets MARK_NONE again for a later try. */
 static void place(struct client *c)
 {
 	_Alignas(4096) char page[PAGE_SIZE] = { 0 };
@@ -52,7 +52,7 @@ static void place(struct client *c)
 	a32_store(&c->mark, err == 1 ? MARK_PLACED : err == -EAGAIN ? MARK_NONE : MARK_FAILED);
 }
 
-/* Asked first, as reading what is not there would make a fault for us to serve. */
+/* Check first: reading an absent page would raise a fault that we must serve. */
 static bool is_present(pid_t pid, uint64_t va)
 {
 	uint64_t entry = 0;
@@ -79,8 +79,8 @@ static bool has_mark(const struct client *c, pid_t pid)
 	       memcmp(&got, &want, sizeof(got)) == 0;
 }
 
-/* May the fork of @pid, met at @since_ns, be one of @c's that is just being entered? Its parent
- * went on when the event was read. */
+/* May the fork of @pid, first seen at @since_ns, be one of @c's whose event is being applied? Its
+ * parent continued as soon as the event was read. */
 static bool being_entered(const struct client *c, pid_t parent, uint64_t since_ns, uint64_t now)
 {
 	return a32_load(&c->event_turn) & 1 && (c->host.pid == parent || now - since_ns < SAY_NS);
@@ -94,7 +94,7 @@ struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t
 	*unsure = false;
 	while ((c = client_next(s, c))) {
 		*unsure |= being_entered(c, parent, since_ns, now);
-		/* One that was made later is another process's. */
+		/* A client created later belongs to another process. */
 		if (c->foreign || c->host.pid || c->host.uffd < 0 || c->created_ns > since_ns + SAY_NS)
 			continue;
 		if (a64_load(&c->awaits_cookie) && now - c->created_ns < SAY_NS) {

@@ -1,15 +1,22 @@
-/* serve/migrate.c - moving a running group, or one of its processes, to another memory node: for `umemcg migrate`.
+/* serve/migrate.c - moves a running group, or one of its processes, to another memory node, for
+ * `umemcg migrate`.
  *
- * Where the pages are the books say; the kernel moves what lies behind them (mmu/host/nodes.h). In this order:
- *   spaces   what the entries of the address spaces say is there
- *   objects  shared memory, by a window of our own onto the memfd, so that pages which nobody maps go, too
- *   frames   pages that are at home, on their way to or from swap: of the whole group only, a frame is no process's
- * One step is one batch. A page that is taken out, unmapped or brought meanwhile is found absent, or not at all: what
- * comes after the look is placed by the kernel. Nothing is ever touched where it could be a hole, but under the page's
- * lock: then nobody takes it out, and a hole (MADV_REMOVE) reads as the zeros it is.
+ * The books say where the pages are; the kernel moves what backs them (mmu/host/nodes.h). In this
+ * order:
+ *   spaces   what the page table entries of the address spaces say is present
+ *   objects  shared memory, through a window of our own onto the memfd, so that unmapped pages
+ *            move, too
+ *   frames   pages held by the supervisor, on their way to or from swap: for a whole group only, as
+ *            frames belong to no process
  *
- * Locks: mmap_lock and a leaf lock for the look, none for the move. Shared memory: the locks of a batch of pages, the
- * first waited for, the others tried; whoever faults on them waits for a few system calls.
+ * One step is one batch. A page that is taken out, unmapped or brought in during a step is found
+ * absent or not found; the kernel places what comes after the look. A place that could be a hole is
+ * touched only under the page's lock: then nothing takes the page out, and a hole (MADV_REMOVE)
+ * reads as the zeros it is.
+ *
+ * Locks: mmap_lock and a leaf lock for the look, none for the move. Shared memory: the locks of a
+ * batch of pages, the first blocking, the others by trylock; a thread that faults on them waits for
+ * a few system calls.
  */
 #include <poll.h>
 #include <stdlib.h>
@@ -22,8 +29,8 @@
 #include "mmu/host/shared.h"
 #include "serve/internal.h"
 
-#define FRAMES_A_STEP 65536u   /* looked at */
-#define WINDOW_PAGES  64       /* of shared memory: so many are locked at once, and whoever faults on them waits */
+#define FRAMES_A_STEP 65536u   /* examined */
+#define WINDOW_PAGES  64       /* of shared memory, locked at once; faults on them wait */
 
 /* ---- address spaces ---- */
 
@@ -41,7 +48,7 @@ static void note_base(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t 
 		b->base[b->n++] = leaf->base;
 }
 
-/* The leaves of @mm as they are now. Those that come later have new pages only. */
+/* The leaves of @mm as they are now. Leaves that come later have new pages only. */
 static bool note_leaves(struct mm *mm, struct bases *b)
 {
 	rw_wrlock(&mm->mmap_lock);
@@ -53,7 +60,7 @@ static bool note_leaves(struct mm *mm, struct bases *b)
 	return b->base != NULL;
 }
 
-/* What is present of one leaf, in the process; and how many of its pages are in swap. */
+/* The pages of one leaf that are present in the process, and how many are in swap. */
 static unsigned look_at_leaf(struct migration_job *j, struct mm *mm, uint64_t base, void **page)
 {
 	struct leaf *leaf;
@@ -77,7 +84,7 @@ static unsigned look_at_leaf(struct migration_job *j, struct mm *mm, uint64_t ba
 	return n;
 }
 
-/* Whose memory it is; 0: nobody's, or nobody knows. */
+/* The process that has this memory; 0: none, or unknown. */
 static pid_t who_has(const struct client *c)
 {
 	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
@@ -101,12 +108,12 @@ static void move_leaf(struct migration_job *j, uint64_t base)
 	} else if (a32_load(&c->ended) || a32_load(&c->closing)) {
 		j->sum.absent += n;
 	} else if (n) {
-		j->sum.failed += n;  /* a child of fork that has not said who it is */
+		j->sum.failed += n;  /* a forked child that has not identified itself */
 		j->sum.error = -ESRCH;
 	}
 }
 
-/* False: that was the last address space. */
+/* False: there was no further address space. */
 static bool next_space(struct migration_job *j)
 {
 	if (j->only) {
@@ -148,8 +155,8 @@ static bool step_spaces(struct migration_job *j)
 
 /* ---- shared memory ---- */
 
-/* Lock the page @index if it is there, @first: wait for the lock. 1: it is locked and referenced; 0: it is not there;
- * -EAGAIN: not now. */
+/* Lock the page @index if it is present. @first: wait for the lock. 1: locked and referenced; 0:
+ * absent; -EAGAIN: not now. */
 static int take_shared(struct migration_job *j, uint64_t index, bool first, struct page **out)
 {
 	uint32_t entry;
@@ -174,7 +181,7 @@ static int take_shared(struct migration_job *j, uint64_t index, bool first, stru
 	return 0;
 }
 
-/* Where we find the content of a locked page: its frame, or @here, in the window; NULL: nowhere. */
+/* Where the content of a locked page is: its frame, or @here in the window; NULL: nowhere. */
 static void *shared_place(struct migration_job *j, const struct page *p, void *here)
 {
 	void *home = home_data(&j->s->mmu.home, p->pfn);
@@ -215,7 +222,8 @@ static void move_window(struct migration_job *j, char *window, uint64_t start, u
 	}
 }
 
-/* The next area of shared memory of the one process, from j->va on: j->as, referenced, and the pages of it. */
+/* The next area of shared memory of the one process, from j->va on: sets j->as, referenced, and its
+ * range of pages. */
 static void next_area(struct migration_job *j)
 {
 	struct mm *mm = j->only->host.mm;
@@ -298,7 +306,7 @@ static bool step_frames(struct migration_job *j)
 
 /* ---- the job ---- */
 
-/* Pages that are in memory now, as far as the books of what is to be moved say. */
+/* Pages in memory now, according to the books of what is to be moved. */
 static uint64_t job_total(struct migration_job *j)
 {
 	struct address_space *as = NULL;

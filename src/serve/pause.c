@@ -1,18 +1,20 @@
-/* serve/pause.c - a process that takes memory without asking is stopped for the moment it takes to make room for that.
+/* serve/pause.c - stops a process that takes memory without asking, while room is made for it.
  *
- * Memory is touched faster than it is written to swap, and what is not managed, of a process that is, too (its stack), asks nobody
- * first. Its threads are
- * stopped with PTRACE_INTERRUPT, which, unlike SIGSTOP, neither its parent nor itself hears of. Only threads that
- * run are: one that sleeps in a system call would have it interrupted, and takes no memory. One that a debugger
- * follows is left alone, and so is the helper, which gives the pages back. The root process is our child: its stops of this kind are
- * news to our main thread, which knows them (PTRACE_EVENT_STOP, cli/run.c), and its end is not waited for here.
+ * A process touches memory faster than we write it to swap, and unmanaged memory, even that of a
+ * managed process (its stack), is taken without asking first. We stop its threads with
+ * PTRACE_INTERRUPT which, unlike SIGSTOP, neither its parent nor the process itself notices. We
+ * stop only running threads: a thread that sleeps in a system call takes no memory, and the stop
+ * would interrupt the call. We leave alone a thread that a debugger traces, and the helper, which
+ * gives pages back. The root process is our child: its ptrace stops are also reported to our main
+ * thread, which recognizes them (PTRACE_EVENT_STOP, cli/run.c), and its end is not waited for here.
  *
- * A thread that is let go gets the signal it was about to take, if there is one. If we die the kernel lets all go.
- * Where a thread other than the first one executes a program it changes its number, stopped or about to be: who is
- * followed is asked of the kernel (TracerPid), and not remembered.
+ * A thread that is released gets the signal it was about to take, if there is one. If we die the
+ * kernel releases all of them. When a thread other than the first one executes a program its number
+ * changes, whether it is stopped or about to be: so we do not remember which threads we trace but
+ * ask the kernel (TracerPid).
  *
- * Only the watcher calls this: to the kernel the thread is the tracer, not the process. Our main thread, which
- * waits for any child, may take the news of a stop; so none is waited for.
+ * Only the watcher calls this: to the kernel the tracer is the thread, not the process. Our main
+ * thread waits for any child and may consume the report of a stop; so we wait for none.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -55,8 +57,8 @@ void pause_process(struct pause *p, const struct client *c)
 		p->since_ns = plat_now_ns();
 }
 
-/* Which number a thread that we follow has by now; 0: it is gone, or nobody follows it. One that executes a program takes
- * that of its process. */
+/* The current number of a thread that we trace; 0: it is gone, or not traced. A thread that
+ * executes a program takes the number of its process. */
 static pid_t followed_as(pid_t pid, pid_t tid)
 {
 	if (proc_tracer(pid, tid) == gettid())
@@ -64,7 +66,7 @@ static pid_t followed_as(pid_t pid, pid_t tid)
 	return tid != pid && proc_tracer(pid, pid) == gettid() ? pid : 0;
 }
 
-/* False: it has not stopped yet. What is not certain is looked at again: nobody else would let it go. */
+/* False: it has not stopped yet. If in doubt, look again: nothing else would release it. */
 static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 {
 	pid_t now = followed_as(pid, tid);
@@ -74,14 +76,16 @@ static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 
 	if (!now)
 		return true;
-	/* Over, and its parent hears of it now; an exec by another thread waits for that. */
+	/* It has exited, and its parent hears of it now; an exec by another thread waits for
+	 * that. */
 	if (now != p->root && waitpid(now, &status, __WALL | WNOHANG) == now && !WIFSTOPPED(status))
 		return true;
-	/* EINVAL: stopped by a signal, with the rest of its process. It stays so. ESRCH: not stopped; a signal that it is about to
-	 * stop with would be lost if it were let go only just then. */
+	/* EINVAL: stopped by a signal with the rest of its process, and stays so. ESRCH: not
+	 * stopped; if released just as it stops with a signal, it would lose the signal. */
 	if (ptrace(PTRACE_GETSIGINFO, now, NULL, &si) != 0) {
 		if (errno == ESRCH) {
-			(void)ptrace(PTRACE_INTERRUPT, now, NULL, NULL);  /* its number changed before the first one */
+			/* Its number changed before the first interrupt. */
+			(void)ptrace(PTRACE_INTERRUPT, now, NULL, NULL);
 			return false;
 		}
 	} else if (si.si_code >> 8 != PTRACE_EVENT_STOP) {

@@ -1,32 +1,31 @@
-/* serve/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes are through
- * with them.
+/* serve/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes have released
+ * them.
  *
- * A pin is a range of a client that withdrawals leave alone (struct host_hold), and the queues it
- * may be in: first the pipe it was put into, then those that splice and tee passed it on to. A
- * queue is looked at from outside: a pipe is kept by a descriptor of its file without access
- * (O_PATH), which makes nobody a reader or writer of it, and opened for an instant to ask what is
- * in it; of a socket, and of a pipe with a name, the program's own descriptor is borrowed for an
- * instant. Nobody waits for a program that has closed its end.
+ * A pin is a range of a client that withdrawals leave alone (struct host_hold), together with the
+ * queues it may be in: first the pipe it was put into, then those that splice and tee passed it on
+ * to. A queue is examined from outside. For a pipe we keep a descriptor of its file without access
+ * (O_PATH), which adds no reader or writer, and open it briefly to ask how much is in it. For a
+ * socket, or a pipe with a name, we briefly borrow the program's own descriptor. So no peer keeps
+ * waiting for an end that the program has closed.
  *
- * I1  Bytes leave a pipe in the order they came: of pins that were passed on nowhere, those are
- *     over that lie before the bytes that are left. What was written otherwise counts as well, and
- *     makes them last longer, never shorter.
- * I2  The queues of a pin are looked at in the order they were added: bytes on their way from one
- *     to the next are found in one.
- * I3  Pins have at most a quarter of the limit, and there are at most PINS_MAX, PINS_CLIENT_MAX of
- *     a client: beyond that the oldest are given up.
- * I4  A pin is judged by a look at its queues that began after the pin last changed.
- * I5  No file is asked anything before it is known to be a pipe or a socket: a client may name any
- *     descriptor, and others answer when their server does.
+ * I1  Bytes leave a pipe in the order they came: a pin that was not passed on is over once the
+ *     bytes left in the pipe are all younger. Bytes written otherwise count as well; they make pins
+ *     last longer, never shorter.
+ * I2  The queues of a pin are examined in the order they were added: bytes in transit from one to
+ *     the next are found in one of them.
+ * I3  Pins cover at most a quarter of the limit, and there are at most PINS_MAX, and
+ *     PINS_CLIENT_MAX per client: beyond that the oldest are given up.
+ * I4  A pin is judged by an examination of its queues that began after the pin last changed.
+ * I5  No file is queried before it is known to be a pipe or a socket: a client may name any
+ *     descriptor, and other files answer only when their server does.
  *
- * A range that is put again into a queue where it is already makes no second pin.
+ * A range that is put again into a queue it is already in gets no second pin.
  *
- * A pin names addresses; what the program maps there later is left alone for as long, no more.
+ * A pin names addresses; what the program maps there later is left alone just as long.
  *
- * Lock: pipes->lock, rank LEAF: the lists, the queues' figures, client->nr_pins. No file is opened,
- * asked or closed under it. The range itself belongs to the
- * client's batch_lock, of which the watcher only tries to get hold: a withdrawal may be waiting
- * for its client.
+ * Lock: pipes->lock, rank LEAF: the lists, the byte counts of queues, client->nr_pins. No file is
+ * opened, queried or closed under it. The range itself belongs to the client's batch_lock, which
+ * the watcher takes by trylock only: a withdrawal may be waiting for its client.
  */
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -52,11 +51,11 @@ struct queue {
 	struct list_head link;
 	enum kind kind;
 	uint64_t dev, ino;
-	int fd;                /* a pipe, O_PATH; -1: another */
-	int pidfd, number;     /* of another: whose, and its descriptor there */
+	int fd;                /* O_PATH descriptor of a pipe; -1: not a plain pipe */
+	int pidfd, number;     /* otherwise: the process, and its descriptor number */
 	pid_t pid;
-	unsigned users;        /* pins, and a look that is under way */
-	int64_t holds, left;   /* bytes: in it; of them, not yet put down to a pin */
+	unsigned users;        /* pins, and an examination in progress */
+	int64_t holds, left;   /* bytes in it; of them, not yet attributed to a pin */
 };
 
 struct pin {
@@ -65,8 +64,8 @@ struct pin {
 	struct client *client;     /* referenced */
 	struct queue *queue[PASSED_MAX];
 	unsigned n;
-	int64_t bytes;             /* what was put in last, at most */
-	uint64_t changed;          /* the look that was the last one by then (I4) */
+	int64_t bytes;             /* at most, what was put in last */
+	uint64_t changed;          /* number of the latest examination at the last change (I4) */
 	bool over;
 };
 
@@ -89,7 +88,7 @@ static bool identify(int dirfd, const char *path, int flags, struct statx *x)
 	return statx(dirfd, path, flags | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, x) == 0;
 }
 
-/* I5: the kernel names pipes and sockets by itself, and a file's type is known without its server. */
+/* I5: only the kernel names pipes and sockets, and a file's type is known without its server. */
 static bool look_up(pid_t pid, int number, struct file_id *id)
 {
 	char path[64], name[16] = "";
@@ -122,7 +121,7 @@ static void queue_free(struct queue *q)
 	plat_free(q);
 }
 
-/* The queue behind @number, with one user, on no list. NULL: there is none. */
+/* The queue of descriptor @number, with one user, on no list. NULL: there is none. */
 static struct queue *queue_new(const struct client *c, int number)
 {
 	struct file_id id;
@@ -139,14 +138,14 @@ static struct queue *queue_new(const struct client *c, int number)
 		q->fd = open(path, O_PATH | O_CLOEXEC);
 	else
 		q->pidfd = fcntl(c->host.pidfd, F_DUPFD_CLOEXEC, 0);
-	/* It may be another by now. */
+	/* The number may have been reused. */
 	if (q->fd < 0 ? q->pidfd >= 0 : identify(q->fd, "", AT_EMPTY_PATH, &x) && x.stx_ino == q->ino)
 		return q;
 	queue_free(q);
 	return NULL;
 }
 
-/* Opened as a reader, which no writer and no reader notices. */
+/* Opens the pipe for reading, which neither its writers nor its readers notice. */
 static int64_t pipe_bytes(int path_fd)
 {
 	char path[40];
@@ -181,7 +180,7 @@ static int64_t borrowed_bytes(const struct queue *q)
 
 /* ---- queues; lock held ---- */
 
-/* It goes to @dead with its last user, for queue_free. */
+/* With its last user the queue goes to @dead, for queue_free. */
 static void queue_put(struct pipes *p, struct queue *q, struct list_head *dead)
 {
 	if (--q->users)
@@ -199,8 +198,8 @@ static struct queue *queue_find(struct pipes *p, uint64_t dev, uint64_t ino)
 	return NULL;
 }
 
-/* @fresh as it is known already, or entered: with one user more. NULL: no room. What is not
- * entered goes to @dead. */
+/* The known queue for @fresh, or @fresh entered, with one more user. NULL: no room. A queue that is
+ * not entered goes to @dead. */
 static struct queue *queue_enter(struct pipes *p, struct queue *fresh, struct list_head *dead)
 {
 	struct queue *q = queue_find(p, fresh->dev, fresh->ino);
@@ -261,7 +260,7 @@ static bool is_in(const struct pin *pin, const struct queue *q)
 	return false;
 }
 
-/* A pin that holds all of @pin, and goes as late: it stands for both, as the youngest. */
+/* A pin that covers all of @pin and lasts as long: it stands for both, as the youngest. */
 static bool merge(struct pipes *p, const struct pin *pin, const struct queue *q)
 {
 	list_for_each(old, &p->pins, struct pin, link) {
@@ -277,7 +276,7 @@ static bool merge(struct pipes *p, const struct pin *pin, const struct queue *q)
 	return false;
 }
 
-/* The youngest first (I1). */
+/* Youngest first (I1). */
 static bool is_over(struct pin *pin)
 {
 	int64_t in_it = 0;
@@ -294,7 +293,7 @@ static bool is_over(struct pin *pin)
 	return in_it == 0;
 }
 
-/* A pin to take away, off the list; NULL: none. */
+/* Takes a pin to remove off the list; NULL: none. */
 static struct pin *next_over(struct pipes *p, struct list_head *dead)
 {
 	list_for_each(pin, &p->pins, struct pin, link)
@@ -313,7 +312,7 @@ static void pin_free(struct pin *pin)
 	plat_free(pin);
 }
 
-/* Take away what is over. @wait: else what cannot be had now stays over, and is taken another
+/* Removes pins that are over. Without @wait, those whose locks are not free now stay for the next
  * time. */
 static void sweep(struct pipes *p, bool wait)
 {
@@ -371,7 +370,7 @@ static void give_up_oldest(struct client *c)
 	sweep(p, true);
 }
 
-/* Enter @pin, of whose queue @fresh is. False: not needed, or no room. */
+/* Enter @pin, whose queue is @fresh. False: not needed, or no room. */
 static bool put(struct pipes *p, struct pin *pin, struct queue *fresh)
 {
 	struct list_head dead;

@@ -1,4 +1,4 @@
-/* serve/proc.c - what /proc tells about client processes. Everything here may find that the process is gone. */
+/* serve/proc.c - what /proc says about client processes. Any of them may be gone. */
 #include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -86,7 +86,7 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 	return err ? err : s.resident > s.shared ? s.resident - s.shared : 0;
 }
 
-/* The number in the line of a status file that begins with @name, after a line feed; 0 when it cannot be told. */
+/* The number in the line of a status file that begins with @name, after a line feed; 0: unknown. */
 static int64_t status_number(pid_t pid, const char *file, const char *name)
 {
 	int fd = proc_open(pid, file);
@@ -242,7 +242,7 @@ bool proc_is_ours(pid_t tid)
 	return proc_is_below(tid, getpid());
 }
 
-/* Is the number of thread @tid the one that it knows itself by, or is it in a PID namespace of its own? */
+/* Does thread @tid know itself by this number, or is it in a PID namespace of its own? */
 static bool same_namespace(pid_t tid)
 {
 	char path[32];
@@ -254,8 +254,9 @@ static bool same_namespace(pid_t tid)
 
 void proc_kill_ours(pid_t tid)
 {
-	/* It waits for its page, so the number is still its own; but it is the one that a userfaultfd tells, and means another
-	 * process, or none, where the thread is in another PID namespace. */
+	/* The thread waits for its page, so the number is still its own. But the number is the one
+	 * from a userfaultfd: if the thread is in another PID namespace, it means another process,
+	 * or none. */
 	if (proc_is_ours(tid) && same_namespace(tid))
 		(void)kill(tid, SIGKILL);
 }
@@ -296,7 +297,7 @@ pid_t proc_live_thread(pid_t pid)
 	return found;
 }
 
-/* The number that a thread has in its own PID namespace: the last one of the line. */
+/* The number of a thread in its own PID namespace: the last one of the line. */
 static pid_t own_number(pid_t pid, pid_t tid)
 {
 	int fd = -1, number = 0, used;
@@ -379,7 +380,8 @@ int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void
 	while (fgets(line, sizeof(line), f)) {
 		struct proc_area a;
 
-		/* A name longer than the buffer belongs to a file: not ours, and its rest does not parse. */
+		/* A name longer than the buffer belongs to a file: not ours, and the rest of the
+		 * line does not parse. */
 		if (proc_parse_area(line, &a))
 			fn(&a, arg);
 	}
@@ -468,8 +470,9 @@ static void find_area(const struct proc_area *a, void *arg)
 	}
 }
 
-/* The kernel puts the stack just below it, at random in a small part: a power of two is above that. 47 bits on x86-64; 39 or 48 on
- * aarch64, as the kernel was built. */
+/* The kernel puts the stack just below the end, within a small random offset; so the end is the
+ * next power of two above it. 47 bits on x86-64; 39 or 48 on aarch64, depending on the kernel
+ * build. */
 uint64_t proc_addresses_end(void)
 {
 	uint64_t stack = getauxval(AT_RANDOM);

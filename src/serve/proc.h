@@ -1,5 +1,5 @@
-/* serve/proc.h - what /proc tells of processes: their memory, areas, threads and descent (proc.c,
- * proc_tree.c). Of a process that is gone nothing can be told, at any time.
+/* serve/proc.h - what /proc says about processes: memory, areas, threads and ancestry (proc.c,
+ * proc_tree.c). Any call may find the process gone.
  *
  * Locks: none.
  */
@@ -11,9 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Is there a process or thread of that number? Asked before each path below /proc/@id: the kernel drops what it remembers of one
- * that is gone, and whoever looks it up meanwhile waits for that in a loop. A real-time thread kept the CPU from who did
- * it for 950 ms, all that the kernel lets it have. */
+/* Is there a process or thread of that number? Call before using any path below /proc/@id: while
+ * the kernel drops its cached entries of a dead one, a lookup waits in a busy loop. A real-time
+ * thread in that loop starved the thread that dropped them for 950 ms, all that the kernel allows
+ * it. */
 bool proc_there(pid_t id);
 /* The directory of its threads; NULL. */
 DIR *proc_tasks(pid_t pid);
@@ -22,15 +23,15 @@ int64_t proc_anon_pages(pid_t pid, int *fd);
 struct proc_sizes {
 	int64_t size, resident, shared;  /* pages */
 };
-/* False: it cannot be told. */
+/* False: unknown. */
 bool proc_sizes(pid_t pid, struct proc_sizes *out);
-/* Pages of RssShmem; 0 when it cannot be told. */
+/* Pages of RssShmem; 0: unknown. */
 int64_t proc_shmem_pages(pid_t pid);
-/* Pages of its page tables; -1 when it cannot be told. */
+/* Pages of its page tables; -1: unknown. */
 int64_t proc_table_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
 #define PROC_ENDING 0x04u  /* the kernel's PF_EXITING */
-#define PROC_FORKED 0x40u  /* the kernel's PF_FORKNOEXEC: has executed no program since it was forked */
+#define PROC_FORKED 0x40u  /* the kernel's PF_FORKNOEXEC: no exec since it was forked */
 struct proc_stat {
 	char state;
 	pid_t parent;
@@ -38,34 +39,35 @@ struct proc_stat {
 };
 /* False: it is gone. */
 bool proc_stat(pid_t pid, struct proc_stat *st);
-/* A thread of @pid, other than the first one, that has not ended; 0: there is none. */
+/* A thread of @pid, other than the first one, that has not exited; 0: none. */
 pid_t proc_live_thread(pid_t pid);
-/* The parent of a process; -1 when it is gone. */
+/* The parent of a process; -1: it is gone. */
 pid_t proc_parent(pid_t pid);
-/* Is the process, or the one of this thread, below us? */
+/* Is the process, or the process of this thread, a descendant of ours? */
 bool proc_is_ours(pid_t tid);
-/* The same, below @top. */
+/* The same for descendants of @top. */
 bool proc_is_below(pid_t tid, pid_t top);
-/* Kill the process that has thread @tid, if it is below us, and in our PID namespace. */
+/* Kill the process that has thread @tid if it is a descendant of ours and in our PID namespace. */
 void proc_kill_ours(pid_t tid);
-/* Is that thread of process @pid running, or about to? */
+/* Is that thread of process @pid running, or runnable? */
 bool proc_thread_runs(pid_t pid, pid_t tid);
 /* Is it stopped, by a signal or a tracer? */
 bool proc_thread_stopped(pid_t pid, pid_t tid);
 /* Is it stopped by a tracer? */
 bool proc_thread_traced(pid_t pid, pid_t tid);
-/* Which thread follows thread @tid of process @pid by ptrace; 0: none. */
+/* The thread that traces thread @tid of process @pid by ptrace; 0: none. */
 pid_t proc_tracer(pid_t pid, pid_t tid);
-/* Is @tid a thread of process @pid? Both by our numbers. */
+/* Is @tid a thread of process @pid? Both in our numbering. */
 bool proc_has_thread(pid_t pid, pid_t tid);
-/* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or it cannot be told. */
+/* The thread of process @pid that has the number @own in its own PID namespace; 0: none, or
+ * unknown. */
 pid_t proc_thread(pid_t pid, pid_t own);
-/* Calls @fn for every process below @top, @top excluded. */
+/* Calls @fn for every descendant of @top, @top excluded. */
 void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 /* The same for its children only. */
 void proc_children(pid_t pid, void (*fn)(pid_t pid, pid_t parent, void *arg), void *arg);
 bool proc_shares_memory(pid_t a, pid_t b);
-/* Do they execute the same file? True when it cannot be told. */
+/* Do they execute the same file? True if unknown. */
 bool proc_same_program(pid_t a, pid_t b);
 /* Does it run a program without a dynamic loader, into which nothing can be preloaded? */
 bool proc_is_static(pid_t pid);
@@ -74,20 +76,21 @@ struct proc_area {
 	uint64_t start, end;
 	uint32_t flags;       /* VM_ */
 	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
-	bool shared;          /* of the file @ino on @dev, from byte @offset on */
+	bool shared;          /* mapping of file @ino on @dev, from byte @offset */
 	uint64_t dev, ino, offset;
-	bool sysv;            /* it has the name of a System V segment; not from proc_area_at */
+	bool sysv;            /* has the name of a System V segment; not set by proc_area_at */
 };
-/* Where the addresses that programs can map end. */
+/* End of the addresses that programs can map. */
 uint64_t proc_addresses_end(void);
 int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out);
-/* Has it huge pages switched off? */
+/* Does it have huge pages switched off? */
 bool proc_huge_off(pid_t pid);
-/* Calls @fn for every area that was given advice about huge pages, VM_HUGEPAGE or VM_NOHUGEPAGE in its flags. 0 or -errno. */
+/* Calls @fn for every area that was given huge page advice, VM_HUGEPAGE or VM_NOHUGEPAGE in its
+ * flags. 0 or -errno. */
 int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
-/* Every area of a process; 0 or -errno. */
+/* Calls @fn for every area of a process. 0 or -errno. */
 int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg);
-/* One line of /proc/PID/maps, which is changed. False: it is none. */
+/* Parses one line of /proc/PID/maps; modifies @line. False: not an area. */
 bool proc_parse_area(char *line, struct proc_area *a);
 
 #endif

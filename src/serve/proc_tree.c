@@ -1,4 +1,4 @@
-/* serve/proc_tree.c - the process tree, as /proc tells it. Processes come and go meanwhile.
+/* serve/proc_tree.c - the process tree, from /proc. Processes come and go during the walk.
  *
  * Locks: none.
  */
@@ -8,7 +8,8 @@
 
 #include "serve/internal.h"
 
-/* Processes whose children are still to be listed. A list and not recursion: a tree may be thousands deep. */
+/* Processes whose children are still to be listed. A list, not recursion: a tree may be thousands
+ * deep. */
 struct to_visit {
 	pid_t *pid;
 	size_t n, room;

@@ -1,7 +1,8 @@
-/* serve/remote_client.c - the control socket's other side: finding running supervisors, and talking to one: remote.h.
+/* serve/remote_client.c - the client side of the control socket: finds running supervisors and
+ * talks to one. See remote.h.
  *
- * Uses nothing of the supervisor's but what reads /proc: it runs in other processes. None of the runs that are asked can hold it up: they
- * are asked at the same time, and waited for together, for a bounded time.
+ * Uses nothing of the supervisor's except what reads /proc: it runs in other processes. No run can
+ * hold it up: it asks all of them at once, then waits for them together, for a bounded time.
  *
  * Locks: none.
  */
@@ -42,7 +43,8 @@ int remote_recv(int fd, void *msg, size_t size, uint32_t type, uint32_t other_ty
 	if (got <= 0)
 		return got < 0 ? -errno : -ETIMEDOUT;
 	n = recv(fd, msg, size, MSG_DONTWAIT | MSG_TRUNC);
-	/* Said once where the other end was closed with a word of ours unread; its own last word is behind that. */
+	/* Reported once if the peer closed with a message of ours unread; its own last message
+	 * comes after that. */
 	if (n < 0 && errno == ECONNRESET)
 		n = recv(fd, msg, size, MSG_DONTWAIT | MSG_TRUNC);
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
@@ -51,13 +53,13 @@ int remote_recv(int fd, void *msg, size_t size, uint32_t type, uint32_t other_ty
 		return -errno;
 	if (n < (ssize_t)sizeof(*h) || h->magic != REMOTE_MAGIC)
 		return -EPROTO;
-	/* Everybody has to be ready for a refusal. */
+	/* Every caller must expect a refusal. */
 	if (h->type == REMOTE_REFUSED)
 		return n == sizeof(struct remote_refused) ? REMOTE_REFUSED : -EPROTO;
 	return n == (ssize_t)size && (h->type == type || h->type == other_type) ? (int)h->type : -EPROTO;
 }
 
-/* @name: without the @ that stands for the first 0. -errno, or the descriptor. */
+/* @name: without the @ that stands for the leading NUL. Returns the descriptor, or -errno. */
 static int dial(const char *name)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -79,7 +81,7 @@ static int dial(const char *name)
 	return fd;
 }
 
-/* Ask the one behind a socket. False: nobody is there any more. */
+/* Ask the run behind a socket. False: it is gone. */
 static bool ask(const char *name, uint32_t pid, struct remote_run *run)
 {
 	struct remote_who m = { .h = { REMOTE_MAGIC, REMOTE_WHO }, .pid = pid };
@@ -89,32 +91,34 @@ static bool ask(const char *name, uint32_t pid, struct remote_run *run)
 
 	*run = (struct remote_run){ .fd = -1, .state = REMOTE_SILENT };
 	if (fd == -EAGAIN) {
-		/* So many wait there that there is no room: it accepts nobody. Who it is, the name says. */
+		/* Its backlog is full: it accepts no connections. The name gives its pid. */
 		run->pid = (pid_t)strtol(name + strlen(REMOTE_PREFIX), NULL, 10);
 		return true;
 	}
 	if (fd < 0)
 		return false;
-	/* Not to be named from here: another PID namespace. */
+	/* It has no pid here: another PID namespace. */
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 || cred.pid <= 0) {
 		close(fd);
 		return false;
 	}
 	run->pid = cred.pid;
 	if (geteuid() != 0 && cred.uid != 0 && cred.uid != geteuid()) {
-		/* It would refuse, if it is what its name says; else its answer is worth nothing. */
+		/* It would refuse if it is what its name says; otherwise its answer is
+		 * worthless. */
 		run->state = REMOTE_DENIED;
 		close(fd);
 		return true;
 	}
 	run->fd = fd;
-	/* Refused already, perhaps: the answer is there then. */
+	/* It may have refused already; then the answer is there. */
 	(void)remote_send(fd, &m, sizeof(m));
 	return true;
 }
 
-/* Read the answer of one that is readable. Anybody may take such a name, and say that any process is its own; a supervisor's are
- * below it, as the kernel says. Without /proc for @pid (hidepid) it is believed of nobody. */
+/* Read the answer of a readable run. Anyone may bind such a name and claim any process; a real
+ * supervisor's processes are its descendants, as the kernel confirms. If /proc does not show @pid
+ * (hidepid), no claim is believed. */
 static void hear(struct remote_run *run, uint32_t pid)
 {
 	union {
@@ -141,7 +145,7 @@ static bool has(const struct remote_run *run, uint32_t pid)
 	return run->state == REMOTE_ANSWERED && (run->is.member != REMOTE_STRANGER || (uint32_t)run->pid == pid);
 }
 
-/* Wait for the answers of all; or, with @pid, until one has it: there is no second one. */
+/* Wait for all answers; or, with @pid, until one run claims it: at most one does. */
 static void hear_all(struct remote_run *runs, int n, uint32_t pid)
 {
 	uint64_t until = plat_now_ns() + REMOTE_FIND_MS * 1000000ull;
@@ -167,14 +171,15 @@ static void hear_all(struct remote_run *runs, int n, uint32_t pid)
 	free(p);
 }
 
-/* The name of a listening socket of ours on one line of /proc/net/unix, or NULL. */
+/* The name of a listening control socket on one line of /proc/net/unix, or NULL. */
 static const char *socket_name(char *line)
 {
 	char *name = strstr(line, "@" REMOTE_PREFIX);
 	unsigned flags;
 
 	line[strcspn(line, "\n")] = '\0';
-	/* Num RefCount Protocol Flags Type St Inode Path; connections have their listener's path. */
+	/* Num RefCount Protocol Flags Type St Inode Path; connections carry their listener's
+	 * path. */
 	if (!name || sscanf(line, "%*s %*x %*x %x", &flags) != 1 || !(flags & LISTENING))
 		return NULL;
 	return name + 1;

@@ -17,9 +17,9 @@
 #include "serve/remote.h"
 
 #define SILENT_NS  (REMOTE_SILENT_MS * 1000000ull)
-#define TELL_NS    (200 * 1000000ull)    /* between two words about progress */
-#define LOOK_NS    (20 * 1000000ull)     /* between two looks at the connections, while something is under way */
-#define NO_ROOM_NS (10 * 1000000ull)     /* no descriptor for a connection: how long to let others go on */
+#define TELL_NS    (200 * 1000000ull)    /* between two progress reports */
+#define LOOK_NS    (20 * 1000000ull)     /* between two polls of the connections, during a job */
+#define NO_ROOM_NS (10 * 1000000ull)     /* no descriptor for a connection: pause before retrying */
 #define TICK_MS    1000
 
 union request {
@@ -57,7 +57,7 @@ static void refuse(int fd, int error)
 	(void)tell(fd, &m, sizeof(m));
 }
 
-/* Where it is, that is. */
+/* Stop the job where it is. */
 static void give_up(struct remote_server *r)
 {
 	if (r->asker)
@@ -73,7 +73,7 @@ static void conn_close(struct remote_server *r, struct remote_conn *c)
 	c->fd = 0;
 }
 
-/* A free place, or that of who has been silent for longest; but not the asker's. */
+/* A free slot, or the slot silent for longest; but not the asker's. */
 static struct remote_conn *place(struct remote_server *r)
 {
 	struct remote_conn *oldest = NULL;
@@ -115,7 +115,8 @@ static bool is(const union request *q, ssize_t n, uint32_t type, size_t size)
 	return q->h.type == type && n == (ssize_t)size;
 }
 
-/* Tell the asker how far it is. Progress only when the last word was read, so that there is room for the final one. */
+/* Report progress to the asker. Progress is sent only after the last report was read, so that there
+ * is room for the final one. */
 static void report(struct remote_server *r, uint32_t type)
 {
 	int unread = 0;
@@ -162,7 +163,7 @@ static void conn_event(struct remote_server *r, struct remote_conn *c)
 		return;
 	c->heard_ns = plat_now_ns();
 	if (n < (ssize_t)sizeof(q.h) || q.h.magic != REMOTE_MAGIC || r->asker == c)
-		conn_close(r, c);  /* the end, nonsense, or a word while we work for it */
+		conn_close(r, c);  /* end of file, nonsense, or a message while we work for it */
 	else if (is(&q, n, REMOTE_WHO, sizeof(q.who)))
 		who(r, c, &q.who);
 	else if (is(&q, n, REMOTE_MIGRATE, sizeof(q.migrate)))

@@ -1,23 +1,26 @@
 /* serve/segment.c - System V shared memory of the tree: ids, keys, permissions, attachments.
  *
- * A segment is an object of shared memory (mmu/host/shared.h) that has an id. What shmat(2) maps is its memfd; from
- * then on it is shared memory like any other. The table holds a reference until IPC_RMID, so a segment that nobody
- * has attached keeps its content, in memory or in swap. After IPC_RMID the areas hold it alone: it goes with the last
- * one.
+ * A segment is a shared memory object (mmu/host/shared.h) that has an id. shmat(2) maps its memfd;
+ * from then on it is shared memory like any other. The table holds a reference until IPC_RMID, so a
+ * segment that no process has attached keeps its content, in memory or in swap. After IPC_RMID only
+ * the areas hold it: it goes away with the last one.
  *
- * Who has attached it is told by the areas in the books: fork copies them, unmapping, exec and exit take them away,
- * so nothing is counted here. An area of a process that is over does not count, although its books may live a little
- * longer.
+ * The areas in the books tell who has attached a segment: fork copies them, unmapping, exec and
+ * exit remove them, so we keep no count. An area of a process that has ended does not count,
+ * although its books may live a little longer.
  *
- * The kernel's segments stay reachable. A key that exists there is the kernel's, and so is what is small, of huge
- * pages, made by a process in another IPC namespace, or more than we have descriptors for: -EOPNOTSUPP, and the
- * caller asks its kernel. Keys of ours are known in the tree only.
+ * The kernel's segments stay reachable. These belong to the kernel: a key that exists there, small
+ * segments, huge page segments, segments of a process in another IPC namespace, and those beyond
+ * our descriptor limit. For these we return -EOPNOTSUPP, and the caller asks its kernel. Our keys
+ * are known only within the tree.
  *
- * I1  A segment has segment->as (referenced) iff it was not removed; then its id and its key find it.
- * I2  A removed one is in the table as long as its object lives: its id finds it, its key does not.
+ * I1  A segment has segment->as (referenced) iff it was not removed; then its id and its key find
+ *     it.
+ * I2  A removed segment stays in the table as long as its object lives: its id finds it, its key
+ *     does not.
  *
- * Lock: segments->lock, over everything here but adopting an area. References are given up without it: the last one
- * frees pages.
+ * Lock: segments->lock, over everything here except adopting an area. References are dropped
+ * without it: the last one frees pages.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,7 +38,7 @@
 
 #define PERMISSIONS 0777u
 #define SEQ_MAX 0xffffu
-#define SEQ_SHIFT 15        /* as the kernel's ids */
+#define SEQ_SHIFT 15        /* as in the kernel's ids */
 #define SLOT_MASK 0x0fffu
 #define BYTES_MAX (1ull << 44)
 
@@ -50,7 +53,7 @@ struct segment {
 	struct address_space *as;   /* NULL: removed */
 };
 
-/* Between the answer to shmat and the area in the books: keeps the object. */
+/* Holds the object between the reply to shmat and the area in the books. */
 struct attaching {
 	struct list_head link;
 	uint64_t client;
@@ -83,7 +86,7 @@ void segments_fini(struct segments *t)
 	spin_fini(&t->lock);
 }
 
-/* ---- who may ---- */
+/* ---- permissions ---- */
 
 static bool in_group(const struct caller *who, gid_t gid)
 {
@@ -100,7 +103,7 @@ static bool in_group(const struct caller *who, gid_t gid)
 	return false;
 }
 
-/* @want: rwx bits, of whichever class. */
+/* @want: rwx bits, of any class. */
 static bool permitted(const struct caller *who, const struct segment *g, uint32_t want)
 {
 	uint32_t granted = g->mode;
@@ -127,7 +130,7 @@ static uint64_t ipc_namespace(const char *process)
 	return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-/* Its segments are those of our kernel's namespace. */
+/* Is the caller in our kernel IPC namespace? */
 static bool at_home(const struct caller *who)
 {
 	char process[16];
@@ -140,7 +143,7 @@ static bool at_home(const struct caller *who)
 
 /* ---- the table; lock held ---- */
 
-/* Processes that have it attached, or are about to. */
+/* Number of processes that have it attached, or are about to. */
 static uint64_t attachments(const struct segments *t, const struct segment *g, struct address_space *as)
 {
 	uint64_t n = 0;
@@ -157,7 +160,7 @@ static uint64_t attachments(const struct segments *t, const struct segment *g, s
 	return n;
 }
 
-/* Forget the removed ones whose objects are gone. */
+/* Forget removed segments whose objects are gone. */
 static void sweep(struct supervisor *s)
 {
 	struct segments *t = &s->segments;
@@ -172,7 +175,7 @@ static void sweep(struct supervisor *s)
 	}
 }
 
-/* The segment @id, its object referenced in *@as; NULL: there is none. */
+/* The segment @id, its object referenced in *@as; NULL: none. */
 static struct segment *find(struct supervisor *s, int id, struct address_space **as)
 {
 	struct segments *t = &s->segments;
@@ -339,7 +342,7 @@ static void used(struct supervisor *s, int id, pid_t pid, bool attached)
 		}
 }
 
-/* The area is in the books, or will not be. */
+/* The area is in the books, or never will be. */
 static void attach_done(const struct caller *who, int id, bool attached)
 {
 	struct segments *t = &who->s->segments;
@@ -360,7 +363,7 @@ static void attach_done(const struct caller *who, int id, bool attached)
 		file_put(as);
 }
 
-/* An area that the kernel does not tell of must not stay in the books: nobody would hear of its end. */
+/* An area that raises no events must not stay in the books: we would not hear of its end. */
 static int mapped(const struct caller *who, uint64_t start, uint64_t len, int id)
 {
 	struct mm *mm = who->client->host.mm;
@@ -375,7 +378,7 @@ static int mapped(const struct caller *who, uint64_t start, uint64_t len, int id
 	return err;
 }
 
-/* The first area behind @after of what was attached at @addr; and *@id of what. */
+/* The first area after @after of the attachment at @addr, and its segment in *@id. */
 static bool find_area(struct mm *mm, uint64_t addr, uint64_t after, uint64_t *start, uint64_t *len, int *id)
 {
 	bool found = false;
@@ -410,7 +413,7 @@ static int detach(const struct caller *who, uint64_t addr, uint64_t after, struc
 
 /* ---- shmctl ---- */
 
-/* Who has seen the end of an munmap or a fork finds it in the books. */
+/* A caller that has seen an munmap or a fork finish must find it in the books. */
 static void settle(struct supervisor *s)
 {
 	struct client *c = NULL;
@@ -439,7 +442,7 @@ static int change(const struct caller *who, struct segment *g, const struct msg_
 	return 0;
 }
 
-/* *@drop: a reference to give up. */
+/* *@drop: a reference to drop. */
 static int remove_segment(const struct caller *who, struct segment *g, struct address_space **drop)
 {
 	if (!owns(who, g))

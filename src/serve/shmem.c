@@ -1,12 +1,13 @@
-/* serve/shmem.c - shared memory that is not managed, measured: shm_open(3), files on a tmpfs, the program's own memfds, the
- * kernel's System V segments.
+/* serve/shmem.c - measures unmanaged shared memory: shm_open(3), files on a tmpfs, the program's
+ * own memfds, the kernel's System V segments.
  *
- * A page counts once, whoever maps it: of each object that processes of the tree have mapped shared, the pages that are in
- * any of their page tables. They are put down to the client that is the oldest of those who map it, as its unmanaged memory
- * (watcher.c). When that one ends they pass to the next. What nobody has mapped at the moment is not seen.
+ * A page counts once, however many processes map it: of each object that processes of the tree map
+ * shared, we count the pages that are in any of their page tables. They are attributed to the
+ * oldest client that maps the object, as its unmanaged memory (watcher.c). When that client ends
+ * they pass to the next. Objects that no process maps are not seen.
  *
- * Page tables are walked for it, so it is done for processes with pages of shared memory only, every EVERY_NS at most, and
- * takes 1 / SHARE of the watcher's time at most. Only the watcher calls this.
+ * This walks page tables, so it is done only for processes with shared memory pages, every EVERY_NS
+ * at most, and takes at most 1 / SHARE of the watcher's time. Only the watcher calls this.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -43,7 +44,7 @@ struct scan_arg_ {
 #define WORDS_READ      512
 
 struct area {
-	uint64_t dev, ino, start, end, first;  /* first: page of the object at start */
+	uint64_t dev, ino, start, end, first;  /* first: the object's page at start */
 	unsigned client;
 	bool sysv;
 };
@@ -51,15 +52,15 @@ struct area {
 struct scan {
 	struct supervisor *s;
 	struct shmem_watch *w;
-	struct client **client;     /* referenced, the oldest first */
-	int64_t *pages, *sysv;      /* sysv: of them, of segments */
+	struct client **client;     /* referenced, oldest first */
+	int64_t *pages, *sysv;      /* sysv: the part in segments */
 	unsigned nr_clients, cap_clients;
 	struct area *area;
 	unsigned nr_areas, cap_areas;
 	struct client *now;
 };
 
-/* Which pages of an object were met. No bitmap: it is mapped once, or too large. */
+/* Pages of an object seen so far. No bitmap: it is mapped only once, or too large. */
 struct object {
 	uint64_t *met;
 	int64_t pages;
@@ -84,7 +85,7 @@ static bool mounted_as_tmpfs(pid_t pid, uint64_t dev)
 	return yes;
 }
 
-/* The kernel's own mount, of memfds and segments, is in no table. */
+/* The kernel's internal mount, for memfds and segments, is in no mount table. */
 static uint64_t device_of_memfds(void)
 {
 	int fd = memfd_create("umemcg-probe", MFD_CLOEXEC);
@@ -115,9 +116,9 @@ static bool is_memory(struct shmem_watch *w, pid_t pid, uint64_t dev)
 	return w->tmpfs[w->nr_devs++];
 }
 
-/* ---- who maps what ---- */
+/* ---- mappings ---- */
 
-/* Room for one more in an array; false: out of memory, then it is left out this time. */
+/* Make room for one more array element; false: out of memory, so it is left out this time. */
 static bool grow(void **array, unsigned n, unsigned *cap, size_t size)
 {
 	unsigned more = *cap ? 2 * *cap : 32;
@@ -164,7 +165,7 @@ static void add_client(struct scan *n, struct client *c)
 	    !grow((void **)&n->pages, n->nr_clients, &n->cap_clients, sizeof(*n->pages)))
 		return;
 	n->now = c;
-	/* After exec the process is another address space. */
+	/* After exec the pid names another address space. */
 	if (c->host.pid && !a32_load(&c->closing) && proc_shmem_pages(c->host.task) > 0)
 		(void)proc_areas(c->host.task, consider, n);
 	client_ref(c);
@@ -184,7 +185,7 @@ static int by_object(const void *a, const void *b)
 	return x->client < y->client ? -1 : x->client > y->client;
 }
 
-/* ---- which pages of it are there ---- */
+/* ---- pages that are present ---- */
 
 static void meet(struct object *o, uint64_t first, uint64_t n)
 {
@@ -197,7 +198,7 @@ static void meet(struct object *o, uint64_t first, uint64_t n)
 		}
 }
 
-/* Returns where it stopped: a->end when all was looked at. */
+/* Returns where it stopped: a->end if everything was scanned. */
 static uint64_t scan_area(int fd, const struct area *a, struct object *o)
 {
 	struct scan_region_ region[SCAN_REGIONS];

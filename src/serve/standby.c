@@ -1,17 +1,18 @@
-/* serve/standby.c - address spaces that outlive the process they began with: their next helper
+/* serve/standby.c - address spaces that outlive the process they began with: the next helper
  * (agent/standby.c).
  *
- * A process that shares a client's memory, and is no thread of it, has a helper of its own, which
- * says HELLO_STANDBY. It is known by the userfaultfd that it sends: no other client has that one.
- * Until the client's helper ends it is asked for nothing. Then, if the address space lives on, it
- * takes its place: channel, staging area, task, process (take_over). A request that was under way
- * was either done or not: what is in the old staging area tells (host_helper_replaced; withdraw.c
- * for one that is not late).
+ * A process that shares a client's memory but is not a thread of it has a helper of its own, which
+ * says HELLO_STANDBY. It is identified by the userfaultfd that it sends: no other client has that
+ * one. It gets no requests until the client's helper ends. If the address space lives on, the
+ * standby helper then takes over channel, staging area, task and process (take_over). A request
+ * that was in progress was either done or not: the content of the old staging area tells
+ * (host_helper_replaced; withdraw.c for one that is not late).
  *
- * I1  c->standby[] is the control thread's. c->host.spare_task names one of them, for withdrawals.
+ * I1  Only the control thread uses c->standby[]. c->host.spare_task names one of them, for
+ *     withdrawals.
  *
- * Locks: batch_lock of the client while its helper is replaced: a withdrawal sees the one or the
- * other.
+ * Locks: batch_lock of the client while its helper is replaced: a withdrawal sees either the old or
+ * the new one.
  */
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -31,7 +32,7 @@ static bool same_file(int a, int b)
 	return a >= 0 && syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, a, b) == 0;
 }
 
-/* Referenced; NULL: none. */
+/* Returns a reference; NULL: none. */
 static struct client *client_of(struct supervisor *s, int uffd)
 {
 	struct client *c = NULL;
@@ -79,14 +80,14 @@ static void choose_spare(struct client *c)
 	a32_store(&c->host.spare_task, (uint32_t)task);
 }
 
-/* One area for all of them, known from the first on. False: it is another one. */
+/* All standby helpers share one area, known from the first. False: it differs. */
 static bool set_area(struct client *c, const struct msg_hello *m)
 {
 	uint64_t *start = &c->private_start[PRIVATE_RANGES - 1], *end = &c->private_end[PRIVATE_RANGES - 1];
 
 	if (*end)
 		return *start == m->private_start[0] && *end == m->private_end[0];
-	/* In this order: whoever reads an end finds its start (private_range). */
+	/* In this order: a reader that sees an end also finds its start (private_range). */
 	__atomic_store_n(start, m->private_start[0], __ATOMIC_RELAXED);
 	__atomic_store_n(end, m->private_end[0], __ATOMIC_RELEASE);
 	return true;
@@ -144,7 +145,7 @@ bool standby_event(struct conn *conn, bool readable)
 	return false;
 }
 
-/* Whoever uses the descriptor sees the old process or the new one. */
+/* A user of the descriptor sees either the old process or the new one. */
 static void change_process(struct client *c, pid_t pid)
 {
 	struct supervisor *s = c->s;
@@ -177,7 +178,7 @@ static void take_over(struct client *c, struct standby *slot)
 	c->sock = slot->conn->fd;
 	c->host.serve = slot->conn;
 	c->helper_tid = slot->tid;
-	c->started = slot->started;  /* or its first word is still to come */
+	c->started = slot->started;  /* otherwise STARTED is still to come */
 	host_helper_replaced(&c->s->mmu, &c->host, slot->task, slot->staging);
 	a32_store(&c->host.can_evict, slot->started);
 	spin_unlock(&c->host.batch_lock);
@@ -191,7 +192,7 @@ static void take_over(struct client *c, struct standby *slot)
 	slot->conn->kind = CONN_HELPER;
 	forget(c, slot);
 	choose_spare(c);
-	/* Whoever ended the process meant the memory. */
+	/* The kill was aimed at this memory, so kill its new process, too. */
 	if (a32_load(&c->host.mm->dying))
 		client_kill(c, SIGKILL);
 }

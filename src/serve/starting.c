@@ -1,16 +1,17 @@
-/* serve/starting.c - processes that have just executed a program, or are about to, and have not said HELLO (yet).
+/* serve/starting.c - processes that have just executed a program, or are about to, and have not
+ * (yet) said HELLO.
  *
- * Each is a foreign client, measured all the time (measure.c), from the moment its old memory is gone. It begins
- * with a charge for START_PAGES, about what a dynamically linked program has touched when it says HELLO. That ends
- * it: the process has books then. One that does not say HELLO in time is not managed: it gets its name
- * (watcher.c).
+ * Each is a foreign client, measured continuously (measure.c) from the moment its old memory is
+ * gone. It begins with a charge for START_PAGES, roughly what a dynamically linked program has
+ * touched when it says HELLO. HELLO ends this state: the process has books then. A process that
+ * does not say HELLO in time is unmanaged: its name is recorded (watcher.c).
  *
- * Some end sooner than that. So that they are not passed over, what they execute is looked at when
- * they announce it or the kernel tells of it: a static program, one of another loader, or in a root
- * directory without the agent cannot say HELLO.
+ * Some processes end sooner than that. To report these too, we examine the program when they
+ * announce the exec or the kernel reports it: a static program, a program with another loader, or
+ * one in a root directory without the agent cannot say HELLO.
  *
- * Who tells: the agent before an exec (CALL_EXEC), in the process itself or in a child of vfork; the supervisor of
- * the root process; the watcher of what it finds.
+ * The sources are: the agent before an exec (CALL_EXEC), in the process itself or in a child of
+ * vfork; the supervisor for the root process; the watcher for the processes it finds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +26,9 @@
 #include "serve/target.h"
 
 #define START_PAGES    96
-#define START_SHARE    32                       /* of memory.max, at most */
-#define COMM_BYTES     16                       /* of a process's name the kernel keeps no more */
-#define EXEC_NS        (1000000000ull)          /* an exec takes no longer: it has failed */
+#define START_SHARE    32                       /* at most this part of memory.max */
+#define COMM_BYTES     16                       /* the kernel keeps no more of a process's name */
+#define EXEC_NS        (1000000000ull)          /* an exec that takes longer has failed */
 
 static int64_t start_pages(const struct supervisor *s)
 {
@@ -63,12 +64,12 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 	int64_t n = start_pages(s);
 	struct client *c;
 
-	/* Of a child of vfork nothing else tells when it has memory of its own. */
+	/* For a child of vfork nothing else shows when it has memory of its own. */
 	if (caller->host.pid != pid && !proc_shares_memory(pid, caller->host.pid))
 		return -EINVAL;
 	c = client_foreign(s, pid);
 	if (c) {
-		a64_store(&c->since_ns, (int64_t)plat_now_ns());  /* the one before has failed */
+		a64_store(&c->since_ns, (int64_t)plat_now_ns());  /* the previous one failed */
 	} else {
 		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
 			n = 0;
@@ -95,7 +96,7 @@ static long read_file(const char *path, void *buf, size_t n, size_t at)
 	return got;
 }
 
-/* Is there a root directory that @pid sees, and our library not in it? */
+/* Does @pid have a root directory without our library? */
 static bool lacks_agent(const struct supervisor *s, pid_t pid)
 {
 	char path[sizeof(s->agent_path) + 32];
@@ -110,7 +111,7 @@ static bool lacks_agent(const struct supervisor *s, pid_t pid)
 	return lacks && access(path, F_OK) == 0;
 }
 
-/* What it runs tells that it cannot say HELLO, while it is there to be asked. */
+/* Examines the program, while the process exists, for signs that it cannot say HELLO. */
 static void look_whether_able(struct client *c)
 {
 	char path[32];
@@ -121,8 +122,8 @@ static void look_whether_able(struct client *c)
 		a32_store(&c->unable, 1);
 }
 
-/* Is what the process had before still in our books, and its memory still there? It is ending, or in the middle of an exec: what
- * it has is no other memory. */
+/* Is the process's previous memory still in our books and still present? Then the process is ending
+ * or in the middle of an exec, and has no other memory. */
 static bool has_old(struct supervisor *s, pid_t pid)
 {
 	struct client *old = NULL;
@@ -153,7 +154,7 @@ void starting_root(struct supervisor *s, pid_t pid, const char *unable)
 
 	if (!c)
 		return;
-	/* If it does not execute it, nothing has run at all, and there is nothing to report. */
+	/* If it does not execute the program, nothing has run, and there is nothing to report. */
 	if (unable) {
 		snprintf(c->told_comm, COMM_BYTES, "%s", unable);
 		a32_store(&c->told, 1);
@@ -176,7 +177,8 @@ void starting_told(struct supervisor *s, pid_t pid)
 		proc_comm(pid, comm, sizeof(comm));
 		if (!c->announced)
 			look_whether_able(c);
-		/* Again for each exec: one of before it was announced may be told of late. */
+		/* Do this for each exec: the report of one from before the announcement may come
+		 * late. */
 		spin_lock(&s->names_lock);
 		if (proc_there(pid) || !*c->told_comm)
 			memcpy(c->told_comm, comm, sizeof(comm));
@@ -226,7 +228,8 @@ bool starting_has_executed(struct client *c)
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->to_exec, 0);
 	if (!before || c->s->lineage.sock < 0)
-		look_whether_able(c);  /* where nobody did: starting_found did not while its old memory was there */
+		/* Not reported, and starting_found skipped it while its old memory was there. */
+		look_whether_able(c);
 	c->before = NULL;
 	if (before)
 		client_put(before);

@@ -1,11 +1,13 @@
-/* serve/stray.c - children that cannot be followed, for want of memory or of descriptors.
+/* serve/stray.c - children that cannot be followed, for lack of memory or descriptors.
  *
- * Such a child has pages whose content only we have, and no books. It may live as long as it needs none of them; when it
- * misses one it is killed, never served: it would read zeros. With a record it is a client that is "dead" (worker.c). Without
- * one (no memory even for that) it is a stray: its userfaultfd stays open, for closing it would make the zeros, until we end.
+ * Such a child has pages whose content only we have, and no books. It may live as long as it needs
+ * none of them. When it misses one it is killed, never served: it would read zeros. If it has a
+ * record it is a client marked "dead" (worker.c). If not (no memory even for that) it is a stray:
+ * we keep its userfaultfd open until we end, because closing it would produce the zeros.
  *
- * The kernel gives a child's userfaultfd out with the event, and keeps the event, and the parent in its fork, while
- * there is no free descriptor: a few are kept in reserve to get over that. They come back as clients end.
+ * The kernel hands out a child's userfaultfd with the event. While there is no free descriptor it
+ * keeps the event, and the parent in its fork. So we keep a few descriptors in reserve for that
+ * case. They are refilled as clients end.
  *
  * Locks: none. A spare is taken by compare-and-swap.
  */

@@ -1,4 +1,4 @@
-/* serve/supervisor.c - setting up and ending the supervisor. */
+/* serve/supervisor.c - setup and teardown of the supervisor. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -28,13 +28,13 @@
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      56              /* of the tables in struct swap_device */
-/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2 ahead,
- * 2 workers more than CPUs, liburcu's, the store's */
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2
+ * ahead, 2 more workers than CPUs, liburcu's, the store's */
 #define OTHER_THREADS   29
-#define THREAD_STACK_GUESS (8ull << 20) /* where 'ulimit -s' is no number */
-#define SPACE_SPARE     (32ull << 20)   /* the heap, clients */
-#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices a second, */
-#define NOTICE_BURST    32              /* ... and so many at once */
+#define THREAD_STACK_GUESS (8ull << 20) /* if 'ulimit -s' is no number */
+#define SPACE_SPARE     (32ull << 20)   /* heap, clients */
+#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices per second, */
+#define NOTICE_BURST    32              /* ... and a burst of this many */
 #define NOTICE_SAME_NS  5000000000ull   /* the same sentence again */
 
 static int fail(struct serve_problem *p, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -50,7 +50,7 @@ static int fail(struct serve_problem *p, int error, const char *fmt, ...)
 	return error;
 }
 
-/* Room for one more among those that may be said; it grows again with time. names_lock held. */
+/* Is there room for one more notice? Room is refilled over time. names_lock held. */
 static bool notice_room(struct supervisor *s, uint64_t now)
 {
 	uint64_t base = now > NOTICE_BURST * NOTICE_EVERY_NS ? now - NOTICE_BURST * NOTICE_EVERY_NS : 0;
@@ -63,7 +63,8 @@ static bool notice_room(struct supervisor *s, uint64_t now)
 	return true;
 }
 
-/* The same sentence once in a while, any at a bounded rate. *@left_out: so many were not said before this one. names_lock held. */
+/* Repeats a sentence only after a while, and bounds the rate of all. *@left_out: number suppressed
+ * before this one. names_lock held. */
 static bool notice_due(struct supervisor *s, const char *text, unsigned *left_out)
 {
 	uint64_t now = plat_now_ns();
@@ -129,7 +130,7 @@ static int not_permitted(struct serve_problem *p)
 		    "to /dev/userfaultfd");
 }
 
-/* Everything about a client is looked up there, by the number that we know it by. */
+/* All lookups of clients in /proc use our PID numbering. */
 static int check_proc(struct serve_problem *p)
 {
 	char self[16];
@@ -151,7 +152,7 @@ static int refused(struct serve_problem *p, const char *call)
 		    "seccomp profile", call, strerror(errno));
 }
 
-/* What is done to clients without another way: read their memory, kill them. Tried with ourselves. */
+/* Calls on clients that have no alternative: read memory, kill. Tried on ourselves. */
 static int check_calls(struct serve_problem *p)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), err = 0;
@@ -168,7 +169,8 @@ static int check_calls(struct serve_problem *p)
 	return err;
 }
 
-/* May we, and may our clients, use userfaultfd with fork events? The clients have none of our capabilities. */
+/* May we and our clients use userfaultfd with fork events? The clients have none of our
+ * capabilities. */
 static int check_machine(struct supervisor *s, struct serve_problem *p)
 {
 	int fd, err;
@@ -197,7 +199,7 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 	return 0;
 }
 
-/* The agent as LD_PRELOAD names it. */
+/* Sets the agent's path for LD_PRELOAD. */
 static int use_agent(struct supervisor *s, const char *path, struct serve_problem *p)
 {
 	if (access(path, R_OK) != 0 || !realpath(path, s->agent_path))
@@ -208,7 +210,8 @@ static int use_agent(struct supervisor *s, const char *path, struct serve_proble
 	return 0;
 }
 
-/* Beside the program (not installed), below its prefix (wherever that was moved to), in the prefix of the build. */
+/* Looks beside the program (not installed), below its prefix (wherever that was moved), then in the
+ * build's prefix. */
 static int find_agent(struct supervisor *s, struct serve_problem *p)
 {
 	static const char *const below[] = { "", "/../" UMEMCG_LIBDIR_NAME };
@@ -251,7 +254,7 @@ static int64_t limit_pages(int64_t bytes)
 	return bytes == SERVE_UNLIMITED ? PAGE_COUNTER_MAX : bytes / (int64_t)PAGE_SIZE;
 }
 
-/* Records for what the limit allows and what may exceed it for a moment; without a limit, for all of memory. */
+/* Records for what the limit allows plus a transient excess; without a limit, for all of memory. */
 static uint32_t frames_for(int64_t max)
 {
 	struct sysinfo si;
@@ -283,7 +286,7 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	return 0;
 }
 
-/* Address space for the page buffers, the tables, and our threads' stacks. Most of it is never touched. */
+/* Address space for page buffers, tables and thread stacks. Most of it is never touched. */
 static uint64_t space_for(const struct serve_config *c, uint32_t frames)
 {
 	uint64_t stack = THREAD_STACK_GUESS, slots = (uint64_t)c->swap_size / PAGE_SIZE;
@@ -395,7 +398,7 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	if (check_proc(problem) == 0 && check_machine(s, problem) == 0 && check_calls(problem) == 0 &&
 	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
 		return s;
-	/* What was made so far goes with the process: a failed start ends it. */
+	/* A failed start ends the process, which frees what was made so far. */
 	return NULL;
 }
 
@@ -470,7 +473,7 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 	const char *before = getenv(TARGET_PRELOAD);
 	char *others = before ? strdup(before) : NULL, *value = NULL;
 
-	/* Another umemcg's, under which we run: two would say HELLO to us. */
+	/* Leave out the agent of an outer umemcg: two would say HELLO to us. */
 	if (others)
 		target_leave_out(others, others);
 	if (others && *others && asprintf(&value, "%s:%s", s->agent_path, others) < 0)
@@ -513,7 +516,7 @@ void supervisor_stop(struct supervisor *s)
 	warm_stop(s);
 	plat_thread_join(&s->control);
 	plat_thread_join(&s->watcher);
-	follow_stop(s);                /* until then control thread and watcher ask it */
+	follow_stop(s);                /* control thread and watcher query it until they end */
 	plat_thread_join(&s->settler);
 	plat_thread_join(&s->finder);
 	find_stop(s);
@@ -532,15 +535,16 @@ void supervisor_stop(struct supervisor *s)
 	pipes_fini(&s->pipes);
 	segments_fini(&s->segments);
 	engine_stop(&s->engine);
-	/* What was charged ahead and nobody has taken is in use no more. */
+	/* Uncharge what was charged ahead and not taken. */
 	(void)stock_drain_tree(s->group);
 	s->started = false;
 }
 
 void supervisor_destroy(struct supervisor *s)
 {
-	/* Threads of a failed start still run on what would be freed here, and before a start liburcu would make its thread
-	 * only to wait for it, or abort where it cannot: all that goes with the process. */
+	/* After a failed start, threads still use what would be freed here. Before a start, liburcu
+	 * would create its thread only to wait for it, or abort if it cannot. The end of the
+	 * process frees everything. */
 	if (!s || !s->ready)
 		return;
 	supervisor_stop(s);

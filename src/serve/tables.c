@@ -1,11 +1,13 @@
-/* serve/tables.c - page tables: those of the programs' kernel, and the engine's own for them. Both are part of what is measured and
- * charged (measure.c): memory spread thinly over its addresses needs as much for its tables as for itself.
+/* serve/tables.c - page tables: the kernel's for the programs, and the engine's own for them. Both
+ * are part of what is measured and charged (measure.c): memory spread thinly over its addresses
+ * needs as much for its tables as for itself.
  *
- * The kernel's are asked for by client (VmPTE), which costs some 20 us, and so only when they may have grown: with the engine's tables of
- * the client, with what it has outside the books, or unnoticed (file mappings) in LOOK_NS.
- * The engine's own are known at any time, of all clients together, and kept up to date by the watcher.
+ * The kernel's are read per client (VmPTE), which costs about 20 us. So they are read only when
+ * they may have grown: with the client's engine tables, with its unmanaged RSS, or, unnoticed (file
+ * mappings), within LOOK_NS. The size of the engine's own tables, of all clients together, is
+ * always known; the watcher keeps it up to date.
  *
- * Locks: none. client->tables is exchanged, and the statistic gets what that changed.
+ * Locks: none. client->tables is exchanged, and the statistic is adjusted by the difference.
  */
 #include "mm/charge.h"
 #include "mm/engine.h"
@@ -13,7 +15,7 @@
 #include "serve/internal.h"
 
 #define LOOK_NS        (1000000000ull)
-#define LOOK_PAGES     32                  /* what they may have grown by meanwhile */
+#define LOOK_PAGES     32                  /* growth that may be unnoticed */
 #define HOT_PAGES      16
 #define HOT_NS         (50 * 1000000ull)
 

@@ -1,12 +1,12 @@
-/* serve/target.c - what is looked at before a program is executed. See target.h. */
+/* serve/target.c - examines a program before it is executed. See target.h. */
 #include <elf.h>
 #include <string.h>
 
 #include "serve/target.h"
 
-#define SCRIPTS_MAX 5     /* interpreters that are scripts themselves: the kernel follows no more */
-#define NAME_MAX_   256   /* of a script's first line the kernel reads no more */
-#define HEAD_BYTES  1024  /* the header and the table of an executable, as linkers make them */
+#define SCRIPTS_MAX 5     /* nested script interpreters: the kernel's limit */
+#define NAME_MAX_   256   /* the kernel reads no more of a script's first line */
+#define HEAD_BYTES  1024  /* header and program headers, as linkers lay them out */
 
 #if defined(__x86_64__)
 #define MACHINE EM_X86_64
@@ -14,10 +14,10 @@
 #define MACHINE EM_AARCH64
 #endif
 
-/* Loaders that are neither glibc's nor musl's, and know no library of theirs. */
+/* Loaders of other C libraries than glibc and musl, which do not know their libraries. */
 static const char *const strangers[] = { "linker", "ld-uClibc", "ld64-uClibc" };
 
-/* Where the program headers are, of either class. */
+/* Location of the program headers, for either ELF class. */
 struct table {
 	size_t at, each, n;
 };
@@ -57,7 +57,7 @@ static bool is_strange(const char *loader)
 	return false;
 }
 
-/* The loader that @phdr names is read to @loader. */
+/* Decides by the loader that @phdr names. */
 static enum target by_loader(const char *path, const char *head, const Elf64_Phdr *phdr,
 			     target_read *read)
 {
@@ -94,7 +94,7 @@ static enum target by_elf(const char *path, const char *head, long got, target_r
 	return TARGET_STATIC;
 }
 
-/* The interpreter of a script whose first bytes are @head, to @name. False: there is none. */
+/* Copies the interpreter of a script whose first bytes are @head to @name. False: there is none. */
 static bool interpreter(const char *head, char *name)
 {
 	const char *from = head + 2;
@@ -132,7 +132,7 @@ enum target target_of(const char *path, target_read *read)
 	return TARGET_TAKES;
 }
 
-/* The length of the first entry of a list, which has no separator before it. */
+/* Length of the first entry of a list that starts without a separator. */
 static size_t entry_length(const char *list)
 {
 	return strcspn(list, " :");

@@ -1,4 +1,4 @@
-/* serve/transport.c - packets, and the helper channel as the host MMU sees it. */
+/* serve/transport.c - packets, and the helper channel that the host MMU uses. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,7 +94,7 @@ static void protocol_error(struct client *c)
 	client_kill(c, SIGKILL);
 }
 
-/* The answer to EVICT @seq, which must be about @npages. */
+/* Receive the reply to EVICT @seq, which must cover @npages. */
 static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigned npages)
 {
 	struct msg_evicted m;
@@ -139,7 +139,7 @@ static int transport_evict(struct host_client *hc, const struct host_range *r, u
 	if (err == -EPIPE || err == -ECONNRESET)
 		return -EPIPE;
 	if (err) {
-		/* Nothing was asked: no room in the socket, no memory. */
+		/* The request was not sent: no room in the socket, or no memory. */
 		memset(status, HOST_BUSY, npages);
 		return 0;
 	}
@@ -191,12 +191,12 @@ static void transport_zap(struct host_client *hc, unsigned n)
 	struct msg_zap m = { .h = { PROTO_MAGIC, MSG_ZAP, c->seq }, .n = n };
 	int err = msg_send(c->sock, &m, sizeof(m), -1);
 
-	/* A channel that is being closed refuses before it polls as closed: exec or exit. */
+	/* A channel that is closing refuses packets before poll reports it closed: exec or exit. */
 	if (err && err != -EPIPE && err != -ECONNRESET)
-		transport_lost(hc);  /* or the staging area would stay full */
+		transport_lost(hc);  /* otherwise the staging area would stay full */
 }
 
-/* The control thread waits for the answer from now on. */
+/* From now on the control thread waits for the reply. */
 static void transport_late(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
@@ -210,8 +210,8 @@ static int64_t less(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* In the books, and cannot be taken: of processes that were forked past libc, and have no helper.
- * Pages. */
+/* Pages in the books that cannot be reclaimed: of processes forked past libc, which have no
+ * helper. */
 static int64_t forked_pages(struct supervisor *s)
 {
 	struct client *c = NULL;
@@ -224,8 +224,8 @@ static int64_t forked_pages(struct supervisor *s)
 	return pages;
 }
 
-/* What memory was in use, and what of it nothing could be taken from: a part is no more than the
- * whole, whatever changes while they are read. */
+/* How much memory was in use, and how much of it could not be reclaimed. A part never exceeds the
+ * whole, even if values change while they are read. */
 static void look_at_memory(struct supervisor *s, struct serve_snapshot *now)
 {
 	const int64_t page = PAGE_SIZE, *stat = now->stat;
@@ -237,7 +237,7 @@ static void look_at_memory(struct supervisor *s, struct serve_snapshot *now)
 	now->oom_forked = less(forked_pages(s) * page, now->memory_current - now->oom_unmanaged);
 }
 
-/* Why swap was of no use, if it was of none; "" otherwise. */
+/* Why swap did not help, if it did not; "" otherwise. */
 static void why_not_swapped(char *text, size_t size, const struct serve_snapshot *now)
 {
 	char part[SIZE_TEXT_MAX];
@@ -272,7 +272,7 @@ static void transport_killed(struct host_client *hc)
 		a64_store(&c->s->oom_forked, now.oom_forked);
 		a32_store(&c->s->root_oom_killed, 1);
 		kinds_at_kill(c, now.oom_unmanaged);
-		return;  /* the last word about the run says it */
+		return;  /* the final message of the run says it */
 	}
 	kinds_at_kill(c, now.oom_unmanaged);
 	spin_lock(&c->s->names_lock);
@@ -281,7 +281,7 @@ static void transport_killed(struct host_client *hc)
 	now.oom_forked += forked;
 	now.oom_unmanaged -= forked;
 	why_not_swapped(more, sizeof(more), &now);
-	/* Which process a fork's child is may not be known yet. */
+	/* The process of a forked child may not be known yet. */
 	if (c->host.pid)
 		snprintf(victim, sizeof(victim), "%s (%d)", c->comm, (int)c->host.pid);
 	else

@@ -1,19 +1,20 @@
-/* serve/unready.c - clients whose helper channel closes before their helper has spoken.
+/* serve/unready.c - clients whose helper channel closes before their helper has sent STARTED.
  *
- * Either the process executes another program or ends, and its address space with it: that is seen at once (uffd_dead). Or its agent has
- * given up: READY did not come in time. Then it lives on and asks nobody, and until that is known its client stays as it is, served,
- * measured, and a victim like any other.
+ * In one case the process executes another program or ends, and its address space with it: that
+ * shows at once (uffd_dead). In the other its agent has given up because READY did not come in
+ * time. Then the process lives on and sends no requests. Until that is known the client stays as it
+ * is: served, measured, and a possible OOM victim.
  *
- * After an exec nothing of it is out of its memory yet: the client ends, with its userfaultfd, the kernel serves the process itself
- * again, and the watcher meets it as one that is not managed. A fork's child may have pages that only we have: it is served for
- * as long as it lives.
+ * After an exec none of its pages has left its memory yet. So the client ends, with its
+ * userfaultfd, the kernel serves the process itself again, and the watcher finds it as an unmanaged
+ * process. A fork's child may have pages that only we have: it is served as long as it lives.
  *
  * Locks: none. Control thread only.
  */
 #include "mmu/host/uffd.h"
 #include "serve/internal.h"
 
-#define GIVEN_UP_NS (200 * 1000000ull)   /* it has not ended meanwhile: it lives on */
+#define GIVEN_UP_NS (200 * 1000000ull)   /* if it has not ended by then, it lives on */
 
 void unready_begin(struct conn *conn)
 {
@@ -25,7 +26,7 @@ void unready_begin(struct conn *conn)
 	conn->deadline_ns = plat_now_ns() + GIVEN_UP_NS;
 }
 
-/* What it had in the books is measured from now on. */
+/* From now on its memory is measured instead of booked. */
 static void leave_to_kernel(struct client *c)
 {
 	struct supervisor *s = c->s;

@@ -1,13 +1,15 @@
-/* serve/walk.c - looks for processes of the program where the kernel does not tell of them, or in
- * case it did not.
+/* serve/walk.c - finds the program's processes where the kernel reports no forks, or in case a
+ * report was missed.
  *
- *     near         the children of those that fork without a word: of processes that are not managed, and of those whose fork
- *                  was seen; and our own, which orphans become. Every tick, where the kernel does not tell
- *     everywhere below us    as the last net where the kernel tells, more often where it does not
- *     all of /proc           once a second: a process that has our socket's name in its environment has left the tree, as a
- *                            child of a child in somebody else's PID namespace does (nsenter)
+ *   near    the children of processes that fork unseen: of unmanaged processes, of those whose fork
+ *           was seen, and our own, which orphans become. Every tick if the kernel does not report
+ *           forks
+ *   tree    everything below us: as a safety net if the kernel reports forks, more often if it does
+ *           not
+ *   /proc   all of it, once per second: a process with our socket's name in its environment has
+ *           left the tree, as a grandchild in another PID namespace does (nsenter)
  *
- * Locks: none; the find thread's thread, but for walk_is_ours.
+ * Locks: none; the find thread only, except for walk_is_ours.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -20,15 +22,15 @@
 
 #define TICK_NS       (10 * 1000000ull)
 #define WALK_TICKS    2                   /* between two walks, */
-#define WALK_MAX      6                   /* ... and at most, where there are many processes */
-#define WALK_TOLD_NS  (500 * 1000000ull)  /* where the kernel tells as well */
-#define WALK_SHARE    2                   /* not for more than 1 / so much of the time */
+#define WALK_MAX      6                   /* ... and at most, with many processes */
+#define WALK_TOLD_NS  (500 * 1000000ull)  /* if the kernel reports forks, too */
+#define WALK_SHARE    2                   /* at most 1 / this of the time */
 #define NEAR_SHARE    4
 #define NET_NS        (1000 * 1000000ull)
 #define NET_SHARE     50
-#define ENVIRON_MAX   (128u << 10)        /* bytes looked through */
+#define ENVIRON_MAX   (128u << 10)        /* bytes searched */
 
-/* Processes that are not the program's, as far as was seen; ascending. */
+/* Processes found not to be the program's; ascending. */
 struct strangers {
 	pid_t *pid;
 	unsigned n, cap;
@@ -83,7 +85,7 @@ static bool is_stranger(const struct strangers *t, pid_t pid)
 	return t && low < t->n && t->pid[low] == pid;
 }
 
-/* The kernel lists them in ascending order; should it not, they are asked again. */
+/* The kernel lists them in ascending order; if not, they are asked again. */
 static void add_stranger(struct strangers *t, pid_t pid)
 {
 	if (t->n == t->cap) {
@@ -105,7 +107,7 @@ static void free_strangers(struct strangers *t)
 	free(t);
 }
 
-/* Each stranger is asked once, by an asker; a number that is not there is forgotten. */
+/* Each stranger is examined once, by an asker thread; a number that disappears is forgotten. */
 static void look_everywhere(struct find *f)
 {
 	struct strangers *now = calloc(1, sizeof(*now));
@@ -132,9 +134,9 @@ void walk_end(struct find *f)
 	free_strangers(f->strangers);
 }
 
-/* ---- when ---- */
+/* ---- timing ---- */
 
-/* A walk costs some 50 us for each process. */
+/* A walk costs about 50 us per process. */
 static uint64_t walk_every_ns(const struct supervisor *s)
 {
 	int64_t ticks = WALK_TICKS + a64_load(&s->nr_clients) / 4;
@@ -144,8 +146,8 @@ static uint64_t walk_every_ns(const struct supervisor *s)
 	return (uint64_t)(ticks < WALK_MAX ? ticks : WALK_MAX) * TICK_NS;
 }
 
-/* When to do it again, as it has taken until now since @start: every @ns, and for 1 / @share of the
- * time. */
+/* When to do it again, given that it has run from @start until now: every @ns, but for at most 1 /
+ * @share of the time. */
 static uint64_t next_time(uint64_t start, uint64_t ns, unsigned share)
 {
 	uint64_t took = plat_now_ns() - start;
@@ -162,7 +164,7 @@ void walk_if_due(struct find *f, bool tick, bool lost)
 
 		f->walked_ns = now;
 		proc_descendants(getpid(), find_met, f);
-		/* What was made just after the walk before. */
+		/* Processes that started just after the previous walk. */
 		if (f->s->lineage.sock < 0 && before)
 			find_took(f, before);
 		f->next_walk_ns = next_time(now, walk_every_ns(f->s), WALK_SHARE);

@@ -1,17 +1,19 @@
-/* serve/warm.c - keeping CPUs awake while faults come fast.
+/* serve/warm.c - keeps CPUs awake while faults come fast.
  *
- * A fault is two wake-ups: the worker's and, when it has copied, the faulting thread's. Each finds its CPU idle, and waking an idle
- * CPU costs 20-40 us in a virtual machine (it has left the guest), more than everything else about the fault. So while
- * faults come fast one thread a CPU spins there at the lowest priority there is (SCHED_IDLE): the scheduler treats such a CPU as
- * idle and preempts the spinner at once, but the CPU is awake. Random access to 256 MiB in 64 MiB: 50 -> 24 us a page.
+ * A fault costs two wake-ups: the worker's and, after the copy, the faulting thread's. Each finds
+ * its CPU idle, and waking an idle CPU takes 20-40 us in a virtual machine (it has left the guest),
+ * more than everything else about the fault. So while faults come fast, one thread per CPU spins at
+ * the lowest priority (SCHED_IDLE): the scheduler treats such a CPU as idle and preempts the
+ * spinner at once, but the CPU is awake. Random access to 256 MiB in 64 MiB: 50 -> 24 us per page.
  *
- * What it costs: CPU time that nobody else wanted, for at most WARM_NS after the last fault. Only from RATE_MIN faults a
- * millisecond-long look on; never on a CPU the supervisor may not use.
+ * The cost is CPU time that nobody else wanted, for at most WARM_NS after the last fault. Spins
+ * only after RATE_MIN faults in a 1 ms sample; never on a CPU that the supervisor may not use.
  *
- * Where no CPU is idle a thread of that priority does not even end: 0.1-0.5 s each, and a process is over with its last
- * thread. So for their end they are made ordinary threads again, where we may (CAP_SYS_NICE); the keeper does it when we are
- * killed. And they have no descriptors: those of a killed process are closed by its last thread, and then only do the
- * helpers and the keeper see that it is gone.
+ * Where no CPU is idle, a thread of that priority cannot even exit: that takes 0.1-0.5 s each, and
+ * a process ends with its last thread. So we make them ordinary threads again before they exit, if
+ * permitted (CAP_SYS_NICE); the keeper does it when we are killed. They also have no descriptors:
+ * the last thread of a killed process closes them, and only then do the helpers and the keeper see
+ * that it is gone.
  */
 #include <linux/close_range.h>
 #include <pthread.h>
@@ -22,8 +24,8 @@
 #include "serve/internal.h"
 
 #define WARM_NS     150000ull     /* spin this long after the last fault */
-#define LOOK_NS     1000000ull    /* a look at the rate */
-#define RATE_MIN    4             /* faults a look: worth it */
+#define LOOK_NS     1000000ull    /* one sample of the rate */
+#define RATE_MIN    4             /* faults per sample that make it worthwhile */
 
 void warm_note(struct supervisor *s)
 {
@@ -68,7 +70,7 @@ static void warm_main(void *arg)
 	struct supervisor *s = w->s;
 
 	if (a32_load(&s->stopping) || !settle_on_cpu(w->cpu))
-		return;  /* not allowed: faults are slower, that is all */
+		return;  /* not allowed: faults are just slower */
 	while (!a32_load(&s->stopping)) {
 		uint32_t ticket = waitq_prepare(&s->warm_wait);
 		uint64_t look = plat_now_ns();
