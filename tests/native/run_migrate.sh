@@ -113,13 +113,17 @@ two_children() {
 	[ "$(echo $children | wc -w)" = 2 ]
 }
 
+# Looked up each time: one that was there between fork and exec may be gone.
+both_answered() {
+	two_children || return 1
+	for pid in $children; do
+		answered "$pid" || return 1
+	done
+}
+
 found() {
 	start --name "$name" -- sh -c "$BIN/steady 2 600 & $BIN/steady 2 600"
-	until_true answered "$member" && answered "$name" && answered "$run" && until_true two_children || return 1
-	for pid in $children; do
-		until_true answered "$pid" || return 1
-	done
-	[ -n "$pid" ]
+	until_true answered "$member" && answered "$name" && answered "$run" && until_true both_answered
 }
 
 unnamed() {
