@@ -6,7 +6,8 @@
  *
  *     it has executed a program itself             own memory, unmanaged: measured ("foreign")
  *     it has not, and shares a client's memory     part of that client (vfork, CLONE_VM)
- *     ... and has the mark of a client (mark.c)    that client: a fork child that says no HELLO
+ *     ... and has the mark of a client (mark.c)    that client: a fork child that says no HELLO;
+ *                                                  or part of it, while another takes over
  *     ... and no client is unidentified            a fork of an unmanaged process: measured
  *     ... and one is                               asked again for UNSURE_NS, then measured: its
  *                                                  pages may count twice, but are never missed
@@ -312,7 +313,10 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 	}
 	c = mark_find(s, pid, st.parent, since_ns, &unsure);
 	if (c) {
-		give_pid(c, pid);
+		if (c->host.pid && c->host.pid != pid)
+			note_sharing(f, pid);
+		else
+			give_pid(c, pid);
 		client_put(c);
 		return true;
 	}

@@ -43,6 +43,7 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
+	c->mark_va = c->private_end[0] ? c->private_start[0] + PAGE_SIZE : 0;
 	c->helper_tid = m->helper_tid;
 	if (task)
 		c->host.task = task;

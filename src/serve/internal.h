@@ -412,8 +412,9 @@ void census_end(struct client *c);
 void census_shared(struct supervisor *s, pid_t pid);
 
 /* ---- mark.c ---- */
-/* Which client's memory process @pid has, which was met at @since_ns, and has executed nothing: referenced. NULL: none of those
- * that have not said which process they are; *@unsure: or of one that may still say so, or could not be asked yet. */
+/* The client, referenced, whose memory process @pid has, which was met at @since_ns and has executed
+ * nothing. Only clients without a process, or with several, are asked. NULL: none of these; *@unsure:
+ * or one that may still say HELLO, or could not be asked yet. */
 enum { MARK_NONE, MARK_BUSY, MARK_PLACED, MARK_FAILED };
 struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns, bool *unsure);
 

@@ -10,6 +10,9 @@
  * it. The process that has the text there is the child. The page stays registered only while we
  * write it. A child's children do not inherit the mark.
  *
+ * A client whose memory has several processes (standby.c) is marked, too: when its own process ends
+ * the others cannot be compared with it any more.
+ *
  * Locks: none. The thread that changes client->mark from MARK_NONE to MARK_BUSY places the mark.
  */
 #include <fcntl.h>
@@ -79,6 +82,13 @@ static bool has_mark(const struct client *c, pid_t pid)
 	       memcmp(&got, &want, sizeof(got)) == 0;
 }
 
+/* Its process has the memory now, but a standby may take over (standby.c). While that happens no
+ * process shows whose memory it is. */
+static bool may_be_shared(const struct client *c)
+{
+	return a32_load(&c->host.spare_task) != 0;
+}
+
 /* May the fork of @pid, first seen at @since_ns, be one of @c's whose event is being applied? Its
  * parent continued as soon as the event was read. */
 static bool being_entered(const struct client *c, pid_t parent, uint64_t since_ns, uint64_t now)
@@ -95,7 +105,8 @@ struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t
 	while ((c = client_next(s, c))) {
 		*unsure |= being_entered(c, parent, since_ns, now);
 		/* A client created later belongs to another process. */
-		if (c->foreign || c->host.pid || c->host.uffd < 0 || c->created_ns > since_ns + SAY_NS)
+		if (c->foreign || (c->host.pid && !may_be_shared(c)) || c->host.uffd < 0 ||
+		    c->created_ns > since_ns + SAY_NS)
 			continue;
 		if (a64_load(&c->awaits_cookie) && now - c->created_ns < SAY_NS) {
 			*unsure = true;
