@@ -19,10 +19,10 @@ sentence="this machine has one memory node: all pages are on it, and stay where 
 name=job$$
 runs=
 
-# It has executed its program.
+# It has executed its program. One without a name has ended: umemcg makes short-lived children when it starts.
 member_runs() {
 	member=$(members | head -n 1)
-	[ -n "$member" ] && [ "$(cat "/proc/$member/comm" 2>/dev/null)" != umemcg ]
+	[ -n "$member" ] && comm=$(cat "/proc/$member/comm" 2>/dev/null) && [ -n "$comm" ] && [ "$comm" != umemcg ]
 }
 
 # start ARGUMENTS of umemcg run: $run, once its program is there. Has it been heard of? `until_true answered`.
