@@ -86,9 +86,14 @@ says() { # WORD ADVICE
 }
 
 # The kernel, which has not said so, has begun with small pages where the first one was missing; but all of them come at once.
+# A helper that gets no CPU for 200 ms is late, and a program that reads so little has ended before it answers: one of three.
 always() {
-	says "[always] madvise never" none || return
-	[ "$(figure present_read)" -ge $((mib << 9)) ] || { echo "$(figure present_read) kB came with $reads pages"; return 1; }
+	for try in 1 2 3; do
+		says "[always] madvise never" none || return
+		[ "$(figure present_read)" -lt $((mib << 9)) ] || return 0
+		echo "$(figure present_read) kB came with $reads pages"
+	done
+	return 1
 }
 
 never() {
