@@ -88,8 +88,9 @@ narrow_space() {
 # What umemcg changes for itself is as it was in the program: open files, and to die of a file that may not grow.
 limits_of_the_program() {
 	limits="ulimit -f 8000; ulimit -S -n 30"
-	limited -m 64M sh -c 'ulimit -f; ulimit -S -n; sed -n s/^SigIgn://p /proc/self/status' >"$TMP/out" || return 1
-	(eval "$limits"; sh -c 'ulimit -f; ulimit -S -n; sed -n s/^SigIgn://p /proc/self/status') >"$TMP/want"
+	show="ulimit -f; ulimit -S -n; sed -n s/^SigIgn://p /proc/self/status"
+	limited -m 64M sh -c "$show" >"$TMP/out" || return 1
+	bounded sh -c "$limits; $show" >"$TMP/want" || return 1
 	diff "$TMP/want" "$TMP/out" || return 1
 	limited -m 8M "$BIN/fill" 10 || return 1
 	limits=:
