@@ -36,6 +36,7 @@ function except(folder, header, reason) {
 
 function folder_of(path) {
 	sub(/\/[^\/]*$/, "", path)
+	sub(/^serve\/.*/, "serve", path)      # its rooms are one folder here
 	return path
 }
 

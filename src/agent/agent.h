@@ -8,7 +8,7 @@
  *
  *     page 0          struct agent, wiped by fork: a child that the agent has not prepared (a raw
  *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
- *     page 1          the supervisor's, in such a child (serve/mark.c); nobody else touches it.
+ *     page 1          the supervisor's, in such a child (serve/find/mark.c); nobody else touches it.
  *                     Wiped by fork
  *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
  *     THREAD_BYTES    threads on stacks supplied by the program (thread.c); not inherited by fork
@@ -31,7 +31,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 #define AGENT_EXPORT __attribute__((visibility("default")))
 

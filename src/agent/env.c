@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "serve/target.h"
+#include "serve/process/target.h"
 
 #define MARK "UMEMCG_HIDDEN"
 

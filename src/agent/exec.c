@@ -23,7 +23,7 @@
 
 #include "agent/agent.h"
 #include "agent/sys.h"
-#include "serve/target.h"
+#include "serve/process/target.h"
 
 #define PATH_BYTES  4096         /* at most */
 /* Maximum stack for an environment; a larger one stays as it is. posix_spawn's child has 32 KiB. */

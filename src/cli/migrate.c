@@ -1,7 +1,7 @@
 /* cli/migrate.c - `umemcg migrate`: move pages of a running group, or of one of its processes, to
  * another memory node.
  *
- * The supervisor does the work; this finds it (serve/remote.h), sends the request and reports the
+ * The supervisor does the work; this finds it (serve/remote/remote.h), sends the request and reports the
  * result.
  *
  * Locks: none.
@@ -18,7 +18,7 @@
 #include "base/text.h"
 #include "cli/cli.h"
 #include "plat/plat.h"
-#include "serve/remote.h"
+#include "serve/remote/remote.h"
 
 #define EXIT_SOME_LEFT 1
 #define SILENT_MS 30000                    /* a working supervisor reports far more often */

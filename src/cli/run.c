@@ -26,7 +26,7 @@
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 #include "cli/run_report.h"
-#include "serve/keeper.h"
+#include "serve/process/keeper.h"
 #include "serve/limits.h"
 
 #define STATUS_INTERVAL_MS 250
@@ -58,7 +58,7 @@ static void follow_stop(struct run *r)
 	signals_stop_self();
 }
 
-/* The signal that stopped it; 0: not stopped. The watcher briefly traces it (serve/pause.c), and
+/* The signal that stopped it; 0: not stopped. The watcher briefly traces it (serve/process/pause.c), and
  * those stops are reported to us, too: a ptrace stop is no stop, nor is a signal it is about to
  * take. */
 static int stopped_by(const siginfo_t *si)

@@ -14,7 +14,7 @@
 
 #include "cli/cli.h"
 #include "cli/run_exec.h"
-#include "serve/target.h"
+#include "serve/process/target.h"
 
 #define PATH_DEFAULT "/bin:/usr/bin"  /* default of execvp if $PATH is unset */
 #define INTERPRETER_MAX 256           /* the kernel reads no more of a script's first line */

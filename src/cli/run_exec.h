@@ -13,7 +13,7 @@
 
 /* EXIT_NOT_FOUND or EXIT_CANNOT_RUN. @error: errno of execvp(@name). */
 int exec_exit_status(const char *name, int error);
-/* Would execvp(@name) execute a program that must not load the agent (serve/target.h)? */
+/* Would execvp(@name) execute a program that must not load the agent (serve/process/target.h)? */
 bool exec_refuses_agent(const char *name);
 /* Is it a program whose memory umemcg cannot manage? */
 bool exec_is_unable(const char *name);

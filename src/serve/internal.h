@@ -17,12 +17,12 @@
 #include "mm/engine.h"
 #include "mmu/host/host.h"
 #include "mmu/host/nodes.h"
-#include "serve/find.h"
-#include "serve/keeper.h"
-#include "serve/proc.h"
-#include "serve/lineage.h"
-#include "serve/proto.h"
-#include "serve/remote.h"
+#include "serve/find/find.h"
+#include "serve/process/keeper.h"
+#include "serve/process/proc.h"
+#include "serve/find/lineage.h"
+#include "serve/channel/proto.h"
+#include "serve/remote/remote.h"
 #include "serve/serve.h"
 
 #define NR_CALL_THREADS 4

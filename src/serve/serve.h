@@ -1,11 +1,11 @@
 /* serve/serve.h - the supervisor: one engine, one group, the client processes of one program tree.
  *
  * Threads: fault workers, background reclaim, a control thread (connections, ends of clients), a watcher (measures
- * what is not managed, finds processes without an agent), a remote thread (serve/remote.h: what other umemcg commands ask). The caller's thread stays free.
+ * what is not managed, finds processes without an agent), a remote thread (serve/remote/remote.h: what other umemcg commands ask). The caller's thread stays free.
  *
  * Sequence of calls:
  *   s = supervisor_create(&config, &problem);     checks the machine, opens the swap file; nothing is started
- *   keeper_start(...)                              (serve/keeper.h) before any thread exists
+ *   keeper_start(...)                              (serve/process/keeper.h) before any thread exists
  *   supervisor_start(s)                           threads run, the socket listens
  *   fork; in the child supervisor_child_env(s), execvp(PROGRAM)
  *   supervisor_watch_root(s, pid, unable)
@@ -37,10 +37,10 @@ struct serve_config {
 	bool swap_direct;       /* O_DIRECT */
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
-	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/warm.c) */
-	bool no_events;         /* the kernel does not tell of forks (serve/lineage.c); for tests */
-	bool kernel_sysv;       /* System V segments stay the kernel's (serve/segment.c) */
-	int processes_fd;       /* a file, open for appending, for the list of processes (serve/census.c); 0: none */
+	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/fault/warm.c) */
+	bool no_events;         /* the kernel does not tell of forks (serve/find/lineage.c); for tests */
+	bool kernel_sysv;       /* System V segments stay the kernel's (serve/shared/segment.c) */
+	int processes_fd;       /* a file, open for appending, for the list of processes (serve/client/census.c); 0: none */
 	pid_t heir;             /* of orphans, without umemcg (heir_of_orphans); 0: not known */
 	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
 	const char *group_name; /* what others call the group; NULL: "run-" and our pid */

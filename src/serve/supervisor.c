@@ -21,10 +21,10 @@
 #include "mm/swap.h"
 #include "mmu/host/uffd.h"
 #include "plat/native/registered.h"
-#include "serve/finder.h"
+#include "serve/watch/finder.h"
 #include "serve/internal.h"
 #include "serve/limits.h"
-#include "serve/target.h"
+#include "serve/process/target.h"
 
 #define FRAME_BYTES     (sizeof(struct page) + 16)
 #define SLOT_BYTES      56              /* of the tables in struct swap_device */

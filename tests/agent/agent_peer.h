@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "agent_pages.h"
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 #define NR_CLIENTS       512
 #define NR_FAULTS_MAX    64

@@ -7,7 +7,7 @@
  *   fill        the base of the leaf, set from before the check that it is empty until the books
  *               have the pages. While it is set nothing else is mapped in the leaf
  *               (host_fill_covers, under the leaf lock), no fork begins (host_client_quiesce), and
- *               the pages count as charged, not as unmanaged memory (serve/measure.c).
+ *               the pages count as charged, not as unmanaged memory (serve/account/measure.c).
  *   fill_torn   an event concerning the leaf was applied, or the leaf was only partly filled: look
  *               up page by page what is there.
  *   fill_late   the helper has not answered in time. As with a late withdrawal nothing else is

@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "prog.h"
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 int main(int argc, char **argv)
 {

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 
 #include "prog.h"
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 static int ask(int number, uint64_t start, uint64_t len)
 {

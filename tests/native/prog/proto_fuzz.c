@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 #define SILENT_CONNECTIONS 1000
 #define MANY_FDS 60

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "prog.h"
-#include "serve/proto.h"
+#include "serve/channel/proto.h"
 
 static int connect_to(const char *name)
 {

@@ -1,0 +1,156 @@
+/* serve/account/adopt.c - adopts a client's existing areas and pages. The cost depends on what is present:
+ * areas may be terabytes of nothing (what sanitizers reserve before the agent starts). A page that
+ * is present but not found stays the kernel's and is measured.
+ *
+ * Locks: mmap_lock, one area or one page at a time.
+ */
+#include "mm/fault.h"
+#include "mm/filemap.h"
+#include "mm/vma.h"
+#include "mmu/host/pagemap.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
+#include "serve/internal.h"
+
+#define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
+
+/* Advice given to part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) also applies to what it has
+ * grown by since: its kernel has one area for all of it. mmap_lock held. */
+static uint32_t advice_flags(const struct mm *mm, uint64_t start, uint64_t end)
+{
+	unsigned i = vma_index(mm, start);
+
+	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & ADVICE : 0;
+}
+
+static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t flags)
+{
+	struct mm *mm = c->host.mm;
+	int err = -ESRCH;
+
+	rw_wrlock(&mm->mmap_lock);
+	if (!a32_load(&c->ended))
+		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL, 0);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
+/* An area of shared memory that we created. Its protection may change without notice to us.
+ * -ENOENT: not ours. */
+static int insert_shared(struct client *c, const struct proc_area *area)
+{
+	struct address_space *as = area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
+	struct mm *mm = c->host.mm;
+	int err = -ESRCH;
+	uint32_t flags;
+
+	if (!as)
+		return -ENOENT;
+	rw_wrlock(&mm->mmap_lock);
+	flags = VM_READ | VM_WRITE | VM_SHARED | advice_flags(mm, area->start, area->end);
+	if (!a32_load(&c->ended))
+		err = vma_insert_gaps(mm, area->start, area->end, flags, as, area->offset >> PAGE_SHIFT);
+	rw_wrunlock(&mm->mmap_lock);
+	if (!err)
+		host_shared_adopted(&c->s->mmu, as);
+	file_put(as);
+	return err;
+}
+
+struct adopt {
+	struct client *c;
+	struct pagemap pagemap;
+	uint64_t from, to;  /* only this part of the address space */
+	int error;
+};
+
+/* In this order: a child of a fork in between has the area in its books whether or not its kernel
+ * reports faults there to us. If it does not, the child has no address to touch yet, because the
+ * call that requested this has not returned. */
+static void adopt_shared(struct adopt *a, const struct proc_area *area)
+{
+	int err = insert_shared(a->c, area);
+
+	if (!err)
+		err = uffd_register(a->c->host.uffd, area->start, area->end - area->start);
+	if (err && err != -ENOENT)
+		a->error = err;
+}
+
+/* Charge pages that the client already has. */
+static void adopt_present(uint64_t start, uint64_t end, void *arg)
+{
+	const struct client *c = arg;
+
+	for (uint64_t va = start; va < end; va += PAGE_SIZE)
+		(void)fault_adopt(c->host.mm, va);
+}
+
+static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t flags)
+{
+	if (uffd_register(a->c->host.uffd, start, end - start) != 0)
+		return;  /* stays the kernel's own, measured */
+	if (insert_area(a->c, start, end, flags) != 0)
+		a->error = -ENOMEM;
+	else if (a->pagemap.fd >= 0)
+		(void)pagemap_anon(&a->pagemap, start, end, adopt_present, a->c);
+}
+
+/* Adopt the parts of one area that are not the agent's own. */
+static void consider(const struct proc_area *area, void *arg)
+{
+	struct adopt *a = arg;
+	uint64_t start = area->start > a->from ? area->start : a->from;
+	uint64_t end = area->end < a->to ? area->end : a->to;
+
+	if (area->shared && start < end && !a->error)
+		adopt_shared(a, area);
+	if (!area->manageable || start >= end || !(area->flags & VM_WRITE) || a->error)
+		return;
+	/* The agent's memory may have been merged with a neighbour's: leave out its own. */
+	for (uint64_t va = start, stop; va < end && !a->error; va = stop) {
+		stop = end;
+		if (!client_private(a->c, va, &stop))
+			adopt_area(a, va, stop, area->flags);
+	}
+}
+
+static int adopt_between(struct client *c, uint64_t from, uint64_t to)
+{
+	struct adopt a = { .c = c, .from = from, .to = to };
+	int err;
+
+	(void)pagemap_open(&a.pagemap, c->host.task);
+	err = proc_areas(c->host.task, consider, &a);
+	pagemap_close(&a.pagemap);
+	return err ? err : a.error;
+}
+
+int adopt_all(struct client *c)
+{
+	int err = adopt_between(c, 0, UINT64_MAX);
+
+	huge_adopt(c);
+	return err;
+}
+
+int adopt_range(struct client *c, uint64_t start, uint64_t len)
+{
+	return adopt_between(c, start, start + len);
+}
+
+int adopt_at(struct client *c, uint64_t va)
+{
+	struct proc_area a = { .start = va, .end = va + PAGE_SIZE, .flags = VM_READ | VM_WRITE };
+
+	if (a32_load(&c->ended))
+		return -ENOENT;
+	/* A forked child that has not spoken yet has no known pid in /proc: take the page alone. */
+	if (c->host.task && proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0)
+		return -ENOENT;
+	if (va < a.start || va >= a.end)
+		return -ENOENT;
+	if (a.shared)
+		return insert_shared(c, &a) == 0 ? 0 : -ENOENT;
+	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
+}

@@ -1,0 +1,251 @@
+/* serve/account/measure.c - how much memory of a process is not in the books: its figure, mm->unmanaged. It is charged.
+ *
+ * The figure is RssAnon as its kernel counts it, less the pages in the books, the shared memory that is not
+ * managed and put down to it (shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
+ * taken out and not yet dropped by the helper, mapped and not yet entered. What lies in the
+ * staging area is looked up, and is no increase. And an increase counts only as far as
+ * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
+ * (HELLO), nor in a foreign one.
+ *
+ * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "mm/huge.h"
+#include "mmu/host/pagemap.h"
+#include "mmu/host/uffd.h"
+#include "serve/watch/finder.h"
+#include "serve/internal.h"
+
+#define LOOK_AGAIN_NS  (200 * 1000)
+#define HOT_NEW_NS     (100 * 1000000ull)  /* after it was made: it touches what it needs */
+#define HOT_GROWN_NS   (50 * 1000000ull)   /* after it grew */
+#define HOT_PAGES      16                  /* by so much */
+
+bool measure_hot(const struct client *c, uint64_t now)
+{
+	uint64_t grown_ns = (uint64_t)a64_load(&c->grown_ns);
+
+	return now - c->created_ns < HOT_NEW_NS || (grown_ns && now - grown_ns < HOT_GROWN_NS);
+}
+
+/* A huge page on its way to its place is charged already, and cannot be told from what is not in the books: the figure
+ * stays what it is as far as that explains it. */
+static int64_t but_for_fill(int64_t seen, int64_t known)
+{
+	if (seen > known)
+		return seen - known > HUGE_PAGES ? seen - HUGE_PAGES : known;
+	return seen;
+}
+
+static int64_t anon_pages_of(pid_t pid, int *statm_fd)
+{
+	if (*statm_fd >= 0)
+		close(*statm_fd);
+	*statm_fd = -1;
+	return proc_anon_pages(pid, statm_fd);
+}
+
+/* RssAnon, or -errno. The helper, whose name is good for as long as the address space, may have left
+ * without that. Where the first thread is over and others are not (pthread_exit), only these tell. */
+static int64_t anon_pages(struct client *c, int *statm_fd)
+{
+	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
+	pid_t tid;
+
+	if (anon < 0 && a32_load(&c->unready) && !uffd_dead(c->host.uffd))
+		return anon_pages_of(c->host.pid, statm_fd);
+	if (anon > 0 || c->sock >= 0 || !c->host.pid)
+		return anon;
+	tid = proc_live_thread(c->host.pid);
+	if (!tid && c->host.task == c->host.pid)
+		return anon;
+	c->host.task = tid ? tid : c->host.pid;
+	return anon_pages_of(c->host.task, statm_fd);
+}
+
+/* Its memory is not told to us, and nobody else will hold it to the limit. A thread that was asked may be over, and the process not;
+ * and a process that was there before may be over by now, but not one that is there afterwards. */
+static void cannot_measure(struct client *c, int64_t err)
+{
+	struct supervisor *s = c->s;
+	struct proc_sizes sizes;
+
+	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
+	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
+		return;
+	c->unmeasured = true;
+	a64_add(&s->unmeasured_total, 1);
+	supervisor_notice(s, "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit may not hold; is /proc mounted "
+			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
+}
+
+static void count_run(uint64_t start, uint64_t end, void *pages)
+{
+	*(int64_t *)pages += (int64_t)((end - start) / PAGE_SIZE);
+}
+
+/* Pages in the staging area have left the books, or are about to: the helper drops them as soon as it gets a processor, which
+ * may take long on a busy machine. The figure stays what it is as far as they explain it. */
+static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t known)
+{
+	uint64_t start = c->host.staging;
+	int64_t staged = 0;
+	struct pagemap p;
+
+	if (seen <= known || !start || pagemap_open(&p, c->host.task) != 0)
+		return seen;
+	(void)pagemap_anon(&p, start, start + EVICT_PAGES_MAX * PAGE_SIZE, count_run, &staged);
+	pagemap_close(&p);
+	return seen - known > staged ? seen - staged : known;
+}
+
+/* What one look shows; negative: it cannot be told. */
+static int64_t look(struct client *c, int *statm_fd)
+{
+	struct mm *mm = c->host.mm;
+	int64_t before = a64_load(&mm->rss) - a64_load(&mm->rss_shared), after, anon;
+	bool fill;
+
+	fill = a64_load(&c->host.fill) != 0;
+	if (statm_fd == &c->statm_fd && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
+		close(*statm_fd);
+		*statm_fd = -1;
+	}
+	anon = anon_pages(c, statm_fd);
+	if (anon < 0)
+		return anon;
+	/* Pages that came or went meanwhile are counted as booked. */
+	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
+	anon -= before > after ? before : after;
+	if (anon < 0)
+		anon = 0;
+	anon += a64_load(&c->shared_pages) + tables_pages(c, anon);
+	fill |= a64_load(&c->host.fill) != 0;
+	if (fill)
+		anon = but_for_fill(anon, a64_load(&mm->unmanaged));
+	return but_for_staged(c, anon, a64_load(&mm->unmanaged));
+}
+
+/* What was charged ahead for it comes first. What it has said it had until now. */
+static int64_t take_reserve(struct client *c, atomic64_t *figure, int64_t known, int64_t now)
+{
+	struct mem_cgroup *group = c->s->group;
+	int64_t n = now > known ? reserve_take(c, now - known) : 0;
+
+	if (n <= 0)
+		return known;
+	charge_unmanaged_paid(group, n);
+	if (a64_cas(figure, known, known + n))
+		return known + n;
+	charge_unmanaged_paid(group, -n);
+	uncharge_pages(group, n);
+	return known;
+}
+
+static void set_figure(struct client *c, int64_t now)
+{
+	struct supervisor *s = c->s;
+	atomic64_t *figure = &c->host.mm->unmanaged;
+	int64_t before = a64_load(figure), known;
+
+	if (now - before >= HOT_PAGES)
+		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
+	if (now == before || a32_load(&c->ended))
+		return;
+	known = take_reserve(c, figure, before, now);
+	if (now != known && charge_unmanaged_figure(&s->engine, s->group, figure, known, now) && now > known)
+		a32_store(&s->unsettled, 1);
+	if (a32_load(&c->ended))
+		/* Meanwhile, and its sum was given back before this. */
+		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+	else if (now > before)
+		finder_note(c);
+}
+
+bool measure(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now;
+
+	if (!c->host.pid || a32_load(&c->closing))
+		return false;  /* after exec the pid is another address space's */
+	if (c->foreign && !starting_has_executed(c))
+		return false;
+	now = look(c, &c->statm_fd);
+	if (now < 0) {
+		cannot_measure(c, now);
+		return false;
+	}
+	if (now < c->least && a32_load(&c->nameless))
+		now = c->least;
+	c->looked = now;
+	if (now > known && !c->foreign)
+		return true;
+	set_figure(c, now);
+	return false;
+}
+
+void measure_again(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now;
+
+	if (a32_load(&c->closing))
+		return;
+	now = look(c, &c->statm_fd);
+	if (now > c->looked)
+		now = c->looked;
+	if (now > known)
+		set_figure(c, now);
+}
+
+void measure_waiting(struct client *c)
+{
+	int fd = -1;
+	int64_t now = look(c, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (now < 0)
+		return;
+	set_figure(c, now);
+	watcher_wake(c->s);
+}
+
+void measure_lower(struct client *c, int *fd)
+{
+	int64_t now = look(c, fd);
+
+	if (now >= 0 && now < a64_load(&c->host.mm->unmanaged))
+		set_figure(c, now);
+}
+
+int64_t measure_for_fork(struct client *c)
+{
+	int64_t known = a64_load(&c->host.mm->unmanaged), now, again;
+	int fd = -1;
+
+	now = look(c, &fd);
+	if (now - known >= HOT_PAGES) {
+		plat_sleep_ns(LOOK_AGAIN_NS);
+		again = look(c, &fd);
+		if (again < now)
+			now = again;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (now < 0)
+		now = known;
+	set_figure(c, now);
+	/* Shared memory is not doubled. */
+	now -= a64_load(&c->shared_pages);
+	return now > 0 ? now : 0;
+}
+
+void measure_pause(void)
+{
+	plat_sleep_ns(LOOK_AGAIN_NS);
+}

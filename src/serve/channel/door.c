@@ -1,0 +1,87 @@
+/* serve/channel/door.c - a second way to the supervisor, for processes in other network namespaces.
+ *
+ * The name of an abstract socket is known in one network namespace only. A program that enters
+ * another (unshare -n, ip netns exec, sandboxes) would run unmanaged there, and so would its
+ * children. So there is a second socket, bound to a file that is unlinked at once. A descriptor of
+ * that file is inherited down the process tree, and connect(2) reaches it as /proc/self/fd/NUMBER.
+ * Processes that closed it or see no /proc still have the name.
+ *
+ * Without it umemcg works as before: a failure here is not an error.
+ *
+ * Locks: none; runs before there are threads.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+/* Descriptor numbers that programs rarely reach. */
+static const int numbers[] = { 988, 499, 235, 51, 19 };
+
+/* Listen on @path, then unlink it: only we have a descriptor of it, *@file. */
+static int listen_at(const char *path, int *file)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+		/* For the program's processes under any user: as with the name, the peer is checked
+		 * later. */
+		(void)chmod(path, 0666);
+		*file = open(path, O_PATH | O_CLOEXEC);
+		(void)unlink(path);
+		if (*file >= 0 && listen(fd, SOMAXCONN) == 0)
+			return fd;
+		if (*file >= 0)
+			close(*file);
+		*file = -1;
+	}
+	close(fd);
+	return -1;
+}
+
+void door_open(struct supervisor *s)
+{
+	char path[64];
+	/* A directory's path may be longer than a socket address. */
+	int dir = open(s->config.swap_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	s->door_fd = s->door_file = -1;
+	if (dir < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/.%.32s", dir, s->socket_name);
+	s->door_fd = listen_at(path, &s->door_file);
+	close(dir);
+}
+
+void door_hand_down(const struct supervisor *s)
+{
+	char number[16];
+	int fd = -1;
+
+	for (size_t i = 0; s->door_file >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		fd = fcntl(s->door_file, F_DUPFD, numbers[i]);
+	snprintf(number, sizeof(number), "%d", fd);
+	if (fd < 0)
+		unsetenv(PROTO_DOOR_ENV);
+	else
+		setenv(PROTO_DOOR_ENV, number, 1);
+}
+
+void door_close(struct supervisor *s)
+{
+	if (s->door_fd < 0)
+		return;
+	close(s->door_fd);
+	close(s->door_file);
+}

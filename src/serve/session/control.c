@@ -1,0 +1,374 @@
+/* serve/session/control.c - the control thread: connections, first messages, ends of clients, late answers.
+ *
+ * It never blocks for long: requests that may block (fork, mlock, read-ahead) go to the call
+ * threads. A connection with a malformed message is closed; if it was a client's helper channel the
+ * client is killed.
+ */
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mmu/host/uffd.h"
+#include "serve/internal.h"
+
+#define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
+#define TICK_MS 500
+#define SILENT_MAX 256            /* silent new connections per process */
+#define NO_ROOM_NS (10 * 1000000) /* out of descriptors: how long to let others go on */
+#define CLOSING_MS 1
+#define WALKS_MAX 16              /* walks to the ancestors, when one exits during the walk */
+
+union any_msg {
+	struct msg_head h;
+	struct msg_hello hello;
+	struct msg_call call;
+	struct msg_evicted evicted;
+};
+
+static void watch(struct supervisor *s, struct conn *conn, uint32_t events, int op)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = conn };
+
+	(void)epoll_ctl(s->control_ep, op, conn->fd, &ev);
+}
+
+/* Drop a connection. A helper channel's descriptor belongs to its client. */
+static void conn_close(struct supervisor *s, struct conn *conn)
+{
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
+	list_del(&conn->link);
+	if (conn->kind != CONN_HELPER)
+		close(conn->fd);
+	if (conn->client)
+		client_put(conn->client);
+	plat_free(conn);
+}
+
+static bool too_many_silent(struct supervisor *s, pid_t pid)
+{
+	unsigned n = 0;
+
+	list_for_each(conn, &s->conns, struct conn, link)
+		n += conn->kind == CONN_NEW && conn->pid == pid;
+	return n >= SILENT_MAX;
+}
+
+/* Is the peer a client, or a descendant of one or of us? The socket's name is no secret
+ * (/proc/net/unix): another process could make itself a member or get /dev/userfaultfd. */
+static bool is_member(struct supervisor *s, pid_t peer)
+{
+	pid_t up, pid = peer;
+	int walks = 0;
+
+	if (lineage_has(s, peer))
+		return true;
+	while (pid > 1 && pid != getpid()) {
+		struct client *c = client_by_pid(s, pid);
+
+		if (c) {
+			client_put(c);
+			return true;
+		}
+		up = proc_parent(pid);
+		/* It was reaped after its child had named it: the child has another parent by
+		 * now. */
+		pid = up < 0 && pid != peer && walks++ < WALKS_MAX ? peer : up;
+	}
+	return pid == getpid();
+}
+
+static void accept_one(struct supervisor *s, int listen_fd)
+{
+	struct conn *conn;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			plat_sleep_ns(NO_ROOM_NS);
+		return;
+	}
+	conn = plat_alloc(sizeof(*conn));
+	if (!conn || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
+	    (geteuid() != 0 && cred.uid != geteuid()) || !is_member(s, cred.pid) ||
+	    too_many_silent(s, cred.pid)) {
+		plat_free(conn);
+		close(fd);
+		return;
+	}
+	conn->kind = CONN_NEW;
+	conn->fd = fd;
+	conn->pid = cred.pid;
+	conn->uid = cred.uid;
+	conn->deadline_ns = plat_now_ns() + SPEAK_TIMEOUT_NS;
+	list_add_tail(&conn->link, &s->conns);
+	watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_ADD);
+}
+
+static void first_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
+{
+	struct client *c;
+	bool again;
+
+	if (m->flags & HELLO_STANDBY) {
+		if (standby_hello(s, conn, m, fd)) {
+			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+			/* Its predecessor has ended already. */
+			if (a32_load(&conn->client->closing) && conn->client->host.serve)
+				(void)helper_replace(conn->client->host.serve);
+		} else {
+			conn_close(s, conn);
+		}
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c = hello(s, conn, m, fd, &again);
+	if (c) {
+		conn->kind = CONN_HELPER;
+		conn->client = c;
+		watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+	} else if (!again) {
+		conn_close(s, conn);
+	}
+}
+
+/* Only the child that inherits the cookie may know it. */
+static uint64_t fork_cookie(void)
+{
+	uint64_t cookie = 0;
+
+	while (!cookie)
+		if (getrandom(&cookie, sizeof(cookie), 0) != sizeof(cookie))
+			cookie = 0;
+	return cookie;
+}
+
+static bool call_sane(const struct msg_call *m)
+{
+	if (m->op == 0 || m->op >= NR_CALLS)
+		return false;
+	return !call_has_range(m) || m->op == CALL_PIPE || !((m->start | m->len) & ~PAGE_MASK);
+}
+
+static void refuse_call(struct supervisor *s, struct conn *conn, const struct msg_call *m, int error)
+{
+	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = error };
+
+	(void)msg_send(conn->fd, &r, sizeof(r), -1);
+	conn_close(s, conn);
+}
+
+/* A vfork child, which is not a client, announces its own exec. */
+static struct client *caller(struct supervisor *s, const struct conn *conn, const struct msg_call *m)
+{
+	struct client *c = client_managed(s, conn->pid);
+
+	if (!c)
+		c = standby_client(s, conn->pid);
+	return c || m->op != CALL_EXEC ? c : client_managed(s, proc_parent(conn->pid));
+}
+
+static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)
+{
+	struct client *c = caller(s, conn, m);
+
+	if (!c || !call_sane(m)) {
+		refuse_call(s, conn, m, -EINVAL);
+		if (c)
+			client_put(c);
+		return;
+	}
+	conn->kind = CONN_CALL;
+	if (m->op == CALL_FORK) {
+		conn->client = c;
+		client_ref(c);
+		conn->cookie = fork_cookie();
+	}
+	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+	if (!call_queue(s, c, conn->fd, m, conn->cookie, conn->pid))
+		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for one, or for nothing */
+	client_put(c);
+}
+
+static void first_message(struct supervisor *s, struct conn *conn)
+{
+	union any_msg m;
+	int fd;
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+	if (head_valid(&m.h, n, MSG_HELLO, sizeof(m.hello))) {
+		first_hello(s, conn, &m.hello, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (head_valid(&m.h, n, MSG_CALL, sizeof(m.call)))
+		first_call(s, conn, &m.call);
+	else
+		conn_close(s, conn);
+}
+
+/* The first message of a helper. Its program thread has finished HELLO: nothing of the client is
+ * out of reach any more. */
+static void helper_started(struct supervisor *s, struct conn *conn)
+{
+	struct client *c = conn->client;
+	struct msg_started m;
+	int fd;
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+	if (fd >= 0)
+		close(fd);
+	if (!head_valid(&m.h, n, MSG_STARTED, sizeof(m))) {
+		client_kill(c, SIGKILL);
+		return;
+	}
+	c->started = true;
+	a32_store(&c->host.can_evict, 1);
+	client_entered(c);
+	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+}
+
+bool helper_replace(struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	if (!standby_take_over(c))
+		return false;
+	list_del(&conn->link);
+	plat_free(conn);
+	client_put(c);
+	return true;
+}
+
+/* The first message, a late answer, or the end. */
+static void helper_event(struct supervisor *s, struct conn *conn, uint32_t events)
+{
+	struct client *c = conn->client;
+
+	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP)) && !c->started) {
+		helper_started(s, conn);
+		return;
+	}
+	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))) {
+		struct msg_evicted m;
+		int fd;
+		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+
+		if (fd >= 0)
+			close(fd);
+		watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		if (n > 0 && m.n <= EVICT_PAGES_MAX &&
+		    head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + m.n))
+			host_late_done(&s->mmu, &c->host, m.status, m.n);
+		else
+			client_kill(c, SIGKILL);
+		return;
+	}
+	if (helper_replace(conn))
+		return;
+	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
+	/* exec and exit end the helper first, and the kernel still reads the old memory after that
+	 * (for example the robust futex list): keep serving its faults until the address space is
+	 * gone. */
+	if (c->started) {
+		client_closing(c);
+		host_helper_gone(&s->mmu, &c->host);
+		client_let_go(c);
+		lineage_note(s, c->host.pid);
+	} else {
+		unready_begin(conn);
+	}
+	conn->kind = CONN_CLOSING;
+	list_del(&conn->link);
+	list_add_tail(&conn->link, &s->closing);
+}
+
+/* End the clients whose address spaces are gone by now. True: some will be soon. */
+static bool end_closing(struct supervisor *s, bool all)
+{
+	bool soon = false;
+
+	list_for_each_safe(conn, tmp, &s->closing, struct conn, link) {
+		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd)) {
+			soon |= unready_waits(conn);
+			continue;
+		}
+		client_end(conn->client);
+		list_del(&conn->link);
+		client_put(conn->client);
+		plat_free(conn);
+	}
+	return soon;
+}
+
+static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
+{
+	switch (conn->kind) {
+	case CONN_LISTEN:
+		accept_one(s, conn->fd);
+		break;
+	case CONN_STOP:
+		break;
+	case CONN_NEW:
+		if (events & EPOLLIN)
+			first_message(s, conn);
+		else
+			conn_close(s, conn);
+		break;
+	case CONN_HELPER:
+		helper_event(s, conn, events);
+		break;
+	case CONN_STANDBY:
+		if (standby_event(conn, events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))))
+			watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		else
+			conn_close(s, conn);
+		break;
+	case CONN_CLOSING:
+		break;
+	case CONN_CALL:
+		/* In this order: a call thread about to announce the fork finds the connection
+		 * closed. */
+		(void)shutdown(conn->fd, SHUT_RDWR);
+		if (conn->client)
+			call_fork_over(conn->client, conn->cookie);
+		conn_close(s, conn);
+		break;
+	}
+}
+
+static void close_silent(struct supervisor *s, bool all)
+{
+	uint64_t now = plat_now_ns();
+
+	list_for_each_safe(conn, tmp, &s->conns, struct conn, link) {
+		if (all && conn->client && conn->kind == CONN_HELPER)
+			client_end(conn->client);
+		if (all || (conn->kind == CONN_NEW && now > conn->deadline_ns))
+			conn_close(s, conn);
+	}
+}
+
+void control_main(void *arg)
+{
+	struct supervisor *s = arg;
+	bool soon = false;
+
+	while (!a32_load(&s->stopping)) {
+		struct epoll_event ev;
+		int n = epoll_wait(s->control_ep, &ev, 1, soon ? CLOSING_MS : TICK_MS);
+
+		if (n == 1)
+			conn_event(s, ev.data.ptr, ev.events);
+		soon = end_closing(s, false);
+		close_silent(s, false);
+	}
+	(void)end_closing(s, true);
+	close_silent(s, true);
+}

@@ -1,0 +1,60 @@
+/* serve/session/unready.c - clients whose helper channel closes before their helper has sent STARTED.
+ *
+ * In one case the process executes another program or ends, and its address space with it: that
+ * shows at once (uffd_dead). In the other its agent has given up because READY did not come in
+ * time. Then the process lives on and sends no requests. Until that is known the client stays as it
+ * is: served, measured, and a possible OOM victim.
+ *
+ * After an exec none of its pages has left its memory yet. So the client ends, with its
+ * userfaultfd, the kernel serves the process itself again, and the watcher finds it as an unmanaged
+ * process. A fork's child may have pages that only we have: it is served as long as it lives.
+ *
+ * Locks: none. Control thread only.
+ */
+#include "mmu/host/uffd.h"
+#include "serve/internal.h"
+
+#define GIVEN_UP_NS (200 * 1000000ull)   /* if it has not ended by then, it lives on */
+
+void unready_begin(struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	a32_store(&c->unready, 1);
+	host_helper_gone(&c->s->mmu, &c->host);
+	client_let_go(c);
+	conn->deadline_ns = plat_now_ns() + GIVEN_UP_NS;
+}
+
+/* From now on its memory is measured instead of booked. */
+static void leave_to_kernel(struct client *c)
+{
+	struct supervisor *s = c->s;
+	pid_t pid = c->host.pid;
+	struct client *foreign;
+
+	client_end(c);
+	a64_add(&s->total_clients, -1);
+	starting_found(s, pid);
+	foreign = client_foreign(s, pid);
+	if (!foreign)
+		return;
+	measure_waiting(foreign);
+	client_put(foreign);
+}
+
+bool unready_waits(struct conn *conn)
+{
+	struct client *c = conn->client;
+
+	if (c->started || a32_load(&c->closing) || conn->deadline_ns == UINT64_MAX)
+		return conn->deadline_ns != UINT64_MAX;
+	if (plat_now_ns() < conn->deadline_ns || client_exited(c))
+		return true;
+	conn->deadline_ns = UINT64_MAX;
+	supervisor_notice(c->s, "%s (%d) was not answered in time and is not managed: its memory is counted, and not swapped",
+			  c->comm, (int)c->host.pid);
+	if (!c->forked)
+		leave_to_kernel(c);
+	return false;
+}

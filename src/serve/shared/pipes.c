@@ -1,0 +1,499 @@
+/* serve/shared/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes have released
+ * them.
+ *
+ * A pin is a range of a client that withdrawals leave alone (struct host_hold), together with the
+ * queues it may be in: first the pipe it was put into, then those that splice and tee passed it on
+ * to. A queue is examined from outside. For a pipe we keep a descriptor of its file without access
+ * (O_PATH), which adds no reader or writer, and open it briefly to ask how much is in it. For a
+ * socket, or a pipe with a name, we briefly borrow the program's own descriptor. So no peer keeps
+ * waiting for an end that the program has closed.
+ *
+ * I1  Bytes leave a pipe in the order they came: a pin that was not passed on is over once the
+ *     bytes left in the pipe are all younger. Bytes written otherwise count as well; they make pins
+ *     last longer, never shorter.
+ * I2  The queues of a pin are examined in the order they were added: bytes in transit from one to
+ *     the next are found in one of them.
+ * I3  Pins cover at most a quarter of the limit, and there are at most PINS_MAX, and
+ *     PINS_CLIENT_MAX per client: beyond that the oldest are given up.
+ * I4  A pin is judged by an examination of its queues that began after the pin last changed.
+ * I5  No file is queried before it is known to be a pipe or a socket: a client may name any
+ *     descriptor, and other files answer only when their server does.
+ *
+ * A range that is put again into a queue it is already in gets no second pin.
+ *
+ * A pin names addresses; what the program maps there later is left alone just as long.
+ *
+ * Lock: pipes->lock, rank LEAF: the lists, the byte counts of queues, client->nr_pins. No file is
+ * opened, queried or closed under it. The range itself belongs to the client's batch_lock, which
+ * the watcher takes by trylock only: a withdrawal may be waiting for its client.
+ */
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "serve/internal.h"
+
+#define SHARE 4            /* I3 */
+#define PINS_MAX 4096
+#define PINS_CLIENT_MAX 1024
+#define QUEUES_MAX 64      /* descriptors of ours */
+#define PASSED_MAX 4
+
+enum kind { NO_QUEUE, PIPE, NAMED_PIPE, SOCKET };
+
+struct queue {
+	struct list_head link;
+	enum kind kind;
+	uint64_t dev, ino;
+	int fd;                /* O_PATH descriptor of a pipe; -1: not a plain pipe */
+	int pidfd, number;     /* otherwise: the process, and its descriptor number */
+	pid_t pid;
+	unsigned users;        /* pins, and an examination in progress */
+	int64_t holds, left;   /* bytes in it; of them, not yet attributed to a pin */
+};
+
+struct pin {
+	struct host_hold hold;
+	struct list_head link;
+	struct client *client;     /* referenced */
+	struct queue *queue[PASSED_MAX];
+	unsigned n;
+	int64_t bytes;             /* at most, what was put in last */
+	uint64_t changed;          /* number of the latest examination at the last change (I4) */
+	bool over;
+};
+
+void pipes_init(struct pipes *p)
+{
+	spin_init(&p->lock, RANK_LEAF);
+	list_init(&p->pins);
+	list_init(&p->queues);
+}
+
+/* ---- descriptors; without the lock ---- */
+
+struct file_id {
+	enum kind kind;
+	uint64_t dev, ino;
+};
+
+static bool identify(int dirfd, const char *path, int flags, struct statx *x)
+{
+	return statx(dirfd, path, flags | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, x) == 0;
+}
+
+/* I5: only the kernel names pipes and sockets, and a file's type is known without its server. */
+static bool look_up(pid_t pid, int number, struct file_id *id)
+{
+	char path[64], name[16] = "";
+	struct statx x;
+
+	*id = (struct file_id){ .kind = NO_QUEUE };
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
+	if (readlink(path, name, sizeof(name) - 1) <= 0)
+		return false;
+	if (strncmp(name, "pipe:[", 6) == 0)
+		id->kind = PIPE;
+	else if (strncmp(name, "socket:[", 8) == 0)
+		id->kind = SOCKET;
+	else if (name[0] == '/')
+		id->kind = NAMED_PIPE;
+	if (id->kind == NO_QUEUE || !identify(AT_FDCWD, path, 0, &x) ||
+	    S_ISSOCK(x.stx_mode) != (id->kind == SOCKET) || S_ISFIFO(x.stx_mode) != (id->kind != SOCKET))
+		return false;
+	id->dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+	id->ino = x.stx_ino;
+	return true;
+}
+
+static void queue_free(struct queue *q)
+{
+	if (q->fd >= 0)
+		close(q->fd);
+	if (q->pidfd >= 0)
+		close(q->pidfd);
+	plat_free(q);
+}
+
+/* The queue of descriptor @number, with one user, on no list. NULL: there is none. */
+static struct queue *queue_new(const struct client *c, int number)
+{
+	struct file_id id;
+	struct queue *q = look_up(c->host.pid, number, &id) ? plat_alloc(sizeof(*q)) : NULL;
+	char path[64];
+	struct statx x;
+
+	if (!q)
+		return NULL;
+	*q = (struct queue){ .kind = id.kind, .dev = id.dev, .ino = id.ino, .fd = -1, .pidfd = -1,
+			     .pid = c->host.pid, .number = number, .users = 1 };
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)q->pid, number);
+	if (id.kind == PIPE)
+		q->fd = open(path, O_PATH | O_CLOEXEC);
+	else
+		q->pidfd = fcntl(c->host.pidfd, F_DUPFD_CLOEXEC, 0);
+	/* The number may have been reused. */
+	if (q->fd < 0 ? q->pidfd >= 0 : identify(q->fd, "", AT_EMPTY_PATH, &x) && x.stx_ino == q->ino)
+		return q;
+	queue_free(q);
+	return NULL;
+}
+
+/* Opens the pipe for reading, which neither its writers nor its readers notice. */
+static int64_t pipe_bytes(int path_fd)
+{
+	char path[40];
+	int fd, n = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, FIONREAD, &n) != 0)
+		n = 0;
+	if (fd >= 0)
+		close(fd);
+	return n;
+}
+
+static int64_t borrowed_bytes(const struct queue *q)
+{
+	struct file_id id;
+	struct statx x;
+	int fd, n = 0;
+
+	if (!look_up(q->pid, q->number, &id) || id.ino != q->ino || id.dev != q->dev)
+		return 0;
+	fd = (int)syscall(SYS_pidfd_getfd, q->pidfd, q->number, 0);
+	if (fd < 0)
+		return 0;
+	if (!identify(fd, "", AT_EMPTY_PATH, &x) || x.stx_ino != q->ino ||
+	    ioctl(fd, q->kind == SOCKET ? SIOCOUTQ : FIONREAD, &n) != 0)
+		n = 0;
+	close(fd);
+	return n;
+}
+
+/* ---- queues; lock held ---- */
+
+/* With its last user the queue goes to @dead, for queue_free. */
+static void queue_put(struct pipes *p, struct queue *q, struct list_head *dead)
+{
+	if (--q->users)
+		return;
+	list_del(&q->link);
+	p->nr_queues--;
+	list_add_tail(&q->link, dead);
+}
+
+static struct queue *queue_find(struct pipes *p, uint64_t dev, uint64_t ino)
+{
+	list_for_each(q, &p->queues, struct queue, link)
+		if (q->ino == ino && q->dev == dev)
+			return q;
+	return NULL;
+}
+
+/* The known queue for @fresh, or @fresh entered, with one more user. NULL: no room. A queue that is
+ * not entered goes to @dead. */
+static struct queue *queue_enter(struct pipes *p, struct queue *fresh, struct list_head *dead)
+{
+	struct queue *q = queue_find(p, fresh->dev, fresh->ino);
+
+	if (!q && p->nr_queues < QUEUES_MAX) {
+		list_add_tail(&fresh->link, &p->queues);
+		p->nr_queues++;
+		return fresh;
+	}
+	if (q)
+		q->users++;
+	list_add_tail(&fresh->link, dead);
+	return q;
+}
+
+/* Without the lock. */
+static void queues_free(struct list_head *dead)
+{
+	while (!list_empty(dead)) {
+		struct queue *q = list_first(dead, struct queue, link);
+
+		list_del(&q->link);
+		queue_free(q);
+	}
+}
+
+/* ---- pins; lock held ---- */
+
+static int64_t pages_of(const struct pin *pin)
+{
+	return (int64_t)((pin->hold.end - pin->hold.start) >> PAGE_SHIFT);
+}
+
+static void pin_link(struct pipes *p, struct pin *pin)
+{
+	list_add_tail(&pin->link, &p->pins);
+	p->pages += pages_of(pin);
+	p->nr_pins++;
+	pin->client->nr_pins++;
+}
+
+static void pin_unlink(struct pipes *p, struct pin *pin, struct list_head *dead)
+{
+	for (unsigned i = 0; i < pin->n; i++)
+		queue_put(p, pin->queue[i], dead);
+	pin->n = 0;
+	list_del(&pin->link);
+	p->pages -= pages_of(pin);
+	p->nr_pins--;
+	pin->client->nr_pins--;
+}
+
+static bool is_in(const struct pin *pin, const struct queue *q)
+{
+	for (unsigned i = 0; i < pin->n; i++)
+		if (pin->queue[i] == q)
+			return true;
+	return false;
+}
+
+/* A pin that covers all of @pin and lasts as long: it stands for both, as the youngest. */
+static bool merge(struct pipes *p, const struct pin *pin, const struct queue *q)
+{
+	list_for_each(old, &p->pins, struct pin, link) {
+		if (old->over || old->client != pin->client || old->hold.start > pin->hold.start ||
+		    old->hold.end < pin->hold.end || !is_in(old, q))
+			continue;
+		old->bytes = pin->bytes;
+		old->changed = p->looks;
+		list_del(&old->link);
+		list_add_tail(&old->link, &p->pins);
+		return true;
+	}
+	return false;
+}
+
+/* Youngest first (I1). */
+static bool is_over(struct pin *pin)
+{
+	int64_t in_it = 0;
+
+	if (a32_load(&pin->client->ended))
+		return true;
+	if (pin->n == 1) {
+		in_it = pin->queue[0]->left;
+		pin->queue[0]->left -= in_it < pin->bytes ? in_it : pin->bytes;
+	} else {
+		for (unsigned i = 0; i < pin->n; i++)
+			in_it += pin->queue[i]->holds;
+	}
+	return in_it == 0;
+}
+
+/* Takes a pin to remove off the list; NULL: none. */
+static struct pin *next_over(struct pipes *p, struct list_head *dead)
+{
+	list_for_each(pin, &p->pins, struct pin, link)
+		if (pin->over) {
+			pin_unlink(p, pin, dead);
+			return pin;
+		}
+	return NULL;
+}
+
+/* ---- without the lock ---- */
+
+static void pin_free(struct pin *pin)
+{
+	client_put(pin->client);
+	plat_free(pin);
+}
+
+/* Removes pins that are over. Without @wait, those whose locks are not free now stay for the next
+ * time. */
+static void sweep(struct pipes *p, bool wait)
+{
+	for (;;) {
+		struct list_head dead;
+		struct pin *pin;
+		struct spinlock *batch;
+
+		list_init(&dead);
+		spin_lock(&p->lock);
+		pin = next_over(p, &dead);
+		spin_unlock(&p->lock);
+		queues_free(&dead);
+		if (!pin)
+			return;
+		batch = &pin->client->host.batch_lock;
+		if (wait) {
+			spin_lock(batch);
+		} else if (!spin_trylock(batch)) {
+			spin_lock(&p->lock);
+			pin_link(p, pin);
+			spin_unlock(&p->lock);
+			return;
+		}
+		list_del(&pin->hold.link);
+		spin_unlock(batch);
+		pin_free(pin);
+	}
+}
+
+/* I3. */
+static void give_up_oldest(struct client *c)
+{
+	struct pipes *p = &c->s->pipes;
+	int64_t pages, most = a64_load(&c->s->group->memory.max) / SHARE;
+	unsigned all, of_client;
+
+	spin_lock(&p->lock);
+	pages = p->pages;
+	all = p->nr_pins;
+	of_client = c->nr_pins;
+	list_for_each(pin, &p->pins, struct pin, link) {
+		bool too_many = of_client > PINS_CLIENT_MAX && pin->client == c;
+
+		if (pages <= most && all <= PINS_MAX && of_client <= PINS_CLIENT_MAX)
+			break;
+		if (pages <= most && all <= PINS_MAX && !too_many)
+			continue;
+		pin->over = true;
+		pages -= pages_of(pin);
+		all--;
+		of_client -= pin->client == c;
+	}
+	spin_unlock(&p->lock);
+	sweep(p, true);
+}
+
+/* Enter @pin, whose queue is @fresh. False: not needed, or no room. */
+static bool put(struct pipes *p, struct pin *pin, struct queue *fresh)
+{
+	struct list_head dead;
+	struct queue *q;
+	bool enters;
+
+	list_init(&dead);
+	spin_lock(&p->lock);
+	q = queue_enter(p, fresh, &dead);
+	enters = q && !merge(p, pin, q);
+	if (enters) {
+		pin->queue[0] = q;
+		pin->n = 1;
+		pin->changed = p->looks;
+		pin_link(p, pin);
+	} else if (q) {
+		queue_put(p, q, &dead);
+	}
+	spin_unlock(&p->lock);
+	queues_free(&dead);
+	return enters;
+}
+
+int pipes_put(struct client *c, uint64_t start, uint64_t len, int number)
+{
+	struct queue *fresh;
+	struct pin *pin;
+
+	if (!len)
+		return -EINVAL;
+	fresh = queue_new(c, number);
+	if (!fresh)
+		return -EBADF;
+	pin = plat_alloc(sizeof(*pin));
+	if (!pin) {
+		queue_free(fresh);
+		return -ENOMEM;
+	}
+	*pin = (struct pin){ .hold = { .start = start & ~(PAGE_SIZE - 1),
+				       .end = (start + len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1) },
+			     .bytes = (int64_t)len, .client = c };
+	client_ref(c);
+	spin_lock(&c->host.batch_lock);
+	list_add_tail(&pin->hold.link, &c->host.holds);
+	spin_unlock(&c->host.batch_lock);
+	if (put(&c->s->pipes, pin, fresh)) {
+		give_up_oldest(c);
+		return 0;
+	}
+	spin_lock(&c->host.batch_lock);
+	list_del(&pin->hold.link);
+	spin_unlock(&c->host.batch_lock);
+	pin_free(pin);
+	return 0;
+}
+
+int pipes_pass_on(struct client *c, int in, int out)
+{
+	struct pipes *p = &c->s->pipes;
+	struct queue *from, *to, *fresh;
+	struct list_head dead;
+	struct file_id id;
+
+	if (!look_up(c->host.pid, in, &id) || !(fresh = queue_new(c, out)))
+		return -EBADF;
+	list_init(&dead);
+	spin_lock(&p->lock);
+	from = queue_find(p, id.dev, id.ino);
+	to = queue_enter(p, fresh, &dead);
+	list_for_each(pin, &p->pins, struct pin, link) {
+		if (!from || !to || !is_in(pin, from))
+			continue;
+		pin->changed = p->looks;
+		if (is_in(pin, to) || pin->n == PASSED_MAX)
+			continue;
+		pin->queue[pin->n++] = to;
+		to->users++;
+	}
+	if (to)
+		queue_put(p, to, &dead);
+	spin_unlock(&p->lock);
+	queues_free(&dead);
+	return 0;
+}
+
+void pipes_look(struct supervisor *s)
+{
+	struct pipes *p = &s->pipes;
+	struct queue *queue[QUEUES_MAX];
+	struct list_head dead;
+	unsigned n = 0;
+	uint64_t look;
+
+	list_init(&dead);
+	spin_lock(&p->lock);
+	look = ++p->looks;
+	list_for_each(q, &p->queues, struct queue, link) {
+		q->users++;
+		queue[n++] = q;
+	}
+	spin_unlock(&p->lock);
+	for (unsigned i = 0; i < n; i++)
+		queue[i]->holds = queue[i]->fd >= 0 ? pipe_bytes(queue[i]->fd) : borrowed_bytes(queue[i]);
+	spin_lock(&p->lock);
+	for (unsigned i = 0; i < n; i++)
+		queue[i]->left = queue[i]->holds;
+	for (struct list_head *l = p->pins.prev; l != &p->pins; l = l->prev) {
+		struct pin *pin = list_entry(l, struct pin, link);
+
+		if (pin->changed < look)
+			pin->over |= is_over(pin);
+	}
+	for (unsigned i = 0; i < n; i++)
+		queue_put(p, queue[i], &dead);
+	spin_unlock(&p->lock);
+	queues_free(&dead);
+	sweep(p, false);
+}
+
+void pipes_fini(struct pipes *p)
+{
+	list_for_each(pin, &p->pins, struct pin, link)
+		pin->over = true;
+	sweep(p, true);
+	spin_fini(&p->lock);
+}

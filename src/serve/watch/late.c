@@ -1,0 +1,88 @@
+/* serve/watch/late.c - a client whose helper a tracer has stopped does not wait for ever.
+ *
+ * A tracer that can still stop helpers (where ptrace is refused to us, follow.c) may itself wait
+ * for a page of the client it has stopped. Such a client is held back while the group is full
+ * (worker.c). After a while it continues beyond the limit, one page at a time. The limit rises by
+ * what it takes while that lasts, so no other client pays for it, and a notice says so. A client
+ * that takes as much as the limit again is killed.
+ *
+ * Locks: none. Only the watcher writes here; fault workers read @beyond.
+ */
+#include <inttypes.h>
+#include <signal.h>
+
+#include "base/size.h"
+#include "mm/reclaim.h"
+#include "serve/internal.h"
+
+#define PATIENCE_NS (2 * 1000000000ull)
+
+/* If our own tracer stopped it, it continues as soon as that thread runs. */
+static bool is_stopped(const struct client *c)
+{
+	pid_t ours = (pid_t)a32_load(&c->s->follow.tid);
+
+	return proc_thread_stopped(c->host.pid, c->host.task) &&
+	       (!ours || proc_tracer(c->host.pid, c->host.task) != ours);
+}
+
+static void go_beyond(struct client *c)
+{
+	struct mm *mm = c->host.mm;
+
+	a32_add(&mm->held, 1);
+	c->beyond_from = a64_load(&mm->rss);
+	a32_store(&c->beyond, 1);
+	supervisor_notice(c->s, "%s (%d): a tracer has stopped the thread that gives its memory back; "
+			  "until that goes on the limit may be exceeded", c->comm, (int)c->host.pid);
+}
+
+static void come_back(struct client *c)
+{
+	c->late_ns = 0;
+	if (a32_cas(&c->beyond, 1, 0))
+		a32_add(&c->host.mm->held, -1);
+}
+
+/* Pages it has taken beyond the limit. */
+static int64_t taken(struct client *c)
+{
+	char text[SIZE_TEXT_MAX];
+	int64_t n = a64_load(&c->host.mm->rss) - c->beyond_from;
+
+	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
+		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped "
+				  "the thread that gives its memory back: killed", c->comm,
+				  (int)c->host.pid, size_format(text, n * (int64_t)PAGE_SIZE));
+		client_kill(c, SIGKILL);
+	}
+	return n > 0 ? n : 0;
+}
+
+int64_t late_look(struct client *c, uint64_t now)
+{
+	if (!a32_load(&c->host.is_late) || a32_load(&c->ended)) {
+		come_back(c);
+		return 0;
+	}
+	if (!c->late_ns)
+		c->late_ns = now;
+	if (!a32_load(&c->beyond) && a32_load(&c->held_back) && now - c->late_ns > PATIENCE_NS &&
+	    is_stopped(c))
+		go_beyond(c);
+	return a32_load(&c->beyond) ? taken(c) : 0;
+}
+
+void late_adjust(struct supervisor *s, int64_t pages)
+{
+	struct mem_cgroup *g = s->group;
+
+	if (pages == s->beyond || s->max == PAGE_COUNTER_MAX)
+		return;
+	page_counter_force_max(&g->memory, s->max + pages);
+	if (s->memsw_max < PAGE_COUNTER_MAX)
+		page_counter_force_max(&g->memsw, s->memsw_max + pages);
+	if (pages < s->beyond)
+		kswapd_wake(&s->engine);
+	s->beyond = pages;
+}

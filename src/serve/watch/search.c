@@ -1,0 +1,55 @@
+/* serve/watch/search.c - what is looked for before anybody is killed for memory: pages that are charged and that nobody has,
+ * and those that could be had.
+ *
+ *   reserves   pages charged ahead for what processes take without asking (reserve.c) are given back
+ *   ends       a process is over, or has executed a program, and its memory is gone, but not from the books: the control
+ *              thread, or the watcher, has had no processor to hear of it. That is waited for, LEAVING_NS at most
+ *   memory that came past the agent is taken into the books (finder.c), where reclaim finds it
+ *
+ * Locks: none. s->leaving_since is set by whoever sees such an end first, or after a pause in the searches.
+ */
+#include "mmu/host/uffd.h"
+#include "serve/watch/finder.h"
+
+#define LEAVING_NS (2 * 1000000000ll)
+#define LOOK_NS    1000000
+#define PAUSE_NS   (100 * 1000000ll)
+
+static bool is_leaving(const struct client *c)
+{
+	const struct mm *mm = c->host.mm;
+
+	if (a32_load(&c->ended) || a64_load(&mm->rss) + a64_load(&mm->unmanaged) == 0)
+		return false;
+	return c->host.uffd >= 0 ? uffd_dead(c->host.uffd) : client_exited(c);
+}
+
+static bool somebody_leaves(struct supervisor *s)
+{
+	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&s->leaving_since);
+	struct client *c = NULL;
+	bool yes = false;
+
+	while ((c = client_next(s, c)))
+		yes |= is_leaving(c);
+	if (!yes)
+		return false;
+	/* Searches come in a row before a kill. After a pause it is another end. */
+	if (now - a64_xchg(&s->leaving_last, now) > PAUSE_NS) {
+		a64_store(&s->leaving_since, now);
+		since = now;
+	}
+	return now - since < LEAVING_NS;
+}
+
+bool search_room(struct supervisor *s, bool wait)
+{
+	if (reserves_give_back(s))
+		return true;
+	if (!somebody_leaves(s))
+		return finder_search(s, wait);
+	waitq_wake(&s->watch_wait);
+	if (wait)
+		plat_sleep_ns(LOOK_NS);
+	return true;
+}

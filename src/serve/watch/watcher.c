@@ -1,0 +1,520 @@
+/* serve/watch/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
+ * notices ends that no channel reports.
+ *
+ * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones, all that run -
+ * it looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
+ * To make room takes longer than that: it is done by another thread, the settler.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+#include "mm/reclaim.h"
+#include "mmu/host/uffd.h"
+#include "serve/watch/finder.h"
+#include "serve/internal.h"
+
+#define TICK_NS        (10 * 1000000ull)
+#define TICK_MIN_NS    (1000000ull)
+#define TICK_FAST_NS   (250000ull)
+#define PAGE_NS        500      /* to touch a page, at least, on two CPUs */
+#define SHARE          8
+#define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
+#define GROWN_MAX      32
+#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))  /* what its threads have run; clock_getcpuclockid */
+#define STOPPED_NS     (500 * 1000000ull)    /* at most; */
+#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept; */
+#define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... of one that room may have to be made of */
+#define NICE           (-20)
+#define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
+#define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
+#define AGAIN_MAX      256      /* clients looked at twice in a round */
+#define CLIENTS_A_TICK 24       /* measured at most, in turn */
+#define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
+#define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
+#define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
+
+struct watch {
+	struct supervisor *s;
+	struct shmem_watch shmem;
+	uint64_t turn;          /* key of the client measured last */
+	unsigned nr_hot;        /* clients that may be growing fast; */
+	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
+	struct client *again[AGAIN_MAX];  /* referenced */
+	int64_t figure[AGAIN_MAX];        /* of each before the round */
+	unsigned nr_again;
+	struct client *grown[GROWN_MAX];  /* those of them that have, in this round; referenced */
+	unsigned nr_grown;
+	struct client *held[GROWN_MAX];   /* those that are stopped; referenced */
+	unsigned nr_held;
+	int64_t need;           /* pages they have taken in a round */
+	struct pause pause;
+};
+
+bool client_exited(const struct client *c)
+{
+	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
+	struct proc_stat st;
+
+	/* What the process has become by an exec is another address space; and another process may share what it had. */
+	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
+		return uffd_dead(c->host.uffd);
+	if (c->host.pidfd >= 0)
+		return !client_mute(c) && poll(&p, 1, 0) == 1;
+	if (c->host.uffd >= 0)
+		return uffd_dead(c->host.uffd);
+	/* It was over when it was met. */
+	return c->host.pid && kill(c->host.pid, 0) != 0 && errno == ESRCH;
+}
+
+/* A client whose helper does not start in time loses the privilege of one that is about to. */
+static void end_privilege(struct client *c)
+{
+	if (plat_now_ns() - c->created_ns > HELD_NS)
+		client_entered(c);
+}
+
+/* names_lock held. */
+static void name_of(const struct client *c, char *name)
+{
+	const char *comm = c->comm;
+
+	/* That is the name of the program before. */
+	if (c->foreign && a32_load(&c->to_exec))
+		comm = a32_load(&c->told) ? c->told_comm : "?";
+	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
+}
+
+/* One of those that never speak; unless it just has. */
+static void count_unmanaged(struct supervisor *s, struct client *c)
+{
+	spin_lock(&s->names_lock);
+	if (!c->spoke && !c->counted) {
+		a64_add(&s->unmanaged_total, 1);
+		if (s->nr_names < SERVE_UNMANAGED_NAMES)
+			name_of(c, s->names[s->nr_names++]);
+		c->counted = true;
+	}
+	spin_unlock(&s->names_lock);
+}
+
+/* Is it still the program that it was when it was given up? The root is a copy of ours until it executes the program. */
+static bool same_program(const struct client *c)
+{
+	char now[sizeof(c->comm)], ours[sizeof(c->comm)];
+
+	proc_comm(c->host.pid, now, sizeof(now));
+	proc_comm(getpid(), ours, sizeof(ours));
+	return strcmp(c->comm, now) == 0 || strcmp(c->comm, ours) == 0;
+}
+
+void unmanaged_spoke(struct client *c)
+{
+	struct supervisor *s = c->s;
+	char name[SERVE_UNMANAGED_NAME_MAX];
+	unsigned i = 0;
+
+	if (!same_program(c))
+		return;
+	spin_lock(&s->names_lock);
+	name_of(c, name);
+	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
+		i++;
+	if (c->counted)
+		a64_add(&s->unmanaged_total, -1);
+	if (c->counted && i < s->nr_names)
+		memmove(s->names[i], s->names[i + 1], (--s->nr_names - i) * sizeof(s->names[0]));
+	c->counted = false;
+	c->spoke = true;
+	spin_unlock(&s->names_lock);
+}
+
+void unmanaged_ended(struct client *c)
+{
+	if (!c->foreign || !a32_load(&c->nameless) || c->introduced)
+		return;
+	if ((!a32_load(&c->to_exec) && a32_load(&c->host.mm->dying)) || starting_was_unable(c))
+		count_unmanaged(c->s, c);
+}
+
+/* It has not said HELLO, and will not. */
+static void give_name(struct client *c)
+{
+	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
+	client_keep(c);
+	a32_store(&c->nameless, 0);
+	count_unmanaged(c->s, c);
+	if (a32_load(&c->ended))
+		unmanaged_spoke(c);  /* meanwhile (starting_over) */
+}
+
+/* It announced its exec while the process tree was walked: there are two of it. */
+static bool met_twice(const struct client *c)
+{
+	struct client *first = client_foreign(c->s, c->host.pid);
+	bool twice = first && first != c;
+
+	if (first)
+		client_put(first);
+	return twice;
+}
+
+/* True: it is no process of its own. Asked before its first look, too: whoever met it may have been interrupted before it was
+ * entered, and it has said HELLO since. All that it has would be charged twice until the next tick. */
+static bool name_or_end(struct client *c, bool tick)
+{
+	uint64_t age_ns;
+
+	if ((!tick && a64_load(&c->host.mm->unmanaged)) || !c->host.pid)
+		return false;
+	if (!starting_has_executed(c)) {
+		if (starting_failed(c))
+			client_end(c);
+		return starting_failed(c);
+	}
+	if (starting_said_hello(c) || met_twice(c)) {
+		c->introduced = true;
+		client_end(c);
+		return true;
+	}
+	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
+	if (age_ns > GRACE_NS ||
+	    (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
+		give_name(c);
+	return false;
+}
+
+static void keep_client(struct client **list, unsigned *nr, struct client *c)
+{
+	if (*nr == GROWN_MAX)
+		return;
+	client_ref(c);
+	list[(*nr)++] = c;
+}
+
+/* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
+static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
+{
+	bool first = c->foreign && !a32_load(&c->to_exec) && !c->executed;
+
+	if (first) {
+		c->executed = true;
+		c->is_static = proc_is_static(c->host.pid);
+	}
+	if (grown >= GROWN_PAGES || (first && c->is_static)) {
+		keep_client(w->grown, &w->nr_grown, c);
+		w->need += grown;
+	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) && !a32_load(&c->to_exec)) {
+		reserve_end(c);
+	}
+}
+
+/* Does its process run? A stack that grows takes memory without asking, and nothing else tells of it. */
+static bool runs(struct client *c, bool tick)
+{
+	struct timespec t;
+
+	if (tick && c->host.pid && clock_gettime(CLOCK_OF(c->host.pid), &t) == 0) {
+		uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+
+		c->runs = now - c->cpu_ns > RUNS_NS;
+		c->cpu_ns = now;
+	}
+	return c->runs;
+}
+
+static bool nearly_full(const struct supervisor *s)
+{
+	return page_counter_margin(&s->group->memory) < RESERVES_FREE * reserve_size(s, 1);
+}
+
+/* Measure a client, in turn; every time if it may be growing fast. */
+static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
+{
+	bool alone = c->foreign || client_mute(c), growing = measure_hot(c, now);
+	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
+	int64_t figure;
+
+	w->nr_hot += hot;
+	w->nr_fast += growing && (alone || a64_load(&c->grown_ns));
+	if (!hot) {
+		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
+			return;
+		++*looked;
+		*last = c->key;
+	}
+	if (tick && !c->foreign)
+		leave_look(c);
+	end_privilege(c);
+	if (a32_load(&c->nameless) && name_or_end(c, tick))
+		return;
+	figure = a64_load(&c->host.mm->unmanaged);
+	if (w->nr_again < AGAIN_MAX && measure(c)) {
+		client_ref(c);
+		w->figure[w->nr_again] = figure;
+		w->again[w->nr_again++] = c;
+	} else {
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - figure, now);
+	}
+	census_peak(c);
+}
+
+static void look_again(struct watch *w)
+{
+	if (w->nr_again)
+		measure_pause();
+	while (w->nr_again) {
+		struct client *c = w->again[--w->nr_again];
+
+		measure_again(c);
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->figure[w->nr_again], plat_now_ns());
+		client_put(c);
+	}
+}
+
+/* Ends that nobody tells us about: foreign processes, and children that never spoke. */
+static bool ended_silently(struct client *c)
+{
+	/* A helper channel tells the control thread. */
+	return c->sock < 0 && client_exited(c);
+}
+
+/* The kernel has @pages of the group once that are in the figures of several. memory.max is kept for the sum of the figures, as
+ * that is what is seen. But reclaim above memory.high would go on for ever, and make no room, while the sum of copies is
+ * above it; there they count once. */
+static void adjust_high(struct supervisor *s, int64_t pages)
+{
+	if (s->high < PAGE_COUNTER_MAX)
+		a64_store(&s->group->memory.high, s->high + pages);
+}
+
+static int64_t inherited(const struct client *c)
+{
+	int64_t figure = a64_load(&c->host.mm->unmanaged);
+
+	return figure < c->inherited ? figure : c->inherited;
+}
+
+static void look_at_clients(struct watch *w, bool tick)
+{
+	uint64_t now = plat_now_ns(), last = 0;
+	int64_t several = 0, beyond = 0;
+	unsigned looked = 0;
+	struct client *c = NULL;
+
+	w->nr_hot = tables_measure_own(w->s);
+	w->nr_fast = 0;
+	while ((c = client_next(w->s, c))) {
+		if (ended_silently(c)) {
+			client_end(c);
+			lineage_note(w->s, c->host.pid);  /* its memory is; it may have executed a program */
+			continue;
+		}
+		beyond += late_look(c, now);
+		client_let_go(c);
+		several += inherited(c);
+		look_at_client(w, c, now, tick, &looked, &last);
+	}
+	if (tick)
+		w->turn = looked == CLIENTS_A_TICK ? last : 0;
+	adjust_high(w->s, several);
+	late_adjust(w->s, beyond);
+	look_again(w);
+}
+
+static void raise_peak(atomic64_t *peak, int64_t now)
+{
+	if (now > a64_load(peak))
+		a64_store(peak, now);
+}
+
+/* As long as what is left cannot be used up. */
+static uint64_t safe_ns(const struct supervisor *s)
+{
+	int64_t left = page_counter_margin(&s->group->memory);
+
+	if (left > (int64_t)(TICK_NS / PAGE_NS))
+		return TICK_NS;
+	return left > 0 ? (uint64_t)left * PAGE_NS : 0;
+}
+
+void watcher_wake(struct supervisor *s)
+{
+	if (safe_ns(s) < TICK_NS)
+		waitq_wake(&s->watch_wait);
+}
+
+void watcher_fresh(struct supervisor *s)
+{
+	if (safe_ns(s) < TICK_NS)
+		find_wake(s);
+}
+
+/* How long to sleep after a round that took @cost of a CPU. */
+static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
+{
+	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? safe_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
+
+	if (ns < cost * (SHARE - 1))
+		ns = cost * (SHARE - 1);
+	if (ns < least)
+		ns = least;
+	return ns < TICK_NS ? ns : TICK_NS;
+}
+
+static void tick(struct watch *w)
+{
+	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
+	shmem_measure(w->s, &w->shmem);
+	spare_fill(w->s);
+	huge_look(w->s);
+	pipes_look(w->s);
+}
+
+/* Pages that are free, and in reserve for @c. */
+static int64_t runway(const struct supervisor *s, const struct client *c)
+{
+	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) + a64_load(&c->reserve);
+}
+
+/* Can pages be taken from it? Not while it is stopped in the middle of a change to its mappings. */
+static bool gives_pages(const struct client *c)
+{
+	return !c->foreign && !client_mute(c);
+}
+
+/* Nothing may be taken from it, and it may be about to end that: it forks. */
+static bool is_kept_whole(const struct client *c)
+{
+	return gives_pages(c) && a32_load(&c->host.mm->no_reclaim) > 0;
+}
+
+/* Is there room for what the stopped ones take until we look again? */
+static bool may_go_on(const struct watch *w)
+{
+	int64_t size = reserve_size(w->s, w->nr_held);
+	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns, most = STOPPED_LOW_NS;
+	bool yes = true, gives = false;
+
+	for (unsigned i = 0; i < w->nr_held; i++) {
+		struct client *c = w->held[i];
+		int64_t has = runway(w->s, c);
+
+		if (a32_load(&c->ended))
+			continue;
+		yes &= has >= size;
+		if (has < 0)
+			most = STOPPED_NS;
+		gives |= gives_pages(c);
+		if (is_kept_whole(c))
+			return true;
+	}
+	if (gives && most > STOPPED_GIVER_NS)
+		most = STOPPED_GIVER_NS;
+	return yes || stopped_ns > most;
+}
+
+static void let_all_go(struct watch *w)
+{
+	pause_end(&w->pause);
+	if (w->pause.n)
+		return;
+	while (w->nr_held)
+		client_put(w->held[--w->nr_held]);
+}
+
+/* What room can be made of. */
+static int64_t managed_pages(const struct supervisor *s)
+{
+	return page_counter_read(&s->group->memory) - stat_read_local(s->group, STAT_UNMANAGED);
+}
+
+/* @c has taken memory: it needs a reserve where the group is full, and waits while it has none. */
+static void has_grown(struct watch *w, struct client *c)
+{
+	struct supervisor *s = w->s;
+	int64_t size = reserve_size(s, w->nr_grown), left = runway(s, c), least = size / 2;
+
+	if (left < RESERVES_FREE * size && a64_load(&c->reserve) < size) {
+		a64_store(&c->reserve_want, size);
+		a32_store(&s->reserves_wanted, 1);
+	}
+	if (least < w->need)
+		least = w->need;
+	/* With nothing to make room of it waits above the limit only: for its end, most likely. */
+	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
+		return;
+	pause_process(&w->pause, c);
+	if (w->pause.refused && left < 0)
+		a32_store(&s->unstopped, 1);
+	keep_client(w->held, &w->nr_held, c);
+}
+
+/* Room has to be made for what has been taken without asking. Who took it waits as long. */
+static void unsettled(struct watch *w)
+{
+	struct supervisor *s = w->s;
+
+	for (unsigned i = 0; i < w->nr_grown; i++)
+		has_grown(w, w->grown[i]);
+	while (w->nr_grown)
+		client_put(w->grown[--w->nr_grown]);
+	if (a32_load(&s->unsettled) || a32_load(&s->reserves_wanted))
+		waitq_wake(&s->settle_wait);
+	if (!w->pause.n || may_go_on(w))
+		let_all_go(w);
+	w->need = 0;
+}
+
+static uint64_t spent_ns(void)
+{
+	struct timespec t = { 0 };
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
+void watcher_hurry(void)
+{
+	struct sched_param rt = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rt) != 0)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
+void watcher_main(void *arg)
+{
+	struct watch w = { .s = arg };
+	uint64_t next_tick = 0, cost;
+
+	watcher_hurry();
+
+	while (!a32_load(&w.s->stopping)) {
+		uint32_t ticket = waitq_prepare(&w.s->watch_wait);
+		uint64_t start = plat_now_ns(), spent = spent_ns();
+		bool due = start >= next_tick;
+
+		if (due) {
+			tick(&w);
+			next_tick = start + TICK_NS;
+		}
+		look_at_clients(&w, due);
+		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
+		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) + stat_read(w.s->group, STAT_OWN_TABLES));
+		kinds_wake(w.s);
+		unsettled(&w);
+		cost = spent_ns() - spent;
+		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));
+	}
+	tables_forget_own(w.s);
+	let_all_go(&w);
+	while (w.nr_held)
+		client_put(w.held[--w.nr_held]);
+}
