@@ -201,7 +201,6 @@ int rmap_places(struct page *p, struct rmap_place *out, unsigned max)
 	struct anon_vma *av = page_get_anon_vma(p);
 	int n = 0;
 
-	VM_ASSERT(max > 0);
 	if (!av)
 		return 0;
 	rw_rdlock(&av->lock);

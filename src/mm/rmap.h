@@ -42,8 +42,8 @@ struct rmap_place {
 	uint64_t va;
 	uint32_t vm_flags;
 };
-/* Collect the places where @p may be mapped: up to @max, each mm referenced. Returns how many, or
- * -E2BIG. Page locked. Takes the anon_vma's lock for reading. A place is a hint until its entry is
+/* Collect the places where @p may be mapped: up to @max, which may be 0, each mm referenced. Returns
+ * how many, or -E2BIG if there are more. Page locked. Takes the anon_vma's lock for reading. A place is a hint until its entry is
  * checked under the leaf lock. */
 int rmap_places(struct page *p, struct rmap_place *out, unsigned max);
 
