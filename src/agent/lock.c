@@ -42,6 +42,9 @@ long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags)
 	uint64_t first = page_down(start), bytes = page_up(start + len) - first;
 	long err = 0;
 
+	/* Nothing to lock, or an error of the arguments: the kernel tells. */
+	if (first + bytes <= first || flags & ~(unsigned int)MLOCK_ONFAULT)
+		return tell_kernel(start, len, second, flags);
 	if (agent_managed())
 		err = channel_call(CALL_MLOCK, first, bytes) ? -ENOMEM : 0;
 	if (err)
@@ -88,10 +91,23 @@ void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags)
 		sys_call2(SYS_mlock, start, len);
 }
 
+/* msync refuses to invalidate locked memory. Where it does not, MS_ASYNC has no effect. */
+bool lock_is_locked(uint64_t start)
+{
+	return sys_call3(SYS_msync, page_down(start), agent_page, MS_ASYNC | MS_INVALIDATE) == -EBUSY;
+}
+
 /* Locked memory is filled as it grows, and that would be under maplock. */
 void lock_before_growth(uint64_t start, size_t len)
 {
 	sys_call3(SYS_mlock2, start, len, MLOCK_ONFAULT);
+}
+
+/* What was locked before is locked as before, that is, one area with the new part again. */
+void lock_after_growth(uint64_t start, size_t old_len, size_t len)
+{
+	if (!lock_new(start + old_len, start + len, PROT_READ))
+		tell_kernel(start, old_len, false, 0);
 }
 
 int hook_mlock(const void *addr, size_t len)

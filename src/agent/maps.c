@@ -354,6 +354,13 @@ int hook_munmap(void *addr, size_t len)
 	return (int)libc_result(ret);
 }
 
+/* Is what grows locked? The kernel would fill the new part before it reports the move, and while an
+ * event is to come it takes no page from us: the call would never end. */
+static bool grows_locked(uint64_t start, size_t old_len, size_t len)
+{
+	return agent_managed() && old_len && page_up(len) > page_up(old_len) && (lock_fills() || lock_is_locked(start));
+}
+
 /* A mapping that moves or grows keeps its registration. */
 void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 {
@@ -367,14 +374,14 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 		target = va_arg(ap, void *);
 		va_end(ap);
 	}
-	grows = page_up(len) > page_up(old_len) && lock_fills();
+	grows = grows_locked((uint64_t)old, old_len, len);
 	if (grows)
 		lock_before_growth((uint64_t)old, page_up(old_len));
 	ret = backed_grow(old, old_len, len, flags, target);
 	if (!ret)
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	/* One mapping is in fact two if a part of it was mapped without the hooks. */
-	if (ret == -EFAULT && agent_managed()) {
+	if (ret == -EFAULT && agent_managed() && page_up((uint64_t)old + old_len) > (uint64_t)old) {
 		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old), page_up((uint64_t)old + old_len)));
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	}
@@ -382,7 +389,7 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 		huge_split_edges((char *)ret + len, old_len - len);
 	/* Without room to lock the new part, its pages arrive as they are touched. */
 	if (grows && (unsigned long)ret <= -4096ul)
-		lock_new((uint64_t)ret + page_up(old_len), (uint64_t)ret + page_up(len), PROT_READ);
+		lock_after_growth((uint64_t)ret, page_up(old_len), page_up(len));
 	return (void *)libc_result(ret);
 }
 

@@ -42,7 +42,11 @@ bool lock_fills(void);
 long lock_new(uint64_t start, uint64_t end, int prot);
 /* The same for what is not registered: best effort. */
 void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags);
-/* Before a mapping grows; lock_new of the new part follows. */
+/* Is the area at @start locked? */
+bool lock_is_locked(uint64_t start);
+/* Around the growth of a locked mapping from @old_len to @len bytes: its kernel must not fill the
+ * new part in between. Page-aligned. */
 void lock_before_growth(uint64_t start, size_t len);
+void lock_after_growth(uint64_t start, size_t old_len, size_t len);
 
 #endif

@@ -158,9 +158,12 @@ static int unlock_areas(struct mm *mm, uint64_t start, uint64_t end)
 
 int mm_unlock_locked(struct mm *mm, uint64_t start, uint64_t end)
 {
-	int err = unlock_areas(mm, start, end);
+	int err;
 
 	lockdep_assert_held(&mm->mmap_lock);
+	if (start >= end)
+		return 0;
+	err = unlock_areas(mm, start, end);
 	leaf_for_range(mm, start, end, rescue_leaf, NULL);
 	rescue_files(mm, start, end);
 	return err;

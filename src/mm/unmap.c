@@ -185,6 +185,7 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 	int err = vma_split_at(mm, from);
 
 	lockdep_assert_held(&mm->mmap_lock);
+	VM_ASSERT(len > 0);
 	if (!err)
 		err = vma_split_at(mm, from + len);
 	mm_unmap_locked(mm, to, to + len);

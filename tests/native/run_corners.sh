@@ -4,8 +4,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog fill forks lowest reportget staticprog steady xdpframes
-plan 9
+require_prog fill forks lowest oddcalls reportget staticprog steady xdpframes
+plan 10
 
 report=$TMP/report.json
 
@@ -34,6 +34,18 @@ xdp_frames() {
 
 registered() {
 	under 16M "$BIN/registered" 24 && swapped_at_least 64
+}
+
+# Result and errno of every call, and what the memory holds, are compared. A seed that ends with a signal natively ends so here.
+odd_calls() {
+	for seed in 1 4 12 16 19 25 31 89 111; do
+		"$BIN/oddcalls" $seed 1000 >"$TMP/want"
+		want_code=$?
+		under 16M "$BIN/oddcalls" $seed 1000 >"$TMP/got"
+		expect $want_code $? "exit status with seed $seed" && cmp "$TMP/want" "$TMP/got" && continue
+		diff "$TMP/want" "$TMP/got" | head -n 8
+		return 1
+	done
 }
 
 # At every number of descriptors with which it runs at all: the same with us. There is room for all of it.
@@ -110,6 +122,7 @@ elif "$BIN/registered" 1 >"$TMP/out"; [ $? -eq 77 ]; then
 else
 	check "what is registered with io_uring stays what the kernel has" registered
 fi
+check "memory calls with odd arguments end as they do without umemcg" odd_calls
 check "with few descriptors forks do as without us" few_descriptors
 if [ -e "$(dirname "$UMEMCG")/libumemcg-agent.so" ] && ! sanitized; then
 	check "one umemcg runs in another, of another place" inside_another

@@ -139,6 +139,23 @@ int adopt_range(struct client *c, uint64_t start, uint64_t len)
 	return adopt_between(c, start, start + len);
 }
 
+/* A page that is missing in shared memory that is not ours, where it is registered all the same: the
+ * agent's mremap registers all of a range. Left to its kernel, the thread would fault again without
+ * end. What is missing there is zero. mmap_lock, so that no event of the place is overtaken: the
+ * kernel refuses the copy while one is unread. */
+static void fill_foreign(struct client *c, uint64_t va)
+{
+	static const _Alignas(PAGE_SIZE) char zeros[PAGE_SIZE];
+	struct mm *mm = c->host.mm;
+	struct proc_area a;
+
+	rw_wrlock(&mm->mmap_lock);
+	if (!vma_find(mm, va) && proc_area_at(c->host.task, &c->maps_fd, va, &a) == 0 &&
+	    va >= a.start && va < a.end && a.shared)
+		(void)uffd_copy(c->host.uffd, va, zeros, 1);
+	rw_wrunlock(&mm->mmap_lock);
+}
+
 int adopt_at(struct client *c, uint64_t va)
 {
 	struct proc_area a = { .start = va, .end = va + PAGE_SIZE, .flags = VM_READ | VM_WRITE };
@@ -150,7 +167,12 @@ int adopt_at(struct client *c, uint64_t va)
 		return -ENOENT;
 	if (va < a.start || va >= a.end)
 		return -ENOENT;
-	if (a.shared)
-		return insert_shared(c, &a) == 0 ? 0 : -ENOENT;
+	if (a.shared) {
+		if (insert_shared(c, &a) == 0)
+			return 0;
+		if (c->host.task)
+			fill_foreign(c, va);
+		return -ENOENT;
+	}
 	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
 }

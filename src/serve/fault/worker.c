@@ -171,6 +171,10 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 	/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
 	if (to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
 		return;
+	/* Shared memory mapped once more (mremap of length 0): nothing moves, and what is new is
+	 * adopted at its first fault. */
+	if (!len)
+		return;
 	/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
 	spin_lock(&c->host.batch_lock);
 	host_fill_event(&c->host, from, from + len);

@@ -339,6 +339,12 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 	       mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
 }
 
+/* The kernel has acted on the areas of the range already, and it may extend beyond all of them. */
+static bool is_done(uint32_t op)
+{
+	return op == CALL_FORK_ADVICE || op == CALL_HUGE_ADVICE || op == CALL_REMOVE || op == CALL_WILLNEED;
+}
+
 /* *@fd: to go with the reply; to be closed by the caller for CALL_SHARED_AT and CALL_FILE_AT only. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
@@ -346,6 +352,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	struct client *c = call->client;
 	uint64_t len = m->len, end = proc_addresses_end();
 
+	if (is_done(m->op) && m->start < end && len > end - m->start)
+		len = end - m->start;
 	if (call_has_range(m) && (m->start > end || len > end - m->start))
 		return -EINVAL;
 	switch (m->op) {
