@@ -176,7 +176,7 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		c->swap_direct = true;
 		return true;
 	case OPT_NO_SPIN:
-		c->no_warm = true;
+		c->no_spin = true;
 		return true;
 	case OPT_KERNEL_SYSV:
 		c->kernel_sysv = true;

@@ -5,7 +5,6 @@
  *
  * Locks: none.
  */
-#include "serve/limits.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "serve/limits.h"
 
 /* Bytes of address space in use (or of private writable memory in it); 0: unknown. */
 static uint64_t used_bytes(bool data)

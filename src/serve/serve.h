@@ -37,8 +37,8 @@ struct serve_config {
 	bool swap_direct;       /* O_DIRECT */
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
-	bool no_warm;           /* do not keep idle CPUs from sleeping while faults come fast (serve/fault/warm.c) */
-	bool no_events;         /* the kernel does not tell of forks (serve/find/lineage.c); for tests */
+	bool no_spin;           /* do not keep idle CPUs from sleeping while faults come fast (serve/fault/spinner.c) */
+	bool no_events;         /* the kernel does not tell of forks (serve/find/listen.c); for tests */
 	bool kernel_sysv;       /* System V segments stay the kernel's (serve/shared/segment.c) */
 	int processes_fd;       /* a file, open for appending, for the list of processes (serve/client/census.c); 0: none */
 	pid_t heir;             /* of orphans, without umemcg (heir_of_orphans); 0: not known */

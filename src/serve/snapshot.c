@@ -1,7 +1,7 @@
 /* serve/snapshot.c - the numbers of a running or ended supervisor. */
 #include <string.h>
 
-#include "serve/internal.h"
+#include "serve/client/client.h"
 
 static int64_t bytes(int64_t pages)
 {

@@ -244,8 +244,8 @@ stdio() {
 
 # Threads that keep CPUs awake are there unless they are unwanted. They get their names, as all else, when there is a CPU for them.
 spinners() {
-	ended 0 -- sh -c 'until grep -l umemcg-warm /proc/$PPID/task/*/comm; do sleep 0.1; done' || return 1
-	ended 1 --no-spin -- sh -c 'grep -l umemcg-warm /proc/$PPID/task/*/comm' || return 1
+	ended 0 -- sh -c 'until grep -l umemcg-spin /proc/$PPID/task/*/comm; do sleep 0.1; done' || return 1
+	ended 1 --no-spin -- sh -c 'grep -l umemcg-spin /proc/$PPID/task/*/comm' || return 1
 	expect "" "$(cat "$TMP/err")" "standard error"
 }
 

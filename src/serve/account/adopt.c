@@ -10,7 +10,7 @@
 #include "mmu/host/pagemap.h"
 #include "mmu/host/shared.h"
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
 
 #define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
@@ -175,4 +175,19 @@ int adopt_at(struct client *c, uint64_t va)
 		return -ENOENT;
 	}
 	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
+}
+
+/* The kernel knows the areas; ours are made at the first fault. */
+void adopt_areas(struct client *c, uint64_t start, uint64_t len)
+{
+	for (uint64_t va = start; va < start + len;) {
+		struct proc_area a;
+
+		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
+			break;
+		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a runtime's. */
+		if ((a.manageable && a.flags) || a.shared)
+			(void)adopt_at(c, va);
+		va = a.end;
+	}
 }

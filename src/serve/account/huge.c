@@ -12,7 +12,7 @@
 
 #include "mm/huge.h"
 #include "mm/vma.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
 
 #define SETTINGS     "/sys/kernel/mm/transparent_hugepage/"
 #define LOOK_NS      1000000000ull
@@ -33,14 +33,14 @@ static void chosen(const char *path, char *word, size_t size)
 	snprintf(word, size, "%.*s", close_ ? (int)(close_ - open_ - 1) : 0, open_ ? open_ + 1 : "");
 }
 
-void huge_look(struct supervisor *s)
+void huge_look(struct supervisor *s, uint64_t *next_ns)
 {
 	uint64_t now = plat_now_ns();
 	char word[16];
 
-	if (now < s->huge_next_ns)
+	if (now < *next_ns)
 		return;
-	s->huge_next_ns = now + LOOK_NS;
+	*next_ns = now + LOOK_NS;
 	/* Linux 6.8 has one per size; before that, or on "inherit", the global one counts. */
 	chosen(SETTINGS "hugepages-2048kB/enabled", word, sizeof(word));
 	if (!word[0] || strcmp(word, "inherit") == 0)
@@ -54,11 +54,11 @@ bool huge_unwanted(struct client *c)
 {
 	uint64_t now = plat_now_ns();
 
-	if (!c->huge_asked_ns || now - c->huge_asked_ns > ASK_AGAIN_NS) {
-		c->huge_off = proc_huge_off(c->host.task);
-		c->huge_asked_ns = now;
+	if (!c->huge.asked_ns || now - c->huge.asked_ns > ASK_AGAIN_NS) {
+		c->huge.off = proc_huge_off(c->host.task);
+		c->huge.asked_ns = now;
 	}
-	return c->huge_off;
+	return c->huge.off;
 }
 
 static void advised(const struct proc_area *a, void *arg)

@@ -27,13 +27,14 @@
 #include "mm/vma.h"
 #include "mmu/host/shared.h"
 #include "mmu/host/uffd.h"
-#include "serve/watch/finder.h"
+#include "serve/account/account.h"
 
 #define MEASURE_PAGES 256   /* entered between two corrections of double charge */
 
-void live_open(struct live *l, struct client *c)
+void live_open(struct live *l, struct client *c, bool stacks_marked)
 {
-	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1 };
+	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1,
+			    .stacks_marked = stacks_marked };
 	(void)pagemap_open(&l->pagemap, c->host.task);
 }
 
@@ -153,7 +154,7 @@ static int each_part(struct live *l, const struct smaps_area *a,
 		     int (*fn)(struct live *l, uint64_t, uint64_t, bool, uint32_t))
 {
 	bool top = !(a->flags & SMAPS_REGISTERED) &&
-		   (a->flags & SMAPS_NOHUGE || !l->c->s->stacks_marked);
+		   (a->flags & SMAPS_NOHUGE || !l->stacks_marked);
 	int err = 0;
 
 	l->area = a;

@@ -1,7 +1,7 @@
 /* serve/account/measure.c - how much memory of a process is not in the books: its figure, mm->unmanaged. It is charged.
  *
  * The figure is RssAnon as its kernel counts it, less the pages in the books, the shared memory that is not
- * managed and put down to it (shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
+ * managed and put down to it (unmanaged_shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
  * taken out and not yet dropped by the helper, mapped and not yet entered. What lies in the
  * staging area is looked up, and is no increase. And an increase counts only as far as
  * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
@@ -18,8 +18,7 @@
 #include "mm/huge.h"
 #include "mmu/host/pagemap.h"
 #include "mmu/host/uffd.h"
-#include "serve/watch/finder.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
 
 #define LOOK_AGAIN_NS  (200 * 1000)
 #define HOT_NEW_NS     (100 * 1000000ull)  /* after it was made: it touches what it needs */
@@ -75,10 +74,10 @@ static void cannot_measure(struct client *c, int64_t err)
 	struct supervisor *s = c->s;
 	struct proc_sizes sizes;
 
-	if (c->unmeasured || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
+	if (c->measured.failed || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
 	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
 		return;
-	c->unmeasured = true;
+	c->measured.failed = true;
 	a64_add(&s->unmeasured_total, 1);
 	supervisor_notice(s, "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit may not hold; is /proc mounted "
 			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
@@ -164,17 +163,13 @@ static void set_figure(struct client *c, int64_t now)
 		/* Meanwhile, and its sum was given back before this. */
 		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
 	else if (now > before)
-		finder_note(c);
+		unseen_note(c);
 }
 
 bool measure(struct client *c)
 {
 	int64_t known = a64_load(&c->host.mm->unmanaged), now;
 
-	if (!c->host.pid || a32_load(&c->closing))
-		return false;  /* after exec the pid is another address space's */
-	if (c->foreign && !starting_has_executed(c))
-		return false;
 	now = look(c, &c->statm_fd);
 	if (now < 0) {
 		cannot_measure(c, now);
@@ -182,7 +177,7 @@ bool measure(struct client *c)
 	}
 	if (now < c->least && a32_load(&c->nameless))
 		now = c->least;
-	c->looked = now;
+	c->measured.seen = now;
 	if (now > known && !c->foreign)
 		return true;
 	set_figure(c, now);
@@ -196,8 +191,8 @@ void measure_again(struct client *c)
 	if (a32_load(&c->closing))
 		return;
 	now = look(c, &c->statm_fd);
-	if (now > c->looked)
-		now = c->looked;
+	if (now > c->measured.seen)
+		now = c->measured.seen;
 	if (now > known)
 		set_figure(c, now);
 }

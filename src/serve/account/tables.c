@@ -12,7 +12,7 @@
 #include "mm/charge.h"
 #include "mm/engine.h"
 #include "mm/pgtable.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
 
 #define LOOK_NS        (1000000000ull)
 #define LOOK_PAGES     32                  /* growth that may be unnoticed */
@@ -33,15 +33,15 @@ int64_t tables_pages(struct client *c, int64_t extra)
 {
 	int64_t leaves = pgtable_leaves(c->host.mm), now_ns = (int64_t)plat_now_ns(), got;
 
-	if (now_ns - a64_load(&c->tables_ns) < (int64_t)LOOK_NS && distance(leaves, a64_load(&c->tables_leaves)) < LOOK_PAGES &&
-	    distance(extra, a64_load(&c->tables_extra)) < LOOK_PAGES)
+	if (now_ns - a64_load(&c->tables_seen.ns) < (int64_t)LOOK_NS && distance(leaves, a64_load(&c->tables_seen.leaves)) < LOOK_PAGES &&
+	    distance(extra, a64_load(&c->tables_seen.extra)) < LOOK_PAGES)
 		return a64_load(&c->tables);
 	got = proc_table_pages(a32_load(&c->unready) ? c->host.pid : c->host.task);
 	if (got < 0)
 		return a64_load(&c->tables);
-	a64_store(&c->tables_ns, now_ns);
-	a64_store(&c->tables_leaves, leaves);
-	a64_store(&c->tables_extra, extra);
+	a64_store(&c->tables_seen.ns, now_ns);
+	a64_store(&c->tables_seen.leaves, leaves);
+	a64_store(&c->tables_seen.extra, extra);
 	set_tables(c, got);
 	if (a32_load(&c->ended))
 		set_tables(c, 0);
@@ -53,28 +53,28 @@ void tables_end(struct client *c)
 	set_tables(c, 0);
 }
 
-static void set_own(struct supervisor *s, int64_t now)
+static void set_own(struct supervisor *s, struct own_tables *own, int64_t now)
 {
-	int64_t was = s->own_tables;
+	int64_t was = own->pages;
 
 	if (now == was)
 		return;
-	s->own_tables = now;
+	own->pages = now;
 	charge_unmanaged(&s->engine, s->group, was, now);
 	stat_add(s->group, STAT_OWN_TABLES, now - was);
 	if (now > was)
 		a32_store(&s->unsettled, 1);
 	if (now - was >= HOT_PAGES)
-		s->own_grown_ns = plat_now_ns();
+		own->grown_ns = plat_now_ns();
 }
 
-bool tables_measure_own(struct supervisor *s)
+bool tables_measure_own(struct supervisor *s, struct own_tables *own)
 {
-	set_own(s, (engine_tables_bytes(&s->engine) + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE);
-	return s->own_grown_ns && plat_now_ns() - s->own_grown_ns < HOT_NS;
+	set_own(s, own, (engine_tables_bytes(&s->engine) + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE);
+	return own->grown_ns && plat_now_ns() - own->grown_ns < HOT_NS;
 }
 
-void tables_forget_own(struct supervisor *s)
+void tables_forget_own(struct supervisor *s, struct own_tables *own)
 {
-	set_own(s, 0);
+	set_own(s, own, 0);
 }

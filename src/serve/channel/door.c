@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/channel/channel.h"
 
 /* Descriptor numbers that programs rarely reach. */
 static const int numbers[] = { 988, 499, 235, 51, 19 };
@@ -50,27 +50,27 @@ static int listen_at(const char *path, int *file)
 	return -1;
 }
 
-void door_open(struct supervisor *s)
+void door_open(struct door *d, const char *dir, const char *name)
 {
 	char path[64];
 	/* A directory's path may be longer than a socket address. */
-	int dir = open(s->config.swap_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	s->door_fd = s->door_file = -1;
-	if (dir < 0)
+	d->fd = d->file = -1;
+	if (at < 0)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/.%.32s", dir, s->socket_name);
-	s->door_fd = listen_at(path, &s->door_file);
-	close(dir);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/.%.32s", at, name);
+	d->fd = listen_at(path, &d->file);
+	close(at);
 }
 
-void door_hand_down(const struct supervisor *s)
+void door_hand_down(const struct door *d)
 {
 	char number[16];
 	int fd = -1;
 
-	for (size_t i = 0; s->door_file >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		fd = fcntl(s->door_file, F_DUPFD, numbers[i]);
+	for (size_t i = 0; d->file >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		fd = fcntl(d->file, F_DUPFD, numbers[i]);
 	snprintf(number, sizeof(number), "%d", fd);
 	if (fd < 0)
 		unsetenv(PROTO_DOOR_ENV);
@@ -78,10 +78,10 @@ void door_hand_down(const struct supervisor *s)
 		setenv(PROTO_DOOR_ENV, number, 1);
 }
 
-void door_close(struct supervisor *s)
+void door_close(struct door *d)
 {
-	if (s->door_fd < 0)
+	if (d->fd < 0)
 		return;
-	close(s->door_fd);
-	close(s->door_file);
+	close(d->fd);
+	close(d->file);
 }

@@ -17,17 +17,22 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "serve/internal.h"
+#include "serve/client/client.h"
 
 #define NAME_BYTES 32
 #define LINE_MAX   256
+
+struct census {
+	uint64_t start_ns;             /* (C) */
+	atomic32_t failed;             /* (A) 1: a line is missing, and that was said */
+};
 
 /* Only the first failure is reported; the program goes on. */
 static void put_line(struct supervisor *s, const char *line, int n)
 {
 	ssize_t put = write(s->config.processes_fd, line, (size_t)n);
 
-	if (put != n && !a32_xchg(&s->census_failed, 1))
+	if (put != n && !a32_xchg(&s->census->failed, 1))
 		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; "
 				  "it is not complete", put < 0 ? strerror(errno) : "no room");
 }
@@ -39,21 +44,29 @@ static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t foun
 
 	(void)text_plain(plain, sizeof(plain), name);
 	n = snprintf(line, sizeof(line), "%d\t%s\t%" PRIu64 "\t%" PRId64 "\t%s\n", (int)pid, kind,
-		     (found_ns - s->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, plain);
+		     (found_ns - s->census->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, plain);
 	put_line(s, line, n);
 }
 
-void census_begin(struct supervisor *s)
+int census_init(struct supervisor *s)
 {
 	char line[LINE_MAX];
 	int n;
 
-	s->start_ns = plat_now_ns();
+	if (supervisor_part(&s->census, sizeof(*s->census)))
+		return -ENOMEM;
+	s->census->start_ns = plat_now_ns();
 	if (s->config.processes_fd <= 0)
-		return;
+		return 0;
 	n = snprintf(line, sizeof(line), "# pid\tkind\tfound_ms\tpeak_kib\tname\t(start: %" PRIu64 " ms)\n",
-		     s->start_ns / 1000000);
+		     s->census->start_ns / 1000000);
 	put_line(s, line, n);
+	return 0;
+}
+
+void census_fini(struct supervisor *s)
+{
+	plat_free(s->census);
 }
 
 void census_peak(struct client *c)

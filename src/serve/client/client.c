@@ -1,4 +1,10 @@
-/* serve/client/client.c - the list of clients, their references and their end. */
+/* serve/client/client.c - one client: references, its process, its helper's comings and goings.
+ *
+ * Locks: none but clients_lock, for the moment in which its process becomes known.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -8,7 +14,11 @@
 #include "mm/charge.h"
 #include "mmu/host/shared.h"
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/client/client.h"
+#include "serve/process/proc.h"
+
+#define HOLD_SHARE 8    /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
+#define ALL_START  (16 * PAGE_SIZE)
 
 static void close_if(int fd)
 {
@@ -30,20 +40,14 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	c->foreign = foreign;
 	c->created_ns = plat_now_ns();
 	a32_store(&c->ref, 2);
-	spin_init(&c->fork_lock, RANK_LEAF);
+	spin_init(&c->fork.lock, RANK_LEAF);
 	c->host.mm = mm_create(&s->engine, s->group, c);
 	if (!c->host.mm) {
 		c->host.uffd = -1;
 		client_free(c);
 		return NULL;
 	}
-	spin_lock(&s->clients_lock);
-	c->key = ++s->next_key;
-	list_add_tail(&c->link, &s->clients);
-	spin_unlock(&s->clients_lock);
-	a64_add(&s->nr_clients, 1);
-	if (!foreign)
-		a64_add(&s->total_clients, 1);
+	roster_add(c);
 	return c;
 }
 
@@ -77,79 +81,9 @@ int client_listen(struct client *c)
 	return epoll_ctl(c->s->fault_ep, EPOLL_CTL_ADD, c->host.uffd, &ev) == 0 ? 0 : -errno;
 }
 
-static struct client *find(struct supervisor *s, bool (*match)(const struct client *c, uint64_t v), uint64_t v)
-{
-	struct client *found = NULL;
-
-	spin_lock(&s->clients_lock);
-	list_for_each(c, &s->clients, struct client, link)
-		if (match(c, v)) {
-			found = c;
-			a32_add(&c->ref, 1);
-			break;
-		}
-	spin_unlock(&s->clients_lock);
-	return found;
-}
-
-static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
-static bool match_managed(const struct client *c, uint64_t pid)
-{
-	return c->host.pid == (pid_t)pid && !c->foreign && !a32_load(&c->closing);
-}
-static bool match_closing(const struct client *c, uint64_t pid)
-{
-	return c->host.pid == (pid_t)pid && !c->foreign && a32_load(&c->closing);
-}
-static bool match_foreign(const struct client *c, uint64_t pid)
-{
-	return c->host.pid == (pid_t)pid && c->foreign;
-}
-static bool match_cookie(const struct client *c, uint64_t cookie)
-{
-	return a64_load(&c->awaits_cookie) == (int64_t)cookie;
-}
-
-static bool match_forking(const struct client *c, uint64_t cookie)
-{
-	return a64_load(&c->fork_cookie) == (int64_t)cookie;
-}
-
-struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
-struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
-struct client *client_closed(struct supervisor *s, pid_t pid) { return find(s, match_closing, (uint64_t)pid); }
-struct client *client_foreign(struct supervisor *s, pid_t pid) { return find(s, match_foreign, (uint64_t)pid); }
-struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
-struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
-
-struct client *client_by_pid(struct supervisor *s, pid_t pid)
-{
-	struct client *c = client_managed(s, pid);
-
-	return c ? c : client_foreign(s, pid);
-}
-
 void client_ref(struct client *c)
 {
 	a32_add(&c->ref, 1);
-}
-
-struct client *client_next(struct supervisor *s, struct client *prev)
-{
-	struct client *next = NULL;
-	uint64_t after = prev ? prev->key : 0;
-
-	spin_lock(&s->clients_lock);
-	list_for_each(c, &s->clients, struct client, link)
-		if (c->key > after) {
-			next = c;
-			a32_add(&c->ref, 1);
-			break;
-		}
-	spin_unlock(&s->clients_lock);
-	if (prev)
-		client_put(prev);
-	return next;
 }
 
 void client_free(struct client *c)
@@ -163,7 +97,7 @@ void client_free(struct client *c)
 	close_if(c->maps_fd);
 	spin_fini(&c->host.batch_lock);
 	spin_fini(&c->host.fill_lock);
-	spin_fini(&c->fork_lock);
+	spin_fini(&c->fork.lock);
 	if (c->before)
 		client_put(c->before);
 	plat_free(c);
@@ -227,10 +161,10 @@ void client_closing(struct client *c)
 		c->spared = true;
 }
 
-void client_lives_on(struct client *c)
+bool client_lives_on(struct client *c)
 {
 	if (!a32_load(&c->closing))
-		return;
+		return false;
 	if (c->spared) {
 		spin_lock(&c->s->engine.mm_lock);
 		c->host.mm->dying_since = 0;
@@ -239,7 +173,7 @@ void client_lives_on(struct client *c)
 	}
 	c->spared = false;
 	a32_store(&c->closing, 0);
-	starting_over(c->s, c->host.pid);  /* it may have been found as foreign in the meantime */
+	return true;
 }
 
 /* Range @i of PRIVATE_RANGES of the agent's own memory: the last appears with the first standby. */
@@ -247,38 +181,6 @@ static void private_range(const struct client *c, int i, uint64_t *from, uint64_
 {
 	*to = __atomic_load_n(&c->private_end[i], __ATOMIC_ACQUIRE);
 	*from = __atomic_load_n(&c->private_start[i], __ATOMIC_RELAXED);
-}
-
-void client_end(struct client *c)
-{
-	struct supervisor *s = c->s;
-	int64_t unmanaged;
-
-	if (!a32_cas(&c->ended, 0, 1))
-		return;
-	spin_lock(&s->clients_lock);
-	list_del(&c->link);
-	spin_unlock(&s->clients_lock);
-	a64_add(&s->nr_clients, -1);
-	if (c->host.uffd >= 0)
-		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
-	unmanaged_ended(c);
-	census_peak(c);
-	census_end(c);
-	call_fork_over(c, 0);
-	host_client_end(&s->mmu, &c->host);
-	mm_teardown(c->host.mm);
-	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
-	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
-	tables_end(c);
-	reserve_end(c);
-	host_shared_forget(&s->mmu, c->key);
-	segments_forget(c);
-	if (c->kept)
-		keeper_del_pid(s->keeper, c->host.pid);
-	if (s->keeper)
-		keeper_del_fd(s->keeper, c->key);
-	client_put(c);  /* the list's */
 }
 
 bool client_private(const struct client *c, uint64_t va, uint64_t *end)
@@ -296,4 +198,77 @@ bool client_private(const struct client *c, uint64_t va, uint64_t *end)
 			*end = from;
 	}
 	return false;
+}
+
+bool client_exited(const struct client *c)
+{
+	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
+	struct proc_stat st;
+
+	/* What the process has become by an exec is another address space; and another process may share what it had. */
+	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
+		return uffd_dead(c->host.uffd);
+	if (c->host.pidfd >= 0)
+		return !client_mute(c) && poll(&p, 1, 0) == 1;
+	if (c->host.uffd >= 0)
+		return uffd_dead(c->host.uffd);
+	/* It was over when it was met. */
+	return c->host.pid && kill(c->host.pid, 0) != 0 && errno == ESRCH;
+}
+
+/* A client whose helper does not answer gives nothing back. It keeps what it has, but must not take the rest of the group's
+ * memory, page by page, from those who do. */
+static bool takes_too_much(struct client *c)
+{
+	struct page_counter *memory = &c->s->group->memory;
+
+	return a32_load(&c->host.is_late) && !a32_load(&c->ended) && !a32_load(&c->beyond) &&
+	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
+}
+
+bool client_hold_back(struct client *c)
+{
+	if (!takes_too_much(c))
+		return false;
+	a32_store(&c->held_back, 1);
+	return true;
+}
+
+void client_let_go(struct client *c)
+{
+	if (!a32_load(&c->held_back) || takes_too_much(c))
+		return;
+	a32_store(&c->held_back, 0);
+	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
+}
+
+/* The caller of fork goes on as soon as its event is read: let what was read be applied. */
+void client_events_applied(struct client *c)
+{
+	uint32_t turn = a32_load(&c->event_turn);
+
+	while (turn & 1 && a32_load(&c->event_turn) == turn)
+		plat_sleep_ns(50 * 1000);
+}
+
+/* A user of the descriptor sees either the old process or the new one. */
+void client_change_pid(struct client *c, pid_t pid)
+{
+	struct supervisor *s = c->s;
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	census_end(c);
+	c->found_ns = plat_now_ns();
+	if (c->kept)
+		keeper_del_pid(s->keeper, c->host.pid);
+	c->kept = false;
+	if (fd >= 0 && c->host.pidfd >= 0)
+		(void)dup3(fd, c->host.pidfd, O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	spin_lock(&s->clients_lock);
+	c->host.pid = pid;
+	spin_unlock(&s->clients_lock);
+	proc_comm(pid, c->comm, sizeof(c->comm));
+	client_keep(c);
 }

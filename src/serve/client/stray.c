@@ -17,9 +17,19 @@
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/client/client.h"
 
-#define READ_MAX 16
+#define READ_MAX  16
+#define NR_SPARES 16
+
+struct spares {
+	atomic32_t fd[NR_SPARES];      /* (A) descriptors; 0: none */
+};
+
+int spares_init(struct supervisor *s)
+{
+	return supervisor_part(&s->spares, sizeof(*s->spares));
+}
 
 void stray_add(struct supervisor *s, int uffd)
 {
@@ -49,12 +59,12 @@ void spare_fill(struct supervisor *s)
 	for (int i = 0; i < NR_SPARES; i++) {
 		int fd;
 
-		if (a32_load(&s->spare[i]))
+		if (a32_load(&s->spares->fd[i]))
 			continue;
 		fd = fcntl(s->stop_fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			return;
-		if (!a32_cas(&s->spare[i], 0, (uint32_t)fd))
+		if (!a32_cas(&s->spares->fd[i], 0, (uint32_t)fd))
 			close(fd);
 	}
 }
@@ -62,9 +72,9 @@ void spare_fill(struct supervisor *s)
 bool spare_drop(struct supervisor *s)
 {
 	for (int i = 0; i < NR_SPARES; i++) {
-		uint32_t fd = a32_load(&s->spare[i]);
+		uint32_t fd = a32_load(&s->spares->fd[i]);
 
-		if (fd && a32_cas(&s->spare[i], fd, 0)) {
+		if (fd && a32_cas(&s->spares->fd[i], fd, 0)) {
 			close((int)fd);
 			return true;
 		}
@@ -72,8 +82,9 @@ bool spare_drop(struct supervisor *s)
 	return false;
 }
 
-void spare_close(struct supervisor *s)
+void spares_fini(struct supervisor *s)
 {
 	while (spare_drop(s))
 		;
+	plat_free(s->spares);
 }

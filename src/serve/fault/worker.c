@@ -16,13 +16,21 @@
 #include "mm/fork.h"
 #include "mm/unmap.h"
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/fault/fault.h"
+#include "serve/find/find.h"
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
 
 #define READ_BATCH 16
 #define QUEUE_MAX  128
+#define NR_WORKERS_MAX 16
 #define STALL_TRIES 10000
-#define HOLD_SHARE 8    /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
-#define ALL_START (16 * PAGE_SIZE)
+
+struct fault_threads {
+	struct plat_thread worker[NR_WORKERS_MAX];
+	unsigned nr;
+};
 
 struct fault_msg {
 	uint64_t va;
@@ -51,117 +59,6 @@ static struct fault_msg pop(struct queue *q)
 }
 
 /* ---- events; mmap_lock held for writing ---- */
-
-/* Two forks, one announcement: another thread forked past libc. Which child is the announced one cannot be told, so neither is
- * joined to a HELLO: the one that says it is refused, and ends itself. */
-static void revoke_announcement(struct supervisor *s, uint64_t cookie)
-{
-	struct client *first = client_by_cookie(s, cookie);
-
-	if (!first)
-		return;
-	(void)a64_cas(&first->awaits_cookie, (int64_t)cookie, 0);
-	client_entered(first);
-	client_put(first);
-}
-
-/* What a fork announced, for the child: cookie, pages charged ahead, and how many it will have outside its books. */
-static uint64_t take_announcement(struct client *parent, int64_t *charged, int64_t *unmanaged)
-{
-	uint64_t cookie;
-	bool again;
-
-	*unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
-
-	spin_lock(&parent->fork_lock);
-	cookie = (uint64_t)a64_load(&parent->fork_cookie);
-	again = cookie && parent->fork_taken;
-	parent->fork_taken = cookie != 0;
-	*charged = parent->fork_charged;
-	if (cookie)
-		*unmanaged = parent->fork_unmanaged;
-	parent->fork_charged = 0;
-	spin_unlock(&parent->fork_lock);
-	if (!again)
-		return cookie;
-	revoke_announcement(parent->s, cookie);
-	return 0;
-}
-
-/* The child begins with what its parent has outside the books. It is paid from @charged, pages charged ahead; by force
- * where they are too few. Returns what of them is left for the pages in the books. */
-static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged, int64_t unmanaged)
-{
-	struct mm *from = parent->host.mm;
-	struct supervisor *s = child->s;
-	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
-
-	child->inherited = unmanaged - a64_load(&parent->tables);  /* tables are its own */
-	if (child->inherited < 0)
-		child->inherited = 0;
-	if (paid > unmanaged)
-		paid = unmanaged;
-	if (paid > 0)
-		charge_unmanaged_paid(s->group, paid);
-	else
-		paid = 0;
-	if (unmanaged > 0) {
-		charge_unmanaged(&s->engine, s->group, paid, unmanaged);
-		a64_store(&child->host.mm->unmanaged, unmanaged);
-	}
-	if (unmanaged > paid) {
-		a32_store(&s->unsettled, 1);
-		watcher_wake(s);
-	}
-	return charged - paid;
-}
-
-/* @err: why the child cannot be followed; 0: it can. */
-static void event_fork(struct client *parent, int uffd, int err)
-{
-	struct supervisor *s = parent->s;
-	int64_t charged, unmanaged;
-	uint64_t cookie = take_announcement(parent, &charged, &unmanaged);
-	struct client *child = client_create(s, uffd, false);
-
-	if (!child) {
-		uncharge_pages(s->group, charged);
-		stray_add(s, uffd);
-		err = -ENOMEM;
-	} else {
-		if (s->keeper)
-			keeper_add_fd(s->keeper, child->key, uffd);
-		rw_wrlock(&child->host.mm->mmap_lock);
-		/* It may be gone again, and been found so: what was entered now would stay for ever. */
-		if (err || a32_load(&child->ended)) {
-			uncharge_pages(s->group, charged);
-		} else {
-			charged = begin_unmanaged(parent, child, charged, unmanaged);
-			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
-		}
-		rw_wrunlock(&child->host.mm->mmap_lock);
-		/* Pages whose place is not known now cannot be given to a child, nor those of one that was not followed. */
-		if (!err && a32_load(&parent->host.is_late))
-			err = -EBUSY;
-		if (!err && a32_load(&parent->host.dead))
-			err = -ESRCH;
-	}
-	if (err)
-		supervisor_notice(s, "cannot follow a fork of %s (%d): %s; its child is killed when it misses a page",
-				  parent->comm, (int)parent->host.pid, strerror(-err));
-	if (!child)
-		return;
-	memcpy(child->comm, parent->comm, sizeof(child->comm));
-	child->forked_by = parent->host.pid;
-	child->mark_va = parent->private_end[0] ? parent->private_start[0] + PAGE_SIZE : parent->mark_va;
-	a32_store(&child->host.dead, err != 0);
-	/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
-	if (cookie && !err)
-		client_enter(child);
-	a64_store(&child->awaits_cookie, (int64_t)cookie);
-	(void)client_listen(child);
-	client_put(child);
-}
 
 static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t len)
 {
@@ -198,7 +95,7 @@ static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 
 	switch (m->event) {
 	case UFFD_EVENT_FORK:
-		event_fork(c, (int)m->arg.fork.ufd, err);
+		fork_event(c, (int)m->arg.fork.ufd, err);
 		break;
 	case UFFD_EVENT_REMAP:
 		event_remap(c, m->arg.remap.from, m->arg.remap.to, m->arg.remap.len);
@@ -280,32 +177,6 @@ static void serve_helper(struct client *c, uint64_t va)
 		wake(c, va);
 }
 
-/* A client whose helper does not answer gives nothing back. It keeps what it has, but must not take the rest of the group's
- * memory, page by page, from those who do. */
-static bool takes_too_much(struct client *c)
-{
-	struct page_counter *memory = &c->s->group->memory;
-
-	return a32_load(&c->host.is_late) && !a32_load(&c->ended) && !a32_load(&c->beyond) &&
-	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
-}
-
-static bool hold_back(struct client *c)
-{
-	if (!takes_too_much(c))
-		return false;
-	a32_store(&c->held_back, 1);
-	return true;
-}
-
-void client_let_go(struct client *c)
-{
-	if (!a32_load(&c->held_back) || takes_too_much(c))
-		return;
-	a32_store(&c->held_back, 0);
-	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
-}
-
 /* A client that must not live on, and has not said which process it is. It waits for its page, and is killed when that has
  * been found out (find.c); where it cannot be, its fault may tell. */
 static void kill_nameless(struct client *c, uint32_t tid)
@@ -313,7 +184,7 @@ static void kill_nameless(struct client *c, uint32_t tid)
 	if (c->host.pid)
 		return;
 	a32_store(&c->host.dead, 1);
-	if (a32_load(&c->mark) == MARK_FAILED)
+	if (mark_failed(c))
 		proc_kill_ours((pid_t)tid);
 }
 
@@ -330,7 +201,7 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		kill_nameless(c, f->tid);
 	if (a32_load(&c->host.dead))
 		return true;
-	if (hold_back(c))
+	if (client_hold_back(c))
 		return true;
 	err = handle_fault(c->host.mm, f->va, f->write);
 	if (err == -EFAULT) {
@@ -375,7 +246,7 @@ static void serve_client(struct client *c)
 				return;
 			continue;
 		}
-		warm_note(c->s);
+		spinners_note(c->s);
 		if (q.n > 1)
 			client_rearm(c);  /* several threads: the others need not wait for this one's page */
 		f = pop(&q);
@@ -395,7 +266,7 @@ static void serve_client(struct client *c)
 	}
 }
 
-void worker_main(void *arg)
+static void worker_main(void *arg)
 {
 	struct supervisor *s = arg;
 
@@ -417,4 +288,32 @@ void worker_main(void *arg)
 		client_rearm(c);
 		client_put(c);
 	}
+}
+
+int fault_init(struct supervisor *s)
+{
+	return supervisor_part(&s->fault, sizeof(*s->fault));
+}
+
+int fault_start(struct supervisor *s, unsigned n)
+{
+	struct epoll_event stop = { .events = EPOLLIN, .data.u64 = 0 };
+	int err = 0;
+
+	if (n > NR_WORKERS_MAX)
+		n = NR_WORKERS_MAX;
+	if (epoll_ctl(s->fault_ep, EPOLL_CTL_ADD, s->stop_fd, &stop) != 0)
+		return -errno;
+	for (unsigned i = 0; !err && i < n; i++) {
+		err = plat_thread_start(&s->fault->worker[i], "umemcg-fault", worker_main, s);
+		s->fault->nr += !err;
+	}
+	return err;
+}
+
+void fault_stop(struct supervisor *s)
+{
+	for (unsigned i = 0; i < s->fault->nr; i++)
+		plat_thread_join(&s->fault->worker[i]);
+	s->fault->nr = 0;
 }

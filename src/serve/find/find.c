@@ -1,7 +1,7 @@
 /* serve/find/find.c - finds the processes of the program that did not introduce themselves, and
  * classifies them.
  *
- * Sources: the kernel reports forks and execs (lineage.c), walk.c searches for them. The class
+ * Sources: the kernel reports forks and execs (listen.c), walk.c searches for them. The class
  * follows from what the kernel knows, without a guess:
  *
  *     it has executed a program itself             own memory, unmanaged: measured ("foreign")
@@ -27,7 +27,10 @@
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/client/lineage.h"
+#include "serve/find/parts.h"
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
 
 #define TICK_NS   (10 * 1000000ull)
 #define UNSURE_NS (60 * 1000000ull)
@@ -154,21 +157,6 @@ static void forget_sharing(struct find *f, pid_t pid)
 	if (e)
 		seen_drop(&f->sharing, e);
 	spin_unlock(&f->lock);
-}
-
-/* ---- what can be told at once ---- */
-
-bool client_left(struct client *c)
-{
-	struct proc_stat st;
-
-	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
-		return false;
-	if (uffd_dead(c->host.uffd))
-		client_end(c);
-	else
-		a32_store(&c->closing, 1);  /* another process shares its old memory */
-	return true;
 }
 
 /* Does @pid already have a client that is still its own? */
@@ -376,7 +364,7 @@ static void asker_main(void *arg)
 {
 	struct find *f = arg;
 
-	watcher_hurry();
+	thread_hurry();
 	while (!a32_load(&f->s->stopping)) {
 		uint32_t ticket = waitq_prepare(&f->ask_wait);
 		struct seen e;
@@ -444,9 +432,9 @@ static void find_main(void *arg)
 	struct find *f = arg;
 	uint64_t next_tick = 0;
 
-	watcher_hurry();
+	thread_hurry();
 	while (!a32_load(&f->s->stopping)) {
-		uint32_t ticket = waitq_prepare(&f->wait);
+		uint32_t ticket = waitq_prepare(&f->s->wake.find);
 		uint64_t now = plat_now_ns();
 		bool due = now >= next_tick, lost;
 
@@ -456,30 +444,31 @@ static void find_main(void *arg)
 			next_tick = now + TICK_NS;
 		}
 		walk_if_due(f, due, lost);
-		waitq_sleep(&f->wait, ticket, (int64_t)TICK_NS);
+		waitq_sleep(&f->s->wake.find, ticket, (int64_t)TICK_NS);
 	}
 }
 
-void find_wake(struct supervisor *s)
+int find_init(struct supervisor *s)
 {
-	waitq_wake(&s->find.wait);
-}
+	struct find *f;
 
-void find_init(struct supervisor *s)
-{
-	struct find *f = &s->find;
-
+	if (supervisor_part(&s->find, sizeof(*f)))
+		return -ENOMEM;
+	f = s->find;
 	f->s = s;
+	f->sock = -1;
 	spin_init_urgent(&f->lock, RANK_LEAF);
-	waitq_init(&f->wait);
 	waitq_init(&f->ask_wait);
+	return 0;
 }
 
 int find_start(struct supervisor *s)
 {
-	struct find *f = &s->find;
-	int err = plat_thread_start(&f->thread, "umemcg-find", find_main, f);
+	struct find *f = s->find;
+	int err = listen_start(f);
 
+	if (!err)
+		err = plat_thread_start(&f->thread, "umemcg-find", find_main, f);
 	for (unsigned i = 0; !err && i < NR_ASKERS; i++)
 		err = plat_thread_start(&f->asker[i], "umemcg-asker", asker_main, f);
 	return err;
@@ -487,15 +476,18 @@ int find_start(struct supervisor *s)
 
 void find_stop(struct supervisor *s)
 {
-	struct find *f = &s->find;
+	struct find *f = s->find;
 
-	waitq_wake(&f->wait);
+	find_wake(s);
 	waitq_wake(&f->ask_wait);
 	plat_thread_join(&f->thread);
 	for (unsigned i = 0; i < NR_ASKERS; i++)
 		plat_thread_join(&f->asker[i]);
+	listen_stop(f);
 	plat_free(f->pending.e);
 	plat_free(f->sharing.e);
 	walk_end(f);
 	spin_fini(&f->lock);
+	plat_free(f);
+	s->find = NULL;
 }

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/find/parts.h"
+#include "serve/process/proc.h"
 
 #define SAY_NS  (20 * 1000000ull)    /* a child that was announced says HELLO itself */
 #define PRESENT (1ull << 63)
@@ -120,4 +121,9 @@ struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t
 			return c;
 	}
 	return NULL;
+}
+
+bool mark_failed(const struct client *c)
+{
+	return a32_load(&c->mark) == MARK_FAILED;
 }

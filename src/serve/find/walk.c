@@ -18,7 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/client/lineage.h"
+#include "serve/find/parts.h"
+#include "serve/process/proc.h"
 
 #define TICK_NS       (10 * 1000000ull)
 #define WALK_TICKS    2                   /* between two walks, */
@@ -141,7 +143,7 @@ static uint64_t walk_every_ns(const struct supervisor *s)
 {
 	int64_t ticks = WALK_TICKS + a64_load(&s->nr_clients) / 4;
 
-	if (s->lineage.sock >= 0)
+	if (lineage_is_reported(s))
 		return WALK_TOLD_NS;
 	return (uint64_t)(ticks < WALK_MAX ? ticks : WALK_MAX) * TICK_NS;
 }
@@ -165,10 +167,10 @@ void walk_if_due(struct find *f, bool tick, bool lost)
 		f->walked_ns = now;
 		proc_descendants(getpid(), find_met, f);
 		/* Processes that started just after the previous walk. */
-		if (f->s->lineage.sock < 0 && before)
+		if (!lineage_is_reported(f->s) && before)
 			find_took(f, before);
 		f->next_walk_ns = next_time(now, walk_every_ns(f->s), WALK_SHARE);
-	} else if (tick && f->s->lineage.sock < 0 && now >= f->next_near_ns) {
+	} else if (tick && !lineage_is_reported(f->s) && now >= f->next_near_ns) {
 		walk_near(f);
 		f->next_near_ns = next_time(now, 0, NEAR_SHARE);
 	}

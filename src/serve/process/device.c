@@ -15,7 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/process/process.h"
 
 #define MISC_MAJOR 10
 

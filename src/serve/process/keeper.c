@@ -214,7 +214,7 @@ static void kill_tree(struct table *t)
 	}
 }
 
-/* The supervisor is dying, and some of its threads get a CPU last of all (warm.c), which delays
+/* The supervisor is dying, and some of its threads get a CPU last of all (fault/spinner.c), which delays
  * every waiter for it. Its pid is its own until its pidfd says that it is over. */
 static void hurry(pid_t supervisor, int pidfd)
 {

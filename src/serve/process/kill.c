@@ -7,12 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "plat/plat.h"
+#include "serve/process/process.h"
 
 #define KILL_WAIT_NS   (5 * 1000000000ull)
 
 struct kill_walk {
-	struct supervisor *s;
+	pid_t except;
 	unsigned left;
 };
 
@@ -22,7 +23,7 @@ static void kill_one(pid_t pid, pid_t parent, void *arg)
 	struct pollfd p;
 	pid_t now;
 
-	if (k->s->keeper && pid == k->s->keeper->pid)
+	if (pid == k->except)
 		return;
 	/* The pid may have been reused since it was listed: kill only what is still ours. Orphans
 	 * are our own children. A zombie waits for its parent to reap it; nothing to kill. */
@@ -36,10 +37,10 @@ static void kill_one(pid_t pid, pid_t parent, void *arg)
 	close(p.fd);
 }
 
-void tree_kill(struct supervisor *s)
+void tree_kill(pid_t except)
 {
 	uint64_t until = plat_now_ns() + KILL_WAIT_NS;
-	struct kill_walk k = { .s = s };
+	struct kill_walk k = { .except = except };
 
 	do {
 		k.left = 0;

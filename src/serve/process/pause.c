@@ -25,7 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "plat/plat.h"
+#include "serve/process/process.h"
 
 static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 {
@@ -40,17 +41,16 @@ static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 	(void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 }
 
-void pause_process(struct pause *p, const struct client *c)
+void pause_process(struct pause *p, pid_t pid, uint32_t helper)
 {
 	struct dirent *d;
 	DIR *dir;
 
-	p->root = (pid_t)a32_load(&c->s->root_pid);
 	p->refused = false;
-	dir = proc_tasks(c->host.pid);
+	dir = proc_tasks(pid);
 	while (dir && (d = readdir(dir)))
-		if (d->d_name[0] != '.' && (c->foreign || (uint32_t)atoi(d->d_name) != c->helper_tid))
-			stop_thread(p, c->host.pid, (pid_t)atoi(d->d_name));
+		if (d->d_name[0] != '.' && (!helper || (uint32_t)atoi(d->d_name) != helper))
+			stop_thread(p, pid, (pid_t)atoi(d->d_name));
 	if (dir)
 		closedir(dir);
 	if (p->n && !p->since_ns)

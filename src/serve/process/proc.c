@@ -1,6 +1,7 @@
 /* serve/process/proc.c - what /proc says about client processes. Any of them may be gone. */
 #include <dirent.h>
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kcmp.h>
@@ -15,7 +16,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "mm/mm_types.h"
+#include "serve/process/process.h"
 
 /* PROCMAP_QUERY (Linux 6.11) is not in Debian 12's headers. */
 struct procmap_query_ {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "serve/internal.h"
+#include "serve/process/process.h"
 
 /* Processes whose children are still to be listed. A list, not recursion: a tree may be thousands
  * deep. */

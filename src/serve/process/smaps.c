@@ -4,6 +4,7 @@
  * pages. Callers bound how often they ask. As everything in /proc, the process may be gone, and its
  * mappings change while they are read.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "serve/watch/finder.h"
+#include "mm/mm_types.h"
+#include "serve/process/process.h"
 
 #define LINE_BYTES 512
 

@@ -8,7 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/remote/migrate.h"
+#include "serve/remote/remote.h"
+
+struct answers {
+	struct remote_server server;
+	struct migration_job migration;
+	struct plat_thread thread;
+};
 
 static void answer_who(void *arg, uint32_t pid, struct remote_is *out)
 {
@@ -54,23 +62,23 @@ static bool answer_migrate(void *arg, const struct remote_migrate *m, struct rem
 			client_put(only);
 		return false;
 	}
-	migration_begin(&s->migration, s, &nodes_of_machine, only, m->from, m->to);
-	tell_moved(&s->migration, out);
+	migration_begin(&s->answers->migration, s, &nodes_of_machine, only, m->from, m->to);
+	tell_moved(&s->answers->migration, out);
 	return true;
 }
 
 static bool answer_step(void *arg, struct remote_moved *out)
 {
 	struct supervisor *s = arg;
-	bool more = migration_step(&s->migration);
+	bool more = migration_step(&s->answers->migration);
 
-	tell_moved(&s->migration, out);
+	tell_moved(&s->answers->migration, out);
 	return more;
 }
 
 static void answer_end(void *arg)
 {
-	migration_end(&((struct supervisor *)arg)->migration);
+	migration_end(&((struct supervisor *)arg)->answers->migration);
 }
 
 static const struct remote_ops answers = {
@@ -84,28 +92,36 @@ static void answers_main(void *arg)
 {
 	struct supervisor *s = arg;
 
-	remote_serve(&s->remote, s->stop_fd);
+	remote_serve(&s->answers->server, s->stop_fd);
+}
+
+int answers_init(struct supervisor *s)
+{
+	if (supervisor_part(&s->answers, sizeof(*s->answers)))
+		return -ENOMEM;
+	s->answers->server.listen_fd = -1;
+	return 0;
 }
 
 int answers_start(struct supervisor *s)
 {
-	int err = remote_listen(&s->remote, &answers, s);
+	int err = remote_listen(&s->answers->server, &answers, s);
 
 	/* Another process that took our name has taken no more than that. */
 	if (err) {
 		supervisor_notice(s, "umemcg migrate cannot reach this run: %s", strerror(-err));
 		return 0;
 	}
-	err = plat_thread_start(&s->remote_thread, "umemcg-remote", answers_main, s);
+	err = plat_thread_start(&s->answers->thread, "umemcg-remote", answers_main, s);
 	if (err)
-		remote_close(&s->remote);
+		remote_close(&s->answers->server);
 	return err;
 }
 
 void answers_stop(struct supervisor *s)
 {
-	if (s->remote.listen_fd < 0)
+	if (s->answers->server.listen_fd < 0)
 		return;
-	plat_thread_join(&s->remote_thread);
-	remote_close(&s->remote);
+	plat_thread_join(&s->answers->thread);
+	remote_close(&s->answers->server);
 }

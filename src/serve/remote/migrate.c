@@ -27,7 +27,8 @@
 #include "mm/pgtable.h"
 #include "mm/vma.h"
 #include "mmu/host/shared.h"
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/remote/migrate.h"
 
 #define FRAMES_A_STEP 65536u   /* examined */
 #define WINDOW_PAGES  64       /* of shared memory, locked at once; faults on them wait */

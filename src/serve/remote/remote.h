@@ -127,6 +127,14 @@ int remote_listen(struct remote_server *r, const struct remote_ops *ops, void *a
 void remote_serve(struct remote_server *r, int stop_fd);
 void remote_close(struct remote_server *r);
 
+/* ---- the supervisor's answers (answers.c) ---- */
+struct supervisor;
+int answers_init(struct supervisor *s);
+/* 0 or -errno; if the name is taken, a notice, and no server. */
+int answers_start(struct supervisor *s);
+/* Once stop_fd is readable. */
+void answers_stop(struct supervisor *s);
+
 /* ---- client ---- */
 
 enum remote_state {

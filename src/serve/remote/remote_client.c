@@ -16,7 +16,8 @@
 #include <unistd.h>
 
 #include "plat/plat.h"
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/remote/remote.h"
 
 #define LISTENING 0x10000u
 

@@ -2,10 +2,6 @@
  *
  * A fork may wait for as much as its parent has. An exec, which needs a few pages, has a queue and threads of its own: behind forks
  * it would wait as long as all of them.
- *
- * A fork in three steps. CALL_FORK: charge the child's pages ahead (the kernel doubles the parent's resident pages, and the limit must
- * hold at that instant), then keep reclaim away from the parent, then wait until what reclaim has under way there is
- * done. The fork event takes the charge for the child. The end of the connection is the end of the fork.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -19,14 +15,40 @@
 #include "mm/reclaim.h"
 #include "mm/vma.h"
 #include "mmu/host/shared.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/process/proc.h"
+#include "serve/session/conn.h"
+#include "serve/shared/shared.h"
 
 #define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
 #define TURN_NS (500 * 1000)    /* between two looks whether it is a fork's turn */
-#define QUIESCE_TRIES 20000  /* x 1 ms: a child cannot be followed when its parent's pages are on their way */
-#define FORK_CHARGE_STEP 256 /* pages */
-#define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy, and for others to end */
-#define FORK_RETRY_NS 1000000
+
+/* A request of a program thread, on its way to a call thread. */
+struct call {
+	struct list_head link;         /* its queue's lock */
+	struct client *client;         /* referenced */
+	int fd;                        /* a duplicate: reply here */
+	uint64_t cookie;               /* of a fork */
+	pid_t pid;                     /* the caller: the client, or a child of vfork */
+	struct msg_call msg;
+};
+
+struct call_queue {
+	struct supervisor *s;          /* (C) */
+	struct spinlock lock;          /* rank LEAF */
+	struct list_head list;         /* lock; struct call */
+	struct waitq wait;
+};
+
+struct calls {
+	struct call_queue calls, execs;
+	struct plat_thread call_thread[NR_CALL_THREADS], exec_thread[NR_EXEC_THREADS];
+};
+
+bool call_has_range(const struct msg_call *m)
+{
+	return (m->op < CALL_SHMGET && m->op != CALL_MLOCKALL) || m->op == CALL_SHM_MAPPED;
+}
 
 static void call_enqueue(struct call_queue *q, struct call *call)
 {
@@ -36,7 +58,7 @@ static void call_enqueue(struct call_queue *q, struct call *call)
 	waitq_wake(&q->wait);
 }
 
-void call_queue_init(struct call_queue *q, struct supervisor *s)
+static void queue_init(struct call_queue *q, struct supervisor *s)
 {
 	q->s = s;
 	spin_init(&q->lock, RANK_LEAF);
@@ -61,144 +83,8 @@ bool call_queue(struct supervisor *s, struct client *c, int sock, const struct m
 	call->cookie = cookie;
 	call->pid = pid;
 	call->msg = *m;
-	call_enqueue(m->op == CALL_EXEC ? &s->execs : &s->calls, call);
+	call_enqueue(m->op == CALL_EXEC ? &s->calls->execs : &s->calls->calls, call);
 	return true;
-}
-
-static bool fork_announce(struct client *c, uint64_t cookie)
-{
-	bool mine;
-
-	spin_lock(&c->fork_lock);
-	mine = !a64_load(&c->fork_cookie);
-	if (mine)
-		a64_store(&c->fork_cookie, (int64_t)cookie);
-	spin_unlock(&c->fork_lock);
-	return mine;
-}
-
-/* False: the caller went away meanwhile, and its fork was declared over. */
-static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged, int64_t unmanaged)
-{
-	bool mine;
-
-	spin_lock(&c->fork_lock);
-	mine = (uint64_t)a64_load(&c->fork_cookie) == cookie;
-	if (mine) {
-		c->fork_charged = charged;
-		c->fork_unmanaged = unmanaged;
-		c->fork_held = true;
-	}
-	spin_unlock(&c->fork_lock);
-	return mine;
-}
-
-/* Pages that the parent has in its books, and that will be doubled: shared memory is not. */
-static int64_t booked(const struct client *c)
-{
-	return a64_load(&c->host.mm->rss) - a64_load(&c->host.mm->rss_shared);
-}
-
-/* As many pages as the parent has, in its books or not, in steps: making room for the child may take the parent's own,
- * and it is then fewer. What cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
-static int64_t charge_child(struct client *c)
-{
-	struct mm *mm = c->host.mm;
-	uint64_t start = plat_now_ns();
-	int64_t n = 0, want;
-
-	while ((want = booked(c) + a64_load(&mm->unmanaged) - a64_load(&c->shared_pages) - n) > 0) {
-		int err;
-
-		if (want > FORK_CHARGE_STEP)
-			want = FORK_CHARGE_STEP;
-		err = charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM);
-		if (!err)
-			n += want;
-		else if (a32_load(&c->ended) || plat_now_ns() - start > FORK_PATIENCE_NS)
-			break;
-		else if (err == -ENOMEM)
-			plat_sleep_ns(FORK_RETRY_NS);
-	}
-	return n;
-}
-
-static int call_fork(struct client *c, uint64_t cookie)
-{
-	struct mm *mm = c->host.mm;
-	int64_t n, unmanaged;
-
-	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
-	 * never be managed, so its turn is waited for, in the queue, while others are served. */
-	if (a32_load(&c->ended))
-		return -EBUSY;
-	if (!fork_announce(c, cookie))
-		return -EAGAIN;
-	n = charge_child(c);
-	a32_add(&mm->held, 1);
-	a32_add(&mm->no_reclaim, 1);
-	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !a32_load(&c->ended); i++)
-		plat_sleep_ns(1000 * 1000);
-	unmanaged = measure_for_fork(c);
-	if (!fork_prepared(c, cookie, n, unmanaged)) {
-		uncharge_pages(c->s->group, n);
-		a32_add(&mm->no_reclaim, -1);
-		a32_add(&mm->held, -1);
-		return -ECONNRESET;
-	}
-	if (a32_load(&c->ended))
-		call_fork_over(c, cookie);  /* it ended while we made room: nobody else will */
-	return 0;
-}
-
-/* The caller of fork goes on as soon as its event is read: let what was read be applied. */
-void call_events_applied(struct client *c)
-{
-	uint32_t turn = a32_load(&c->event_turn);
-
-	while (turn & 1 && a32_load(&c->event_turn) == turn)
-		plat_sleep_ns(50 * 1000);
-}
-
-void call_fork_over(struct client *c, uint64_t cookie)
-{
-	int64_t charged = 0;
-	bool mine, held = false;
-
-	call_events_applied(c);
-	spin_lock(&c->fork_lock);
-	mine = a64_load(&c->fork_cookie) && (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
-	if (mine) {
-		charged = c->fork_charged;
-		held = c->fork_held;
-		a64_store(&c->fork_cookie, 0);
-		c->fork_taken = false;
-		c->fork_charged = 0;
-		c->fork_held = false;
-	}
-	spin_unlock(&c->fork_lock);
-	uncharge_pages(c->s->group, charged);  /* the fork failed, or had fewer pages */
-	if (held) {
-		a32_add(&c->host.mm->no_reclaim, -1);
-		a32_add(&c->host.mm->held, -1);
-	}
-	if (mine)
-		kswapd_wake(&c->s->engine);
-}
-
-/* The kernel knows the areas; ours are made at the first fault. */
-static void make_areas(struct client *c, uint64_t start, uint64_t len)
-{
-	for (uint64_t va = start; va < start + len;) {
-		struct proc_area a;
-
-		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
-			break;
-		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a runtime's. */
-		if ((a.manageable && a.flags) || a.shared)
-			(void)adopt_at(c, va);
-		va = a.end;
-	}
 }
 
 static int call_keep(struct client *c, uint64_t start, uint64_t len)
@@ -206,7 +92,7 @@ static int call_keep(struct client *c, uint64_t start, uint64_t len)
 	struct mm *mm = c->host.mm;
 	int err;
 
-	make_areas(c, start, len);
+	adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
 	err = mm_lock_locked(mm, start, start + len);
 	if (!err)
@@ -221,7 +107,7 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	int err;
 
 	if (lock)
-		make_areas(c, start, len);
+		adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
 	err = lock ? mm_lock_locked(mm, start, start + len) : mm_unlock_locked(mm, start, start + len);
 	rw_wrunlock(&mm->mmap_lock);
@@ -259,7 +145,7 @@ static int call_advice(struct client *c, uint64_t start, uint64_t len, uint32_t 
 
 	if (!advice_flags(advice, &set, &clear))
 		return -EINVAL;
-	make_areas(c, start, len);
+	adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
 	err = vma_change_flags(mm, start, start + len, set, clear);
 	rw_wrunlock(&mm->mmap_lock);
@@ -359,7 +245,7 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	switch (m->op) {
 	case CALL_FORK:
 		r->value = call->cookie;
-		return call_fork(c, call->cookie);
+		return fork_call(c, call->cookie);
 	case CALL_MLOCK:
 		if (lock_hopeless(c, len))
 			return -ENOMEM;
@@ -415,7 +301,7 @@ static struct call *next_call(struct call_queue *q)
 	return call;
 }
 
-void call_main(void *arg)
+static void call_main(void *arg)
 {
 	struct call_queue *q = arg;
 
@@ -440,11 +326,48 @@ void call_main(void *arg)
 		}
 		/* The control thread may have seen the end of the connection before there was a fork to end. */
 		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
-			call_fork_over(call->client, call->cookie);
+			fork_over(call->client, call->cookie);
 		if ((call->msg.op == CALL_SHARED_AT || call->msg.op == CALL_FILE_AT) && fd >= 0)
 			close(fd);
 		close(call->fd);
 		client_put(call->client);
 		plat_free(call);
 	}
+}
+
+int calls_init(struct supervisor *s)
+{
+	if (supervisor_part(&s->calls, sizeof(*s->calls)))
+		return -ENOMEM;
+	queue_init(&s->calls->calls, s);
+	queue_init(&s->calls->execs, s);
+	return 0;
+}
+
+int calls_start(struct supervisor *s)
+{
+	struct calls *c = s->calls;
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < NR_CALL_THREADS; i++)
+		err = plat_thread_start(&c->call_thread[i], "umemcg-call", call_main, &c->calls);
+	for (unsigned i = 0; !err && i < NR_EXEC_THREADS; i++)
+		err = plat_thread_start(&c->exec_thread[i], "umemcg-exec", call_main, &c->execs);
+	return err;
+}
+
+void calls_stop(struct supervisor *s)
+{
+	struct calls *c = s->calls;
+
+	waitq_wake(&c->calls.wait);
+	waitq_wake(&c->execs.wait);
+	for (unsigned i = 0; i < NR_CALL_THREADS; i++)
+		plat_thread_join(&c->call_thread[i]);
+	for (unsigned i = 0; i < NR_EXEC_THREADS; i++)
+		plat_thread_join(&c->exec_thread[i]);
+	spin_fini(&c->calls.lock);
+	spin_fini(&c->execs.lock);
+	plat_free(c);
+	s->calls = NULL;
 }

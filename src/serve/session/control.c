@@ -9,10 +9,13 @@
 #include <sys/epoll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/client/lineage.h"
+#include "serve/process/proc.h"
+#include "serve/session/conn.h"
 
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
 #define TICK_MS 500
@@ -51,7 +54,7 @@ static bool too_many_silent(struct supervisor *s, pid_t pid)
 {
 	unsigned n = 0;
 
-	list_for_each(conn, &s->conns, struct conn, link)
+	list_for_each(conn, &s->control->conns, struct conn, link)
 		n += conn->kind == CONN_NEW && conn->pid == pid;
 	return n >= SILENT_MAX;
 }
@@ -103,9 +106,8 @@ static void accept_one(struct supervisor *s, int listen_fd)
 	conn->kind = CONN_NEW;
 	conn->fd = fd;
 	conn->pid = cred.pid;
-	conn->uid = cred.uid;
 	conn->deadline_ns = plat_now_ns() + SPEAK_TIMEOUT_NS;
-	list_add_tail(&conn->link, &s->conns);
+	list_add_tail(&conn->link, &s->control->conns);
 	watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_ADD);
 }
 
@@ -286,7 +288,7 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 	}
 	conn->kind = CONN_CLOSING;
 	list_del(&conn->link);
-	list_add_tail(&conn->link, &s->closing);
+	list_add_tail(&conn->link, &s->control->closing);
 }
 
 /* End the clients whose address spaces are gone by now. True: some will be soon. */
@@ -294,7 +296,7 @@ static bool end_closing(struct supervisor *s, bool all)
 {
 	bool soon = false;
 
-	list_for_each_safe(conn, tmp, &s->closing, struct conn, link) {
+	list_for_each_safe(conn, tmp, &s->control->closing, struct conn, link) {
 		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd)) {
 			soon |= unready_waits(conn);
 			continue;
@@ -337,7 +339,7 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 		 * closed. */
 		(void)shutdown(conn->fd, SHUT_RDWR);
 		if (conn->client)
-			call_fork_over(conn->client, conn->cookie);
+			fork_over(conn->client, conn->cookie);
 		conn_close(s, conn);
 		break;
 	}
@@ -347,7 +349,7 @@ static void close_silent(struct supervisor *s, bool all)
 {
 	uint64_t now = plat_now_ns();
 
-	list_for_each_safe(conn, tmp, &s->conns, struct conn, link) {
+	list_for_each_safe(conn, tmp, &s->control->conns, struct conn, link) {
 		if (all && conn->client && conn->kind == CONN_HELPER)
 			client_end(conn->client);
 		if (all || (conn->kind == CONN_NEW && now > conn->deadline_ns))
@@ -355,7 +357,7 @@ static void close_silent(struct supervisor *s, bool all)
 	}
 }
 
-void control_main(void *arg)
+static void control_main(void *arg)
 {
 	struct supervisor *s = arg;
 	bool soon = false;
@@ -371,4 +373,69 @@ void control_main(void *arg)
 	}
 	(void)end_closing(s, true);
 	close_silent(s, true);
+}
+
+/* ---- begin and end ---- */
+
+int control_init(struct supervisor *s)
+{
+	struct control *c;
+
+	if (supervisor_part(&s->control, sizeof(*c)))
+		return -ENOMEM;
+	c = s->control;
+	c->listen_fd = c->door.fd = c->door.file = -1;
+	list_init(&c->conns);
+	list_init(&c->closing);
+	return 0;
+}
+
+int control_open(struct supervisor *s)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct control *c = s->control;
+
+	memcpy(a.sun_path + 1, s->socket_name, strlen(s->socket_name));
+	c->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (c->listen_fd < 0 ||
+	    bind(c->listen_fd, (struct sockaddr *)&a,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->socket_name))) != 0 ||
+	    listen(c->listen_fd, 1024) != 0)
+		return -errno;
+	door_open(&c->door, s->config.swap_dir, s->socket_name);
+	return 0;
+}
+
+int control_start(struct supervisor *s)
+{
+	struct control *c = s->control;
+	struct epoll_event listen_ev = { .events = EPOLLIN, .data.ptr = &c->listen_conn };
+	struct epoll_event door_ev = { .events = EPOLLIN, .data.ptr = &c->door_conn };
+	struct epoll_event stop_ev = { .events = EPOLLIN, .data.ptr = &c->stop_conn };
+
+	c->listen_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->listen_fd };
+	c->door_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->door.fd };
+	c->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };
+	if (epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->listen_fd, &listen_ev) != 0 ||
+	    (c->door.fd >= 0 && epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->door.fd, &door_ev) != 0) ||
+	    epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->stop_fd, &stop_ev) != 0)
+		return -errno;
+	return plat_thread_start(&c->thread, "umemcg-control", control_main, s);
+}
+
+void control_hand_down(const struct supervisor *s)
+{
+	door_hand_down(&s->control->door);
+}
+
+void control_join(struct supervisor *s)
+{
+	plat_thread_join(&s->control->thread);
+}
+
+void control_close(struct supervisor *s)
+{
+	close(s->control->listen_fd);
+	door_close(&s->control->door);
+	plat_free(s->control);
 }

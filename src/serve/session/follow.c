@@ -41,12 +41,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
 
 #define BELL        SIGURG            /* ignored by default: a stray one is harmless */
 #define PATIENCE_NS (200 * 1000000ull)
 #define RING_NS     1000000
-#define NICE        (-20)
+
+/* To do: @busy until it is done. */
+enum { FOLLOW_NEW, FOLLOW_AGAIN, NR_FOLLOW_REQUESTS };  /* of the control thread, of the watcher */
+
+struct follow_request {
+	atomic32_t wanted;             /* (A) a helper; 0: none */
+	atomic32_t busy;               /* (A) 1: not done yet */
+	bool let_go;                   /* else follow it. Written while @wanted is 0 */
+	struct waitq answered;
+};
+
+struct follow {
+	struct plat_thread thread;
+	bool started;                  /* (C) while there is a control thread */
+	atomic32_t tid;                /* (A) of the thread, while it runs */
+	atomic32_t stopping;           /* (A) */
+	atomic32_t leaving;            /* (A) a helper to be let go when it stops; 0: none */
+	struct follow_request request[NR_FOLLOW_REQUESTS];
+};
 
 static struct follow *follower;       /* for the handler: there is one supervisor per process */
 
@@ -108,12 +127,12 @@ static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, b
 {
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
 
-	if (!s->follow.started || tid <= 0 || !done_by(q, until))
+	if (!s->follow->started || tid <= 0 || !done_by(q, until))
 		return false;
 	q->let_go = let_go;
 	a32_store(&q->busy, 1);
 	a32_store(&q->wanted, (uint32_t)tid);
-	ring(&s->follow);
+	ring(s->follow);
 	if (done_by(q, until) || !a32_xchg(&q->wanted, 0))
 		return true;
 	a32_store(&q->busy, 0);
@@ -122,7 +141,7 @@ static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, b
 
 void follow_helper(struct supervisor *s, pid_t tid)
 {
-	(void)request(s, &s->follow.request[FOLLOW_NEW], tid, false);
+	(void)request(s, &s->follow->request[FOLLOW_NEW], tid, false);
 }
 
 /* By a debugger that is neither ours nor below us. One in another PID namespace shows as number
@@ -144,7 +163,7 @@ void follow_look(struct client *c, bool traced)
 	outside = traced_outside(c);
 	if (outside == gone || (!outside && proc_tracer(c->host.pid, helper)))
 		return;               /* or the debugger has not detached from all yet */
-	if (request(c->s, &c->s->follow.request[FOLLOW_AGAIN], helper, outside))
+	if (request(c->s, &c->s->follow->request[FOLLOW_AGAIN], helper, outside))
 		c->let_go = outside ? helper : 0;
 }
 
@@ -161,21 +180,12 @@ static void go_on(struct follow *f, pid_t tid, int status)
 		answer(&f->request[FOLLOW_AGAIN]);   /* only that one lets go */
 }
 
-/* It has next to nothing to do, and programs wait for it. */
-static void hurry(void)
-{
-	struct sched_param rt = { .sched_priority = 1 };
-
-	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rt) != 0)
-		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-}
-
 static void follow_main(void *arg)
 {
 	struct follow *f = arg;
 	sigset_t bell, open;
 
-	hurry();
+	thread_hurry();
 	sigemptyset(&bell);
 	sigaddset(&bell, BELL);
 	pthread_sigmask(SIG_SETMASK, NULL, &open);
@@ -198,25 +208,30 @@ static void follow_main(void *arg)
 	a32_store(&f->tid, 0);
 }
 
+int follow_init(struct supervisor *s)
+{
+	return supervisor_part(&s->follow, sizeof(*s->follow));
+}
+
 int follow_start(struct supervisor *s)
 {
 	struct sigaction bell = { .sa_handler = on_bell };
 	int err;
 
-	follower = &s->follow;
+	follower = s->follow;
 	for (int i = 0; i < NR_FOLLOW_REQUESTS; i++)
-		waitq_init(&s->follow.request[i].answered);
+		waitq_init(&s->follow->request[i].answered);
 	sigemptyset(&bell.sa_mask);
 	sigaction(BELL, &bell, NULL);
-	err = plat_thread_start(&s->follow.thread, "umemcg-follow", follow_main, &s->follow);
-	s->follow.started = !err;
+	err = plat_thread_start(&s->follow->thread, "umemcg-follow", follow_main, s->follow);
+	s->follow->started = !err;
 	return err;
 }
 
 void follow_stop(struct supervisor *s)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	struct follow *f = &s->follow;
+	struct follow *f = s->follow;
 
 	if (!f->started)
 		return;
@@ -231,4 +246,9 @@ void follow_stop(struct supervisor *s)
 	plat_thread_join(&f->thread);
 	sigaction(BELL, &ignore, NULL);
 	f->started = false;
+}
+
+pid_t follow_tracer(const struct supervisor *s)
+{
+	return (pid_t)a32_load(&s->follow->tid);
 }

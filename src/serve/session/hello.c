@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/process/proc.h"
+#include "serve/session/conn.h"
 
 #define GONE_TRIES       20      /* x 1 ms */
 
@@ -146,7 +148,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 	/* The parent's thread was released when the event was read; it may still be being
 	 * applied. */
 	if (parent) {
-		call_events_applied(parent);
+		client_events_applied(parent);
 		client_put(parent);
 	}
 	c = client_by_cookie(s, m->fork_cookie);

@@ -25,7 +25,8 @@
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/session/conn.h"
 
 static bool same_file(int a, int b)
 {
@@ -47,7 +48,7 @@ struct client *standby_client(struct supervisor *s, pid_t pid)
 {
 	struct client *c = NULL;
 
-	if (!s->nr_standbys)
+	if (!s->control->nr_standbys)
 		return NULL;
 	while ((c = client_next(s, c)))
 		for (int i = 0; i < STANDBYS_MAX; i++)
@@ -67,7 +68,7 @@ static struct standby *slot_of(struct client *c, const struct conn *conn)
 static void forget(struct client *c, struct standby *slot)
 {
 	*slot = (struct standby){ 0 };
-	c->s->nr_standbys--;
+	c->s->control->nr_standbys--;
 }
 
 static void choose_spare(struct client *c)
@@ -107,7 +108,7 @@ static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello
 	*slot = (struct standby){
 		.conn = conn, .pid = conn->pid, .task = task, .tid = m->helper_tid, .staging = m->staging,
 	};
-	s->nr_standbys++;
+	s->control->nr_standbys++;
 	conn->kind = CONN_STANDBY;
 	conn->client = c;
 	choose_spare(c);
@@ -145,28 +146,6 @@ bool standby_event(struct conn *conn, bool readable)
 	return false;
 }
 
-/* A user of the descriptor sees either the old process or the new one. */
-static void change_process(struct client *c, pid_t pid)
-{
-	struct supervisor *s = c->s;
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-
-	census_end(c);
-	c->found_ns = plat_now_ns();
-	if (c->kept)
-		keeper_del_pid(s->keeper, c->host.pid);
-	c->kept = false;
-	if (fd >= 0 && c->host.pidfd >= 0)
-		(void)dup3(fd, c->host.pidfd, O_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
-	spin_lock(&s->clients_lock);
-	c->host.pid = pid;
-	spin_unlock(&s->clients_lock);
-	proc_comm(pid, c->comm, sizeof(c->comm));
-	client_keep(c);
-}
-
 static void take_over(struct client *c, struct standby *slot)
 {
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
@@ -184,8 +163,9 @@ static void take_over(struct client *c, struct standby *slot)
 	spin_unlock(&c->host.batch_lock);
 	host_helper_settled(&c->s->mmu, &c->host);
 	follow_helper(c->s, slot->task);
-	change_process(c, slot->pid);
-	client_lives_on(c);
+	client_change_pid(c, slot->pid);
+	if (client_lives_on(c))
+		starting_over(c->s, c->host.pid);  /* it may have been found as foreign by now */
 	a32_store(&c->task_changed, 1);
 	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_DEL, old, NULL);
 	close(old);

@@ -22,8 +22,11 @@
 
 #include "mm/charge.h"
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/client/lineage.h"
+#include "serve/process/proc.h"
 #include "serve/process/target.h"
+#include "serve/session/session.h"
 
 #define START_PAGES    96
 #define START_SHARE    32                       /* at most this part of memory.max */
@@ -191,7 +194,7 @@ void starting_told(struct supervisor *s, pid_t pid)
 bool starting_was_unable(const struct client *c)
 {
 	return a32_load(&c->unable) && (!a32_load(&c->to_exec) || a32_load(&c->told) ||
-					(c->s->lineage.sock < 0 && client_exited(c)));
+					(!lineage_is_reported(c->s) && client_exited(c)));
 }
 
 void starting_over(struct supervisor *s, pid_t pid)
@@ -227,7 +230,7 @@ bool starting_has_executed(struct client *c)
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
 	a32_store(&c->to_exec, 0);
-	if (!before || c->s->lineage.sock < 0)
+	if (!before || !lineage_is_reported(c->s))
 		/* Not reported, and starting_found skipped it while its old memory was there. */
 		look_whether_able(c);
 	c->before = NULL;

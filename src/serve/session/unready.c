@@ -12,7 +12,8 @@
  * Locks: none. Control thread only.
  */
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/session/conn.h"
 
 #define GIVEN_UP_NS (200 * 1000000ull)   /* if it has not ended by then, it lives on */
 

@@ -16,7 +16,8 @@
 #include "mm/vma.h"
 #include "mmu/host/backed.h"
 #include "mmu/host/uffd.h"
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/shared/shared.h"
 
 /* Is exactly what was announced mapped there: anonymous and inaccessible? */
 static bool is_announced(struct client *c, uint64_t start, uint64_t end)

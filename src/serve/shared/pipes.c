@@ -37,7 +37,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/shared/queue.h"
+#include "serve/shared/shared.h"
 
 #define SHARE 4            /* I3 */
 #define PINS_MAX 4096
@@ -45,17 +46,12 @@
 #define QUEUES_MAX 64      /* descriptors of ours */
 #define PASSED_MAX 4
 
-enum kind { NO_QUEUE, PIPE, NAMED_PIPE, SOCKET };
-
-struct queue {
-	struct list_head link;
-	enum kind kind;
-	uint64_t dev, ino;
-	int fd;                /* O_PATH descriptor of a pipe; -1: not a plain pipe */
-	int pidfd, number;     /* otherwise: the process, and its descriptor number */
-	pid_t pid;
-	unsigned users;        /* pins, and an examination in progress */
-	int64_t holds, left;   /* bytes in it; of them, not yet attributed to a pin */
+struct pipes {
+	struct spinlock lock;          /* rank LEAF: all below */
+	struct list_head pins, queues; /* struct pin, the oldest first; struct queue */
+	unsigned nr_queues, nr_pins;
+	int64_t pages;                 /* of all pins */
+	uint64_t looks;                /* that have begun */
 };
 
 struct pin {
@@ -69,113 +65,17 @@ struct pin {
 	bool over;
 };
 
-void pipes_init(struct pipes *p)
+int pipes_init(struct supervisor *s)
 {
+	struct pipes *p;
+
+	if (supervisor_part(&s->pipes, sizeof(*p)))
+		return -ENOMEM;
+	p = s->pipes;
 	spin_init(&p->lock, RANK_LEAF);
 	list_init(&p->pins);
 	list_init(&p->queues);
-}
-
-/* ---- descriptors; without the lock ---- */
-
-struct file_id {
-	enum kind kind;
-	uint64_t dev, ino;
-};
-
-static bool identify(int dirfd, const char *path, int flags, struct statx *x)
-{
-	return statx(dirfd, path, flags | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, x) == 0;
-}
-
-/* I5: only the kernel names pipes and sockets, and a file's type is known without its server. */
-static bool look_up(pid_t pid, int number, struct file_id *id)
-{
-	char path[64], name[16] = "";
-	struct statx x;
-
-	*id = (struct file_id){ .kind = NO_QUEUE };
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
-	if (readlink(path, name, sizeof(name) - 1) <= 0)
-		return false;
-	if (strncmp(name, "pipe:[", 6) == 0)
-		id->kind = PIPE;
-	else if (strncmp(name, "socket:[", 8) == 0)
-		id->kind = SOCKET;
-	else if (name[0] == '/')
-		id->kind = NAMED_PIPE;
-	if (id->kind == NO_QUEUE || !identify(AT_FDCWD, path, 0, &x) ||
-	    S_ISSOCK(x.stx_mode) != (id->kind == SOCKET) || S_ISFIFO(x.stx_mode) != (id->kind != SOCKET))
-		return false;
-	id->dev = makedev(x.stx_dev_major, x.stx_dev_minor);
-	id->ino = x.stx_ino;
-	return true;
-}
-
-static void queue_free(struct queue *q)
-{
-	if (q->fd >= 0)
-		close(q->fd);
-	if (q->pidfd >= 0)
-		close(q->pidfd);
-	plat_free(q);
-}
-
-/* The queue of descriptor @number, with one user, on no list. NULL: there is none. */
-static struct queue *queue_new(const struct client *c, int number)
-{
-	struct file_id id;
-	struct queue *q = look_up(c->host.pid, number, &id) ? plat_alloc(sizeof(*q)) : NULL;
-	char path[64];
-	struct statx x;
-
-	if (!q)
-		return NULL;
-	*q = (struct queue){ .kind = id.kind, .dev = id.dev, .ino = id.ino, .fd = -1, .pidfd = -1,
-			     .pid = c->host.pid, .number = number, .users = 1 };
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)q->pid, number);
-	if (id.kind == PIPE)
-		q->fd = open(path, O_PATH | O_CLOEXEC);
-	else
-		q->pidfd = fcntl(c->host.pidfd, F_DUPFD_CLOEXEC, 0);
-	/* The number may have been reused. */
-	if (q->fd < 0 ? q->pidfd >= 0 : identify(q->fd, "", AT_EMPTY_PATH, &x) && x.stx_ino == q->ino)
-		return q;
-	queue_free(q);
-	return NULL;
-}
-
-/* Opens the pipe for reading, which neither its writers nor its readers notice. */
-static int64_t pipe_bytes(int path_fd)
-{
-	char path[40];
-	int fd, n = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, FIONREAD, &n) != 0)
-		n = 0;
-	if (fd >= 0)
-		close(fd);
-	return n;
-}
-
-static int64_t borrowed_bytes(const struct queue *q)
-{
-	struct file_id id;
-	struct statx x;
-	int fd, n = 0;
-
-	if (!look_up(q->pid, q->number, &id) || id.ino != q->ino || id.dev != q->dev)
-		return 0;
-	fd = (int)syscall(SYS_pidfd_getfd, q->pidfd, q->number, 0);
-	if (fd < 0)
-		return 0;
-	if (!identify(fd, "", AT_EMPTY_PATH, &x) || x.stx_ino != q->ino ||
-	    ioctl(fd, q->kind == SOCKET ? SIOCOUTQ : FIONREAD, &n) != 0)
-		n = 0;
-	close(fd);
-	return n;
+	return 0;
 }
 
 /* ---- queues; lock held ---- */
@@ -346,7 +246,7 @@ static void sweep(struct pipes *p, bool wait)
 /* I3. */
 static void give_up_oldest(struct client *c)
 {
-	struct pipes *p = &c->s->pipes;
+	struct pipes *p = c->s->pipes;
 	int64_t pages, most = a64_load(&c->s->group->memory.max) / SHARE;
 	unsigned all, of_client;
 
@@ -416,7 +316,7 @@ int pipes_put(struct client *c, uint64_t start, uint64_t len, int number)
 	spin_lock(&c->host.batch_lock);
 	list_add_tail(&pin->hold.link, &c->host.holds);
 	spin_unlock(&c->host.batch_lock);
-	if (put(&c->s->pipes, pin, fresh)) {
+	if (put(c->s->pipes, pin, fresh)) {
 		give_up_oldest(c);
 		return 0;
 	}
@@ -429,12 +329,12 @@ int pipes_put(struct client *c, uint64_t start, uint64_t len, int number)
 
 int pipes_pass_on(struct client *c, int in, int out)
 {
-	struct pipes *p = &c->s->pipes;
+	struct pipes *p = c->s->pipes;
 	struct queue *from, *to, *fresh;
 	struct list_head dead;
 	struct file_id id;
 
-	if (!look_up(c->host.pid, in, &id) || !(fresh = queue_new(c, out)))
+	if (!queue_look_up(c->host.pid, in, &id) || !(fresh = queue_new(c, out)))
 		return -EBADF;
 	list_init(&dead);
 	spin_lock(&p->lock);
@@ -458,7 +358,7 @@ int pipes_pass_on(struct client *c, int in, int out)
 
 void pipes_look(struct supervisor *s)
 {
-	struct pipes *p = &s->pipes;
+	struct pipes *p = s->pipes;
 	struct queue *queue[QUEUES_MAX];
 	struct list_head dead;
 	unsigned n = 0;
@@ -473,7 +373,7 @@ void pipes_look(struct supervisor *s)
 	}
 	spin_unlock(&p->lock);
 	for (unsigned i = 0; i < n; i++)
-		queue[i]->holds = queue[i]->fd >= 0 ? pipe_bytes(queue[i]->fd) : borrowed_bytes(queue[i]);
+		queue[i]->holds = queue_bytes(queue[i]);
 	spin_lock(&p->lock);
 	for (unsigned i = 0; i < n; i++)
 		queue[i]->left = queue[i]->holds;
@@ -490,10 +390,14 @@ void pipes_look(struct supervisor *s)
 	sweep(p, false);
 }
 
-void pipes_fini(struct pipes *p)
+void pipes_fini(struct supervisor *s)
 {
+	struct pipes *p = s->pipes;
+
 	list_for_each(pin, &p->pins, struct pin, link)
 		pin->over = true;
 	sweep(p, true);
 	spin_fini(&p->lock);
+	plat_free(p);
+	s->pipes = NULL;
 }

@@ -34,23 +34,20 @@
 #include "mm/unmap.h"
 #include "mm/vma.h"
 #include "mmu/host/shared.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/shared/segment.h"
 
-#define PERMISSIONS 0777u
 #define SEQ_MAX 0xffffu
 #define SEQ_SHIFT 15        /* as in the kernel's ids */
 #define SLOT_MASK 0x0fffu
 #define BYTES_MAX (1ull << 44)
 
-struct segment {
-	struct list_head link;
-	int id;
-	int32_t key;
-	uint32_t mode, uid, gid, cuid, cgid;
-	uint64_t size, nr_pages;
-	int32_t cpid, lpid;
-	int64_t atime, dtime, ctime;
-	struct address_space *as;   /* NULL: removed */
+struct segments {
+	struct spinlock lock;       /* rank SEGMENTS: all below */
+	struct list_head list;      /* struct segment */
+	struct list_head attaching; /* struct attaching: mapped any moment */
+	uint32_t last_seq;
+	uint64_t nr, pages;
 };
 
 /* Holds the object between the reply to shmat and the area in the books. */
@@ -61,84 +58,31 @@ struct attaching {
 	struct address_space *as;   /* referenced */
 };
 
-struct caller {
-	struct client *client;
-	struct supervisor *s;
-	int sock;
-	struct ucred cred;          /* effective ids */
-};
-
-void segments_init(struct segments *t)
+int segments_init(struct supervisor *s)
 {
+	struct segments *t;
+
+	if (supervisor_part(&s->segments, sizeof(*t)))
+		return -ENOMEM;
+	t = s->segments;
 	spin_init(&t->lock, RANK_SEGMENTS);
 	list_init(&t->list);
 	list_init(&t->attaching);
+	return 0;
 }
 
-void segments_fini(struct segments *t)
+void segments_fini(struct supervisor *s)
 {
+	struct segments *t = s->segments;
+
 	list_for_each_safe(g, tmp, &t->list, struct segment, link) {
 		if (g->as)
 			file_put(g->as);
 		plat_free(g);
 	}
-	list_init(&t->list);
 	spin_fini(&t->lock);
-}
-
-/* ---- permissions ---- */
-
-static bool in_group(const struct caller *who, gid_t gid)
-{
-	gid_t group[256];
-	socklen_t size = sizeof(group);
-
-	if (who->cred.gid == gid)
-		return true;
-	if (getsockopt(who->sock, SOL_SOCKET, SO_PEERGROUPS, group, &size) != 0)
-		return false;
-	for (unsigned i = 0; i < size / sizeof(group[0]); i++)
-		if (group[i] == gid)
-			return true;
-	return false;
-}
-
-/* @want: rwx bits, of any class. */
-static bool permitted(const struct caller *who, const struct segment *g, uint32_t want)
-{
-	uint32_t granted = g->mode;
-
-	want = (want >> 6 | want >> 3 | want) & 7;
-	if (who->cred.uid == g->uid || who->cred.uid == g->cuid)
-		granted >>= 6;
-	else if (in_group(who, (gid_t)g->gid) || in_group(who, (gid_t)g->cgid))
-		granted >>= 3;
-	return who->cred.uid == 0 || !(want & ~granted);
-}
-
-static bool owns(const struct caller *who, const struct segment *g)
-{
-	return who->cred.uid == 0 || who->cred.uid == g->uid || who->cred.uid == g->cuid;
-}
-
-static uint64_t ipc_namespace(const char *process)
-{
-	char path[64];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%s/ns/ipc", process);
-	return stat(path, &st) == 0 ? st.st_ino : 0;
-}
-
-/* Is the caller in our kernel IPC namespace? */
-static bool at_home(const struct caller *who)
-{
-	char process[16];
-	uint64_t its;
-
-	snprintf(process, sizeof(process), "%d", (int)who->cred.pid);
-	its = ipc_namespace(process);
-	return !its || its == ipc_namespace("self");
+	plat_free(t);
+	s->segments = NULL;
 }
 
 /* ---- the table; lock held ---- */
@@ -163,7 +107,7 @@ static uint64_t attachments(const struct segments *t, const struct segment *g, s
 /* Forget removed segments whose objects are gone. */
 static void sweep(struct supervisor *s)
 {
-	struct segments *t = &s->segments;
+	struct segments *t = s->segments;
 
 	list_for_each_safe(g, tmp, &t->list, struct segment, link) {
 		if (g->as || host_shared_segment_lives(&s->mmu, g->id))
@@ -178,7 +122,7 @@ static void sweep(struct supervisor *s)
 /* The segment @id, its object referenced in *@as; NULL: none. */
 static struct segment *find(struct supervisor *s, int id, struct address_space **as)
 {
-	struct segments *t = &s->segments;
+	struct segments *t = s->segments;
 
 	sweep(s);
 	*as = NULL;
@@ -244,7 +188,7 @@ static bool kernel_has(int32_t key)
 static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t flags, struct segment **out)
 {
 	const uint64_t nr_pages = (size + PAGE_SIZE - 1) / PAGE_SIZE;
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	struct segment *g;
 	int err;
 
@@ -276,11 +220,11 @@ static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t f
 
 static int get(const struct caller *who, int32_t key, uint64_t size, uint32_t flags, uint64_t *id)
 {
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	struct segment *g;
 	int err = 0;
 
-	if (!at_home(who) || who->s->config.kernel_sysv)
+	if (!segment_at_home(who) || who->s->config.kernel_sysv)
 		return -EOPNOTSUPP;
 	spin_lock(&t->lock);
 	sweep(who->s);
@@ -291,7 +235,7 @@ static int get(const struct caller *who, int32_t key, uint64_t size, uint32_t fl
 		err = -EEXIST;
 	else if (size > g->size)
 		err = -EINVAL;
-	else if (!permitted(who, g, flags & PERMISSIONS))
+	else if (!segment_permitted(who, g, flags & PERMISSIONS))
 		err = -EACCES;
 	if (!err)
 		*id = (uint64_t)g->id;
@@ -308,17 +252,17 @@ static uint32_t attach_wants(uint32_t flags)
 
 static int attach(const struct caller *who, int id, uint32_t flags, struct msg_call_reply *r, int *fd)
 {
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	struct attaching *a = plat_alloc(sizeof(*a));
 	struct address_space *as = NULL;
 	const struct segment *g = NULL;
 	int err = a ? -EOPNOTSUPP : -ENOMEM;
 
 	spin_lock(&t->lock);
-	if (a && at_home(who))
+	if (a && segment_at_home(who))
 		g = find(who->s, id, &as);
 	if (g)
-		err = a32_load(&who->client->ended) ? -EINVAL : permitted(who, g, attach_wants(flags)) ? 0 : -EACCES;
+		err = a32_load(&who->client->ended) ? -EINVAL : segment_permitted(who, g, attach_wants(flags)) ? 0 : -EACCES;
 	if (!err) {
 		*a = (struct attaching){ .client = who->client->key, .id = id, .as = as };
 		list_add_tail(&a->link, &t->attaching);
@@ -335,7 +279,7 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 
 static void used(struct supervisor *s, int id, pid_t pid, bool attached)
 {
-	list_for_each(g, &s->segments.list, struct segment, link)
+	list_for_each(g, &s->segments->list, struct segment, link)
 		if (g->id == id) {
 			g->lpid = pid;
 			*(attached ? &g->atime : &g->dtime) = time(NULL);
@@ -345,7 +289,7 @@ static void used(struct supervisor *s, int id, pid_t pid, bool attached)
 /* The area is in the books, or never will be. */
 static void attach_done(const struct caller *who, int id, bool attached)
 {
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	struct address_space *as = NULL;
 
 	spin_lock(&t->lock);
@@ -400,7 +344,7 @@ static bool find_area(struct mm *mm, uint64_t addr, uint64_t after, uint64_t *st
 
 static int detach(const struct caller *who, uint64_t addr, uint64_t after, struct msg_call_reply *r)
 {
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	int id;
 
 	if (!find_area(who->client->host.mm, addr, after, &r->value, &r->len, &id))
@@ -419,7 +363,7 @@ static void settle(struct supervisor *s)
 	struct client *c = NULL;
 
 	while ((c = client_next(s, c)))
-		call_events_applied(c);
+		client_events_applied(c);
 }
 
 static void tell(const struct segments *t, const struct segment *g, struct address_space *as, struct msg_segment *out)
@@ -433,7 +377,7 @@ static void tell(const struct segments *t, const struct segment *g, struct addre
 
 static int change(const struct caller *who, struct segment *g, const struct msg_call *m)
 {
-	if (!owns(who, g))
+	if (!segment_owned(who, g))
 		return -EPERM;
 	g->uid = (uint32_t)m->len;
 	g->gid = (uint32_t)(m->len >> 32);
@@ -445,7 +389,7 @@ static int change(const struct caller *who, struct segment *g, const struct msg_
 /* *@drop: a reference to drop. */
 static int remove_segment(const struct caller *who, struct segment *g, struct address_space **drop)
 {
-	if (!owns(who, g))
+	if (!segment_owned(who, g))
 		return -EPERM;
 	*drop = g->as;
 	g->as = NULL;
@@ -455,7 +399,7 @@ static int remove_segment(const struct caller *who, struct segment *g, struct ad
 
 static int control(const struct caller *who, const struct msg_call *m, struct msg_call_reply *r)
 {
-	struct segments *t = &who->s->segments;
+	struct segments *t = who->s->segments;
 	struct address_space *as, *drop = NULL;
 	struct segment *g;
 	int err = -EOPNOTSUPP;
@@ -464,13 +408,13 @@ static int control(const struct caller *who, const struct msg_call *m, struct ms
 	spin_lock(&t->lock);
 	g = find(who->s, (int)m->start, &as);
 	if (g && m->op == CALL_SHM_STAT)
-		err = permitted(who, g, 4) ? 0 : -EACCES;
+		err = segment_permitted(who, g, 4) ? 0 : -EACCES;
 	else if (g && m->op == CALL_SHM_SET)
 		err = change(who, g, m);
 	else if (g && m->op == CALL_SHM_RMID)
 		err = remove_segment(who, g, &drop);
 	else if (g && m->op == CALL_SHM_LOCK)
-		err = !owns(who, g) ? -EPERM : m->arg == SHM_LOCK ? -ENOMEM : 0;
+		err = !segment_owned(who, g) ? -EPERM : m->arg == SHM_LOCK ? -ENOMEM : 0;
 	if (g && !err)
 		tell(t, g, as, &r->seg);
 	spin_unlock(&t->lock);
@@ -509,7 +453,7 @@ int segment_call(struct client *c, int sock, const struct msg_call *m, struct ms
 
 void segments_forget(struct client *c)
 {
-	struct segments *t = &c->s->segments;
+	struct segments *t = c->s->segments;
 	struct attaching *found;
 
 	do {

@@ -6,25 +6,22 @@
  * finder compares the process's mappings with what is registered and adopts what it can (live.c).
  * The rest - copied data pages, stacks - is then known, and examined again when it grows.
  *
- * A pass over a process costs about a millisecond (smaps.c). It runs when LEAST pages are new, or
- * URGENT while the group is nearly full, and takes at most 1 / SHARE of the time, or
+ * A pass over a process costs about a millisecond (smaps.c). It runs when LEAST pages are new (unseen.c), or
+ * UNSEEN_URGENT while the group is nearly full, and takes at most 1 / SHARE of the time, or
  * 1 / SHARE_URGENT. Before an OOM kill (finder_search) it runs in any case.
  *
- * Typical sequence: measure -> finder_note -> the finder: smaps_areas, live_enter, live_fill ->
+ * Typical sequence: measure -> unseen_note -> the finder: smaps_areas, live_enter, live_fill ->
  * unmanaged RSS falls, reclaim has pages.
  *
- * Locks: none of its own. client->find_left and find_next_ns belong to the finder; others only read
- * the former. measure.c and threads about to kill wake the finder; the latter wait for it, bounded
+ * Locks: none of its own. client->finding belongs to the finder. measure.c and threads about to kill wake the finder; the latter wait for it, bounded
  * by WAIT_NS.
  */
 #include <stdlib.h>
 
 #include "mm/charge.h"
-#include "serve/watch/finder.h"
+#include "serve/account/account.h"
+#include "serve/watch/parts.h"
 
-#define LEAST         256      /* pages */
-#define URGENT        64
-#define NEARLY_FULL   8        /* margin below max / NEARLY_FULL */
 #define PAUSE_NS      (20 * 1000000ull)
 #define SHARE         20
 #define PAUSE_URGENT_NS (1000000ull)
@@ -33,50 +30,18 @@
 #define AREAS_MAX     65536    /* examined in one pass */
 #define TRIES_MAX     16       /* incomplete passes; then the rest stays as it is */
 
+struct finder {
+	struct waitq done;
+	atomic64_t asked, answered;    /* (A) passes requested before a kill, and done */
+	atomic64_t pages;              /* (A) pages the finder has entered */
+	bool stacks_marked;            /* finder: smaps_marks_stacks */
+};
+
 struct pass {
 	struct smaps_area *area;
 	unsigned nr, cap;
 	int64_t registered;     /* pages present in registered areas */
 };
-
-static bool can_find(const struct client *c)
-{
-	return !c->foreign && c->hooked && a32_load(&c->host.can_evict) &&
-	       !a32_load(&c->entering) && !a32_load(&c->closing) && !a32_load(&c->ended) &&
-	       !a32_load(&c->host.dead) && !a32_load(&c->host.mm->dying);
-}
-
-/* Pages of its unmanaged RSS that no pass has seen. */
-static int64_t news(struct client *c)
-{
-	int64_t now = a64_load(&c->host.mm->unmanaged) - a64_load(&c->shared_pages);
-	int64_t left = a64_load(&c->find_left);
-
-	if (now < left) {
-		(void)a64_cas(&c->find_left, left, now > 0 ? now : 0);
-		return 0;
-	}
-	return now - left;
-}
-
-static bool nearly_full(const struct supervisor *s)
-{
-	const struct page_counter *memory = &s->group->memory;
-
-	return page_counter_margin(memory) < a64_load(&memory->max) / NEARLY_FULL;
-}
-
-/* A fork child has what its parent has, which was examined there. */
-static int64_t threshold(const struct client *c, bool urgent)
-{
-	return (urgent ? URGENT : LEAST) + (a64_load(&c->find_left) ? 0 : c->inherited);
-}
-
-void finder_note(struct client *c)
-{
-	if (news(c) >= threshold(c, nearly_full(c->s)) && can_find(c))
-		waitq_wake(&c->s->find_wait);
-}
 
 static void keep_area(const struct smaps_area *a, void *arg)
 {
@@ -105,7 +70,7 @@ static void keep_area(const struct smaps_area *a, void *arg)
 
 /* Adopt either the registered areas or the others. Enter all of them before filling, so that later
  * page faults there are ours. False: incomplete. */
-static bool adopt_areas(struct live *l, struct pass *p, bool registered)
+static bool adopt_found(struct live *l, struct pass *p, bool registered)
 {
 	bool all = true;
 
@@ -133,28 +98,26 @@ static bool look_at(struct client *c, bool urgent)
 	bool all = true;
 
 	if (smaps_areas(c->host.task, keep_area, &p) == 0) {
-		live_open(&l, c);
+		live_open(&l, c, c->s->finder->stacks_marked);
 		/* Registered areas may have gained pages without us: in place of the zero page, or
 		 * from the kernel's swap. */
-		if (p.registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared) < URGENT)
+		if (p.registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared) < UNSEEN_URGENT)
 			p.registered = 0;
-		all = adopt_areas(&l, &p, false);
+		all = adopt_found(&l, &p, false);
 		if (p.registered)
-			all &= adopt_areas(&l, &p, true);
-		a64_add(&c->s->find_pages, (int64_t)l.found);
+			all &= adopt_found(&l, &p, true);
+		a64_add(&c->s->finder->pages, (int64_t)l.found);
 		live_close(&l);
 	}
 	free(p.area);
-	if (all || ++c->find_tries > TRIES_MAX) {
-		int64_t left = a64_load(&mm->unmanaged) - a64_load(&c->shared_pages);
-
-		a64_store(&c->find_left, left > 0 ? left : 0);
-		c->find_tries = 0;
+	if (all || ++c->finding.tries > TRIES_MAX) {
+		unseen_none(c);
+		c->finding.tries = 0;
 		all = true;
 	}
 	cost = plat_now_ns() - start;
 	pause = urgent ? PAUSE_URGENT_NS + cost * SHARE_URGENT : PAUSE_NS + cost * SHARE;
-	c->find_next_ns = start + cost + pause;
+	c->finding.next_ns = start + cost + pause;
 	return all;
 }
 
@@ -162,7 +125,7 @@ static bool look_at(struct client *c, bool urgent)
  * woken. */
 static int64_t look_around(struct supervisor *s, bool asked)
 {
-	bool urgent = asked || nearly_full(s);
+	bool urgent = asked || unseen_is_urgent(s);
 	uint64_t now = plat_now_ns();
 	struct client *c = NULL;
 	int64_t next = -1;
@@ -170,14 +133,14 @@ static int64_t look_around(struct supervisor *s, bool asked)
 	while ((c = client_next(s, c))) {
 		bool again = false;
 
-		if (!can_find(c) || (news(c) < threshold(c, urgent) && !(asked && news(c) > 0)))
+		if (!unseen_possible(c) || (unseen_pages(c) < unseen_threshold(c, urgent) && !(asked && unseen_pages(c) > 0)))
 			continue;
-		if (asked || now >= c->find_next_ns)
+		if (asked || now >= c->finding.next_ns)
 			again = !look_at(c, urgent);
 		else
 			again = true;
 		if (again) {
-			int64_t left = (int64_t)(c->find_next_ns - plat_now_ns());
+			int64_t left = (int64_t)(c->finding.next_ns - plat_now_ns());
 
 			left = left > 0 ? left : 0;
 			next = next < 0 || left < next ? left : next;
@@ -191,19 +154,19 @@ void finder_main(void *arg)
 	struct supervisor *s = arg;
 
 	/* processes that allocate unmanaged memory are not stopped in the meantime */
-	watcher_hurry();
-	s->stacks_marked = smaps_marks_stacks();
+	thread_hurry();
+	s->finder->stacks_marked = smaps_marks_stacks();
 	while (!a32_load(&s->stopping)) {
-		uint32_t ticket = waitq_prepare(&s->find_wait);
-		int64_t asked = a64_load(&s->find_asked), next;
+		uint32_t ticket = waitq_prepare(&s->wake.finder);
+		int64_t asked = a64_load(&s->finder->asked), next;
 
-		next = look_around(s, asked != a64_load(&s->find_answered));
+		next = look_around(s, asked != a64_load(&s->finder->answered));
 		kinds_note(s);
-		a64_store(&s->find_answered, asked);
-		waitq_wake(&s->find_done);
-		waitq_sleep(&s->find_wait, ticket, next);
+		a64_store(&s->finder->answered, asked);
+		waitq_wake(&s->finder->done);
+		waitq_sleep(&s->wake.finder, ticket, next);
 	}
-	waitq_wake(&s->find_done);
+	waitq_wake(&s->finder->done);
 }
 
 static bool anything_new(struct supervisor *s)
@@ -212,28 +175,36 @@ static bool anything_new(struct supervisor *s)
 	bool yes = false;
 
 	while ((c = client_next(s, c)))
-		yes |= can_find(c) && news(c) >= URGENT;
+		yes |= unseen_possible(c) && unseen_pages(c) >= UNSEEN_URGENT;
 	return yes;
 }
 
 bool finder_search(struct supervisor *s, bool wait)
 {
-	int64_t found = a64_load(&s->find_pages), number, until;
+	int64_t found = a64_load(&s->finder->pages), number, until;
 
 	if (!anything_new(s) || a32_load(&s->stopping))
 		return false;
-	number = a64_add(&s->find_asked, 1);
-	waitq_wake(&s->find_wait);
+	number = a64_add(&s->finder->asked, 1);
+	waitq_wake(&s->wake.finder);
 	if (!wait)
 		return true;
 	until = (int64_t)plat_now_ns() + WAIT_NS;
 	for (;;) {
-		uint32_t ticket = waitq_prepare(&s->find_done);
+		uint32_t ticket = waitq_prepare(&s->finder->done);
 		int64_t left = until - (int64_t)plat_now_ns();
 
-		if (a64_load(&s->find_answered) >= number || left <= 0 || a32_load(&s->stopping))
+		if (a64_load(&s->finder->answered) >= number || left <= 0 || a32_load(&s->stopping))
 			break;
-		(void)waitq_sleep(&s->find_done, ticket, left);
+		(void)waitq_sleep(&s->finder->done, ticket, left);
 	}
-	return a64_load(&s->find_pages) != found;
+	return a64_load(&s->finder->pages) != found;
+}
+
+int finder_init(struct supervisor *s)
+{
+	if (supervisor_part(&s->finder, sizeof(*s->finder)))
+		return -ENOMEM;
+	waitq_init(&s->finder->done);
+	return 0;
 }

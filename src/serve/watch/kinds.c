@@ -15,13 +15,25 @@
 #include <signal.h>
 #include <string.h>
 
-#include "serve/watch/finder.h"
+#include "serve/process/process.h"
+#include "serve/session/session.h"
+#include "serve/watch/parts.h"
 
 #define LOOKED_MAX 16
 #define STEP_PAGES 64
 #define STEP_SHARE 8     /* of the last look */
 #define SHARE      50
 #define PAUSE_NS   (5 * 1000000ull)
+
+struct kinds {
+	atomic64_t next_ns;            /* (A) finder to write: no look before */
+	atomic64_t at;                 /* (A) unmanaged pages at the last look */
+};
+
+int kinds_init(struct supervisor *s)
+{
+	return supervisor_part(&s->kinds, sizeof(*s->kinds));
+}
 
 struct candidate {
 	struct client *c;      /* referenced */
@@ -300,7 +312,7 @@ static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candida
 /* Is @pages enough above the last look? */
 static bool is_due(struct supervisor *s, int64_t pages)
 {
-	int64_t at = a64_load(&s->kinds_at);
+	int64_t at = a64_load(&s->kinds->at);
 
 	return pages >= at + at / STEP_SHARE + STEP_PAGES;
 }
@@ -308,8 +320,8 @@ static bool is_due(struct supervisor *s, int64_t pages)
 void kinds_wake(struct supervisor *s)
 {
 	if (is_due(s, stat_read(s->group, STAT_UNMANAGED)) &&
-	    (int64_t)plat_now_ns() >= a64_load(&s->kinds_next_ns))
-		waitq_wake(&s->find_wait);
+	    (int64_t)plat_now_ns() >= a64_load(&s->kinds->next_ns))
+		waitq_wake(&s->wake.finder);
 }
 
 void kinds_note(struct supervisor *s)
@@ -319,16 +331,16 @@ void kinds_note(struct supervisor *s)
 	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
 
-	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds_next_ns))
+	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds->next_ns))
 		return;
 	walk(s, &u, all, choose(s, &u, all, pages * (int64_t)PAGE_SIZE));
-	a64_store(&s->kinds_at, pages);
+	a64_store(&s->kinds->at, pages);
 	spin_lock(&s->names_lock);
 	if (u.total >= s->unmanaged_most.total)
 		s->unmanaged_most = u;
 	spin_unlock(&s->names_lock);
 	cost = plat_now_ns() - start;
-	a64_store(&s->kinds_next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));
+	a64_store(&s->kinds->next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));
 }
 
 void kinds_at_kill(struct client *victim, int64_t total)

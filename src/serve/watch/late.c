@@ -13,14 +13,16 @@
 
 #include "base/size.h"
 #include "mm/reclaim.h"
-#include "serve/internal.h"
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
+#include "serve/watch/parts.h"
 
 #define PATIENCE_NS (2 * 1000000000ull)
 
 /* If our own tracer stopped it, it continues as soon as that thread runs. */
 static bool is_stopped(const struct client *c)
 {
-	pid_t ours = (pid_t)a32_load(&c->s->follow.tid);
+	pid_t ours = follow_tracer(c->s);
 
 	return proc_thread_stopped(c->host.pid, c->host.task) &&
 	       (!ours || proc_tracer(c->host.pid, c->host.task) != ours);
@@ -31,7 +33,7 @@ static void go_beyond(struct client *c)
 	struct mm *mm = c->host.mm;
 
 	a32_add(&mm->held, 1);
-	c->beyond_from = a64_load(&mm->rss);
+	c->late.from = a64_load(&mm->rss);
 	a32_store(&c->beyond, 1);
 	supervisor_notice(c->s, "%s (%d): a tracer has stopped the thread that gives its memory back; "
 			  "until that goes on the limit may be exceeded", c->comm, (int)c->host.pid);
@@ -39,7 +41,7 @@ static void go_beyond(struct client *c)
 
 static void come_back(struct client *c)
 {
-	c->late_ns = 0;
+	c->late.since_ns = 0;
 	if (a32_cas(&c->beyond, 1, 0))
 		a32_add(&c->host.mm->held, -1);
 }
@@ -48,7 +50,7 @@ static void come_back(struct client *c)
 static int64_t taken(struct client *c)
 {
 	char text[SIZE_TEXT_MAX];
-	int64_t n = a64_load(&c->host.mm->rss) - c->beyond_from;
+	int64_t n = a64_load(&c->host.mm->rss) - c->late.from;
 
 	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
 		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped "
@@ -65,24 +67,23 @@ int64_t late_look(struct client *c, uint64_t now)
 		come_back(c);
 		return 0;
 	}
-	if (!c->late_ns)
-		c->late_ns = now;
-	if (!a32_load(&c->beyond) && a32_load(&c->held_back) && now - c->late_ns > PATIENCE_NS &&
+	if (!c->late.since_ns)
+		c->late.since_ns = now;
+	if (!a32_load(&c->beyond) && a32_load(&c->held_back) && now - c->late.since_ns > PATIENCE_NS &&
 	    is_stopped(c))
 		go_beyond(c);
 	return a32_load(&c->beyond) ? taken(c) : 0;
 }
 
-void late_adjust(struct supervisor *s, int64_t pages)
+void late_adjust(struct supervisor *s, int64_t was, int64_t pages)
 {
 	struct mem_cgroup *g = s->group;
 
-	if (pages == s->beyond || s->max == PAGE_COUNTER_MAX)
+	if (pages == was || s->max == PAGE_COUNTER_MAX)
 		return;
 	page_counter_force_max(&g->memory, s->max + pages);
 	if (s->memsw_max < PAGE_COUNTER_MAX)
 		page_counter_force_max(&g->memsw, s->memsw_max + pages);
-	if (pages < s->beyond)
+	if (pages < was)
 		kswapd_wake(&s->engine);
-	s->beyond = pages;
 }

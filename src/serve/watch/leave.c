@@ -18,7 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/channel/channel.h"
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
+#include "serve/watch/parts.h"
 
 #define THREADS_LEFT 2   /* first thread and helper */
 
@@ -66,7 +69,7 @@ static void tell_to_leave(struct client *c, pid_t helper, uint32_t status)
 	if (!spin_trylock(&c->host.batch_lock))
 		return;
 	if (c->host.task == helper && msg_send(c->sock, &m, sizeof(m), -1) == 0)
-		c->leaves = helper;
+		c->told_to_leave = helper;
 	spin_unlock(&c->host.batch_lock);
 }
 
@@ -80,6 +83,6 @@ void leave_look(struct client *c)
 	follow_look(c, first.state == 't');
 	/* Check the helper last: if it is there now it was there before, so it is one of the
 	 * two. */
-	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->leaves != helper && proc_has_thread(pid, helper))
+	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->told_to_leave != helper && proc_has_thread(pid, helper))
 		tell_to_leave(c, helper, first.status);
 }

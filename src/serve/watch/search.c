@@ -6,14 +6,25 @@
  *              thread, or the watcher, has had no processor to hear of it. That is waited for, LEAVING_NS at most
  *   memory that came past the agent is taken into the books (finder.c), where reclaim finds it
  *
- * Locks: none. s->leaving_since is set by whoever sees such an end first, or after a pause in the searches.
+ * Locks: none. search->since is set by whoever sees such an end first, or after a pause in the searches.
  */
 #include "mmu/host/uffd.h"
-#include "serve/watch/finder.h"
+#include "serve/account/account.h"
+#include "serve/watch/parts.h"
 
 #define LEAVING_NS (2 * 1000000000ll)
 #define LOOK_NS    1000000
 #define PAUSE_NS   (100 * 1000000ll)
+
+struct search {
+	atomic64_t since;              /* (A) an end that the books do not have was seen first */
+	atomic64_t last;               /* (A) ... and last */
+};
+
+int search_init(struct supervisor *s)
+{
+	return supervisor_part(&s->search, sizeof(*s->search));
+}
 
 static bool is_leaving(const struct client *c)
 {
@@ -26,7 +37,7 @@ static bool is_leaving(const struct client *c)
 
 static bool somebody_leaves(struct supervisor *s)
 {
-	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&s->leaving_since);
+	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&s->search->since);
 	struct client *c = NULL;
 	bool yes = false;
 
@@ -35,8 +46,8 @@ static bool somebody_leaves(struct supervisor *s)
 	if (!yes)
 		return false;
 	/* Searches come in a row before a kill. After a pause it is another end. */
-	if (now - a64_xchg(&s->leaving_last, now) > PAUSE_NS) {
-		a64_store(&s->leaving_since, now);
+	if (now - a64_xchg(&s->search->last, now) > PAUSE_NS) {
+		a64_store(&s->search->since, now);
 		since = now;
 	}
 	return now - since < LEAVING_NS;
@@ -48,7 +59,7 @@ bool search_room(struct supervisor *s, bool wait)
 		return true;
 	if (!somebody_leaves(s))
 		return finder_search(s, wait);
-	waitq_wake(&s->watch_wait);
+	waitq_wake(&s->wake.watcher);
 	if (wait)
 		plat_sleep_ns(LOOK_NS);
 	return true;

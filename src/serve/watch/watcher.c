@@ -17,13 +17,16 @@
 #include "mm/charge.h"
 #include "mm/reclaim.h"
 #include "mmu/host/uffd.h"
-#include "serve/watch/finder.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
+#include "serve/client/lineage.h"
+#include "serve/process/process.h"
+#include "serve/session/session.h"
+#include "serve/shared/shared.h"
+#include "serve/watch/parts.h"
 
-#define TICK_NS        (10 * 1000000ull)
+#define TICK_NS        WATCH_TICK_NS
 #define TICK_MIN_NS    (1000000ull)
 #define TICK_FAST_NS   (250000ull)
-#define PAGE_NS        500      /* to touch a page, at least, on two CPUs */
 #define SHARE          8
 #define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
 #define GROWN_MAX      32
@@ -31,7 +34,6 @@
 #define STOPPED_NS     (500 * 1000000ull)    /* at most; */
 #define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept; */
 #define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... of one that room may have to be made of */
-#define NICE           (-20)
 #define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
 #define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
 #define AGAIN_MAX      256      /* clients looked at twice in a round */
@@ -43,6 +45,9 @@
 struct watch {
 	struct supervisor *s;
 	struct shmem_watch shmem;
+	struct own_tables own_tables;
+	uint64_t huge_next_ns;
+	int64_t beyond;         /* pages that the limit was raised by (late.c) */
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_hot;        /* clients that may be growing fast; */
 	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
@@ -57,101 +62,11 @@ struct watch {
 	struct pause pause;
 };
 
-bool client_exited(const struct client *c)
-{
-	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
-	struct proc_stat st;
-
-	/* What the process has become by an exec is another address space; and another process may share what it had. */
-	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
-		return uffd_dead(c->host.uffd);
-	if (c->host.pidfd >= 0)
-		return !client_mute(c) && poll(&p, 1, 0) == 1;
-	if (c->host.uffd >= 0)
-		return uffd_dead(c->host.uffd);
-	/* It was over when it was met. */
-	return c->host.pid && kill(c->host.pid, 0) != 0 && errno == ESRCH;
-}
-
 /* A client whose helper does not start in time loses the privilege of one that is about to. */
 static void end_privilege(struct client *c)
 {
 	if (plat_now_ns() - c->created_ns > HELD_NS)
 		client_entered(c);
-}
-
-/* names_lock held. */
-static void name_of(const struct client *c, char *name)
-{
-	const char *comm = c->comm;
-
-	/* That is the name of the program before. */
-	if (c->foreign && a32_load(&c->to_exec))
-		comm = a32_load(&c->told) ? c->told_comm : "?";
-	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
-}
-
-/* One of those that never speak; unless it just has. */
-static void count_unmanaged(struct supervisor *s, struct client *c)
-{
-	spin_lock(&s->names_lock);
-	if (!c->spoke && !c->counted) {
-		a64_add(&s->unmanaged_total, 1);
-		if (s->nr_names < SERVE_UNMANAGED_NAMES)
-			name_of(c, s->names[s->nr_names++]);
-		c->counted = true;
-	}
-	spin_unlock(&s->names_lock);
-}
-
-/* Is it still the program that it was when it was given up? The root is a copy of ours until it executes the program. */
-static bool same_program(const struct client *c)
-{
-	char now[sizeof(c->comm)], ours[sizeof(c->comm)];
-
-	proc_comm(c->host.pid, now, sizeof(now));
-	proc_comm(getpid(), ours, sizeof(ours));
-	return strcmp(c->comm, now) == 0 || strcmp(c->comm, ours) == 0;
-}
-
-void unmanaged_spoke(struct client *c)
-{
-	struct supervisor *s = c->s;
-	char name[SERVE_UNMANAGED_NAME_MAX];
-	unsigned i = 0;
-
-	if (!same_program(c))
-		return;
-	spin_lock(&s->names_lock);
-	name_of(c, name);
-	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
-		i++;
-	if (c->counted)
-		a64_add(&s->unmanaged_total, -1);
-	if (c->counted && i < s->nr_names)
-		memmove(s->names[i], s->names[i + 1], (--s->nr_names - i) * sizeof(s->names[0]));
-	c->counted = false;
-	c->spoke = true;
-	spin_unlock(&s->names_lock);
-}
-
-void unmanaged_ended(struct client *c)
-{
-	if (!c->foreign || !a32_load(&c->nameless) || c->introduced)
-		return;
-	if ((!a32_load(&c->to_exec) && a32_load(&c->host.mm->dying)) || starting_was_unable(c))
-		count_unmanaged(c->s, c);
-}
-
-/* It has not said HELLO, and will not. */
-static void give_name(struct client *c)
-{
-	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
-	client_keep(c);
-	a32_store(&c->nameless, 0);
-	count_unmanaged(c->s, c);
-	if (a32_load(&c->ended))
-		unmanaged_spoke(c);  /* meanwhile (starting_over) */
 }
 
 /* It announced its exec while the process tree was walked: there are two of it. */
@@ -186,7 +101,7 @@ static bool name_or_end(struct client *c, bool tick)
 	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
 	if (age_ns > GRACE_NS ||
 	    (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
-		give_name(c);
+		unmanaged_give_name(c);
 	return false;
 }
 
@@ -201,10 +116,10 @@ static void keep_client(struct client **list, unsigned *nr, struct client *c)
 /* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
 static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
 {
-	bool first = c->foreign && !a32_load(&c->to_exec) && !c->executed;
+	bool first = c->foreign && !a32_load(&c->to_exec) && !c->watched.executed;
 
 	if (first) {
-		c->executed = true;
+		c->watched.executed = true;
 		c->is_static = proc_is_static(c->host.pid);
 	}
 	if (grown >= GROWN_PAGES || (first && c->is_static)) {
@@ -223,15 +138,21 @@ static bool runs(struct client *c, bool tick)
 	if (tick && c->host.pid && clock_gettime(CLOCK_OF(c->host.pid), &t) == 0) {
 		uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 
-		c->runs = now - c->cpu_ns > RUNS_NS;
-		c->cpu_ns = now;
+		c->watched.runs = now - c->watched.cpu_ns > RUNS_NS;
+		c->watched.cpu_ns = now;
 	}
-	return c->runs;
+	return c->watched.runs;
 }
 
 static bool nearly_full(const struct supervisor *s)
 {
 	return page_counter_margin(&s->group->memory) < RESERVES_FREE * reserve_size(s, 1);
+}
+
+/* After exec the pid is another address space's. */
+static bool is_measurable(struct client *c)
+{
+	return c->host.pid && !a32_load(&c->closing) && (!c->foreign || starting_has_executed(c));
 }
 
 /* Measure a client, in turn; every time if it may be growing fast. */
@@ -255,7 +176,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 	if (a32_load(&c->nameless) && name_or_end(c, tick))
 		return;
 	figure = a64_load(&c->host.mm->unmanaged);
-	if (w->nr_again < AGAIN_MAX && measure(c)) {
+	if (w->nr_again < AGAIN_MAX && is_measurable(c) && measure(c)) {
 		client_ref(c);
 		w->figure[w->nr_again] = figure;
 		w->again[w->nr_again++] = c;
@@ -308,7 +229,7 @@ static void look_at_clients(struct watch *w, bool tick)
 	unsigned looked = 0;
 	struct client *c = NULL;
 
-	w->nr_hot = tables_measure_own(w->s);
+	w->nr_hot = tables_measure_own(w->s, &w->own_tables);
 	w->nr_fast = 0;
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
@@ -324,7 +245,8 @@ static void look_at_clients(struct watch *w, bool tick)
 	if (tick)
 		w->turn = looked == CLIENTS_A_TICK ? last : 0;
 	adjust_high(w->s, several);
-	late_adjust(w->s, beyond);
+	late_adjust(w->s, w->beyond, beyond);
+	w->beyond = beyond;
 	look_again(w);
 }
 
@@ -334,32 +256,10 @@ static void raise_peak(atomic64_t *peak, int64_t now)
 		a64_store(peak, now);
 }
 
-/* As long as what is left cannot be used up. */
-static uint64_t safe_ns(const struct supervisor *s)
-{
-	int64_t left = page_counter_margin(&s->group->memory);
-
-	if (left > (int64_t)(TICK_NS / PAGE_NS))
-		return TICK_NS;
-	return left > 0 ? (uint64_t)left * PAGE_NS : 0;
-}
-
-void watcher_wake(struct supervisor *s)
-{
-	if (safe_ns(s) < TICK_NS)
-		waitq_wake(&s->watch_wait);
-}
-
-void watcher_fresh(struct supervisor *s)
-{
-	if (safe_ns(s) < TICK_NS)
-		find_wake(s);
-}
-
 /* How long to sleep after a round that took @cost of a CPU. */
 static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
-	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? safe_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
+	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? limit_lasts_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
 
 	if (ns < cost * (SHARE - 1))
 		ns = cost * (SHARE - 1);
@@ -373,7 +273,7 @@ static void tick(struct watch *w)
 	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
 	shmem_measure(w->s, &w->shmem);
 	spare_fill(w->s);
-	huge_look(w->s);
+	huge_look(w->s, &w->huge_next_ns);
 	pipes_look(w->s);
 }
 
@@ -450,7 +350,8 @@ static void has_grown(struct watch *w, struct client *c)
 	/* With nothing to make room of it waits above the limit only: for its end, most likely. */
 	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
 		return;
-	pause_process(&w->pause, c);
+	w->pause.root = (pid_t)a32_load(&s->root_pid);
+	pause_process(&w->pause, c->host.pid, c->helper_tid);
 	if (w->pause.refused && left < 0)
 		a32_store(&s->unstopped, 1);
 	keep_client(w->held, &w->nr_held, c);
@@ -466,7 +367,7 @@ static void unsettled(struct watch *w)
 	while (w->nr_grown)
 		client_put(w->grown[--w->nr_grown]);
 	if (a32_load(&s->unsettled) || a32_load(&s->reserves_wanted))
-		waitq_wake(&s->settle_wait);
+		waitq_wake(&s->wake.settler);
 	if (!w->pause.n || may_go_on(w))
 		let_all_go(w);
 	w->need = 0;
@@ -480,13 +381,51 @@ static uint64_t spent_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
-void watcher_hurry(void)
-{
-	struct sched_param rt = { .sched_priority = 1 };
+/* ---- begin and end ---- */
 
-	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rt) != 0)
-		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+struct watch_threads {
+	struct plat_thread watcher, settler, finder;
+};
+
+int watch_init(struct supervisor *s)
+{
+	int err = supervisor_part(&s->watch, sizeof(*s->watch));
+
+	if (!err)
+		err = finder_init(s);
+	if (!err)
+		err = kinds_init(s);
+	return err ? err : search_init(s);
+}
+
+int watch_start(struct supervisor *s)
+{
+	struct watch_threads *t = s->watch;
+	int err = plat_thread_start(&t->watcher, "umemcg-watcher", watcher_main, s);
+
+	if (!err)
+		err = plat_thread_start(&t->settler, "umemcg-settler", settler_main, s);
+	if (!err)
+		err = plat_thread_start(&t->finder, "umemcg-finder", finder_main, s);
+	return err;
+}
+
+void watch_wake(struct supervisor *s)
+{
+	waitq_wake(&s->wake.watcher);
+	waitq_wake(&s->wake.settler);
+	waitq_wake(&s->wake.finder);
+}
+
+void watch_join_watcher(struct supervisor *s)
+{
+	plat_thread_join(&s->watch->watcher);
+}
+
+void watch_join(struct supervisor *s)
+{
+	plat_thread_join(&s->watch->settler);
+	plat_thread_join(&s->watch->finder);
 }
 
 void watcher_main(void *arg)
@@ -494,10 +433,10 @@ void watcher_main(void *arg)
 	struct watch w = { .s = arg };
 	uint64_t next_tick = 0, cost;
 
-	watcher_hurry();
+	thread_hurry();
 
 	while (!a32_load(&w.s->stopping)) {
-		uint32_t ticket = waitq_prepare(&w.s->watch_wait);
+		uint32_t ticket = waitq_prepare(&w.s->wake.watcher);
 		uint64_t start = plat_now_ns(), spent = spent_ns();
 		bool due = start >= next_tick;
 
@@ -511,9 +450,9 @@ void watcher_main(void *arg)
 		kinds_wake(w.s);
 		unsettled(&w);
 		cost = spent_ns() - spent;
-		waitq_sleep(&w.s->watch_wait, ticket, (int64_t)sleep_ns(&w, cost));
+		waitq_sleep(&w.s->wake.watcher, ticket, (int64_t)sleep_ns(&w, cost));
 	}
-	tables_forget_own(w.s);
+	tables_forget_own(w.s, &w.own_tables);
 	let_all_go(&w);
 	while (w.nr_held)
 		client_put(w.held[--w.nr_held]);

@@ -167,13 +167,13 @@ TEST(switches_are_passed_on)
 	struct run_options o;
 
 	assert_true(parse("-m 64M true", &o, problem));
-	assert_false(o.config.no_warm || o.config.swap_direct || o.config.kernel_sysv);
+	assert_false(o.config.no_spin || o.config.swap_direct || o.config.kernel_sysv);
 	assert_true(parse("-m 64M --no-spin true", &o, problem));
-	assert_true(o.config.no_warm && !o.config.swap_direct);
+	assert_true(o.config.no_spin && !o.config.swap_direct);
 	assert_true(parse("-m 64M --swap-direct true", &o, problem));
-	assert_true(o.config.swap_direct && !o.config.no_warm);
+	assert_true(o.config.swap_direct && !o.config.no_spin);
 	assert_true(parse("-m 64M --kernel-sysv true", &o, problem));
-	assert_true(o.config.kernel_sysv && !o.config.no_warm);
+	assert_true(o.config.kernel_sysv && !o.config.no_spin);
 }
 
 /* --help and --version win over anything missing or wrong after them. */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "serve/internal.h"
+#include "serve/client/supervisor.h"
 #include "test.h"
 
 #define MANY     1000
@@ -31,13 +31,13 @@ static void begin(void)
 	assert_non_null(s);
 	s->config.notice = hear;
 	s->config.notice_arg = &said;
-	spin_init(&s->names_lock, RANK_LEAF);
+	assert_int_equal(notice_init(s), 0);
 	said = counted_lost = lost_words = 0;
 }
 
 static void end(void)
 {
-	spin_fini(&s->names_lock);
+	notice_fini(s);
 	free(s);
 }
 

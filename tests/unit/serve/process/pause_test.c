@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "mm/mm_types.h"
+#include "plat/plat.h"
+#include "serve/process/process.h"
 #include "test.h"
 
 #define ROUNDS   140
@@ -26,7 +28,6 @@ const char *__tsan_default_options(void)
 }
 #endif
 
-static struct supervisor s;
 static atomic32_t *go;   /* shared with the child */
 static char word[WORD];  /* much to copy: until that is done the thread has its old number */
 
@@ -94,35 +95,35 @@ static const char *what_is_wrong(const struct pause *p, pid_t pid)
 /* Stop it some time after it was told to execute, and release it. */
 static void stop_and_let_go(struct rounds *r, unsigned delay_us)
 {
-	struct client c = { .s = &s };
 	struct pause p = { .n = 0 };
+	pid_t pid;
 
 	a32_store(&go[0], 0);
 	a32_store(&go[1], 0);
-	c.host.pid = start();
-	if (c.host.pid < 0) {
+	pid = start();
+	if (pid < 0) {
 		r->wrong = "fork";
 		return;
 	}
 	for (int i = 0; i < WAIT_MS && !a32_load(&go[1]); i++)
 		plat_sleep_ns(1000000);
 	if (!a32_load(&go[1])) {
-		(void)kill(c.host.pid, SIGKILL);
+		(void)kill(pid, SIGKILL);
 		r->wrong = "it has no second thread";
 		return;
 	}
 	a32_store(go, 1);
 	plat_sleep_ns(delay_us * 1000ull);
-	pause_process(&p, &c);
+	pause_process(&p, pid, 0);
 	r->stopped += p.n;
 	for (int i = 0; i < WAIT_MS && p.n; i++) {
 		pause_end(&p);
 		if (p.n)
 			plat_sleep_ns(100000);
 	}
-	r->wrong = what_is_wrong(&p, c.host.pid);
+	r->wrong = what_is_wrong(&p, pid);
 	if (r->wrong)
-		(void)kill(c.host.pid, SIGKILL);
+		(void)kill(pid, SIGKILL);
 }
 
 static void *many_rounds(void *arg)

@@ -1,4 +1,4 @@
-/* tests/unit/serve/fault/warm_test.c - the threads that keep CPUs awake (serve/fault/warm.c), and that nobody
+/* tests/unit/serve/fault/spinner_test.c - the threads that keep CPUs awake (serve/fault/spinner.c), and that nobody
  * waits for them when they get no CPU. */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -10,15 +10,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "serve/internal.h"
+#include "serve/fault/fault.h"
+#include "serve/process/keeper.h"
 #include "test.h"
 
 #define MS 1000000ull
 
 static unsigned joined, joined_idle;
 
-/* Is thread @tid of ours a warmer, at the lowest priority? All our threads may have that one. */
-static bool is_idle_warmer(const char *tid)
+/* Is thread @tid of ours a spinner, at the lowest priority? All our threads may have that one. */
+static bool is_idle_spinner(const char *tid)
 {
 	char path[300], name[32] = "";
 	bool is;
@@ -26,21 +27,21 @@ static bool is_idle_warmer(const char *tid)
 
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", tid);
 	f = fopen(path, "r");
-	is = f && fgets(name, sizeof(name), f) && strcmp(name, "umemcg-warm\n") == 0 &&
+	is = f && fgets(name, sizeof(name), f) && strcmp(name, "umemcg-spin\n") == 0 &&
 	     sched_getscheduler((pid_t)strtol(tid, NULL, 10)) == SCHED_IDLE;
 	if (f)
 		fclose(f);
 	return is;
 }
 
-static unsigned idle_warmers(void)
+static unsigned idle_spinners(void)
 {
 	DIR *d = opendir("/proc/self/task");
 	struct dirent *e;
 	unsigned n = 0;
 
 	while (d && (e = readdir(d)))
-		n += is_idle_warmer(e->d_name);
+		n += is_idle_spinner(e->d_name);
 	if (d)
 		closedir(d);
 	return n;
@@ -64,11 +65,11 @@ int pthread_join(pthread_t thread, void **value)
 	int (*libc_join)(pthread_t, void **) = (int (*)(pthread_t, void **))dlsym(RTLD_NEXT, "pthread_join");
 
 	joined++;
-	joined_idle += idle_warmers() > 0;
+	joined_idle += idle_spinners() > 0;
 	return libc_join(thread, value);
 }
 
-static struct supervisor *start_warmers(void)
+static struct supervisor *start_spinners(void)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
 	cpu_set_t set;
@@ -77,38 +78,39 @@ static struct supervisor *start_warmers(void)
 	assert_non_null(s);
 	assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
 	cpus = (unsigned)CPU_COUNT(&set);
-	waitq_init(&s->warm_wait);
-	assert_int_equal(warm_start(s), 0);
-	while (idle_warmers() < (cpus < NR_WARMERS_MAX ? cpus : NR_WARMERS_MAX))
+	assert_int_equal(spinners_init(s), 0);
+	assert_int_equal(spinners_start(s), 0);
+	while (idle_spinners() < (cpus < NR_SPINNERS_MAX ? cpus : NR_SPINNERS_MAX))
 		plat_sleep_ns(MS);
 	return s;
 }
 
-static void stop_warmers(struct supervisor *s)
+static void stop_spinners(struct supervisor *s)
 {
 	a32_store(&s->stopping, 1);
-	warm_stop(s);
+	spinners_stop(s);
+	plat_free(s->spinners);
 	free(s);
 }
 
 /* On a busy machine nobody waits for a thread that gets a CPU last of all. */
-TEST(warmers_end_as_ordinary_threads)
+TEST(spinners_end_as_ordinary_threads)
 {
 	if (geteuid() != 0)
 		skip();
 	joined = joined_idle = 0;
-	stop_warmers(start_warmers());
+	stop_spinners(start_spinners());
 	assert_true(joined > 0);
 	assert_int_equal(joined_idle, 0);
 }
 
-/* A killed process closes its descriptors with the last thread that has them: a warmer must not be
+/* A killed process closes its descriptors with the last thread that has them: a spinner must not be
  * that thread. */
-TEST(warmers_have_no_descriptors_of_ours)
+TEST(spinners_have_no_descriptors_of_ours)
 {
-	struct supervisor *s = start_warmers();
+	struct supervisor *s = start_spinners();
 	DIR *d = opendir("/proc/self/task");
-	unsigned before = entries("/proc/self/fd"), warmers = 0;
+	unsigned before = entries("/proc/self/fd"), spinners = 0;
 	struct dirent *e;
 
 	assert_non_null(d);
@@ -117,14 +119,14 @@ TEST(warmers_have_no_descriptors_of_ours)
 		char path[300];
 
 		snprintf(path, sizeof(path), "/proc/self/task/%.20s/fd", e->d_name);
-		if (!is_idle_warmer(e->d_name))
+		if (!is_idle_spinner(e->d_name))
 			continue;
-		warmers++;
+		spinners++;
 		assert_true(entries(path) <= 5);
 	}
 	closedir(d);
-	assert_true(warmers > 0);
-	stop_warmers(s);
+	assert_true(spinners > 0);
+	stop_spinners(s);
 }
 
 /* After the supervisor is killed none of its threads is left to do that. Here it is alive, and has
@@ -137,9 +139,9 @@ TEST(the_keeper_makes_them_ordinary_threads_when_its_supervisor_dies)
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(keeper_start(&k), 0);
-	s = start_warmers();
+	s = start_spinners();
 	close(k.sock);
 	assert_int_equal(waitpid(k.pid, NULL, 0), k.pid);
-	assert_int_equal(idle_warmers(), 0);
-	stop_warmers(s);
+	assert_int_equal(idle_spinners(), 0);
+	stop_spinners(s);
 }

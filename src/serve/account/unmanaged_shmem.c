@@ -1,4 +1,4 @@
-/* serve/account/shmem.c - measures unmanaged shared memory: shm_open(3), files on a tmpfs, the program's
+/* serve/account/unmanaged_shmem.c - measures unmanaged shared memory: shm_open(3), files on a tmpfs, the program's
  * own memfds, the kernel's System V segments.
  *
  * A page counts once, however many processes map it: of each object that processes of the tree map
@@ -23,7 +23,7 @@
 #include "base/bitmap.h"
 #include "mm/filemap.h"
 #include "mmu/host/shared.h"
-#include "serve/internal.h"
+#include "serve/account/account.h"
 
 #define EVERY_NS  (100 * 1000000ull)
 #define SHARE     50

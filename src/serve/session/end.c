@@ -1,0 +1,56 @@
+/* serve/session/end.c - the end of a client: every room gives back what it has of it.
+ *
+ * Locks: none held by the caller.
+ */
+#include <sys/epoll.h>
+
+#include "mm/charge.h"
+#include "mmu/host/shared.h"
+#include "mmu/host/uffd.h"
+#include "serve/account/account.h"
+#include "serve/session/session.h"
+#include "serve/shared/shared.h"
+
+void client_end(struct client *c)
+{
+	struct supervisor *s = c->s;
+	int64_t unmanaged;
+
+	if (!a32_cas(&c->ended, 0, 1))
+		return;
+	roster_remove(c);
+	if (c->host.uffd >= 0)
+		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
+	unmanaged_ended(c);
+	census_peak(c);
+	census_end(c);
+	fork_over(c, 0);
+	host_client_end(&s->mmu, &c->host);
+	mm_teardown(c->host.mm);
+	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
+	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
+	tables_end(c);
+	reserve_end(c);
+	host_shared_forget(&s->mmu, c->key);
+	segments_forget(c);
+	if (c->kept)
+		keeper_del_pid(s->keeper, c->host.pid);
+	if (s->keeper)
+		keeper_del_fd(s->keeper, c->key);
+	client_put(c);  /* the list's */
+}
+
+/* ---- what can be told at once ---- */
+
+bool client_left(struct client *c)
+{
+	struct proc_stat st;
+
+	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
+		return false;
+	if (uffd_dead(c->host.uffd))
+		client_end(c);
+	else
+		a32_store(&c->closing, 1);  /* another process shares its old memory */
+	return true;
+}

@@ -1,0 +1,103 @@
+/* serve/session/session.h - what clients ask for, from HELLO to their ends.
+ *
+ * hello.c, standby.c and unready.c belong to the control thread, and share conn.h with it.
+ */
+#ifndef UMEMCG_SERVE_SESSION_H
+#define UMEMCG_SERVE_SESSION_H
+
+#include "serve/client/client.h"
+
+/* ---- control.c: the control thread ---- */
+/* 0 or -ENOMEM. */
+int control_init(struct supervisor *s);
+/* Make the sockets. 0 or -errno. */
+int control_open(struct supervisor *s);
+/* 0 or -errno. */
+int control_start(struct supervisor *s);
+/* Once stop_fd is readable. */
+void control_join(struct supervisor *s);
+void control_close(struct supervisor *s);
+/* In the forked child: the second socket. */
+void control_hand_down(const struct supervisor *s);
+
+/* ---- call.c: requests that may wait, and their threads ---- */
+#define NR_CALL_THREADS 4
+#define NR_EXEC_THREADS 2
+int calls_init(struct supervisor *s);
+int calls_start(struct supervisor *s);
+/* Once s->stopping is set. */
+void calls_stop(struct supervisor *s);
+
+/* ---- fork.c ---- */
+/* CALL_FORK. 0; -EAGAIN: another fork is in progress; -EBUSY: it has ended; -ECONNRESET: the caller
+ * went away. Call thread: waits for reclaim. */
+int fork_call(struct client *c, uint64_t cookie);
+/* The connection of a CALL_FORK closed: the fork is over, one way or the other. @cookie 0: whichever
+ * it is. */
+void fork_over(struct client *c, uint64_t cookie);
+/* The event. @uffd is the child's; @err: why the child cannot be followed; 0: it can. The parent's
+ * mmap_lock is held for writing. */
+void fork_event(struct client *parent, int uffd, int err);
+
+/* ---- end.c ---- */
+/* The address space is gone: give everything back. Idempotent. Nothing locked. */
+void client_end(struct client *c);
+/* Has it executed a program, so that @c is not its client any more? Then @c has ended, or does with
+ * its memory. */
+bool client_left(struct client *c);
+
+/* ---- starting.c ---- */
+/* @pid, @caller's process or a child of vfork of it, is about to execute a program; @how: EXEC_.
+ * 0 or -errno. */
+int starting_announce(struct client *caller, pid_t pid, uint32_t how);
+/* @pid has no client and has executed a program. */
+void starting_found(struct supervisor *s, pid_t pid);
+/* @pid is our own child, which is about to execute one (@unable: supervisor_watch_root). */
+void starting_root(struct supervisor *s, pid_t pid, const char *unable);
+/* The kernel reports that @pid, the program's, has executed a program. */
+void starting_told(struct supervisor *s, pid_t pid);
+/* At the end of a client that never said HELLO: has it run a program that could not? */
+bool starting_was_unable(const struct client *c);
+/* @pid is managed from now on. */
+void starting_over(struct supervisor *s, pid_t pid);
+/* Is its memory that of the program it was to execute? Watcher. */
+bool starting_has_executed(struct client *c);
+bool starting_failed(const struct client *c);
+/* It was found while it said HELLO. */
+bool starting_said_hello(const struct client *c);
+
+/* ---- unmanaged.c: the names of programs that stay unmanaged ---- */
+/* It has not said HELLO, and will not. Watcher. */
+void unmanaged_give_name(struct client *c);
+/* @c was given a name and has said HELLO after all: however long it took on a busy machine, its
+ * program is not unmanaged. Another program of the same process (exec) does not speak for the one
+ * before it. */
+void unmanaged_spoke(struct client *c);
+/* @c ends without a name: if it was killed for the limit, or could not speak, it gets one. */
+void unmanaged_ended(struct client *c);
+
+/* ---- follow.c: the thread that traces the helpers ---- */
+int follow_init(struct supervisor *s);
+int follow_start(struct supervisor *s);
+/* Control thread and watcher are gone. */
+void follow_stop(struct supervisor *s);
+/* Have helper @tid followed, if that is permitted. Waits until it is, bounded. Control thread. */
+void follow_helper(struct supervisor *s, pid_t tid);
+/* A debugger outside the tree may have come, or gone. @traced: its first thread is stopped by one.
+ * Watcher. */
+void follow_look(struct client *c, bool traced);
+/* The thread that follows; 0: it does not run. */
+pid_t follow_tracer(const struct supervisor *s);
+
+/* ---- transport.c: requests to a client's helper, for the host MMU. batch_lock held. ---- */
+int transport_evict(struct host_client *hc, const struct host_range *r, unsigned n, uint8_t *status,
+		    unsigned npages);
+int transport_fill(struct host_client *hc, uint64_t start);
+void transport_adopt(struct host_client *hc, uint64_t va);
+void transport_zap(struct host_client *hc, unsigned n);
+void transport_late(struct host_client *hc);
+void transport_lost(struct host_client *hc);
+void transport_blocking(struct host_client *hc);
+void transport_release(struct host_client *hc);
+
+#endif

@@ -1,0 +1,84 @@
+/* serve/session/unmanaged.c - the names of programs that stay unmanaged, for the report.
+ *
+ * Locks: names_lock, rank LEAF.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "serve/process/proc.h"
+#include "serve/session/session.h"
+
+/* names_lock held. */
+static void name_of(const struct client *c, char *name)
+{
+	const char *comm = c->comm;
+
+	/* That is the name of the program before. */
+	if (c->foreign && a32_load(&c->to_exec))
+		comm = a32_load(&c->told) ? c->told_comm : "?";
+	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
+}
+
+/* One of those that never speak; unless it just has. */
+static void count_unmanaged(struct supervisor *s, struct client *c)
+{
+	spin_lock(&s->names_lock);
+	if (!c->named.spoke && !c->named.counted) {
+		a64_add(&s->unmanaged_total, 1);
+		if (s->nr_names < SERVE_UNMANAGED_NAMES)
+			name_of(c, s->names[s->nr_names++]);
+		c->named.counted = true;
+	}
+	spin_unlock(&s->names_lock);
+}
+
+/* Is it still the program that it was when it was given up? The root is a copy of ours until it executes the program. */
+static bool same_program(const struct client *c)
+{
+	char now[sizeof(c->comm)], ours[sizeof(c->comm)];
+
+	proc_comm(c->host.pid, now, sizeof(now));
+	proc_comm(getpid(), ours, sizeof(ours));
+	return strcmp(c->comm, now) == 0 || strcmp(c->comm, ours) == 0;
+}
+
+void unmanaged_spoke(struct client *c)
+{
+	struct supervisor *s = c->s;
+	char name[SERVE_UNMANAGED_NAME_MAX];
+	unsigned i = 0;
+
+	if (!same_program(c))
+		return;
+	spin_lock(&s->names_lock);
+	name_of(c, name);
+	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
+		i++;
+	if (c->named.counted)
+		a64_add(&s->unmanaged_total, -1);
+	if (c->named.counted && i < s->nr_names)
+		memmove(s->names[i], s->names[i + 1], (--s->nr_names - i) * sizeof(s->names[0]));
+	c->named.counted = false;
+	c->named.spoke = true;
+	spin_unlock(&s->names_lock);
+}
+
+void unmanaged_ended(struct client *c)
+{
+	if (!c->foreign || !a32_load(&c->nameless) || c->introduced)
+		return;
+	if ((!a32_load(&c->to_exec) && a32_load(&c->host.mm->dying)) || starting_was_unable(c))
+		count_unmanaged(c->s, c);
+}
+
+/* It has not said HELLO, and will not. */
+void unmanaged_give_name(struct client *c)
+{
+	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
+	client_keep(c);
+	a32_store(&c->nameless, 0);
+	count_unmanaged(c->s, c);
+	if (a32_load(&c->ended))
+		unmanaged_spoke(c);  /* meanwhile (starting_over) */
+}

@@ -1,0 +1,40 @@
+/* serve/watch/parts.h - private to the room: the parts of the watcher, settler and finder. */
+#ifndef UMEMCG_SERVE_WATCH_PARTS_H
+#define UMEMCG_SERVE_WATCH_PARTS_H
+
+#include "serve/watch/watch.h"
+
+void watcher_main(void *supervisor);
+/* Makes room for what was charged by force. */
+void settler_main(void *supervisor);
+void finder_main(void *supervisor);
+
+/* ---- finder.c ---- */
+int finder_init(struct supervisor *s);
+/* A kill is near: what has come since the last look is examined first. True: pages were found, or,
+ * where @wait is false, may be soon. */
+bool finder_search(struct supervisor *s, bool wait);
+
+/* ---- kinds.c ---- */
+int kinds_init(struct supervisor *s);
+/* Wake the finder when so much more is unmanaged than ever that it is worth a look at what it is.
+ * Watcher. */
+void kinds_wake(struct supervisor *s);
+/* That look. Finder. */
+void kinds_note(struct supervisor *s);
+
+/* ---- search.c ---- */
+int search_init(struct supervisor *s);
+
+/* ---- late.c ---- */
+/* How many pages @c has beyond the limit as its helper is stopped. Watcher. */
+int64_t late_look(struct client *c, uint64_t now);
+/* All clients together have @pages beyond it, and had @was. Watcher. */
+void late_adjust(struct supervisor *s, int64_t was, int64_t pages);
+
+/* ---- leave.c ---- */
+/* Look at the first thread of @c's process: have its helper leave if no other is left, and
+ * follow_look. Watcher. */
+void leave_look(struct client *c);
+
+#endif
