@@ -67,8 +67,8 @@ awk '/private to [a-z]+\/[a-z_]+\.c/ && !/^ \*/ {
 }' src/serve/client/client.h >"$tmp/private"
 while read -r name file; do
 	# client.c sets members up and takes them down.
-	grep -nE -- "->$name\\b" src/serve/*/*.c src/serve/*.c |
-	grep -vE "^src/serve/($file|client/client\\.c):" |
+	grep -nE -- "->$name\\b" src/serve/*/*.[ch] src/serve/*.[ch] |
+	grep -vE "^src/serve/($file|client/client\\.[ch]):" |
 	sed "s#^#\\# private to $file: #" || true
 done <"$tmp/private" >"$tmp/named"
 [ "$(wc -l <"$tmp/private")" -ge 10 ] || echo "# fewer than ten private members were found" >>"$tmp/named"

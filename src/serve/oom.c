@@ -25,7 +25,7 @@ static int64_t forked_pages(struct supervisor *s)
 
 	while ((c = client_next(s, c)))
 		if (!c->foreign && c->sock < 0 && !a64_load(&c->awaits_cookie) &&
-		    !a32_load(&c->ended))
+		    !client_has_ended(c))
 			pages += a64_load(&c->host.mm->rss);
 	return pages;
 }

@@ -29,7 +29,7 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 	int err = -ESRCH;
 
 	rw_wrlock(&mm->mmap_lock);
-	if (!a32_load(&c->ended))
+	if (!client_has_ended(c))
 		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL, 0);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
@@ -48,7 +48,7 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 		return -ENOENT;
 	rw_wrlock(&mm->mmap_lock);
 	flags = VM_READ | VM_WRITE | VM_SHARED | advice_flags(mm, area->start, area->end);
-	if (!a32_load(&c->ended))
+	if (!client_has_ended(c))
 		err = vma_insert_gaps(mm, area->start, area->end, flags, as, area->offset >> PAGE_SHIFT);
 	rw_wrunlock(&mm->mmap_lock);
 	if (!err)
@@ -160,7 +160,7 @@ int adopt_at(struct client *c, uint64_t va)
 {
 	struct proc_area a = { .start = va, .end = va + PAGE_SIZE, .flags = VM_READ | VM_WRITE };
 
-	if (a32_load(&c->ended))
+	if (client_has_ended(c))
 		return -ENOENT;
 	/* A forked child that has not spoken yet has no known pid in /proc: take the page alone. */
 	if (c->host.task && proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0)

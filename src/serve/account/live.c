@@ -115,7 +115,7 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 	/* libc's thread record is at the end of a stack whose rest is managed. */
 	if (top && booked_until(mm, start))
 		start += STACK_TOP_PAGES * PAGE_SIZE;
-	if (!a32_load(&c->ended))
+	if (!client_has_ended(c))
 		err = start >= end ? -ERANGE : as_seen(l, start, end) ? 0 : -EAGAIN;
 	if (!err)
 		err = uffd_register(c->host.uffd, start, end - start);
@@ -144,7 +144,7 @@ static void enter_run(uint64_t start, uint64_t end, void *arg)
 {
 	struct live *l = arg;
 
-	for (uint64_t va = start; va < end && !a32_load(&l->c->ended); va += PAGE_SIZE)
+	for (uint64_t va = start; va < end && !client_has_ended(l->c); va += PAGE_SIZE)
 		enter_page(l, va);
 }
 

@@ -56,7 +56,7 @@ static int64_t anon_pages(struct client *c, int *statm_fd)
 	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
 	pid_t tid;
 
-	if (anon < 0 && a32_load(&c->unready) && !uffd_dead(c->host.uffd))
+	if (anon < 0 && client_state(c) == CLIENT_UNREADY && !uffd_dead(c->host.uffd))
 		return anon_pages_of(c->host.pid, statm_fd);
 	if (anon > 0 || c->sock >= 0 || !c->host.pid)
 		return anon;
@@ -154,12 +154,12 @@ static void set_figure(struct client *c, int64_t now)
 
 	if (now - before >= HOT_PAGES)
 		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
-	if (now == before || a32_load(&c->ended))
+	if (now == before || client_has_ended(c))
 		return;
 	known = take_reserve(c, figure, before, now);
 	if (now != known && charge_unmanaged_figure(&s->engine, s->group, figure, known, now) && now > known)
 		a32_store(&s->unsettled, 1);
-	if (a32_load(&c->ended))
+	if (client_has_ended(c))
 		/* Meanwhile, and its sum was given back before this. */
 		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
 	else if (now > before)
@@ -175,7 +175,7 @@ bool measure(struct client *c)
 		cannot_measure(c, now);
 		return false;
 	}
-	if (now < c->least && a32_load(&c->nameless))
+	if (now < c->least && client_may_register(c))
 		now = c->least;
 	c->measured.seen = now;
 	if (now > known && !c->foreign)
@@ -188,7 +188,7 @@ void measure_again(struct client *c)
 {
 	int64_t known = a64_load(&c->host.mm->unmanaged), now;
 
-	if (a32_load(&c->closing))
+	if (client_is_leaving(c))
 		return;
 	now = look(c, &c->statm_fd);
 	if (now > c->measured.seen)

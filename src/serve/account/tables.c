@@ -36,14 +36,14 @@ int64_t tables_pages(struct client *c, int64_t extra)
 	if (now_ns - a64_load(&c->tables_seen.ns) < (int64_t)LOOK_NS && distance(leaves, a64_load(&c->tables_seen.leaves)) < LOOK_PAGES &&
 	    distance(extra, a64_load(&c->tables_seen.extra)) < LOOK_PAGES)
 		return a64_load(&c->tables);
-	got = proc_table_pages(a32_load(&c->unready) ? c->host.pid : c->host.task);
+	got = proc_table_pages(client_state(c) == CLIENT_UNREADY ? c->host.pid : c->host.task);
 	if (got < 0)
 		return a64_load(&c->tables);
 	a64_store(&c->tables_seen.ns, now_ns);
 	a64_store(&c->tables_seen.leaves, leaves);
 	a64_store(&c->tables_seen.extra, extra);
 	set_tables(c, got);
-	if (a32_load(&c->ended))
+	if (client_has_ended(c))
 		set_tables(c, 0);
 	return got;
 }

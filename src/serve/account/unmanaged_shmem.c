@@ -166,7 +166,7 @@ static void add_client(struct scan *n, struct client *c)
 		return;
 	n->now = c;
 	/* After exec the pid names another address space. */
-	if (c->host.pid && !a32_load(&c->closing) && proc_shmem_pages(c->host.task) > 0)
+	if (c->host.pid && !client_is_leaving(c) && proc_shmem_pages(c->host.task) > 0)
 		(void)proc_areas(c->host.task, consider, n);
 	client_ref(c);
 	n->client[n->nr_clients] = c;

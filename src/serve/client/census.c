@@ -77,13 +77,13 @@ void census_peak(struct client *c)
 		a64_store(&c->peak, now);
 }
 
-void census_end(struct client *c)
+void census_end(struct client *c, enum client_state was)
 {
 	struct supervisor *s = c->s;
 
 	/* A client that was only on its way to an exec or a HELLO is covered by the line of what it
 	 * was before or became. */
-	if (s->config.processes_fd <= 0 || !c->host.pid || (c->foreign && (a32_load(&c->to_exec) || c->introduced)))
+	if (s->config.processes_fd <= 0 || !c->host.pid || (c->foreign && (was == CLIENT_EXECUTING || c->introduced)))
 		return;
 	put(s, c->host.pid, c->sock >= 0 ? "managed" : "measured", c->found_ns, a64_load(&c->peak), c->comm);
 }

@@ -26,7 +26,7 @@ static void close_if(int fd)
 		close(fd);
 }
 
-struct client *client_create(struct supervisor *s, int uffd, bool foreign)
+struct client *client_create(struct supervisor *s, int uffd, enum client_state state)
 {
 	struct client *c = plat_alloc(sizeof(*c));
 
@@ -37,7 +37,8 @@ struct client *client_create(struct supervisor *s, int uffd, bool foreign)
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
-	c->foreign = foreign;
+	c->foreign = state == CLIENT_EXECUTING;
+	a32_store(&c->state_word, state);
 	c->created_ns = plat_now_ns();
 	a32_store(&c->ref, 2);
 	spin_init(&c->fork.lock, RANK_LEAF);
@@ -131,7 +132,7 @@ void client_set_pid(struct client *c, pid_t pid)
 		c->host.pid = pid;
 	}
 	spin_unlock(&s->clients_lock);
-	if (first && !a32_load(&c->nameless))
+	if (first && !client_may_register(c))
 		client_keep(c);
 	if (!first)
 		close_if(pidfd);
@@ -153,27 +154,64 @@ void client_kill(struct client *c, int sig)
 		(void)syscall(SYS_pidfd_send_signal, c->host.pidfd, sig, NULL, 0);
 }
 
+/* The states that may follow each one. */
+static bool may_follow(enum client_state from, enum client_state to)
+{
+#define TO(state) (1u << CLIENT_##state)
+	static const uint32_t next[NR_CLIENT_STATES] = {
+		[CLIENT_FORKED] = TO(JOINING) | TO(CLOSING) | TO(ENDED),
+		[CLIENT_JOINING] = TO(JOINING) | TO(SERVED) | TO(UNREADY) | TO(ENDED),
+		[CLIENT_SERVED] = TO(SERVED) | TO(JOINING) | TO(CLOSING) | TO(ENDED),
+		[CLIENT_UNREADY] = TO(JOINING) | TO(SERVED) | TO(CLOSING) | TO(ENDED),
+		[CLIENT_EXECUTING] = TO(UNIDENTIFIED) | TO(ENDED),
+		[CLIENT_UNIDENTIFIED] = TO(UNMANAGED) | TO(ENDED),
+		[CLIENT_UNMANAGED] = TO(ENDED),
+		[CLIENT_CLOSING] = TO(CLOSING) | TO(JOINING) | TO(SERVED) | TO(ENDED),
+	};
+#undef TO
+
+	return next[from] & 1u << to;
+}
+
+bool client_change_state(struct client *c, enum client_state from, enum client_state to)
+{
+	VM_ASSERT(may_follow(from, to));
+	return a32_cas(&c->state_word, from, to);
+}
+
+enum client_state client_set_state(struct client *c, enum client_state to)
+{
+	enum client_state from;
+
+	do {
+		from = client_state(c);
+		if (from == CLIENT_ENDED)
+			break;
+	} while (!client_change_state(c, from, to));
+	return from;
+}
+
 void client_closing(struct client *c)
 {
-	a32_store(&c->closing, 1);
+	(void)client_set_state(c, CLIENT_CLOSING);
 	/* Not a victim: a signal would hit what the process has become. */
 	if (a32_cas(&c->host.mm->dying, 0, 1))
 		c->spared = true;
 }
 
-bool client_lives_on(struct client *c)
+bool client_lives_on(struct client *c, bool started)
 {
-	if (!a32_load(&c->closing))
-		return false;
-	if (c->spared) {
+	bool closing = client_state(c) == CLIENT_CLOSING;
+
+	if (closing && c->spared) {
 		spin_lock(&c->s->engine.mm_lock);
 		c->host.mm->dying_since = 0;
 		a32_store(&c->host.mm->dying, 0);
 		spin_unlock(&c->s->engine.mm_lock);
+		c->spared = false;
 	}
-	c->spared = false;
-	a32_store(&c->closing, 0);
-	return true;
+	(void)client_set_state(c, started ? CLIENT_SERVED : CLIENT_JOINING);
+	return closing;
 }
 
 /* Range @i of PRIVATE_RANGES of the agent's own memory: the last appears with the first standby. */
@@ -222,7 +260,7 @@ static bool takes_too_much(struct client *c)
 {
 	struct page_counter *memory = &c->s->group->memory;
 
-	return a32_load(&c->host.is_late) && !a32_load(&c->ended) && !a32_load(&c->beyond) &&
+	return a32_load(&c->host.is_late) && !client_has_ended(c) && !a32_load(&c->beyond) &&
 	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
 }
 
@@ -257,7 +295,7 @@ void client_change_pid(struct client *c, pid_t pid)
 	struct supervisor *s = c->s;
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
-	census_end(c);
+	census_end(c, client_state(c));
 	c->found_ns = plat_now_ns();
 	if (c->kept)
 		keeper_del_pid(s->keeper, c->host.pid);

@@ -1,8 +1,48 @@
 /* serve/client/client.h - a client: one address space of the program.
  *
- * It is made by HELLO (after exec), by a fork event (its HELLO comes later, or never), or for a
- * process without an agent ("foreign": measured and charged, not managed). It ends when its helper
- * channel closes, or when the watcher sees that it is gone.
+ * Its state is one atomic word. HELLO and STARTED are messages (channel/proto.h):
+ *
+ *   managed                                          unmanaged
+ *
+ *   fork event      HELLO after exec                 an exec is near      found
+ *       |                 |                                |                |
+ *       v                 v                                v                |
+ *    FORKED --HELLO--> JOINING <----------+            EXECUTING            |
+ *       |               |   |             |                | has executed   |
+ *       |       STARTED |   | helper left |                v                |
+ *       |               v   v             |           UNIDENTIFIED <--------+
+ *       |          SERVED   UNREADY       |                | no HELLO in time
+ *       |               |   |             |                v
+ *       | has executed  |   | HELLO again | standby     UNMANAGED
+ *       +------------+  |   |             | takes over
+ *                    v  v   v             |
+ *                    CLOSING -------------+
+ *
+ *   every state --> ENDED
+ *
+ * A standby may take over from SERVED, UNREADY and CLOSING: to SERVED if its helper has sent
+ * STARTED, else to JOINING.
+ *
+ * What a state promises:
+ *   FORKED        It has books, and no channel. Its faults are served. Without a pid its process is
+ *                 not known yet (find/mark.c). With one it has no helper and gets none ("mute"),
+ *                 unless its HELLO is being processed.
+ *   JOINING       It has a channel and a pid; it gets no requests. It may exceed the limit, a page
+ *                 at a time (client_enter).
+ *   SERVED        Its helper takes requests.
+ *   UNREADY       The channel is closed. The process ends, executes a program, or lives on without a
+ *                 helper (session/unready.c). Its faults are served.
+ *   CLOSING       It gets no requests, is not found by pid as managed, is not measured, and is no
+ *                 OOM victim. Its faults are served: the kernel may still read the old memory.
+ *   EXECUTING     Charged ahead; its memory is still that of before the exec, and not measured here.
+ *   UNIDENTIFIED  Measured. HELLO makes it another, managed client, and ends this one.
+ *   UNMANAGED     Measured, named in the report, known to the keeper.
+ *   ENDED         It is off the list, or about to be; nothing more is charged to it. Whoever adds to
+ *                 it looks for ENDED afterwards, and takes back what it added.
+ *
+ * Every change is a compare-and-swap, sequentially consistent. Of two that change the state at the
+ * same time one wins; ENDED wins over all others and is final: client_set_state then does nothing.
+ * Only client_end makes it ENDED, and the winner gives everything back.
  *
  * A member that is "private to FILE" belongs to that file alone (tools/check-serve-rooms.sh).
  *
@@ -23,13 +63,25 @@
 
 struct conn;
 
+enum client_state {
+	CLIENT_FORKED,
+	CLIENT_JOINING,
+	CLIENT_SERVED,
+	CLIENT_UNREADY,
+	CLIENT_EXECUTING,
+	CLIENT_UNIDENTIFIED,
+	CLIENT_UNMANAGED,
+	CLIENT_CLOSING,
+	CLIENT_ENDED,
+	NR_CLIENT_STATES
+};
+
 /* A helper in another process that shares a client's memory (standby.c). */
 struct standby {
 	struct conn *conn;             /* NULL: none */
 	pid_t pid, task;
 	uint32_t tid;                  /* the number of task in its own PID namespace */
 	uint64_t staging;
-	bool started;                  /* it has sent STARTED */
 };
 
 struct client {
@@ -37,9 +89,7 @@ struct client {
 	struct supervisor *s;          /* (C) */
 	struct list_head link;         /* (K) supervisor->clients */
 	atomic32_t ref;                /* (A) list + users */
-	atomic32_t ended;              /* (A) 1: taken out of the list */
-	atomic32_t closing;            /* (A) 1: the helper is gone, the address space may still be
-					* read by its kernel */
+	atomic32_t state_word;         /* (A) enum client_state; private to client/client.c */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
 	bool foreign;                  /* (C) */
 
@@ -55,9 +105,7 @@ struct client {
 	int sock;                      /* helper channel; -1 none. Set once, by hello */
 	uint32_t helper_tid;           /* in its own PID namespace */
 	bool hooked;                   /* (C) once can_evict: libc's calls come to the agent */
-	bool started;                  /* (O) its helper has sent STARTED */
 	bool forked;                   /* (O) its HELLO was that of a fork's child */
-	atomic32_t unready;            /* (A) 1: its helper left without having sent STARTED */
 	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
 	atomic32_t task_changed;       /* (A) 1: statm_fd is of a task that is gone */
 	atomic64_t awaits_cookie;      /* (A) its HELLO will carry this; 0 = none expected */
@@ -71,13 +119,11 @@ struct client {
 	atomic64_t fork_cookie;        /* (A) fork->lock to write; 0 = no fork is in progress */
 
 	/* foreign: starting.c */
-	atomic32_t nameless;           /* (A) 1: it may still say HELLO */
-	atomic32_t to_exec;            /* (A) 1: its memory is still that of before the exec */
 	atomic32_t unable, told;       /* (A) 1: it cannot say HELLO; its exec was reported */
 	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
-	struct client *before;         /* (W) referenced; whose memory it has, while to_exec; NULL:
+	struct client *before;         /* (W) referenced; whose memory it has, while EXECUTING; NULL:
 					* our own child's */
-	int64_t least;                 /* (C) its least unmanaged RSS while it is nameless */
+	int64_t least;                 /* (C) its least unmanaged RSS until it is UNMANAGED */
 	bool is_static;                /* (W) */
 	bool introduced;               /* it has said HELLO, and is another client */
 	char told_comm[32];            /* (N) its name when its exec was reported, or "" */
@@ -158,9 +204,13 @@ struct client *client_forking(struct supervisor *s, uint64_t cookie);
 struct client *client_next(struct supervisor *s, struct client *prev);
 
 /* ---- client.c ---- */
-/* A client in the list, with a reference for the caller. Takes @uffd. NULL: out of memory (@uffd is
- * left alone). */
-struct client *client_create(struct supervisor *s, int uffd, bool foreign);
+/* A client in the list, in its first @state, with a reference for the caller. Takes @uffd. NULL: out
+ * of memory (@uffd is left alone). */
+struct client *client_create(struct supervisor *s, int uffd, enum client_state state);
+/* Change the state; returns the one before. If that is ENDED nothing was changed. */
+enum client_state client_set_state(struct client *c, enum client_state to);
+/* Change it from @from only. False: another was faster. */
+bool client_change_state(struct client *c, enum client_state from, enum client_state to);
 void client_ref(struct client *c);
 void client_put(struct client *c);
 /* The last reference of its address space is gone. */
@@ -175,8 +225,9 @@ void client_kill(struct client *c, int sig);
 /* Its process is gone, or executes another program; its memory may be there a while. Control
  * thread. */
 void client_closing(struct client *c);
-/* Its memory is there for good: host.pid shares it. True: it had been closing. Control thread. */
-bool client_lives_on(struct client *c);
+/* Its memory is there for good: host.pid shares it, with a helper that has @started. True: it had
+ * been CLOSING. Control thread. */
+bool client_lives_on(struct client *c, bool started);
 /* Until its helper has started a client may exceed the limit, a page at a time: nothing of it can
  * be taken. */
 void client_enter(struct client *c);
@@ -197,6 +248,26 @@ bool client_hold_back(struct client *c);
 void client_let_go(struct client *c);
 /* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */
 void client_events_applied(struct client *c);
+static inline enum client_state client_state(const struct client *c)
+{
+	return (enum client_state)a32_load(&c->state_word);
+}
+static inline bool client_has_ended(const struct client *c)
+{
+	return client_state(c) == CLIENT_ENDED;
+}
+/* Is it CLOSING or ENDED? */
+static inline bool client_is_leaving(const struct client *c)
+{
+	return client_state(c) >= CLIENT_CLOSING;
+}
+/* Unmanaged: may it still say HELLO? */
+static inline bool client_may_register(const struct client *c)
+{
+	enum client_state state = client_state(c);
+
+	return state == CLIENT_EXECUTING || state == CLIENT_UNIDENTIFIED;
+}
 /* Has it books but no helper, and, as far as can be seen, never will: a child of raw clone(2)? */
 static inline bool client_mute(const struct client *c)
 {
@@ -209,8 +280,8 @@ int census_init(struct supervisor *s);
 void census_fini(struct supervisor *s);
 /* Look at how much it has now. */
 void census_peak(struct client *c);
-/* Its memory is about to be given back. */
-void census_end(struct client *c);
+/* Its memory is about to be given back, or passes to another process; @was: its state. */
+void census_end(struct client *c, enum client_state was);
 /* @pid has memory that another process's line reports. */
 void census_shared(struct supervisor *s, pid_t pid);
 

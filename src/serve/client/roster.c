@@ -50,12 +50,12 @@ static struct client *find(struct supervisor *s, bool (*match)(const struct clie
 
 static bool match_managed(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->foreign && !a32_load(&c->closing);
+	return c->host.pid == (pid_t)pid && !c->foreign && !client_is_leaving(c);
 }
 
 static bool match_closing(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->foreign && a32_load(&c->closing);
+	return c->host.pid == (pid_t)pid && !c->foreign && client_is_leaving(c);
 }
 
 static bool match_foreign(const struct client *c, uint64_t pid)

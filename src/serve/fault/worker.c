@@ -129,8 +129,8 @@ static unsigned read_messages(struct client *c, struct queue *q)
 		room = READ_BATCH;
 	rw_wrlock(&c->host.mm->mmap_lock);
 	a32_add(&c->event_turn, 1);
-	got = a32_load(&c->ended) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
-	while (got < 0 && !a32_load(&c->ended) && (errno == EMFILE || errno == ENFILE)) {
+	got = client_has_ended(c) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
+	while (got < 0 && !client_has_ended(c) && (errno == EMFILE || errno == ENFILE)) {
 		/* A fork, and no descriptor for its child's userfaultfd. The event waits, and with it the parent. */
 		err = -errno;
 		if (!spare_drop(c->s)) {
@@ -250,7 +250,7 @@ static void serve_client(struct client *c)
 		if (q.n > 1)
 			client_rearm(c);  /* several threads: the others need not wait for this one's page */
 		f = pop(&q);
-		if (a32_load(&c->ended) || serve_fault(c, &f)) {
+		if (client_has_ended(c) || serve_fault(c, &f)) {
 			stalled = 0;
 			continue;
 		}

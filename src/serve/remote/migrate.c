@@ -90,7 +90,7 @@ static pid_t who_has(const struct client *c)
 {
 	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
 
-	if (a32_load(&c->ended) || a32_load(&c->closing) || (p.fd >= 0 && poll(&p, 1, 0) != 0))
+	if (client_is_leaving(c) || (p.fd >= 0 && poll(&p, 1, 0) != 0))
 		return 0;
 	if (c->host.task)
 		return c->host.task;
@@ -106,7 +106,7 @@ static void move_leaf(struct migration_job *j, uint64_t base)
 
 	if (pid) {
 		nodes_move(j->nodes, pid, n, page, j->from, j->to, &j->sum);
-	} else if (a32_load(&c->ended) || a32_load(&c->closing)) {
+	} else if (client_is_leaving(c)) {
 		j->sum.absent += n;
 	} else if (n) {
 		j->sum.failed += n;  /* a forked child that has not identified itself */

@@ -120,7 +120,8 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 		if (standby_hello(s, conn, m, fd)) {
 			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
 			/* Its predecessor has ended already. */
-			if (a32_load(&conn->client->closing) && conn->client->host.serve)
+			if (client_state(conn->client) == CLIENT_CLOSING &&
+			    conn->client->host.serve)
 				(void)helper_replace(conn->client->host.serve);
 		} else {
 			conn_close(s, conn);
@@ -230,7 +231,8 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 		client_kill(c, SIGKILL);
 		return;
 	}
-	c->started = true;
+	conn->started = true;
+	(void)client_set_state(c, CLIENT_SERVED);
 	a32_store(&c->host.can_evict, 1);
 	client_entered(c);
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
@@ -253,7 +255,7 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 {
 	struct client *c = conn->client;
 
-	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP)) && !c->started) {
+	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP)) && !conn->started) {
 		helper_started(s, conn);
 		return;
 	}
@@ -278,7 +280,7 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 	/* exec and exit end the helper first, and the kernel still reads the old memory after that
 	 * (for example the robust futex list): keep serving its faults until the address space is
 	 * gone. */
-	if (c->started) {
+	if (conn->started) {
 		client_closing(c);
 		host_helper_gone(&s->mmu, &c->host);
 		client_let_go(c);
@@ -297,7 +299,7 @@ static bool end_closing(struct supervisor *s, bool all)
 	bool soon = false;
 
 	list_for_each_safe(conn, tmp, &s->control->closing, struct conn, link) {
-		if (!all && !a32_load(&conn->client->ended) && !uffd_dead(conn->client->host.uffd)) {
+		if (!all && !client_has_ended(conn->client) && !uffd_dead(conn->client->host.uffd)) {
 			soon |= unready_waits(conn);
 			continue;
 		}

@@ -11,19 +11,20 @@
 #include "serve/session/session.h"
 #include "serve/shared/shared.h"
 
-void client_end(struct client *c)
+enum client_state client_end(struct client *c)
 {
 	struct supervisor *s = c->s;
+	enum client_state was = client_set_state(c, CLIENT_ENDED);
 	int64_t unmanaged;
 
-	if (!a32_cas(&c->ended, 0, 1))
-		return;
+	if (was == CLIENT_ENDED)
+		return was;
 	roster_remove(c);
 	if (c->host.uffd >= 0)
 		(void)epoll_ctl(s->fault_ep, EPOLL_CTL_DEL, c->host.uffd, NULL);
-	unmanaged_ended(c);
+	unmanaged_ended(c, was);
 	census_peak(c);
-	census_end(c);
+	census_end(c, was);
 	fork_over(c, 0);
 	host_client_end(&s->mmu, &c->host);
 	mm_teardown(c->host.mm);
@@ -38,6 +39,7 @@ void client_end(struct client *c)
 	if (s->keeper)
 		keeper_del_fd(s->keeper, c->key);
 	client_put(c);  /* the list's */
+	return was;
 }
 
 /* ---- what can be told at once ---- */
@@ -49,8 +51,9 @@ bool client_left(struct client *c)
 	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
 		return false;
 	if (uffd_dead(c->host.uffd))
-		client_end(c);
+		(void)client_end(c);
 	else
-		a32_store(&c->closing, 1);  /* another process shares its old memory */
+		/* Another process shares its old memory. If HELLO is faster it is no mute one. */
+		(void)client_change_state(c, CLIENT_FORKED, CLIENT_CLOSING);
 	return true;
 }

@@ -71,7 +71,7 @@ static int64_t charge_child(struct client *c)
 		err = charge_pages(&c->s->engine, c->s->group, mm, want, CHARGE_NOOOM);
 		if (!err)
 			n += want;
-		else if (a32_load(&c->ended) || plat_now_ns() - start > FORK_PATIENCE_NS)
+		else if (client_has_ended(c) || plat_now_ns() - start > FORK_PATIENCE_NS)
 			break;
 		else if (err == -ENOMEM)
 			plat_sleep_ns(FORK_RETRY_NS);
@@ -86,14 +86,14 @@ int fork_call(struct client *c, uint64_t cookie)
 
 	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
 	 * never be managed, so its turn is waited for, in the queue, while others are served. */
-	if (a32_load(&c->ended))
+	if (client_has_ended(c))
 		return -EBUSY;
 	if (!fork_announce(c, cookie))
 		return -EAGAIN;
 	n = charge_child(c);
 	a32_add(&mm->held, 1);
 	a32_add(&mm->no_reclaim, 1);
-	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !a32_load(&c->ended); i++)
+	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !client_has_ended(c); i++)
 		plat_sleep_ns(1000 * 1000);
 	unmanaged = measure_for_fork(c);
 	if (!fork_prepared(c, cookie, n, unmanaged)) {
@@ -102,7 +102,7 @@ int fork_call(struct client *c, uint64_t cookie)
 		a32_add(&mm->held, -1);
 		return -ECONNRESET;
 	}
-	if (a32_load(&c->ended))
+	if (client_has_ended(c))
 		fork_over(c, cookie);  /* it ended while we made room: nobody else will */
 	return 0;
 }
@@ -205,7 +205,7 @@ void fork_event(struct client *parent, int uffd, int err)
 	struct supervisor *s = parent->s;
 	int64_t charged, unmanaged;
 	uint64_t cookie = take_announcement(parent, &charged, &unmanaged);
-	struct client *child = client_create(s, uffd, false);
+	struct client *child = client_create(s, uffd, CLIENT_FORKED);
 
 	if (!child) {
 		uncharge_pages(s->group, charged);
@@ -216,7 +216,7 @@ void fork_event(struct client *parent, int uffd, int err)
 			keeper_add_fd(s->keeper, child->key, uffd);
 		rw_wrlock(&child->host.mm->mmap_lock);
 		/* It may be gone again, and been found so: what was entered now would stay for ever. */
-		if (err || a32_load(&child->ended)) {
+		if (err || client_has_ended(child)) {
 			uncharge_pages(s->group, charged);
 		} else {
 			charged = begin_unmanaged(parent, child, charged, unmanaged);

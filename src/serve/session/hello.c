@@ -55,6 +55,7 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	c->hooked = m->flags & HELLO_HOOKED;
 	c->host.serve = conn;
 	c->sock = conn->fd;
+	(void)client_set_state(c, CLIENT_JOINING);
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
@@ -119,7 +120,7 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 		close(fd);
 		return NULL;
 	}
-	c = client_create(s, fd, false);
+	c = client_create(s, fd, CLIENT_JOINING);
 	if (!c) {
 		reply_ready(s, conn->fd, m->h.seq, -ENOMEM, -1);
 		close(fd);

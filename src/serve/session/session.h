@@ -40,8 +40,9 @@ void fork_over(struct client *c, uint64_t cookie);
 void fork_event(struct client *parent, int uffd, int err);
 
 /* ---- end.c ---- */
-/* The address space is gone: give everything back. Idempotent. Nothing locked. */
-void client_end(struct client *c);
+/* The address space is gone: give everything back. Returns the state it was in; ENDED: another
+ * thread ended it. Nothing locked. */
+enum client_state client_end(struct client *c);
 /* Has it executed a program, so that @c is not its client any more? Then @c has ended, or does with
  * its memory. */
 bool client_left(struct client *c);
@@ -56,8 +57,8 @@ void starting_found(struct supervisor *s, pid_t pid);
 void starting_root(struct supervisor *s, pid_t pid, const char *unable);
 /* The kernel reports that @pid, the program's, has executed a program. */
 void starting_told(struct supervisor *s, pid_t pid);
-/* At the end of a client that never said HELLO: has it run a program that could not? */
-bool starting_was_unable(const struct client *c);
+/* A client that never said HELLO has ended, and @was in that state: has it run a program that could not? */
+bool starting_was_unable(const struct client *c, enum client_state was);
 /* @pid is managed from now on. */
 void starting_over(struct supervisor *s, pid_t pid);
 /* Is its memory that of the program it was to execute? Watcher. */
@@ -73,8 +74,9 @@ void unmanaged_give_name(struct client *c);
  * program is not unmanaged. Another program of the same process (exec) does not speak for the one
  * before it. */
 void unmanaged_spoke(struct client *c);
-/* @c ends without a name: if it was killed for the limit, or could not speak, it gets one. */
-void unmanaged_ended(struct client *c);
+/* @c has ended, and @was in that state. Without a name: if it was killed for the limit, or could not
+ * say HELLO, it gets one. */
+void unmanaged_ended(struct client *c, enum client_state was);
 
 /* ---- follow.c: the thread that traces the helpers ---- */
 int follow_init(struct supervisor *s);

@@ -39,7 +39,7 @@ static struct client *client_of(struct supervisor *s, int uffd)
 	struct client *c = NULL;
 
 	while ((c = client_next(s, c)))
-		if (!c->foreign && !a32_load(&c->ended) && same_file(c->host.uffd, uffd))
+		if (!c->foreign && !client_has_ended(c) && same_file(c->host.uffd, uffd))
 			return c;
 	return NULL;
 }
@@ -52,7 +52,7 @@ struct client *standby_client(struct supervisor *s, pid_t pid)
 		return NULL;
 	while ((c = client_next(s, c)))
 		for (int i = 0; i < STANDBYS_MAX; i++)
-			if (c->standby[i].conn && c->standby[i].pid == pid && !a32_load(&c->closing))
+			if (c->standby[i].conn && c->standby[i].pid == pid && !client_is_leaving(c))
 				return c;
 	return NULL;
 }
@@ -131,13 +131,13 @@ bool standby_event(struct conn *conn, bool readable)
 	struct msg_started m;
 	int fd = -1;
 
-	if (readable && slot && !slot->started) {
+	if (readable && slot && !conn->started) {
 		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
 
 		if (fd >= 0)
 			close(fd);
-		slot->started = head_valid(&m.h, n, MSG_STARTED, sizeof(m));
-		if (slot->started)
+		conn->started = head_valid(&m.h, n, MSG_STARTED, sizeof(m));
+		if (conn->started)
 			return true;
 	}
 	if (slot)
@@ -157,14 +157,13 @@ static void take_over(struct client *c, struct standby *slot)
 	c->sock = slot->conn->fd;
 	c->host.serve = slot->conn;
 	c->helper_tid = slot->tid;
-	c->started = slot->started;  /* otherwise STARTED is still to come */
 	host_helper_replaced(&c->s->mmu, &c->host, slot->task, slot->staging);
-	a32_store(&c->host.can_evict, slot->started);
+	a32_store(&c->host.can_evict, slot->conn->started);
 	spin_unlock(&c->host.batch_lock);
 	host_helper_settled(&c->s->mmu, &c->host);
 	follow_helper(c->s, slot->task);
 	client_change_pid(c, slot->pid);
-	if (client_lives_on(c))
+	if (client_lives_on(c, slot->conn->started))
 		starting_over(c->s, c->host.pid);  /* it may have been found as foreign by now */
 	a32_store(&c->task_changed, 1);
 	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_DEL, old, NULL);

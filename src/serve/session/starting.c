@@ -42,7 +42,7 @@ static int64_t start_pages(const struct supervisor *s)
 
 static struct client *starting_create(struct supervisor *s, pid_t pid, struct client *before, int64_t paid)
 {
-	struct client *c = client_create(s, -1, true);
+	struct client *c = client_create(s, -1, CLIENT_EXECUTING);
 
 	if (!c)
 		return NULL;
@@ -52,8 +52,6 @@ static struct client *starting_create(struct supervisor *s, pid_t pid, struct cl
 	c->announced = before;
 	c->least = paid;
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
-	a32_store(&c->nameless, 1);
-	a32_store(&c->to_exec, 1);
 	charge_unmanaged_paid(s->group, paid);
 	a64_store(&c->host.mm->unmanaged, paid);
 	client_set_pid(c, pid);
@@ -133,7 +131,7 @@ static bool has_old(struct supervisor *s, pid_t pid)
 	bool yes = false;
 
 	while ((old = client_next(s, old)))
-		yes |= !old->foreign && old->host.pid == pid && a32_load(&old->closing) && !a32_load(&old->ended) &&
+		yes |= !old->foreign && old->host.pid == pid && client_state(old) == CLIENT_CLOSING &&
 		       !uffd_dead(old->host.uffd);
 	return yes;
 }
@@ -145,7 +143,7 @@ void starting_found(struct supervisor *s, pid_t pid)
 	if (!c)
 		return;
 	if (!has_old(s, pid)) {
-		a32_store(&c->to_exec, 0);
+		(void)client_change_state(c, CLIENT_EXECUTING, CLIENT_UNIDENTIFIED);
 		look_whether_able(c);
 	}
 	client_put(c);
@@ -174,7 +172,7 @@ void starting_told(struct supervisor *s, pid_t pid)
 		find_wake(s);  /* it may be over in a moment */
 		return;
 	}
-	if (a32_load(&c->to_exec)) {
+	if (client_state(c) == CLIENT_EXECUTING) {
 		char comm[sizeof(c->told_comm)];
 
 		proc_comm(pid, comm, sizeof(comm));
@@ -191,21 +189,22 @@ void starting_told(struct supervisor *s, pid_t pid)
 	client_put(c);
 }
 
-bool starting_was_unable(const struct client *c)
+bool starting_was_unable(const struct client *c, enum client_state was)
 {
-	return a32_load(&c->unable) && (!a32_load(&c->to_exec) || a32_load(&c->told) ||
+	return a32_load(&c->unable) && (was != CLIENT_EXECUTING || a32_load(&c->told) ||
 					(!lineage_is_reported(c->s) && client_exited(c)));
 }
 
 void starting_over(struct supervisor *s, pid_t pid)
 {
 	struct client *c = client_foreign(s, pid);
+	enum client_state was;
 
 	if (!c)
 		return;
 	c->introduced = true;
-	client_end(c);
-	if (!a32_load(&c->nameless))
+	was = client_end(c);
+	if (was == CLIENT_UNMANAGED || was == CLIENT_ENDED)
 		unmanaged_spoke(c);
 	client_put(c);
 }
@@ -216,20 +215,20 @@ bool starting_has_executed(struct client *c)
 	struct proc_stat st;
 	bool done;
 
-	if (!a32_load(&c->to_exec))
+	if (client_state(c) != CLIENT_EXECUTING)
 		return true;
 	if (!before)
 		done = proc_stat(c->host.pid, &st) && !(st.flags & PROC_FORKED) &&
 		       (!has_old(c->s, c->host.pid) || plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS / 2);
 	else if (before->host.pid == c->host.pid)
-		done = a32_load(&before->ended) || uffd_dead(before->host.uffd);
+		done = client_has_ended(before) || uffd_dead(before->host.uffd);
 	else
 		done = !proc_shares_memory(c->host.pid, before->host.pid);
 	if (!done)
 		return false;
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	a64_store(&c->since_ns, (int64_t)plat_now_ns());
-	a32_store(&c->to_exec, 0);
+	(void)client_change_state(c, CLIENT_EXECUTING, CLIENT_UNIDENTIFIED);
 	if (!before || !lineage_is_reported(c->s))
 		/* Not reported, and starting_found skipped it while its old memory was there. */
 		look_whether_able(c);
@@ -241,7 +240,7 @@ bool starting_has_executed(struct client *c)
 
 bool starting_failed(const struct client *c)
 {
-	return a32_load(&c->to_exec) && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
+	return client_state(c) == CLIENT_EXECUTING && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
 }
 
 bool starting_said_hello(const struct client *c)

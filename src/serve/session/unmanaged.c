@@ -10,24 +10,24 @@
 #include "serve/session/session.h"
 
 /* names_lock held. */
-static void name_of(const struct client *c, char *name)
+static void name_of(const struct client *c, enum client_state was, char *name)
 {
 	const char *comm = c->comm;
 
 	/* That is the name of the program before. */
-	if (c->foreign && a32_load(&c->to_exec))
+	if (was == CLIENT_EXECUTING)
 		comm = a32_load(&c->told) ? c->told_comm : "?";
 	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
 }
 
 /* One of those that never speak; unless it just has. */
-static void count_unmanaged(struct supervisor *s, struct client *c)
+static void count_unmanaged(struct supervisor *s, struct client *c, enum client_state was)
 {
 	spin_lock(&s->names_lock);
 	if (!c->named.spoke && !c->named.counted) {
 		a64_add(&s->unmanaged_total, 1);
 		if (s->nr_names < SERVE_UNMANAGED_NAMES)
-			name_of(c, s->names[s->nr_names++]);
+			name_of(c, was, s->names[s->nr_names++]);
 		c->named.counted = true;
 	}
 	spin_unlock(&s->names_lock);
@@ -52,7 +52,7 @@ void unmanaged_spoke(struct client *c)
 	if (!same_program(c))
 		return;
 	spin_lock(&s->names_lock);
-	name_of(c, name);
+	name_of(c, CLIENT_UNMANAGED, name);
 	while (i < s->nr_names && strcmp(s->names[i], name) != 0)
 		i++;
 	if (c->named.counted)
@@ -64,21 +64,21 @@ void unmanaged_spoke(struct client *c)
 	spin_unlock(&s->names_lock);
 }
 
-void unmanaged_ended(struct client *c)
+void unmanaged_ended(struct client *c, enum client_state was)
 {
-	if (!c->foreign || !a32_load(&c->nameless) || c->introduced)
+	bool executing = was == CLIENT_EXECUTING;
+
+	if ((!executing && was != CLIENT_UNIDENTIFIED) || c->introduced)
 		return;
-	if ((!a32_load(&c->to_exec) && a32_load(&c->host.mm->dying)) || starting_was_unable(c))
-		count_unmanaged(c->s, c);
+	if ((!executing && a32_load(&c->host.mm->dying)) || starting_was_unable(c, was))
+		count_unmanaged(c->s, c, was);
 }
 
-/* It has not said HELLO, and will not. */
 void unmanaged_give_name(struct client *c)
 {
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	client_keep(c);
-	a32_store(&c->nameless, 0);
-	count_unmanaged(c->s, c);
-	if (a32_load(&c->ended))
-		unmanaged_spoke(c);  /* meanwhile (starting_over) */
+	/* If it has ended that is counted there; if it ends from now on starting_over sees it. */
+	if (client_change_state(c, CLIENT_UNIDENTIFIED, CLIENT_UNMANAGED))
+		count_unmanaged(c->s, c, CLIENT_UNMANAGED);
 }

@@ -21,7 +21,7 @@ void unready_begin(struct conn *conn)
 {
 	struct client *c = conn->client;
 
-	a32_store(&c->unready, 1);
+	(void)client_set_state(c, CLIENT_UNREADY);
 	host_helper_gone(&c->s->mmu, &c->host);
 	client_let_go(c);
 	conn->deadline_ns = plat_now_ns() + GIVEN_UP_NS;
@@ -48,7 +48,7 @@ bool unready_waits(struct conn *conn)
 {
 	struct client *c = conn->client;
 
-	if (c->started || a32_load(&c->closing) || conn->deadline_ns == UINT64_MAX)
+	if (conn->started || client_state(c) != CLIENT_UNREADY || conn->deadline_ns == UINT64_MAX)
 		return conn->deadline_ns != UINT64_MAX;
 	if (plat_now_ns() < conn->deadline_ns || client_exited(c))
 		return true;

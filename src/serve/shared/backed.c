@@ -44,7 +44,7 @@ static int enter(struct client *c, uint64_t start, uint64_t end, struct backing 
 	int err = -ESRCH;
 
 	rw_wrlock(&mm->mmap_lock);
-	if (!a32_load(&c->ended))
+	if (!client_has_ended(c))
 		err = vma_insert_backed(mm, start, end, VM_READ | VM_WRITE, b, first);
 	rw_wrunlock(&mm->mmap_lock);
 	if (err)

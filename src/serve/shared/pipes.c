@@ -181,7 +181,7 @@ static bool is_over(struct pin *pin)
 {
 	int64_t in_it = 0;
 
-	if (a32_load(&pin->client->ended))
+	if (client_has_ended(pin->client))
 		return true;
 	if (pin->n == 1) {
 		in_it = pin->queue[0]->left;

@@ -98,7 +98,7 @@ static uint64_t attachments(const struct segments *t, const struct segment *g, s
 	list_for_each(v, &as->i_mmap, const struct vma, file_link) {
 		const struct client *c = v->mm->host;
 
-		n += !a32_load(&c->closing) && !a32_load(&c->ended) && !client_exited(c);
+		n += !client_is_leaving(c) && !client_exited(c);
 	}
 	rw_rdunlock(&as->i_mmap_lock);
 	return n;
@@ -262,7 +262,7 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 	if (a && segment_at_home(who))
 		g = find(who->s, id, &as);
 	if (g)
-		err = a32_load(&who->client->ended) ? -EINVAL : segment_permitted(who, g, attach_wants(flags)) ? 0 : -EACCES;
+		err = client_has_ended(who->client) ? -EINVAL : segment_permitted(who, g, attach_wants(flags)) ? 0 : -EACCES;
 	if (!err) {
 		*a = (struct attaching){ .client = who->client->key, .id = id, .as = as };
 		list_add_tail(&a->link, &t->attaching);

@@ -115,7 +115,7 @@ static enum serve_kind kind_of_foreign(const struct candidate *of)
 		return SERVE_KIND_STATIC;
 	if (of->is_fork)
 		return SERVE_KIND_FORKED;
-	if (a32_load(&of->c->nameless) && !a32_load(&of->c->unable))
+	if (client_state(of->c) != CLIENT_UNMANAGED && !a32_load(&of->c->unable))
 		return SERVE_KIND_OTHER;
 	return SERVE_KIND_FOREIGN;
 }
@@ -215,7 +215,7 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
  * examined itself. */
 static bool is_double(const struct client *c)
 {
-	return c->foreign && a32_load(&c->nameless) && starting_said_hello(c);
+	return c->foreign && client_state(c) != CLIENT_UNMANAGED && starting_said_hello(c);
 }
 
 /* It has executed no program since a managed process forked it, and libc's fork would have
@@ -263,7 +263,7 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 	while ((c = client_next(s, c))) {
 		int64_t pages = a64_load(&c->host.mm->unmanaged);
 
-		if (pages > 0 && c->host.pid && !a32_load(&c->closing))
+		if (pages > 0 && c->host.pid && !client_is_leaving(c))
 			others += keep(all, &n, c, pages);
 		else if (pages > 0)
 			others += pages;
@@ -276,7 +276,7 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 		proc_comm(pid, all[i].name, sizeof(all[i].name));
 		all[i].is_static = all[i].c->foreign && proc_is_static(pid);
 		all[i].is_fork = all[i].c->foreign && !all[i].is_static &&
-				 !a32_load(&all[i].c->to_exec) && is_fork_of_managed(s, pid);
+				 client_state(all[i].c) != CLIENT_EXECUTING && is_fork_of_managed(s, pid);
 	}
 	return n;
 }

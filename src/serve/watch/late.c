@@ -63,7 +63,7 @@ static int64_t taken(struct client *c)
 
 int64_t late_look(struct client *c, uint64_t now)
 {
-	if (!a32_load(&c->host.is_late) || a32_load(&c->ended)) {
+	if (!a32_load(&c->host.is_late) || client_has_ended(c)) {
 		come_back(c);
 		return 0;
 	}

@@ -78,7 +78,7 @@ void leave_look(struct client *c)
 	const pid_t pid = c->host.pid, helper = c->host.task;
 	struct first first;
 
-	if (c->sock < 0 || helper == pid || a32_load(&c->closing) || !look(pid, &first))
+	if (c->sock < 0 || helper == pid || client_is_leaving(c) || !look(pid, &first))
 		return;
 	follow_look(c, first.state == 't');
 	/* Check the helper last: if it is there now it was there before, so it is one of the

@@ -30,7 +30,7 @@ static bool is_leaving(const struct client *c)
 {
 	const struct mm *mm = c->host.mm;
 
-	if (a32_load(&c->ended) || a64_load(&mm->rss) + a64_load(&mm->unmanaged) == 0)
+	if (client_has_ended(c) || a64_load(&mm->rss) + a64_load(&mm->unmanaged) == 0)
 		return false;
 	return c->host.uffd >= 0 ? uffd_dead(c->host.uffd) : client_exited(c);
 }

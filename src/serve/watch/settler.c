@@ -35,7 +35,7 @@ static bool is_held(const struct client *c)
 
 	if (c->foreign)
 		return false;
-	return a32_load(&c->closing) ? a64_load(&mm->rss) > 0 : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
+	return client_is_leaving(c) ? a64_load(&mm->rss) > 0 : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
 }
 
 static bool somebody_held(struct supervisor *s)

@@ -116,7 +116,7 @@ static void keep_client(struct client **list, unsigned *nr, struct client *c)
 /* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
 static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
 {
-	bool first = c->foreign && !a32_load(&c->to_exec) && !c->watched.executed;
+	bool first = c->foreign && client_state(c) != CLIENT_EXECUTING && !c->watched.executed;
 
 	if (first) {
 		c->watched.executed = true;
@@ -125,7 +125,7 @@ static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uin
 	if (grown >= GROWN_PAGES || (first && c->is_static)) {
 		keep_client(w->grown, &w->nr_grown, c);
 		w->need += grown;
-	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) && !a32_load(&c->to_exec)) {
+	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) && client_state(c) != CLIENT_EXECUTING) {
 		reserve_end(c);
 	}
 }
@@ -152,7 +152,7 @@ static bool nearly_full(const struct supervisor *s)
 /* After exec the pid is another address space's. */
 static bool is_measurable(struct client *c)
 {
-	return c->host.pid && !a32_load(&c->closing) && (!c->foreign || starting_has_executed(c));
+	return c->host.pid && !client_is_leaving(c) && (!c->foreign || starting_has_executed(c));
 }
 
 /* Measure a client, in turn; every time if it may be growing fast. */
@@ -173,7 +173,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 	if (tick && !c->foreign)
 		leave_look(c);
 	end_privilege(c);
-	if (a32_load(&c->nameless) && name_or_end(c, tick))
+	if (client_may_register(c) && name_or_end(c, tick))
 		return;
 	figure = a64_load(&c->host.mm->unmanaged);
 	if (w->nr_again < AGAIN_MAX && is_measurable(c) && measure(c)) {
@@ -306,7 +306,7 @@ static bool may_go_on(const struct watch *w)
 		struct client *c = w->held[i];
 		int64_t has = runway(w->s, c);
 
-		if (a32_load(&c->ended))
+		if (client_has_ended(c))
 			continue;
 		yes &= has >= size;
 		if (has < 0)
