@@ -69,6 +69,7 @@ static void transport_killed(struct host_client *hc)
 	struct serve_snapshot now;
 	int64_t forked;
 
+	VM_ASSERT(a32_peek(&hc->mm->dying));
 	look_at_memory(c->s, &now);
 	if (c->host.pid && (uint32_t)c->host.pid == a32_load(&c->s->root_pid)) {
 		a64_store(&c->s->oom_memory, now.memory_current);

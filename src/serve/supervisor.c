@@ -301,6 +301,8 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 
 void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable)
 {
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(pid > 0);
 	lineage_add(s, pid);
 	a32_store(&s->root_pid, (uint32_t)pid);
 	starting_root(s, pid, unable);
@@ -311,6 +313,7 @@ void supervisor_stop(struct supervisor *s)
 	uint64_t one = 1;
 	struct client *c = NULL;
 
+	assert_thread(THREAD_MAIN);
 	if (!s->started)
 		return;
 	tree_kill(s->keeper ? s->keeper->pid : 0);

@@ -20,6 +20,8 @@ static uint32_t advice_flags(const struct mm *mm, uint64_t start, uint64_t end)
 {
 	unsigned i = vma_index(mm, start);
 
+	lockdep_assert_held(&mm->mmap_lock);
+	VM_ASSERT(start < end);
 	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & ADVICE : 0;
 }
 
@@ -28,6 +30,7 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 	struct mm *mm = c->host.mm;
 	int err = -ESRCH;
 
+	VM_ASSERT(start < end);
 	rw_wrlock(&mm->mmap_lock);
 	if (!client_has_ended(c))
 		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL, 0);
@@ -82,12 +85,14 @@ static void adopt_present(uint64_t start, uint64_t end, void *arg)
 {
 	const struct client *c = arg;
 
+	VM_ASSERT(start < end);
 	for (uint64_t va = start; va < end; va += PAGE_SIZE)
 		(void)fault_adopt(c->host.mm, va);
 }
 
 static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t flags)
 {
+	VM_ASSERT(start < end);
 	if (uffd_register(a->c->host.uffd, start, end - start) != 0)
 		return;  /* stays the kernel's own, measured */
 	if (insert_area(a->c, start, end, flags) != 0)
@@ -130,12 +135,17 @@ int adopt_all(struct client *c)
 {
 	int err = adopt_between(c, 0, UINT64_MAX);
 
+	assert_thread(THREAD_CONTROL);
+	assert_referenced(c);
 	huge_adopt(c);
 	return err;
 }
 
 int adopt_range(struct client *c, uint64_t start, uint64_t len)
 {
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(!((start | len) & (PAGE_SIZE - 1)));
+	assert_referenced(c);
 	return adopt_between(c, start, start + len);
 }
 
@@ -160,6 +170,8 @@ int adopt_at(struct client *c, uint64_t va)
 {
 	struct proc_area a = { .start = va, .end = va + PAGE_SIZE, .flags = VM_READ | VM_WRITE };
 
+	VM_ASSERT(thread_is(THREAD_FAULT | THREAD_CALL));
+	VM_ASSERT(!(va & (PAGE_SIZE - 1)));
 	if (client_has_ended(c))
 		return -ENOENT;
 	/* A forked child that has not spoken yet has no known pid in /proc: take the page alone. */
@@ -180,6 +192,7 @@ int adopt_at(struct client *c, uint64_t va)
 /* The kernel knows the areas; ours are made at the first fault. */
 void adopt_areas(struct client *c, uint64_t start, uint64_t len)
 {
+	assert_thread(THREAD_CALL);
 	for (uint64_t va = start; va < start + len;) {
 		struct proc_area a;
 

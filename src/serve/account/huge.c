@@ -38,6 +38,7 @@ void huge_look(struct supervisor *s, uint64_t *next_ns)
 	uint64_t now = plat_now_ns();
 	char word[16];
 
+	VM_ASSERT(thread_is(THREAD_WATCHER) || thread_is(THREAD_MAIN));
 	if (now < *next_ns)
 		return;
 	*next_ns = now + LOOK_NS;
@@ -54,6 +55,7 @@ bool huge_unwanted(struct client *c)
 {
 	uint64_t now = plat_now_ns();
 
+	lockdep_assert_held(&c->host.batch_lock);
 	if (!c->huge.asked_ns || now - c->huge.asked_ns > ASK_AGAIN_NS) {
 		c->huge.off = proc_huge_off(c->host.task);
 		c->huge.asked_ns = now;
@@ -65,6 +67,7 @@ static void advised(const struct proc_area *a, void *arg)
 {
 	struct mm *mm = arg;
 
+	lockdep_assert_held(&mm->mmap_lock);
 	(void)vma_change_flags(mm, a->start, a->end, a->flags & (VM_HUGEPAGE | VM_NOHUGEPAGE), 0);
 }
 
@@ -74,6 +77,7 @@ void huge_adopt(struct client *c)
 	struct mm *mm = c->host.mm;
 	bool fits = false;
 
+	assert_thread(THREAD_CONTROL);
 	if (a32_load(&c->s->engine.huge_mode) == HUGE_NEVER)
 		return;
 	rw_wrlock(&mm->mmap_lock);

@@ -33,6 +33,8 @@
 
 void live_open(struct live *l, struct client *c, bool stacks_marked)
 {
+	assert_thread(THREAD_FINDER);
+	assert_referenced(c);
 	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1,
 			    .stacks_marked = stacks_marked };
 	(void)pagemap_open(&l->pagemap, c->host.task);
@@ -51,6 +53,7 @@ static bool booked_until(const struct mm *mm, uint64_t va)
 {
 	unsigned i = vma_index(mm, va - 1);
 
+	lockdep_assert_held(&mm->mmap_lock);
 	return i < mm->nr_vmas && mm->vmas[i]->start < va && mm->vmas[i]->end == va;
 }
 
@@ -59,6 +62,7 @@ static bool still_manageable(struct live *l, uint64_t start, uint64_t end)
 {
 	struct proc_area now;
 
+	lockdep_assert_held(&l->c->host.mm->mmap_lock);
 	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
 	       now.start <= start && now.end >= end && now.manageable && now.flags & VM_WRITE;
 }
@@ -79,6 +83,7 @@ static bool as_seen(struct live *l, uint64_t start, uint64_t end)
 	const struct proc_area *seen = &l->area->at;
 	struct proc_area now;
 
+	lockdep_assert_held(&l->c->host.mm->mmap_lock);
 	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
 	       now.start <= start && now.end >= end && now.start >= seen->start && now.end <= seen->end &&
 	       now.manageable && now.flags == seen->flags && now.dev == seen->dev && now.ino == seen->ino;
@@ -90,6 +95,8 @@ static void take_back(struct live *l, uint64_t start, uint64_t end)
 {
 	struct proc_area now;
 
+	assert_thread(THREAD_FINDER);
+	lockdep_assert_held(&l->c->host.mm->mmap_lock);
 	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
 		uint64_t stop;
 
@@ -111,6 +118,8 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 	struct mm *mm = c->host.mm;
 	int err = -ESRCH;
 
+	assert_thread(THREAD_FINDER);
+	VM_ASSERT(start < end);
 	rw_wrlock(&mm->mmap_lock);
 	/* libc's thread record is at the end of a stack whose rest is managed. */
 	if (top && booked_until(mm, start))
@@ -133,6 +142,7 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 
 static void enter_page(struct live *l, uint64_t va)
 {
+	assert_thread(THREAD_FINDER);
 	if (fault_adopt(l->c->host.mm, va) != 0)
 		return;
 	/* It also counts in its unmanaged RSS until that is updated. */
@@ -177,11 +187,14 @@ static int enter_pages(struct live *l, uint64_t start, uint64_t end, bool top, u
 
 int live_enter(struct live *l, const struct smaps_area *a)
 {
+	assert_thread(THREAD_FINDER);
+	VM_ASSERT(a->at.start < a->at.end);
 	return each_part(l, a, enter_area);
 }
 
 void live_fill(struct live *l, const struct smaps_area *a)
 {
+	assert_thread(THREAD_FINDER);
 	(void)each_part(l, a, enter_pages);
 	measure_lower(l->c, &l->statm_fd);
 }

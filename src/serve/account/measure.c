@@ -29,6 +29,7 @@ bool measure_hot(const struct client *c, uint64_t now)
 {
 	uint64_t grown_ns = (uint64_t)a64_load(&c->grown_ns);
 
+	assert_thread(THREAD_WATCHER);
 	return now - c->created_ns < HOT_NEW_NS || (grown_ns && now - grown_ns < HOT_GROWN_NS);
 }
 
@@ -74,6 +75,8 @@ static void cannot_measure(struct client *c, int64_t err)
 	struct supervisor *s = c->s;
 	struct proc_sizes sizes;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(err < 0);
 	if (c->measured.failed || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
 	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
 		return;
@@ -110,6 +113,7 @@ static int64_t look(struct client *c, int *statm_fd)
 	int64_t before = a64_load(&mm->rss) - a64_load(&mm->rss_shared), after, anon;
 	bool fill;
 
+	assert_referenced(c);
 	fill = a64_load(&c->host.fill) != 0;
 	if (statm_fd == &c->statm_fd && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
 		close(*statm_fd);
@@ -136,6 +140,7 @@ static int64_t take_reserve(struct client *c, atomic64_t *figure, int64_t known,
 	struct mem_cgroup *group = c->s->group;
 	int64_t n = now > known ? reserve_take(c, now - known) : 0;
 
+	VM_ASSERT(known >= 0);
 	if (n <= 0)
 		return known;
 	charge_unmanaged_paid(group, n);
@@ -152,6 +157,7 @@ static void set_figure(struct client *c, int64_t now)
 	atomic64_t *figure = &c->host.mm->unmanaged;
 	int64_t before = a64_load(figure), known;
 
+	VM_ASSERT(now >= 0);
 	if (now - before >= HOT_PAGES)
 		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
 	if (now == before || client_has_ended(c))
@@ -170,6 +176,9 @@ bool measure(struct client *c)
 {
 	int64_t known = a64_load(&c->host.mm->unmanaged), now;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(c->host.pid);
+	assert_referenced(c);
 	now = look(c, &c->statm_fd);
 	if (now < 0) {
 		cannot_measure(c, now);
@@ -188,6 +197,8 @@ void measure_again(struct client *c)
 {
 	int64_t known = a64_load(&c->host.mm->unmanaged), now;
 
+	assert_thread(THREAD_WATCHER);
+	assert_referenced(c);
 	if (client_is_leaving(c))
 		return;
 	now = look(c, &c->statm_fd);
@@ -202,6 +213,8 @@ void measure_waiting(struct client *c)
 	int fd = -1;
 	int64_t now = look(c, &fd);
 
+	assert_thread(THREAD_CONTROL);
+	assert_referenced(c);
 	if (fd >= 0)
 		close(fd);
 	if (now < 0)
@@ -214,6 +227,8 @@ void measure_lower(struct client *c, int *fd)
 {
 	int64_t now = look(c, fd);
 
+	assert_thread(THREAD_FINDER);
+	assert_referenced(c);
 	if (now >= 0 && now < a64_load(&c->host.mm->unmanaged))
 		set_figure(c, now);
 }
@@ -223,6 +238,8 @@ int64_t measure_for_fork(struct client *c)
 	int64_t known = a64_load(&c->host.mm->unmanaged), now, again;
 	int fd = -1;
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
 	now = look(c, &fd);
 	if (now - known >= HOT_PAGES) {
 		plat_sleep_ns(LOOK_AGAIN_NS);

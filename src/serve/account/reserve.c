@@ -20,6 +20,7 @@ int64_t reserve_size(const struct supervisor *s, unsigned nr)
 {
 	int64_t share = a64_load(&s->group->memory.max) / RESERVE_SHARE;
 
+	VM_ASSERT(s->group);
 	if (nr > 1)
 		share /= nr;
 	return share < RESERVE_PAGES ? share : RESERVE_PAGES;
@@ -29,6 +30,7 @@ int64_t reserve_take(struct client *c, int64_t n)
 {
 	int64_t has;
 
+	VM_ASSERT(n > 0);
 	do {
 		has = a64_load(&c->reserve);
 		if (n > has)
@@ -53,6 +55,8 @@ void reserve_make(struct client *c, int64_t want)
 {
 	struct supervisor *s = c->s;
 
+	VM_ASSERT(want >= 0);
+	assert_referenced(c);
 	uint64_t until = plat_now_ns() + RESERVE_NS;
 
 	a64_store(&c->reserve_want, want);

@@ -100,6 +100,7 @@ static uint64_t device_of_memfds(void)
 
 static bool is_memory(struct shmem_watch *w, pid_t pid, uint64_t dev)
 {
+	assert_thread(THREAD_WATCHER);
 	if (!w->memfd_dev)
 		w->memfd_dev = device_of_memfds();
 	if (dev == w->memfd_dev)
@@ -147,6 +148,7 @@ static void consider(const struct proc_area *a, void *arg)
 {
 	struct scan *n = arg;
 
+	assert_thread(THREAD_WATCHER);
 	if (!a->shared || !is_memory(n->w, n->now->host.task, a->dev) || is_ours(n->s, a->dev, a->ino) ||
 	    !grow((void **)&n->area, n->nr_areas, &n->cap_areas, sizeof(*n->area)))
 		return;
@@ -160,6 +162,8 @@ static void add_client(struct scan *n, struct client *c)
 {
 	unsigned cap = n->cap_clients, more = cap;
 
+	assert_thread(THREAD_WATCHER);
+	assert_referenced(c);
 	if (!grow((void **)&n->client, n->nr_clients, &cap, sizeof(struct client *)) ||
 	    !grow((void **)&n->sysv, n->nr_clients, &more, sizeof(*n->sysv)) ||
 	    !grow((void **)&n->pages, n->nr_clients, &n->cap_clients, sizeof(*n->pages)))
@@ -204,6 +208,7 @@ static uint64_t scan_area(int fd, const struct area *a, struct object *o)
 	struct scan_region_ region[SCAN_REGIONS];
 	uint64_t at = a->start;
 
+	VM_ASSERT(a->start < a->end);
 	while (at < a->end) {
 		struct scan_arg_ arg = {
 			.size = sizeof(arg), .start = at, .end = a->end, .vec = (uintptr_t)region, .vec_len = SCAN_REGIONS,
@@ -262,6 +267,7 @@ static int64_t pages_of(const struct scan *s, const struct area *a, unsigned n)
 	uint64_t end = 0;
 	int64_t most = 0;
 
+	VM_ASSERT(n > 0);
 	for (unsigned i = 0; i < n; i++)
 		if (end < a[i].first + (a[i].end - a[i].start) / PAGE_SIZE)
 			end = a[i].first + (a[i].end - a[i].start) / PAGE_SIZE;
@@ -303,6 +309,7 @@ void shmem_measure(struct supervisor *s, struct shmem_watch *w)
 	struct scan n = { .s = s, .w = w };
 	struct client *c = NULL;
 
+	assert_thread(THREAD_WATCHER);
 	if (start < w->next_ns)
 		return;
 	while ((c = client_next(s, c)))

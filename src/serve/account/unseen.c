@@ -20,6 +20,7 @@ int64_t unseen_pages(struct client *c)
 	int64_t now = a64_load(&c->host.mm->unmanaged) - a64_load(&c->shared_pages);
 	int64_t left = a64_load(&c->known);
 
+	assert_referenced(c);
 	if (now < left) {
 		(void)a64_cas(&c->known, left, now > 0 ? now : 0);
 		return 0;
@@ -50,5 +51,7 @@ void unseen_none(struct client *c)
 {
 	int64_t left = a64_load(&c->host.mm->unmanaged) - a64_load(&c->shared_pages);
 
+	assert_thread(THREAD_FINDER);
+	assert_referenced(c);
 	a64_store(&c->known, left > 0 ? left : 0);
 }

@@ -32,6 +32,7 @@ static void put_line(struct supervisor *s, const char *line, int n)
 {
 	ssize_t put = write(s->config.processes_fd, line, (size_t)n);
 
+	VM_ASSERT(n > 0);
 	if (put != n && !a32_xchg(&s->census->failed, 1))
 		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; "
 				  "it is not complete", put < 0 ? strerror(errno) : "no room");
@@ -42,6 +43,7 @@ static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t foun
 	char line[LINE_MAX], plain[4 * NAME_BYTES];
 	int n;
 
+	VM_ASSERT(peak >= 0);
 	(void)text_plain(plain, sizeof(plain), name);
 	n = snprintf(line, sizeof(line), "%d\t%s\t%" PRIu64 "\t%" PRId64 "\t%s\n", (int)pid, kind,
 		     (found_ns - s->census->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, plain);
@@ -73,6 +75,7 @@ void census_peak(struct client *c)
 {
 	int64_t now = a64_load(&c->host.mm->rss) + a64_load(&c->host.mm->unmanaged);
 
+	assert_referenced(c);
 	if (now > a64_load(&c->peak))
 		a64_store(&c->peak, now);
 }
@@ -81,6 +84,7 @@ void census_end(struct client *c, enum client_state was)
 {
 	struct supervisor *s = c->s;
 
+	assert_referenced(c);
 	/* A client that was only on its way to an exec or a HELLO is covered by the line of what it
 	 * was before or became. */
 	if (s->config.processes_fd <= 0 || !c->host.pid || (c->foreign && (was == CLIENT_EXECUTING || c->introduced)))
@@ -92,6 +96,7 @@ void census_shared(struct supervisor *s, pid_t pid)
 {
 	char name[NAME_BYTES];
 
+	VM_ASSERT(pid > 0);
 	if (s->config.processes_fd <= 0)
 		return;
 	proc_comm(pid, name, sizeof(name));

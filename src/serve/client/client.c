@@ -30,6 +30,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 {
 	struct client *c = plat_alloc(sizeof(*c));
 
+	VM_ASSERT(state == CLIENT_FORKED || state == CLIENT_JOINING || state == CLIENT_EXECUTING);
 	if (!c)
 		return NULL;
 	/* Set everything up before the address space: from then on the OOM killer finds the
@@ -54,6 +55,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 
 void client_enter(struct client *c)
 {
+	VM_ASSERT(!c->foreign);
 	a32_add(&c->host.mm->held, 1);
 	a32_store(&c->entering, 1);
 }
@@ -78,17 +80,20 @@ int client_listen(struct client *c)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = c->key };
 
+	VM_ASSERT(c->host.uffd >= 0);
 	a32_store(&c->armed, 1);
 	return epoll_ctl(c->s->fault_ep, EPOLL_CTL_ADD, c->host.uffd, &ev) == 0 ? 0 : -errno;
 }
 
 void client_ref(struct client *c)
 {
+	assert_referenced(c);
 	a32_add(&c->ref, 1);
 }
 
 void client_free(struct client *c)
 {
+	VM_ASSERT(a32_peek(&c->ref) == 0 || !c->host.mm);
 	close_if(c->host.uffd);
 	close_if(c->host.pidfd);
 	close_if(c->host.pagemap_fd);
@@ -108,6 +113,7 @@ void client_free(struct client *c)
  * the client is freed with the address space. */
 void client_put(struct client *c)
 {
+	assert_referenced(c);
 	if (a32_add(&c->ref, -1) == 0)
 		mm_put(c->host.mm);
 }
@@ -119,6 +125,8 @@ void client_set_pid(struct client *c, pid_t pid)
 	char comm[sizeof(c->comm)];
 	bool first;
 
+	VM_ASSERT(pid > 0);
+	assert_referenced(c);
 	proc_comm(pid, comm, sizeof(comm));
 	/* The child itself (HELLO) and the find thread's askers (mark.c) may identify it at the
 	 * same time; they find the same. */
@@ -150,6 +158,7 @@ void client_keep(struct client *c)
 
 void client_kill(struct client *c, int sig)
 {
+	VM_ASSERT(sig > 0);
 	if (c->host.pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, c->host.pidfd, sig, NULL, 0);
 }
@@ -193,6 +202,8 @@ enum client_state client_set_state(struct client *c, enum client_state to)
 
 void client_closing(struct client *c)
 {
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(!c->foreign);
 	(void)client_set_state(c, CLIENT_CLOSING);
 	/* Not a victim: a signal would hit what the process has become. */
 	if (a32_cas(&c->host.mm->dying, 0, 1))
@@ -203,6 +214,8 @@ bool client_lives_on(struct client *c, bool started)
 {
 	bool closing = client_state(c) == CLIENT_CLOSING;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(!c->foreign);
 	if (closing && c->spared) {
 		spin_lock(&c->s->engine.mm_lock);
 		c->host.mm->dying_since = 0;
@@ -266,6 +279,7 @@ static bool takes_too_much(struct client *c)
 
 bool client_hold_back(struct client *c)
 {
+	assert_thread(THREAD_FAULT);
 	if (!takes_too_much(c))
 		return false;
 	a32_store(&c->held_back, 1);
@@ -274,6 +288,7 @@ bool client_hold_back(struct client *c)
 
 void client_let_go(struct client *c)
 {
+	assert_referenced(c);
 	if (!a32_load(&c->held_back) || takes_too_much(c))
 		return;
 	a32_store(&c->held_back, 0);
@@ -295,6 +310,8 @@ void client_change_pid(struct client *c, pid_t pid)
 	struct supervisor *s = c->s;
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(pid > 0 && !c->foreign);
 	census_end(c, client_state(c));
 	c->found_ns = plat_now_ns();
 	if (c->kept)

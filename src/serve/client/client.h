@@ -248,6 +248,9 @@ bool client_hold_back(struct client *c);
 void client_let_go(struct client *c);
 /* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */
 void client_events_applied(struct client *c);
+/* The caller has a reference. */
+#define assert_referenced(c) VM_ASSERT((int32_t)a32_peek(&(c)->ref) > 0)
+
 static inline enum client_state client_state(const struct client *c)
 {
 	return (enum client_state)a32_load(&c->state_word);

@@ -31,6 +31,7 @@ struct lineage {
 
 static unsigned place(const struct lineage *l, pid_t pid)
 {
+	VM_ASSERT(l->cap);
 	return (unsigned)pid * 2654435761u & (l->cap - 1);
 }
 
@@ -39,6 +40,7 @@ static pid_t *find(struct lineage *l, pid_t pid)
 {
 	unsigned i;
 
+	lockdep_assert_held(&l->lock);
 	if (!l->cap)
 		return NULL;
 	for (i = place(l, pid); l->slot[i] && l->slot[i] != pid;)
@@ -52,6 +54,7 @@ static bool rebuild(struct lineage *l)
 	pid_t *old = l->slot, *p;
 	unsigned old_cap = l->cap, nr = 0, cap = CAP_MIN;
 
+	lockdep_assert_held(&l->lock);
 	for (unsigned i = 0; i < old_cap; i++)
 		nr += old[i] > 0;
 	while (cap < 4 * (nr + 1))
@@ -73,6 +76,7 @@ static void add(struct lineage *l, pid_t pid)
 {
 	pid_t *p;
 
+	lockdep_assert_held(&l->lock);
 	VM_BUG_ON(pid <= 0);
 	p = find(l, pid);
 	if (p && *p == pid)
@@ -89,6 +93,7 @@ static bool has(struct lineage *l, pid_t pid)
 {
 	const pid_t *p = find(l, pid);
 
+	lockdep_assert_held(&l->lock);
 	return p && *p == pid;
 }
 
@@ -96,12 +101,14 @@ static void drop(struct lineage *l, pid_t pid)
 {
 	pid_t *p = find(l, pid);
 
+	lockdep_assert_held(&l->lock);
 	if (p && *p == pid)
 		*p = GONE;
 }
 
 static void note(struct lineage *l, pid_t pid, uint64_t since_ns)
 {
+	lockdep_assert_held(&l->lock);
 	if (l->nr_fresh < FRESH)
 		l->fresh[l->nr_fresh++] = (struct fresh){ pid, since_ns };
 	else
@@ -142,6 +149,8 @@ unsigned lineage_take(struct supervisor *s, struct fresh *fresh, unsigned max, b
 	struct lineage *l = s->lineage;
 	unsigned n;
 
+	assert_thread(THREAD_FIND);
+	VM_ASSERT(max > 0);
 	spin_lock(&l->lock);
 	n = l->nr_fresh < max ? l->nr_fresh : max;
 	memcpy(fresh, l->fresh, n * sizeof(*fresh));
@@ -159,6 +168,7 @@ void lineage_prune(struct supervisor *s)
 {
 	struct lineage *l = s->lineage;
 
+	assert_thread(THREAD_FIND);
 	for (unsigned i = 0;; i++) {
 		pid_t pid;
 
@@ -185,6 +195,7 @@ bool lineage_forked(struct supervisor *s, pid_t parent, pid_t child, uint64_t si
 	struct lineage *l = s->lineage;
 	bool ours;
 
+	assert_thread(THREAD_LISTENER);
 	spin_lock(&l->lock);
 	ours = has(l, parent) || parent == getpid();
 	if (ours) {
@@ -202,6 +213,7 @@ bool lineage_executed(struct supervisor *s, pid_t pid, uint64_t since_ns)
 	struct lineage *l = s->lineage;
 	bool ours;
 
+	assert_thread(THREAD_LISTENER);
 	spin_lock(&l->lock);
 	ours = has(l, pid);
 	if (ours)
@@ -225,6 +237,7 @@ bool lineage_is_reported(const struct supervisor *s)
 
 void lineage_set_reported(struct supervisor *s, bool yes)
 {
+	assert_thread(THREAD_MAIN);
 	s->lineage->reported = yes;
 }
 

@@ -40,6 +40,7 @@ static bool notice_room(struct notices *n, uint64_t now)
 {
 	uint64_t base = now > NOTICE_BURST * NOTICE_EVERY_NS ? now - NOTICE_BURST * NOTICE_EVERY_NS : 0;
 
+	lockdep_assert_held(&n->lock);
 	if (n->full_ns < base)
 		n->full_ns = base;
 	if (n->full_ns + NOTICE_EVERY_NS > now)
@@ -54,6 +55,7 @@ static bool notice_due(struct notices *n, const char *text, unsigned *left_out)
 {
 	uint64_t now = plat_now_ns();
 
+	lockdep_assert_held(&n->lock);
 	*left_out = 0;
 	if (n->last_ns && strcmp(text, n->last) == 0 && now - n->last_ns < NOTICE_SAME_NS)
 		return false;

@@ -27,6 +27,7 @@ void roster_remove(struct client *c)
 {
 	struct supervisor *s = c->s;
 
+	VM_ASSERT(client_has_ended(c));
 	spin_lock(&s->clients_lock);
 	list_del(&c->link);
 	spin_unlock(&s->clients_lock);

@@ -35,6 +35,8 @@ void stray_add(struct supervisor *s, int uffd)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = STRAY_KEY | (unsigned int)uffd };
 
+	assert_thread(THREAD_FAULT);
+	VM_ASSERT(uffd >= 0);
 	(void)epoll_ctl(s->fault_ep, EPOLL_CTL_ADD, uffd, &ev);
 	if (s->keeper)
 		keeper_add_fd(s->keeper, ev.data.u64, uffd);
@@ -46,6 +48,8 @@ void stray_serve(struct supervisor *s, int uffd)
 	struct uffd_msg m[READ_MAX];
 	ssize_t got = read(uffd, m, sizeof(m));
 
+	assert_thread(THREAD_FAULT);
+	VM_ASSERT(uffd >= 0);
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(m[0]); i++)
 		if (m[i].event == UFFD_EVENT_FORK)
 			stray_add(s, (int)m[i].arg.fork.ufd);
@@ -56,6 +60,7 @@ void stray_serve(struct supervisor *s, int uffd)
 
 void spare_fill(struct supervisor *s)
 {
+	assert_thread(THREAD_WATCHER);
 	for (int i = 0; i < NR_SPARES; i++) {
 		int fd;
 

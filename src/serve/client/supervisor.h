@@ -112,4 +112,26 @@ uint64_t limit_lasts_ns(const struct supervisor *s);
 /* Let the calling thread not wait for a CPU, where that is permitted. */
 void thread_hurry(void);
 
+/* Which thread calls: bits, for assertions. The caller of supervisor_start is THREAD_MAIN, as is
+ * every thread that has not begun. */
+enum serve_thread {
+	THREAD_MAIN = 0,
+	THREAD_CONTROL = 1 << 0,
+	THREAD_CALL = 1 << 1,
+	THREAD_FAULT = 1 << 2,
+	THREAD_WATCHER = 1 << 3,
+	THREAD_SETTLER = 1 << 4,
+	THREAD_FINDER = 1 << 5,
+	THREAD_FIND = 1 << 6,
+	THREAD_ASKER = 1 << 7,
+	THREAD_LISTENER = 1 << 8,
+	THREAD_REMOTE = 1 << 9,
+	THREAD_FOLLOW = 1 << 10,
+};
+/* The first statement of a thread's main function. */
+void thread_begin(enum serve_thread self);
+/* Is the caller one of @threads? THREAD_MAIN: or has it not begun? */
+bool thread_is(unsigned threads);
+#define assert_thread(threads) VM_ASSERT(thread_is(threads))
+
 #endif

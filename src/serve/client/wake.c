@@ -54,3 +54,16 @@ void thread_hurry(void)
 	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &rt) != 0)
 		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
+
+static _Thread_local enum serve_thread this_thread;
+
+void thread_begin(enum serve_thread self)
+{
+	VM_ASSERT(this_thread == THREAD_MAIN && self != THREAD_MAIN);
+	this_thread = self;
+}
+
+bool thread_is(unsigned threads)
+{
+	return threads ? (threads & this_thread) != 0 : this_thread == THREAD_MAIN;
+}

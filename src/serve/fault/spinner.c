@@ -51,6 +51,7 @@ int spinners_init(struct supervisor *s)
 
 void spinners_note(struct supervisor *s)
 {
+	assert_thread(THREAD_FAULT);
 	if (s->spinners->nr == 0)
 		return;
 	a64_store(&s->spinners->last_fault_ns, (int64_t)plat_now_ns());
@@ -110,6 +111,7 @@ int spinners_start(struct supervisor *s)
 	cpu_set_t set;
 	int err = 0;
 
+	assert_thread(THREAD_MAIN);
 	if (sched_getaffinity(0, sizeof(set), &set) != 0)
 		return 0;
 	for (unsigned cpu = 0; !err && cpu < CPU_SETSIZE && s->spinners->nr < NR_SPINNERS_MAX; cpu++) {
@@ -129,6 +131,8 @@ void spinners_stop(struct supervisor *s)
 {
 	const struct sched_param ordinary = { 0 };
 
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(a32_peek(&s->stopping));
 	for (unsigned i = 0; i < s->spinners->nr; i++)
 		(void)pthread_setschedparam(s->spinners->spinner[i].t.t, SCHED_OTHER, &ordinary);
 	waitq_wake(&s->spinners->wait);

@@ -53,6 +53,7 @@ static struct fault_msg pop(struct queue *q)
 {
 	struct fault_msg f = q->q[q->head];
 
+	VM_ASSERT(q->n > 0);
 	q->head = (q->head + 1) % QUEUE_MAX;
 	q->n--;
 	return f;
@@ -65,6 +66,8 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 	bool awaits;
 	int err;
 
+	assert_thread(THREAD_FAULT);
+	lockdep_assert_held(&c->host.mm->mmap_lock);
 	/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
 	if (to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
 		return;
@@ -93,6 +96,8 @@ static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 {
 	struct mm *mm = c->host.mm;
 
+	assert_thread(THREAD_FAULT);
+	lockdep_assert_held(&c->host.mm->mmap_lock);
 	switch (m->event) {
 	case UFFD_EVENT_FORK:
 		fork_event(c, (int)m->arg.fork.ufd, err);
@@ -123,6 +128,9 @@ static unsigned read_messages(struct client *c, struct queue *q)
 	ssize_t got;
 	int err = 0;
 
+	assert_thread(THREAD_FAULT);
+	assert_referenced(c);
+	VM_ASSERT(q->n <= QUEUE_MAX);
 	if (room == 0)
 		return 0;
 	if (room > READ_BATCH)
@@ -170,6 +178,8 @@ static void serve_helper(struct client *c, uint64_t va)
 	char page[PAGE_SIZE] __attribute__((aligned(64)));
 	const int err = a32_load(&c->host.mm->has_backing) ? backing_peek(c->host.mm, va, page) : -ENOENT;
 
+	assert_thread(THREAD_FAULT);
+	VM_ASSERT(!(va & (PAGE_SIZE - 1)));
 	/* An error of its file is no content: the helper is refused the page, and so is the program. */
 	if (err && err != -ENOENT && uffd_poison(c->host.uffd, va) == 0)
 		return;
@@ -181,6 +191,7 @@ static void serve_helper(struct client *c, uint64_t va)
  * been found out (find.c); where it cannot be, its fault may tell. */
 static void kill_nameless(struct client *c, uint32_t tid)
 {
+	assert_thread(THREAD_FAULT);
 	if (c->host.pid)
 		return;
 	a32_store(&c->host.dead, 1);
@@ -193,6 +204,7 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 {
 	int err;
 
+	assert_thread(THREAD_FAULT);
 	if (c->helper_tid && f->tid == c->helper_tid) {
 		serve_helper(c, f->va);
 		return true;
@@ -237,6 +249,8 @@ static void serve_client(struct client *c)
 	struct queue q = { .n = 0 };
 	unsigned stalled = 0;
 
+	assert_thread(THREAD_FAULT);
+	assert_referenced(c);
 	for (;;) {
 		struct fault_msg f;
 		unsigned n = read_messages(c, &q);
@@ -270,6 +284,7 @@ static void worker_main(void *arg)
 {
 	struct supervisor *s = arg;
 
+	thread_begin(THREAD_FAULT);
 	while (!a32_load(&s->stopping)) {
 		struct epoll_event ev;
 		struct client *c;
@@ -300,6 +315,7 @@ int fault_start(struct supervisor *s, unsigned n)
 	struct epoll_event stop = { .events = EPOLLIN, .data.u64 = 0 };
 	int err = 0;
 
+	assert_thread(THREAD_MAIN);
 	if (n > NR_WORKERS_MAX)
 		n = NR_WORKERS_MAX;
 	if (epoll_ctl(s->fault_ep, EPOLL_CTL_ADD, s->stop_fd, &stop) != 0)

@@ -35,7 +35,6 @@
 #define TICK_NS   (10 * 1000000ull)
 #define UNSURE_NS (60 * 1000000ull)
 #define LATE_NS   (100 * 1000000ull)
-#define SEEN_MIN  64
 #define SHARING_NS (50 * 1000000ull)
 #define FRESH_MAX 64                   /* at once */
 
@@ -49,57 +48,12 @@ static bool process_over(pid_t pid)
 	return over;
 }
 
-/* ---- the lists; lock held ---- */
-
-/* Make room for one more. False: out of memory; the next walk meets the process again. */
-static bool seen_grow(struct seen_list *l)
-{
-	unsigned cap = l->cap ? 2 * l->cap : SEEN_MIN;
-	struct seen *more;
-
-	if (l->n < l->cap)
-		return true;
-	more = plat_alloc(cap * sizeof(*more));
-	if (!more)
-		return false;
-	if (l->n)
-		memcpy(more, l->e, l->n * sizeof(*more));
-	plat_free(l->e);
-	l->e = more;
-	l->cap = cap;
-	return true;
-}
-
-static struct seen *seen_find(const struct seen_list *l, pid_t pid)
-{
-	for (unsigned i = 0; i < l->n; i++)
-		if (l->e[i].pid == pid)
-			return &l->e[i];
-	return NULL;
-}
-
-/* False: it is in the list already, or out of memory. */
-static bool seen_add(struct seen_list *l, pid_t pid, bool stranger, uint64_t told_ns)
-{
-	uint64_t now = plat_now_ns();
-
-	if (seen_find(l, pid) || !seen_grow(l))
-		return false;
-	l->e[l->n++] = (struct seen){ .pid = pid, .since_ns = now, .due_ns = now, .told_ns = told_ns, .stranger = stranger };
-	return true;
-}
-
-static void seen_drop(struct seen_list *l, struct seen *e)
-{
-	*e = l->e[--l->n];
-}
-
 static void ask(struct find *f, pid_t pid, bool stranger, uint64_t told_ns)
 {
 	bool fresh;
 
 	spin_lock(&f->lock);
-	fresh = seen_add(&f->pending, pid, stranger, told_ns);
+	fresh = seen_add(f, &f->pending, pid, stranger, told_ns);
 	spin_unlock(&f->lock);
 	if (fresh)
 		waitq_wake(&f->ask_wait);
@@ -107,6 +61,7 @@ static void ask(struct find *f, pid_t pid, bool stranger, uint64_t told_ns)
 
 void find_ask(struct find *f, pid_t pid, bool stranger)
 {
+	VM_ASSERT(pid > 0);
 	ask(f, pid, stranger, plat_now_ns());
 }
 
@@ -116,6 +71,7 @@ void find_took(struct find *f, uint64_t since_ns)
 	atomic64_t *most = &f->s->found_late_ns;
 	int64_t before;
 
+	VM_ASSERT(since_ns);
 	if (took <= LATE_NS)
 		return;
 	a64_add(&f->s->found_late_total, 1);
@@ -128,8 +84,9 @@ static void note_sharing(struct find *f, pid_t pid)
 {
 	bool fresh;
 
+	assert_thread(THREAD_ASKER);
 	spin_lock(&f->lock);
-	fresh = seen_add(&f->sharing, pid, false, 0);
+	fresh = seen_add(f, &f->sharing, pid, false, 0);
 	spin_unlock(&f->lock);
 	if (fresh)
 		census_shared(f->s, pid);
@@ -141,6 +98,7 @@ static pid_t next_sharing(struct find *f, unsigned *i)
 {
 	pid_t pid = 0;
 
+	assert_thread(THREAD_FIND);
 	spin_lock(&f->lock);
 	if (*i < f->sharing.n)
 		pid = f->sharing.e[(*i)++].pid;
@@ -152,10 +110,11 @@ static void forget_sharing(struct find *f, pid_t pid)
 {
 	struct seen *e;
 
+	assert_thread(THREAD_FIND);
 	spin_lock(&f->lock);
-	e = seen_find(&f->sharing, pid);
+	e = seen_find(f, &f->sharing, pid);
 	if (e)
-		seen_drop(&f->sharing, e);
+		seen_drop(f, &f->sharing, e);
 	spin_unlock(&f->lock);
 }
 
@@ -200,6 +159,7 @@ static bool tell(struct find *f, pid_t pid)
 {
 	struct proc_stat st;
 
+	VM_ASSERT(thread_is(THREAD_FIND | THREAD_ASKER));
 	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st) || ends_as_client(f->s, pid, &st))
 		return true;
 	if (st.flags & PROC_FORKED)
@@ -215,6 +175,7 @@ static bool is_own(const struct supervisor *s, pid_t pid)
 
 static void meet(struct find *f, pid_t pid, uint64_t since_ns)
 {
+	assert_thread(THREAD_FIND);
 	if (is_own(f->s, pid))
 		return;
 	lineage_add(f->s, pid);
@@ -226,6 +187,8 @@ static void meet(struct find *f, pid_t pid, uint64_t since_ns)
 
 void find_met(pid_t pid, pid_t parent, void *find)
 {
+	assert_thread(THREAD_FIND);
+	VM_ASSERT(pid > 0);
 	(void)parent;
 	meet(find, pid, plat_now_ns());
 }
@@ -250,6 +213,7 @@ static bool shares_memory(struct supervisor *s, pid_t pid, pid_t parent)
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_ASKER);
 	if (parent > 0 && parent != getpid() && shares_with(pid, parent))
 		return true;
 	/* Its parent is gone or shares no memory itself: a child of CLONE_VM may outlive all
@@ -267,6 +231,7 @@ static bool shares_for_sure(struct supervisor *s, pid_t pid)
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_ASKER);
 	while ((c = client_next(s, c)))
 		if (c->host.pid && c->host.pid != pid && proc_shares_memory(pid, c->host.pid)) {
 			client_put(c);
@@ -278,6 +243,8 @@ static bool shares_for_sure(struct supervisor *s, pid_t pid)
 /* @pid turned out to be the process of @c. */
 static void give_pid(struct client *c, pid_t pid)
 {
+	assert_thread(THREAD_ASKER);
+	assert_referenced(c);
 	client_set_pid(c, pid);
 	client_entered(c);  /* nothing can be reclaimed from it: no privilege for that */
 	/* Its memory could not be followed, or the OOM killer chose it before it had a pid. */
@@ -293,6 +260,8 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 	struct client *c;
 	bool unsure;
 
+	assert_thread(THREAD_ASKER);
+	VM_ASSERT(pid > 0);
 	if (tell(f, pid) || !proc_stat(pid, &st))
 		return true;
 	if (shares_memory(s, pid, st.parent)) {
@@ -328,6 +297,7 @@ static bool take_pending(struct find *f, struct seen *out, bool *more)
 	uint64_t now = plat_now_ns();
 	bool found = false;
 
+	assert_thread(THREAD_ASKER);
 	*more = false;
 	spin_lock(&f->lock);
 	for (unsigned i = 0; i < f->pending.n && !found; i++) {
@@ -348,11 +318,12 @@ static void put_back(struct find *f, pid_t pid, bool done)
 {
 	struct seen *e;
 
+	assert_thread(THREAD_ASKER);
 	spin_lock(&f->lock);
-	e = seen_find(&f->pending, pid);
+	e = seen_find(f, &f->pending, pid);
 	VM_BUG_ON(!e || !e->busy);
 	if (done) {
-		seen_drop(&f->pending, e);
+		seen_drop(f, &f->pending, e);
 	} else {
 		e->due_ns = e->stranger ? 0 : plat_now_ns() + TICK_NS;
 		e->busy = e->stranger = false;
@@ -364,6 +335,7 @@ static void asker_main(void *arg)
 {
 	struct find *f = arg;
 
+	thread_begin(THREAD_ASKER);
 	thread_hurry();
 	while (!a32_load(&f->s->stopping)) {
 		uint32_t ticket = waitq_prepare(&f->ask_wait);
@@ -398,6 +370,7 @@ static void look_at_fresh(struct find *f, bool *lost)
 	unsigned n;
 	bool more;
 
+	assert_thread(THREAD_FIND);
 	*lost = false;
 	do {
 		n = lineage_take(f->s, fresh, FRESH_MAX, &more);
@@ -416,6 +389,7 @@ static void look_at_sharing(struct find *f)
 	unsigned i = 0;
 	pid_t pid;
 
+	assert_thread(THREAD_FIND);
 	while ((pid = next_sharing(f, &i)))
 		if (!proc_stat(pid, &st) || !(st.flags & PROC_FORKED) || is_over(pid, &st)) {
 			forget_sharing(f, pid);
@@ -432,6 +406,7 @@ static void find_main(void *arg)
 	struct find *f = arg;
 	uint64_t next_tick = 0;
 
+	thread_begin(THREAD_FIND);
 	thread_hurry();
 	while (!a32_load(&f->s->stopping)) {
 		uint32_t ticket = waitq_prepare(&f->s->wake.find);
@@ -467,6 +442,7 @@ int find_start(struct supervisor *s)
 	struct find *f = s->find;
 	int err = listen_start(f);
 
+	assert_thread(THREAD_MAIN);
 	if (!err)
 		err = plat_thread_start(&f->thread, "umemcg-find", find_main, f);
 	for (unsigned i = 0; !err && i < NR_ASKERS; i++)
@@ -478,6 +454,8 @@ void find_stop(struct supervisor *s)
 {
 	struct find *f = s->find;
 
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(a32_peek(&f->s->stopping));
 	find_wake(s);
 	waitq_wake(&f->ask_wait);
 	plat_thread_join(&f->thread);

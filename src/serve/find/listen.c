@@ -31,6 +31,7 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 {
 	bool ours = false;
 
+	assert_thread(THREAD_LISTENER);
 	if (e->what == PROC_EVENT_FORK) {
 		ours = lineage_forked(s, e->event_data.fork.parent_tgid, e->event_data.fork.child_tgid,
 				      e->timestamp_ns);
@@ -74,6 +75,7 @@ static void read_all(struct find *f)
 	union packet p;
 	ssize_t n;
 
+	assert_thread(THREAD_LISTENER);
 	while ((n = receive(f->sock, &p, &from, MSG_DONTWAIT)) >= 0 || errno == ENOBUFS || errno == EINTR) {
 		const struct cn_msg *m = n < 0 ? NULL : message(&p, n, &from);
 		struct proc_event e;
@@ -91,6 +93,7 @@ static void listen_main(void *arg)
 {
 	struct find *f = arg;
 
+	thread_begin(THREAD_LISTENER);
 	thread_hurry();
 	while (!a32_load(&f->s->stopping)) {
 		struct pollfd p[] = {
@@ -191,6 +194,7 @@ int listen_start(struct find *f)
 	struct supervisor *s = f->s;
 	int err;
 
+	assert_thread(THREAD_MAIN);
 	if (s->config.no_events)
 		return 0;
 	f->sock = listen_to_kernel();

@@ -46,6 +46,7 @@ static void place(struct client *c)
 	_Alignas(4096) char page[PAGE_SIZE] = { 0 };
 	int err;
 
+	VM_ASSERT(a32_peek(&c->mark) == MARK_BUSY);
 	_Static_assert(sizeof(struct text) <= sizeof(page), "the mark fits");
 	make_text(c, (struct text *)page);
 	err = uffd_register(c->host.uffd, c->mark_va, PAGE_SIZE);
@@ -78,6 +79,7 @@ static bool has_mark(const struct client *c, pid_t pid)
 	struct text want, got;
 	struct iovec local = { &got, sizeof(got) }, remote = { (void *)(uintptr_t)c->mark_va, sizeof(got) };
 
+	VM_ASSERT(a32_peek(&c->mark) == MARK_PLACED);
 	make_text(c, &want);
 	return is_present(pid, c->mark_va) && process_vm_readv(pid, &local, 1, &remote, 1, 0) == sizeof(got) &&
 	       memcmp(&got, &want, sizeof(got)) == 0;
@@ -102,6 +104,8 @@ struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t
 	uint64_t now = plat_now_ns();
 	struct client *c = NULL;
 
+	assert_thread(THREAD_ASKER);
+	VM_ASSERT(pid > 0);
 	*unsure = false;
 	while ((c = client_next(s, c))) {
 		*unsure |= being_entered(c, parent, since_ns, now);

@@ -51,6 +51,14 @@ void walk_if_due(struct find *f, bool tick, bool lost);
 bool walk_is_ours(struct supervisor *s, pid_t pid);
 void walk_end(struct find *f);
 
+/* ---- seen.c; find->lock held ---- */
+/* NULL: it is not in the list. */
+struct seen *seen_find(const struct find *f, const struct seen_list *l, pid_t pid);
+/* False: it is in the list already, or out of memory. */
+bool seen_add(struct find *f, struct seen_list *l, pid_t pid, bool stranger, uint64_t told_ns);
+/* Moves the last one to its place. */
+void seen_drop(struct find *f, struct seen_list *l, struct seen *e);
+
 /* ---- listen.c ---- */
 int listen_start(struct find *f);
 void listen_stop(struct find *f);

@@ -43,6 +43,7 @@ static void walk_near(struct find *f)
 	struct supervisor *s = f->s;
 	struct client *c = NULL;
 
+	assert_thread(THREAD_FIND);
 	proc_children(getpid(), find_met, f);
 	while ((c = client_next(s, c))) {
 		pid_t pid = c->foreign || client_mute(c) ? c->host.pid : c->host.pid ? 0 : c->forked_by;
@@ -61,6 +62,7 @@ bool walk_is_ours(struct supervisor *s, pid_t pid)
 	ssize_t n = 0, got;
 	bool yes;
 
+	assert_thread(THREAD_ASKER);
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	fd = proc_there(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	while (fd >= 0 && buf && n < (ssize_t)ENVIRON_MAX && (got = read(fd, buf + n, ENVIRON_MAX - (size_t)n)) > 0)
@@ -90,6 +92,7 @@ static bool is_stranger(const struct strangers *t, pid_t pid)
 /* The kernel lists them in ascending order; if not, they are asked again. */
 static void add_stranger(struct strangers *t, pid_t pid)
 {
+	assert_thread(THREAD_FIND);
 	if (t->n == t->cap) {
 		unsigned cap = t->cap ? 2 * t->cap : 256;
 		pid_t *more = realloc(t->pid, cap * sizeof(*more));
@@ -116,6 +119,7 @@ static void look_everywhere(struct find *f)
 	DIR *dir = opendir("/proc");
 	struct dirent *d;
 
+	assert_thread(THREAD_FIND);
 	while (now && dir && (d = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
 
@@ -154,6 +158,7 @@ static uint64_t next_time(uint64_t start, uint64_t ns, unsigned share)
 {
 	uint64_t took = plat_now_ns() - start;
 
+	VM_ASSERT(share > 0);
 	return start + (ns > took * share ? ns : took * share);
 }
 
@@ -161,6 +166,7 @@ void walk_if_due(struct find *f, bool tick, bool lost)
 {
 	uint64_t now = plat_now_ns();
 
+	assert_thread(THREAD_FIND);
 	if (lost || (tick && now >= f->next_walk_ns)) {
 		uint64_t before = f->walked_ns;
 

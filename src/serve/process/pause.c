@@ -30,6 +30,7 @@
 
 static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 {
+	VM_ASSERT(tid > 0);
 	if (p->n == PAUSE_MAX || !proc_thread_runs(pid, tid))
 		return;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
@@ -46,6 +47,7 @@ void pause_process(struct pause *p, pid_t pid, uint32_t helper)
 	struct dirent *d;
 	DIR *dir;
 
+	VM_ASSERT(pid > 0);
 	p->refused = false;
 	dir = proc_tasks(pid);
 	while (dir && (d = readdir(dir)))

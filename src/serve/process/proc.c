@@ -32,7 +32,6 @@ struct procmap_query_ {
 #define PROCMAP_EXECUTABLE 0x04
 #define PROCMAP_SHARED     0x08
 
-#define GENERATIONS_MAX 4096
 
 bool proc_there(pid_t id)
 {
@@ -122,6 +121,7 @@ void proc_comm(pid_t pid, char *out, size_t size)
 	int fd = proc_open(pid, "comm");
 	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
 
+	VM_ASSERT(size > 0);
 	if (fd >= 0)
 		close(fd);
 	if (n <= 0) {
@@ -230,39 +230,6 @@ pid_t proc_tracer(pid_t pid, pid_t tid)
 	return proc_there(tid) ? (pid_t)status_number(pid, path, "\nTracerPid:") : 0;
 }
 
-bool proc_is_below(pid_t tid, pid_t top)
-{
-	pid_t up = tid;
-
-	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != top; i++)
-		up = proc_parent(up);
-	return up == top && tid != up;
-}
-
-bool proc_is_ours(pid_t tid)
-{
-	return proc_is_below(tid, getpid());
-}
-
-/* Does thread @tid know itself by this number, or is it in a PID namespace of its own? */
-static bool same_namespace(pid_t tid)
-{
-	char path[32];
-	struct stat own, its;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
-	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
-}
-
-void proc_kill_ours(pid_t tid)
-{
-	/* The thread waits for its page, so the number is still its own. But the number is the one
-	 * from a userfaultfd: if the thread is in another PID namespace, it means another process,
-	 * or none. */
-	if (proc_is_ours(tid) && same_namespace(tid))
-		(void)kill(tid, SIGKILL);
-}
-
 DIR *proc_tasks(pid_t pid)
 {
 	char path[64];
@@ -275,6 +242,7 @@ bool proc_has_thread(pid_t pid, pid_t tid)
 {
 	char path[64];
 
+	VM_ASSERT(pid > 0);
 	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
 	return tid > 0 && proc_there(tid) && access(path, F_OK) == 0;
 }
@@ -286,6 +254,7 @@ pid_t proc_live_thread(pid_t pid)
 	pid_t found = 0;
 	char path[64];
 
+	VM_ASSERT(pid > 0);
 	while (dir && !found && (d = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(d->d_name, NULL, 10);
 		struct proc_stat st;
@@ -487,6 +456,7 @@ int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)
 	struct area_find f = { .va = va, .out = out };
 	int err;
 
+	VM_ASSERT(pid > 0);
 	if (*maps_fd < 0)
 		*maps_fd = proc_open(pid, "maps");
 	if (*maps_fd < 0)

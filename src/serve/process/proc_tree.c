@@ -3,10 +3,15 @@
  * Locks: none.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "serve/process/process.h"
+
+#define GENERATIONS_MAX 4096
 
 /* Processes whose children are still to be listed. A list, not recursion: a tree may be thousands
  * deep. */
@@ -72,4 +77,37 @@ void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg),
 	while (v.n)
 		visit(v.pid[--v.n], &v, fn, arg);
 	free(v.pid);
+}
+
+bool proc_is_below(pid_t tid, pid_t top)
+{
+	pid_t up = tid;
+
+	for (int i = 0; i < GENERATIONS_MAX && up > 1 && up != top; i++)
+		up = proc_parent(up);
+	return up == top && tid != up;
+}
+
+bool proc_is_ours(pid_t tid)
+{
+	return proc_is_below(tid, getpid());
+}
+
+/* Does thread @tid know itself by this number, or is it in a PID namespace of its own? */
+static bool same_namespace(pid_t tid)
+{
+	char path[32];
+	struct stat own, its;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
+	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+}
+
+void proc_kill_ours(pid_t tid)
+{
+	/* The thread waits for its page, so the number is still its own. But the number is the one
+	 * from a userfaultfd: if the thread is in another PID namespace, it means another process,
+	 * or none. */
+	if (proc_is_ours(tid) && same_namespace(tid))
+		(void)kill(tid, SIGKILL);
 }

@@ -23,6 +23,7 @@ static void answer_who(void *arg, uint32_t pid, struct remote_is *out)
 	struct supervisor *s = arg;
 	struct client *c = pid ? client_by_pid(s, (pid_t)pid) : NULL;
 
+	assert_thread(THREAD_REMOTE);
 	snprintf(out->group, sizeof(out->group), "%.63s", s->group->name);
 	proc_comm((pid_t)a32_load(&s->root_pid), out->program, sizeof(out->program));
 	if (c)
@@ -50,6 +51,7 @@ static bool answer_migrate(void *arg, const struct remote_migrate *m, struct rem
 	struct client *only = m->pid ? client_by_pid(s, (pid_t)m->pid) : NULL;
 	int n = nodes_of_machine.list(out->node, REMOTE_NODES_MAX);
 
+	assert_thread(THREAD_REMOTE);
 	out->nr_nodes = n > 0 ? (uint32_t)n : 0;
 	if (m->pid && !only)
 		out->error = -ESRCH;
@@ -72,12 +74,14 @@ static bool answer_step(void *arg, struct remote_moved *out)
 	struct supervisor *s = arg;
 	bool more = migration_step(&s->answers->migration);
 
+	assert_thread(THREAD_REMOTE);
 	tell_moved(&s->answers->migration, out);
 	return more;
 }
 
 static void answer_end(void *arg)
 {
+	assert_thread(THREAD_REMOTE);
 	migration_end(&((struct supervisor *)arg)->answers->migration);
 }
 
@@ -92,6 +96,7 @@ static void answers_main(void *arg)
 {
 	struct supervisor *s = arg;
 
+	thread_begin(THREAD_REMOTE);
 	remote_serve(&s->answers->server, s->stop_fd);
 }
 
@@ -107,6 +112,7 @@ int answers_start(struct supervisor *s)
 {
 	int err = remote_listen(&s->answers->server, &answers, s);
 
+	assert_thread(THREAD_MAIN);
 	/* Another process that took our name has taken no more than that. */
 	if (err) {
 		supervisor_notice(s, "umemcg migrate cannot reach this run: %s", strerror(-err));

@@ -67,6 +67,7 @@ static unsigned look_at_leaf(struct migration_job *j, struct mm *mm, uint64_t ba
 	struct leaf *leaf;
 	unsigned n = 0;
 
+	assert_thread(THREAD_REMOTE);
 	rw_rdlock(&mm->mmap_lock);
 	leaf = leaf_find(mm, base);
 	if (leaf) {
@@ -104,6 +105,7 @@ static void move_leaf(struct migration_job *j, uint64_t base)
 	unsigned n = look_at_leaf(j, c->host.mm, base, page);
 	pid_t pid = who_has(c);
 
+	assert_thread(THREAD_REMOTE);
 	if (pid) {
 		nodes_move(j->nodes, pid, n, page, j->from, j->to, &j->sum);
 	} else if (client_is_leaving(c)) {
@@ -117,6 +119,7 @@ static void move_leaf(struct migration_job *j, uint64_t base)
 /* False: there was no further address space. */
 static bool next_space(struct migration_job *j)
 {
+	assert_thread(THREAD_REMOTE);
 	if (j->only) {
 		if (j->client)
 			client_put(j->client);
@@ -131,6 +134,7 @@ static bool next_space(struct migration_job *j)
 
 static bool step_spaces(struct migration_job *j)
 {
+	assert_thread(THREAD_REMOTE);
 	if (j->leaf < j->nr_leaves) {
 		move_leaf(j, j->leaves[j->leaf++]);
 		return true;
@@ -163,6 +167,7 @@ static int take_shared(struct migration_job *j, uint64_t index, bool first, stru
 	uint32_t entry;
 	struct page *p = filemap_lookup(j->as, index, &entry);
 
+	assert_thread(THREAD_REMOTE);
 	if (!p) {
 		j->sum.absent += entry != 0;
 		return 0;
@@ -198,6 +203,8 @@ static void move_window(struct migration_job *j, char *window, uint64_t start, u
 	void *place[WINDOW_PAGES];
 	unsigned n = 0, found = 0;
 
+	assert_thread(THREAD_REMOTE);
+	VM_ASSERT(start < end);
 	for (uint64_t i = start; (i = filemap_next(j->as, i, end)) < end; i++) {
 		int got = take_shared(j, i, n == 0, &page[n]);
 
@@ -266,6 +273,7 @@ static bool step_objects(struct migration_job *j)
 	uint64_t end;
 	char *window;
 
+	assert_thread(THREAD_REMOTE);
 	if (j->as)
 		j->index = filemap_next(j->as, j->index, j->index_end);
 	if (!j->as || j->index >= j->index_end)
@@ -294,6 +302,7 @@ static bool step_frames(struct migration_job *j)
 	unsigned n = 0;
 	uint32_t stop;
 
+	assert_thread(THREAD_REMOTE);
 	if (j->only || j->pfn >= h->nr_pfns)
 		return false;
 	stop = h->nr_pfns - j->pfn < FRAMES_A_STEP ? h->nr_pfns : j->pfn + FRAMES_A_STEP;
@@ -314,6 +323,7 @@ static uint64_t job_total(struct migration_job *j)
 	struct client *c = NULL;
 	int64_t n = 0;
 
+	assert_thread(THREAD_REMOTE);
 	if (j->only)
 		return (uint64_t)a64_load(&j->only->host.mm->rss);
 	while ((c = client_next(j->s, c)))
@@ -329,6 +339,7 @@ static uint64_t job_total(struct migration_job *j)
 void migration_begin(struct migration_job *j, struct supervisor *s, const struct nodes *nodes, struct client *only,
 		     unsigned from, unsigned to)
 {
+	assert_thread(THREAD_REMOTE);
 	*j = (struct migration_job){ .s = s, .nodes = nodes, .only = only, .from = from, .to = to };
 	j->total = job_total(j);
 }
@@ -338,6 +349,7 @@ bool migration_step(struct migration_job *j)
 	static bool (*const stage[])(struct migration_job *j) = { step_spaces, step_objects, step_frames };
 	struct nodes_moved before = j->sum;
 
+	assert_thread(THREAD_REMOTE);
 	if (!stage[j->stage](j))
 		j->stage++;
 	if (j->sum.moved != before.moved)
@@ -349,6 +361,7 @@ bool migration_step(struct migration_job *j)
 
 void migration_end(struct migration_job *j)
 {
+	assert_thread(THREAD_REMOTE);
 	plat_free(j->leaves);
 	if (j->as)
 		file_put(j->as);

@@ -72,6 +72,9 @@ bool call_queue(struct supervisor *s, struct client *c, int sock, const struct m
 	int fd = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 	struct call *call = fd < 0 ? NULL : plat_alloc(sizeof(*call));
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT((m->op == CALL_FORK) == (cookie != 0));
+	assert_referenced(c);
 	if (!call) {
 		if (fd >= 0)
 			close(fd);
@@ -92,6 +95,7 @@ static int call_keep(struct client *c, uint64_t start, uint64_t len)
 	struct mm *mm = c->host.mm;
 	int err;
 
+	assert_thread(THREAD_CALL);
 	adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
 	err = mm_lock_locked(mm, start, start + len);
@@ -106,6 +110,7 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	struct mm *mm = c->host.mm;
 	int err;
 
+	assert_thread(THREAD_CALL);
 	if (lock)
 		adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
@@ -143,6 +148,7 @@ static int call_advice(struct client *c, uint64_t start, uint64_t len, uint32_t 
 	uint32_t set, clear;
 	int err;
 
+	assert_thread(THREAD_CALL);
 	if (!advice_flags(advice, &set, &clear))
 		return -EINVAL;
 	adopt_areas(c, start, len);
@@ -156,6 +162,8 @@ static void call_remove(struct client *c, uint64_t start, uint64_t end)
 {
 	struct mm *mm = c->host.mm;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(start <= end);
 	for (uint64_t va = start; va < end;) {
 		struct address_space *as = NULL;
 		uint64_t first = 0, n = 0;
@@ -194,6 +202,8 @@ static int call_shared_at(struct client *c, uint64_t start, uint64_t end, uint64
 	const struct vma *v;
 	int err;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(start <= end);
 	if (proc_area_at(c->host.task, &c->maps_fd, start, &first) == 0 && first.start <= start && first.shared)
 		as = host_shared_find(&c->s->mmu, first.dev, first.ino);
 	if (!as)
@@ -238,6 +248,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	struct client *c = call->client;
 	uint64_t len = m->len, end = proc_addresses_end();
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(call->client);
 	if (is_done(m->op) && m->start < end && len > end - m->start)
 		len = end - m->start;
 	if (call_has_range(m) && (m->start > end || len > end - m->start))
@@ -292,6 +304,7 @@ static struct call *next_call(struct call_queue *q)
 {
 	struct call *call = NULL;
 
+	assert_thread(THREAD_CALL);
 	spin_lock(&q->lock);
 	if (!list_empty(&q->list)) {
 		call = list_first(&q->list, struct call, link);
@@ -305,6 +318,7 @@ static void call_main(void *arg)
 {
 	struct call_queue *q = arg;
 
+	thread_begin(THREAD_CALL);
 	for (;;) {
 		uint32_t ticket = waitq_prepare(&q->wait);
 		struct call *call = next_call(q);
@@ -360,6 +374,8 @@ void calls_stop(struct supervisor *s)
 {
 	struct calls *c = s->calls;
 
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(a32_peek(&s->stopping));
 	waitq_wake(&c->calls.wait);
 	waitq_wake(&c->execs.wait);
 	for (unsigned i = 0; i < NR_CALL_THREADS; i++)

@@ -41,6 +41,7 @@ static void watch(struct supervisor *s, struct conn *conn, uint32_t events, int 
 /* Drop a connection. A helper channel's descriptor belongs to its client. */
 static void conn_close(struct supervisor *s, struct conn *conn)
 {
+	assert_thread(THREAD_CONTROL);
 	(void)epoll_ctl(s->control_ep, EPOLL_CTL_DEL, conn->fd, NULL);
 	list_del(&conn->link);
 	if (conn->kind != CONN_HELPER)
@@ -54,6 +55,7 @@ static bool too_many_silent(struct supervisor *s, pid_t pid)
 {
 	unsigned n = 0;
 
+	assert_thread(THREAD_CONTROL);
 	list_for_each(conn, &s->control->conns, struct conn, link)
 		n += conn->kind == CONN_NEW && conn->pid == pid;
 	return n >= SILENT_MAX;
@@ -66,6 +68,7 @@ static bool is_member(struct supervisor *s, pid_t peer)
 	pid_t up, pid = peer;
 	int walks = 0;
 
+	assert_thread(THREAD_CONTROL);
 	if (lineage_has(s, peer))
 		return true;
 	while (pid > 1 && pid != getpid()) {
@@ -90,6 +93,7 @@ static void accept_one(struct supervisor *s, int listen_fd)
 	socklen_t len = sizeof(cred);
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
+	assert_thread(THREAD_CONTROL);
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
 			plat_sleep_ns(NO_ROOM_NS);
@@ -116,6 +120,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	struct client *c;
 	bool again;
 
+	assert_thread(THREAD_CONTROL);
 	if (m->flags & HELLO_STANDBY) {
 		if (standby_hello(s, conn, m, fd)) {
 			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
@@ -162,6 +167,7 @@ static void refuse_call(struct supervisor *s, struct conn *conn, const struct ms
 {
 	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = error };
 
+	assert_thread(THREAD_CONTROL);
 	(void)msg_send(conn->fd, &r, sizeof(r), -1);
 	conn_close(s, conn);
 }
@@ -171,6 +177,7 @@ static struct client *caller(struct supervisor *s, const struct conn *conn, cons
 {
 	struct client *c = client_managed(s, conn->pid);
 
+	assert_thread(THREAD_CONTROL);
 	if (!c)
 		c = standby_client(s, conn->pid);
 	return c || m->op != CALL_EXEC ? c : client_managed(s, proc_parent(conn->pid));
@@ -180,6 +187,8 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 {
 	struct client *c = caller(s, conn, m);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_NEW);
 	if (!c || !call_sane(m)) {
 		refuse_call(s, conn, m, -EINVAL);
 		if (c)
@@ -204,6 +213,8 @@ static void first_message(struct supervisor *s, struct conn *conn)
 	int fd;
 	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_NEW);
 	if (head_valid(&m.h, n, MSG_HELLO, sizeof(m.hello))) {
 		first_hello(s, conn, &m.hello, fd);
 		return;
@@ -225,6 +236,8 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	int fd;
 	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_HELPER && !conn->started);
 	if (fd >= 0)
 		close(fd);
 	if (!head_valid(&m.h, n, MSG_STARTED, sizeof(m))) {
@@ -242,6 +255,8 @@ bool helper_replace(struct conn *conn)
 {
 	struct client *c = conn->client;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->client);
 	if (!standby_take_over(c))
 		return false;
 	list_del(&conn->link);
@@ -255,6 +270,8 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 {
 	struct client *c = conn->client;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_HELPER && conn->client);
 	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP)) && !conn->started) {
 		helper_started(s, conn);
 		return;
@@ -298,6 +315,7 @@ static bool end_closing(struct supervisor *s, bool all)
 {
 	bool soon = false;
 
+	assert_thread(THREAD_CONTROL);
 	list_for_each_safe(conn, tmp, &s->control->closing, struct conn, link) {
 		if (!all && !client_has_ended(conn->client) && !uffd_dead(conn->client->host.uffd)) {
 			soon |= unready_waits(conn);
@@ -313,6 +331,7 @@ static bool end_closing(struct supervisor *s, bool all)
 
 static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 {
+	assert_thread(THREAD_CONTROL);
 	switch (conn->kind) {
 	case CONN_LISTEN:
 		accept_one(s, conn->fd);
@@ -351,6 +370,7 @@ static void close_silent(struct supervisor *s, bool all)
 {
 	uint64_t now = plat_now_ns();
 
+	assert_thread(THREAD_CONTROL);
 	list_for_each_safe(conn, tmp, &s->control->conns, struct conn, link) {
 		if (all && conn->client && conn->kind == CONN_HELPER)
 			client_end(conn->client);
@@ -364,6 +384,7 @@ static void control_main(void *arg)
 	struct supervisor *s = arg;
 	bool soon = false;
 
+	thread_begin(THREAD_CONTROL);
 	while (!a32_load(&s->stopping)) {
 		struct epoll_event ev;
 		int n = epoll_wait(s->control_ep, &ev, 1, soon ? CLOSING_MS : TICK_MS);
@@ -397,6 +418,7 @@ int control_open(struct supervisor *s)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	struct control *c = s->control;
 
+	assert_thread(THREAD_MAIN);
 	memcpy(a.sun_path + 1, s->socket_name, strlen(s->socket_name));
 	c->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listen_fd < 0 ||
@@ -415,6 +437,7 @@ int control_start(struct supervisor *s)
 	struct epoll_event door_ev = { .events = EPOLLIN, .data.ptr = &c->door_conn };
 	struct epoll_event stop_ev = { .events = EPOLLIN, .data.ptr = &c->stop_conn };
 
+	assert_thread(THREAD_MAIN);
 	c->listen_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->listen_fd };
 	c->door_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->door.fd };
 	c->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };

@@ -17,6 +17,7 @@ enum client_state client_end(struct client *c)
 	enum client_state was = client_set_state(c, CLIENT_ENDED);
 	int64_t unmanaged;
 
+	assert_referenced(c);
 	if (was == CLIENT_ENDED)
 		return was;
 	roster_remove(c);
@@ -48,6 +49,7 @@ bool client_left(struct client *c)
 {
 	struct proc_stat st;
 
+	assert_referenced(c);
 	if (!client_mute(c) || !proc_stat(c->host.pid, &st) || st.flags & PROC_FORKED)
 		return false;
 	if (uffd_dead(c->host.uffd))

@@ -127,6 +127,7 @@ static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, b
 {
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
 
+	VM_ASSERT(q == &s->follow->request[FOLLOW_NEW] ? thread_is(THREAD_CONTROL) : thread_is(THREAD_WATCHER));
 	if (!s->follow->started || tid <= 0 || !done_by(q, until))
 		return false;
 	q->let_go = let_go;
@@ -141,6 +142,7 @@ static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, b
 
 void follow_helper(struct supervisor *s, pid_t tid)
 {
+	assert_thread(THREAD_CONTROL);
 	(void)request(s, &s->follow->request[FOLLOW_NEW], tid, false);
 }
 
@@ -158,6 +160,8 @@ void follow_look(struct client *c, bool traced)
 	pid_t helper = c->host.task;
 	bool outside, gone = c->let_go == helper;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(!c->foreign);
 	if (!gone && !traced)
 		return;               /* a tracer that attaches stops it first */
 	outside = traced_outside(c);
@@ -170,6 +174,7 @@ void follow_look(struct client *c, bool traced)
 /* @status: of a helper, as from waitpid */
 static void go_on(struct follow *f, pid_t tid, int status)
 {
+	assert_thread(THREAD_FOLLOW);
 	/* A group stop is not a signal to pass on; a signal delivered to the helper is. */
 	long sig = WIFSTOPPED(status) && status >> 16 == 0 ? WSTOPSIG(status) : 0;
 	bool leaves = a32_cas(&f->leaving, (uint32_t)tid, 0);
@@ -185,6 +190,7 @@ static void follow_main(void *arg)
 	struct follow *f = arg;
 	sigset_t bell, open;
 
+	thread_begin(THREAD_FOLLOW);
 	thread_hurry();
 	sigemptyset(&bell);
 	sigaddset(&bell, BELL);
@@ -218,6 +224,7 @@ int follow_start(struct supervisor *s)
 	struct sigaction bell = { .sa_handler = on_bell };
 	int err;
 
+	assert_thread(THREAD_MAIN);
 	follower = s->follow;
 	for (int i = 0; i < NR_FOLLOW_REQUESTS; i++)
 		waitq_init(&s->follow->request[i].answered);

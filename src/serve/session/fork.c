@@ -25,6 +25,8 @@ static bool fork_announce(struct client *c, uint64_t cookie)
 {
 	bool mine;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(cookie);
 	spin_lock(&c->fork.lock);
 	mine = !a64_load(&c->fork_cookie);
 	if (mine)
@@ -38,6 +40,8 @@ static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged, in
 {
 	bool mine;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(charged >= 0 && unmanaged >= 0);
 	spin_lock(&c->fork.lock);
 	mine = (uint64_t)a64_load(&c->fork_cookie) == cookie;
 	if (mine) {
@@ -63,6 +67,7 @@ static int64_t charge_child(struct client *c)
 	uint64_t start = plat_now_ns();
 	int64_t n = 0, want;
 
+	assert_thread(THREAD_CALL);
 	while ((want = booked(c) + a64_load(&mm->unmanaged) - a64_load(&c->shared_pages) - n) > 0) {
 		int err;
 
@@ -84,6 +89,9 @@ int fork_call(struct client *c, uint64_t cookie)
 	struct mm *mm = c->host.mm;
 	int64_t n, unmanaged;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(cookie);
+	assert_referenced(c);
 	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
 	 * never be managed, so its turn is waited for, in the queue, while others are served. */
 	if (client_has_ended(c))
@@ -112,6 +120,7 @@ void fork_over(struct client *c, uint64_t cookie)
 	int64_t charged = 0;
 	bool mine, held = false;
 
+	assert_referenced(c);
 	client_events_applied(c);
 	spin_lock(&c->fork.lock);
 	mine = a64_load(&c->fork_cookie) && (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
@@ -141,6 +150,8 @@ static void revoke_announcement(struct supervisor *s, uint64_t cookie)
 {
 	struct client *first = client_by_cookie(s, cookie);
 
+	assert_thread(THREAD_FAULT);
+	VM_ASSERT(cookie);
 	if (!first)
 		return;
 	(void)a64_cas(&first->awaits_cookie, (int64_t)cookie, 0);
@@ -154,6 +165,8 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 	uint64_t cookie;
 	bool again;
 
+	assert_thread(THREAD_FAULT);
+	lockdep_assert_held(&parent->host.mm->mmap_lock);
 	*unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
 
 	spin_lock(&parent->fork.lock);
@@ -179,6 +192,9 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	struct supervisor *s = child->s;
 	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
 
+	assert_thread(THREAD_FAULT);
+	lockdep_assert_held(&child->host.mm->mmap_lock);
+	VM_ASSERT(charged >= 0);
 	child->inherited = unmanaged - a64_load(&parent->tables);  /* tables are its own */
 	if (child->inherited < 0)
 		child->inherited = 0;
@@ -207,6 +223,9 @@ void fork_event(struct client *parent, int uffd, int err)
 	uint64_t cookie = take_announcement(parent, &charged, &unmanaged);
 	struct client *child = client_create(s, uffd, CLIENT_FORKED);
 
+	assert_thread(THREAD_FAULT);
+	lockdep_assert_held(&parent->host.mm->mmap_lock);
+	VM_ASSERT(uffd >= 0);
 	if (!child) {
 		uncharge_pages(s->group, charged);
 		stray_add(s, uffd);

@@ -43,6 +43,8 @@ static void attach(struct client *c, struct conn *conn, const struct msg_hello *
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
 	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->client == NULL);
 	memcpy(c->private_start, m->private_start, sizeof(c->private_start));
 	memcpy(c->private_end, m->private_end, sizeof(c->private_end));
 	c->mark_va = c->private_end[0] ? c->private_start[0] + PAGE_SIZE : 0;
@@ -68,6 +70,7 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 	struct conn *conn = old ? old->host.serve : NULL;
 	bool gone = true;
 
+	assert_thread(THREAD_CONTROL);
 	if (old && old == now) {
 		client_put(old);  /* an asker (find.c) identified the process first */
 		return true;
@@ -109,6 +112,8 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 	/* A blocking read would make a worker wait for ever. */
 	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ? -errno : uffd_api(fd);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(fd >= 0);
 	if (err) {
 		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s", (int)conn->pid,
 				  strerror(-err));
@@ -146,6 +151,8 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 {
 	struct client *parent = client_forking(s, m->fork_cookie), *c;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(m->fork_cookie);
 	/* The parent's thread was released when the event was read; it may still be being
 	 * applied. */
 	if (parent) {
@@ -180,6 +187,7 @@ static void send_device(struct supervisor *s, struct conn *conn, uint64_t seq)
 {
 	struct msg_device m = { .h = { PROTO_MAGIC, MSG_DEVICE, seq }, .error = s->device_fd < 0 ? -EPERM : 0 };
 
+	assert_thread(THREAD_CONTROL);
 	(void)msg_send(conn->fd, &m, sizeof(m), s->device_fd);
 }
 
@@ -187,6 +195,7 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_CONTROL);
 	*again = false;
 	if (!hello_sane(m)) {
 		supervisor_notice(s, "process %d spoke nonsense to the supervisor: disconnected", (int)conn->pid);

@@ -38,6 +38,7 @@ static struct client *client_of(struct supervisor *s, int uffd)
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_CONTROL);
 	while ((c = client_next(s, c)))
 		if (!c->foreign && !client_has_ended(c) && same_file(c->host.uffd, uffd))
 			return c;
@@ -48,6 +49,8 @@ struct client *standby_client(struct supervisor *s, pid_t pid)
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(pid > 0);
 	if (!s->control->nr_standbys)
 		return NULL;
 	while ((c = client_next(s, c)))
@@ -59,6 +62,7 @@ struct client *standby_client(struct supervisor *s, pid_t pid)
 
 static struct standby *slot_of(struct client *c, const struct conn *conn)
 {
+	assert_thread(THREAD_CONTROL);
 	for (int i = 0; i < STANDBYS_MAX; i++)
 		if (c->standby[i].conn == conn)
 			return &c->standby[i];
@@ -67,6 +71,8 @@ static struct standby *slot_of(struct client *c, const struct conn *conn)
 
 static void forget(struct client *c, struct standby *slot)
 {
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(c->s->control->nr_standbys > 0);
 	*slot = (struct standby){ 0 };
 	c->s->control->nr_standbys--;
 }
@@ -75,6 +81,7 @@ static void choose_spare(struct client *c)
 {
 	pid_t task = 0;
 
+	assert_thread(THREAD_CONTROL);
 	for (int i = 0; i < STANDBYS_MAX && !task; i++)
 		if (c->standby[i].conn)
 			task = c->standby[i].task;
@@ -86,6 +93,8 @@ static bool set_area(struct client *c, const struct msg_hello *m)
 {
 	uint64_t *start = &c->private_start[PRIVATE_RANGES - 1], *end = &c->private_end[PRIVATE_RANGES - 1];
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(m->private_start[0] <= m->private_end[0]);
 	if (*end)
 		return *start == m->private_start[0] && *end == m->private_end[0];
 	/* In this order: a reader that sees an end also finds its start (private_range). */
@@ -100,6 +109,8 @@ static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello
 	struct standby *slot = c ? slot_of(c, NULL) : NULL;
 	pid_t task = proc_thread(conn->pid, (pid_t)m->helper_tid);
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_NEW);
 	if (!slot || !task || !set_area(c, m)) {
 		if (c)
 			client_put(c);
@@ -119,6 +130,7 @@ bool standby_hello(struct supervisor *s, struct conn *conn, const struct msg_hel
 {
 	struct msg_ready r = { .h = { PROTO_MAGIC, MSG_READY, m->h.seq } };
 
+	assert_thread(THREAD_CONTROL);
 	r.error = hello_sane(m) ? enter(s, conn, m, uffd) : -EINVAL;
 	(void)msg_send(conn->fd, &r, sizeof(r), -1);
 	return !r.error;
@@ -131,6 +143,8 @@ bool standby_event(struct conn *conn, bool readable)
 	struct msg_started m;
 	int fd = -1;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_STANDBY && conn->client);
 	if (readable && slot && !conn->started) {
 		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
 
@@ -151,6 +165,8 @@ static void take_over(struct client *c, struct standby *slot)
 	struct timeval tv = { .tv_usec = EVICT_TIMEOUT_US };
 	int old;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(slot->conn && slot->conn->client == c);
 	(void)setsockopt(slot->conn->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	spin_lock(&c->host.batch_lock);
 	old = c->sock;
@@ -178,6 +194,7 @@ static void take_over(struct client *c, struct standby *slot)
 
 struct conn *standby_take_over(struct client *c)
 {
+	assert_thread(THREAD_CONTROL);
 	if (uffd_dead(c->host.uffd))
 		return NULL;
 	for (int i = 0; i < STANDBYS_MAX; i++) {

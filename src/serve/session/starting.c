@@ -44,6 +44,7 @@ static struct client *starting_create(struct supervisor *s, pid_t pid, struct cl
 {
 	struct client *c = client_create(s, -1, CLIENT_EXECUTING);
 
+	VM_ASSERT(pid > 0 && paid >= 0);
 	if (!c)
 		return NULL;
 	if (before)
@@ -65,6 +66,8 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 	int64_t n = start_pages(s);
 	struct client *c;
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(caller);
 	/* For a child of vfork nothing else shows when it has memory of its own. */
 	if (caller->host.pid != pid && !proc_shares_memory(pid, caller->host.pid))
 		return -EINVAL;
@@ -117,6 +120,7 @@ static void look_whether_able(struct client *c)
 {
 	char path[32];
 
+	VM_ASSERT(c->foreign);
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->host.pid);
 	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES ||
 					lacks_agent(c->s, c->host.pid)))
@@ -140,6 +144,7 @@ void starting_found(struct supervisor *s, pid_t pid)
 {
 	struct client *c = starting_create(s, pid, NULL, 0);
 
+	VM_ASSERT(pid > 0);
 	if (!c)
 		return;
 	if (!has_old(s, pid)) {
@@ -153,6 +158,7 @@ void starting_root(struct supervisor *s, pid_t pid, const char *unable)
 {
 	struct client *c = starting_create(s, pid, NULL, 0);
 
+	assert_thread(THREAD_MAIN);
 	if (!c)
 		return;
 	/* If it does not execute the program, nothing has run, and there is nothing to report. */
@@ -168,6 +174,7 @@ void starting_told(struct supervisor *s, pid_t pid)
 {
 	struct client *c = client_foreign(s, pid);
 
+	assert_thread(THREAD_LISTENER);
 	if (!c) {
 		find_wake(s);  /* it may be over in a moment */
 		return;
@@ -200,6 +207,8 @@ void starting_over(struct supervisor *s, pid_t pid)
 	struct client *c = client_foreign(s, pid);
 	enum client_state was;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(pid > 0);
 	if (!c)
 		return;
 	c->introduced = true;
@@ -215,6 +224,8 @@ bool starting_has_executed(struct client *c)
 	struct proc_stat st;
 	bool done;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(c->foreign);
 	if (client_state(c) != CLIENT_EXECUTING)
 		return true;
 	if (!before)
@@ -240,6 +251,7 @@ bool starting_has_executed(struct client *c)
 
 bool starting_failed(const struct client *c)
 {
+	VM_ASSERT(c->foreign);
 	return client_state(c) == CLIENT_EXECUTING && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
 }
 

@@ -29,6 +29,7 @@ static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigne
 	ssize_t n;
 	int fd;
 
+	lockdep_assert_held(&c->host.batch_lock);
 	n = msg_recv(c->sock, &m, sizeof(m), &fd);
 	if (fd >= 0)
 		close(fd);
@@ -61,6 +62,8 @@ int transport_evict(struct host_client *hc, const struct host_range *r, unsigned
 	struct msg_evict m = { .h = { PROTO_MAGIC, MSG_EVICT, ++c->seq }, .n = n };
 	int err;
 
+	lockdep_assert_held(&hc->batch_lock);
+	VM_ASSERT(n > 0 && n <= npages && npages <= EVICT_PAGES_MAX);
 	for (unsigned i = 0; i < n; i++)
 		m.range[i] = (struct evict_range){ r[i].start, r[i].npages };
 	err = msg_send(c->sock, &m, offsetof(struct msg_evict, range) + n * sizeof(m.range[0]), -1);
@@ -81,6 +84,8 @@ int transport_fill(struct host_client *hc, uint64_t start)
 	uint8_t status;
 	int err;
 
+	lockdep_assert_held(&hc->batch_lock);
+	VM_ASSERT(!(start & (PAGE_SIZE - 1)));
 	if (huge_unwanted(c))
 		return HOST_REFUSED;
 	err = msg_send(c->sock, &m, sizeof(m), -1);
@@ -119,6 +124,7 @@ void transport_zap(struct host_client *hc, unsigned n)
 	struct msg_zap m = { .h = { PROTO_MAGIC, MSG_ZAP, c->seq }, .n = n };
 	int err = msg_send(c->sock, &m, sizeof(m), -1);
 
+	lockdep_assert_held(&hc->batch_lock);
 	/* A channel that is closing refuses packets before poll reports it closed: exec or exit. */
 	if (err && err != -EPIPE && err != -ECONNRESET)
 		transport_lost(hc);  /* otherwise the staging area would stay full */

@@ -14,6 +14,7 @@ static void name_of(const struct client *c, enum client_state was, char *name)
 {
 	const char *comm = c->comm;
 
+	lockdep_assert_held(&c->s->names_lock);
 	/* That is the name of the program before. */
 	if (was == CLIENT_EXECUTING)
 		comm = a32_load(&c->told) ? c->told_comm : "?";
@@ -23,6 +24,7 @@ static void name_of(const struct client *c, enum client_state was, char *name)
 /* One of those that never speak; unless it just has. */
 static void count_unmanaged(struct supervisor *s, struct client *c, enum client_state was)
 {
+	VM_ASSERT(c->foreign);
 	spin_lock(&s->names_lock);
 	if (!c->named.spoke && !c->named.counted) {
 		a64_add(&s->unmanaged_total, 1);
@@ -49,6 +51,7 @@ void unmanaged_spoke(struct client *c)
 	char name[SERVE_UNMANAGED_NAME_MAX];
 	unsigned i = 0;
 
+	VM_ASSERT(c->foreign);
 	if (!same_program(c))
 		return;
 	spin_lock(&s->names_lock);
@@ -68,6 +71,7 @@ void unmanaged_ended(struct client *c, enum client_state was)
 {
 	bool executing = was == CLIENT_EXECUTING;
 
+	VM_ASSERT(client_has_ended(c));
 	if ((!executing && was != CLIENT_UNIDENTIFIED) || c->introduced)
 		return;
 	if ((!executing && a32_load(&c->host.mm->dying)) || starting_was_unable(c, was))
@@ -76,6 +80,8 @@ void unmanaged_ended(struct client *c, enum client_state was)
 
 void unmanaged_give_name(struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(c->foreign && c->host.pid);
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	client_keep(c);
 	/* If it has ended that is counted there; if it ends from now on starting_over sees it. */

@@ -21,6 +21,8 @@ void unready_begin(struct conn *conn)
 {
 	struct client *c = conn->client;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(!conn->started);
 	(void)client_set_state(c, CLIENT_UNREADY);
 	host_helper_gone(&c->s->mmu, &c->host);
 	client_let_go(c);
@@ -34,6 +36,7 @@ static void leave_to_kernel(struct client *c)
 	pid_t pid = c->host.pid;
 	struct client *foreign;
 
+	assert_thread(THREAD_CONTROL);
 	client_end(c);
 	a64_add(&s->total_clients, -1);
 	starting_found(s, pid);
@@ -48,6 +51,8 @@ bool unready_waits(struct conn *conn)
 {
 	struct client *c = conn->client;
 
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(conn->kind == CONN_CLOSING);
 	if (conn->started || client_state(c) != CLIENT_UNREADY || conn->deadline_ns == UINT64_MAX)
 		return conn->deadline_ns != UINT64_MAX;
 	if (plat_now_ns() < conn->deadline_ns || client_exited(c))

@@ -24,6 +24,7 @@ static bool is_announced(struct client *c, uint64_t start, uint64_t end)
 {
 	struct proc_area a;
 
+	VM_ASSERT(start < end);
 	return proc_area_at(c->host.task, &c->maps_fd, start, &a) == 0 && a.start <= start && a.end >= end &&
 	       a.manageable && !a.shared && !(a.flags & (VM_READ | VM_WRITE | VM_EXEC));
 }
@@ -43,6 +44,8 @@ static int enter(struct client *c, uint64_t start, uint64_t end, struct backing 
 	struct mm *mm = c->host.mm;
 	int err = -ESRCH;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(start < end);
 	rw_wrlock(&mm->mmap_lock);
 	if (!client_has_ended(c))
 		err = vma_insert_backed(mm, start, end, VM_READ | VM_WRITE, b, first);
@@ -66,6 +69,8 @@ int backed_map(struct client *c, pid_t pid, const struct msg_call *m)
 	bool awaits;
 	int err;
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
 	if (!m->len || m->offset & ~PAGE_MASK || m->offset + m->len < m->offset)
 		return -EINVAL;
 	if (!c->host.task || !is_announced(c, m->start, m->start + m->len))
@@ -94,6 +99,8 @@ int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_re
 	struct proc_area a;
 	int err = -ENOENT;
 
+	assert_thread(THREAD_CALL);
+	VM_ASSERT(start <= end);
 	rw_rdlock(&mm->mmap_lock);
 	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end && err; i++) {
 		const struct vma *v = mm->vmas[i];

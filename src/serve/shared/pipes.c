@@ -83,6 +83,8 @@ int pipes_init(struct supervisor *s)
 /* With its last user the queue goes to @dead, for queue_free. */
 static void queue_put(struct pipes *p, struct queue *q, struct list_head *dead)
 {
+	lockdep_assert_held(&p->lock);
+	VM_ASSERT(q->users > 0);
 	if (--q->users)
 		return;
 	list_del(&q->link);
@@ -92,6 +94,7 @@ static void queue_put(struct pipes *p, struct queue *q, struct list_head *dead)
 
 static struct queue *queue_find(struct pipes *p, uint64_t dev, uint64_t ino)
 {
+	lockdep_assert_held(&p->lock);
 	list_for_each(q, &p->queues, struct queue, link)
 		if (q->ino == ino && q->dev == dev)
 			return q;
@@ -104,6 +107,8 @@ static struct queue *queue_enter(struct pipes *p, struct queue *fresh, struct li
 {
 	struct queue *q = queue_find(p, fresh->dev, fresh->ino);
 
+	lockdep_assert_held(&p->lock);
+	VM_ASSERT(fresh->users == 1);
 	if (!q && p->nr_queues < QUEUES_MAX) {
 		list_add_tail(&fresh->link, &p->queues);
 		p->nr_queues++;
@@ -135,6 +140,7 @@ static int64_t pages_of(const struct pin *pin)
 
 static void pin_link(struct pipes *p, struct pin *pin)
 {
+	lockdep_assert_held(&p->lock);
 	list_add_tail(&pin->link, &p->pins);
 	p->pages += pages_of(pin);
 	p->nr_pins++;
@@ -143,6 +149,8 @@ static void pin_link(struct pipes *p, struct pin *pin)
 
 static void pin_unlink(struct pipes *p, struct pin *pin, struct list_head *dead)
 {
+	lockdep_assert_held(&p->lock);
+	VM_ASSERT(p->nr_pins > 0 && pin->client->nr_pins > 0);
 	for (unsigned i = 0; i < pin->n; i++)
 		queue_put(p, pin->queue[i], dead);
 	pin->n = 0;
@@ -163,6 +171,7 @@ static bool is_in(const struct pin *pin, const struct queue *q)
 /* A pin that covers all of @pin and lasts as long: it stands for both, as the youngest. */
 static bool merge(struct pipes *p, const struct pin *pin, const struct queue *q)
 {
+	lockdep_assert_held(&p->lock);
 	list_for_each(old, &p->pins, struct pin, link) {
 		if (old->over || old->client != pin->client || old->hold.start > pin->hold.start ||
 		    old->hold.end < pin->hold.end || !is_in(old, q))
@@ -181,6 +190,7 @@ static bool is_over(struct pin *pin)
 {
 	int64_t in_it = 0;
 
+	lockdep_assert_held(&pin->client->s->pipes->lock);
 	if (client_has_ended(pin->client))
 		return true;
 	if (pin->n == 1) {
@@ -196,6 +206,7 @@ static bool is_over(struct pin *pin)
 /* Takes a pin to remove off the list; NULL: none. */
 static struct pin *next_over(struct pipes *p, struct list_head *dead)
 {
+	lockdep_assert_held(&p->lock);
 	list_for_each(pin, &p->pins, struct pin, link)
 		if (pin->over) {
 			pin_unlink(p, pin, dead);
@@ -277,6 +288,7 @@ static bool put(struct pipes *p, struct pin *pin, struct queue *fresh)
 	struct queue *q;
 	bool enters;
 
+	VM_ASSERT(pin->hold.start < pin->hold.end);
 	list_init(&dead);
 	spin_lock(&p->lock);
 	q = queue_enter(p, fresh, &dead);
@@ -299,6 +311,8 @@ int pipes_put(struct client *c, uint64_t start, uint64_t len, int number)
 	struct queue *fresh;
 	struct pin *pin;
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
 	if (!len)
 		return -EINVAL;
 	fresh = queue_new(c, number);
@@ -334,6 +348,8 @@ int pipes_pass_on(struct client *c, int in, int out)
 	struct list_head dead;
 	struct file_id id;
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
 	if (!queue_look_up(c->host.pid, in, &id) || !(fresh = queue_new(c, out)))
 		return -EBADF;
 	list_init(&dead);
@@ -364,6 +380,7 @@ void pipes_look(struct supervisor *s)
 	unsigned n = 0;
 	uint64_t look;
 
+	assert_thread(THREAD_WATCHER);
 	list_init(&dead);
 	spin_lock(&p->lock);
 	look = ++p->looks;

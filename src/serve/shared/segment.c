@@ -92,6 +92,7 @@ static uint64_t attachments(const struct segments *t, const struct segment *g, s
 {
 	uint64_t n = 0;
 
+	lockdep_assert_held(&t->lock);
 	list_for_each(a, &t->attaching, const struct attaching, link)
 		n += a->id == g->id;
 	rw_rdlock(&as->i_mmap_lock);
@@ -109,6 +110,7 @@ static void sweep(struct supervisor *s)
 {
 	struct segments *t = s->segments;
 
+	lockdep_assert_held(&t->lock);
 	list_for_each_safe(g, tmp, &t->list, struct segment, link) {
 		if (g->as || host_shared_segment_lives(&s->mmu, g->id))
 			continue;
@@ -124,6 +126,7 @@ static struct segment *find(struct supervisor *s, int id, struct address_space *
 {
 	struct segments *t = s->segments;
 
+	lockdep_assert_held(&t->lock);
 	sweep(s);
 	*as = NULL;
 	list_for_each(g, &t->list, struct segment, link) {
@@ -137,6 +140,7 @@ static struct segment *find(struct supervisor *s, int id, struct address_space *
 
 static struct segment *find_key(struct segments *t, int32_t key)
 {
+	lockdep_assert_held(&t->lock);
 	list_for_each(g, &t->list, struct segment, link)
 		if (g->as && g->key == key && key != IPC_PRIVATE)
 			return g;
@@ -145,6 +149,7 @@ static struct segment *find_key(struct segments *t, int32_t key)
 
 static bool id_used(const struct segments *t, int id)
 {
+	lockdep_assert_held(&t->lock);
 	list_for_each(g, &t->list, const struct segment, link)
 		if (g->id == id)
 			return true;
@@ -155,6 +160,7 @@ static int next_id(struct segments *t)
 {
 	int id;
 
+	lockdep_assert_held(&t->lock);
 	do {
 		t->last_seq = t->last_seq % SEQ_MAX + 1;
 		id = (int)(t->last_seq << SEQ_SHIFT | SEGMENT_ID_MARK | (t->last_seq & SLOT_MASK));
@@ -192,6 +198,7 @@ static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t f
 	struct segment *g;
 	int err;
 
+	lockdep_assert_held(&t->lock);
 	if (size < SEGMENT_BYTES_MIN || size > BYTES_MAX || size > kernel_limit("shmmax") || flags & SHM_HUGETLB ||
 	    kernel_has(key))
 		return -EOPNOTSUPP;
@@ -258,6 +265,7 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 	const struct segment *g = NULL;
 	int err = a ? -EOPNOTSUPP : -ENOMEM;
 
+	assert_thread(THREAD_CALL);
 	spin_lock(&t->lock);
 	if (a && segment_at_home(who))
 		g = find(who->s, id, &as);
@@ -279,6 +287,7 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 
 static void used(struct supervisor *s, int id, pid_t pid, bool attached)
 {
+	lockdep_assert_held(&s->segments->lock);
 	list_for_each(g, &s->segments->list, struct segment, link)
 		if (g->id == id) {
 			g->lpid = pid;
@@ -313,6 +322,7 @@ static int mapped(const struct caller *who, uint64_t start, uint64_t len, int id
 	struct mm *mm = who->client->host.mm;
 	int err = len ? adopt_range(who->client, start, len) : 0;
 
+	assert_thread(THREAD_CALL);
 	if (err) {
 		rw_wrlock(&mm->mmap_lock);
 		mm_unmap_locked(mm, start, start + len);
@@ -347,6 +357,7 @@ static int detach(const struct caller *who, uint64_t addr, uint64_t after, struc
 	struct segments *t = who->s->segments;
 	int id;
 
+	assert_thread(THREAD_CALL);
 	if (!find_area(who->client->host.mm, addr, after, &r->value, &r->len, &id))
 		return after ? -EINVAL : -EOPNOTSUPP;
 	spin_lock(&t->lock);
@@ -368,6 +379,7 @@ static void settle(struct supervisor *s)
 
 static void tell(const struct segments *t, const struct segment *g, struct address_space *as, struct msg_segment *out)
 {
+	lockdep_assert_held(&t->lock);
 	*out = (struct msg_segment){
 		.key = g->key, .mode = g->mode | (g->as ? 0 : SHM_DEST), .uid = g->uid, .gid = g->gid, .cuid = g->cuid,
 		.cgid = g->cgid, .cpid = g->cpid, .lpid = g->lpid, .size = g->size, .nattch = attachments(t, g, as),
@@ -377,6 +389,7 @@ static void tell(const struct segments *t, const struct segment *g, struct addre
 
 static int change(const struct caller *who, struct segment *g, const struct msg_call *m)
 {
+	lockdep_assert_held(&who->s->segments->lock);
 	if (!segment_owned(who, g))
 		return -EPERM;
 	g->uid = (uint32_t)m->len;
@@ -389,6 +402,7 @@ static int change(const struct caller *who, struct segment *g, const struct msg_
 /* *@drop: a reference to drop. */
 static int remove_segment(const struct caller *who, struct segment *g, struct address_space **drop)
 {
+	lockdep_assert_held(&who->s->segments->lock);
 	if (!segment_owned(who, g))
 		return -EPERM;
 	*drop = g->as;
@@ -430,6 +444,8 @@ int segment_call(struct client *c, int sock, const struct msg_call *m, struct ms
 	struct caller who = { .client = c, .s = c->s, .sock = sock };
 	socklen_t size = sizeof(who.cred);
 
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who.cred, &size) != 0)
 		return -errno;
 	switch (m->op) {
@@ -456,6 +472,7 @@ void segments_forget(struct client *c)
 	struct segments *t = c->s->segments;
 	struct attaching *found;
 
+	VM_ASSERT(client_has_ended(c));
 	do {
 		found = NULL;
 		spin_lock(&t->lock);

@@ -48,6 +48,7 @@ static void keep_area(const struct smaps_area *a, void *arg)
 	struct pass *p = arg;
 	struct smaps_area *more;
 
+	assert_thread(THREAD_FINDER);
 	if (!a->at.manageable || !(a->at.flags & VM_WRITE) ||
 	    a->flags & (SMAPS_GROWSDOWN | SMAPS_SPECIAL))
 		return;
@@ -74,6 +75,7 @@ static bool adopt_found(struct live *l, struct pass *p, bool registered)
 {
 	bool all = true;
 
+	assert_thread(THREAD_FINDER);
 	for (unsigned i = 0; i < p->nr; i++) {
 		struct smaps_area *a = &p->area[i];
 
@@ -97,6 +99,8 @@ static bool look_at(struct client *c, bool urgent)
 	struct live l;
 	bool all = true;
 
+	assert_thread(THREAD_FINDER);
+	assert_referenced(c);
 	if (smaps_areas(c->host.task, keep_area, &p) == 0) {
 		live_open(&l, c, c->s->finder->stacks_marked);
 		/* Registered areas may have gained pages without us: in place of the zero page, or
@@ -130,6 +134,7 @@ static int64_t look_around(struct supervisor *s, bool asked)
 	struct client *c = NULL;
 	int64_t next = -1;
 
+	assert_thread(THREAD_FINDER);
 	while ((c = client_next(s, c))) {
 		bool again = false;
 
@@ -153,6 +158,7 @@ void finder_main(void *arg)
 {
 	struct supervisor *s = arg;
 
+	thread_begin(THREAD_FINDER);
 	/* processes that allocate unmanaged memory are not stopped in the meantime */
 	thread_hurry();
 	s->finder->stacks_marked = smaps_marks_stacks();

@@ -128,6 +128,7 @@ static void look_at(struct kinds_look *k, const struct candidate *of)
 	int64_t pages = of->pages;
 	int64_t shared = a64_load(&c->shared_pages), sysv = a64_load(&c->sysv_pages), rest, room;
 
+	assert_referenced(of->c);
 	*k = (struct kinds_look){ .c = c };
 	if (c->foreign) {
 		k->kind[kind_of_foreign(of)] = pages - shared;
@@ -177,6 +178,7 @@ static void add_process(struct supervisor *s, struct serve_unmanaged *u, const s
 	struct kinds_look k;
 	struct serve_process *p;
 
+	VM_ASSERT(u->nr_processes <= SERVE_PROCESSES);
 	look_at(&k, of);
 	add_gone(s, &k, of);
 	for (int i = 0; i < SERVE_NR_KINDS; i++)
@@ -196,6 +198,7 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
 	unsigned i = *n;
 	int64_t left = 0;
 
+	VM_ASSERT(*n <= LOOKED_MAX && pages > 0);
 	if (*n == LOOKED_MAX) {
 		if (all[LOOKED_MAX - 1].pages >= pages)
 			return pages;
@@ -319,6 +322,7 @@ static bool is_due(struct supervisor *s, int64_t pages)
 
 void kinds_wake(struct supervisor *s)
 {
+	assert_thread(THREAD_WATCHER);
 	if (is_due(s, stat_read(s->group, STAT_UNMANAGED)) &&
 	    (int64_t)plat_now_ns() >= a64_load(&s->kinds->next_ns))
 		waitq_wake(&s->wake.finder);
@@ -331,6 +335,7 @@ void kinds_note(struct supervisor *s)
 	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
 
+	assert_thread(THREAD_FINDER);
 	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds->next_ns))
 		return;
 	walk(s, &u, all, choose(s, &u, all, pages * (int64_t)PAGE_SIZE));

@@ -24,6 +24,7 @@ static bool is_stopped(const struct client *c)
 {
 	pid_t ours = follow_tracer(c->s);
 
+	assert_thread(THREAD_WATCHER);
 	return proc_thread_stopped(c->host.pid, c->host.task) &&
 	       (!ours || proc_tracer(c->host.pid, c->host.task) != ours);
 }
@@ -32,6 +33,7 @@ static void go_beyond(struct client *c)
 {
 	struct mm *mm = c->host.mm;
 
+	assert_thread(THREAD_WATCHER);
 	a32_add(&mm->held, 1);
 	c->late.from = a64_load(&mm->rss);
 	a32_store(&c->beyond, 1);
@@ -41,6 +43,7 @@ static void go_beyond(struct client *c)
 
 static void come_back(struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
 	c->late.since_ns = 0;
 	if (a32_cas(&c->beyond, 1, 0))
 		a32_add(&c->host.mm->held, -1);
@@ -52,6 +55,7 @@ static int64_t taken(struct client *c)
 	char text[SIZE_TEXT_MAX];
 	int64_t n = a64_load(&c->host.mm->rss) - c->late.from;
 
+	assert_thread(THREAD_WATCHER);
 	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
 		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped "
 				  "the thread that gives its memory back: killed", c->comm,
@@ -63,6 +67,7 @@ static int64_t taken(struct client *c)
 
 int64_t late_look(struct client *c, uint64_t now)
 {
+	assert_thread(THREAD_WATCHER);
 	if (!a32_load(&c->host.is_late) || client_has_ended(c)) {
 		come_back(c);
 		return 0;
@@ -79,6 +84,8 @@ void late_adjust(struct supervisor *s, int64_t was, int64_t pages)
 {
 	struct mem_cgroup *g = s->group;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(pages >= 0);
 	if (pages == was || s->max == PAGE_COUNTER_MAX)
 		return;
 	page_counter_force_max(&g->memory, s->max + pages);

@@ -66,6 +66,8 @@ static void tell_to_leave(struct client *c, pid_t helper, uint32_t status)
 {
 	struct msg_leave m = { .h = { PROTO_MAGIC, MSG_LEAVE, 0 }, .status = status };
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(c->sock >= 0);
 	if (!spin_trylock(&c->host.batch_lock))
 		return;
 	if (c->host.task == helper && msg_send(c->sock, &m, sizeof(m), -1) == 0)
@@ -78,6 +80,8 @@ void leave_look(struct client *c)
 	const pid_t pid = c->host.pid, helper = c->host.task;
 	struct first first;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(!c->foreign);
 	if (c->sock < 0 || helper == pid || client_is_leaving(c) || !look(pid, &first))
 		return;
 	follow_look(c, first.state == 't');

@@ -16,6 +16,7 @@ static void make_reserves(struct supervisor *s)
 {
 	struct client *c = NULL;
 
+	assert_thread(THREAD_SETTLER);
 	while ((c = client_next(s, c))) {
 		int64_t want = a64_load(&c->reserve_want);
 
@@ -54,6 +55,7 @@ static bool may_kill(struct supervisor *s, uint64_t since_ns)
 	uint64_t over_ns = since_ns ? plat_now_ns() - since_ns : 0;
 	uint64_t after_ns = a32_load(&s->unstopped) ? KILL_LOOSE_NS : KILL_AFTER_NS;
 
+	assert_thread(THREAD_SETTLER);
 	return over_ns > after_ns && (over_ns > KILL_HELD_NS || !somebody_held(s));
 }
 
@@ -63,6 +65,7 @@ void settler_main(void *arg)
 	struct supervisor *s = arg;
 	uint64_t since_ns = 0;
 
+	thread_begin(THREAD_SETTLER);
 	while (!a32_load(&s->stopping)) {
 		uint32_t ticket = waitq_prepare(&s->wake.settler);
 		bool done = true;

@@ -65,6 +65,7 @@ struct watch {
 /* A client whose helper does not start in time loses the privilege of one that is about to. */
 static void end_privilege(struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
 	if (plat_now_ns() - c->created_ns > HELD_NS)
 		client_entered(c);
 }
@@ -75,6 +76,7 @@ static bool met_twice(const struct client *c)
 	struct client *first = client_foreign(c->s, c->host.pid);
 	bool twice = first && first != c;
 
+	assert_thread(THREAD_WATCHER);
 	if (first)
 		client_put(first);
 	return twice;
@@ -86,6 +88,8 @@ static bool name_or_end(struct client *c, bool tick)
 {
 	uint64_t age_ns;
 
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(c->foreign);
 	if ((!tick && a64_load(&c->host.mm->unmanaged)) || !c->host.pid)
 		return false;
 	if (!starting_has_executed(c)) {
@@ -107,6 +111,8 @@ static bool name_or_end(struct client *c, bool tick)
 
 static void keep_client(struct client **list, unsigned *nr, struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(*nr <= GROWN_MAX);
 	if (*nr == GROWN_MAX)
 		return;
 	client_ref(c);
@@ -118,6 +124,7 @@ static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uin
 {
 	bool first = c->foreign && client_state(c) != CLIENT_EXECUTING && !c->watched.executed;
 
+	assert_thread(THREAD_WATCHER);
 	if (first) {
 		c->watched.executed = true;
 		c->is_static = proc_is_static(c->host.pid);
@@ -135,6 +142,7 @@ static bool runs(struct client *c, bool tick)
 {
 	struct timespec t;
 
+	assert_thread(THREAD_WATCHER);
 	if (tick && c->host.pid && clock_gettime(CLOCK_OF(c->host.pid), &t) == 0) {
 		uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 
@@ -152,6 +160,7 @@ static bool nearly_full(const struct supervisor *s)
 /* After exec the pid is another address space's. */
 static bool is_measurable(struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
 	return c->host.pid && !client_is_leaving(c) && (!c->foreign || starting_has_executed(c));
 }
 
@@ -162,6 +171,8 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
 	int64_t figure;
 
+	assert_thread(THREAD_WATCHER);
+	assert_referenced(c);
 	w->nr_hot += hot;
 	w->nr_fast += growing && (alone || a64_load(&c->grown_ns));
 	if (!hot) {
@@ -188,6 +199,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 
 static void look_again(struct watch *w)
 {
+	assert_thread(THREAD_WATCHER);
 	if (w->nr_again)
 		measure_pause();
 	while (w->nr_again) {
@@ -202,6 +214,7 @@ static void look_again(struct watch *w)
 /* Ends that nobody tells us about: foreign processes, and children that never spoke. */
 static bool ended_silently(struct client *c)
 {
+	assert_thread(THREAD_WATCHER);
 	/* A helper channel tells the control thread. */
 	return c->sock < 0 && client_exited(c);
 }
@@ -211,6 +224,8 @@ static bool ended_silently(struct client *c)
  * above it; there they count once. */
 static void adjust_high(struct supervisor *s, int64_t pages)
 {
+	assert_thread(THREAD_WATCHER);
+	VM_ASSERT(pages >= 0);
 	if (s->high < PAGE_COUNTER_MAX)
 		a64_store(&s->group->memory.high, s->high + pages);
 }
@@ -229,6 +244,7 @@ static void look_at_clients(struct watch *w, bool tick)
 	unsigned looked = 0;
 	struct client *c = NULL;
 
+	assert_thread(THREAD_WATCHER);
 	w->nr_hot = tables_measure_own(w->s, &w->own_tables);
 	w->nr_fast = 0;
 	while ((c = client_next(w->s, c))) {
@@ -261,6 +277,7 @@ static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
 	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? limit_lasts_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
 
+	assert_thread(THREAD_WATCHER);
 	if (ns < cost * (SHARE - 1))
 		ns = cost * (SHARE - 1);
 	if (ns < least)
@@ -270,6 +287,7 @@ static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 
 static void tick(struct watch *w)
 {
+	assert_thread(THREAD_WATCHER);
 	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
 	shmem_measure(w->s, &w->shmem);
 	spare_fill(w->s);
@@ -302,6 +320,7 @@ static bool may_go_on(const struct watch *w)
 	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns, most = STOPPED_LOW_NS;
 	bool yes = true, gives = false;
 
+	assert_thread(THREAD_WATCHER);
 	for (unsigned i = 0; i < w->nr_held; i++) {
 		struct client *c = w->held[i];
 		int64_t has = runway(w->s, c);
@@ -322,6 +341,7 @@ static bool may_go_on(const struct watch *w)
 
 static void let_all_go(struct watch *w)
 {
+	assert_thread(THREAD_WATCHER);
 	pause_end(&w->pause);
 	if (w->pause.n)
 		return;
@@ -341,6 +361,7 @@ static void has_grown(struct watch *w, struct client *c)
 	struct supervisor *s = w->s;
 	int64_t size = reserve_size(s, w->nr_grown), left = runway(s, c), least = size / 2;
 
+	assert_thread(THREAD_WATCHER);
 	if (left < RESERVES_FREE * size && a64_load(&c->reserve) < size) {
 		a64_store(&c->reserve_want, size);
 		a32_store(&s->reserves_wanted, 1);
@@ -362,6 +383,7 @@ static void unsettled(struct watch *w)
 {
 	struct supervisor *s = w->s;
 
+	assert_thread(THREAD_WATCHER);
 	for (unsigned i = 0; i < w->nr_grown; i++)
 		has_grown(w, w->grown[i]);
 	while (w->nr_grown)
@@ -403,6 +425,7 @@ int watch_start(struct supervisor *s)
 	struct watch_threads *t = s->watch;
 	int err = plat_thread_start(&t->watcher, "umemcg-watcher", watcher_main, s);
 
+	assert_thread(THREAD_MAIN);
 	if (!err)
 		err = plat_thread_start(&t->settler, "umemcg-settler", settler_main, s);
 	if (!err)
@@ -433,6 +456,7 @@ void watcher_main(void *arg)
 	struct watch w = { .s = arg };
 	uint64_t next_tick = 0, cost;
 
+	thread_begin(THREAD_WATCHER);
 	thread_hurry();
 
 	while (!a32_load(&w.s->stopping)) {
