@@ -1,4 +1,5 @@
-/* serve/oom.c - what the host MMU asks the supervisor for, and what the user is told of an OOM kill.
+/* serve/oom.c - what the host MMU asks the supervisor for, and what the user is told of an OOM
+ * kill.
  *
  * Locks: none; names_lock for the results.
  */
@@ -24,7 +25,7 @@ static int64_t forked_pages(struct supervisor *s)
 	int64_t pages = 0;
 
 	while ((c = client_next(s, c)))
-		if (!c->foreign && c->sock < 0 && !a64_load(&c->awaits_cookie) &&
+		if (!c->unmanaged && c->sock < 0 && !a64_load(&c->awaits_cookie) &&
 		    !client_has_ended(c))
 			pages += a64_load(&c->host.mm->rss);
 	return pages;

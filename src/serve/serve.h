@@ -1,16 +1,18 @@
 /* serve/serve.h - the supervisor: one engine, one group, the client processes of one program tree.
  *
- * Threads: fault workers, background reclaim, a control thread (connections, ends of clients), a watcher (measures
- * what is not managed, finds processes without an agent), a remote thread (serve/remote/remote.h: what other umemcg commands ask). The caller's thread stays free.
+ * Threads: fault workers, call threads, background reclaim, a control thread (connections, ends of
+ * clients), a watcher (measures unmanaged RSS), a find thread (processes without an agent), a
+ * remote thread (answers other umemcg commands, serve/remote/remote.h). The caller's thread stays
+ * free.
  *
  * Sequence of calls:
- *   s = supervisor_create(&config, &problem);     checks the machine, opens the swap file; nothing is started
- *   keeper_start(...)                              (serve/process/keeper.h) before any thread exists
- *   supervisor_start(s)                           threads run, the socket listens
- *   fork; in the child supervisor_child_env(s), execvp(PROGRAM)
+ *   s = supervisor_create(&config, &problem)   checks the machine, opens the swap file; no thread
+ *   keeper_start(...)                          (serve/process/keeper.h) before there are threads
+ *   supervisor_start(s)                        starts the threads; the socket listens
+ *   fork; in the child: supervisor_child_env(s), execvp(PROGRAM)
  *   supervisor_watch_root(s, pid, unable)
  *   ... supervisor_snapshot(s, &r) at any time ...
- *   supervisor_stop(s): every process of the tree that is left is killed
+ *   supervisor_stop(s)                         kills what is left of the tree
  *   supervisor_snapshot(s, &r); supervisor_destroy(s)
  */
 #ifndef UMEMCG_SERVE_SERVE_H
@@ -37,13 +39,13 @@ struct serve_config {
 	bool swap_direct;       /* O_DIRECT */
 	enum store_engine engine;
 	unsigned workers;       /* fault workers; 0 = choose */
-	bool no_spin;           /* do not keep idle CPUs from sleeping while faults come fast (serve/fault/spinner.c) */
-	bool no_events;         /* the kernel does not tell of forks (serve/find/listen.c); for tests */
+	bool no_spin;           /* no spinning CPUs (serve/fault/spinner.c) */
+	bool no_events;         /* listen for no forks (serve/find/listen.c); for tests */
 	bool kernel_sysv;       /* System V segments stay the kernel's (serve/shared/segment.c) */
-	int processes_fd;       /* a file, open for appending, for the list of processes (serve/client/census.c); 0: none */
+	int processes_fd;       /* list of processes (serve/client/census.c), for appending; 0: none */
 	pid_t heir;             /* of orphans, without umemcg (heir_of_orphans); 0: not known */
-	const char *agent_path; /* libumemcg-agent.so; NULL = look beside the executable, then in the installed place */
-	const char *group_name; /* what others call the group; NULL: "run-" and our pid */
+	const char *agent_path; /* NULL: beside the executable, then where it is installed */
+	const char *group_name; /* name of the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged
 	 * process). Called from any thread. */
 	void (*notice)(void *arg, const char *text);
@@ -58,19 +60,21 @@ struct serve_problem {
 	char text[SERVE_TEXT_MAX];
 };
 
-/* Whom the kernel gives our orphans to, while we are no subreaper; 0: that cannot be told. Before there are threads. */
+/* The process that gets our orphans while we are no subreaper; 0: unknown. Before there are
+ * threads. */
 pid_t heir_of_orphans(void);
 struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem);
 struct keeper;
-/* Let a keeper know of every process and forked userfaultfd. Before supervisor_start; it must outlive the supervisor's threads. */
+/* Report every process and forked userfaultfd to a keeper. Before supervisor_start; the keeper must
+ * outlive the supervisor's threads. */
 void supervisor_set_keeper(struct supervisor *s, struct keeper *k);
 /* 0 or -errno (text in *problem). */
 int supervisor_start(struct supervisor *s, struct serve_problem *problem);
-/* In the forked child, before exec: sets LD_PRELOAD (in front of what is there; not unless @load), $UMEMCG_SOCKET and $UMEMCG_DOOR. */
+/* In the forked child, before exec: set LD_PRELOAD (in front of its value; only if @load),
+ * $UMEMCG_SOCKET and $UMEMCG_DOOR. */
 void supervisor_child_env(const struct supervisor *s, bool load);
 /* @pid is the root of the program tree: everything below it belongs to the group. @unable: the name
- * of the program that it is going to execute, where its file tells that it cannot be managed; else
- * NULL. */
+ * of the program it is going to execute, if its file shows that it cannot be managed; else NULL. */
 void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable);
 void supervisor_stop(struct supervisor *s);
 void supervisor_destroy(struct supervisor *s);
@@ -78,22 +82,22 @@ void supervisor_destroy(struct supervisor *s);
 #define SERVE_UNMANAGED_NAMES 16
 #define SERVE_UNMANAGED_NAME_MAX 64
 
-/* Memory that is not managed, by what it is. */
+/* Unmanaged RSS by what it is. */
 enum serve_kind {
 	SERVE_KIND_STATIC,      /* programs without a dynamic loader */
 	SERVE_KIND_FOREIGN,     /* others without the agent: set-user-ID, musl's, of 32 bits */
-	SERVE_KIND_FORKED,      /* forks past libc, of which it is not known which they are */
+	SERVE_KIND_FORKED,      /* forks past libc that could not be identified */
 	SERVE_KIND_STACK,       /* main stacks, other areas that grow downwards */
 	SERVE_KIND_THREAD,      /* libc's records of threads, with their storage */
 	SERVE_KIND_LIBRARY,     /* copied data pages of programs and libraries */
 	SERVE_KIND_FILE,        /* changed pages of other private file mappings */
 	SERVE_KIND_SHARED,      /* shared memory with a name or a descriptor */
 	SERVE_KIND_SYSV,        /* System V segments of the kernel's */
-	SERVE_KIND_MAPPED,      /* anonymous, mapped past the agent, and not found yet */
-	SERVE_KIND_PENDING,     /* pages on their way into the books, or out of memory */
+	SERVE_KIND_MAPPED,      /* anonymous, mapped past the agent, not found yet */
+	SERVE_KIND_PENDING,     /* pages in transit into the books, or out of memory */
 	SERVE_KIND_AGENT,       /* the agent's own */
-	SERVE_KIND_OTHER,       /* of processes that were not looked at, being too many or ending,
-				 * or that have just begun and may still be managed */
+	SERVE_KIND_OTHER,       /* of processes that were not examined: too many, ending, or just
+				 * begun and perhaps managed soon */
 	SERVE_NR_KINDS
 };
 
@@ -102,12 +106,11 @@ enum serve_kind {
 struct serve_process {
 	char name[32];
 	int pid;
-	int64_t bytes;          /* not managed */
-	enum serve_kind kind;   /* of the most of it */
+	int64_t bytes;          /* unmanaged RSS */
+	enum serve_kind kind;   /* that most of it is */
 };
 
-/* One look. The kinds are what the kernel said a moment later than the total, no more than that
- * together. */
+/* One look. The kinds are read a moment after the total, and add up to no more. */
 struct serve_unmanaged {
 	int64_t total;          /* bytes; 0: no look was taken */
 	int64_t kind[SERVE_NR_KINDS];  /* bytes */
@@ -123,12 +126,14 @@ struct serve_snapshot {
 	int64_t event[NR_EVENTS];
 	int64_t metadata_bytes;         /* engine metadata, at most so far */
 	int64_t home_bytes, home_peak;  /* frames held by the supervisor now, and at most */
-	int64_t unmanaged_peak;         /* bytes of the group's memory that are not managed, at most so far */
+	int64_t unmanaged_peak;         /* bytes of unmanaged RSS, at most so far */
 	int64_t tables_peak;            /* part of that: page tables, the programs' and ours for them */
 	uint64_t clients_total, clients_now, processes_now;
-	uint64_t unmanaged_total;       /* programs that never spoke to us (static, setuid) */
-	uint64_t found_late_total, found_late_ms;  /* processes that were found more than 100 ms after they began; the longest */
-	uint64_t unmeasured_total;      /* of them: processes whose memory could not be read: the limit may not hold */
+	uint64_t unmanaged_total;       /* programs that never said HELLO (static, setuid) */
+	/* Processes found more than 100 ms after they began; the longest delay. */
+	uint64_t found_late_total, found_late_ms;
+	uint64_t unmeasured_total;      /* processes whose memory could not be read: the limit
+					 * may not hold */
 	unsigned nr_unmanaged_names;
 	char unmanaged_name[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* comm and pid: "busybox (1234)" */
 	bool root_oom_killed;           /* the OOM killer took the root process */
@@ -137,8 +142,8 @@ struct serve_snapshot {
 	int64_t oom_forked;             /* part of oom_memory, beside that: of processes forked past
 					 * libc, which cannot be swapped */
 	int64_t oom_tables;             /* part of oom_unmanaged: page tables, the programs' and ours for them */
-	struct serve_unmanaged unmanaged_most;  /* when most of the memory was not managed, nearly */
-	struct serve_unmanaged unmanaged_oom;   /* when the OOM killer chose somebody last */
+	struct serve_unmanaged unmanaged_most;  /* at about the peak of unmanaged RSS */
+	struct serve_unmanaged unmanaged_oom;   /* at the last OOM kill */
 	bool swap_disk_full;            /* a write of the swap file found the file system (or a quota) full */
 	const char *store_name;         /* "io_uring", "thread-pool", "none" */
 };

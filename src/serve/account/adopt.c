@@ -1,6 +1,6 @@
-/* serve/account/adopt.c - adopts a client's existing areas and pages. The cost depends on what is present:
- * areas may be terabytes of nothing (what sanitizers reserve before the agent starts). A page that
- * is present but not found stays the kernel's and is measured.
+/* serve/account/adopt.c - adopts a client's existing areas and pages. The cost depends on what is
+ * present: areas may be terabytes of nothing (what sanitizers reserve before the agent starts). A
+ * page that is present but not found stays the kernel's and is measured.
  *
  * Locks: mmap_lock, one area or one page at a time.
  */
@@ -198,7 +198,8 @@ void adopt_areas(struct client *c, uint64_t start, uint64_t len)
 
 		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
 			break;
-		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a runtime's. */
+		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a
+		 * runtime's. */
 		if ((a.manageable && a.flags) || a.shared)
 			(void)adopt_at(c, va);
 		va = a.end;

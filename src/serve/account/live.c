@@ -1,5 +1,5 @@
-/* serve/account/live.c - adopts memory of a running process: what was mapped without the agent (by ld.so,
- * which makes its own system calls, or by the instruction itself), and pages that came into
+/* serve/account/live.c - adopts memory of a running process: what was mapped without the agent (by
+ * ld.so, which makes its own system calls, or by the instruction itself), and pages that came into
  * registered memory without us.
  *
  * An area is registered, then entered, then its present pages are entered one by one. The process

@@ -1,13 +1,15 @@
-/* serve/account/measure.c - how much memory of a process is not in the books: its figure, mm->unmanaged. It is charged.
+/* serve/account/measure.c - measures the unmanaged RSS of a client, mm->unmanaged, which is
+ * charged.
  *
- * The figure is RssAnon as its kernel counts it, less the pages in the books, the shared memory that is not
- * managed and put down to it (unmanaged_shmem.c), and its page tables (tables.c). The difference is too high for an instant while pages are on their way:
- * taken out and not yet dropped by the helper, mapped and not yet entered. What lies in the
- * staging area is looked up, and is no increase. And an increase counts only as far as
- * two looks, LOOK_AGAIN_NS apart, both show it. Nothing is on its way in a process whose only thread waits for us
- * (HELLO), nor in a foreign one.
+ * Unmanaged RSS is RssAnon, less the pages in the books, plus the unmanaged shared memory
+ * attributed to the client (unmanaged_shmem.c) and its page tables (tables.c). For an instant the
+ * difference may be too high: pages are withdrawn and not yet dropped by the helper, or mapped and
+ * not yet entered. So pages in the staging area are looked up and subtracted, and an increase
+ * counts only as far as two looks, LOOK_AGAIN_NS apart, both show it. One look is enough where no
+ * page is in transit: in a process whose only thread waits for us (HELLO), and in an unmanaged one.
  *
- * Locks: none. A figure is changed by compare-and-swap; who loses has been overtaken by somebody who looked later.
+ * Locks: none. The value is changed by compare-and-swap; the loser's measurement is older than the
+ * winner's.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,7 +25,7 @@
 #define LOOK_AGAIN_NS  (200 * 1000)
 #define HOT_NEW_NS     (100 * 1000000ull)  /* after it was made: it touches what it needs */
 #define HOT_GROWN_NS   (50 * 1000000ull)   /* after it grew */
-#define HOT_PAGES      16                  /* by so much */
+#define HOT_PAGES      16                  /* growth that counts */
 
 bool measure_hot(const struct client *c, uint64_t now)
 {
@@ -33,8 +35,8 @@ bool measure_hot(const struct client *c, uint64_t now)
 	return now - c->created_ns < HOT_NEW_NS || (grown_ns && now - grown_ns < HOT_GROWN_NS);
 }
 
-/* A huge page on its way to its place is charged already, and cannot be told from what is not in the books: the figure
- * stays what it is as far as that explains it. */
+/* A huge page that is being moved into place is charged already, and looks like unmanaged RSS.
+ * Ignore an increase as far as one huge page explains it. */
 static int64_t but_for_fill(int64_t seen, int64_t known)
 {
 	if (seen > known)
@@ -50,8 +52,9 @@ static int64_t anon_pages_of(pid_t pid, int *statm_fd)
 	return proc_anon_pages(pid, statm_fd);
 }
 
-/* RssAnon, or -errno. The helper, whose name is good for as long as the address space, may have left
- * without that. Where the first thread is over and others are not (pthread_exit), only these tell. */
+/* RssAnon, or -errno. It is read through the helper, whose thread id is valid as long as the
+ * address space; but the helper may have left alone. If the first thread has exited and others have
+ * not (pthread_exit), only those show it. */
 static int64_t anon_pages(struct client *c, int *statm_fd)
 {
 	int64_t anon = proc_anon_pages(c->host.task, statm_fd);
@@ -68,8 +71,9 @@ static int64_t anon_pages(struct client *c, int *statm_fd)
 	return anon_pages_of(c->host.task, statm_fd);
 }
 
-/* Its memory is not told to us, and nobody else will hold it to the limit. A thread that was asked may be over, and the process not;
- * and a process that was there before may be over by now, but not one that is there afterwards. */
+/* Its memory cannot be read, so nothing holds it to the limit. Be sure that the process lives: the
+ * thread that was asked may have exited alone; and a process that existed before the read may be
+ * gone, but one that exists after it was there throughout. */
 static void cannot_measure(struct client *c, int64_t err)
 {
 	struct supervisor *s = c->s;
@@ -91,8 +95,9 @@ static void count_run(uint64_t start, uint64_t end, void *pages)
 	*(int64_t *)pages += (int64_t)((end - start) / PAGE_SIZE);
 }
 
-/* Pages in the staging area have left the books, or are about to: the helper drops them as soon as it gets a processor, which
- * may take long on a busy machine. The figure stays what it is as far as they explain it. */
+/* Pages in the staging area have left the books, or are about to. The helper drops them as soon as
+ * it gets a CPU, which may take long on a busy machine. Ignore an increase as far as they explain
+ * it. */
 static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t known)
 {
 	uint64_t start = c->host.staging;
@@ -106,7 +111,7 @@ static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t know
 	return seen - known > staged ? seen - staged : known;
 }
 
-/* What one look shows; negative: it cannot be told. */
+/* What one look shows; negative: unknown. */
 static int64_t look(struct client *c, int *statm_fd)
 {
 	struct mm *mm = c->host.mm;
@@ -122,7 +127,7 @@ static int64_t look(struct client *c, int *statm_fd)
 	anon = anon_pages(c, statm_fd);
 	if (anon < 0)
 		return anon;
-	/* Pages that came or went meanwhile are counted as booked. */
+	/* Count pages that came or went during the look as booked. */
 	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
 	anon -= before > after ? before : after;
 	if (anon < 0)
@@ -134,8 +139,8 @@ static int64_t look(struct client *c, int *statm_fd)
 	return but_for_staged(c, anon, a64_load(&mm->unmanaged));
 }
 
-/* What was charged ahead for it comes first. What it has said it had until now. */
-static int64_t take_reserve(struct client *c, atomic64_t *figure, int64_t known, int64_t now)
+/* Pay an increase from the reserve first. Returns what is now charged as unmanaged RSS. */
+static int64_t take_reserve(struct client *c, atomic64_t *rss, int64_t known, int64_t now)
 {
 	struct mem_cgroup *group = c->s->group;
 	int64_t n = now > known ? reserve_take(c, now - known) : 0;
@@ -144,30 +149,30 @@ static int64_t take_reserve(struct client *c, atomic64_t *figure, int64_t known,
 	if (n <= 0)
 		return known;
 	charge_unmanaged_paid(group, n);
-	if (a64_cas(figure, known, known + n))
+	if (a64_cas(rss, known, known + n))
 		return known + n;
 	charge_unmanaged_paid(group, -n);
 	uncharge_pages(group, n);
 	return known;
 }
 
-static void set_figure(struct client *c, int64_t now)
+static void set_unmanaged(struct client *c, int64_t now)
 {
 	struct supervisor *s = c->s;
-	atomic64_t *figure = &c->host.mm->unmanaged;
-	int64_t before = a64_load(figure), known;
+	atomic64_t *rss = &c->host.mm->unmanaged;
+	int64_t before = a64_load(rss), known;
 
 	VM_ASSERT(now >= 0);
 	if (now - before >= HOT_PAGES)
 		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
 	if (now == before || client_has_ended(c))
 		return;
-	known = take_reserve(c, figure, before, now);
-	if (now != known && charge_unmanaged_figure(&s->engine, s->group, figure, known, now) && now > known)
+	known = take_reserve(c, rss, before, now);
+	if (now != known && charge_unmanaged_figure(&s->engine, s->group, rss, known, now) && now > known)
 		a32_store(&s->unsettled, 1);
 	if (client_has_ended(c))
-		/* Meanwhile, and its sum was given back before this. */
-		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+		/* It ended in between, and client_end gave its charge back before this one. */
+		charge_unmanaged(&s->engine, s->group, a64_xchg(rss, 0), 0);
 	else if (now > before)
 		unseen_note(c);
 }
@@ -187,9 +192,9 @@ bool measure(struct client *c)
 	if (now < c->least && client_may_register(c))
 		now = c->least;
 	c->measured.seen = now;
-	if (now > known && !c->foreign)
+	if (now > known && !c->unmanaged)
 		return true;
-	set_figure(c, now);
+	set_unmanaged(c, now);
 	return false;
 }
 
@@ -205,7 +210,7 @@ void measure_again(struct client *c)
 	if (now > c->measured.seen)
 		now = c->measured.seen;
 	if (now > known)
-		set_figure(c, now);
+		set_unmanaged(c, now);
 }
 
 void measure_waiting(struct client *c)
@@ -219,7 +224,7 @@ void measure_waiting(struct client *c)
 		close(fd);
 	if (now < 0)
 		return;
-	set_figure(c, now);
+	set_unmanaged(c, now);
 	watcher_wake(c->s);
 }
 
@@ -230,7 +235,7 @@ void measure_lower(struct client *c, int *fd)
 	assert_thread(THREAD_FINDER);
 	assert_referenced(c);
 	if (now >= 0 && now < a64_load(&c->host.mm->unmanaged))
-		set_figure(c, now);
+		set_unmanaged(c, now);
 }
 
 int64_t measure_for_fork(struct client *c)
@@ -251,7 +256,7 @@ int64_t measure_for_fork(struct client *c)
 		close(fd);
 	if (now < 0)
 		now = known;
-	set_figure(c, now);
+	set_unmanaged(c, now);
 	/* Shared memory is not doubled. */
 	now -= a64_load(&c->shared_pages);
 	return now > 0 ? now : 0;

@@ -1,18 +1,20 @@
-/* serve/account/reserve.c - pages charged ahead for a process that is not managed.
+/* serve/account/reserve.c - pages charged ahead for a process that takes memory without asking.
  *
- * Such a process asks nobody before it takes memory. While it grows in a group that is full it has a reserve: pages that are
- * charged, for which others have made room, and that it has not taken yet. What it takes is moved from the reserve to
- * its figure; the watcher asks for more in time, and stops the process when half of it is gone (watcher.c). So the limit is
- * exceeded only by what it takes, beyond that half, until the watcher gets a CPU. When it grows no more the
- * reserve is given back; and before anybody is killed: nobody ends for the sake of pages that nobody has.
+ * While such a process grows in a full group it has a reserve: pages that are charged, for which
+ * other pages have been reclaimed, and that it has not taken yet. What it takes moves from the
+ * reserve to its unmanaged RSS. The watcher requests more in time, and stops the process when half
+ * of the reserve is gone (watcher.c). So the limit is exceeded only by what it takes beyond that
+ * half before the watcher gets a CPU. The reserve is given back when the process stops growing, and
+ * before an OOM kill.
  *
- * Locks: none. client->reserve is changed by compare-and-swap; who adds to it looks afterwards whether the client has ended.
+ * Locks: none. client->reserve is changed by compare-and-swap. Whoever adds to it checks afterwards
+ * whether the client has ended.
  */
 #include "mm/charge.h"
 #include "serve/account/account.h"
 
 #define RESERVE_PAGES  1024
-#define RESERVE_SHARE  16               /* of memory.max, at most, for all together */
+#define RESERVE_SHARE  16               /* of memory.max, at most, for all clients together */
 #define RESERVE_STEP   128              /* charged at once */
 #define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
 

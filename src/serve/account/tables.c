@@ -1,6 +1,6 @@
-/* serve/account/tables.c - page tables: the kernel's for the programs, and the engine's own for them. Both
- * are part of what is measured and charged (measure.c): memory spread thinly over its addresses
- * needs as much for its tables as for itself.
+/* serve/account/tables.c - page tables: the kernel's for the programs, and the engine's own for
+ * them. Both are part of what is measured and charged (measure.c): memory spread thinly over its
+ * addresses needs as much for its tables as for itself.
  *
  * The kernel's are read per client (VmPTE), which costs about 20 us. So they are read only when
  * they may have grown: with the client's engine tables, with its unmanaged RSS, or, unnoticed (file

@@ -1,5 +1,5 @@
-/* serve/account/unmanaged_shmem.c - measures unmanaged shared memory: shm_open(3), files on a tmpfs, the program's
- * own memfds, the kernel's System V segments.
+/* serve/account/unmanaged_shmem.c - measures unmanaged shared memory: shm_open(3), files on a
+ * tmpfs, the program's own memfds, the kernel's System V segments.
  *
  * A page counts once, however many processes map it: of each object that processes of the tree map
  * shared, we count the pages that are in any of their page tables. They are attributed to the

@@ -9,7 +9,7 @@
 
 bool unseen_possible(const struct client *c)
 {
-	return !c->foreign && c->hooked && a32_load(&c->host.can_evict) &&
+	return !c->unmanaged && c->hooked && a32_load(&c->host.can_evict) &&
 	       !a32_load(&c->entering) && !client_is_leaving(c) &&
 	       !a32_load(&c->host.dead) && !a32_load(&c->host.mm->dying);
 }

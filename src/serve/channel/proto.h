@@ -1,11 +1,11 @@
 /* serve/channel/proto.h - the protocol between the agent in a client process and the supervisor.
  *
  * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; if that is unset, the file
- * of descriptor $UMEMCG_DOOR (serve/channel/door.c). One packet = one message = struct msg_head and a body
- * of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order: both ends
- * are on one machine. The supervisor speaks only to processes below it; it takes the sender's
- * identity from the kernel (SO_PEERCRED), never from the message. Anything malformed ends that
- * connection and the client behind it, and no other.
+ * of descriptor $UMEMCG_DOOR (serve/channel/door.c). One packet = one message = struct msg_head and
+ * a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order:
+ * both ends are on one machine. The supervisor speaks only to processes below it; it takes the
+ * sender's identity from the kernel (SO_PEERCRED), never from the message. Anything malformed ends
+ * that connection and the client behind it, and no other.
  *
  * Two kinds of connection:
  *   helper channel  one per client process, opened by HELLO, lives in the helper thread's own file

@@ -1,4 +1,5 @@
-/* serve/client/census.c - the list of the program's processes: one line per program that a process ran.
+/* serve/client/census.c - the list of the program's processes: one line per program that a process
+ * ran.
  *
  *     PID KIND FOUND_MS PEAK_KIB NAME      separated by tabs
  *
@@ -87,7 +88,7 @@ void census_end(struct client *c, enum client_state was)
 	assert_referenced(c);
 	/* A client that was only on its way to an exec or a HELLO is covered by the line of what it
 	 * was before or became. */
-	if (s->config.processes_fd <= 0 || !c->host.pid || (c->foreign && (was == CLIENT_EXECUTING || c->introduced)))
+	if (s->config.processes_fd <= 0 || !c->host.pid || (c->unmanaged && (was == CLIENT_EXECUTING || c->introduced)))
 		return;
 	put(s, c->host.pid, c->sock >= 0 ? "managed" : "measured", c->found_ns, a64_load(&c->peak), c->comm);
 }

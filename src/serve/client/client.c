@@ -38,7 +38,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
-	c->foreign = state == CLIENT_EXECUTING;
+	c->unmanaged = state == CLIENT_EXECUTING;
 	a32_store(&c->state_word, state);
 	c->created_ns = plat_now_ns();
 	a32_store(&c->ref, 2);
@@ -55,7 +55,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 
 void client_enter(struct client *c)
 {
-	VM_ASSERT(!c->foreign);
+	VM_ASSERT(!c->unmanaged);
 	a32_add(&c->host.mm->held, 1);
 	a32_store(&c->entering, 1);
 }
@@ -203,7 +203,7 @@ enum client_state client_set_state(struct client *c, enum client_state to)
 void client_closing(struct client *c)
 {
 	assert_thread(THREAD_CONTROL);
-	VM_ASSERT(!c->foreign);
+	VM_ASSERT(!c->unmanaged);
 	(void)client_set_state(c, CLIENT_CLOSING);
 	/* Not a victim: a signal would hit what the process has become. */
 	if (a32_cas(&c->host.mm->dying, 0, 1))
@@ -215,7 +215,7 @@ bool client_lives_on(struct client *c, bool started)
 	bool closing = client_state(c) == CLIENT_CLOSING;
 
 	assert_thread(THREAD_CONTROL);
-	VM_ASSERT(!c->foreign);
+	VM_ASSERT(!c->unmanaged);
 	if (closing && c->spared) {
 		spin_lock(&c->s->engine.mm_lock);
 		c->host.mm->dying_since = 0;
@@ -256,19 +256,20 @@ bool client_exited(const struct client *c)
 	struct pollfd p = { .fd = c->host.pidfd, .events = POLLIN };
 	struct proc_stat st;
 
-	/* What the process has become by an exec is another address space; and another process may share what it had. */
+	/* After an exec the process is another address space; and another process may share the old
+	 * one. */
 	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
 		return uffd_dead(c->host.uffd);
 	if (c->host.pidfd >= 0)
 		return !client_mute(c) && poll(&p, 1, 0) == 1;
 	if (c->host.uffd >= 0)
 		return uffd_dead(c->host.uffd);
-	/* It was over when it was met. */
+	/* It had ended when it was found. */
 	return c->host.pid && kill(c->host.pid, 0) != 0 && errno == ESRCH;
 }
 
-/* A client whose helper does not answer gives nothing back. It keeps what it has, but must not take the rest of the group's
- * memory, page by page, from those who do. */
+/* A client whose helper does not answer gives no pages back. It keeps what it has, but must not
+ * take the rest of the group's memory, page by page, from clients that do. */
 static bool takes_too_much(struct client *c)
 {
 	struct page_counter *memory = &c->s->group->memory;
@@ -277,25 +278,25 @@ static bool takes_too_much(struct client *c)
 	       page_counter_margin(memory) < a64_load(&memory->max) / HOLD_SHARE;
 }
 
-bool client_hold_back(struct client *c)
+bool client_must_wait(struct client *c)
 {
 	assert_thread(THREAD_FAULT);
 	if (!takes_too_much(c))
 		return false;
-	a32_store(&c->held_back, 1);
+	a32_store(&c->faults_wait, 1);
 	return true;
 }
 
 void client_let_go(struct client *c)
 {
 	assert_referenced(c);
-	if (!a32_load(&c->held_back) || takes_too_much(c))
+	if (!a32_load(&c->faults_wait) || takes_too_much(c))
 		return;
-	a32_store(&c->held_back, 0);
+	a32_store(&c->faults_wait, 0);
 	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
 }
 
-/* The caller of fork goes on as soon as its event is read: let what was read be applied. */
+/* The caller of fork continues as soon as its event is read: wait until the event is applied. */
 void client_events_applied(struct client *c)
 {
 	uint32_t turn = a32_load(&c->event_turn);
@@ -311,7 +312,7 @@ void client_change_pid(struct client *c, pid_t pid)
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 
 	assert_thread(THREAD_CONTROL);
-	VM_ASSERT(pid > 0 && !c->foreign);
+	VM_ASSERT(pid > 0 && !c->unmanaged);
 	census_end(c, client_state(c));
 	c->found_ns = plat_now_ns();
 	if (c->kept)

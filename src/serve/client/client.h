@@ -91,7 +91,7 @@ struct client {
 	atomic32_t ref;                /* (A) list + users */
 	atomic32_t state_word;         /* (A) enum client_state; private to client/client.c */
 	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
-	bool foreign;                  /* (C) */
+	bool unmanaged;                /* (C) measured and charged; not in the books */
 
 	/* which process it is */
 	uint64_t created_ns;           /* (C) */
@@ -113,12 +113,12 @@ struct client {
 
 	/* its faults and events */
 	atomic32_t armed;              /* (A) 1: its next message wakes a worker; 0: one reads */
-	atomic32_t held_back;          /* (A) 1: faults wait for client_let_go */
+	atomic32_t faults_wait;        /* (A) 1: for client_let_go */
 	atomic32_t beyond;             /* (A) 1: it may exceed the limit (late.c) */
 	atomic32_t event_turn;         /* (A) odd: messages are read and being applied */
 	atomic64_t fork_cookie;        /* (A) fork->lock to write; 0 = no fork is in progress */
 
-	/* foreign: starting.c */
+	/* unmanaged: starting.c */
 	atomic32_t unable, told;       /* (A) 1: it cannot say HELLO; its exec was reported */
 	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
 	struct client *before;         /* (W) referenced; whose memory it has, while EXECUTING; NULL:
@@ -158,12 +158,12 @@ struct client {
 		int64_t charged;       /* pages charged ahead for the child; */
 		int64_t unmanaged;     /* ... those of them that will not be in its books */
 		bool taken;            /* an event has used the announcement */
-		bool held;             /* reclaim is kept away for it */
+		bool shielded;         /* reclaim is kept away for it */
 	} fork;                        /* private to session/fork.c */
 	bool announced;  /* (C) its exec was, by its agent; private to session/starting.c */
 	struct {
 		bool counted;          /* as a program that stays unmanaged */
-		bool spoke;            /* it has said HELLO after all */
+		bool registered;       /* it has said HELLO after all */
 	} named;                       /* (N); private to session/unmanaged.c */
 	struct standby standby[STANDBYS_MAX];  /* (O) private to session/standby.c */
 	pid_t let_go;  /* (W) a helper left to a debugger; private to session/follow.c */
@@ -191,12 +191,12 @@ void roster_add(struct client *c);
 void roster_remove(struct client *c);
 /* Lookups return a reference; NULL: none. */
 struct client *client_get(struct supervisor *s, uint64_t key);
-/* The client of a process; the managed one, if it has a foreign one, too. */
+/* The client of a process; the managed one, if it has an unmanaged one, too. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
 struct client *client_managed(struct supervisor *s, pid_t pid);
 /* ... one whose helper has gone: its process ends, or executes a program. */
 struct client *client_closed(struct supervisor *s, pid_t pid);
-struct client *client_foreign(struct supervisor *s, pid_t pid);
+struct client *client_unmanaged(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
 /* Whose fork it is, while the fork is in progress. */
 struct client *client_forking(struct supervisor *s, uint64_t cookie);
@@ -204,8 +204,8 @@ struct client *client_forking(struct supervisor *s, uint64_t cookie);
 struct client *client_next(struct supervisor *s, struct client *prev);
 
 /* ---- client.c ---- */
-/* A client in the list, in its first @state, with a reference for the caller. Takes @uffd. NULL: out
- * of memory (@uffd is left alone). */
+/* A client in the list, in its first @state, with a reference for the caller. Takes @uffd. NULL:
+ * out of memory (@uffd is left alone). */
 struct client *client_create(struct supervisor *s, int uffd, enum client_state state);
 /* Change the state; returns the one before. If that is ENDED nothing was changed. */
 enum client_state client_set_state(struct client *c, enum client_state to);
@@ -243,8 +243,8 @@ bool client_private(const struct client *c, uint64_t va, uint64_t *end);
 bool client_exited(const struct client *c);
 /* Must its faults wait? Its helper does not answer, and it must not take the rest of the group's
  * memory from those that give theirs back. True: they wait until client_let_go. */
-bool client_hold_back(struct client *c);
-/* Let threads that were held back try again, if the reason is gone. */
+bool client_must_wait(struct client *c);
+/* Let waiting faults try again, if the reason is gone. */
 void client_let_go(struct client *c);
 /* Wait until every message that was read from @c is applied. Bounded; waits for no lock. */
 void client_events_applied(struct client *c);
@@ -274,7 +274,7 @@ static inline bool client_may_register(const struct client *c)
 /* Has it books but no helper, and, as far as can be seen, never will: a child of raw clone(2)? */
 static inline bool client_mute(const struct client *c)
 {
-	return !c->foreign && c->sock < 0 && c->host.pid;
+	return !c->unmanaged && c->sock < 0 && c->host.pid;
 }
 
 /* ---- census.c ---- */

@@ -19,7 +19,7 @@ void roster_add(struct client *c)
 	list_add_tail(&c->link, &s->clients);
 	spin_unlock(&s->clients_lock);
 	a64_add(&s->nr_clients, 1);
-	if (!c->foreign)
+	if (!c->unmanaged)
 		a64_add(&s->total_clients, 1);
 }
 
@@ -51,17 +51,17 @@ static struct client *find(struct supervisor *s, bool (*match)(const struct clie
 
 static bool match_managed(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->foreign && !client_is_leaving(c);
+	return c->host.pid == (pid_t)pid && !c->unmanaged && !client_is_leaving(c);
 }
 
 static bool match_closing(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->foreign && client_is_leaving(c);
+	return c->host.pid == (pid_t)pid && !c->unmanaged && client_is_leaving(c);
 }
 
-static bool match_foreign(const struct client *c, uint64_t pid)
+static bool match_unmanaged(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && c->foreign;
+	return c->host.pid == (pid_t)pid && c->unmanaged;
 }
 
 static bool match_cookie(const struct client *c, uint64_t cookie)
@@ -79,7 +79,7 @@ static bool match_key(const struct client *c, uint64_t key) { return c->key == k
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
 struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
 struct client *client_closed(struct supervisor *s, pid_t pid) { return find(s, match_closing, (uint64_t)pid); }
-struct client *client_foreign(struct supervisor *s, pid_t pid) { return find(s, match_foreign, (uint64_t)pid); }
+struct client *client_unmanaged(struct supervisor *s, pid_t pid) { return find(s, match_unmanaged, (uint64_t)pid); }
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
 struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
 
@@ -87,7 +87,7 @@ struct client *client_by_pid(struct supervisor *s, pid_t pid)
 {
 	struct client *c = client_managed(s, pid);
 
-	return c ? c : client_foreign(s, pid);
+	return c ? c : client_unmanaged(s, pid);
 }
 
 struct client *client_next(struct supervisor *s, struct client *prev)

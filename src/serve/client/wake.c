@@ -46,7 +46,8 @@ void watcher_fresh(struct supervisor *s)
 		find_wake(s);
 }
 
-/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are short. */
+/* Where that is allowed: it sleeps nearly all the time, and is late at once where CPUs are
+ * short. */
 void thread_hurry(void)
 {
 	struct sched_param rt = { .sched_priority = 1 };

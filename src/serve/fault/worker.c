@@ -1,9 +1,11 @@
-/* serve/fault/worker.c - fault workers: read what a client's kernel reports, apply events, resolve faults.
+/* serve/fault/worker.c - fault workers: read what the kernel reports of a client, apply events,
+ * resolve faults.
  *
- * Order of events. Messages are read with the address space's mmap_lock held for writing, and events (unmap, remap,
- * discard, fork) are applied before it is dropped. Faults are resolved under the lock for reading. The kernel
- * refuses every copy while an event is unread, and we apply it in the same critical section in which we read it: so no
- * page is ever mapped by a decision that an event has overtaken.
+ * Order of events. Messages are read with the address space's mmap_lock held for writing, and
+ * events (unmap, remap, discard, fork) are applied before it is dropped. Faults are resolved with
+ * the lock held for reading. The kernel refuses every copy while an event is unread, and an event
+ * is applied in the critical section that reads it. So no page is ever mapped by a decision that an
+ * event has overtaken.
  */
 #include <signal.h>
 #include <string.h>
@@ -68,14 +70,15 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 
 	assert_thread(THREAD_FAULT);
 	lockdep_assert_held(&c->host.mm->mmap_lock);
-	/* The helper takes out pages of a mapping that is not writable: a withdrawal, not a move. */
+	/* The helper moves out pages of a mapping that is not writable: a withdrawal, not a
+	 * move. */
 	if (to - c->host.staging < EVICT_PAGES_MAX * PAGE_SIZE)
 		return;
 	/* Shared memory mapped once more (mremap of length 0): nothing moves, and what is new is
 	 * adopted at its first fault. */
 	if (!len)
 		return;
-	/* Not while a withdrawal is under way: what it brings must be the content of the page it asked for. */
+	/* Not during a withdrawal: what it brings must be the content of the page it asked for. */
 	spin_lock(&c->host.batch_lock);
 	host_fill_event(&c->host, from, from + len);
 	host_fill_event(&c->host, to, to + len);
@@ -85,7 +88,7 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 	spin_unlock(&c->host.batch_lock);
 	if (!err && !awaits)
 		return;
-	/* What was out has no place any more: it would read zeros there. */
+	/* Pages that are out have no place any more: the program would read zeros there. */
 	supervisor_notice(c->s, awaits ? "a page of %s (%d) moved to where zeros were on their way: killed" :
 					 "no memory to follow a move of %s (%d): killed", c->comm, (int)c->host.pid);
 	a32_store(&c->host.dead, 1);
@@ -120,7 +123,7 @@ static void apply_event(struct client *c, const struct uffd_msg *m, int err)
 		a64_add(&c->host.event_seq, 1);
 }
 
-/* Read what is there; events are applied, faults queued. Returns messages read. */
+/* Read all messages that fit. Events are applied, faults queued. Returns the number of messages. */
 static unsigned read_messages(struct client *c, struct queue *q)
 {
 	struct uffd_msg m[READ_BATCH];
@@ -139,7 +142,8 @@ static unsigned read_messages(struct client *c, struct queue *q)
 	a32_add(&c->event_turn, 1);
 	got = client_has_ended(c) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
 	while (got < 0 && !client_has_ended(c) && (errno == EMFILE || errno == ENFILE)) {
-		/* A fork, and no descriptor for its child's userfaultfd. The event waits, and with it the parent. */
+		/* A fork, and no free descriptor for its child's userfaultfd. The event stays
+		 * queued, and the parent in its fork. */
 		err = -errno;
 		if (!spare_drop(c->s)) {
 			supervisor_notice(c->s, "no descriptor to follow a fork of %s (%d): killed", c->comm, (int)c->host.pid);
@@ -171,8 +175,8 @@ static void wake(struct client *c, uint64_t va)
 	(void)uffd_wake(c->host.uffd, va, 1);
 }
 
-/* The helper un-shares a page and found nothing there: it was discarded, so zeros are right, or its file; and it must
- * not wait for reclaim, which waits for it. */
+/* The helper un-shares a page and found nothing there. The page was discarded, so zeros are right,
+ * or it is the file's. The helper must not wait for reclaim, which waits for it. */
 static void serve_helper(struct client *c, uint64_t va)
 {
 	char page[PAGE_SIZE] __attribute__((aligned(64)));
@@ -180,16 +184,16 @@ static void serve_helper(struct client *c, uint64_t va)
 
 	assert_thread(THREAD_FAULT);
 	VM_ASSERT(!(va & (PAGE_SIZE - 1)));
-	/* An error of its file is no content: the helper is refused the page, and so is the program. */
+	/* If the file cannot be read, refuse the page, to the helper and to the program. */
 	if (err && err != -ENOENT && uffd_poison(c->host.uffd, va) == 0)
 		return;
 	if (uffd_copy(c->host.uffd, va, err ? c->s->mmu.zeros : page, 1) < 0)
 		wake(c, va);
 }
 
-/* A client that must not live on, and has not said which process it is. It waits for its page, and is killed when that has
- * been found out (find.c); where it cannot be, its fault may tell. */
-static void kill_nameless(struct client *c, uint32_t tid)
+/* A client that must not live on, and whose process is not known. It waits for its page, and is
+ * killed when find.c has identified it. If that is impossible its fault may identify it. */
+static void kill_unidentified(struct client *c, uint32_t tid)
 {
 	assert_thread(THREAD_FAULT);
 	if (c->host.pid)
@@ -199,7 +203,7 @@ static void kill_nameless(struct client *c, uint32_t tid)
 		proc_kill_ours((pid_t)tid);
 }
 
-/* True: done with this fault. False: events come first, try again. */
+/* True: this fault is done. False: events come first, try again. */
 static bool serve_fault(struct client *c, const struct fault_msg *f)
 {
 	int err;
@@ -210,24 +214,24 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		return true;
 	}
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
-		kill_nameless(c, f->tid);
+		kill_unidentified(c, f->tid);
 	if (a32_load(&c->host.dead))
 		return true;
-	if (client_hold_back(c))
+	if (client_must_wait(c))
 		return true;
 	err = handle_fault(c->host.mm, f->va, f->write);
 	if (err == -EFAULT) {
 		err = adopt_at(c, f->va);
 		if (err == 0)
 			return false;
-		wake(c, f->va);  /* no such area (any more): the program's own kernel decides */
+		wake(c, f->va);  /* no such area (any more): the kernel decides */
 		return true;
 	}
 	switch (err) {
 	case -EAGAIN:
 		return false;
 	case -ETIME:
-		a32_store(&c->held_back, 1);  /* no memory now: the watcher lets its threads try again */
+		a32_store(&c->faults_wait, 1);  /* no memory now: the watcher retries */
 		return true;
 	case -ENOENT:
 		wake(c, f->va);
@@ -236,11 +240,11 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		if (!a32_load(&c->host.mm->dying)) {
 			supervisor_notice(c->s, "no memory for a page of %s (%d): killed", c->comm, (int)c->host.pid);
 			client_kill(c, SIGKILL);
-			kill_nameless(c, f->tid);
+			kill_unidentified(c, f->tid);
 		}
 		return true;
 	default:
-		return true;  /* resolved; or the client is gone, poisoned, or woken by whoever knows more */
+		return true;  /* resolved, or woken elsewhere */
 	}
 }
 
@@ -262,7 +266,7 @@ static void serve_client(struct client *c)
 		}
 		spinners_note(c->s);
 		if (q.n > 1)
-			client_rearm(c);  /* several threads: the others need not wait for this one's page */
+			client_rearm(c);  /* several threads: let other workers serve them */
 		f = pop(&q);
 		if (client_has_ended(c) || serve_fault(c, &f)) {
 			stalled = 0;
@@ -272,7 +276,8 @@ static void serve_client(struct client *c)
 		if (n == 0 && ++stalled % 16 == 0)
 			plat_sleep_ns(50 * 1000);
 		if (stalled > STALL_TRIES) {
-			/* Start over: a woken thread that still misses its page reports it again. */
+			/* Start over: a woken thread that still misses its page reports it
+			 * again. */
 			while (q.n)
 				wake(c, pop(&q).va);
 			return;

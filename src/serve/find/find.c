@@ -4,7 +4,7 @@
  * Sources: the kernel reports forks and execs (listen.c), walk.c searches for them. The class
  * follows from what the kernel knows, without a guess:
  *
- *     it has executed a program itself             own memory, unmanaged: measured ("foreign")
+ *     it has executed a program itself             own memory, unmanaged: measured
  *     it has not, and shares a client's memory     part of that client (vfork, CLONE_VM)
  *     ... and has the mark of a client (mark.c)    that client: a fork child that says no HELLO;
  *                                                  or part of it, while another takes over
@@ -128,7 +128,7 @@ static bool has_client(struct supervisor *s, pid_t pid)
 		client_put(c);
 	if (yes)
 		return true;
-	c = client_foreign(s, pid);
+	c = client_unmanaged(s, pid);
 	if (c)
 		client_put(c);
 	return c != NULL;

@@ -110,7 +110,7 @@ struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t
 	while ((c = client_next(s, c))) {
 		*unsure |= being_entered(c, parent, since_ns, now);
 		/* A client created later belongs to another process. */
-		if (c->foreign || (c->host.pid && !may_be_shared(c)) || c->host.uffd < 0 ||
+		if (c->unmanaged || (c->host.pid && !may_be_shared(c)) || c->host.uffd < 0 ||
 		    c->created_ns > since_ns + SAY_NS)
 			continue;
 		if (a64_load(&c->awaits_cookie) && now - c->created_ns < SAY_NS) {

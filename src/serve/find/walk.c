@@ -46,7 +46,7 @@ static void walk_near(struct find *f)
 	assert_thread(THREAD_FIND);
 	proc_children(getpid(), find_met, f);
 	while ((c = client_next(s, c))) {
-		pid_t pid = c->foreign || client_mute(c) ? c->host.pid : c->host.pid ? 0 : c->forked_by;
+		pid_t pid = c->unmanaged || client_mute(c) ? c->host.pid : c->host.pid ? 0 : c->forked_by;
 
 		if (pid)
 			proc_children(pid, find_met, f);

@@ -1,4 +1,5 @@
-/* serve/process/device.c - the device that makes userfaultfds for programs that have changed their user.
+/* serve/process/device.c - the device that makes userfaultfds for programs that have changed their
+ * user.
  *
  * userfaultfd(2) requires CAP_SYS_PTRACE of the program itself, as vm.unprivileged_userfaultfd is 0
  * nearly everywhere; the device only needs to be opened. The supervisor opens it and hands it to

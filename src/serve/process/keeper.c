@@ -1,4 +1,5 @@
-/* serve/process/keeper.c - the process that outlives a killed supervisor. keeper.h says what it guarantees.
+/* serve/process/keeper.c - the process that outlives a killed supervisor. keeper.h says what it
+ * guarantees.
  *
  * One SEQPACKET socket, one message per packet, at most one descriptor attached. The supervisor's
  * end is close-on-exec and the keeper closes its copy, so end of file means exactly: the supervisor
@@ -214,8 +215,8 @@ static void kill_tree(struct table *t)
 	}
 }
 
-/* The supervisor is dying, and some of its threads get a CPU last of all (fault/spinner.c), which delays
- * every waiter for it. Its pid is its own until its pidfd says that it is over. */
+/* The supervisor is dying, and some of its threads get a CPU last of all (fault/spinner.c), which
+ * delays every waiter for it. Its pid is its own until its pidfd says that it is over. */
 static void hurry(pid_t supervisor, int pidfd)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };

@@ -1,5 +1,5 @@
-/* serve/process/keeper.h - the keeper: a small process that outlives a killed supervisor just long enough
- * to make sure that no client lives on with wrong memory.
+/* serve/process/keeper.h - the keeper: a small process that outlives a killed supervisor just long
+ * enough to make sure that no client lives on with wrong memory.
  *
  * While the supervisor lives the keeper sleeps on a socket and stores the descriptors it is sent:
  * pidfds of every process of the tree, and userfaultfds of forked children (whose memory would read

@@ -1,4 +1,5 @@
-/* serve/process/pause.c - stops a process that takes memory without asking, while room is made for it.
+/* serve/process/pause.c - stops a process that takes memory without asking, while room is made for
+ * it.
  *
  * A process touches memory faster than we write it to swap, and unmanaged memory, even that of a
  * managed process (its stack), is taken without asking first. We stop its threads with

@@ -1,5 +1,5 @@
-/* serve/process/proc.h - what /proc says about processes: memory, areas, threads and ancestry (proc.c,
- * proc_tree.c). Any call may find the process gone.
+/* serve/process/proc.h - what /proc says about processes: memory, areas, threads and ancestry
+ * (proc.c, proc_tree.c). Any call may find the process gone.
  *
  * Locks: none.
  */

@@ -1,4 +1,5 @@
-/* serve/remote/answers.c - the supervisor's answers to requests from outside (remote.h), and their thread.
+/* serve/remote/answers.c - the supervisor's answers to requests from outside (remote.h), and their
+ * thread.
  *
  * The thread "umemcg-remote" holds no lock while it waits. Only supervisor_stop waits for it, and
  * ends the current request after its current step.
@@ -27,7 +28,7 @@ static void answer_who(void *arg, uint32_t pid, struct remote_is *out)
 	snprintf(out->group, sizeof(out->group), "%.63s", s->group->name);
 	proc_comm((pid_t)a32_load(&s->root_pid), out->program, sizeof(out->program));
 	if (c)
-		out->member = c->foreign ? REMOTE_NOT_MANAGED : REMOTE_MANAGED;
+		out->member = c->unmanaged ? REMOTE_NOT_MANAGED : REMOTE_MANAGED;
 	else if (pid && !(s->keeper && (pid_t)pid == s->keeper->pid) && proc_is_ours((pid_t)pid))
 		out->member = REMOTE_NOT_MANAGED;
 	if (c)
@@ -55,7 +56,7 @@ static bool answer_migrate(void *arg, const struct remote_migrate *m, struct rem
 	out->nr_nodes = n > 0 ? (uint32_t)n : 0;
 	if (m->pid && !only)
 		out->error = -ESRCH;
-	else if (only && only->foreign)
+	else if (only && only->unmanaged)
 		out->error = -EMEDIUMTYPE;
 	else
 		out->error = nodes_check(out->node, n, m->from, m->to);

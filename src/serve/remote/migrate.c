@@ -1,5 +1,5 @@
-/* serve/remote/migrate.c - moves a running group, or one of its processes, to another memory node, for
- * `umemcg migrate`.
+/* serve/remote/migrate.c - moves a running group, or one of its processes, to another memory node,
+ * for `umemcg migrate`.
  *
  * The books say where the pages are; the kernel moves what backs them (mmu/host/nodes.h). In this
  * order:
@@ -144,7 +144,7 @@ static bool step_spaces(struct migration_job *j)
 	j->leaf = j->nr_leaves = 0;
 	if (!next_space(j))
 		return false;
-	if (!j->client->foreign) {
+	if (!j->client->unmanaged) {
 		struct bases b = { 0 };
 
 		if (note_leaves(j->client->host.mm, &b)) {

@@ -1,5 +1,5 @@
-/* serve/remote/remote_client.c - the client side of the control socket: finds running supervisors and
- * talks to one. See remote.h.
+/* serve/remote/remote_client.c - the client side of the control socket: finds running supervisors
+ * and talks to one. See remote.h.
  *
  * Uses nothing of the supervisor's except what reads /proc: it runs in other processes. No run can
  * hold it up: it asks all of them at once, then waits for them together, for a bounded time.

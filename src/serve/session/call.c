@@ -1,7 +1,8 @@
-/* serve/session/call.c - requests of program threads, served by call threads because they may wait for reclaim.
+/* serve/session/call.c - requests of program threads, served by call threads because they may wait
+ * for reclaim.
  *
- * A fork may wait for as much as its parent has. An exec, which needs a few pages, has a queue and threads of its own: behind forks
- * it would wait as long as all of them.
+ * A fork may wait for as many pages as its parent has. An exec, which needs only a few, has a queue
+ * and threads of its own: it would wait for all forks before it.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -20,8 +21,8 @@
 #include "serve/session/conn.h"
 #include "serve/shared/shared.h"
 
-#define WILLNEED_MAX (1ull << 40)  /* bytes looked at, at most */
-#define TURN_NS (500 * 1000)    /* between two looks whether it is a fork's turn */
+#define WILLNEED_MAX (1ull << 40)  /* bytes examined at most */
+#define TURN_NS (500 * 1000)    /* between two attempts of a fork that waits for another */
 
 /* A request of a program thread, on its way to a call thread. */
 struct call {
@@ -119,7 +120,7 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	return err;
 }
 
-/* What an advice sets and clears. False: it is none of those that are told. */
+/* The flags that an advice sets and clears. False: it is not one that the agent reports. */
 static bool advice_flags(uint32_t advice, uint32_t *set, uint32_t *clear)
 {
 	static const struct {
@@ -193,7 +194,8 @@ static bool same_object(const struct proc_area *a, const struct proc_area *b)
 	return b->shared && a->dev == b->dev && a->ino == b->ino && a->flags == b->flags;
 }
 
-/* What remap_file_pages(2) asks of a range before it maps the object that is there at other pages. *@fd is the caller's to close. */
+/* remap_file_pages(2) maps the object of a range at other pages: find the object, and check that
+ * the range has no other. The caller closes *@fd. */
 static int call_shared_at(struct client *c, uint64_t start, uint64_t end, uint64_t *value, int *fd)
 {
 	struct address_space *as = NULL;
@@ -226,7 +228,8 @@ static int call_shared_at(struct client *c, uint64_t start, uint64_t end, uint64
 	return err;
 }
 
-/* More than could ever be locked: refused before anything is looked up. Programs try again with a page less, thousands of times. */
+/* More than could ever be locked: refuse before looking anything up. Programs retry with a page
+ * less, thousands of times. */
 static bool lock_hopeless(const struct client *c, uint64_t len)
 {
 	const struct mem_cgroup *g = c->s->group;
@@ -241,7 +244,7 @@ static bool is_done(uint32_t op)
 	return op == CALL_FORK_ADVICE || op == CALL_HUGE_ADVICE || op == CALL_REMOVE || op == CALL_WILLNEED;
 }
 
-/* *@fd: to go with the reply; to be closed by the caller for CALL_SHARED_AT and CALL_FILE_AT only. */
+/* *@fd: sent with the reply. The caller closes it for CALL_SHARED_AT and CALL_FILE_AT only. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
@@ -338,7 +341,8 @@ static void call_main(void *arg)
 			call_enqueue(q, call);
 			continue;
 		}
-		/* The control thread may have seen the end of the connection before there was a fork to end. */
+		/* If the control thread saw the end of the connection first, there was no fork to
+		 * end yet. */
 		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
 			fork_over(call->client, call->cookie);
 		if ((call->msg.op == CALL_SHARED_AT || call->msg.op == CALL_FILE_AT) && fd >= 0)

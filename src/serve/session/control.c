@@ -1,4 +1,5 @@
-/* serve/session/control.c - the control thread: connections, first messages, ends of clients, late answers.
+/* serve/session/control.c - the control thread: connections, first messages, ends of clients, late
+ * answers.
  *
  * It never blocks for long: requests that may block (fork, mlock, read-ahead) go to the call
  * threads. A connection with a malformed message is closed; if it was a client's helper channel the

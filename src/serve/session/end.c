@@ -43,7 +43,7 @@ enum client_state client_end(struct client *c)
 	return was;
 }
 
-/* ---- what can be told at once ---- */
+/* ---- an end without a channel ---- */
 
 bool client_left(struct client *c)
 {

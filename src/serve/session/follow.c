@@ -1,4 +1,5 @@
-/* serve/session/follow.c - the supervisor follows helpers by ptrace, so that no other tracer stops them.
+/* serve/session/follow.c - the supervisor follows helpers by ptrace, so that no other tracer stops
+ * them.
  *
  * A helper is a thread of the program's process and visible to anyone who lists its threads. A
  * tracer that attaches to all of them (LeakSanitizer, crash reporters, debuggers) would stop the
@@ -161,7 +162,7 @@ void follow_look(struct client *c, bool traced)
 	bool outside, gone = c->let_go == helper;
 
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(!c->foreign);
+	VM_ASSERT(!c->unmanaged);
 	if (!gone && !traced)
 		return;               /* a tracer that attaches stops it first */
 	outside = traced_outside(c);

@@ -1,8 +1,8 @@
 /* serve/session/fork.c - a fork of a client, in three steps.
  *
- * CALL_FORK: charge the child's pages ahead (the kernel doubles the parent's resident pages, and the
- * limit must hold at that instant), then keep reclaim away from the parent, then wait until what
- * reclaim has in progress there is done. The fork event, which a fault worker reads, takes the
+ * CALL_FORK: charge the child's pages ahead (the kernel doubles the parent's resident pages, and
+ * the limit must hold at that instant), then keep reclaim away from the parent, then wait until
+ * what reclaim has in progress there is done. The fork event, which a fault worker reads, takes the
  * charge for the child and copies the books. The end of the connection is the end of the fork.
  *
  * Locks: client->fork.lock, rank LEAF, for the announcement; mmap_lock of parent and child for the
@@ -16,9 +16,10 @@
 #include "serve/account/account.h"
 #include "serve/session/session.h"
 
-#define QUIESCE_TRIES 20000  /* x 1 ms: a child cannot be followed when its parent's pages are on their way */
+/* x 1 ms: a child cannot be followed while pages of its parent are in transit */
+#define QUIESCE_TRIES 20000
 #define FORK_CHARGE_STEP 256 /* pages */
-#define FORK_PATIENCE_NS 1000000000ull  /* for pages that are busy, and for others to end */
+#define FORK_PATIENCE_NS 1000000000ull  /* for busy pages, and for other processes to end */
 #define FORK_RETRY_NS 1000000
 
 static bool fork_announce(struct client *c, uint64_t cookie)
@@ -35,7 +36,7 @@ static bool fork_announce(struct client *c, uint64_t cookie)
 	return mine;
 }
 
-/* False: the caller went away meanwhile, and its fork was declared over. */
+/* False: the caller went away in between, and its fork was declared over. */
 static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged, int64_t unmanaged)
 {
 	bool mine;
@@ -47,20 +48,21 @@ static bool fork_prepared(struct client *c, uint64_t cookie, int64_t charged, in
 	if (mine) {
 		c->fork.charged = charged;
 		c->fork.unmanaged = unmanaged;
-		c->fork.held = true;
+		c->fork.shielded = true;
 	}
 	spin_unlock(&c->fork.lock);
 	return mine;
 }
 
-/* Pages that the parent has in its books, and that will be doubled: shared memory is not. */
+/* Pages in the books of the parent that will be doubled: all but shared memory. */
 static int64_t booked(const struct client *c)
 {
 	return a64_load(&c->host.mm->rss) - a64_load(&c->host.mm->rss_shared);
 }
 
-/* As many pages as the parent has, in its books or not, in steps: making room for the child may take the parent's own,
- * and it is then fewer. What cannot be had is charged by force when the fork is seen, and reclaimed at once after it. */
+/* Charge as many pages as the parent has, in its books or not, in steps: making room for the child
+ * may reclaim the parent's own pages, so that fewer are needed. The rest is charged by force at the
+ * fork event, and reclaimed right after. */
 static int64_t charge_child(struct client *c)
 {
 	struct mm *mm = c->host.mm;
@@ -92,8 +94,9 @@ int fork_call(struct client *c, uint64_t cookie)
 	assert_thread(THREAD_CALL);
 	VM_ASSERT(cookie);
 	assert_referenced(c);
-	/* One fork at a time: the event that follows says nothing about which thread forked. Unannounced the child could
-	 * never be managed, so its turn is waited for, in the queue, while others are served. */
+	/* One fork at a time: the event does not tell which thread forked. An unannounced child
+	 * could never be managed, so a fork waits for its turn in the queue, while others are
+	 * served. */
 	if (client_has_ended(c))
 		return -EBUSY;
 	if (!fork_announce(c, cookie))
@@ -111,14 +114,15 @@ int fork_call(struct client *c, uint64_t cookie)
 		return -ECONNRESET;
 	}
 	if (client_has_ended(c))
-		fork_over(c, cookie);  /* it ended while we made room: nobody else will */
+		/* It ended while room was made: nothing else would end the fork. */
+		fork_over(c, cookie);
 	return 0;
 }
 
 void fork_over(struct client *c, uint64_t cookie)
 {
 	int64_t charged = 0;
-	bool mine, held = false;
+	bool mine, shielded = false;
 
 	assert_referenced(c);
 	client_events_applied(c);
@@ -126,15 +130,15 @@ void fork_over(struct client *c, uint64_t cookie)
 	mine = a64_load(&c->fork_cookie) && (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
 	if (mine) {
 		charged = c->fork.charged;
-		held = c->fork.held;
+		shielded = c->fork.shielded;
 		a64_store(&c->fork_cookie, 0);
 		c->fork.taken = false;
 		c->fork.charged = 0;
-		c->fork.held = false;
+		c->fork.shielded = false;
 	}
 	spin_unlock(&c->fork.lock);
 	uncharge_pages(c->s->group, charged);  /* the fork failed, or had fewer pages */
-	if (held) {
+	if (shielded) {
 		a32_add(&c->host.mm->no_reclaim, -1);
 		a32_add(&c->host.mm->held, -1);
 	}
@@ -144,8 +148,8 @@ void fork_over(struct client *c, uint64_t cookie)
 
 /* ---- the event; the parent's mmap_lock held for writing ---- */
 
-/* Two forks, one announcement: another thread forked past libc. Which child is the announced one cannot be told, so neither is
- * joined to a HELLO: the one that says it is refused, and ends itself. */
+/* Two forks, one announcement: another thread forked past libc. Either child may be the announced
+ * one, so neither is matched with a HELLO: the child that says HELLO is refused and ends itself. */
 static void revoke_announcement(struct supervisor *s, uint64_t cookie)
 {
 	struct client *first = client_by_cookie(s, cookie);
@@ -159,7 +163,8 @@ static void revoke_announcement(struct supervisor *s, uint64_t cookie)
 	client_put(first);
 }
 
-/* What a fork announced, for the child: cookie, pages charged ahead, and how many it will have outside its books. */
+/* Take the announcement for the child: cookie, pages charged ahead, and the pages it will have
+ * outside its books. */
 static uint64_t take_announcement(struct client *parent, int64_t *charged, int64_t *unmanaged)
 {
 	uint64_t cookie;
@@ -184,8 +189,8 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 	return 0;
 }
 
-/* The child begins with what its parent has outside the books. It is paid from @charged, pages charged ahead; by force
- * where they are too few. Returns what of them is left for the pages in the books. */
+/* The child begins with the unmanaged RSS of its parent. Pay it from @charged, the pages charged
+ * ahead, and by force beyond that. Returns the rest of them, for pages in the books. */
 static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged, int64_t unmanaged)
 {
 	struct mm *from = parent->host.mm;
@@ -195,7 +200,7 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	assert_thread(THREAD_FAULT);
 	lockdep_assert_held(&child->host.mm->mmap_lock);
 	VM_ASSERT(charged >= 0);
-	child->inherited = unmanaged - a64_load(&parent->tables);  /* tables are its own */
+	child->inherited = unmanaged - a64_load(&parent->tables);  /* its tables are its own */
 	if (child->inherited < 0)
 		child->inherited = 0;
 	if (paid > unmanaged)
@@ -234,7 +239,8 @@ void fork_event(struct client *parent, int uffd, int err)
 		if (s->keeper)
 			keeper_add_fd(s->keeper, child->key, uffd);
 		rw_wrlock(&child->host.mm->mmap_lock);
-		/* It may be gone again, and been found so: what was entered now would stay for ever. */
+		/* It may have ended already, and been noticed: pages entered now would stay
+		 * forever. */
 		if (err || client_has_ended(child)) {
 			uncharge_pages(s->group, charged);
 		} else {
@@ -242,7 +248,8 @@ void fork_event(struct client *parent, int uffd, int err)
 			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
 		}
 		rw_wrunlock(&child->host.mm->mmap_lock);
-		/* Pages whose place is not known now cannot be given to a child, nor those of one that was not followed. */
+		/* The place of some pages is unknown now, or always was: they cannot be given to a
+		 * child. */
 		if (!err && a32_load(&parent->host.is_late))
 			err = -EBUSY;
 		if (!err && a32_load(&parent->host.dead))
@@ -257,7 +264,8 @@ void fork_event(struct client *parent, int uffd, int err)
 	child->forked_by = parent->host.pid;
 	child->mark_va = parent->private_end[0] ? parent->private_start[0] + PAGE_SIZE : parent->mark_va;
 	a32_store(&child->host.dead, err != 0);
-	/* Until its HELLO it has no helper. A child that nobody announced will never have one: no privilege for that. */
+	/* It has no helper before its HELLO. An unannounced child never gets one: do not let it
+	 * exceed the limit. */
 	if (cookie && !err)
 		client_enter(child);
 	a64_store(&child->awaits_cookie, (int64_t)cookie);

@@ -167,7 +167,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	detach_old(s, conn->pid, c);
-	starting_over(s, conn->pid);  /* it may have been found as foreign by now */
+	starting_over(s, conn->pid);  /* it may have been found as unmanaged by now */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
 		/* Its memory could not be followed, or the OOM killer chose it before it had a

@@ -32,8 +32,8 @@ void calls_stop(struct supervisor *s);
 /* CALL_FORK. 0; -EAGAIN: another fork is in progress; -EBUSY: it has ended; -ECONNRESET: the caller
  * went away. Call thread: waits for reclaim. */
 int fork_call(struct client *c, uint64_t cookie);
-/* The connection of a CALL_FORK closed: the fork is over, one way or the other. @cookie 0: whichever
- * it is. */
+/* The connection of a CALL_FORK closed: the fork is over, one way or the other. @cookie 0:
+ * whichever it is. */
 void fork_over(struct client *c, uint64_t cookie);
 /* The event. @uffd is the child's; @err: why the child cannot be followed; 0: it can. The parent's
  * mmap_lock is held for writing. */
@@ -57,7 +57,8 @@ void starting_found(struct supervisor *s, pid_t pid);
 void starting_root(struct supervisor *s, pid_t pid, const char *unable);
 /* The kernel reports that @pid, the program's, has executed a program. */
 void starting_told(struct supervisor *s, pid_t pid);
-/* A client that never said HELLO has ended, and @was in that state: has it run a program that could not? */
+/* A client that never said HELLO has ended, and @was in that state: has it run a program that could
+ * not? */
 bool starting_was_unable(const struct client *c, enum client_state was);
 /* @pid is managed from now on. */
 void starting_over(struct supervisor *s, pid_t pid);
@@ -73,9 +74,9 @@ void unmanaged_give_name(struct client *c);
 /* @c was given a name and has said HELLO after all: however long it took on a busy machine, its
  * program is not unmanaged. Another program of the same process (exec) does not speak for the one
  * before it. */
-void unmanaged_spoke(struct client *c);
-/* @c has ended, and @was in that state. Without a name: if it was killed for the limit, or could not
- * say HELLO, it gets one. */
+void unmanaged_registered(struct client *c);
+/* @c has ended, and @was in that state. Without a name: if it was killed for the limit, or could
+ * not say HELLO, it gets one. */
 void unmanaged_ended(struct client *c, enum client_state was);
 
 /* ---- follow.c: the thread that traces the helpers ---- */

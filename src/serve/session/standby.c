@@ -1,5 +1,5 @@
-/* serve/session/standby.c - address spaces that outlive the process they began with: the next helper
- * (agent/standby.c).
+/* serve/session/standby.c - address spaces that outlive the process they began with: the next
+ * helper (agent/standby.c).
  *
  * A process that shares a client's memory but is not a thread of it has a helper of its own, which
  * says HELLO_STANDBY. It is identified by the userfaultfd that it sends: no other client has that
@@ -40,7 +40,7 @@ static struct client *client_of(struct supervisor *s, int uffd)
 
 	assert_thread(THREAD_CONTROL);
 	while ((c = client_next(s, c)))
-		if (!c->foreign && !client_has_ended(c) && same_file(c->host.uffd, uffd))
+		if (!c->unmanaged && !client_has_ended(c) && same_file(c->host.uffd, uffd))
 			return c;
 	return NULL;
 }
@@ -180,7 +180,7 @@ static void take_over(struct client *c, struct standby *slot)
 	follow_helper(c->s, slot->task);
 	client_change_pid(c, slot->pid);
 	if (client_lives_on(c, slot->conn->started))
-		starting_over(c->s, c->host.pid);  /* it may have been found as foreign by now */
+		starting_over(c->s, c->host.pid);  /* it may have been found as unmanaged by now */
 	a32_store(&c->task_changed, 1);
 	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_DEL, old, NULL);
 	close(old);

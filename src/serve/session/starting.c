@@ -1,7 +1,7 @@
-/* serve/session/starting.c - processes that have just executed a program, or are about to, and have not
- * (yet) said HELLO.
+/* serve/session/starting.c - processes that have just executed a program, or are about to, and have
+ * not (yet) said HELLO.
  *
- * Each is a foreign client, measured continuously (measure.c) from the moment its old memory is
+ * Each is an unmanaged client, measured continuously (measure.c) from the moment its old memory is
  * gone. It begins with a charge for START_PAGES, roughly what a dynamically linked program has
  * touched when it says HELLO. HELLO ends this state: the process has books then. A process that
  * does not say HELLO in time is unmanaged: its name is recorded (watcher.c).
@@ -71,7 +71,7 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 	/* For a child of vfork nothing else shows when it has memory of its own. */
 	if (caller->host.pid != pid && !proc_shares_memory(pid, caller->host.pid))
 		return -EINVAL;
-	c = client_foreign(s, pid);
+	c = client_unmanaged(s, pid);
 	if (c) {
 		a64_store(&c->since_ns, (int64_t)plat_now_ns());  /* the previous one failed */
 	} else {
@@ -120,7 +120,7 @@ static void look_whether_able(struct client *c)
 {
 	char path[32];
 
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->host.pid);
 	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES ||
 					lacks_agent(c->s, c->host.pid)))
@@ -135,7 +135,7 @@ static bool has_old(struct supervisor *s, pid_t pid)
 	bool yes = false;
 
 	while ((old = client_next(s, old)))
-		yes |= !old->foreign && old->host.pid == pid && client_state(old) == CLIENT_CLOSING &&
+		yes |= !old->unmanaged && old->host.pid == pid && client_state(old) == CLIENT_CLOSING &&
 		       !uffd_dead(old->host.uffd);
 	return yes;
 }
@@ -172,7 +172,7 @@ void starting_root(struct supervisor *s, pid_t pid, const char *unable)
 
 void starting_told(struct supervisor *s, pid_t pid)
 {
-	struct client *c = client_foreign(s, pid);
+	struct client *c = client_unmanaged(s, pid);
 
 	assert_thread(THREAD_LISTENER);
 	if (!c) {
@@ -204,7 +204,7 @@ bool starting_was_unable(const struct client *c, enum client_state was)
 
 void starting_over(struct supervisor *s, pid_t pid)
 {
-	struct client *c = client_foreign(s, pid);
+	struct client *c = client_unmanaged(s, pid);
 	enum client_state was;
 
 	assert_thread(THREAD_CONTROL);
@@ -214,7 +214,7 @@ void starting_over(struct supervisor *s, pid_t pid)
 	c->introduced = true;
 	was = client_end(c);
 	if (was == CLIENT_UNMANAGED || was == CLIENT_ENDED)
-		unmanaged_spoke(c);
+		unmanaged_registered(c);
 	client_put(c);
 }
 
@@ -225,7 +225,7 @@ bool starting_has_executed(struct client *c)
 	bool done;
 
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	if (client_state(c) != CLIENT_EXECUTING)
 		return true;
 	if (!before)
@@ -251,7 +251,7 @@ bool starting_has_executed(struct client *c)
 
 bool starting_failed(const struct client *c)
 {
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	return client_state(c) == CLIENT_EXECUTING && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
 }
 

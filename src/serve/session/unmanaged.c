@@ -15,18 +15,18 @@ static void name_of(const struct client *c, enum client_state was, char *name)
 	const char *comm = c->comm;
 
 	lockdep_assert_held(&c->s->names_lock);
-	/* That is the name of the program before. */
+	/* That is the previous program's name. */
 	if (was == CLIENT_EXECUTING)
 		comm = a32_load(&c->told) ? c->told_comm : "?";
 	snprintf(name, SERVE_UNMANAGED_NAME_MAX, "%s (%d)", comm, (int)c->host.pid);
 }
 
-/* One of those that never speak; unless it just has. */
+/* Count a program that never says HELLO, unless it just has. */
 static void count_unmanaged(struct supervisor *s, struct client *c, enum client_state was)
 {
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	spin_lock(&s->names_lock);
-	if (!c->named.spoke && !c->named.counted) {
+	if (!c->named.registered && !c->named.counted) {
 		a64_add(&s->unmanaged_total, 1);
 		if (s->nr_names < SERVE_UNMANAGED_NAMES)
 			name_of(c, was, s->names[s->nr_names++]);
@@ -35,7 +35,8 @@ static void count_unmanaged(struct supervisor *s, struct client *c, enum client_
 	spin_unlock(&s->names_lock);
 }
 
-/* Is it still the program that it was when it was given up? The root is a copy of ours until it executes the program. */
+/* Is it still the program that was given up? The root is a copy of umemcg until it executes its
+ * program. */
 static bool same_program(const struct client *c)
 {
 	char now[sizeof(c->comm)], ours[sizeof(c->comm)];
@@ -45,13 +46,13 @@ static bool same_program(const struct client *c)
 	return strcmp(c->comm, now) == 0 || strcmp(c->comm, ours) == 0;
 }
 
-void unmanaged_spoke(struct client *c)
+void unmanaged_registered(struct client *c)
 {
 	struct supervisor *s = c->s;
 	char name[SERVE_UNMANAGED_NAME_MAX];
 	unsigned i = 0;
 
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	if (!same_program(c))
 		return;
 	spin_lock(&s->names_lock);
@@ -63,7 +64,7 @@ void unmanaged_spoke(struct client *c)
 	if (c->named.counted && i < s->nr_names)
 		memmove(s->names[i], s->names[i + 1], (--s->nr_names - i) * sizeof(s->names[0]));
 	c->named.counted = false;
-	c->named.spoke = true;
+	c->named.registered = true;
 	spin_unlock(&s->names_lock);
 }
 
@@ -81,10 +82,10 @@ void unmanaged_ended(struct client *c, enum client_state was)
 void unmanaged_give_name(struct client *c)
 {
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(c->foreign && c->host.pid);
+	VM_ASSERT(c->unmanaged && c->host.pid);
 	proc_comm(c->host.pid, c->comm, sizeof(c->comm));
 	client_keep(c);
-	/* If it has ended that is counted there; if it ends from now on starting_over sees it. */
+	/* If it has ended that is counted there. If it ends from now on starting_over sees it. */
 	if (client_change_state(c, CLIENT_UNIDENTIFIED, CLIENT_UNMANAGED))
 		count_unmanaged(c->s, c, CLIENT_UNMANAGED);
 }

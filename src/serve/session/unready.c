@@ -1,4 +1,5 @@
-/* serve/session/unready.c - clients whose helper channel closes before their helper has sent STARTED.
+/* serve/session/unready.c - clients whose helper channel closes before their helper has sent
+ * STARTED.
  *
  * In one case the process executes another program or ends, and its address space with it: that
  * shows at once (uffd_dead). In the other its agent has given up because READY did not come in
@@ -34,17 +35,17 @@ static void leave_to_kernel(struct client *c)
 {
 	struct supervisor *s = c->s;
 	pid_t pid = c->host.pid;
-	struct client *foreign;
+	struct client *unmanaged;
 
 	assert_thread(THREAD_CONTROL);
 	client_end(c);
 	a64_add(&s->total_clients, -1);
 	starting_found(s, pid);
-	foreign = client_foreign(s, pid);
-	if (!foreign)
+	unmanaged = client_unmanaged(s, pid);
+	if (!unmanaged)
 		return;
-	measure_waiting(foreign);
-	client_put(foreign);
+	measure_waiting(unmanaged);
+	client_put(unmanaged);
 }
 
 bool unready_waits(struct conn *conn)

@@ -1,5 +1,5 @@
-/* serve/shared/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes have released
- * them.
+/* serve/shared/pipes.c - pages of clients that pipes refer to (vmsplice), until the pipes have
+ * released them.
  *
  * A pin is a range of a client that withdrawals leave alone (struct host_hold), together with the
  * queues it may be in: first the pipe it was put into, then those that splice and tee passed it on

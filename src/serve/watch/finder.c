@@ -6,15 +6,15 @@
  * finder compares the process's mappings with what is registered and adopts what it can (live.c).
  * The rest - copied data pages, stacks - is then known, and examined again when it grows.
  *
- * A pass over a process costs about a millisecond (smaps.c). It runs when LEAST pages are new (unseen.c), or
- * UNSEEN_URGENT while the group is nearly full, and takes at most 1 / SHARE of the time, or
- * 1 / SHARE_URGENT. Before an OOM kill (finder_search) it runs in any case.
+ * A pass over a process costs about a millisecond (smaps.c). It runs when LEAST pages are new
+ * (unseen.c), or UNSEEN_URGENT while the group is nearly full, and takes at most 1 / SHARE of the
+ * time, or 1 / SHARE_URGENT. Before an OOM kill (finder_search) it runs in any case.
  *
  * Typical sequence: measure -> unseen_note -> the finder: smaps_areas, live_enter, live_fill ->
  * unmanaged RSS falls, reclaim has pages.
  *
- * Locks: none of its own. client->finding belongs to the finder. measure.c and threads about to kill wake the finder; the latter wait for it, bounded
- * by WAIT_NS.
+ * Locks: none of its own. client->finding belongs to the finder. measure.c and threads about to
+ * kill wake the finder; the latter wait for it, bounded by WAIT_NS.
  */
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* serve/watch/kinds.c - what the group's unmanaged memory is: by kind, and the processes that have most
- * of it.
+/* serve/watch/kinds.c - what the group's unmanaged memory is: by kind, and the processes that have
+ * most of it.
  *
  * A look walks the page tables of the LOOKED_MAX processes that have most (smaps.c). The finder
  * takes it when unmanaged memory has grown enough since the last look, for at most 1 / SHARE of its
@@ -109,7 +109,7 @@ static int64_t sum(const int64_t *kind)
 }
 
 /* For an unmanaged program. As long as it may still say HELLO the kind is unknown. */
-static enum serve_kind kind_of_foreign(const struct candidate *of)
+static enum serve_kind kind_of_unmanaged(const struct candidate *of)
 {
 	if (of->is_static)
 		return SERVE_KIND_STATIC;
@@ -130,8 +130,8 @@ static void look_at(struct kinds_look *k, const struct candidate *of)
 
 	assert_referenced(of->c);
 	*k = (struct kinds_look){ .c = c };
-	if (c->foreign) {
-		k->kind[kind_of_foreign(of)] = pages - shared;
+	if (c->unmanaged) {
+		k->kind[kind_of_unmanaged(of)] = pages - shared;
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
 		room = pages - shared - a64_load(&c->tables) - sum(k->kind);
@@ -218,7 +218,7 @@ static int64_t keep(struct candidate *all, unsigned *n, struct client *c, int64_
  * examined itself. */
 static bool is_double(const struct client *c)
 {
-	return c->foreign && client_state(c) != CLIENT_UNMANAGED && starting_said_hello(c);
+	return c->unmanaged && client_state(c) != CLIENT_UNMANAGED && starting_said_hello(c);
 }
 
 /* It has executed no program since a managed process forked it, and libc's fork would have
@@ -277,8 +277,8 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 		pid_t pid = all[i].c->host.pid;
 
 		proc_comm(pid, all[i].name, sizeof(all[i].name));
-		all[i].is_static = all[i].c->foreign && proc_is_static(pid);
-		all[i].is_fork = all[i].c->foreign && !all[i].is_static &&
+		all[i].is_static = all[i].c->unmanaged && proc_is_static(pid);
+		all[i].is_fork = all[i].c->unmanaged && !all[i].is_static &&
 				 client_state(all[i].c) != CLIENT_EXECUTING && is_fork_of_managed(s, pid);
 	}
 	return n;

@@ -1,10 +1,10 @@
 /* serve/watch/late.c - a client whose helper a tracer has stopped does not wait for ever.
  *
  * A tracer that can still stop helpers (where ptrace is refused to us, follow.c) may itself wait
- * for a page of the client it has stopped. Such a client is held back while the group is full
- * (worker.c). After a while it continues beyond the limit, one page at a time. The limit rises by
- * what it takes while that lasts, so no other client pays for it, and a notice says so. A client
- * that takes as much as the limit again is killed.
+ * for a page of the client it has stopped. Faults of such a client wait while the group is full
+ * (client_must_wait). After a while it continues beyond the limit, one page at a time. The limit
+ * rises by what it takes while that lasts, so no other client pays for it, and a notice says so. A
+ * client that takes as much as the limit again is killed.
  *
  * Locks: none. Only the watcher writes here; fault workers read @beyond.
  */
@@ -74,7 +74,7 @@ int64_t late_look(struct client *c, uint64_t now)
 	}
 	if (!c->late.since_ns)
 		c->late.since_ns = now;
-	if (!a32_load(&c->beyond) && a32_load(&c->held_back) && now - c->late.since_ns > PATIENCE_NS &&
+	if (!a32_load(&c->beyond) && a32_load(&c->faults_wait) && now - c->late.since_ns > PATIENCE_NS &&
 	    is_stopped(c))
 		go_beyond(c);
 	return a32_load(&c->beyond) ? taken(c) : 0;

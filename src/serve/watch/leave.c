@@ -81,7 +81,7 @@ void leave_look(struct client *c)
 	struct first first;
 
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(!c->foreign);
+	VM_ASSERT(!c->unmanaged);
 	if (c->sock < 0 || helper == pid || client_is_leaving(c) || !look(pid, &first))
 		return;
 	follow_look(c, first.state == 't');

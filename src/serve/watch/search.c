@@ -1,12 +1,13 @@
-/* serve/watch/search.c - what is looked for before anybody is killed for memory: pages that are charged and that nobody has,
- * and those that could be had.
+/* serve/watch/search.c - looks for memory before an OOM kill.
  *
- *   reserves   pages charged ahead for what processes take without asking (reserve.c) are given back
- *   ends       a process is over, or has executed a program, and its memory is gone, but not from the books: the control
- *              thread, or the watcher, has had no processor to hear of it. That is waited for, LEAVING_NS at most
- *   memory that came past the agent is taken into the books (finder.c), where reclaim finds it
+ *   reserves   pages charged ahead (account/reserve.c) are given back
+ *   ends       a process has ended or executed a program, so its memory is gone, but the control
+ *              thread or the watcher has had no CPU to take it out of the books: wait, LEAVING_NS at
+ *              most
+ *   unseen     memory mapped past the agent is entered into the books (finder.c), and can be reclaimed
  *
- * Locks: none. search->since is set by whoever sees such an end first, or after a pause in the searches.
+ * Locks: none. The first thread to see an end sets search->since; so does the first after a pause
+ * in the searches.
  */
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
@@ -17,7 +18,7 @@
 #define PAUSE_NS   (100 * 1000000ll)
 
 struct search {
-	atomic64_t since;              /* (A) an end that the books do not have was seen first */
+	atomic64_t since;              /* (A) when such an end was first seen */
 	atomic64_t last;               /* (A) ... and last */
 };
 
@@ -35,7 +36,7 @@ static bool is_leaving(const struct client *c)
 	return c->host.uffd >= 0 ? uffd_dead(c->host.uffd) : client_exited(c);
 }
 
-static bool somebody_leaves(struct supervisor *s)
+static bool any_leaves(struct supervisor *s)
 {
 	int64_t now = (int64_t)plat_now_ns(), since = a64_load(&s->search->since);
 	struct client *c = NULL;
@@ -45,7 +46,7 @@ static bool somebody_leaves(struct supervisor *s)
 		yes |= is_leaving(c);
 	if (!yes)
 		return false;
-	/* Searches come in a row before a kill. After a pause it is another end. */
+	/* Searches follow each other before a kill. After a pause this is another end. */
 	if (now - a64_xchg(&s->search->last, now) > PAUSE_NS) {
 		a64_store(&s->search->since, now);
 		since = now;
@@ -57,7 +58,7 @@ bool search_room(struct supervisor *s, bool wait)
 {
 	if (reserves_give_back(s))
 		return true;
-	if (!somebody_leaves(s))
+	if (!any_leaves(s))
 		return finder_search(s, wait);
 	waitq_wake(&s->wake.watcher);
 	if (wait)

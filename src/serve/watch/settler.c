@@ -7,9 +7,9 @@
 #include "serve/account/account.h"
 #include "serve/watch/parts.h"
 
-#define KILL_AFTER_NS  (200 * 1000000ull)    /* over the limit, and nothing helps; */
-#define KILL_LOOSE_NS  (20 * 1000000ull)     /* ... while somebody takes more who cannot be stopped */
-#define KILL_HELD_NS   (2 * 1000000000ull)   /* ... while somebody can give nothing yet */
+#define KILL_AFTER_NS  (200 * 1000000ull)    /* over the limit, and reclaim does not help; */
+#define KILL_LOOSE_NS  (20 * 1000000ull)     /* ... while an unstoppable process takes more */
+#define KILL_SOON_NS   (2 * 1000000000ull)   /* ... while a client can give no pages yet */
 #define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
 
 static void make_reserves(struct supervisor *s)
@@ -28,38 +28,38 @@ static void make_reserves(struct supervisor *s)
 	}
 }
 
-/* Is it one of which nothing can be taken, but soon can, or that is about to give all back? It forks, its
- * helper is about to start, or is late; or it has executed a program. */
-static bool is_held(const struct client *c)
+/* Can it give no pages now, but soon, or is it about to give all back? It forks, its helper is
+ * about to start, or is late; or it has executed a program. */
+static bool gives_soon(const struct client *c)
 {
 	const struct mm *mm = c->host.mm;
 
-	if (c->foreign)
+	if (c->unmanaged)
 		return false;
 	return client_is_leaving(c) ? a64_load(&mm->rss) > 0 : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
 }
 
-static bool somebody_held(struct supervisor *s)
+static bool any_gives_soon(struct supervisor *s)
 {
 	struct client *c = NULL;
 	bool yes = false;
 
 	while ((c = client_next(s, c)))
-		yes |= is_held(c);
+		yes |= gives_soon(c);
 	return yes;
 }
 
-/* Over the limit since @since_ns (0: only now), is it time to kill? */
+/* The group has been over the limit since @since_ns (0: only now): is it time to kill? */
 static bool may_kill(struct supervisor *s, uint64_t since_ns)
 {
 	uint64_t over_ns = since_ns ? plat_now_ns() - since_ns : 0;
 	uint64_t after_ns = a32_load(&s->unstopped) ? KILL_LOOSE_NS : KILL_AFTER_NS;
 
 	assert_thread(THREAD_SETTLER);
-	return over_ns > after_ns && (over_ns > KILL_HELD_NS || !somebody_held(s));
+	return over_ns > after_ns && (over_ns > KILL_SOON_NS || !any_gives_soon(s));
 }
 
-/* Nobody is killed for what may be gone at the next look. */
+/* Never kill for what may be gone at the next look. */
 void settler_main(void *arg)
 {
 	struct supervisor *s = arg;

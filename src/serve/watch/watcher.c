@@ -1,9 +1,10 @@
-/* serve/watch/watcher.c - the watcher thread: measures what is not managed, finds processes that never spoke to us, and
- * notices ends that no channel reports.
+/* serve/watch/watcher.c - the watcher thread: measures unmanaged RSS, gives up on processes that
+ * say no HELLO, and notices ends that no channel reports.
  *
- * It looks every TICK_NS. At clients that may be growing fast - young ones, those that have just grown, foreign ones, all that run -
- * it looks more often while the group is so full that what is left could be used up meanwhile, for 1 / SHARE of its time.
- * To make room takes longer than that: it is done by another thread, the settler.
+ * It looks every TICK_NS. Clients that may be growing fast - young ones, those that have just
+ * grown, unmanaged ones, running ones - are measured more often while the group is so full that the
+ * rest of the limit could be used up within a tick; for at most 1 / SHARE of its time. Making room
+ * takes longer, so the settler does that.
  */
 #include <errno.h>
 #include <poll.h>
@@ -28,19 +29,20 @@
 #define TICK_MIN_NS    (1000000ull)
 #define TICK_FAST_NS   (250000ull)
 #define SHARE          8
-#define GROWN_PAGES    16       /* grew by so much in a round, and is stopped while there is no room */
+#define GROWN_PAGES    16       /* pages per round that stop a process while there is no room */
 #define GROWN_MAX      32
-#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))  /* what its threads have run; clock_getcpuclockid */
+/* The clock of the CPU time of its threads; clock_getcpuclockid. */
+#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))
 #define STOPPED_NS     (500 * 1000000ull)    /* at most; */
-#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... where the limit is kept; */
-#define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... of one that room may have to be made of */
-#define RESERVES_FREE  4        /* is full: has no more free than so many reserves */
-#define RUNS_NS        (TICK_NS / 10)        /* of CPU in a tick: it runs */
-#define AGAIN_MAX      256      /* clients looked at twice in a round */
+#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... while the limit is kept; */
+#define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... if it has pages to reclaim */
+#define RESERVES_FREE  4        /* full: this many reserves or less are free */
+#define RUNS_NS        (TICK_NS / 10)        /* of CPU per tick: it runs */
+#define AGAIN_MAX      256      /* clients measured twice per round */
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
-#define GRACE_NS       (300 * 1000000ull)    /* a process is given to speak to us */
-#define STATIC_NS      (10 * 1000000ull)     /* the same, for one that seems not able to */
-#define HELD_NS        (10 * 1000000000ull)  /* as long as the agent waits to be answered */
+#define GRACE_NS       (300 * 1000000ull)    /* for a process to say HELLO */
+#define STATIC_NS      (10 * 1000000ull)     /* ... for one that seems unable to */
+#define START_NS        (10 * 1000000000ull)  /* the agent waits this long for READY */
 
 struct watch {
 	struct supervisor *s;
@@ -50,30 +52,30 @@ struct watch {
 	int64_t beyond;         /* pages that the limit was raised by (late.c) */
 	uint64_t turn;          /* key of the client measured last */
 	unsigned nr_hot;        /* clients that may be growing fast; */
-	unsigned nr_fast;       /* ... of them those that ask nobody for memory, and probably do */
+	unsigned nr_fast;       /* ... and probably do, without asking */
 	struct client *again[AGAIN_MAX];  /* referenced */
-	int64_t figure[AGAIN_MAX];        /* of each before the round */
+	int64_t before[AGAIN_MAX];        /* unmanaged RSS of each before */
 	unsigned nr_again;
-	struct client *grown[GROWN_MAX];  /* those of them that have, in this round; referenced */
+	struct client *grown[GROWN_MAX];  /* those that have grown in this round; referenced */
 	unsigned nr_grown;
-	struct client *held[GROWN_MAX];   /* those that are stopped; referenced */
-	unsigned nr_held;
-	int64_t need;           /* pages they have taken in a round */
+	struct client *stopped[GROWN_MAX];   /* those that are stopped; referenced */
+	unsigned nr_stopped;
+	int64_t need;           /* pages they have taken in this round */
 	struct pause pause;
 };
 
-/* A client whose helper does not start in time loses the privilege of one that is about to. */
+/* A client whose helper does not start in time may not exceed the limit any longer. */
 static void end_privilege(struct client *c)
 {
 	assert_thread(THREAD_WATCHER);
-	if (plat_now_ns() - c->created_ns > HELD_NS)
+	if (plat_now_ns() - c->created_ns > START_NS)
 		client_entered(c);
 }
 
-/* It announced its exec while the process tree was walked: there are two of it. */
+/* It announced its exec while the process tree was walked: there are two clients of it. */
 static bool met_twice(const struct client *c)
 {
-	struct client *first = client_foreign(c->s, c->host.pid);
+	struct client *first = client_unmanaged(c->s, c->host.pid);
 	bool twice = first && first != c;
 
 	assert_thread(THREAD_WATCHER);
@@ -82,14 +84,15 @@ static bool met_twice(const struct client *c)
 	return twice;
 }
 
-/* True: it is no process of its own. Asked before its first look, too: whoever met it may have been interrupted before it was
- * entered, and it has said HELLO since. All that it has would be charged twice until the next tick. */
+/* True: it is no process of its own. Check before its first measurement as well: whoever met it may
+ * have been interrupted before entering it, and it has said HELLO since; all its memory would be
+ * charged twice until the next tick. */
 static bool name_or_end(struct client *c, bool tick)
 {
 	uint64_t age_ns;
 
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(c->foreign);
+	VM_ASSERT(c->unmanaged);
 	if ((!tick && a64_load(&c->host.mm->unmanaged)) || !c->host.pid)
 		return false;
 	if (!starting_has_executed(c)) {
@@ -119,10 +122,10 @@ static void keep_client(struct client **list, unsigned *nr, struct client *c)
 	list[(*nr)++] = c;
 }
 
-/* @grown pages more than at the last look. A static program has to be looked after from its first page on. */
+/* @grown pages more than at the last look. A static program is watched from its first page on. */
 static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uint64_t now)
 {
-	bool first = c->foreign && client_state(c) != CLIENT_EXECUTING && !c->watched.executed;
+	bool first = c->unmanaged && client_state(c) != CLIENT_EXECUTING && !c->watched.executed;
 
 	assert_thread(THREAD_WATCHER);
 	if (first) {
@@ -137,7 +140,8 @@ static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uin
 	}
 }
 
-/* Does its process run? A stack that grows takes memory without asking, and nothing else tells of it. */
+/* Does its process run? A growing stack takes memory without asking, and only CPU time hints at
+ * it. */
 static bool runs(struct client *c, bool tick)
 {
 	struct timespec t;
@@ -161,15 +165,15 @@ static bool nearly_full(const struct supervisor *s)
 static bool is_measurable(struct client *c)
 {
 	assert_thread(THREAD_WATCHER);
-	return c->host.pid && !client_is_leaving(c) && (!c->foreign || starting_has_executed(c));
+	return c->host.pid && !client_is_leaving(c) && (!c->unmanaged || starting_has_executed(c));
 }
 
 /* Measure a client, in turn; every time if it may be growing fast. */
 static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
 {
-	bool alone = c->foreign || client_mute(c), growing = measure_hot(c, now);
+	bool alone = c->unmanaged || client_mute(c), growing = measure_hot(c, now);
 	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
-	int64_t figure;
+	int64_t rss;
 
 	assert_thread(THREAD_WATCHER);
 	assert_referenced(c);
@@ -181,18 +185,18 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 		++*looked;
 		*last = c->key;
 	}
-	if (tick && !c->foreign)
+	if (tick && !c->unmanaged)
 		leave_look(c);
 	end_privilege(c);
 	if (client_may_register(c) && name_or_end(c, tick))
 		return;
-	figure = a64_load(&c->host.mm->unmanaged);
+	rss = a64_load(&c->host.mm->unmanaged);
 	if (w->nr_again < AGAIN_MAX && is_measurable(c) && measure(c)) {
 		client_ref(c);
-		w->figure[w->nr_again] = figure;
+		w->before[w->nr_again] = rss;
 		w->again[w->nr_again++] = c;
 	} else {
-		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - figure, now);
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - rss, now);
 	}
 	census_peak(c);
 }
@@ -206,22 +210,22 @@ static void look_again(struct watch *w)
 		struct client *c = w->again[--w->nr_again];
 
 		measure_again(c);
-		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->figure[w->nr_again], plat_now_ns());
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->before[w->nr_again], plat_now_ns());
 		client_put(c);
 	}
 }
 
-/* Ends that nobody tells us about: foreign processes, and children that never spoke. */
+/* Ends that no channel reports: of unmanaged processes, and of children that never said HELLO. */
 static bool ended_silently(struct client *c)
 {
 	assert_thread(THREAD_WATCHER);
-	/* A helper channel tells the control thread. */
+	/* The end of a helper channel is the control thread's. */
 	return c->sock < 0 && client_exited(c);
 }
 
-/* The kernel has @pages of the group once that are in the figures of several. memory.max is kept for the sum of the figures, as
- * that is what is seen. But reclaim above memory.high would go on for ever, and make no room, while the sum of copies is
- * above it; there they count once. */
+/* @pages are shared by several processes and counted in each. memory.max is enforced on the sum of
+ * the counts, which is all that can be seen. For memory.high they count once: reclaim above it
+ * would never end, and make no room, as long as the sum of the copies is above it. */
 static void adjust_high(struct supervisor *s, int64_t pages)
 {
 	assert_thread(THREAD_WATCHER);
@@ -232,9 +236,9 @@ static void adjust_high(struct supervisor *s, int64_t pages)
 
 static int64_t inherited(const struct client *c)
 {
-	int64_t figure = a64_load(&c->host.mm->unmanaged);
+	int64_t rss = a64_load(&c->host.mm->unmanaged);
 
-	return figure < c->inherited ? figure : c->inherited;
+	return rss < c->inherited ? rss : c->inherited;
 }
 
 static void look_at_clients(struct watch *w, bool tick)
@@ -250,7 +254,8 @@ static void look_at_clients(struct watch *w, bool tick)
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
 			client_end(c);
-			lineage_note(w->s, c->host.pid);  /* its memory is; it may have executed a program */
+			/* Its memory has ended; it may have executed a program. */
+			lineage_note(w->s, c->host.pid);
 			continue;
 		}
 		beyond += late_look(c, now);
@@ -272,7 +277,7 @@ static void raise_peak(atomic64_t *peak, int64_t now)
 		a64_store(peak, now);
 }
 
-/* How long to sleep after a round that took @cost of a CPU. */
+/* How long to sleep after a round that took @cost ns of CPU. */
 static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
 	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? limit_lasts_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
@@ -295,34 +300,34 @@ static void tick(struct watch *w)
 	pipes_look(w->s);
 }
 
-/* Pages that are free, and in reserve for @c. */
+/* Pages that are free, or in reserve for @c. */
 static int64_t runway(const struct supervisor *s, const struct client *c)
 {
 	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) + a64_load(&c->reserve);
 }
 
-/* Can pages be taken from it? Not while it is stopped in the middle of a change to its mappings. */
+/* Can pages be reclaimed from it? Not while it is stopped in the middle of a mapping change. */
 static bool gives_pages(const struct client *c)
 {
-	return !c->foreign && !client_mute(c);
+	return !c->unmanaged && !client_mute(c);
 }
 
-/* Nothing may be taken from it, and it may be about to end that: it forks. */
+/* Is reclaim kept away from it, perhaps not for long: does it fork? */
 static bool is_kept_whole(const struct client *c)
 {
 	return gives_pages(c) && a32_load(&c->host.mm->no_reclaim) > 0;
 }
 
-/* Is there room for what the stopped ones take until we look again? */
+/* Is there room for what the stopped processes take until the next look? */
 static bool may_go_on(const struct watch *w)
 {
-	int64_t size = reserve_size(w->s, w->nr_held);
+	int64_t size = reserve_size(w->s, w->nr_stopped);
 	uint64_t stopped_ns = plat_now_ns() - w->pause.since_ns, most = STOPPED_LOW_NS;
 	bool yes = true, gives = false;
 
 	assert_thread(THREAD_WATCHER);
-	for (unsigned i = 0; i < w->nr_held; i++) {
-		struct client *c = w->held[i];
+	for (unsigned i = 0; i < w->nr_stopped; i++) {
+		struct client *c = w->stopped[i];
 		int64_t has = runway(w->s, c);
 
 		if (client_has_ended(c))
@@ -345,17 +350,17 @@ static void let_all_go(struct watch *w)
 	pause_end(&w->pause);
 	if (w->pause.n)
 		return;
-	while (w->nr_held)
-		client_put(w->held[--w->nr_held]);
+	while (w->nr_stopped)
+		client_put(w->stopped[--w->nr_stopped]);
 }
 
-/* What room can be made of. */
+/* Pages that can be reclaimed. */
 static int64_t managed_pages(const struct supervisor *s)
 {
 	return page_counter_read(&s->group->memory) - stat_read_local(s->group, STAT_UNMANAGED);
 }
 
-/* @c has taken memory: it needs a reserve where the group is full, and waits while it has none. */
+/* @c has taken memory. In a full group it needs a reserve, and waits while it has none. */
 static void has_grown(struct watch *w, struct client *c)
 {
 	struct supervisor *s = w->s;
@@ -368,17 +373,18 @@ static void has_grown(struct watch *w, struct client *c)
 	}
 	if (least < w->need)
 		least = w->need;
-	/* With nothing to make room of it waits above the limit only: for its end, most likely. */
+	/* If there is nothing to reclaim, it waits only above the limit: most likely for its
+	 * end. */
 	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
 		return;
 	w->pause.root = (pid_t)a32_load(&s->root_pid);
 	pause_process(&w->pause, c->host.pid, c->helper_tid);
 	if (w->pause.refused && left < 0)
 		a32_store(&s->unstopped, 1);
-	keep_client(w->held, &w->nr_held, c);
+	keep_client(w->stopped, &w->nr_stopped, c);
 }
 
-/* Room has to be made for what has been taken without asking. Who took it waits as long. */
+/* Have room made for what was taken without asking. The takers wait for it. */
 static void unsettled(struct watch *w)
 {
 	struct supervisor *s = w->s;
@@ -478,6 +484,6 @@ void watcher_main(void *arg)
 	}
 	tables_forget_own(w.s, &w.own_tables);
 	let_all_go(&w);
-	while (w.nr_held)
-		client_put(w.held[--w.nr_held]);
+	while (w.nr_stopped)
+		client_put(w.stopped[--w.nr_stopped]);
 }
