@@ -36,14 +36,17 @@ static bool has_room(int resource, const char *name, uint64_t bytes, char text[L
 
 	if (getrlimit(resource, &r) != 0 || r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= need)
 		return true;
-	snprintf(text, LIMITS_TEXT_MAX, "'%s' is %s: umemcg needs %s for these limits; raise it, or give a smaller -m "
-		 "and --swap-max", name, size_format(limit, (int64_t)r.rlim_cur), size_format(needed, (int64_t)need));
+	snprintf(text, LIMITS_TEXT_MAX,
+		 "'%s' is %s: umemcg needs %s for these limits; raise it, or give a smaller -m "
+		 "and --swap-max",
+		 name, size_format(limit, (int64_t)r.rlim_cur), size_format(needed, (int64_t)need));
 	return false;
 }
 
 bool limits_have_room(uint64_t bytes, char text[LIMITS_TEXT_MAX])
 {
-	return has_room(RLIMIT_AS, "ulimit -v", bytes, text) && has_room(RLIMIT_DATA, "ulimit -d", bytes, text);
+	return has_room(RLIMIT_AS, "ulimit -v", bytes, text) &&
+	       has_room(RLIMIT_DATA, "ulimit -d", bytes, text);
 }
 
 const char *limits_hint(int error, char text[LIMITS_TEXT_MAX])
@@ -55,7 +58,9 @@ const char *limits_hint(int error, char text[LIMITS_TEXT_MAX])
 	if (!files && error != -EAGAIN)
 		return text;
 	if (getrlimit(files ? RLIMIT_NOFILE : RLIMIT_NPROC, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
-		snprintf(text, LIMITS_TEXT_MAX, "; 'ulimit -%c' (%s) is %llu: raise it", files ? 'n' : 'u',
-			 files ? "open files" : "processes and threads of this user", (unsigned long long)r.rlim_cur);
+		snprintf(text, LIMITS_TEXT_MAX, "; 'ulimit -%c' (%s) is %llu: raise it",
+			 files ? 'n' : 'u',
+			 files ? "open files" : "processes and threads of this user",
+			 (unsigned long long)r.rlim_cur);
 	return text;
 }

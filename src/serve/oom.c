@@ -65,7 +65,8 @@ static void why_not_swapped(char *text, size_t size, const struct serve_snapshot
 static void transport_killed(struct host_client *hc)
 {
 	struct client *c = (struct client *)hc;
-	char memory[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX], swap_max[SIZE_TEXT_MAX];
+	char memory[SIZE_TEXT_MAX], max[SIZE_TEXT_MAX], swap[SIZE_TEXT_MAX],
+		swap_max[SIZE_TEXT_MAX];
 	char more[WHY_MAX], victim[WHY_MAX];
 	struct serve_snapshot now;
 	int64_t forked;
@@ -95,7 +96,8 @@ static void transport_killed(struct host_client *hc)
 	else
 		snprintf(victim, sizeof(victim), "a child of process %d that was just forked",
 			 (int)c->forked_by);
-	supervisor_notice(c->s, "out of memory and swap (memory %s of %s, swap %s of %s): killed %s, "
+	supervisor_notice(c->s,
+			  "out of memory and swap (memory %s of %s, swap %s of %s): killed %s, "
 			  "the largest%s",
 			  size_format(memory, now.memory_current), size_format(max, now.memory_max),
 			  size_format(swap, now.swap_current), size_format(swap_max, now.swap_max),
@@ -104,7 +106,8 @@ static void transport_killed(struct host_client *hc)
 
 static bool transport_search(struct mmu_host *h, bool wait)
 {
-	return search_room((struct supervisor *)((char *)h - offsetof(struct supervisor, mmu)), wait);
+	return search_room((struct supervisor *)((char *)h - offsetof(struct supervisor, mmu)),
+			   wait);
 }
 
 const struct host_transport serve_transport = {

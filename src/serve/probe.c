@@ -45,9 +45,12 @@ static bool sysctl_unprivileged(void)
 
 static int not_permitted(struct serve_problem *p)
 {
-	return problem_set(p, -EPERM, "not permitted to use userfaultfd with fork events: run as root; or give umemcg CAP_SYS_PTRACE "
-		    "(setcap cap_sys_ptrace+ep umemcg) and set vm.unprivileged_userfaultfd=1; or give it CAP_SYS_PTRACE and access "
-		    "to /dev/userfaultfd");
+	return problem_set(p, -EPERM,
+			   "not permitted to use userfaultfd with fork events: run as root; or "
+			   "give umemcg CAP_SYS_PTRACE "
+			   "(setcap cap_sys_ptrace+ep umemcg) and set "
+			   "vm.unprivileged_userfaultfd=1; or give it CAP_SYS_PTRACE and access "
+			   "to /dev/userfaultfd");
 }
 
 /* All lookups of clients in /proc use our PID numbering. */
@@ -57,19 +60,26 @@ static int check_proc(struct serve_problem *p)
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
 
 	if (n < 0)
-		return problem_set(p, -ENOENT, "there is no /proc, by which umemcg follows the program: mount it (mount -t proc proc "
-			    "/proc)");
+		return problem_set(p, -ENOENT,
+				   "there is no /proc, by which umemcg follows the program: mount "
+				   "it (mount -t proc proc "
+				   "/proc)");
 	self[n] = '\0';
 	if (strtol(self, NULL, 10) != getpid())
-		return problem_set(p, -ESRCH, "/proc is that of another PID namespace: mount this one's (mount -t proc proc /proc, "
-			    "unshare --mount-proc)");
+		return problem_set(p, -ESRCH,
+				   "/proc is that of another PID namespace: mount this one's "
+				   "(mount -t proc proc /proc, "
+				   "unshare --mount-proc)");
 	return 0;
 }
 
 static int refused(struct serve_problem *p, const char *call)
 {
-	return problem_set(p, -errno, "%s(2) is refused here (%s), which umemcg cannot do without: allow it in the container's "
-		    "seccomp profile", call, strerror(errno));
+	return problem_set(p, -errno,
+			   "%s(2) is refused here (%s), which umemcg cannot do without: allow it "
+			   "in the container's "
+			   "seccomp profile",
+			   call, strerror(errno));
 }
 
 /* Calls on clients that have no alternative: read memory, kill. Tried on ourselves. */
@@ -96,26 +106,32 @@ static int check_machine(struct supervisor *s, struct serve_problem *p)
 	int fd, err;
 
 	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
-		return problem_set(p, -ENOTSUP, "this kernel has pages of %ld bytes: umemcg knows only %lu",
-			    sysconf(_SC_PAGESIZE), PAGE_SIZE);
+		return problem_set(p, -ENOTSUP,
+				   "this kernel has pages of %ld bytes: umemcg knows only %lu",
+				   sysconf(_SC_PAGESIZE), PAGE_SIZE);
 	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	err = fd < 0 ? -errno : 0;
 	if (err == -ENOSYS)
-		return problem_set(p, err, "this kernel has no userfaultfd: umemcg needs Linux 5.14 or later with CONFIG_USERFAULTFD");
+		return problem_set(p, err,
+				   "this kernel has no userfaultfd: umemcg needs Linux 5.14 or "
+				   "later with CONFIG_USERFAULTFD");
 	s->device_fd = device_open(s->config.swap_dir);
 	if (fd < 0 && s->device_fd >= 0)
 		fd = ioctl(s->device_fd, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
 	err = fd < 0 ? err : uffd_api(fd);
 	if (fd >= 0)
 		close(fd);
-	if (err == -EPERM || err == -EACCES || (geteuid() != 0 && s->device_fd < 0 && !sysctl_unprivileged()))
+	if (err == -EPERM || err == -EACCES ||
+	    (geteuid() != 0 && s->device_fd < 0 && !sysctl_unprivileged()))
 		return not_permitted(p);
 	if (err)
 		return problem_set(p, err, "userfaultfd does not work here: %s", strerror(-err));
 	if (s->device_fd < 0 && !sysctl_unprivileged())
-		supervisor_notice(s, "programs that change their user (su, PostgreSQL) will be measured, but not swapped: there is "
-				  "no /dev/userfaultfd here; give it to the container (--device /dev/userfaultfd), or set "
-				  "vm.unprivileged_userfaultfd=1");
+		supervisor_notice(s, "programs that change their user (su, PostgreSQL) will be "
+				     "measured, but not swapped: there is "
+				     "no /dev/userfaultfd here; give it to the container (--device "
+				     "/dev/userfaultfd), or set "
+				     "vm.unprivileged_userfaultfd=1");
 	return 0;
 }
 

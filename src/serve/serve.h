@@ -32,7 +32,7 @@
 struct serve_config {
 	int64_t memory_max;     /* bytes, rounded down to pages; SERVE_UNLIMITED */
 	int64_t memory_high;    /* bytes; SERVE_UNLIMITED */
-	int64_t swap_max;       /* bytes; 0 = no swap; SERVE_UNLIMITED is taken as the store's size */
+	int64_t swap_max; /* bytes; 0 = no swap; SERVE_UNLIMITED is taken as the store's size */
 	int64_t memsw_max;      /* bytes; SERVE_UNLIMITED */
 	int64_t swap_size;      /* bytes: size of the swap file to make; 0 = none */
 	const char *swap_dir;   /* directory of the swap file; not NULL */
@@ -42,7 +42,7 @@ struct serve_config {
 	bool no_spin;           /* no spinning CPUs (serve/fault/spinner.c) */
 	bool no_events;         /* listen for no forks (serve/find/listen.c); for tests */
 	bool kernel_sysv;       /* System V segments stay the kernel's (serve/shared/segment.c) */
-	int processes_fd;       /* list of processes (serve/client/census.c), for appending; 0: none */
+	int processes_fd; /* list of processes (serve/client/census.c), for appending; 0: none */
 	pid_t heir;             /* of orphans, without umemcg (heir_of_orphans); 0: not known */
 	const char *agent_path; /* NULL: beside the executable, then where it is installed */
 	const char *group_name; /* name of the group; NULL: "run-" and our pid */
@@ -63,7 +63,8 @@ struct serve_problem {
 /* The process that gets our orphans while we are no subreaper; 0: unknown. Before there are
  * threads. */
 pid_t heir_of_orphans(void);
-struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem);
+struct supervisor *supervisor_create(const struct serve_config *config,
+				     struct serve_problem *problem);
 struct keeper;
 /* Report every process and forked userfaultfd to a keeper. Before supervisor_start; the keeper must
  * outlive the supervisor's threads. */
@@ -127,7 +128,7 @@ struct serve_snapshot {
 	int64_t metadata_bytes;         /* engine metadata, at most so far */
 	int64_t home_bytes, home_peak;  /* frames held by the supervisor now, and at most */
 	int64_t unmanaged_peak;         /* bytes of unmanaged RSS, at most so far */
-	int64_t tables_peak;            /* part of that: page tables, the programs' and ours for them */
+	int64_t tables_peak; /* part of that: page tables, the programs' and ours for them */
 	uint64_t clients_total, clients_now, processes_now;
 	uint64_t unmanaged_total;       /* programs that never said HELLO (static, setuid) */
 	/* Processes found more than 100 ms after they began; the longest delay. */
@@ -135,16 +136,18 @@ struct serve_snapshot {
 	uint64_t unmeasured_total;      /* processes whose memory could not be read: the limit
 					 * may not hold */
 	unsigned nr_unmanaged_names;
-	char unmanaged_name[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* comm and pid: "busybox (1234)" */
+	char unmanaged_name[SERVE_UNMANAGED_NAMES]
+			   [SERVE_UNMANAGED_NAME_MAX]; /* comm and pid: "busybox (1234)" */
 	bool root_oom_killed;           /* the OOM killer took the root process */
 	int64_t oom_memory, oom_swap;   /* bytes in use at that time */
 	int64_t oom_unmanaged;          /* part of oom_memory */
 	int64_t oom_forked;             /* part of oom_memory, beside that: of processes forked past
 					 * libc, which cannot be swapped */
-	int64_t oom_tables;             /* part of oom_unmanaged: page tables, the programs' and ours for them */
+	int64_t oom_tables; /* part of oom_unmanaged: page tables, the programs' and ours for them
+			     */
 	struct serve_unmanaged unmanaged_most;  /* at about the peak of unmanaged RSS */
 	struct serve_unmanaged unmanaged_oom;   /* at the last OOM kill */
-	bool swap_disk_full;            /* a write of the swap file found the file system (or a quota) full */
+	bool swap_disk_full; /* a write of the swap file found the file system (or a quota) full */
 	const char *store_name;         /* "io_uring", "thread-pool", "none" */
 };
 void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out);

@@ -53,10 +53,14 @@ static void engine_notice(void *arg, const char *text)
 static int use_agent(struct supervisor *s, const char *path, struct serve_problem *p)
 {
 	if (access(path, R_OK) != 0 || !realpath(path, s->agent_path))
-		return problem_set(p, -errno, "cannot read the agent library %s: %s", TEXT_NAME(path), strerror(errno));
+		return problem_set(p, -errno, "cannot read the agent library %s: %s",
+				   TEXT_NAME(path), strerror(errno));
 	if (strpbrk(s->agent_path, " :"))
-		return problem_set(p, -EINVAL, "the agent library %s has a space or a colon in its name, and LD_PRELOAD would "
-			    "take it apart: install umemcg in another place", TEXT_NAME(s->agent_path));
+		return problem_set(p, -EINVAL,
+				   "the agent library %s has a space or a colon in its name, and "
+				   "LD_PRELOAD would "
+				   "take it apart: install umemcg in another place",
+				   TEXT_NAME(s->agent_path));
 	return 0;
 }
 
@@ -83,8 +87,10 @@ static int find_agent(struct supervisor *s, struct serve_problem *p)
 	}
 	if (access(UMEMCG_LIBDIR "/libumemcg-agent.so", R_OK) == 0)
 		return use_agent(s, UMEMCG_LIBDIR "/libumemcg-agent.so", p);
-	return problem_set(p, -ENOENT, "libumemcg-agent.so is neither in %s nor in %s: is umemcg installed completely?", TEXT_NAME(dir),
-		    UMEMCG_LIBDIR);
+	return problem_set(
+		p, -ENOENT,
+		"libumemcg-agent.so is neither in %s nor in %s: is umemcg installed completely?",
+		TEXT_NAME(dir), UMEMCG_LIBDIR);
 }
 
 static struct store *open_store(struct supervisor *s, struct serve_problem *p)
@@ -93,9 +99,11 @@ static struct store *open_store(struct supervisor *s, struct serve_problem *p)
 	struct store *store;
 	int err;
 
-	store = store_file_open(c->swap_dir, (uint64_t)c->swap_size / PAGE_SIZE, c->swap_direct, c->engine, &err);
+	store = store_file_open(c->swap_dir, (uint64_t)c->swap_size / PAGE_SIZE, c->swap_direct,
+				c->engine, &err);
 	if (!store)
-		problem_set(p, err, "cannot make a swap file in %s: %s", TEXT_NAME(c->swap_dir), strerror(-err));
+		problem_set(p, err, "cannot make a swap file in %s: %s", TEXT_NAME(c->swap_dir),
+			    strerror(-err));
 	return store;
 }
 
@@ -123,7 +131,8 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	int err;
 
 	snprintf(name, sizeof(name), "run-%d", (int)getpid());
-	s->group = group_create(&s->engine, NULL, s->config.group_name ? s->config.group_name : name, &err);
+	s->group = group_create(&s->engine, NULL,
+				s->config.group_name ? s->config.group_name : name, &err);
 	if (!s->group)
 		return problem_set(p, err, "cannot make the group: %s", strerror(-err));
 	s->max = limit_pages(s->config.memory_max);
@@ -197,7 +206,8 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 
 	if (getrandom(r, sizeof(r), 0) != sizeof(r))
 		return problem_set(p, -EIO, "no random numbers for a socket name");
-	snprintf(s->socket_name, sizeof(s->socket_name), "umemcg-%016" PRIx64 "%016" PRIx64, r[0], r[1]);
+	snprintf(s->socket_name, sizeof(s->socket_name), "umemcg-%016" PRIx64 "%016" PRIx64, r[0],
+		 r[1]);
 	err = control_open(s);
 	if (err)
 		return problem_set(p, err, "cannot listen for clients: %s%s", strerror(-err),
@@ -206,8 +216,8 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 	s->fault_ep = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->control_ep < 0 || s->fault_ep < 0 || s->stop_fd < 0)
-		return problem_set(p, -errno, "cannot make an epoll descriptor: %s%s", strerror(errno),
-				   limits_hint(-errno, hint));
+		return problem_set(p, -errno, "cannot make an epoll descriptor: %s%s",
+				   strerror(errno), limits_hint(-errno, hint));
 	return 0;
 }
 
@@ -229,7 +239,8 @@ static int make_rooms(struct supervisor *s, struct serve_problem *p)
 	return err ? problem_set(p, err, "out of memory") : 0;
 }
 
-struct supervisor *supervisor_create(const struct serve_config *config, struct serve_problem *problem)
+struct supervisor *supervisor_create(const struct serve_config *config,
+				     struct serve_problem *problem)
 {
 	struct supervisor *s = plat_alloc(sizeof(*s));
 	struct stat ns;
@@ -243,7 +254,8 @@ struct supervisor *supervisor_create(const struct serve_config *config, struct s
 	s->pid_namespace = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
 	plat_thread_enter();
 	if (make_rooms(s, problem) == 0 && probe_machine(s, problem) == 0 &&
-	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 && make_socket(s, problem) == 0)
+	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 &&
+	    make_socket(s, problem) == 0)
 		return s;
 	return NULL;
 }
@@ -278,7 +290,9 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	if (!err)
 		err = rcu_prepare();
 	s->started = s->ready = !err;
-	return err ? problem_set(problem, err, "cannot start threads: %s%s", strerror(-err), limits_hint(err, hint)) : 0;
+	return err ? problem_set(problem, err, "cannot start threads: %s%s", strerror(-err),
+				 limits_hint(err, hint))
+		   : 0;
 }
 
 void supervisor_child_env(const struct supervisor *s, bool load)

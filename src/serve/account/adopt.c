@@ -33,7 +33,8 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
 	VM_ASSERT(start < end);
 	rw_wrlock(&mm->mmap_lock);
 	if (!client_has_ended(c))
-		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL, 0);
+		err = vma_insert_gaps(mm, start, end, flags | advice_flags(mm, start, end), NULL,
+				      0);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -42,7 +43,8 @@ static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t 
  * -ENOENT: not ours. */
 static int insert_shared(struct client *c, const struct proc_area *area)
 {
-	struct address_space *as = area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
+	struct address_space *as =
+		area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
 	struct mm *mm = c->host.mm;
 	int err = -ESRCH;
 	uint32_t flags;
@@ -52,7 +54,8 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 	rw_wrlock(&mm->mmap_lock);
 	flags = VM_READ | VM_WRITE | VM_SHARED | advice_flags(mm, area->start, area->end);
 	if (!client_has_ended(c))
-		err = vma_insert_gaps(mm, area->start, area->end, flags, as, area->offset >> PAGE_SHIFT);
+		err = vma_insert_gaps(mm, area->start, area->end, flags, as,
+				      area->offset >> PAGE_SHIFT);
 	rw_wrunlock(&mm->mmap_lock);
 	if (!err)
 		host_shared_adopted(&c->s->mmu, as);

@@ -30,7 +30,8 @@ static void chosen(const char *path, char *word, size_t size)
 	text[n > 0 ? n : 0] = '\0';
 	open_ = strchr(text, '[');
 	close_ = open_ ? strchr(open_, ']') : NULL;
-	snprintf(word, size, "%.*s", close_ ? (int)(close_ - open_ - 1) : 0, open_ ? open_ + 1 : "");
+	snprintf(word, size, "%.*s", close_ ? (int)(close_ - open_ - 1) : 0,
+		 open_ ? open_ + 1 : "");
 }
 
 void huge_look(struct supervisor *s, uint64_t *next_ns)
@@ -84,7 +85,8 @@ void huge_adopt(struct client *c)
 	for (unsigned i = 0; i < mm->nr_vmas && !fits; i++) {
 		const struct vma *v = mm->vmas[i];
 
-		fits = huge_fits(HUGE_ALWAYS, v->flags, v->start + LEAF_SPAN - 1, v->start, v->end, PAGE_COUNTER_MAX);
+		fits = huge_fits(HUGE_ALWAYS, v->flags, v->start + LEAF_SPAN - 1, v->start, v->end,
+				 PAGE_COUNTER_MAX);
 	}
 	if (fits)
 		(void)proc_huge_advice(c->host.task, advised, mm);

@@ -84,9 +84,10 @@ static bool as_seen(struct live *l, uint64_t start, uint64_t end)
 	struct proc_area now;
 
 	lockdep_assert_held(&l->c->host.mm->mmap_lock);
-	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
-	       now.start <= start && now.end >= end && now.start >= seen->start && now.end <= seen->end &&
-	       now.manageable && now.flags == seen->flags && now.dev == seen->dev && now.ino == seen->ino;
+	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 && now.start <= start &&
+	       now.end >= end && now.start >= seen->start && now.end <= seen->end &&
+	       now.manageable && now.flags == seen->flags && now.dev == seen->dev &&
+	       now.ino == seen->ino;
 }
 
 /* Memory that is not private replaced it and would wait for us for ever. What the hooks have

@@ -81,13 +81,17 @@ static void cannot_measure(struct client *c, int64_t err)
 
 	assert_thread(THREAD_WATCHER);
 	VM_ASSERT(err < 0);
-	if (c->measured.failed || (err != -EACCES && err != -EPERM && err != -ENOENT) || c->host.pidfd < 0 ||
-	    proc_sizes(c->host.pid, &sizes) || syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
+	if (c->measured.failed || (err != -EACCES && err != -EPERM && err != -ENOENT) ||
+	    c->host.pidfd < 0 || proc_sizes(c->host.pid, &sizes) ||
+	    syscall(SYS_pidfd_send_signal, c->host.pidfd, 0, NULL, 0) != 0)
 		return;
 	c->measured.failed = true;
 	a64_add(&s->unmeasured_total, 1);
-	supervisor_notice(s, "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit may not hold; is /proc mounted "
-			  "with hidepid?", c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
+	supervisor_notice(s,
+			  "cannot read how much memory %s (%d) has (/proc/%d/statm: %s): the limit "
+			  "may not hold; is /proc mounted "
+			  "with hidepid?",
+			  c->comm, (int)c->host.pid, (int)c->host.pid, strerror((int)-err));
 }
 
 static void count_run(uint64_t start, uint64_t end, void *pages)
@@ -168,7 +172,8 @@ static void set_unmanaged(struct client *c, int64_t now)
 	if (now == before || client_has_ended(c))
 		return;
 	known = take_reserve(c, rss, before, now);
-	if (now != known && charge_unmanaged_figure(&s->engine, s->group, rss, known, now) && now > known)
+	if (now != known && charge_unmanaged_figure(&s->engine, s->group, rss, known, now) &&
+	    now > known)
 		a32_store(&s->unsettled, 1);
 	if (client_has_ended(c))
 		/* It ended in between, and client_end gave its charge back before this one. */

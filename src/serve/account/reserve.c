@@ -62,7 +62,8 @@ void reserve_make(struct client *c, int64_t want)
 	uint64_t until = plat_now_ns() + RESERVE_NS;
 
 	a64_store(&c->reserve_want, want);
-	while (a64_load(&c->reserve) < a64_load(&c->reserve_want) && !client_has_ended(c) && plat_now_ns() < until) {
+	while (a64_load(&c->reserve) < a64_load(&c->reserve_want) && !client_has_ended(c) &&
+	       plat_now_ns() < until) {
 		int64_t n = want - a64_load(&c->reserve);
 
 		if (n > RESERVE_STEP)

@@ -34,7 +34,8 @@ int64_t tables_pages(struct client *c, int64_t extra)
 	int64_t leaves = pgtable_leaves(c->host.mm), now_ns = (int64_t)plat_now_ns(), got;
 
 	assert_referenced(c);
-	if (now_ns - a64_load(&c->tables_seen.ns) < (int64_t)LOOK_NS && distance(leaves, a64_load(&c->tables_seen.leaves)) < LOOK_PAGES &&
+	if (now_ns - a64_load(&c->tables_seen.ns) < (int64_t)LOOK_NS &&
+	    distance(leaves, a64_load(&c->tables_seen.leaves)) < LOOK_PAGES &&
 	    distance(extra, a64_load(&c->tables_seen.extra)) < LOOK_PAGES)
 		return a64_load(&c->tables);
 	got = proc_table_pages(client_state(c) == CLIENT_UNREADY ? c->host.pid : c->host.task);
@@ -73,7 +74,8 @@ static void set_own(struct supervisor *s, struct own_tables *own, int64_t now)
 bool tables_measure_own(struct supervisor *s, struct own_tables *own)
 {
 	assert_thread(THREAD_WATCHER);
-	set_own(s, own, (engine_tables_bytes(&s->engine) + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE);
+	set_own(s, own,
+		(engine_tables_bytes(&s->engine) + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE);
 	return own->grown_ns && plat_now_ns() - own->grown_ns < HOT_NS;
 }
 

@@ -78,8 +78,8 @@ static bool mounted_as_tmpfs(pid_t pid, uint64_t dev)
 	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
 	f = fopen(path, "re");
 	while (f && !yes && fgets(line, sizeof(line), f))
-		yes = sscanf(line, "%*d %*d %u:%u", &major, &minor) == 2 && makedev(major, minor) == dev &&
-		      strstr(line, " - tmpfs ");
+		yes = sscanf(line, "%*d %*d %u:%u", &major, &minor) == 2 &&
+		      makedev(major, minor) == dev && strstr(line, " - tmpfs ");
 	if (f)
 		fclose(f);
 	return yes;
@@ -149,12 +149,18 @@ static void consider(const struct proc_area *a, void *arg)
 	struct scan *n = arg;
 
 	assert_thread(THREAD_WATCHER);
-	if (!a->shared || !is_memory(n->w, n->now->host.task, a->dev) || is_ours(n->s, a->dev, a->ino) ||
+	if (!a->shared || !is_memory(n->w, n->now->host.task, a->dev) ||
+	    is_ours(n->s, a->dev, a->ino) ||
 	    !grow((void **)&n->area, n->nr_areas, &n->cap_areas, sizeof(*n->area)))
 		return;
 	n->area[n->nr_areas++] = (struct area){
-		.dev = a->dev, .ino = a->ino, .start = a->start, .end = a->end, .first = a->offset / PAGE_SIZE,
-		.client = n->nr_clients, .sysv = a->sysv && a->dev == n->w->memfd_dev,
+		.dev = a->dev,
+		.ino = a->ino,
+		.start = a->start,
+		.end = a->end,
+		.first = a->offset / PAGE_SIZE,
+		.client = n->nr_clients,
+		.sysv = a->sysv && a->dev == n->w->memfd_dev,
 	};
 }
 
@@ -211,8 +217,13 @@ static uint64_t scan_area(int fd, const struct area *a, struct object *o)
 	VM_ASSERT(a->start < a->end);
 	while (at < a->end) {
 		struct scan_arg_ arg = {
-			.size = sizeof(arg), .start = at, .end = a->end, .vec = (uintptr_t)region, .vec_len = SCAN_REGIONS,
-			.category_mask = SCAN_PRESENT, .return_mask = SCAN_PRESENT,
+			.size = sizeof(arg),
+			.start = at,
+			.end = a->end,
+			.vec = (uintptr_t)region,
+			.vec_len = SCAN_REGIONS,
+			.category_mask = SCAN_PRESENT,
+			.return_mask = SCAN_PRESENT,
 		};
 		int n = ioctl(fd, PAGEMAP_SCAN_, &arg);
 
@@ -231,8 +242,10 @@ static void read_area(int fd, const struct area *a, uint64_t at, struct object *
 	uint64_t word[WORDS_READ];
 
 	while (at < a->end) {
-		uint64_t n = (a->end - at) / PAGE_SIZE < WORDS_READ ? (a->end - at) / PAGE_SIZE : WORDS_READ;
-		ssize_t got = pread(fd, word, n * sizeof(word[0]), (off_t)(at / PAGE_SIZE * sizeof(word[0])));
+		uint64_t n = (a->end - at) / PAGE_SIZE < WORDS_READ ? (a->end - at) / PAGE_SIZE
+								    : WORDS_READ;
+		ssize_t got = pread(fd, word, n * sizeof(word[0]),
+				    (off_t)(at / PAGE_SIZE * sizeof(word[0])));
 
 		if (got <= 0)
 			return;

@@ -64,7 +64,10 @@ ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
 	} control;
 	struct iovec iov = { buf, size };
 	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
 	};
 	ssize_t n;
 

@@ -39,7 +39,8 @@ static void put_line(struct supervisor *s, const char *line, int n)
 				  "it is not complete", put < 0 ? strerror(errno) : "no room");
 }
 
-static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t found_ns, int64_t peak, const char *name)
+static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t found_ns, int64_t peak,
+		const char *name)
 {
 	char line[LINE_MAX], plain[4 * NAME_BYTES];
 	int n;
@@ -47,7 +48,8 @@ static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t foun
 	VM_ASSERT(peak >= 0);
 	(void)text_plain(plain, sizeof(plain), name);
 	n = snprintf(line, sizeof(line), "%d\t%s\t%" PRIu64 "\t%" PRId64 "\t%s\n", (int)pid, kind,
-		     (found_ns - s->census->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024, plain);
+		     (found_ns - s->census->start_ns) / 1000000, peak * (int64_t)PAGE_SIZE / 1024,
+		     plain);
 	put_line(s, line, n);
 }
 
@@ -61,7 +63,8 @@ int census_init(struct supervisor *s)
 	s->census->start_ns = plat_now_ns();
 	if (s->config.processes_fd <= 0)
 		return 0;
-	n = snprintf(line, sizeof(line), "# pid\tkind\tfound_ms\tpeak_kib\tname\t(start: %" PRIu64 " ms)\n",
+	n = snprintf(line, sizeof(line),
+		     "# pid\tkind\tfound_ms\tpeak_kib\tname\t(start: %" PRIu64 " ms)\n",
 		     s->census->start_ns / 1000000);
 	put_line(s, line, n);
 	return 0;
@@ -88,9 +91,11 @@ void census_end(struct client *c, enum client_state was)
 	assert_referenced(c);
 	/* A client that was only on its way to an exec or a HELLO is covered by the line of what it
 	 * was before or became. */
-	if (s->config.processes_fd <= 0 || !c->host.pid || (c->unmanaged && (was == CLIENT_EXECUTING || c->introduced)))
+	if (s->config.processes_fd <= 0 || !c->host.pid ||
+	    (c->unmanaged && (was == CLIENT_EXECUTING || c->introduced)))
 		return;
-	put(s, c->host.pid, c->sock >= 0 ? "managed" : "measured", c->found_ns, a64_load(&c->peak), c->comm);
+	put(s, c->host.pid, c->sock >= 0 ? "managed" : "measured", c->found_ns, a64_load(&c->peak),
+	    c->comm);
 }
 
 void census_shared(struct supervisor *s, pid_t pid)

@@ -258,7 +258,8 @@ bool client_exited(const struct client *c)
 
 	/* After an exec the process is another address space; and another process may share the old
 	 * one. */
-	if (client_mute(c) && (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
+	if (client_mute(c) &&
+	    (!proc_stat(c->host.pid, &st) || !(st.flags & PROC_FORKED) || st.state == 'Z'))
 		return uffd_dead(c->host.uffd);
 	if (c->host.pidfd >= 0)
 		return !client_mute(c) && poll(&p, 1, 0) == 1;
@@ -293,7 +294,8 @@ void client_let_go(struct client *c)
 	if (!a32_load(&c->faults_wait) || takes_too_much(c))
 		return;
 	a32_store(&c->faults_wait, 0);
-	(void)uffd_wake(c->host.uffd, ALL_START, (proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
+	(void)uffd_wake(c->host.uffd, ALL_START,
+			(proc_addresses_end() - PAGE_SIZE - ALL_START) / PAGE_SIZE);
 }
 
 /* The caller of fork continues as soon as its event is read: wait until the event is applied. */

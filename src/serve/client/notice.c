@@ -38,7 +38,8 @@ void notice_fini(struct supervisor *s)
 /* Is there room for one more notice? Room is refilled over time. lock held. */
 static bool notice_room(struct notices *n, uint64_t now)
 {
-	uint64_t base = now > NOTICE_BURST * NOTICE_EVERY_NS ? now - NOTICE_BURST * NOTICE_EVERY_NS : 0;
+	uint64_t base =
+		now > NOTICE_BURST * NOTICE_EVERY_NS ? now - NOTICE_BURST * NOTICE_EVERY_NS : 0;
 
 	lockdep_assert_held(&n->lock);
 	if (n->full_ns < base)

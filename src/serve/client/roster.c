@@ -34,7 +34,8 @@ void roster_remove(struct client *c)
 	a64_add(&s->nr_clients, -1);
 }
 
-static struct client *find(struct supervisor *s, bool (*match)(const struct client *c, uint64_t v), uint64_t v)
+static struct client *find(struct supervisor *s, bool (*match)(const struct client *c, uint64_t v),
+			   uint64_t v)
 {
 	struct client *found = NULL;
 
@@ -77,11 +78,26 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
 
 struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
-struct client *client_managed(struct supervisor *s, pid_t pid) { return find(s, match_managed, (uint64_t)pid); }
-struct client *client_closed(struct supervisor *s, pid_t pid) { return find(s, match_closing, (uint64_t)pid); }
-struct client *client_unmanaged(struct supervisor *s, pid_t pid) { return find(s, match_unmanaged, (uint64_t)pid); }
-struct client *client_by_cookie(struct supervisor *s, uint64_t cookie) { return find(s, match_cookie, cookie); }
-struct client *client_forking(struct supervisor *s, uint64_t cookie) { return find(s, match_forking, cookie); }
+struct client *client_managed(struct supervisor *s, pid_t pid)
+{
+	return find(s, match_managed, (uint64_t)pid);
+}
+struct client *client_closed(struct supervisor *s, pid_t pid)
+{
+	return find(s, match_closing, (uint64_t)pid);
+}
+struct client *client_unmanaged(struct supervisor *s, pid_t pid)
+{
+	return find(s, match_unmanaged, (uint64_t)pid);
+}
+struct client *client_by_cookie(struct supervisor *s, uint64_t cookie)
+{
+	return find(s, match_cookie, cookie);
+}
+struct client *client_forking(struct supervisor *s, uint64_t cookie)
+{
+	return find(s, match_forking, cookie);
+}
 
 struct client *client_by_pid(struct supervisor *s, pid_t pid)
 {

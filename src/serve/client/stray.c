@@ -33,7 +33,8 @@ int spares_init(struct supervisor *s)
 
 void stray_add(struct supervisor *s, int uffd)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = STRAY_KEY | (unsigned int)uffd };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT,
+				  .data.u64 = STRAY_KEY | (unsigned int)uffd };
 
 	assert_thread(THREAD_FAULT);
 	VM_ASSERT(uffd >= 0);
@@ -44,7 +45,8 @@ void stray_add(struct supervisor *s, int uffd)
 
 void stray_serve(struct supervisor *s, int uffd)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = STRAY_KEY | (unsigned int)uffd };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT,
+				  .data.u64 = STRAY_KEY | (unsigned int)uffd };
 	struct uffd_msg m[READ_MAX];
 	ssize_t got = read(uffd, m, sizeof(m));
 

@@ -51,7 +51,8 @@ struct supervisor {
 	struct spinlock names_lock;
 	unsigned nr_names;             /* (N) programs that stay unmanaged: */
 	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* (N) */
-	struct serve_unmanaged unmanaged_most, unmanaged_oom;  /* (N) at the peak, at the last kill */
+	struct serve_unmanaged unmanaged_most,
+		unmanaged_oom; /* (N) at the peak, at the last kill */
 	atomic64_t unmanaged_total, unmeasured_total;
 	atomic64_t found_late_total, found_late_ns;  /* processes found late; the longest delay */
 	atomic64_t metadata_peak;      /* bytes of bookkeeping */

@@ -84,7 +84,8 @@ static bool settle_on_cpu(unsigned cpu)
 		return false;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	return sched_setscheduler(0, SCHED_IDLE, &param) == 0 && sched_setaffinity(0, sizeof(set), &set) == 0;
+	return sched_setscheduler(0, SCHED_IDLE, &param) == 0 &&
+	       sched_setaffinity(0, sizeof(set), &set) == 0;
 }
 
 static void spinner_main(void *arg)
@@ -114,7 +115,8 @@ int spinners_start(struct supervisor *s)
 	assert_thread(THREAD_MAIN);
 	if (sched_getaffinity(0, sizeof(set), &set) != 0)
 		return 0;
-	for (unsigned cpu = 0; !err && cpu < CPU_SETSIZE && s->spinners->nr < NR_SPINNERS_MAX; cpu++) {
+	for (unsigned cpu = 0; !err && cpu < CPU_SETSIZE && s->spinners->nr < NR_SPINNERS_MAX;
+	     cpu++) {
 		struct spinner *w = &s->spinners->spinner[s->spinners->nr];
 
 		if (!CPU_ISSET(cpu, &set))

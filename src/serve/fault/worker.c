@@ -89,8 +89,11 @@ static void event_remap(struct client *c, uint64_t from, uint64_t to, uint64_t l
 	if (!err && !awaits)
 		return;
 	/* Pages that are out have no place any more: the program would read zeros there. */
-	supervisor_notice(c->s, awaits ? "a page of %s (%d) moved to where zeros were on their way: killed" :
-					 "no memory to follow a move of %s (%d): killed", c->comm, (int)c->host.pid);
+	supervisor_notice(
+		c->s,
+		awaits ? "a page of %s (%d) moved to where zeros were on their way: killed"
+		       : "no memory to follow a move of %s (%d): killed",
+		c->comm, (int)c->host.pid);
 	a32_store(&c->host.dead, 1);
 	client_kill(c, SIGKILL);
 }
@@ -146,7 +149,8 @@ static unsigned read_messages(struct client *c, struct queue *q)
 		 * queued, and the parent in its fork. */
 		err = -errno;
 		if (!spare_drop(c->s)) {
-			supervisor_notice(c->s, "no descriptor to follow a fork of %s (%d): killed", c->comm, (int)c->host.pid);
+			supervisor_notice(c->s, "no descriptor to follow a fork of %s (%d): killed",
+					  c->comm, (int)c->host.pid);
 			client_kill(c, SIGKILL);
 			break;
 		}
@@ -180,7 +184,8 @@ static void wake(struct client *c, uint64_t va)
 static void serve_helper(struct client *c, uint64_t va)
 {
 	char page[PAGE_SIZE] __attribute__((aligned(64)));
-	const int err = a32_load(&c->host.mm->has_backing) ? backing_peek(c->host.mm, va, page) : -ENOENT;
+	const int err =
+		a32_load(&c->host.mm->has_backing) ? backing_peek(c->host.mm, va, page) : -ENOENT;
 
 	assert_thread(THREAD_FAULT);
 	VM_ASSERT(!(va & (PAGE_SIZE - 1)));
@@ -238,7 +243,8 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		return true;
 	case -ENOMEM:
 		if (!a32_load(&c->host.mm->dying)) {
-			supervisor_notice(c->s, "no memory for a page of %s (%d): killed", c->comm, (int)c->host.pid);
+			supervisor_notice(c->s, "no memory for a page of %s (%d): killed", c->comm,
+					  (int)c->host.pid);
 			client_kill(c, SIGKILL);
 			kill_unidentified(c, f->tid);
 		}

@@ -160,7 +160,8 @@ static bool tell(struct find *f, pid_t pid)
 	struct proc_stat st;
 
 	VM_ASSERT(thread_is(THREAD_FIND | THREAD_ASKER));
-	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st) || ends_as_client(f->s, pid, &st))
+	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st) ||
+	    ends_as_client(f->s, pid, &st))
 		return true;
 	if (st.flags & PROC_FORKED)
 		return false;

@@ -33,8 +33,8 @@ static void heard(struct supervisor *s, const struct proc_event *e)
 
 	assert_thread(THREAD_LISTENER);
 	if (e->what == PROC_EVENT_FORK) {
-		ours = lineage_forked(s, e->event_data.fork.parent_tgid, e->event_data.fork.child_tgid,
-				      e->timestamp_ns);
+		ours = lineage_forked(s, e->event_data.fork.parent_tgid,
+				      e->event_data.fork.child_tgid, e->timestamp_ns);
 	} else if (e->what == PROC_EVENT_EXEC) {
 		pid_t pid = e->event_data.exec.process_tgid;
 
@@ -52,12 +52,13 @@ union packet {
 };
 
 /* The message in a packet of @n bytes from the kernel; NULL: it is not one. */
-static const struct cn_msg *message(const union packet *p, ssize_t n, const struct sockaddr_nl *from)
+static const struct cn_msg *message(const union packet *p, ssize_t n,
+				    const struct sockaddr_nl *from)
 {
 	const struct cn_msg *m = NLMSG_DATA(&p->h);
 
-	if (n < (ssize_t)(NLMSG_HDRLEN + sizeof(*m) + sizeof(struct proc_event)) || from->nl_pid != 0 ||
-	    m->id.idx != CN_IDX_PROC || m->id.val != CN_VAL_PROC)
+	if (n < (ssize_t)(NLMSG_HDRLEN + sizeof(*m) + sizeof(struct proc_event)) ||
+	    from->nl_pid != 0 || m->id.idx != CN_IDX_PROC || m->id.val != CN_VAL_PROC)
 		return NULL;
 	return m;
 }
@@ -76,7 +77,8 @@ static void read_all(struct find *f)
 	ssize_t n;
 
 	assert_thread(THREAD_LISTENER);
-	while ((n = receive(f->sock, &p, &from, MSG_DONTWAIT)) >= 0 || errno == ENOBUFS || errno == EINTR) {
+	while ((n = receive(f->sock, &p, &from, MSG_DONTWAIT)) >= 0 || errno == ENOBUFS ||
+	       errno == EINTR) {
 		const struct cn_msg *m = n < 0 ? NULL : message(&p, n, &from);
 		struct proc_event e;
 
@@ -118,7 +120,10 @@ static bool ask(int sock, enum proc_cn_mcast_op op, uint32_t seq)
 {
 	struct request r = {
 		.h = { .nlmsg_len = sizeof(r), .nlmsg_type = NLMSG_DONE, .nlmsg_pid = 0 },
-		.m = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .seq = seq, .ack = seq, .len = sizeof(r.op) },
+		.m = { .id = { CN_IDX_PROC, CN_VAL_PROC },
+		       .seq = seq,
+		       .ack = seq,
+		       .len = sizeof(r.op) },
 		.op = op,
 	};
 
@@ -182,7 +187,8 @@ static int listen_to_kernel(void)
 	if (sock < 0)
 		return -1;
 	filter(sock);
-	if (getrandom(&seq, sizeof(seq), 0) == sizeof(seq) && bind(sock, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+	if (getrandom(&seq, sizeof(seq), 0) == sizeof(seq) &&
+	    bind(sock, (struct sockaddr *)&a, sizeof(a)) == 0 &&
 	    ask(sock, PROC_CN_MCAST_LISTEN, seq) && answered(sock, seq))
 		return sock;
 	close(sock);

@@ -68,7 +68,8 @@ static bool is_present(pid_t pid, uint64_t va)
 	fd = proc_there(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return false;
-	if (pread(fd, &entry, sizeof(entry), (off_t)(va / PAGE_SIZE * sizeof(entry))) != sizeof(entry))
+	if (pread(fd, &entry, sizeof(entry), (off_t)(va / PAGE_SIZE * sizeof(entry))) !=
+	    sizeof(entry))
 		entry = 0;
 	close(fd);
 	return entry & PRESENT;
@@ -77,11 +78,13 @@ static bool is_present(pid_t pid, uint64_t va)
 static bool has_mark(const struct client *c, pid_t pid)
 {
 	struct text want, got;
-	struct iovec local = { &got, sizeof(got) }, remote = { (void *)(uintptr_t)c->mark_va, sizeof(got) };
+	struct iovec local = { &got, sizeof(got) },
+		     remote = { (void *)(uintptr_t)c->mark_va, sizeof(got) };
 
 	VM_ASSERT(a32_peek(&c->mark) == MARK_PLACED);
 	make_text(c, &want);
-	return is_present(pid, c->mark_va) && process_vm_readv(pid, &local, 1, &remote, 1, 0) == sizeof(got) &&
+	return is_present(pid, c->mark_va) &&
+	       process_vm_readv(pid, &local, 1, &remote, 1, 0) == sizeof(got) &&
 	       memcmp(&got, &want, sizeof(got)) == 0;
 }
 
@@ -99,7 +102,8 @@ static bool being_entered(const struct client *c, pid_t parent, uint64_t since_n
 	return a32_load(&c->event_turn) & 1 && (c->host.pid == parent || now - since_ns < SAY_NS);
 }
 
-struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns, bool *unsure)
+struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns,
+			 bool *unsure)
 {
 	uint64_t now = plat_now_ns();
 	struct client *c = NULL;

@@ -45,7 +45,9 @@ bool seen_add(struct find *f, struct seen_list *l, pid_t pid, bool stranger, uin
 	VM_ASSERT(pid > 0);
 	if (seen_find(f, l, pid) || !seen_grow(l))
 		return false;
-	l->e[l->n++] = (struct seen){ .pid = pid, .since_ns = now, .due_ns = now, .told_ns = told_ns, .stranger = stranger };
+	l->e[l->n++] = (struct seen){
+		.pid = pid, .since_ns = now, .due_ns = now, .told_ns = told_ns, .stranger = stranger
+	};
 	return true;
 }
 

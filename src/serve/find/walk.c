@@ -46,7 +46,9 @@ static void walk_near(struct find *f)
 	assert_thread(THREAD_FIND);
 	proc_children(getpid(), find_met, f);
 	while ((c = client_next(s, c))) {
-		pid_t pid = c->unmanaged || client_mute(c) ? c->host.pid : c->host.pid ? 0 : c->forked_by;
+		pid_t pid = c->unmanaged || client_mute(c) ? c->host.pid
+			    : c->host.pid		   ? 0
+							   : c->forked_by;
 
 		if (pid)
 			proc_children(pid, find_met, f);
@@ -57,7 +59,8 @@ static void walk_near(struct find *f)
 
 bool walk_is_ours(struct supervisor *s, pid_t pid)
 {
-	char path[32], want[sizeof(s->socket_name) + sizeof(PROTO_ENV) + 1], *buf = malloc(ENVIRON_MAX);
+	char path[32], want[sizeof(s->socket_name) + sizeof(PROTO_ENV) + 1],
+		*buf = malloc(ENVIRON_MAX);
 	int fd, len = snprintf(want, sizeof(want), "%s=%s", PROTO_ENV, s->socket_name);
 	ssize_t n = 0, got;
 	bool yes;
@@ -65,7 +68,8 @@ bool walk_is_ours(struct supervisor *s, pid_t pid)
 	assert_thread(THREAD_ASKER);
 	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	fd = proc_there(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	while (fd >= 0 && buf && n < (ssize_t)ENVIRON_MAX && (got = read(fd, buf + n, ENVIRON_MAX - (size_t)n)) > 0)
+	while (fd >= 0 && buf && n < (ssize_t)ENVIRON_MAX &&
+	       (got = read(fd, buf + n, ENVIRON_MAX - (size_t)n)) > 0)
 		n += got;
 	if (fd >= 0)
 		close(fd);

@@ -40,7 +40,8 @@ static int open_node_in(const char *dir, int number)
 	char path[4096];
 	int fd;
 
-	if (snprintf(path, sizeof(path), "%s/.umemcg-userfaultfd-%d", dir, (int)getpid()) >= (int)sizeof(path) ||
+	if (snprintf(path, sizeof(path), "%s/.umemcg-userfaultfd-%d", dir, (int)getpid()) >=
+		    (int)sizeof(path) ||
 	    mknod(path, S_IFCHR | 0600, makedev(MISC_MAJOR, (unsigned int)number)) != 0)
 		return -1;
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);

@@ -58,7 +58,10 @@ static int read_sizes(int fd, struct proc_sizes *s)
 	if (n <= 0)
 		return n < 0 ? -errno : -ESRCH;
 	buf[n] = '\0';
-	return sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &s->size, &s->resident, &s->shared) == 3 ? 0 : -EIO;
+	return sscanf(buf, "%" SCNd64 " %" SCNd64 " %" SCNd64, &s->size, &s->resident,
+		      &s->shared) == 3
+		       ? 0
+		       : -EIO;
 }
 
 bool proc_sizes(pid_t pid, struct proc_sizes *out)
@@ -158,10 +161,11 @@ bool proc_is_static(pid_t pid)
 
 	if (fd < 0)
 		return false;
-	yes = pread(fd, &head, sizeof(head), 0) == sizeof(head) && !memcmp(head.e_ident, ELFMAG, SELFMAG) &&
-	      head.e_ident[EI_CLASS] == ELFCLASS64;
+	yes = pread(fd, &head, sizeof(head), 0) == sizeof(head) &&
+	      !memcmp(head.e_ident, ELFMAG, SELFMAG) && head.e_ident[EI_CLASS] == ELFCLASS64;
 	for (unsigned i = 0; yes && i < head.e_phnum; i++)
-		yes = pread(fd, &part, sizeof(part), (off_t)(head.e_phoff + i * sizeof(part))) == sizeof(part) &&
+		yes = pread(fd, &part, sizeof(part), (off_t)(head.e_phoff + i * sizeof(part))) ==
+			      sizeof(part) &&
 		      part.p_type != PT_INTERP;
 	close(fd);
 	return yes;
@@ -181,7 +185,8 @@ static bool read_stat(pid_t pid, const char *file, struct proc_stat *st)
 	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
-	return after && sscanf(after + 1, " %c %d %*d %*d %*d %*d %u", &st->state, &st->parent, &st->flags) == 3;
+	return after && sscanf(after + 1, " %c %d %*d %*d %*d %*d %u", &st->state, &st->parent,
+			       &st->flags) == 3;
 }
 
 bool proc_stat(pid_t pid, struct proc_stat *st)
@@ -260,7 +265,8 @@ pid_t proc_live_thread(pid_t pid)
 		struct proc_stat st;
 
 		snprintf(path, sizeof(path), "task/%d/stat", (int)tid);
-		if (tid > 0 && tid != pid && proc_there(tid) && read_stat(pid, path, &st) && st.state != 'Z' && st.state != 'X')
+		if (tid > 0 && tid != pid && proc_there(tid) && read_stat(pid, path, &st) &&
+		    st.state != 'Z' && st.state != 'X')
 			found = tid;
 	}
 	if (dir)
@@ -285,7 +291,8 @@ static pid_t own_number(pid_t pid, pid_t tid)
 	}
 	buf[n > 0 ? n : 0] = '\0';
 	at = strstr(buf, "\nNSpid:");
-	for (at = at ? strchr(at, '\t') : NULL; at && *at == '\t' && sscanf(at, "\t%d%n", &number, &used) == 1;)
+	for (at = at ? strchr(at, '\t') : NULL;
+	     at && *at == '\t' && sscanf(at, "\t%d%n", &number, &used) == 1;)
 		at += used;
 	return number;
 }
@@ -320,8 +327,8 @@ bool proc_parse_area(char *line, struct proc_area *a)
 	int n;
 
 	line[strcspn(line, "\n")] = '\0';
-	n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64 " %63[^\n]", &a->start, &a->end, perms,
-		   &offset, &major, &minor, &inode, name);
+	n = sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %x:%x %" SCNu64 " %63[^\n]",
+		   &a->start, &a->end, perms, &offset, &major, &minor, &inode, name);
 	if (n < 7)
 		return false;
 	a->flags = (perms[0] == 'r' ? VM_READ : 0) | (perms[1] == 'w' ? VM_WRITE : 0) |
@@ -331,7 +338,8 @@ bool proc_parse_area(char *line, struct proc_area *a)
 	a->ino = inode;
 	a->offset = offset;
 	a->sysv = strncmp(name, "/SYSV", 5) == 0;
-	a->manageable = perms[3] == 'p' && inode == 0 && major == 0 && minor == 0 && name_manageable(name);
+	a->manageable =
+		perms[3] == 'p' && inode == 0 && major == 0 && minor == 0 && name_manageable(name);
 	return true;
 }
 
@@ -364,20 +372,25 @@ static int query_area(int fd, uint64_t va, struct proc_area *out)
 {
 	char name[64] = "";
 	struct procmap_query_ q = {
-		.size = sizeof(q), .query_addr = va, .vma_name_size = sizeof(name), .vma_name_addr = (uintptr_t)name,
+		.size = sizeof(q),
+		.query_addr = va,
+		.vma_name_size = sizeof(name),
+		.vma_name_addr = (uintptr_t)name,
 	};
 
 	if (ioctl(fd, PROCMAP_QUERY_, &q) != 0)
 		return -errno;
 	out->start = q.vma_start;
 	out->end = q.vma_end;
-	out->flags = (q.vma_flags & PROCMAP_READABLE ? VM_READ : 0) | (q.vma_flags & PROCMAP_WRITABLE ? VM_WRITE : 0) |
+	out->flags = (q.vma_flags & PROCMAP_READABLE ? VM_READ : 0) |
+		     (q.vma_flags & PROCMAP_WRITABLE ? VM_WRITE : 0) |
 		     (q.vma_flags & PROCMAP_EXECUTABLE ? VM_EXEC : 0);
 	out->shared = q.vma_flags & PROCMAP_SHARED && q.inode != 0;
 	out->dev = makedev(q.dev_major, q.dev_minor);
 	out->ino = q.inode;
 	out->offset = q.vma_offset;
-	out->manageable = !(q.vma_flags & PROCMAP_SHARED) && q.inode == 0 && (!q.vma_name_size || name_manageable(name));
+	out->manageable = !(q.vma_flags & PROCMAP_SHARED) && q.inode == 0 &&
+			  (!q.vma_name_size || name_manageable(name));
 	return 0;
 }
 
@@ -412,7 +425,8 @@ int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg)
 	}
 	while (fgets(line, sizeof(line), f)) {
 		if (strncmp(line, "VmFlags:", 8) == 0 && known) {
-			a.flags |= (strstr(line, " hg") ? VM_HUGEPAGE : 0) | (strstr(line, " nh") ? VM_NOHUGEPAGE : 0);
+			a.flags |= (strstr(line, " hg") ? VM_HUGEPAGE : 0) |
+				   (strstr(line, " nh") ? VM_NOHUGEPAGE : 0);
 			if (a.flags & (VM_HUGEPAGE | VM_NOHUGEPAGE))
 				fn(&a, arg);
 			known = false;

@@ -34,7 +34,8 @@ static void visit_later(struct to_visit *v, pid_t pid)
 	v->pid[v->n++] = pid;
 }
 
-static void children_of(pid_t pid, const char *task, struct to_visit *v, void (*fn)(pid_t, pid_t, void *), void *arg)
+static void children_of(pid_t pid, const char *task, struct to_visit *v,
+			void (*fn)(pid_t, pid_t, void *), void *arg)
 {
 	char path[96];
 	int child;
@@ -100,7 +101,8 @@ static bool same_namespace(pid_t tid)
 	struct stat own, its;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)tid);
-	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 && own.st_ino == its.st_ino;
+	return proc_there(tid) && stat("/proc/self/ns/pid", &own) == 0 && stat(path, &its) == 0 &&
+	       own.st_ino == its.st_ino;
 }
 
 void proc_kill_ours(pid_t tid)

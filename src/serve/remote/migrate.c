@@ -74,7 +74,8 @@ static unsigned look_at_leaf(struct migration_job *j, struct mm *mm, uint64_t ba
 		spin_lock(&leaf->lock);
 		for (uint64_t va = base; va < base + LEAF_SPAN; va += PAGE_SIZE) {
 			pte_t pte = pte_read(leaf, va);
-			struct page *p = pte_present(pte) ? pfn_page(&j->s->engine, pte_pfn(pte)) : NULL;
+			struct page *p =
+				pte_present(pte) ? pfn_page(&j->s->engine, pte_pfn(pte)) : NULL;
 
 			j->sum.absent += pte_is_swap(pte);
 			if (p && page_is_anon(p) && !home_data(&j->s->mmu.home, p->pfn))
@@ -279,8 +280,8 @@ static bool step_objects(struct migration_job *j)
 	if (!j->as || j->index >= j->index_end)
 		return next_object(j);
 	end = j->index_end - j->index < WINDOW_PAGES ? j->index_end : j->index + WINDOW_PAGES;
-	window = mmap(NULL, (end - j->index) * PAGE_SIZE, PROT_READ, MAP_SHARED, host_shared_fd(j->as),
-		      (off_t)(j->index * PAGE_SIZE));
+	window = mmap(NULL, (end - j->index) * PAGE_SIZE, PROT_READ, MAP_SHARED,
+		      host_shared_fd(j->as), (off_t)(j->index * PAGE_SIZE));
 	if (window == MAP_FAILED) {
 		j->sum.failed++;
 		j->sum.error = -errno;
@@ -336,8 +337,8 @@ static uint64_t job_total(struct migration_job *j)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-void migration_begin(struct migration_job *j, struct supervisor *s, const struct nodes *nodes, struct client *only,
-		     unsigned from, unsigned to)
+void migration_begin(struct migration_job *j, struct supervisor *s, const struct nodes *nodes,
+		     struct client *only, unsigned from, unsigned to)
 {
 	assert_thread(THREAD_REMOTE);
 	*j = (struct migration_job){ .s = s, .nodes = nodes, .only = only, .from = from, .to = to };
@@ -346,16 +347,19 @@ void migration_begin(struct migration_job *j, struct supervisor *s, const struct
 
 bool migration_step(struct migration_job *j)
 {
-	static bool (*const stage[])(struct migration_job *j) = { step_spaces, step_objects, step_frames };
+	static bool (*const stage[])(struct migration_job * j) = { step_spaces, step_objects,
+								   step_frames };
 	struct nodes_moved before = j->sum;
 
 	assert_thread(THREAD_REMOTE);
 	if (!stage[j->stage](j))
 		j->stage++;
 	if (j->sum.moved != before.moved)
-		stat_add(j->s->group, STAT_PGMIGRATE_SUCCESS, (int64_t)(j->sum.moved - before.moved));
+		stat_add(j->s->group, STAT_PGMIGRATE_SUCCESS,
+			 (int64_t)(j->sum.moved - before.moved));
 	if (j->sum.failed != before.failed)
-		stat_add(j->s->group, STAT_PGMIGRATE_FAIL, (int64_t)(j->sum.failed - before.failed));
+		stat_add(j->s->group, STAT_PGMIGRATE_FAIL,
+			 (int64_t)(j->sum.failed - before.failed));
 	return j->stage < sizeof(stage) / sizeof(stage[0]);
 }
 

@@ -57,7 +57,8 @@ int remote_recv(int fd, void *msg, size_t size, uint32_t type, uint32_t other_ty
 	/* Every caller must expect a refusal. */
 	if (h->type == REMOTE_REFUSED)
 		return n == sizeof(struct remote_refused) ? REMOTE_REFUSED : -EPROTO;
-	return n == (ssize_t)size && (h->type == type || h->type == other_type) ? (int)h->type : -EPROTO;
+	return n == (ssize_t)size && (h->type == type || h->type == other_type) ? (int)h->type
+										: -EPROTO;
 }
 
 /* @name: without the @ that stands for the leading NUL. Returns the descriptor, or -errno. */
@@ -73,7 +74,8 @@ static int dial(const char *name)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) != 0) {
+	if (connect(fd, (struct sockaddr *)&a,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)) != 0) {
 		int err = -errno;
 
 		close(fd);
@@ -136,14 +138,16 @@ static void hear(struct remote_run *run, uint32_t pid)
 		run->state = REMOTE_ANSWERED;
 		return;
 	}
-	run->state = type == REMOTE_REFUSED && m.refused.error == -EACCES ? REMOTE_DENIED : REMOTE_OTHER;
+	run->state =
+		type == REMOTE_REFUSED && m.refused.error == -EACCES ? REMOTE_DENIED : REMOTE_OTHER;
 	close(run->fd);
 	run->fd = -1;
 }
 
 static bool has(const struct remote_run *run, uint32_t pid)
 {
-	return run->state == REMOTE_ANSWERED && (run->is.member != REMOTE_STRANGER || (uint32_t)run->pid == pid);
+	return run->state == REMOTE_ANSWERED &&
+	       (run->is.member != REMOTE_STRANGER || (uint32_t)run->pid == pid);
 }
 
 /* Wait for all answers; or, with @pid, until one run claims it: at most one does. */

@@ -37,7 +37,8 @@ int remote_listen(struct remote_server *r, const struct remote_ops *ops, void *a
 	*r = (struct remote_server){ .listen_fd = fd, .ops = ops, .arg = arg };
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0 &&
+	if (bind(fd, (struct sockaddr *)&a,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0 &&
 	    listen(fd, REMOTE_CONNS_MAX) == 0)
 		return 0;
 	err = -errno;
@@ -100,7 +101,8 @@ static void accept_one(struct remote_server *r)
 			plat_sleep_ns(NO_ROOM_NS);
 		return;
 	}
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 || (cred.uid != 0 && cred.uid != geteuid())) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
+	    (cred.uid != 0 && cred.uid != geteuid())) {
 		refuse(fd, -EACCES);
 		close(fd);
 		return;
@@ -208,7 +210,8 @@ void remote_serve(struct remote_server *r, int stop_fd)
 		p[0] = (struct pollfd){ .fd = stop_fd, .events = POLLIN };
 		p[1] = (struct pollfd){ .fd = r->listen_fd, .events = POLLIN };
 		for (unsigned i = 0; i < REMOTE_CONNS_MAX; i++)
-			p[i + 2] = (struct pollfd){ .fd = r->conn[i].fd ? r->conn[i].fd : -1, .events = POLLIN };
+			p[i + 2] = (struct pollfd){ .fd = r->conn[i].fd ? r->conn[i].fd : -1,
+						    .events = POLLIN };
 		(void)poll(p, REMOTE_CONNS_MAX + 2, r->asker ? 0 : TICK_MS);
 		if (p[0].revents)
 			break;

@@ -67,8 +67,8 @@ static void queue_init(struct call_queue *q, struct supervisor *s)
 	waitq_init(&q->wait);
 }
 
-bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m, uint64_t cookie,
-		pid_t pid)
+bool call_queue(struct supervisor *s, struct client *c, int sock, const struct msg_call *m,
+		uint64_t cookie, pid_t pid)
 {
 	int fd = fcntl(sock, F_DUPFD_CLOEXEC, 0);
 	struct call *call = fd < 0 ? NULL : plat_alloc(sizeof(*call));
@@ -115,7 +115,8 @@ static int call_lock(struct client *c, uint64_t start, uint64_t len, bool lock)
 	if (lock)
 		adopt_areas(c, start, len);
 	rw_wrlock(&mm->mmap_lock);
-	err = lock ? mm_lock_locked(mm, start, start + len) : mm_unlock_locked(mm, start, start + len);
+	err = lock ? mm_lock_locked(mm, start, start + len)
+		   : mm_unlock_locked(mm, start, start + len);
 	rw_wrunlock(&mm->mmap_lock);
 	return err;
 }
@@ -206,15 +207,17 @@ static int call_shared_at(struct client *c, uint64_t start, uint64_t end, uint64
 
 	assert_thread(THREAD_CALL);
 	VM_ASSERT(start <= end);
-	if (proc_area_at(c->host.task, &c->maps_fd, start, &first) == 0 && first.start <= start && first.shared)
+	if (proc_area_at(c->host.task, &c->maps_fd, start, &first) == 0 && first.start <= start &&
+	    first.shared)
 		as = host_shared_find(&c->s->mmu, first.dev, first.ino);
 	if (!as)
 		return -EOPNOTSUPP;
 	covered = first.end;
-	while (covered < end && proc_area_at(c->host.task, &c->maps_fd, covered, &next) == 0 && next.start == covered &&
-	       same_object(&first, &next))
+	while (covered < end && proc_area_at(c->host.task, &c->maps_fd, covered, &next) == 0 &&
+	       next.start == covered && same_object(&first, &next))
 		covered = next.end;
-	*value = (first.flags & VM_READ ? PROT_READ : 0) | (first.flags & VM_WRITE ? PROT_WRITE : 0) |
+	*value = (first.flags & VM_READ ? PROT_READ : 0) |
+		 (first.flags & VM_WRITE ? PROT_WRITE : 0) |
 		 (first.flags & VM_EXEC ? PROT_EXEC : 0);
 	rw_rdlock(&c->host.mm->mmap_lock);
 	v = vma_find(c->host.mm, start);
@@ -274,11 +277,13 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_MUNLOCK:
 		return call_lock(c, m->start, len, false);
 	case CALL_MLOCKALL:
-		return m->start & MCL_CURRENT ? call_lock(c, PAGE_SIZE, end - 2 * PAGE_SIZE, true) : 0;
+		return m->start & MCL_CURRENT ? call_lock(c, PAGE_SIZE, end - 2 * PAGE_SIZE, true)
+					      : 0;
 	case CALL_MUNLOCKALL:
 		return call_lock(c, PAGE_SIZE, end - 2 * PAGE_SIZE, false);
 	case CALL_WILLNEED:
-		fault_willneed(c->host.mm, m->start, m->start + (len < WILLNEED_MAX ? len : WILLNEED_MAX));
+		fault_willneed(c->host.mm, m->start,
+			       m->start + (len < WILLNEED_MAX ? len : WILLNEED_MAX));
 		return 0;
 	case CALL_ADOPT:
 		return adopt_range(c, m->start, len);
@@ -334,7 +339,8 @@ static void call_main(void *arg)
 			waitq_sleep(&q->wait, ticket, -1);
 			continue;
 		}
-		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY, call->msg.h.seq } };
+		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY,
+						    call->msg.h.seq } };
 		r.error = do_call(call, &r, &fd);
 		if (r.error == -EAGAIN && call->cookie) {
 			plat_sleep_ns(TURN_NS);

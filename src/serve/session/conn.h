@@ -19,7 +19,7 @@ struct conn {
 	enum conn_kind kind;
 	int fd;
 	pid_t pid;                     /* the peer */
-	uint64_t deadline_ns;          /* CONN_NEW: must have spoken by then; CONN_CLOSING: unready.c */
+	uint64_t deadline_ns; /* CONN_NEW: must have spoken by then; CONN_CLOSING: unready.c */
 	struct client *client;         /* referenced; CONN_HELPER, CONN_CALL of a fork */
 	uint64_t cookie;               /* CONN_CALL of a fork: which one */
 	bool started;                  /* CONN_HELPER, CONN_STANDBY: its helper has sent STARTED */

@@ -164,9 +164,11 @@ static bool call_sane(const struct msg_call *m)
 	return !call_has_range(m) || m->op == CALL_PIPE || !((m->start | m->len) & ~PAGE_MASK);
 }
 
-static void refuse_call(struct supervisor *s, struct conn *conn, const struct msg_call *m, int error)
+static void refuse_call(struct supervisor *s, struct conn *conn, const struct msg_call *m,
+			int error)
 {
-	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq }, .error = error };
+	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, m->h.seq },
+				    .error = error };
 
 	assert_thread(THREAD_CONTROL);
 	(void)msg_send(conn->fd, &r, sizeof(r), -1);
@@ -174,7 +176,8 @@ static void refuse_call(struct supervisor *s, struct conn *conn, const struct ms
 }
 
 /* A vfork child, which is not a client, announces its own exec. */
-static struct client *caller(struct supervisor *s, const struct conn *conn, const struct msg_call *m)
+static struct client *caller(struct supervisor *s, const struct conn *conn,
+			     const struct msg_call *m)
 {
 	struct client *c = client_managed(s, conn->pid);
 
@@ -318,7 +321,8 @@ static bool end_closing(struct supervisor *s, bool all)
 
 	assert_thread(THREAD_CONTROL);
 	list_for_each_safe(conn, tmp, &s->control->closing, struct conn, link) {
-		if (!all && !client_has_ended(conn->client) && !uffd_dead(conn->client->host.uffd)) {
+		if (!all && !client_has_ended(conn->client) &&
+		    !uffd_dead(conn->client->host.uffd)) {
 			soon |= unready_waits(conn);
 			continue;
 		}
@@ -424,7 +428,8 @@ int control_open(struct supervisor *s)
 	c->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listen_fd < 0 ||
 	    bind(c->listen_fd, (struct sockaddr *)&a,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(s->socket_name))) != 0 ||
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			     strlen(s->socket_name))) != 0 ||
 	    listen(c->listen_fd, 1024) != 0)
 		return -errno;
 	door_open(&c->door, s->config.swap_dir, s->socket_name);
@@ -443,7 +448,8 @@ int control_start(struct supervisor *s)
 	c->door_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->door.fd };
 	c->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };
 	if (epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->listen_fd, &listen_ev) != 0 ||
-	    (c->door.fd >= 0 && epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->door.fd, &door_ev) != 0) ||
+	    (c->door.fd >= 0 &&
+	     epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->door.fd, &door_ev) != 0) ||
 	    epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->stop_fd, &stop_ev) != 0)
 		return -errno;
 	return plat_thread_start(&c->thread, "umemcg-control", control_main, s);

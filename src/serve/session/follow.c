@@ -128,7 +128,8 @@ static bool request(struct supervisor *s, struct follow_request *q, pid_t tid, b
 {
 	uint64_t until = plat_now_ns() + PATIENCE_NS;
 
-	VM_ASSERT(q == &s->follow->request[FOLLOW_NEW] ? thread_is(THREAD_CONTROL) : thread_is(THREAD_WATCHER));
+	VM_ASSERT(q == &s->follow->request[FOLLOW_NEW] ? thread_is(THREAD_CONTROL)
+						       : thread_is(THREAD_WATCHER));
 	if (!s->follow->started || tid <= 0 || !done_by(q, until))
 		return false;
 	q->let_go = let_go;

@@ -104,7 +104,8 @@ int fork_call(struct client *c, uint64_t cookie)
 	n = charge_child(c);
 	a32_add(&mm->held, 1);
 	a32_add(&mm->no_reclaim, 1);
-	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !client_has_ended(c); i++)
+	for (int i = 0; i < QUIESCE_TRIES && !host_client_quiesce(&c->host) && !client_has_ended(c);
+	     i++)
 		plat_sleep_ns(1000 * 1000);
 	unmanaged = measure_for_fork(c);
 	if (!fork_prepared(c, cookie, n, unmanaged)) {
@@ -127,7 +128,8 @@ void fork_over(struct client *c, uint64_t cookie)
 	assert_referenced(c);
 	client_events_applied(c);
 	spin_lock(&c->fork.lock);
-	mine = a64_load(&c->fork_cookie) && (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
+	mine = a64_load(&c->fork_cookie) &&
+	       (!cookie || (uint64_t)a64_load(&c->fork_cookie) == cookie);
 	if (mine) {
 		charged = c->fork.charged;
 		shielded = c->fork.shielded;
@@ -191,7 +193,8 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 
 /* The child begins with the unmanaged RSS of its parent. Pay it from @charged, the pages charged
  * ahead, and by force beyond that. Returns the rest of them, for pages in the books. */
-static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged, int64_t unmanaged)
+static int64_t begin_unmanaged(const struct client *parent, struct client *child, int64_t charged,
+			       int64_t unmanaged)
 {
 	struct mm *from = parent->host.mm;
 	struct supervisor *s = child->s;
@@ -256,13 +259,16 @@ void fork_event(struct client *parent, int uffd, int err)
 			err = -ESRCH;
 	}
 	if (err)
-		supervisor_notice(s, "cannot follow a fork of %s (%d): %s; its child is killed when it misses a page",
+		supervisor_notice(s,
+				  "cannot follow a fork of %s (%d): %s; its child is killed when "
+				  "it misses a page",
 				  parent->comm, (int)parent->host.pid, strerror(-err));
 	if (!child)
 		return;
 	memcpy(child->comm, parent->comm, sizeof(child->comm));
 	child->forked_by = parent->host.pid;
-	child->mark_va = parent->private_end[0] ? parent->private_start[0] + PAGE_SIZE : parent->mark_va;
+	child->mark_va =
+		parent->private_end[0] ? parent->private_start[0] + PAGE_SIZE : parent->mark_va;
 	a32_store(&child->host.dead, err != 0);
 	/* It has no helper before its HELLO. An unannounced child never gets one: do not let it
 	 * exceed the limit. */

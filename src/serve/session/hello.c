@@ -17,9 +17,13 @@
 static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int error, int fd)
 {
 	struct msg_ready m = {
-		.h = { PROTO_MAGIC, MSG_READY, seq }, .error = error, .register_mode = UFFDIO_REGISTER_MODE_MISSING,
-		.supervisor = (int32_t)getpid(), .heir = s->pid_namespace ? (int32_t)s->config.heir : 0,
-		.root = (int32_t)a32_load(&s->root_pid), .pid_namespace = s->pid_namespace,
+		.h = { PROTO_MAGIC, MSG_READY, seq },
+		.error = error,
+		.register_mode = UFFDIO_REGISTER_MODE_MISSING,
+		.supervisor = (int32_t)getpid(),
+		.heir = s->pid_namespace ? (int32_t)s->config.heir : 0,
+		.root = (int32_t)a32_load(&s->root_pid),
+		.pid_namespace = s->pid_namespace,
 	};
 
 	(void)msg_send(sock, &m, sizeof(m), fd);
@@ -32,7 +36,8 @@ bool hello_sane(const struct msg_hello *m)
 	if (m->staging & ~PAGE_MASK || m->staging > UINT64_MAX - EVICT_PAGES_MAX * PAGE_SIZE)
 		return false;
 	for (int i = 0; i < PRIVATE_RANGES; i++)
-		if (m->private_start[i] > m->private_end[i] || (m->private_start[i] | m->private_end[i]) & ~PAGE_MASK)
+		if (m->private_start[i] > m->private_end[i] ||
+		    (m->private_start[i] | m->private_end[i]) & ~PAGE_MASK)
 			return false;
 	return true;
 }
@@ -99,14 +104,16 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 	if (gone) {
 		client_end(old);
 	} else {
-		supervisor_notice(s, "%s (%d) said hello twice and was killed", old->comm, (int)pid);
+		supervisor_notice(s, "%s (%d) said hello twice and was killed", old->comm,
+				  (int)pid);
 		client_kill(old, SIGKILL);
 	}
 	client_put(old);
 	return gone;
 }
 
-static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
+static struct client *hello_exec(struct supervisor *s, struct conn *conn, const struct msg_hello *m,
+				 int fd)
 {
 	struct client *c;
 	/* A blocking read would make a worker wait for ever. */
@@ -115,8 +122,8 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(fd >= 0);
 	if (err) {
-		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s", (int)conn->pid,
-				  strerror(-err));
+		supervisor_notice(s, "process %d runs unmanaged: its userfaultfd was refused: %s",
+				  (int)conn->pid, strerror(-err));
 		reply_ready(s, conn->fd, m->h.seq, err, -1);
 		close(fd);
 		return NULL;
@@ -185,20 +192,23 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 
 static void send_device(struct supervisor *s, struct conn *conn, uint64_t seq)
 {
-	struct msg_device m = { .h = { PROTO_MAGIC, MSG_DEVICE, seq }, .error = s->device_fd < 0 ? -EPERM : 0 };
+	struct msg_device m = { .h = { PROTO_MAGIC, MSG_DEVICE, seq },
+				.error = s->device_fd < 0 ? -EPERM : 0 };
 
 	assert_thread(THREAD_CONTROL);
 	(void)msg_send(conn->fd, &m, sizeof(m), s->device_fd);
 }
 
-struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd, bool *again)
+struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd,
+		     bool *again)
 {
 	struct client *c = NULL;
 
 	assert_thread(THREAD_CONTROL);
 	*again = false;
 	if (!hello_sane(m)) {
-		supervisor_notice(s, "process %d spoke nonsense to the supervisor: disconnected", (int)conn->pid);
+		supervisor_notice(s, "process %d spoke nonsense to the supervisor: disconnected",
+				  (int)conn->pid);
 	} else if (m->flags & HELLO_NEED_DEVICE && fd < 0) {
 		send_device(s, conn, m->h.seq);
 		*again = s->device_fd >= 0;

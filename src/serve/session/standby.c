@@ -91,7 +91,8 @@ static void choose_spare(struct client *c)
 /* All standby helpers share one area, known from the first. False: it differs. */
 static bool set_area(struct client *c, const struct msg_hello *m)
 {
-	uint64_t *start = &c->private_start[PRIVATE_RANGES - 1], *end = &c->private_end[PRIVATE_RANGES - 1];
+	uint64_t *start = &c->private_start[PRIVATE_RANGES - 1],
+		 *end = &c->private_end[PRIVATE_RANGES - 1];
 
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(m->private_start[0] <= m->private_end[0]);
@@ -117,7 +118,11 @@ static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello
 		return c ? -EBUSY : -ENOENT;
 	}
 	*slot = (struct standby){
-		.conn = conn, .pid = conn->pid, .task = task, .tid = m->helper_tid, .staging = m->staging,
+		.conn = conn,
+		.pid = conn->pid,
+		.task = task,
+		.tid = m->helper_tid,
+		.staging = m->staging,
 	};
 	s->control->nr_standbys++;
 	conn->kind = CONN_STANDBY;

@@ -40,7 +40,8 @@ static int64_t start_pages(const struct supervisor *s)
 	return share < START_PAGES ? share : START_PAGES;
 }
 
-static struct client *starting_create(struct supervisor *s, pid_t pid, struct client *before, int64_t paid)
+static struct client *starting_create(struct supervisor *s, pid_t pid, struct client *before,
+				      int64_t paid)
 {
 	struct client *c = client_create(s, -1, CLIENT_EXECUTING);
 
@@ -135,8 +136,8 @@ static bool has_old(struct supervisor *s, pid_t pid)
 	bool yes = false;
 
 	while ((old = client_next(s, old)))
-		yes |= !old->unmanaged && old->host.pid == pid && client_state(old) == CLIENT_CLOSING &&
-		       !uffd_dead(old->host.uffd);
+		yes |= !old->unmanaged && old->host.pid == pid &&
+		       client_state(old) == CLIENT_CLOSING && !uffd_dead(old->host.uffd);
 	return yes;
 }
 
@@ -230,7 +231,8 @@ bool starting_has_executed(struct client *c)
 		return true;
 	if (!before)
 		done = proc_stat(c->host.pid, &st) && !(st.flags & PROC_FORKED) &&
-		       (!has_old(c->s, c->host.pid) || plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS / 2);
+		       (!has_old(c->s, c->host.pid) ||
+			plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS / 2);
 	else if (before->host.pid == c->host.pid)
 		done = client_has_ended(before) || uffd_dead(before->host.uffd);
 	else
@@ -252,7 +254,8 @@ bool starting_has_executed(struct client *c)
 bool starting_failed(const struct client *c)
 {
 	VM_ASSERT(c->unmanaged);
-	return client_state(c) == CLIENT_EXECUTING && plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
+	return client_state(c) == CLIENT_EXECUTING &&
+	       plat_now_ns() - (uint64_t)a64_load(&c->since_ns) > EXEC_NS;
 }
 
 bool starting_said_hello(const struct client *c)

@@ -18,7 +18,8 @@
 
 static void protocol_error(struct client *c)
 {
-	supervisor_notice(c->s, "%s (%d) broke the agent protocol and was killed", c->comm, (int)c->host.pid);
+	supervisor_notice(c->s, "%s (%d) broke the agent protocol and was killed", c->comm,
+			  (int)c->host.pid);
 	client_kill(c, SIGKILL);
 }
 
@@ -37,7 +38,8 @@ static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigne
 		return -ETIMEDOUT;
 	if (n == 0 || n == -ECONNRESET)
 		return -EPIPE;
-	if (n < 0 || !head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + npages) ||
+	if (n < 0 ||
+	    !head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + npages) ||
 	    m.h.seq != seq || m.n != npages) {
 		protocol_error(c);
 		return -EPROTO;
@@ -51,8 +53,10 @@ static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigne
 	return 0;
 }
 
-_Static_assert((int)HOST_MOVED == EVICT_MOVED && (int)HOST_GONE == EVICT_GONE && (int)HOST_PINNED == EVICT_PINNED &&
-	       (int)HOST_REFUSED == EVICT_REFUSED && (int)HOST_BUSY == EVICT_BUSY, "the same words on both sides");
+_Static_assert((int)HOST_MOVED == EVICT_MOVED && (int)HOST_GONE == EVICT_GONE &&
+		       (int)HOST_PINNED == EVICT_PINNED && (int)HOST_REFUSED == EVICT_REFUSED &&
+		       (int)HOST_BUSY == EVICT_BUSY,
+	       "the same words on both sides");
 _Static_assert(EVICT_PAGES_MAX == MMU_BATCH_MAX, "one withdrawal is one message");
 
 int transport_evict(struct host_client *hc, const struct host_range *r, unsigned n, uint8_t *status,
@@ -114,7 +118,8 @@ void transport_lost(struct host_client *hc)
 
 	if (helper_gone(c))
 		return;
-	supervisor_notice(c->s, "the memory of %s (%d) cannot be read: killed", c->comm, (int)hc->pid);
+	supervisor_notice(c->s, "the memory of %s (%d) cannot be read: killed", c->comm,
+			  (int)hc->pid);
 	client_kill(c, SIGKILL);
 }
 

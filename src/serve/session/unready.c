@@ -59,7 +59,9 @@ bool unready_waits(struct conn *conn)
 	if (plat_now_ns() < conn->deadline_ns || client_exited(c))
 		return true;
 	conn->deadline_ns = UINT64_MAX;
-	supervisor_notice(c->s, "%s (%d) was not answered in time and is not managed: its memory is counted, and not swapped",
+	supervisor_notice(c->s,
+			  "%s (%d) was not answered in time and is not managed: its memory is "
+			  "counted, and not swapped",
 			  c->comm, (int)c->host.pid);
 	if (!c->forked)
 		leave_to_kernel(c);

@@ -25,8 +25,9 @@ static bool is_announced(struct client *c, uint64_t start, uint64_t end)
 	struct proc_area a;
 
 	VM_ASSERT(start < end);
-	return proc_area_at(c->host.task, &c->maps_fd, start, &a) == 0 && a.start <= start && a.end >= end &&
-	       a.manageable && !a.shared && !(a.flags & (VM_READ | VM_WRITE | VM_EXEC));
+	return proc_area_at(c->host.task, &c->maps_fd, start, &a) == 0 && a.start <= start &&
+	       a.end >= end && a.manageable && !a.shared &&
+	       !(a.flags & (VM_READ | VM_WRITE | VM_EXEC));
 }
 
 /* Maximum of pages for such memory. All of it may be touched: if it could not be swapped, the
@@ -102,7 +103,8 @@ int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_re
 	assert_thread(THREAD_CALL);
 	VM_ASSERT(start <= end);
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end && err; i++) {
+	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end && err;
+	     i++) {
 		const struct vma *v = mm->vmas[i];
 
 		if (!v->backing)
@@ -113,7 +115,8 @@ int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_re
 	}
 	rw_rdunlock(&mm->mmap_lock);
 	if (err == 0 && proc_area_at(c->host.task, &c->maps_fd, start, &a) == 0 && a.start <= start)
-		r->value = (a.flags & VM_READ ? PROT_READ : 0) | (a.flags & VM_WRITE ? PROT_WRITE : 0) |
+		r->value = (a.flags & VM_READ ? PROT_READ : 0) |
+			   (a.flags & VM_WRITE ? PROT_WRITE : 0) |
 			   (a.flags & VM_EXEC ? PROT_EXEC : 0);
 	return err;
 }

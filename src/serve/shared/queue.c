@@ -35,7 +35,8 @@ bool queue_look_up(pid_t pid, int number, struct file_id *id)
 	else if (name[0] == '/')
 		id->kind = NAMED_PIPE;
 	if (id->kind == NO_QUEUE || !identify(AT_FDCWD, path, 0, &x) ||
-	    S_ISSOCK(x.stx_mode) != (id->kind == SOCKET) || S_ISFIFO(x.stx_mode) != (id->kind != SOCKET))
+	    S_ISSOCK(x.stx_mode) != (id->kind == SOCKET) ||
+	    S_ISFIFO(x.stx_mode) != (id->kind != SOCKET))
 		return false;
 	id->dev = makedev(x.stx_dev_major, x.stx_dev_minor);
 	id->ino = x.stx_ino;
@@ -68,7 +69,8 @@ struct queue *queue_new(const struct client *c, int number)
 	else
 		q->pidfd = fcntl(c->host.pidfd, F_DUPFD_CLOEXEC, 0);
 	/* The number may have been reused. */
-	if (q->fd < 0 ? q->pidfd >= 0 : identify(q->fd, "", AT_EMPTY_PATH, &x) && x.stx_ino == q->ino)
+	if (q->fd < 0 ? q->pidfd >= 0
+		      : identify(q->fd, "", AT_EMPTY_PATH, &x) && x.stx_ino == q->ino)
 		return q;
 	queue_free(q);
 	return NULL;

@@ -88,7 +88,8 @@ void segments_fini(struct supervisor *s)
 /* ---- the table; lock held ---- */
 
 /* Number of processes that have it attached, or are about to. */
-static uint64_t attachments(const struct segments *t, const struct segment *g, struct address_space *as)
+static uint64_t attachments(const struct segments *t, const struct segment *g,
+			    struct address_space *as)
 {
 	uint64_t n = 0;
 
@@ -168,30 +169,8 @@ static int next_id(struct segments *t)
 	return id;
 }
 
-/* ---- shmget ---- */
-
-static uint64_t kernel_limit(const char *name)
-{
-	char path[64];
-	uint64_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
-	f = fopen(path, "re");
-	if (!f)
-		return UINT64_MAX;
-	if (fscanf(f, "%" SCNu64, &n) != 1)
-		n = UINT64_MAX;
-	fclose(f);
-	return n;
-}
-
-static bool kernel_has(int32_t key)
-{
-	return key != IPC_PRIVATE && (shmget(key, 0, 0) >= 0 || errno != ENOENT);
-}
-
-static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t flags, struct segment **out)
+static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t flags,
+		struct segment **out)
 {
 	const uint64_t nr_pages = (size + PAGE_SIZE - 1) / PAGE_SIZE;
 	struct segments *t = who->s->segments;
@@ -199,19 +178,27 @@ static int make(const struct caller *who, int32_t key, uint64_t size, uint32_t f
 	int err;
 
 	lockdep_assert_held(&t->lock);
-	if (size < SEGMENT_BYTES_MIN || size > BYTES_MAX || size > kernel_limit("shmmax") || flags & SHM_HUGETLB ||
-	    kernel_has(key))
+	if (size < SEGMENT_BYTES_MIN || size > BYTES_MAX || size > segment_kernel_limit("shmmax") ||
+	    flags & SHM_HUGETLB || segment_kernel_has(key))
 		return -EOPNOTSUPP;
-	if (t->nr >= kernel_limit("shmmni") || t->nr >= SLOT_MASK ||
-	    t->pages + nr_pages > kernel_limit("shmall"))
+	if (t->nr >= segment_kernel_limit("shmmni") || t->nr >= SLOT_MASK ||
+	    t->pages + nr_pages > segment_kernel_limit("shmall"))
 		return -ENOSPC;
 	g = plat_alloc(sizeof(*g));
 	if (!g)
 		return -ENOMEM;
 	*g = (struct segment){
-		.id = next_id(t), .key = key, .mode = flags & PERMISSIONS, .uid = who->cred.uid, .gid = who->cred.gid,
-		.cuid = who->cred.uid, .cgid = who->cred.gid, .cpid = who->cred.pid, .ctime = time(NULL),
-		.size = size, .nr_pages = nr_pages,
+		.id = next_id(t),
+		.key = key,
+		.mode = flags & PERMISSIONS,
+		.uid = who->cred.uid,
+		.gid = who->cred.gid,
+		.cuid = who->cred.uid,
+		.cgid = who->cred.gid,
+		.cpid = who->cred.pid,
+		.ctime = time(NULL),
+		.size = size,
+		.nr_pages = nr_pages,
 	};
 	g->as = host_shared_segment(&who->s->mmu, g->nr_pages, g->id, &err);
 	if (!g->as) {
@@ -237,7 +224,8 @@ static int get(const struct caller *who, int32_t key, uint64_t size, uint32_t fl
 	sweep(who->s);
 	g = find_key(t, key);
 	if (!g)
-		err = key == IPC_PRIVATE || flags & IPC_CREAT ? make(who, key, size, flags, &g) : -EOPNOTSUPP;
+		err = key == IPC_PRIVATE || flags & IPC_CREAT ? make(who, key, size, flags, &g)
+							      : -EOPNOTSUPP;
 	else if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))
 		err = -EEXIST;
 	else if (size > g->size)
@@ -257,7 +245,8 @@ static uint32_t attach_wants(uint32_t flags)
 	return 4 | (flags & SHM_RDONLY ? 0 : 2) | (flags & SHM_EXEC ? 1 : 0);
 }
 
-static int attach(const struct caller *who, int id, uint32_t flags, struct msg_call_reply *r, int *fd)
+static int attach(const struct caller *who, int id, uint32_t flags, struct msg_call_reply *r,
+		  int *fd)
 {
 	struct segments *t = who->s->segments;
 	struct attaching *a = plat_alloc(sizeof(*a));
@@ -270,7 +259,9 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 	if (a && segment_at_home(who))
 		g = find(who->s, id, &as);
 	if (g)
-		err = client_has_ended(who->client) ? -EINVAL : segment_permitted(who, g, attach_wants(flags)) ? 0 : -EACCES;
+		err = client_has_ended(who->client)		       ? -EINVAL
+		      : segment_permitted(who, g, attach_wants(flags)) ? 0
+								       : -EACCES;
 	if (!err) {
 		*a = (struct attaching){ .client = who->client->key, .id = id, .as = as };
 		list_add_tail(&a->link, &t->attaching);
@@ -333,12 +324,14 @@ static int mapped(const struct caller *who, uint64_t start, uint64_t len, int id
 }
 
 /* The first area after @after of the attachment at @addr, and its segment in *@id. */
-static bool find_area(struct mm *mm, uint64_t addr, uint64_t after, uint64_t *start, uint64_t *len, int *id)
+static bool find_area(struct mm *mm, uint64_t addr, uint64_t after, uint64_t *start, uint64_t *len,
+		      int *id)
 {
 	bool found = false;
 
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = vma_index(mm, addr > after ? addr : after); i < mm->nr_vmas && !found; i++) {
+	for (unsigned i = vma_index(mm, addr > after ? addr : after); i < mm->nr_vmas && !found;
+	     i++) {
 		const struct vma *v = mm->vmas[i];
 
 		if (!v->file || v->start <= after || v->start - v->pgoff * PAGE_SIZE != addr)
@@ -377,13 +370,24 @@ static void settle(struct supervisor *s)
 		client_events_applied(c);
 }
 
-static void tell(const struct segments *t, const struct segment *g, struct address_space *as, struct msg_segment *out)
+static void tell(const struct segments *t, const struct segment *g, struct address_space *as,
+		 struct msg_segment *out)
 {
 	lockdep_assert_held(&t->lock);
 	*out = (struct msg_segment){
-		.key = g->key, .mode = g->mode | (g->as ? 0 : SHM_DEST), .uid = g->uid, .gid = g->gid, .cuid = g->cuid,
-		.cgid = g->cgid, .cpid = g->cpid, .lpid = g->lpid, .size = g->size, .nattch = attachments(t, g, as),
-		.atime = g->atime, .dtime = g->dtime, .ctime = g->ctime,
+		.key = g->key,
+		.mode = g->mode | (g->as ? 0 : SHM_DEST),
+		.uid = g->uid,
+		.gid = g->gid,
+		.cuid = g->cuid,
+		.cgid = g->cgid,
+		.cpid = g->cpid,
+		.lpid = g->lpid,
+		.size = g->size,
+		.nattch = attachments(t, g, as),
+		.atime = g->atime,
+		.dtime = g->dtime,
+		.ctime = g->ctime,
 	};
 }
 
@@ -439,7 +443,8 @@ static int control(const struct caller *who, const struct msg_call *m, struct ms
 	return err;
 }
 
-int segment_call(struct client *c, int sock, const struct msg_call *m, struct msg_call_reply *r, int *fd)
+int segment_call(struct client *c, int sock, const struct msg_call *m, struct msg_call_reply *r,
+		 int *fd)
 {
 	struct caller who = { .client = c, .s = c->s, .sock = sock };
 	socklen_t size = sizeof(who.cred);

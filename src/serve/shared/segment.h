@@ -34,5 +34,9 @@ bool segment_permitted(const struct caller *who, const struct segment *g, uint32
 bool segment_owned(const struct caller *who, const struct segment *g);
 /* Is the caller in our kernel IPC namespace? */
 bool segment_at_home(const struct caller *who);
+/* A limit of /proc/sys/kernel; UINT64_MAX: unknown. */
+uint64_t segment_kernel_limit(const char *name);
+/* Has the kernel a segment with that key? */
+bool segment_kernel_has(int32_t key);
 
 #endif

@@ -1,8 +1,13 @@
-/* serve/shared/segment_access.c - who may do what with a System V segment.
+/* serve/shared/segment_access.c - who may do what with a System V segment, and what the kernel
+ * allows.
  *
  * Locks: none; segment_permitted and segment_owned read the segment: segments->lock held.
  */
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -59,4 +64,27 @@ bool segment_at_home(const struct caller *who)
 	snprintf(process, sizeof(process), "%d", (int)who->cred.pid);
 	its = ipc_namespace(process);
 	return !its || its == ipc_namespace("self");
+}
+
+/* ---- shmget ---- */
+
+uint64_t segment_kernel_limit(const char *name)
+{
+	char path[64];
+	uint64_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	f = fopen(path, "re");
+	if (!f)
+		return UINT64_MAX;
+	if (fscanf(f, "%" SCNu64, &n) != 1)
+		n = UINT64_MAX;
+	fclose(f);
+	return n;
+}
+
+bool segment_kernel_has(int32_t key)
+{
+	return key != IPC_PRIVATE && (shmget(key, 0, 0) >= 0 || errno != ENOENT);
 }

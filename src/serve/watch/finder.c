@@ -138,7 +138,8 @@ static int64_t look_around(struct supervisor *s, bool asked)
 	while ((c = client_next(s, c))) {
 		bool again = false;
 
-		if (!unseen_possible(c) || (unseen_pages(c) < unseen_threshold(c, urgent) && !(asked && unseen_pages(c) > 0)))
+		if (!unseen_possible(c) || (unseen_pages(c) < unseen_threshold(c, urgent) &&
+					    !(asked && unseen_pages(c) > 0)))
 			continue;
 		if (asked || now >= c->finding.next_ns)
 			again = !look_at(c, urgent);

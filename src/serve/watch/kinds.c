@@ -279,7 +279,8 @@ static unsigned choose(struct supervisor *s, struct serve_unmanaged *u, struct c
 		proc_comm(pid, all[i].name, sizeof(all[i].name));
 		all[i].is_static = all[i].c->unmanaged && proc_is_static(pid);
 		all[i].is_fork = all[i].c->unmanaged && !all[i].is_static &&
-				 client_state(all[i].c) != CLIENT_EXECUTING && is_fork_of_managed(s, pid);
+				 client_state(all[i].c) != CLIENT_EXECUTING &&
+				 is_fork_of_managed(s, pid);
 	}
 	return n;
 }

@@ -37,8 +37,10 @@ static void go_beyond(struct client *c)
 	a32_add(&mm->held, 1);
 	c->late.from = a64_load(&mm->rss);
 	a32_store(&c->beyond, 1);
-	supervisor_notice(c->s, "%s (%d): a tracer has stopped the thread that gives its memory back; "
-			  "until that goes on the limit may be exceeded", c->comm, (int)c->host.pid);
+	supervisor_notice(c->s,
+			  "%s (%d): a tracer has stopped the thread that gives its memory back; "
+			  "until that goes on the limit may be exceeded",
+			  c->comm, (int)c->host.pid);
 }
 
 static void come_back(struct client *c)
@@ -57,9 +59,11 @@ static int64_t taken(struct client *c)
 
 	assert_thread(THREAD_WATCHER);
 	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
-		supervisor_notice(c->s, "%s (%d) needed %s more than the limit while a tracer had stopped "
-				  "the thread that gives its memory back: killed", c->comm,
-				  (int)c->host.pid, size_format(text, n * (int64_t)PAGE_SIZE));
+		supervisor_notice(
+			c->s,
+			"%s (%d) needed %s more than the limit while a tracer had stopped "
+			"the thread that gives its memory back: killed",
+			c->comm, (int)c->host.pid, size_format(text, n * (int64_t)PAGE_SIZE));
 		client_kill(c, SIGKILL);
 	}
 	return n > 0 ? n : 0;
@@ -74,8 +78,8 @@ int64_t late_look(struct client *c, uint64_t now)
 	}
 	if (!c->late.since_ns)
 		c->late.since_ns = now;
-	if (!a32_load(&c->beyond) && a32_load(&c->faults_wait) && now - c->late.since_ns > PATIENCE_NS &&
-	    is_stopped(c))
+	if (!a32_load(&c->beyond) && a32_load(&c->faults_wait) &&
+	    now - c->late.since_ns > PATIENCE_NS && is_stopped(c))
 		go_beyond(c);
 	return a32_load(&c->beyond) ? taken(c) : 0;
 }

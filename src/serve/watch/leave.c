@@ -37,8 +37,9 @@ static bool parse(const char *stat, struct first *f)
 {
 	const char *at = strrchr(stat, ')');
 
-	if (!at || sscanf(at + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld", &f->state,
-			  &f->threads) != 2)
+	if (!at || sscanf(at + 1,
+			  " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld",
+			  &f->state, &f->threads) != 2)
 		return false;
 	f->status = (uint32_t)strtoul(strrchr(at, ' '), NULL, 10);
 	return true;
@@ -87,6 +88,7 @@ void leave_look(struct client *c)
 	follow_look(c, first.state == 't');
 	/* Check the helper last: if it is there now it was there before, so it is one of the
 	 * two. */
-	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->told_to_leave != helper && proc_has_thread(pid, helper))
+	if (first.state == 'Z' && first.threads == THREADS_LEFT && c->told_to_leave != helper &&
+	    proc_has_thread(pid, helper))
 		tell_to_leave(c, helper, first.status);
 }

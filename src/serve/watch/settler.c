@@ -36,7 +36,8 @@ static bool gives_soon(const struct client *c)
 
 	if (c->unmanaged)
 		return false;
-	return client_is_leaving(c) ? a64_load(&mm->rss) > 0 : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
+	return client_is_leaving(c) ? a64_load(&mm->rss) > 0
+				    : a32_load(&mm->held) > 0 || a32_load(&mm->no_reclaim) > 0;
 }
 
 static bool any_gives_soon(struct supervisor *s)
@@ -71,8 +72,8 @@ void settler_main(void *arg)
 		bool done = true;
 
 		if (a32_xchg(&s->unsettled, 0)) {
-			done = may_kill(s, since_ns) ?
-			       charge_settle(&s->engine, s->group) : charge_try_settle(&s->engine, s->group);
+			done = may_kill(s, since_ns) ? charge_settle(&s->engine, s->group)
+						     : charge_try_settle(&s->engine, s->group);
 			if (!done)
 				a32_store(&s->unsettled, 1);
 		}
@@ -84,6 +85,7 @@ void settler_main(void *arg)
 		}
 		if (a32_xchg(&s->reserves_wanted, 0))
 			make_reserves(s);
-		waitq_sleep(&s->wake.settler, ticket, done && !a32_load(&s->reserves_wanted) ? -1 : (int64_t)SETTLE_NS);
+		waitq_sleep(&s->wake.settler, ticket,
+			    done && !a32_load(&s->reserves_wanted) ? -1 : (int64_t)SETTLE_NS);
 	}
 }

@@ -135,7 +135,8 @@ static void look_at_growth(struct watch *w, struct client *c, int64_t grown, uin
 	if (grown >= GROWN_PAGES || (first && c->is_static)) {
 		keep_client(w->grown, &w->nr_grown, c);
 		w->need += grown;
-	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) && client_state(c) != CLIENT_EXECUTING) {
+	} else if (a64_load(&c->reserve_want) && !measure_hot(c, now) &&
+		   client_state(c) != CLIENT_EXECUTING) {
 		reserve_end(c);
 	}
 }
@@ -169,7 +170,8 @@ static bool is_measurable(struct client *c)
 }
 
 /* Measure a client, in turn; every time if it may be growing fast. */
-static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick, unsigned *looked, uint64_t *last)
+static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool tick,
+			   unsigned *looked, uint64_t *last)
 {
 	bool alone = c->unmanaged || client_mute(c), growing = measure_hot(c, now);
 	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
@@ -210,7 +212,8 @@ static void look_again(struct watch *w)
 		struct client *c = w->again[--w->nr_again];
 
 		measure_again(c);
-		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->before[w->nr_again], plat_now_ns());
+		look_at_growth(w, c, a64_load(&c->host.mm->unmanaged) - w->before[w->nr_again],
+			       plat_now_ns());
 		client_put(c);
 	}
 }
@@ -280,7 +283,10 @@ static void raise_peak(atomic64_t *peak, int64_t now)
 /* How long to sleep after a round that took @cost ns of CPU. */
 static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 {
-	uint64_t ns = w->pause.n ? 0 : w->nr_hot ? limit_lasts_ns(w->s) : TICK_NS, least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
+	uint64_t ns = w->pause.n  ? 0
+		      : w->nr_hot ? limit_lasts_ns(w->s)
+				  : TICK_NS,
+		 least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
 
 	assert_thread(THREAD_WATCHER);
 	if (ns < cost * (SHARE - 1))
@@ -303,7 +309,8 @@ static void tick(struct watch *w)
 /* Pages that are free, or in reserve for @c. */
 static int64_t runway(const struct supervisor *s, const struct client *c)
 {
-	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) + a64_load(&c->reserve);
+	return a64_load(&s->group->memory.max) - page_counter_read(&s->group->memory) +
+	       a64_load(&c->reserve);
 }
 
 /* Can pages be reclaimed from it? Not while it is stopped in the middle of a mapping change. */
@@ -476,7 +483,8 @@ void watcher_main(void *arg)
 		}
 		look_at_clients(&w, due);
 		raise_peak(&w.s->unmanaged_peak, stat_read(w.s->group, STAT_UNMANAGED));
-		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) + stat_read(w.s->group, STAT_OWN_TABLES));
+		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) +
+						      stat_read(w.s->group, STAT_OWN_TABLES));
 		kinds_wake(w.s);
 		unsettled(&w);
 		cost = spent_ns() - spent;
