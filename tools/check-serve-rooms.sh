@@ -3,7 +3,7 @@
 # member of a structure that is "private to FILE" is named in that file alone.
 # Usage: tools/check-serve-rooms.sh BUILD_ROOT [SOURCE_ROOT]
 set -eu
-build=$1
+build=$(cd "$1" && pwd)
 cd "${2:-$(dirname "$0")/..}"
 
 # In this order (tools/check-includes.sh has it, too). What is on top calls every room.

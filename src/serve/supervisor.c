@@ -359,6 +359,23 @@ void supervisor_stop(struct supervisor *s)
 	s->started = false;
 }
 
+/* What rooms allocated and no longer use: all threads have ended. */
+static void free_rooms(struct supervisor *s)
+{
+	void *const part[] = {
+		s->follow, s->fault, s->spinners, s->watch,
+		s->finder, s->kinds, s->search, s->answers,
+	};
+
+	spares_fini(s);
+	control_close(s);
+	census_fini(s);
+	lineage_fini(s);
+	notice_fini(s);
+	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
+		plat_free(part[i]);
+}
+
 void supervisor_destroy(struct supervisor *s)
 {
 	/* After a failed start, threads still use what would be freed here. Before a start, liburcu
@@ -373,16 +390,12 @@ void supervisor_destroy(struct supervisor *s)
 	}
 	engine_fini(&s->engine);
 	mmu_host_fini(&s->mmu);
-	spares_fini(s);
-	control_close(s);
 	close(s->control_ep);
 	close(s->fault_ep);
 	close(s->stop_fd);
 	if (s->device_fd >= 0)
 		close(s->device_fd);
-	census_fini(s);
-	lineage_fini(s);
-	notice_fini(s);
+	free_rooms(s);
 	plat_free(s);
 	plat_thread_exit();
 }
