@@ -2,8 +2,8 @@
  *
  * A debugger that attaches to a running process (gdb -p) lists /proc/PID/task repeatedly, until it
  * finds no thread that it is not attached to. It cannot attach to the helper (peek.c,
- * serve/session/follow.c): it would loop forever. Entries that are not numbers cost nothing more; for
- * numbers, check which directory they are in.
+ * serve/session/follow.c): it would loop forever. Entries that are not numbers cost nothing more;
+ * for numbers, check which directory they are in.
  *
  * Caught: readdir(3). A program that reads directories by getdents64(2) sees the helper, and is
  * refused when it attaches.

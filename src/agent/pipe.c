@@ -3,8 +3,8 @@
  * The pipe holds the page itself: its reader sees later stores to it. A page that is swapped out
  * and back is a different one, and the link is gone. The helper cannot detect such a reference
  * (UFFDIO_MOVE refuses one for I/O, but not this one). So the supervisor is told which pages went
- * into which pipe; it leaves them alone until the pipe is done with them (serve/shared/pipes.c). It learns
- * of them after the call; from before the call until then they are held (hold.c).
+ * into which pipe; it leaves them alone until the pipe is done with them (serve/shared/pipes.c). It
+ * learns of them after the call; from before the call until then they are held (hold.c).
  *
  * tee and splice pass the references on to another pipe or a socket. The supervisor is told before
  * that, if this process or an ancestor of it has ever used vmsplice.

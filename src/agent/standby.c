@@ -4,8 +4,8 @@
  * parent ends. The helper is a thread of the parent's: it would end with it, and nothing could be
  * swapped out any more. So such a child starts its own helper before it runs the program's
  * function. It says HELLO_STANDBY; the supervisor does not use it until the first helper is gone,
- * and then it is the helper (serve/session/standby.c). The parent waits for it: the parent may end as soon
- * as clone has returned.
+ * and then it is the helper (serve/session/standby.c). The parent waits for it: the parent may end
+ * as soon as clone has returned.
  *
  * Not for a child of vfork, which runs on its parent's stack until it executes; nor one made
  * through syscall(2) or a system call instruction of the program's own; nor one in new namespaces,

@@ -1,8 +1,8 @@
 /* agent/sysv.c - System V shared memory: shmget, shmat, shmdt, shmctl.
  *
- * Segments of 64 KiB and more belong to the supervisor (serve/shared/segment.c): it keeps ids, keys and
- * permissions, and hands out a memfd to map. Calls on segments it does not have are passed on to
- * the kernel. libc does not call these functions itself, so the exported symbols are enough.
+ * Segments of 64 KiB and more belong to the supervisor (serve/shared/segment.c): it keeps ids, keys
+ * and permissions, and hands out a memfd to map. Calls on segments it does not have are passed on
+ * to the kernel. libc does not call these functions itself, so the exported symbols are enough.
  *
  * A segment is mapped inaccessible, entered in the books and registered by the supervisor, and only
  * then made accessible to the program: until then a swapped-out page is a hole, and would read as

@@ -1,8 +1,8 @@
 /* cli/migrate.c - `umemcg migrate`: move pages of a running group, or of one of its processes, to
  * another memory node.
  *
- * The supervisor does the work; this finds it (serve/remote/remote.h), sends the request and reports the
- * result.
+ * The supervisor does the work; this finds it (serve/remote/remote.h), sends the request and
+ * reports the result.
  *
  * Locks: none.
  */

@@ -201,7 +201,7 @@ void adopt_areas(struct client *c, uint64_t start, uint64_t len)
 
 		if (proc_area_at(c->host.task, &c->maps_fd, va, &a) != 0 || va < a.start)
 			break;
-		/* What nobody can touch yet is no memory: reserved for a heap of malloc's, or a
+		/* Inaccessible areas are no memory: reserved for a heap of malloc's, or a
 		 * runtime's. */
 		if ((a.manageable && a.flags) || a.shared)
 			(void)adopt_at(c, va);

@@ -3,7 +3,7 @@
  *
  * A page counts once, however many processes map it: of each object that processes of the tree map
  * shared, we count the pages that are in any of their page tables. They are attributed to the
- * oldest client that maps the object, as its unmanaged memory (watcher.c). When that client ends
+ * oldest client that maps the object, as its unmanaged memory (measure.c). When that client ends
  * they pass to the next. Objects that no process maps are not seen.
  *
  * This walks page tables, so it is done only for processes with shared memory pages, every EVERY_NS

@@ -2,8 +2,8 @@
  *
  * Such a child has pages whose content only we have, and no books. It may live as long as it needs
  * none of them. When it misses one it is killed, never served: it would read zeros. If it has a
- * record it is a client marked "dead" (worker.c). If not (no memory even for that) it is a stray:
- * we keep its userfaultfd open until we end, because closing it would produce the zeros.
+ * record it is a client marked "dead" (session/fork.c). If not (no memory even for that) it is a
+ * stray: we keep its userfaultfd open until we end, because closing it would produce the zeros.
  *
  * The kernel hands out a child's userfaultfd with the event. While there is no free descriptor it
  * keeps the event, and the parent in its fork. So we keep a few descriptors in reserve for that

@@ -6,7 +6,7 @@
  * the lowest priority (SCHED_IDLE): the scheduler treats such a CPU as idle and preempts the
  * spinner at once, but the CPU is awake. Random access to 256 MiB in 64 MiB: 50 -> 24 us per page.
  *
- * The cost is CPU time that nobody else wanted, for at most SPIN_NS after the last fault. Spins
+ * The cost is otherwise idle CPU time, for at most SPIN_NS after the last fault. Spins
  * only after RATE_MIN faults in a 1 ms sample; never on a CPU that the supervisor may not use.
  *
  * Where no CPU is idle, a thread of that priority cannot even exit: that takes 0.1-0.5 s each, and

@@ -4,7 +4,7 @@
  * Each is an unmanaged client, measured continuously (measure.c) from the moment its old memory is
  * gone. It begins with a charge for START_PAGES, roughly what a dynamically linked program has
  * touched when it says HELLO. HELLO ends this state: the process has books then. A process that
- * does not say HELLO in time is unmanaged: its name is recorded (watcher.c).
+ * does not say HELLO in time is unmanaged: its name is recorded (unmanaged.c).
  *
  * Some processes end sooner than that. To report these too, we examine the program when they
  * announce the exec or the kernel reports it: a static program, a program with another loader, or

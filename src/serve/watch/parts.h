@@ -17,7 +17,7 @@ bool finder_search(struct supervisor *s, bool wait);
 
 /* ---- kinds.c ---- */
 int kinds_init(struct supervisor *s);
-/* Wake the finder when so much more is unmanaged than ever that it is worth a look at what it is.
+/* Wake the finder when unmanaged RSS has grown enough since the last look for a new one.
  * Watcher. */
 void kinds_wake(struct supervisor *s);
 /* That look. Finder. */

@@ -1,5 +1,5 @@
-/* tests/unit/serve/client/notice_test.c - notices of the supervisor: all are printed, unless there are too
- * many at once, and then their number. */
+/* tests/unit/serve/client/notice_test.c - notices of the supervisor: all are printed, unless there
+ * are too many at once, and then their number. */
 #include <stdlib.h>
 #include <string.h>
 

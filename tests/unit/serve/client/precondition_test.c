@@ -1,5 +1,5 @@
-/* tests/unit/serve/client/precondition_test.c - what functions of the supervisor require is asserted
- * in debug builds: the thread, a reference, a lock. Each is met once and violated once. */
+/* tests/unit/serve/client/precondition_test.c - what functions of the supervisor require is
+ * asserted in debug builds: the thread, a reference, a lock. Each is met once and violated once. */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>

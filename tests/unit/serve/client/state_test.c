@@ -130,7 +130,8 @@ TEST(one_of_several_that_end_a_client_wins)
 
 		assert_int_equal(pthread_barrier_init(&r.start, NULL, 4), 0);
 		for (int t = 0; t < 4; t++)
-			assert_int_equal(pthread_create(&thread[t], NULL, t < 2 ? end : close_it, &r), 0);
+			assert_int_equal(pthread_create(&thread[t], NULL, t < 2 ? end : close_it,
+							&r), 0);
 		for (int t = 0; t < 4; t++)
 			(void)pthread_join(thread[t], NULL);
 		assert_int_equal(a32_load(&r.enders), 1);

@@ -1,5 +1,5 @@
-/* tests/unit/serve/fault/spinner_test.c - the threads that keep CPUs awake (serve/fault/spinner.c), and that nobody
- * waits for them when they get no CPU. */
+/* tests/unit/serve/fault/spinner_test.c - the threads that keep CPUs awake (serve/fault/spinner.c),
+ * and that nobody waits for them when they get no CPU. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* tests/unit/serve/process/pause_test.c - stopped threads are released again, whatever they become in the
- * meantime. */
+/* tests/unit/serve/process/pause_test.c - stopped threads are released again, whatever they become
+ * in the meantime. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* tests/unit/serve/process/target_test.c - which programs can load the agent: the decision, on files that
- * are byte tables. */
+/* tests/unit/serve/process/target_test.c - which programs can load the agent: the decision, on
+ * files that are byte tables. */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>

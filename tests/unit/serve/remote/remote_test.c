@@ -1,5 +1,5 @@
-/* tests/unit/serve/remote/remote_test.c - the control socket (serve/remote/remote.h): its server in a thread, its
- * clients in the test.
+/* tests/unit/serve/remote/remote_test.c - the control socket (serve/remote/remote.h): its server in
+ * a thread, its clients in the test.
  *
  * The server works on a counter of steps. No privileges are needed.
  */
