@@ -1,17 +1,20 @@
-/* bench/engine.c - what the engine itself costs: migration, moving of charges, removal of groups, charges and faults.
+/* bench/engine.c - what the engine itself costs: migration, moving of charges, removal of groups,
+ * charges and faults.
  *
  *     bench-engine [-r REPETITIONS] [-n PAGES] [-w WORK]
  *
- * The engine on the software MMU (engine_world.h), one thread, nothing else to wait for: no process, no I/O. Every
- * figure is the median of the repetitions, after one that does not count. A ratio is the median of the ratios of
- * neighbours in time, so that a machine that is busy for a while changes it little.
+ * The engine on the software MMU (engine_world.h), one thread, nothing else to wait for: no
+ * process, no I/O. Every figure is the median of the repetitions, after one that does not count. A
+ * ratio is the median of the ratios of neighbours in time, so that a machine that is busy for a
+ * while changes it little.
  *
- * Migration is compared with the same copies between the same frames in the same order, without the engine. Both begin
- * with neither frames nor records in a cache, as for pages that nobody has used for long: those are the ones that are
- * demoted or compacted. "Cached" is the other end, a few pages that go to and fro.
+ * Migration is compared with the same copies between the same frames in the same order, without the
+ * engine. Both begin with neither frames nor records in a cache, as for pages that nobody has used
+ * for long: those are the ones that are demoted or compacted. "Cached" is the other end, a few
+ * pages that go to and fro.
  *
- * A goal that is missed is said so, and is no failure: timings are no tests. Exit status 1: something could not be
- * measured.
+ * A goal that is missed is said so, and is no failure: timings are no tests. Exit status 1:
+ * something could not be measured.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -32,10 +35,10 @@
 #define CACHED_PAGES  32
 #define CACHED_ROUNDS 100
 #define CHARGES       1000000
-#define GROWTH_GOAL   2.0   /* 100 times the pages; what a longer list would cost shows as 100 */
+#define GROWTH_GOAL   2.0 /* 100 times the pages; what a longer list would cost shows as 100 */
 
 static unsigned repeats = 9, migrate_nr = 16384;
-static unsigned works;  /* bits of work_names; 0: all */
+static unsigned works; /* bits of work_names; 0: all */
 static const char *const work_names[] = { "migrate", "move", "remove", "charge" };
 enum { WORK_MIGRATE = 1, WORK_MOVE = 2, WORK_REMOVE = 4, WORK_CHARGE = 8 };
 static bool missed;
@@ -88,7 +91,8 @@ static void row(const char *what, const char *unit, const struct samples *s, dou
 }
 
 /* Of the same repetition each. */
-static void row_ratio(const char *what, const struct samples *of, const struct samples *to, double goal)
+static void row_ratio(const char *what, const struct samples *of, const struct samples *to,
+		      double goal)
 {
 	struct samples ratio = { .n = 0 };
 
@@ -97,8 +101,8 @@ static void row_ratio(const char *what, const struct samples *of, const struct s
 	row(what, "times", &ratio, goal);
 }
 
-/* Processor time of this thread: it waits for nobody in what is measured by it, and others who use the machine do not
- * count. */
+/* Processor time of this thread: it waits for nobody in what is measured by it, and others who use
+ * the machine do not count. */
 static double cpu_us(void)
 {
 	struct timespec t;
@@ -111,10 +115,10 @@ static double cpu_us(void)
 
 struct migration_bench {
 	struct world w;
-	struct mm *mm[2];          /* both map the pages */
-	struct address_space *as;  /* NULL: anonymous */
-	unsigned n, node;          /* pages, and where they are to go next */
-	void **from, **to;         /* the frames of the last migration, in its order */
+	struct mm *mm[2];         /* both map the pages */
+	struct address_space *as; /* NULL: anonymous */
+	unsigned n, node;         /* pages, and where they are to go next */
+	void **from, **to;        /* the frames of the last migration, in its order */
 	struct samples migrate, copy;
 };
 
@@ -127,7 +131,8 @@ static void note_frames(struct migration_bench *b, void **frames)
 static void migrate_all(struct migration_bench *b)
 {
 	struct migrate_result r;
-	int err = migrate_range(b->mm[0], WORLD_BASE, WORLD_BASE + b->n * PAGE_SIZE, b->node, MIGRATE_SYSCALL, &r);
+	int err = migrate_range(b->mm[0], WORLD_BASE, WORLD_BASE + b->n * PAGE_SIZE, b->node,
+				MIGRATE_SYSCALL, &r);
 
 	world_need(err == 0 && r.migrated == b->n, "not all pages were migrated");
 	b->node = !b->node;
@@ -195,7 +200,8 @@ static void migration_up(struct migration_bench *b, enum kind kind, unsigned n)
 	/* On another CPU, so that both are asked to forget each page. */
 	world_load(&b->w, b->mm[1], 1, WORLD_BASE, n);
 	/* To where they all are on one node. */
-	migrate_range(b->mm[0], WORLD_BASE, WORLD_BASE + n * PAGE_SIZE, 1, MIGRATE_SYSCALL, &(struct migrate_result){ 0 });
+	migrate_range(b->mm[0], WORLD_BASE, WORLD_BASE + n * PAGE_SIZE, 1, MIGRATE_SYSCALL,
+		      &(struct migrate_result){ 0 });
 }
 
 static void migration_down(struct migration_bench *b)
@@ -220,7 +226,8 @@ static void bench_migration(enum kind kind, bool cached)
 	migration_up(&b, kind, cached ? CACHED_PAGES : migrate_nr);
 	for (unsigned i = 0; i <= repeats; i++)
 		(cached ? measure_cached : measure_cold)(&b);
-	snprintf(what, sizeof(what), "migrate, %s, 2 mappings%s", names[kind], cached ? ", cached" : "");
+	snprintf(what, sizeof(what), "migrate, %s, 2 mappings%s", names[kind],
+		 cached ? ", cached" : "");
 	snprintf(cost, sizeof(cost), "  copy between the same frames");
 	row(what, "us/page", &b.migrate, 0);
 	row(cost, "us/page", &b.copy, 0);
@@ -257,13 +264,15 @@ static void bench_move(uint64_t anon, uint64_t file, bool cool)
 		if (cool)
 			world_cool(&w);
 		start = cpu_us();
-		world_need(mm_move_group(mm, group[!(i & 1)], MOVE_ANON | MOVE_FILE) == 0, "a move was refused");
+		world_need(mm_move_group(mm, group[!(i & 1)], MOVE_ANON | MOVE_FILE) == 0,
+			   "a move was refused");
 		sample(&s, (cpu_us() - start) / (double)(anon + file));
 		stock_drain(group[i & 1]);
-		world_need(page_counter_read(&group[i & 1]->memory) == 0, "not all pages were moved");
+		world_need(page_counter_read(&group[i & 1]->memory) == 0,
+			   "not all pages were moved");
 	}
-	snprintf(what, sizeof(what), "move %u pages%s%s", (unsigned)(anon + file), file ? ", half of a file" : ", anonymous",
-		 cool ? ", cold" : "");
+	snprintf(what, sizeof(what), "move %u pages%s%s", (unsigned)(anon + file),
+		 file ? ", half of a file" : ", anonymous", cool ? ", cold" : "");
 	row(what, "us/page", &s, 0.2);
 	world_exit(mm);
 	if (as)
@@ -280,18 +289,21 @@ static int64_t listed(const struct mem_cgroup *memcg)
 	return group_list_size(memcg, LRU_INACTIVE_ANON) + group_list_size(memcg, LRU_ACTIVE_ANON);
 }
 
-/* A group with all of @mm's pages on its lists, which has no address space. @mm comes from the root, and goes there. */
+/* A group with all of @mm's pages on its lists, which has no address space. @mm comes from the
+ * root, and goes there. */
 static struct mem_cgroup *full_group(struct world *w, struct mm *mm, uint64_t n)
 {
 	struct mem_cgroup *memcg = world_group(w, "full");
 
 	world_need(mm_move_group(mm, memcg, MOVE_ANON) == 0, "pages could not be moved");
 	world_need(listed(memcg) == (int64_t)n, "not all pages were moved");
-	world_need(mm_move_group(mm, w->e.tree.root, 0) == 0, "an address space could not be moved");
+	world_need(mm_move_group(mm, w->e.tree.root, 0) == 0,
+		   "an address space could not be moved");
 	return memcg;
 }
 
-static void measure_removal(struct world *w, struct mm *mm, uint64_t n, struct samples *call, struct samples *freed)
+static void measure_removal(struct world *w, struct mm *mm, uint64_t n, struct samples *call,
+			    struct samples *freed)
 {
 	struct mem_cgroup *memcg = full_group(w, mm, n);
 	uint64_t start_ns;
@@ -311,7 +323,8 @@ static void measure_removal(struct world *w, struct mm *mm, uint64_t n, struct s
 	world_need(listed(w->e.tree.root) == REMOVE_PAGES, "the pages did not go to the parent");
 }
 
-/* There are as many pages each time; the others are the root's. So all that differs is how many the group has. */
+/* There are as many pages each time; the others are the root's. So all that differs is how many the
+ * group has. */
 static void removal_of(uint64_t n, struct samples *call, struct samples *freed)
 {
 	static struct world w;
@@ -382,13 +395,16 @@ static void bench_charge(void)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "Usage: bench-engine [-r REPETITIONS] [-n PAGES] [-w WORK]\n"
-		    "What the engine costs, on its software MMU, in one thread.\n\n"
-		    "  -r N   repetitions of each measurement, 1 to %d (%u)\n"
-		    "  -n N   pages that are migrated at a time, 128 to 1000000 (%u)\n"
-		    "  -w W   what to measure, of migrate, move, remove, charge; may be given again (all)\n"
-		    "  -h, --help\n\n"
-		    "Medians (least-greatest). A goal that is missed does not change the exit status.\n",
+	fprintf(to,
+		"Usage: bench-engine [-r REPETITIONS] [-n PAGES] [-w WORK]\n"
+		"What the engine costs, on its software MMU, in one thread.\n\n"
+		"  -r N   repetitions of each measurement, 1 to %d (%u)\n"
+		"  -n N   pages that are migrated at a time, 128 to 1000000 (%u)\n"
+		"  -w W   what to measure, of migrate, move, remove, charge; may be given again "
+		"(all)\n"
+		"  -h, --help\n\n"
+		"Medians (least-greatest). A goal that is missed does not change the exit "
+		"status.\n",
 		REPEATS_MAX, repeats, migrate_nr);
 }
 
@@ -398,7 +414,8 @@ static unsigned number(const char *text, unsigned least, unsigned most)
 	unsigned long v = strtoul(text, &end, 10);
 
 	if (*text < '0' || *text > '9' || *end || v < least || v > most) {
-		fprintf(stderr, "bench-engine: '%s' is not a number from %u to %u\n", text, least, most);
+		fprintf(stderr, "bench-engine: '%s' is not a number from %u to %u\n", text, least,
+			most);
 		exit(2);
 	}
 	return (unsigned)v;
@@ -452,7 +469,8 @@ int main(int argc, char **argv)
 
 	options(argc, argv);
 	plat_thread_enter();
-	/* Alone in its process, a thread would get its locks for less: start the one that frees what is deferred. */
+	/* Alone in its process, a thread would get its locks for less: start the one that frees
+	 * what is deferred. */
 	rcu_defer(&first, nothing);
 	rcu_flush();
 	printf("%-46s %-8s %9s  %-20s goal\n", "work", "unit", "median", "(least-greatest)");
@@ -471,8 +489,8 @@ int main(int argc, char **argv)
 		bench_removal();
 	if (works & WORK_CHARGE)
 		bench_charge();
-	printf("\n%u repetitions after one that does not count; %u pages migrated at a time. %s\n", repeats, migrate_nr,
-	       missed ? "A GOAL WAS MISSED." : "All goals are met.");
+	printf("\n%u repetitions after one that does not count; %u pages migrated at a time. %s\n",
+	       repeats, migrate_nr, missed ? "A GOAL WAS MISSED." : "All goals are met.");
 	plat_thread_exit();
 	return 0;
 }

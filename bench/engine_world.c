@@ -43,7 +43,8 @@ static int bring_frames(struct mmu *mmu, struct page **pages, unsigned n)
 	struct world *w = world_of(mmu);
 
 	for (unsigned i = 0; i < n; i++)
-		soft_set_home(&w->soft, pages[i], w->memory + (size_t)(pages[i]->pfn % w->nr_contents) * PAGE_SIZE);
+		soft_set_home(&w->soft, pages[i],
+			      w->memory + (size_t)(pages[i]->pfn % w->nr_contents) * PAGE_SIZE);
 	return 0;
 }
 
@@ -53,7 +54,8 @@ static void drop_frame(struct mmu *mmu, struct page *page)
 }
 
 /* Without this the software MMU would allocate the frames of zeros itself. */
-static int map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+static int map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
+	       bool zero)
 {
 	if (zero)
 		bring_frames(mmu, pages, n);
@@ -69,7 +71,8 @@ void world_up(struct world *w, uint32_t nr_frames, uint32_t nr_contents, unsigne
 	w->memory = mmap(NULL, (size_t)w->nr_contents * PAGE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	world_need(w->memory != MAP_FAILED, "no memory for the frames");
-	world_need(soft_init(&w->soft, SOFT_SHARED, w->nr_frames, handle_fault) == 0, "no memory for the MMU");
+	world_need(soft_init(&w->soft, SOFT_SHARED, w->nr_frames, handle_fault) == 0,
+		   "no memory for the MMU");
 	w->soft_ops = w->soft.mmu.ops;
 	w->ops = *w->soft_ops;
 	w->ops.bring_frames = bring_frames;
@@ -77,7 +80,8 @@ void world_up(struct world *w, uint32_t nr_frames, uint32_t nr_contents, unsigne
 	w->ops.map = map;
 	w->soft.mmu.ops = &w->ops;
 	w->e.nr_nodes = nr_nodes;
-	world_need(engine_init(&w->e, &w->soft.mmu, NULL, w->nr_frames) == 0, "no memory for the engine");
+	world_need(engine_init(&w->e, &w->soft.mmu, NULL, w->nr_frames) == 0,
+		   "no memory for the engine");
 }
 
 void world_down(struct world *w)
@@ -153,13 +157,15 @@ struct address_space *world_file(struct world *w, uint64_t n, bool shmem)
 
 void world_map(struct mm *mm, uint64_t va, uint64_t n, struct address_space *as)
 {
-	world_need(file_mmap(mm, va, va + n * PAGE_SIZE, RW | VM_SHARED, as, 0) == 0, "a file could not be mapped");
+	world_need(file_mmap(mm, va, va + n * PAGE_SIZE, RW | VM_SHARED, as, 0) == 0,
+		   "a file could not be mapped");
 }
 
 void world_fill(struct world *w, struct mm *mm, uint64_t va, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)
-		world_need(soft_write(&w->soft, mm, 0, va + i * PAGE_SIZE, &i, sizeof(i)) == 0, "a store failed");
+		world_need(soft_write(&w->soft, mm, 0, va + i * PAGE_SIZE, &i, sizeof(i)) == 0,
+			   "a store failed");
 }
 
 void world_load(struct world *w, struct mm *mm, unsigned cpu, uint64_t va, uint64_t n)
@@ -167,7 +173,8 @@ void world_load(struct world *w, struct mm *mm, unsigned cpu, uint64_t va, uint6
 	char c;
 
 	for (uint64_t i = 0; i < n; i++)
-		world_need(soft_read(&w->soft, mm, cpu, va + i * PAGE_SIZE, &c, 1) == 0, "a load failed");
+		world_need(soft_read(&w->soft, mm, cpu, va + i * PAGE_SIZE, &c, 1) == 0,
+			   "a load failed");
 }
 
 void world_check(struct world *w, struct mm *mm, uint64_t va, uint64_t n)
@@ -175,7 +182,9 @@ void world_check(struct world *w, struct mm *mm, uint64_t va, uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t found = ~i;
 
-		world_need(soft_read(&w->soft, mm, 0, va + i * PAGE_SIZE, &found, sizeof(found)) == 0, "a load failed");
+		world_need(soft_read(&w->soft, mm, 0, va + i * PAGE_SIZE, &found, sizeof(found)) ==
+				   0,
+			   "a load failed");
 		world_need(found == i, "a page has lost its content");
 	}
 }

@@ -1,9 +1,10 @@
-/* bench/engine_world.h - an engine on the software MMU, with the memory of a machine: what bench/engine.c measures in.
+/* bench/engine_world.h - an engine on the software MMU, with the memory of a machine: what
+ * bench/engine.c measures in.
  *
- * The software MMU of the tests gives each page an allocation of its own, for the address sanitizer. Here frame k is
- * place k of one block, as on a machine: a frame costs nothing to take and to give back, and its content outlives both,
- * so that the same copy between the same frames can be made again without the engine. Everything else is the MMU as it
- * is.
+ * The software MMU of the tests gives each page an allocation of its own, for the address
+ * sanitizer. Here frame k is place k of one block, as on a machine: a frame costs nothing to take
+ * and to give back, and its content outlives both, so that the same copy between the same frames
+ * can be made again without the engine. Everything else is the MMU as it is.
  */
 #ifndef UMEMCG_BENCH_ENGINE_WORLD_H
 #define UMEMCG_BENCH_ENGINE_WORLD_H
@@ -14,12 +15,12 @@
 #define WORLD_BASE 0x10000000ull
 
 struct world {
-	struct mmu_soft soft;   /* first: the MMU's operations find the world by it */
+	struct mmu_soft soft; /* first: the MMU's operations find the world by it */
 	struct mmu_ops ops;
 	const struct mmu_ops *soft_ops;
 	struct engine e;
-	char *memory;           /* the frames' content */
-	uint32_t nr_contents;   /* frame k's is k modulo this */
+	char *memory;         /* the frames' content */
+	uint32_t nr_contents; /* frame k's is k modulo this */
 	uint32_t nr_frames;
 };
 

@@ -54,8 +54,8 @@ static void redis(uint64_t keys, size_t size)
 
 	for (uint64_t key = 0; key < keys; key++) {
 		text(value, size);
-		printf("*3\r\n$3\r\nSET\r\n$16\r\nkey:%012llu\r\n$%zu\r\n",
-		       (unsigned long long)key, size);
+		printf("*3\r\n$3\r\nSET\r\n$16\r\nkey:%012llu\r\n$%zu\r\n", (unsigned long long)key,
+		       size);
 		fwrite(value, 1, size, stdout);
 		fputs("\r\n", stdout);
 	}

@@ -110,7 +110,7 @@ static int run(const char *cgroup, double bound_s, const char *out, char **argv)
 	sigaddset(&stops, SIGTERM);
 	sigaddset(&stops, SIGHUP);
 	sigprocmask(SIG_BLOCK, &stops, &old);
-	signal(SIGINT, SIG_DFL);          /* a background job of sh inherits "ignored" */
+	signal(SIGINT, SIG_DFL); /* a background job of sh inherits "ignored" */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
 	}
 	if (optind == argc || bound_s <= 0) {
 		fprintf(stderr, "usage: bench-limited [-c CGROUP] [-t SECONDS] [-o FILE] "
-			"-- PROGRAM [ARGUMENT...]\n");
+				"-- PROGRAM [ARGUMENT...]\n");
 		return 2;
 	}
 	return run(cgroup, bound_s, out, argv + optind);

@@ -23,7 +23,7 @@ enum { UMEMCG, DIRECT, KERNEL, NONE, NR_COLUMNS };
 
 static const struct work {
 	const char *name, *unit;
-	double goal;                /* greatest umemcg/kernel ratio that is wanted; 0 = no goal */
+	double goal; /* greatest umemcg/kernel ratio that is wanted; 0 = no goal */
 } works[] = {
 	{ "fill", "us/page", 0 },
 	{ "seq", "us/page", 0.5 },
@@ -54,7 +54,7 @@ static const struct work {
 #define NR_WORKS (sizeof(works) / sizeof(works[0]))
 
 static struct cell {
-	double value[RUNS_MAX];     /* sorted once all are read */
+	double value[RUNS_MAX]; /* sorted once all are read */
 	unsigned n, failed;
 } cells[NR_WORKS][NR_COLUMNS];
 
@@ -218,7 +218,7 @@ static void write_ratio(FILE *f, unsigned w, unsigned c)
 static void write_results(FILE *f)
 {
 	fprintf(f, "work\tunit\tcolumn\truns\tfailed\tmedian\tmin\tmax\t"
-		"ratio_to_kernel\tgoal\tmet\n");
+		   "ratio_to_kernel\tgoal\tmet\n");
 	for (unsigned w = 0; w < NR_WORKS; w++) {
 		for (unsigned c = 0; c < NR_COLUMNS; c++) {
 			const struct cell *cell = &cells[w][c];
@@ -297,13 +297,15 @@ static void write_chart(FILE *f)
 				panels++;
 		}
 		if (!draw)
-			fprintf(f, "set multiplot layout 1,%u title plot_title\n"
+			fprintf(f,
+				"set multiplot layout 1,%u title plot_title\n"
 				"set style data histograms\n"
 				"set style histogram errorbars gap 1 lw 1\n"
 				"set style fill solid 0.8 border -1\n"
 				"set boxwidth 0.9\nset logscale y\n"
 				"set grid ytics\nset key above maxrows 2 samplen 1\n"
-				"set xtics rotate by -30\n", panels ? panels : 1);
+				"set xtics rotate by -30\n",
+				panels ? panels : 1);
 	}
 	fprintf(f, "unset multiplot\n");
 }

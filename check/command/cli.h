@@ -13,20 +13,29 @@ enum {
 	EXIT_WRONG_USE = 125,
 };
 
-enum cli_command { CLI_CHECK, CLI_BUG, CLI_REPLAY, CLI_LIST, CLI_LIST_BUGS, CLI_BENCH, CLI_HELP, CLI_VERSION };
+enum cli_command {
+	CLI_CHECK,
+	CLI_BUG,
+	CLI_REPLAY,
+	CLI_LIST,
+	CLI_LIST_BUGS,
+	CLI_BENCH,
+	CLI_HELP,
+	CLI_VERSION
+};
 
 struct options {
 	enum cli_command command;
 	enum explore_mode mode;
-	unsigned preemptions;           /* BOUNDED */
-	uint64_t random, seed;          /* RANDOM */
-	uint64_t budget;                /* executions; 0: unlimited, or the bug's own */
+	unsigned preemptions;  /* BOUNDED */
+	uint64_t random, seed; /* RANDOM */
+	uint64_t budget;       /* executions; 0: unlimited, or the bug's own */
 	unsigned jobs;
 	bool quick, json, html, full, color;
-	bool progress;                  /* a line on the terminal while it runs */
+	bool progress; /* a line on the terminal while it runs */
 	const struct bug *bug;
 	struct replay replay;
-	const struct scenario **scenarios;  /* to be run, in order; with a bug: one */
+	const struct scenario **scenarios; /* to be run, in order; with a bug: one */
 	unsigned nr_scenarios;
 };
 
@@ -41,11 +50,12 @@ struct result {
 	enum explore_end end;
 	struct explore_stats stats;
 	struct sim_failure failure;
-	struct schedule schedule;       /* of the failure */
+	struct schedule schedule; /* of the failure */
 };
 
 /* Search @scenario with the options @o. */
-void search(const struct options *o, const struct scenario *scenario, const struct bug *bug, struct result *res);
+void search(const struct options *o, const struct scenario *scenario, const struct bug *bug,
+	    struct result *res);
 /* "EXHAUSTED", "BOUNDED(2)", ... */
 void verdict(const struct options *o, const struct result *res, char *buf, size_t n);
 int exit_of(const struct options *o, const struct result *res);

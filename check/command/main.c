@@ -16,9 +16,9 @@
 
 struct watch {
 	const char *name;
-	uint64_t all;                /* executions, if known */
+	uint64_t all; /* executions, if known */
 	double shown;
-	bool line;                   /* is a line shown on the terminal? */
+	bool line; /* is a line shown on the terminal? */
 };
 
 #define COLUMNS_DEFAULT 80
@@ -65,7 +65,9 @@ static void search_budget(const struct options *o, uint64_t budget, const struct
 	static struct explore x;
 	struct watch w = { .name = scenario->name };
 
-	x = (struct explore){ .mode = o->mode, .preemptions = o->preemptions, .seed = o->seed, .budget = budget };
+	x = (struct explore){
+		.mode = o->mode, .preemptions = o->preemptions, .seed = o->seed, .budget = budget
+	};
 	if (o->mode == EXPLORE_RANDOM)
 		x.budget = w.all = o->random;
 	if (o->progress) {
@@ -85,7 +87,8 @@ static void search_budget(const struct options *o, uint64_t budget, const struct
 	memcpy(res->schedule.task, x.schedule, x.schedule_len);
 }
 
-void search(const struct options *o, const struct scenario *scenario, const struct bug *bug, struct result *res)
+void search(const struct options *o, const struct scenario *scenario, const struct bug *bug,
+	    struct result *res)
 {
 	search_budget(o, o->budget ? o->budget : bug ? bug->budget : 0, scenario, bug, res);
 }
@@ -159,8 +162,8 @@ static void say_not_found(const struct options *o, const struct result *res)
 	char v[64];
 
 	verdict(o, res, v, sizeof(v));
-	printf("%s: not found in %" PRIu64 " execution%s of %s: %s\n", res->bug->name, n, n == 1 ? "" : "s",
-	       res->scenario->name, v);
+	printf("%s: not found in %" PRIu64 " execution%s of %s: %s\n", res->bug->name, n,
+	       n == 1 ? "" : "s", res->scenario->name, v);
 }
 
 int run_bug(const struct options *o)
@@ -191,7 +194,8 @@ int run_replay(const struct options *o)
 	struct report *r;
 
 	if (!replay_run(want))
-		return wrong_use("--replay: the string does not fit this build; one that the same build of umemcg drew, "
+		return wrong_use("--replay: the string does not fit this build; one that the same "
+				 "build of umemcg drew, "
 				 "unchanged, is accepted");
 	if (sim_failure.kind == SIM_OK) {
 		if (o->json)
@@ -215,7 +219,7 @@ int run_replay(const struct options *o)
 	return EXIT_VIOLATION;
 }
 
-#define BENCH_EXECUTIONS 300  /* a scenario with more is not a small one */
+#define BENCH_EXECUTIONS 300 /* a scenario with more is not a small one */
 #define BENCH_SECONDS    0.3
 
 int run_bench(const struct options *o)
@@ -236,8 +240,8 @@ int run_bench(const struct options *o)
 			runs += res->stats.executions + res->stats.blocked;
 			steps += res->stats.steps;
 		}
-		printf("%-32s %12" PRIu64 " %14.0f %14.0f\n", scenarios[i]->name, res->stats.executions,
-		       (double)runs / seconds, (double)steps / seconds);
+		printf("%-32s %12" PRIu64 " %14.0f %14.0f\n", scenarios[i]->name,
+		       res->stats.executions, (double)runs / seconds, (double)steps / seconds);
 		fflush(stdout);
 	}
 	free(res);
@@ -266,7 +270,8 @@ static int run(const struct options *o)
 		fputs(CHECK_HELP, stdout);
 		return EXIT_FINE;
 	case CLI_VERSION:
-		printf("umemcg check " UMEMCG_VERSION "\nsource lines: %s\n", symbols_known() ? "yes" : "of operations only");
+		printf("umemcg check " UMEMCG_VERSION "\nsource lines: %s\n",
+		       symbols_known() ? "yes" : "of operations only");
 		return EXIT_FINE;
 	default:
 		return run_check(o);
@@ -282,7 +287,8 @@ static void interrupted(int sig)
 /* Unless it was ignored when we were started. */
 static void catch_signal(int sig)
 {
-	struct sigaction old, sa = { .sa_handler = interrupted, .sa_flags = SA_RESETHAND | SA_RESTART };
+	struct sigaction old,
+		sa = { .sa_handler = interrupted, .sa_flags = SA_RESETHAND | SA_RESTART };
 
 	if (sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 		sigaction(sig, &sa, NULL);

@@ -29,7 +29,7 @@ struct parser {
 	struct options *o;
 	const char *color;
 	bool seed_given, html_or_text, several;
-	const char *command;            /* the option that asked for one; NULL: none */
+	const char *command; /* the option that asked for one; NULL: none */
 	const char *mode;
 };
 
@@ -40,8 +40,8 @@ static int number(const char *option, const char *value, uint64_t min, uint64_t 
 	errno = 0;
 	*out = strtoull(value, &rest, 10);
 	if (*value < '0' || *value > '9' || *rest || errno || *out < min || *out > max)
-		return wrong_use("%s '%s': a whole number from %llu to %llu is accepted", option, value,
-				 (unsigned long long)min, (unsigned long long)max);
+		return wrong_use("%s '%s': a whole number from %llu to %llu is accepted", option,
+				 value, (unsigned long long)min, (unsigned long long)max);
 	return 0;
 }
 
@@ -51,10 +51,11 @@ static int take_bug(struct parser *p, const char *value)
 {
 	p->o->bug = bug_find(value);
 	if (!p->o->bug)
-		return wrong_use("--bug '%s': no such bug; umemcg check --list-bugs names them", value);
+		return wrong_use("--bug '%s': no such bug; umemcg check --list-bugs names them",
+				 value);
 	if (!scenario_find(p->o->bug->scenario))
-		return wrong_use("--bug '%s': this build has no scenario '%s' that would show it", value,
-				 p->o->bug->scenario);
+		return wrong_use("--bug '%s': this build has no scenario '%s' that would show it",
+				 value, p->o->bug->scenario);
 	return 0;
 }
 
@@ -113,16 +114,17 @@ static int take_format(struct parser *p, const char *value)
 static int take_color(struct parser *p, const char *value)
 {
 	p->color = value;
-	if (strcmp(value, "auto") != 0 && strcmp(value, "always") != 0 && strcmp(value, "never") != 0)
+	if (strcmp(value, "auto") != 0 && strcmp(value, "always") != 0 &&
+	    strcmp(value, "never") != 0)
 		return wrong_use("--color '%s': auto, always and never are accepted", value);
 	return 0;
 }
 
 static const struct {
 	const char *name;
-	int (*take)(struct parser *p, const char *value);   /* NULL: the option has no value */
-	enum cli_command command;                           /* CLI_CHECK: it asks for no command */
-	bool mode;                                          /* at most one of these */
+	int (*take)(struct parser *p, const char *value); /* NULL: the option has no value */
+	enum cli_command command;                         /* CLI_CHECK: it asks for no command */
+	bool mode;                                        /* at most one of these */
 } table[] = {
 	{ "--bug", take_bug, CLI_BUG, false },
 	{ "--replay", take_replay, CLI_REPLAY, false },
@@ -170,13 +172,15 @@ static int take_option(struct parser *p, const char *arg, const char *next, bool
 		return wrong_use("%s needs a value; try 'umemcg help check'", table[i].name);
 	if (table[i].command != CLI_CHECK) {
 		if (p->command)
-			return wrong_use("%s and %s: one of them is accepted", p->command, table[i].name);
+			return wrong_use("%s and %s: one of them is accepted", p->command,
+					 table[i].name);
 		p->command = table[i].name;
 		p->o->command = table[i].command;
 	}
 	if (table[i].mode) {
 		if (p->mode)
-			return wrong_use("%s and %s: one of them is accepted", p->mode, table[i].name);
+			return wrong_use("%s and %s: one of them is accepted", p->mode,
+					 table[i].name);
 		p->mode = table[i].name;
 	}
 	*used = table[i].take && !equals;
@@ -202,13 +206,16 @@ static int consistent(struct parser *p)
 	const struct options *o = p->o;
 
 	if (o->command == CLI_BUG && o->nr_scenarios > 1)
-		return wrong_use("--bug takes one scenario, and '%s' is another", o->scenarios[1]->name);
+		return wrong_use("--bug takes one scenario, and '%s' is another",
+				 o->scenarios[1]->name);
 	if (p->command && o->command != CLI_BUG && o->nr_scenarios)
-		return wrong_use("%s takes no scenario, and '%s' is one", p->command, o->scenarios[0]->name);
+		return wrong_use("%s takes no scenario, and '%s' is one", p->command,
+				 o->scenarios[0]->name);
 	if (p->command && o->quick)
 		return wrong_use("--quick is for all scenarios, not for %s", p->command);
 	if (o->nr_scenarios && o->quick)
-		return wrong_use("--quick is for all scenarios, and '%s' is one", o->scenarios[0]->name);
+		return wrong_use("--quick is for all scenarios, and '%s' is one",
+				 o->scenarios[0]->name);
 	if (p->seed_given && o->mode != EXPLORE_RANDOM)
 		return wrong_use("--seed is for --random N, which is not there");
 	if (o->budget && o->mode == EXPLORE_RANDOM && o->command != CLI_BUG)
@@ -238,8 +245,8 @@ static void defaults(struct parser *p)
 			if (!o->quick || !scenarios[i]->slow)
 				o->scenarios[o->nr_scenarios++] = scenarios[i];
 	o->color = strcmp(p->color, "always") == 0 ||
-		   (strcmp(p->color, "auto") == 0 && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 &&
-		    !getenv("NO_COLOR"));
+		   (strcmp(p->color, "auto") == 0 && isatty(STDOUT_FILENO) && term &&
+		    strcmp(term, "dumb") != 0 && !getenv("NO_COLOR"));
 	o->progress = isatty(STDERR_FILENO);
 }
 

@@ -14,7 +14,8 @@ void verdict(const struct options *o, const struct result *res, char *buf, size_
 	if (res->end == EXPLORE_FAILED)
 		snprintf(buf, n, "%s", sim_finding_name(res->failure.kind));
 	else if (res->end == EXPLORE_STOPPED)
-		snprintf(buf, n, "INTERRUPTED(%" PRIu64 ")", res->stats.executions + res->stats.blocked);
+		snprintf(buf, n, "INTERRUPTED(%" PRIu64 ")",
+			 res->stats.executions + res->stats.blocked);
 	else if (o->mode == EXPLORE_RANDOM)
 		snprintf(buf, n, "RANDOM(%" PRIu64 ", %" PRIu64 ")", o->random, o->seed);
 	else if (res->end == EXPLORE_BUDGET)
@@ -34,8 +35,8 @@ int exit_of(const struct options *o, const struct result *res)
 
 void table_head(FILE *out)
 {
-	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %s\n", "scenario", "tasks", "executions", "sleep-blocked", "steps",
-		"time", "verdict");
+	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %s\n", "scenario", "tasks", "executions",
+		"sleep-blocked", "steps", "time", "verdict");
 }
 
 void table_row(FILE *out, const struct options *o, const struct result *res)
@@ -44,8 +45,8 @@ void table_row(FILE *out, const struct options *o, const struct result *res)
 	char v[64];
 
 	verdict(o, res, v, sizeof(v));
-	fprintf(out, "%-32s %5u %12" PRIu64 " %13" PRIu64 " %14" PRIu64 " %8.2fs  %s\n", res->scenario->name, s->tasks,
-		s->executions, s->blocked, s->steps, s->seconds, v);
+	fprintf(out, "%-32s %5u %12" PRIu64 " %13" PRIu64 " %14" PRIu64 " %8.2fs  %s\n",
+		res->scenario->name, s->tasks, s->executions, s->blocked, s->steps, s->seconds, v);
 	fflush(out);
 }
 
@@ -136,7 +137,8 @@ void print_json(FILE *out, const struct options *o, struct result *results, unsi
 
 void print_replay_json(FILE *out, const struct replay *want, const struct report *r)
 {
-	cJSON *all = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(all, "scenarios"), *j = cJSON_CreateObject();
+	cJSON *all = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(all, "scenarios"),
+	      *j = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(j, "scenario", want->scenario->name);
 	if (want->bug)

@@ -14,7 +14,7 @@
 /* ---- recording ---- */
 
 struct recorded {
-	void *pc[SIM_CALLS_MAX];     /* outermost first */
+	void *pc[SIM_CALLS_MAX]; /* outermost first */
 	unsigned nr;
 };
 static struct recorded *recorded;
@@ -44,7 +44,8 @@ static bool is_machine(const char *file)
 
 /* The functions from @pc outwards, through the calls @pcs (outermost first). Accessors in headers
  * are left out, because the reader wants their caller. So is the machine itself. */
-static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, struct source_line *out, unsigned max)
+static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, struct source_line *out,
+			 unsigned max)
 {
 	struct source_line lines[REPORT_STACK_MAX];
 	unsigned n = 0;
@@ -54,18 +55,21 @@ static unsigned stack_of(const void *pc, void *const *pcs, unsigned nr_pcs, stru
 
 		for (unsigned k = 0; k < got && n < max; k++)
 			if (!is_header(lines[k].file) && !is_machine(lines[k].file) &&
-			    !(n && strcmp(out[n - 1].func, lines[k].func) == 0)) /* the compiler split it in two */
+			    !(n && strcmp(out[n - 1].func, lines[k].func) ==
+					   0)) /* the compiler split it in two */
 				out[n++] = lines[k];
 	}
 	return n;
 }
 
-static struct source_line place_of(const struct sim_op *op, const struct source_line *stack, unsigned nr)
+static struct source_line place_of(const struct sim_op *op, const struct source_line *stack,
+				   unsigned nr)
 {
 	if (nr)
 		return stack[0];
 	if (op->at && !is_machine(source_name(op->at->file)))
-		return (struct source_line){ op->at->func, source_name(op->at->file), op->at->line };
+		return (struct source_line){ op->at->func, source_name(op->at->file),
+					     op->at->line };
 	return (struct source_line){ NULL, NULL, 0 };
 }
 
@@ -102,7 +106,8 @@ static void make_rows(struct report *r)
 /* A deadlock: what each task waits for gets its own row. */
 static void make_waiting_rows(struct report *r)
 {
-	for (unsigned t = 0; t < sim_nr_tasks && r->failure.kind == SIM_DEADLOCK && r->failure.task < 0; t++) {
+	for (unsigned t = 0;
+	     t < sim_nr_tasks && r->failure.kind == SIM_DEADLOCK && r->failure.task < 0; t++) {
 		struct report_row *row = &r->rows[r->nr_rows];
 
 		if (!sim_tasks[t].alive)
@@ -125,7 +130,8 @@ static void mark_shared(struct report *r)
 {
 	for (unsigned i = 0; i < r->nr_rows; i++)
 		for (unsigned k = i + 1; k < r->nr_rows; k++)
-			if (r->rows[i].task != r->rows[k].task && op_dependent(&r->rows[i].op, &r->rows[k].op))
+			if (r->rows[i].task != r->rows[k].task &&
+			    op_dependent(&r->rows[i].op, &r->rows[k].op))
 				r->rows[i].matters = r->rows[k].matters = true;
 }
 
@@ -138,7 +144,8 @@ static void mark_pair(struct report_row *x, struct report_row *y, int task_x, in
 {
 	uint64_t bits = x->op.mask & y->op.mask;
 
-	if (x->task != task_x || y->task != task_y || is_lock(&x->op) || is_lock(&y->op) || !op_dependent(&x->op, &y->op))
+	if (x->task != task_x || y->task != task_y || is_lock(&x->op) || is_lock(&y->op) ||
+	    !op_dependent(&x->op, &y->op))
 		return;
 	if (((x->before ^ x->after) | (y->before ^ y->after)) & bits)
 		x->matters = y->matters = true;
@@ -154,7 +161,8 @@ static void mark_sliced(struct report *r, const bool *decisive)
 		for (unsigned k = 0; k < r->nr_ops; k++) {
 			const struct report_row *row = &r->rows[k];
 
-			if (row->op.obj != r->rows[i].op.obj || !(row->op.mask & r->rows[i].op.mask) || is_lock(&row->op))
+			if (row->op.obj != r->rows[i].op.obj ||
+			    !(row->op.mask & r->rows[i].op.mask) || is_lock(&row->op))
 				continue;
 			if ((row->before ^ row->after) & r->rows[i].op.mask)
 				r->rows[k].matters = true;
@@ -167,8 +175,8 @@ static unsigned end_of_section(const struct report *r, unsigned i)
 	const struct sim_op *lock = &r->rows[i].op;
 
 	for (unsigned k = i + 1; k < r->nr_ops; k++)
-		if (r->rows[k].task == r->rows[i].task && r->rows[k].op.obj == lock->obj && is_lock(&r->rows[k].op) &&
-		    r->rows[k].op.mask & lock->mask)
+		if (r->rows[k].task == r->rows[i].task && r->rows[k].op.obj == lock->obj &&
+		    is_lock(&r->rows[k].op) && r->rows[k].op.mask & lock->mask)
 			return k;
 	return r->nr_ops;
 }
@@ -184,12 +192,13 @@ static void mark_sections(struct report *r, const bool *decisive)
 		if (!decisive[a] || !is_lock(lock))
 			continue;
 		for (unsigned b = a + 1; b < r->nr_ops; b++) {
-			if (!decisive[b] || !is_lock(&r->rows[b].op) || r->rows[b].op.obj != lock->obj ||
-			    r->rows[b].task == r->rows[a].task)
+			if (!decisive[b] || !is_lock(&r->rows[b].op) ||
+			    r->rows[b].op.obj != lock->obj || r->rows[b].task == r->rows[a].task)
 				continue;
 			for (unsigned i = a; i < end; i++)
 				for (unsigned k = b; k < end_of_section(r, b); k++)
-					mark_pair(&r->rows[i], &r->rows[k], r->rows[a].task, r->rows[b].task);
+					mark_pair(&r->rows[i], &r->rows[k], r->rows[a].task,
+						  r->rows[b].task);
 		}
 	}
 }
@@ -266,7 +275,10 @@ static unsigned place_bug(struct report *r, struct report_row *out, unsigned ste
 	for (unsigned i = 0; i < r->nr_bug_at; i++) {
 		if (r->bug_at[i].before != step)
 			continue;
-		out[n] = (struct report_row){ .task = r->bug_at[i].task, .step = step, .at = r->bug_at[i].at, .no_step = true,
+		out[n] = (struct report_row){ .task = r->bug_at[i].task,
+					      .step = step,
+					      .at = r->bug_at[i].at,
+					      .no_step = true,
 					      .matters = true };
 		snprintf(out[n++].text, sizeof(out[0].text), "(the bug is here)");
 	}
@@ -294,7 +306,9 @@ static void fold(struct report *r, bool full)
 		const struct report_row *row = &r->rows[i];
 
 		to += place_bug(r, &rows[to], row->step);
-		for (n = 0; !full && i + n < r->nr_rows && !row[n].matters && row[n].task == row->task; n++)
+		for (n = 0;
+		     !full && i + n < r->nr_rows && !row[n].matters && row[n].task == row->task;
+		     n++)
 			if (n && bug_before(r, row[n].step))
 				break;
 		if (n < 2) {
@@ -323,7 +337,8 @@ static void drop_columns(struct report *r)
 	for (unsigned i = 0; i < r->nr_rows; i++) {
 		struct report_row *above = to ? &r->rows[to - 1] : NULL;
 
-		if (r->drawn[r->rows[i].task] && above && above->task == r->rows[i].task && above->folded && r->rows[i].folded) {
+		if (r->drawn[r->rows[i].task] && above && above->task == r->rows[i].task &&
+		    above->folded && r->rows[i].folded) {
 			above->folded += r->rows[i].folded;
 			snprintf(above->text, sizeof(above->text), "... %u steps", above->folded);
 		} else if (r->drawn[r->rows[i].task]) {
@@ -357,7 +372,8 @@ static void hold(struct report *r, int task)
 	unsigned nr = t->nr_held;
 
 	/* It counts as held from the request on. */
-	if (nr && t->alive && r->failure.task != task && (t->next.kind == OP_LOCK || t->next.kind == OP_RDLOCK) &&
+	if (nr && t->alive && r->failure.task != task &&
+	    (t->next.kind == OP_LOCK || t->next.kind == OP_RDLOCK) &&
 	    arena_object(t->held[nr - 1].lock) == t->next.obj)
 		nr--;
 	for (unsigned i = 0; i < nr && r->nr_held < 64; i++) {
@@ -365,7 +381,8 @@ static void hold(struct report *r, int task)
 
 		h->task = task;
 		words_address(t->held[i].lock, t->held[i].at->expr, h->text, sizeof(h->text));
-		h->at = (struct source_line){ t->held[i].at->func, source_name(t->held[i].at->file), t->held[i].at->line };
+		h->at = (struct source_line){ t->held[i].at->func, source_name(t->held[i].at->file),
+					      t->held[i].at->line };
 	}
 	if (t->rcu_nesting && r->nr_held < 64) {
 		struct report_held *h = &r->held[r->nr_held++];
@@ -385,12 +402,13 @@ static void find_place(struct report *r)
 		report_place(last);
 	if (f->task >= 0) {
 		record(f->task);
-		r->nr_found_stack = stack_of(f->pc, recorded[sim_depth].pc, recorded[sim_depth].nr, r->found_stack,
-					     REPORT_STACK_MAX);
+		r->nr_found_stack = stack_of(f->pc, recorded[sim_depth].pc, recorded[sim_depth].nr,
+					     r->found_stack, REPORT_STACK_MAX);
 	}
 	if (f->pc && r->nr_found_stack)
 		r->found_at = r->found_stack[0];
-	else if (f->file && f->task >= 0 && last && last->task == f->task && last->op.at && last->op.at->line == f->line)
+	else if (f->file && f->task >= 0 && last && last->task == f->task && last->op.at &&
+		 last->op.at->line == f->line)
 		r->found_at = last->at; /* an accessor's own line would be less useful */
 	else if (f->file)
 		r->found_at = (struct source_line){ NULL, source_name(f->file), f->line };
@@ -400,7 +418,8 @@ static void find_place(struct report *r)
 
 /* ---- the report ---- */
 
-struct report *report_make(const struct scenario *scenario, const struct bug *bug, const struct schedule *s, bool full)
+struct report *report_make(const struct scenario *scenario, const struct bug *bug,
+			   const struct schedule *s, bool full)
 {
 	static bool decisive[SIM_DEPTH_MAX];
 	struct report *r = calloc(1, sizeof(*r));

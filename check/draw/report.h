@@ -21,22 +21,22 @@ struct report_row {
 	unsigned step;
 	struct sim_op op;
 	uint64_t before, after;
-	char text[REPORT_CELL_MAX];  /* what it did */
-	const char *note;            /* "NOT TAKEN": what did not happen; or NULL */
-	struct source_line at;       /* func NULL: unknown */
-	struct source_line stack[REPORT_STACK_MAX];  /* callers, innermost first; [0] is @at */
+	char text[REPORT_CELL_MAX];                 /* what it did */
+	const char *note;                           /* "NOT TAKEN": what did not happen; or NULL */
+	struct source_line at;                      /* func NULL: unknown */
+	struct source_line stack[REPORT_STACK_MAX]; /* callers, innermost first; [0] is @at */
 	unsigned nr_stack;
-	bool matters;                /* the failure depends on it, or on what it changed */
-	bool head;                   /* a different function than in the task's previous row */
-	unsigned folded;             /* > 0: stands for this many unimportant rows; no text */
-	bool no_step;                /* not an operation: marks where the bug is */
-	bool placed;                 /* @at and @stack are filled in: report_place */
+	bool matters;    /* the failure depends on it, or on what it changed */
+	bool head;       /* a different function than in the task's previous row */
+	unsigned folded; /* > 0: stands for this many unimportant rows; no text */
+	bool no_step;    /* not an operation: marks where the bug is */
+	bool placed;     /* @at and @stack are filled in: report_place */
 };
 
 /* A place where the engine misbehaves as the named bug describes. */
 struct report_bug_place {
 	int task;
-	unsigned before;             /* the operation that follows it */
+	unsigned before; /* the operation that follows it */
 	struct source_line at;
 };
 #define REPORT_BUG_PLACES 16
@@ -49,7 +49,7 @@ struct report_held {
 
 struct report {
 	const struct scenario *scenario;
-	const struct bug *bug;       /* NULL: none */
+	const struct bug *bug; /* NULL: none */
 	struct sim_failure failure;
 	const char *unexpected;      /* broken according to the table of bugs, if other; NULL */
 	struct source_line found_at; /* file NULL: unknown */
@@ -57,7 +57,7 @@ struct report {
 	unsigned nr_found_stack;
 	struct source_line other_at; /* of a race */
 	const char *task[SIM_TASKS_MAX];
-	bool drawn[SIM_TASKS_MAX];   /* has a column */
+	bool drawn[SIM_TASKS_MAX]; /* has a column */
 	unsigned steps_not_drawn[SIM_TASKS_MAX];
 	unsigned nr_tasks;
 	struct report_row *rows;
@@ -68,14 +68,15 @@ struct report {
 	struct report_held held[64];
 	unsigned nr_held;
 	unsigned preemptions;
-	uint32_t left_out;           /* tasks that need not run for the failure */
-	uint64_t execution;          /* the execution it was found in; 0: unknown */
-	bool steady;                 /* it fails the same way each time */
+	uint32_t left_out;  /* tasks that need not run for the failure */
+	uint64_t execution; /* the execution it was found in; 0: unknown */
+	bool steady;        /* it fails the same way each time */
 	char replay[REPLAY_TEXT_MAX];
 };
 
 /* Run @s and describe it. @full: every operation has a row. The scenario is loaded. */
-struct report *report_make(const struct scenario *scenario, const struct bug *bug, const struct schedule *s, bool full);
+struct report *report_make(const struct scenario *scenario, const struct bug *bug,
+			   const struct schedule *s, bool full);
 void report_free(struct report *r);
 /* Find the source location of @row; only while report_make runs. */
 void report_place(struct report_row *row);
@@ -90,7 +91,8 @@ void report_html_end(FILE *out);
 bool subject_mark(struct report *r);
 /* report_bug.c: find where in @s, which fails, the engine must misbehave for the failure; reloads
  * the scenario. */
-void bug_find_places(const struct scenario *scenario, const struct bug *bug, const struct schedule *s);
+void bug_find_places(const struct scenario *scenario, const struct bug *bug,
+		     const struct schedule *s);
 /* Give these places rows. */
 void bug_mark_rows(struct report *r);
 

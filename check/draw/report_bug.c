@@ -16,13 +16,13 @@
 #define TRIES_MAX 400
 
 static struct met {
-	int task;            /* -1: the set-up */
-	unsigned before;     /* the operation that follows it */
+	int task;        /* -1: the set-up */
+	unsigned before; /* the operation that follows it */
 	void *pc;
 	bool needed;
-} *met;
+} * met;
 static unsigned nr_met, met_room, nr_setup;
-static unsigned count, spared;       /* in this run; the pass that is correct, UINT_MAX: none */
+static unsigned count, spared; /* in this run; the pass that is correct, UINT_MAX: none */
 static bool recording;
 
 /* ---- finding ---- */
@@ -41,7 +41,7 @@ static void note(void *pc)
 static bool met_bug(void *pc)
 {
 	if (sim_current < 0 && sim_running)
-		return true;  /* recorded for the looks at the end */
+		return true; /* recorded for the looks at the end */
 	if (recording)
 		note(pc);
 	return count++ != spared;
@@ -55,8 +55,9 @@ static void set_up(const struct scenario *scenario, const struct bug *bug, unsig
 }
 
 /* Is the misbehaviour at @i needed for the failure? */
-static bool is_needed(unsigned i, const struct scenario *scenario, const struct bug *bug, const struct schedule *s,
-		      const struct schedule_trace *as, const struct sim_failure *wanted)
+static bool is_needed(unsigned i, const struct scenario *scenario, const struct bug *bug,
+		      const struct schedule *s, const struct schedule_trace *as,
+		      const struct sim_failure *wanted)
 {
 	if (i < nr_setup)
 		set_up(scenario, bug, i);
@@ -70,7 +71,8 @@ static bool is_needed(unsigned i, const struct scenario *scenario, const struct 
 	return true;
 }
 
-void bug_find_places(const struct scenario *scenario, const struct bug *bug, const struct schedule *s)
+void bug_find_places(const struct scenario *scenario, const struct bug *bug,
+		     const struct schedule *s)
 {
 	static struct schedule_trace as;
 	struct sim_failure wanted;
@@ -106,13 +108,14 @@ static unsigned op_after(const struct report *r, const struct met *m)
 	return i < r->nr_ops ? i : r->nr_ops;
 }
 
-#define AFTER 3  /* operations of the task: a bug shows in what follows it */
+#define AFTER 3 /* operations of the task: a bug shows in what follows it */
 
 static bool is_near(const struct report *r, const struct met *m)
 {
 	unsigned left = AFTER;
 
-	if (m->before && m->before <= r->nr_ops && r->rows[m->before - 1].task == m->task && r->rows[m->before - 1].matters)
+	if (m->before && m->before <= r->nr_ops && r->rows[m->before - 1].task == m->task &&
+	    r->rows[m->before - 1].matters)
 		return true;
 	for (unsigned i = m->before; i < r->nr_ops && left; i++) {
 		if (r->rows[i].task != m->task)
@@ -152,7 +155,8 @@ static void show_likely(struct report *r)
 {
 	const struct met *last = NULL;
 
-	for (unsigned i = r->failure.kind == SIM_LIVELOCK && nr_met > 2 ? nr_met - 2 : nr_setup; i < nr_met; i++) {
+	for (unsigned i = r->failure.kind == SIM_LIVELOCK && nr_met > 2 ? nr_met - 2 : nr_setup;
+	     i < nr_met; i++) {
 		if (last && last->task == met[i].task && last->before == met[i].before)
 			continue;
 		last = &met[i];

@@ -6,33 +6,51 @@
 #include "draw/report.h"
 
 static const char style[] =
-	":root{color-scheme:light dark;--fg:#1b1f24;--bg:#fff;--dim:#667;--line:#d8dce2;--head:#f2f4f7;--bad:#b3261e;"
+	":root{color-scheme:light "
+	"dark;--fg:#1b1f24;--bg:#fff;--dim:#667;--line:#d8dce2;--head:#f2f4f7;--bad:#b3261e;"
 	"--badbg:#fdecea;--note:#8a5a00;--a:#e8f0fe}\n"
-	"@media(prefers-color-scheme:dark){:root{--fg:#e4e7eb;--bg:#15181c;--dim:#98a2ae;--line:#343a42;--head:#1f242a;"
+	"@media(prefers-color-scheme:dark){:root{--fg:#e4e7eb;--bg:#15181c;--dim:#98a2ae;--line:#"
+	"343a42;--head:#1f242a;"
 	"--bad:#ff8a80;--badbg:#3a1f1e;--note:#f0b95a;--a:#1c2836}}\n"
-	"body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:2em auto;max-width:110em;"
+	"body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:2em "
+	"auto;max-width:110em;"
 	"padding:0 1.5em}\n"
 	"h1{font-size:1.4em;margin:0}p{margin:.3em 0}.dim{color:var(--dim)}\n"
 	".scroll,pre{overflow-x:auto}table{border-collapse:collapse;margin:1.2em 0}\n"
-	"td,th{padding:.15em .9em;text-align:left;vertical-align:top;border-left:1px solid var(--line)}\n"
-	"td:first-child,th:first-child,td:last-child,th:last-child{border-left:0;color:var(--dim)}\n"
-	"td:first-child{text-align:right}thead th{background:var(--head);border-bottom:2px solid var(--line)}\n"
+	"td,th{padding:.15em .9em;text-align:left;vertical-align:top;border-left:1px solid "
+	"var(--line)}\n"
+	"td:first-child,th:first-child,td:last-child,th:last-child{border-left:0;color:var(--dim)}"
+	"\n"
+	"td:first-child{text-align:right}thead th{background:var(--head);border-bottom:2px solid "
+	"var(--line)}\n"
 	"td,code,dd{font-family:ui-monospace,monospace;font-size:.92em}td{white-space:pre-wrap}\n"
-	"td.file{white-space:nowrap}tr.turn td{border-top:1px solid var(--line)}td.does{background:var(--a)}\n"
+	"td.file{white-space:nowrap}tr.turn td{border-top:1px solid "
+	"var(--line)}td.does{background:var(--a)}\n"
 	".f{font-weight:600}.n{color:var(--note);font-weight:600}.folded{color:var(--dim)}\n"
-	".bad{background:var(--badbg);border-left:4px solid var(--bad);padding:.6em 1em;margin:1em 0}\n"
-	".bad b{color:var(--bad)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2em 1.2em}\n"
+	".bad{background:var(--badbg);border-left:4px solid var(--bad);padding:.6em 1em;margin:1em "
+	"0}\n"
+	".bad b{color:var(--bad)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2em "
+	"1.2em}\n"
 	"dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\n";
 
 static void text(FILE *out, const char *s)
 {
 	for (; *s; s++) {
 		switch (*s) {
-		case '<': fputs("&lt;", out); break;
-		case '>': fputs("&gt;", out); break;
-		case '&': fputs("&amp;", out); break;
-		case '"': fputs("&quot;", out); break;
-		default:  fputc(*s, out);
+		case '<':
+			fputs("&lt;", out);
+			break;
+		case '>':
+			fputs("&gt;", out);
+			break;
+		case '&':
+			fputs("&amp;", out);
+			break;
+		case '"':
+			fputs("&quot;", out);
+			break;
+		default:
+			fputc(*s, out);
 		}
 	}
 }
@@ -74,7 +92,8 @@ static void cell(FILE *out, const struct report_row *row)
 		fputs(" title=\"", out);
 		for (unsigned i = 0; i < row->nr_stack; i++) {
 			text(out, row->stack[i].func);
-			fprintf(out, " %s:%d&#10;", row->stack[i].file ? row->stack[i].file : "?", row->stack[i].line);
+			fprintf(out, " %s:%d&#10;", row->stack[i].file ? row->stack[i].file : "?",
+				row->stack[i].line);
 		}
 		fputc('"', out);
 	}
@@ -150,7 +169,8 @@ static void details(FILE *out, const struct report *r)
 		fprintf(out, "<dt>%s</dt><dd>", i == 1 ? "through" : "");
 		text(out, r->found_stack[i].func);
 		fprintf(out, "() <span class=\"dim\">%s:%d</span></dd>\n",
-			r->found_stack[i].file ? r->found_stack[i].file : "?", r->found_stack[i].line);
+			r->found_stack[i].file ? r->found_stack[i].file : "?",
+			r->found_stack[i].line);
 	}
 	if (r->failure.other >= 0 && r->failure.other_pc) {
 		fputs("<dt>against</dt><dd>", out);
@@ -192,10 +212,13 @@ void report_html(FILE *out, const struct report *r)
 		fputs("</p>\n", out);
 	}
 	if (r->bug_in_setup.func)
-		fprintf(out, "<p>The bug is in the set-up: <code>%s()</code> %s:%d</p>\n", r->bug_in_setup.func,
-			r->bug_in_setup.file, r->bug_in_setup.line);
-	fprintf(out, "<p class=\"dim\">%u operations, %u preemption%s</p>\n<div class=\"bad\"><b>%s</b> ", r->nr_ops,
-		r->preemptions, r->preemptions == 1 ? "" : "s", sim_finding_name(r->failure.kind));
+		fprintf(out, "<p>The bug is in the set-up: <code>%s()</code> %s:%d</p>\n",
+			r->bug_in_setup.func, r->bug_in_setup.file, r->bug_in_setup.line);
+	fprintf(out,
+		"<p class=\"dim\">%u operations, %u preemption%s</p>\n<div "
+		"class=\"bad\"><b>%s</b> ",
+		r->nr_ops, r->preemptions, r->preemptions == 1 ? "" : "s",
+		sim_finding_name(r->failure.kind));
 	text(out, r->failure.text);
 	if (r->unexpected) {
 		fputs("<br>This is not what the bug breaks: ", out);
@@ -209,7 +232,8 @@ void report_html(FILE *out, const struct report *r)
 void report_html_begin(FILE *out, const char *title)
 {
 	fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>", out);
+	      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>",
+	      out);
 	text(out, title);
 	fprintf(out, " - umemcg check</title>\n<style>\n%s</style></head><body>\n", style);
 }

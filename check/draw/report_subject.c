@@ -17,9 +17,10 @@
 static const struct subject {
 	unsigned invariant;
 	const char *field[3];
-	uint64_t flags;      /* of pages */
-	bool gauge;          /* also the statistic that the finding names */
+	uint64_t flags; /* of pages */
+	bool gauge;     /* also the statistic that the finding names */
 } subjects[] = {
+	/* clang-format off */
 	{ 4,  { "mapcount", "pcg" },  0,            true },
 	{ 6,  { "memory.usage", "memory.max" }, 0,  false },
 	{ 7,  { "pcg" },              0,            false },
@@ -29,6 +30,7 @@ static const struct subject {
 	{ 11, { "map" },              PG_writeback, false },
 	{ 17, { "mapcount", "pte" },  0,            false },
 	{ 19, { "mapcount", "pte" },  PG_dirty,     false },
+	/* clang-format on */
 };
 #define NR_SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
 
@@ -38,7 +40,8 @@ static bool is_other_slot(const struct report *r, const char *obj)
 	const char *named = strstr(r->failure.text, "slot ");
 	unsigned slot, this_one;
 
-	return named && sscanf(named, "slot %u", &slot) == 1 && sscanf(obj, "slot %u", &this_one) == 1 && slot != this_one;
+	return named && sscanf(named, "slot %u", &slot) == 1 &&
+	       sscanf(obj, "slot %u", &this_one) == 1 && slot != this_one;
 }
 
 /* "I4: anon of ...": 4; 0: no invariant. *@gauge: the word after it. */
@@ -56,7 +59,8 @@ static unsigned invariant_of(const char *text, char *gauge, size_t n)
 
 static const struct subject *subject_of(const struct report *r, char *gauge, size_t n)
 {
-	static const struct subject slot = { 0, { "map" }, 0, false }, comes_and_goes = { 0, { "pte" }, 0, false };
+	static const struct subject slot = { 0, { "map" }, 0, false },
+				    comes_and_goes = { 0, { "pte" }, 0, false };
 	unsigned invariant = invariant_of(r->failure.text, gauge, n);
 
 	if (r->failure.kind == SIM_LIVELOCK)
@@ -67,7 +71,8 @@ static const struct subject *subject_of(const struct report *r, char *gauge, siz
 	return !invariant && strncmp(r->failure.text, "slot ", 5) == 0 ? &slot : NULL;
 }
 
-static bool is_about(const struct report *r, const struct subject *s, const char *gauge, const struct report_row *row)
+static bool is_about(const struct report *r, const struct subject *s, const char *gauge,
+		     const struct report_row *row)
 {
 	char obj[120];
 
@@ -97,7 +102,8 @@ static bool changes(const struct subject *s, const struct report_row *row)
 	char obj[120];
 
 	words_object(&row->op, obj, sizeof(obj));
-	return (row->before ^ row->after) & row->op.mask & (words_field_is(obj, "flags") ? s->flags : UINT64_MAX);
+	return (row->before ^ row->after) & row->op.mask &
+	       (words_field_is(obj, "flags") ? s->flags : UINT64_MAX);
 }
 
 /* Mark what other tasks look at next of what row @i changed; for a charge that ended, the next of
@@ -119,7 +125,7 @@ static void mark_lookers(struct report *r, unsigned i, bool ended)
 	}
 }
 
-#define OWNER_WITHIN 6  /* operations of the task */
+#define OWNER_WITHIN 6 /* operations of the task */
 
 /* Row @i changed a number of mappings: the owner that it is counted to is read next. */
 static void mark_owner(struct report *r, unsigned i)

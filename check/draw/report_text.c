@@ -6,9 +6,9 @@
  */
 #include "draw/report.h"
 
-#define WIDTH_ALL 132   /* for all columns together */
-#define WIDTH_MIN 24
-#define WIDTH_MAX 52
+#define WIDTH_ALL  132 /* for all columns together */
+#define WIDTH_MIN  24
+#define WIDTH_MAX  52
 #define STEP_WIDTH 5
 
 struct drawing {
@@ -32,13 +32,14 @@ static const char *style_off(const struct drawing *d, enum style s)
 	return d->color && s != PLAIN ? "\033[0m" : "";
 }
 
-#define NO_BREAK '\1'   /* a space that must not end a line */
+#define NO_BREAK '\1' /* a space that must not end a line */
 
 static void cell_text(const struct report_row *row, char *buf, size_t n)
 {
 	size_t at = strlen(row->text);
 
-	snprintf(buf, n, "%s%s%s", row->text, row->note ? "   // " : "", row->note ? row->note : "");
+	snprintf(buf, n, "%s%s%s", row->text, row->note ? "   // " : "",
+		 row->note ? row->note : "");
 	for (char *c = buf + (at + 3 < n ? at + 3 : n - 1); *c && row->note; c++)
 		*c = *c == ' ' ? NO_BREAK : *c;
 }
@@ -82,8 +83,8 @@ static unsigned fits(const char *text, unsigned width)
 }
 
 /* One line: @text in @task's column (-1: the names of all columns), followed by @margin. */
-static void line(const struct drawing *d, const char *step, int task, const char *text, unsigned len, enum style style,
-		 const char *margin)
+static void line(const struct drawing *d, const char *step, int task, const char *text,
+		 unsigned len, enum style style, const char *margin)
 {
 	const struct report *r = d->r;
 
@@ -96,10 +97,11 @@ static void line(const struct drawing *d, const char *step, int task, const char
 		if (!r->drawn[t])
 			continue;
 		n = n > d->width[t] ? d->width[t] : n;
-		fprintf(d->out, "| %s%.*s%s%*s ", mine ? style_on(d, style) : "", (int)n, mine ? s : "",
-			mine ? style_off(d, style) : "", (int)(d->width[t] - n), "");
+		fprintf(d->out, "| %s%.*s%s%*s ", mine ? style_on(d, style) : "", (int)n,
+			mine ? s : "", mine ? style_off(d, style) : "", (int)(d->width[t] - n), "");
 	}
-	fprintf(d->out, "|%s%s%s%s\n", *margin ? " " : "", style_on(d, DIM), margin, style_off(d, DIM));
+	fprintf(d->out, "|%s%s%s%s\n", *margin ? " " : "", style_on(d, DIM), margin,
+		style_off(d, DIM));
 }
 
 static void rule(const struct drawing *d)
@@ -167,22 +169,28 @@ static void draw_finding(const struct drawing *d)
 		draw_place(d, &r->found_at);
 		fputc('\n', d->out);
 	} else {
-		fprintf(d->out, "  found:    %s", r->failure.kind == SIM_DEADLOCK ? "no task can go on" :
-			r->failure.kind == SIM_LIVELOCK ? "it does not end" : "by the look at the end, when all tasks are done");
+		fprintf(d->out, "  found:    %s",
+			r->failure.kind == SIM_DEADLOCK ? "no task can go on"
+			: r->failure.kind == SIM_LIVELOCK
+				? "it does not end"
+				: "by the look at the end, when all tasks are done");
 		draw_place(d, &r->found_at);
 		fputc('\n', d->out);
 	}
 	first = r->found_at.func && r->found_at.func == r->found_stack[0].func;
 	for (unsigned i = first; i < r->nr_found_stack && r->nr_found_stack > 1; i++)
-		fprintf(d->out, "  %-9s   %s() %s:%d\n", i == first ? "through:" : "", r->found_stack[i].func,
-			r->found_stack[i].file ? r->found_stack[i].file : "?", r->found_stack[i].line);
+		fprintf(d->out, "  %-9s   %s() %s:%d\n", i == first ? "through:" : "",
+			r->found_stack[i].func,
+			r->found_stack[i].file ? r->found_stack[i].file : "?",
+			r->found_stack[i].line);
 	if (r->failure.other >= 0 && r->failure.other_pc) {
 		fprintf(d->out, "  against:  %s", r->task[r->failure.other]);
 		draw_place(d, &r->other_at);
 		fputc('\n', d->out);
 	}
 	for (unsigned i = 0; i < r->nr_held; i++) {
-		fprintf(d->out, "  %-9s %s has %s", i ? "" : "held:", r->task[r->held[i].task], r->held[i].text);
+		fprintf(d->out, "  %-9s %s has %s", i ? "" : "held:", r->task[r->held[i].task],
+			r->held[i].text);
 		draw_place(d, &r->held[i].at);
 		fputc('\n', d->out);
 	}
@@ -198,15 +206,17 @@ void report_text(FILE *out, const struct report *r, bool color)
 	struct drawing d = { .out = out, .r = r, .color = color };
 
 	measure(&d);
-	fprintf(out, "%s%s%s: %s\n", style_on(&d, BOLD), r->scenario->name, style_off(&d, BOLD), r->scenario->text);
+	fprintf(out, "%s%s%s: %s\n", style_on(&d, BOLD), r->scenario->name, style_off(&d, BOLD),
+		r->scenario->text);
 	if (r->bug)
 		fprintf(out, "  with %s (%s): %s\n", r->bug->name, r->bug->source, r->bug->text);
-	fprintf(out, "  %u operations, %u preemption%s", r->nr_ops, r->preemptions, r->preemptions == 1 ? "" : "s");
+	fprintf(out, "  %u operations, %u preemption%s", r->nr_ops, r->preemptions,
+		r->preemptions == 1 ? "" : "s");
 	if (r->execution)
 		fprintf(out, "; found in execution %llu", (unsigned long long)r->execution);
 	if (r->bug_in_setup.func)
-		fprintf(out, "\n  the bug is in the set-up: %s() (%s:%d)", r->bug_in_setup.func, r->bug_in_setup.file,
-			r->bug_in_setup.line);
+		fprintf(out, "\n  the bug is in the set-up: %s() (%s:%d)", r->bug_in_setup.func,
+			r->bug_in_setup.file, r->bug_in_setup.line);
 	fprintf(out, "\n\n");
 	line(&d, "step", -1, "", 0, BOLD, "");
 	rule(&d);
@@ -218,6 +228,7 @@ void report_text(FILE *out, const struct report *r, bool color)
 			fprintf(out, "  left out: %s; it fails without\n", r->task[t]);
 	for (unsigned t = 0; t < r->nr_tasks; t++)
 		if (r->steps_not_drawn[t])
-			fprintf(out, "  not drawn: %s, %u steps\n", r->task[t], r->steps_not_drawn[t]);
+			fprintf(out, "  not drawn: %s, %u steps\n", r->task[t],
+				r->steps_not_drawn[t]);
 	draw_finding(&d);
 }

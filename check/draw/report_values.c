@@ -12,21 +12,31 @@ struct bit {
 };
 
 static const struct bit page_bits[] = {
-	{ PG_locked, "PG_locked" }, { PG_waiters, "PG_waiters" }, { PG_writeback, "PG_writeback" },
-	{ PG_uptodate, "PG_uptodate" }, { PG_dirty, "PG_dirty" }, { PG_lru, "PG_lru" }, { PG_active, "PG_active" },
-	{ PG_unevictable, "PG_unevictable" }, { PG_swapcache, "PG_swapcache" }, { PG_error, "PG_error" },
-	{ PG_readahead, "PG_readahead" }, { PG_workingset, "PG_workingset" }, { PG_reclaim, "PG_reclaim" },
-	{ PG_file, "PG_file" }, { PG_referenced, "PG_referenced" }, { 0, NULL },
+	{ PG_locked, "PG_locked" },         { PG_waiters, "PG_waiters" },
+	{ PG_writeback, "PG_writeback" },   { PG_uptodate, "PG_uptodate" },
+	{ PG_dirty, "PG_dirty" },           { PG_lru, "PG_lru" },
+	{ PG_active, "PG_active" },         { PG_unevictable, "PG_unevictable" },
+	{ PG_swapcache, "PG_swapcache" },   { PG_error, "PG_error" },
+	{ PG_readahead, "PG_readahead" },   { PG_workingset, "PG_workingset" },
+	{ PG_reclaim, "PG_reclaim" },       { PG_file, "PG_file" },
+	{ PG_referenced, "PG_referenced" }, { 0, NULL },
 };
 static const struct bit slot_bits[] = {
-	{ SLOT_CACHE, "CACHE" }, { SLOT_VALID, "VALID" }, { SLOT_ZERO, "ZERO" }, { SLOT_MEMSW, "MEMSW" },
-	{ SLOT_BAD, "BAD" }, { SLOT_USED, "USED" }, { SLOT_BACKED, "BACKED" }, { SLOT_REFUSED, "REFUSED" },
+	{ SLOT_CACHE, "CACHE" },     { SLOT_VALID, "VALID" },
+	{ SLOT_ZERO, "ZERO" },       { SLOT_MEMSW, "MEMSW" },
+	{ SLOT_BAD, "BAD" },         { SLOT_USED, "USED" },
+	{ SLOT_BACKED, "BACKED" },   { SLOT_REFUSED, "REFUSED" },
 	{ SLOT_INDEXED, "INDEXED" }, { 0, NULL },
 };
 static const struct bit pte_bits[] = {
-	{ PTE_WRITE, "W" }, { PTE_YOUNG, "Y" }, { PTE_DIRTY, "D" }, { 0, NULL },
+	{ PTE_WRITE, "W" },
+	{ PTE_YOUNG, "Y" },
+	{ PTE_DIRTY, "D" },
+	{ 0, NULL },
 };
-static const struct bit charge_bits[] = { { PCG_USED, "USED" }, { PCG_MIGRATION, "MIGRATION" }, { 0, NULL } };
+static const struct bit charge_bits[] = { { PCG_USED, "USED" },
+					  { PCG_MIGRATION, "MIGRATION" },
+					  { 0, NULL } };
 
 /* "A|B", followed by the unnamed bits in hexadecimal. @first: text precedes it. */
 static void join_bits(const struct bit *bits, uint64_t value, bool first, char *buf, size_t n)
@@ -76,12 +86,17 @@ static void pte_word(unsigned width, uint64_t v, char *buf, size_t n)
 		snprintf(buf, n, "none");
 	} else if (v & PTE_PRESENT) {
 		at = (size_t)snprintf(buf, n, "page %llu", (unsigned long long)(v >> PAGE_SHIFT));
-		join_bits(pte_bits, v & (PTE_WRITE | PTE_YOUNG | PTE_DIRTY), false, buf + at, n - at);
+		join_bits(pte_bits, v & (PTE_WRITE | PTE_YOUNG | PTE_DIRTY), false, buf + at,
+			  n - at);
 	} else {
 		unsigned kind = v & PTE_KIND_MASK;
 
-		snprintf(buf, n, "%s %llu", kind == PTE_SWAP ? "swap" : kind == PTE_MIGRATION ? "migration" :
-			 kind == PTE_POISON ? "poison" : "kind?", (unsigned long long)(v >> PAGE_SHIFT));
+		snprintf(buf, n, "%s %llu",
+			 kind == PTE_SWAP        ? "swap"
+			 : kind == PTE_MIGRATION ? "migration"
+			 : kind == PTE_POISON    ? "poison"
+						 : "kind?",
+			 (unsigned long long)(v >> PAGE_SHIFT));
 	}
 }
 
@@ -131,6 +146,7 @@ static const struct {
 	void (*print)(unsigned width, uint64_t v, char *buf, size_t n);
 	const struct bit *bits;
 } fields[] = {
+	/* clang-format off */
 	{ "flags",   4, page_flags,   page_bits },
 	{ "pcg",     8, charge_word,  charge_bits },
 	{ "word",    8, charge_word,  charge_bits },
@@ -140,6 +156,7 @@ static const struct {
 	{ "map",     4, slot_word,    slot_bits },
 	{ "mapping", 8, mapping_word, NULL },
 	{ "cache",   8, cache_word,   NULL },
+	/* clang-format on */
 };
 #define NR_FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -150,7 +167,8 @@ bool words_field_is(const char *obj, const char *field)
 
 	while (len > 0 && ((obj[len - 1] >= '0' && obj[len - 1] <= '9') || obj[len - 1] == ' '))
 		len--;
-	return len >= n && memcmp(obj + len - n, field, n) == 0 && (len == n || strchr(".> ", obj[len - n - 1]));
+	return len >= n && memcmp(obj + len - n, field, n) == 0 &&
+	       (len == n || strchr(".> ", obj[len - n - 1]));
 }
 
 bool words_gauge_is(const char *obj, const char *gauge)

@@ -66,13 +66,20 @@ static const char *field_at(size_t offset, size_t size)
 	if (size != sizeof(struct page))
 		return NULL;
 	switch (offset) {
-	case offsetof(struct page, flags):    return "flags";
-	case offsetof(struct page, refcount): return "refcount";
-	case offsetof(struct page, mapcount): return "mapcount";
-	case offsetof(struct page, mapping):  return "mapping";
-	case offsetof(struct page, entry):    return "entry";
-	case offsetof(struct page, pcg):      return "pcg";
-	default:                              return NULL;
+	case offsetof(struct page, flags):
+		return "flags";
+	case offsetof(struct page, refcount):
+		return "refcount";
+	case offsetof(struct page, mapcount):
+		return "mapcount";
+	case offsetof(struct page, mapping):
+		return "mapping";
+	case offsetof(struct page, entry):
+		return "entry";
+	case offsetof(struct page, pcg):
+		return "pcg";
+	default:
+		return NULL;
 	}
 }
 
@@ -105,9 +112,11 @@ void words_address(const void *p, const char *expr, char *buf, size_t n)
 		if (!field)
 			field = field_at((size_t)((const char *)p - (const char *)start), size);
 		if (field || expr)
-			snprintf(buf, n, "%s%s%s", name, field ? "." : ": ", field ? field : without_and(expr));
+			snprintf(buf, n, "%s%s%s", name, field ? "." : ": ",
+				 field ? field : without_and(expr));
 		else
-			snprintf(buf, n, "%s+%zu", name, (size_t)((const char *)p - (const char *)start));
+			snprintf(buf, n, "%s+%zu", name,
+				 (size_t)((const char *)p - (const char *)start));
 	} else if (expr) {
 		unsigned nr = ordinal(without_and(expr), p);
 
@@ -148,7 +157,8 @@ struct words {
 	bool same;
 };
 
-static void value(const struct report_row *row, const struct words *w, uint64_t v, char *buf, size_t n)
+static void value(const struct report_row *row, const struct words *w, uint64_t v, char *buf,
+		  size_t n)
 {
 	if (is_freed(row->op.width, v))
 		snprintf(buf, n, "(freed)");
@@ -201,7 +211,8 @@ static void say_write(struct report_row *row, const struct words *w)
 		SAY(row, "cas %s, %s => %s: is %s", w->obj, w->arg, w->arg2, w->before);
 		row->note = "FAILED";
 	} else if (is(w, "cas")) {
-		SAY(row, "cas %s, %s => %s: %s -> %s", w->obj, w->arg, w->arg2, w->before, w->after);
+		SAY(row, "cas %s, %s => %s: %s -> %s", w->obj, w->arg, w->arg2, w->before,
+		    w->after);
 	} else if (is(w, "store")) {
 		SAY(row, "%s = %s: %s -> %s", w->obj, w->arg, w->before, w->after);
 	} else if (is(w, "xchg")) {
@@ -231,7 +242,8 @@ static void say_write(struct report_row *row, const struct words *w)
 static bool is_deferred(unsigned task)
 {
 	for (unsigned i = 0; i < sim_depth; i++)
-		if (sim_trace[i].op.kind == OP_GP_START && sim_trace[i].op.at->expr == sim_tasks[task].name)
+		if (sim_trace[i].op.kind == OP_GP_START &&
+		    sim_trace[i].op.at->expr == sim_tasks[task].name)
 			return true;
 	return false;
 }
@@ -273,11 +285,16 @@ static void say_read(struct report_row *row, const struct words *w)
 static void say_lock(struct report_row *row, const struct words *w)
 {
 	static const char *const verb[NR_OP_KINDS] = {
-		[OP_LOCK] = "lock", [OP_UNLOCK] = "unlock", [OP_TRYLOCK] = "trylock",
-		[OP_RDLOCK] = "lock shared", [OP_RDUNLOCK] = "unlock shared", [OP_TRYRD] = "trylock shared",
+		[OP_LOCK] = "lock",
+		[OP_UNLOCK] = "unlock",
+		[OP_TRYLOCK] = "trylock",
+		[OP_RDLOCK] = "lock shared",
+		[OP_RDUNLOCK] = "unlock shared",
+		[OP_TRYRD] = "trylock shared",
 	};
 
-	SAY(row, "%s %s%s%s", verb[row->op.kind], w->obj, is(w, "bit") ? " " : "", is(w, "bit") ? w->mask : "");
+	SAY(row, "%s %s%s%s", verb[row->op.kind], w->obj, is(w, "bit") ? " " : "",
+	    is(w, "bit") ? w->mask : "");
 	if ((row->op.kind == OP_TRYLOCK || row->op.kind == OP_TRYRD) && w->same)
 		row->note = "BUSY";
 }

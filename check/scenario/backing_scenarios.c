@@ -106,7 +106,8 @@ static void by_two_setup(void)
 	sim_task("read B", task_read, mm, 1, 0);
 }
 DEFINE_SCENARIO(backed_touch_by_two, "backed-touch-by-two", by_two_setup, file_end,
-		"two threads touch a page that is filled from a file: both find it, and it is charged once");
+		"two threads touch a page that is filled from a file: both find it, and it is "
+		"charged once");
 
 static void and_replace_setup(void)
 {
@@ -120,8 +121,10 @@ static void and_replace_end(void)
 	expect_zeros(mm);
 	fx_end();
 }
-DEFINE_SCENARIO(backed_touch_and_replace, "backed-touch-and-replace", and_replace_setup, and_replace_end,
-		"a page is read from a file while something else is mapped there: nothing of the file appears");
+DEFINE_SCENARIO(backed_touch_and_replace, "backed-touch-and-replace", and_replace_setup,
+		and_replace_end,
+		"a page is read from a file while something else is mapped there: nothing of the "
+		"file appears");
 
 static void and_fork_setup(void)
 {
@@ -136,8 +139,9 @@ static void and_fork_end(void)
 	fx_read(child, 0, 0);
 	file_end();
 }
-DEFINE_SCENARIO(backed_touch_and_fork, "backed-touch-and-fork", and_fork_setup, and_fork_end,
-		"a process forks while it touches a page that is filled from a file: both find the file's");
+DEFINE_SCENARIO(
+	backed_touch_and_fork, "backed-touch-and-fork", and_fork_setup, and_fork_end,
+	"a process forks while it touches a page that is filled from a file: both find the file's");
 
 /* FX_VA(4) has the same page of the file, changed and in swap; FX_VA(0) was never touched. */
 static void and_move_setup(void)
@@ -159,7 +163,8 @@ static void and_move_end(void)
 	fx_end();
 }
 DEFINE_SCENARIO(backed_touch_and_move, "backed-touch-and-move", and_move_setup, and_move_end,
-		"a page is read from a file while a changed one of the same place in it is moved there: the change is what is left");
+		"a page is read from a file while a changed one of the same place in it is moved "
+		"there: the change is what is left");
 
 static void zeros_out_setup(void)
 {
@@ -178,7 +183,8 @@ static void zeros_out_end(void)
 	fx_end();
 }
 DEFINE_SCENARIO(backed_zeros_out, "backed-zeros-out", zeros_out_setup, zeros_out_end,
-		"a page that a program has set to zero is taken out, and read: it is zeros, and not the file's");
+		"a page that a program has set to zero is taken out, and read: it is zeros, and "
+		"not the file's");
 
 static void and_discard_setup(void)
 {
@@ -186,5 +192,6 @@ static void and_discard_setup(void)
 	take_out();
 	sim_task("discard", discard, mm, 1, 0);
 }
-DEFINE_SCENARIO(backed_out_and_discard, "backed-out-and-discard", and_discard_setup, file_end,
-		"a changed page is taken out of a process that throws it away: the file's is there again");
+DEFINE_SCENARIO(
+	backed_out_and_discard, "backed-out-and-discard", and_discard_setup, file_end,
+	"a changed page is taken out of a process that throws it away: the file's is there again");

@@ -2,7 +2,7 @@
 #include "scenario/bugs.h"
 
 const struct bug bugs[] = {
-#define BUG(id, name, source, scenario, invariant, budget, text) \
+#define BUG(id, name, source, scenario, invariant, budget, text)                                   \
 	{ BUG_##id, name, source, scenario, invariant, budget, text },
 #include "plat/bugs.def"
 #undef BUG

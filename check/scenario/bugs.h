@@ -9,8 +9,8 @@
 struct bug {
 	enum sim_bug_id id;
 	const char *name, *source, *scenario;
-	const char *invariant;    /* the beginning of the finding's text; "": any */
-	uint64_t budget;          /* executions */
+	const char *invariant; /* the beginning of the finding's text; "": any */
+	uint64_t budget;       /* executions */
 	const char *text;
 };
 

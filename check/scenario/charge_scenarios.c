@@ -7,7 +7,7 @@
 
 static struct mem_cgroup *a, *b;
 static struct mm *mm, *other, *third;
-static bool *charged;    /* in the arena; one per task */
+static bool *charged; /* in the arena; one per task */
 
 /* ---- tasks ---- */
 
@@ -32,7 +32,8 @@ static void wait_for_victim(void *arg)
 {
 	(void)arg;
 	if (!oom_kill(&fx->e, a, mm, 1, true) || a32_load(&mm->dying))
-		sim_fail(SIM_WRONG, NULL, 0, "a process is killed though another one's end makes room");
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "a process is killed though another one's end makes room");
 }
 
 static void kill_one(void *arg)
@@ -65,7 +66,8 @@ static void charged_end(void)
 
 	expect_is("A's memory, less its stocks", page_counter_read(&a->memory) - stock_read(a), n);
 	if (n > 1)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: %lld pages are charged, the limit is 1", (long long)n);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: %lld pages are charged, the limit is 1",
+			 (long long)n);
 	if (n)
 		uncharge_pages(a, n);
 	fx_end();
@@ -108,11 +110,13 @@ static void look(void *arg)
 
 	(void)arg;
 	if (up > both)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld", (long long)up, (long long)both);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld",
+			 (long long)up, (long long)both);
 	sum = page_counter_read(&b->memsw);
 	part = page_counter_read(&b->memory);
 	if (part > sum)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld", (long long)part, (long long)sum);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: memory %lld is above memory+swap %lld",
+			 (long long)part, (long long)sum);
 }
 
 static void charge_and_drain(void *arg)
@@ -280,9 +284,10 @@ static void oom_and_fork_setup(void)
 	sim_task("charge", charge_for_a_while, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(oom_and_fork, "oom-and-fork", oom_and_fork_setup, nobody_killed_end,
-		"a limit is met while the only process that has pages forks; others have waited before",
-		.look = nobody_killed_look);
+DEFINE_SCENARIO(
+	oom_and_fork, "oom-and-fork", oom_and_fork_setup, nobody_killed_end,
+	"a limit is met while the only process that has pages forks; others have waited before",
+	.look = nobody_killed_look);
 
 /* It has found the page in the swap cache, and is not scheduled. */
 static void let_go(void *page)
@@ -307,7 +312,8 @@ static void oom_and_held_setup(void)
 }
 
 DEFINE_SCENARIO(oom_and_held, "oom-and-held", oom_and_held_setup, nobody_killed_end,
-		"a limit is met, and all that is charged is a page that a fault refers to, and is slow about it",
+		"a limit is met, and all that is charged is a page that a fault refers to, and is "
+		"slow about it",
 		.look = nobody_killed_look);
 
 /* ---- above memory.high ---- */
@@ -325,7 +331,8 @@ static void high_and_fork_of_swapped_setup(void)
 	sim_task("write", task_write, other, 0, 0);
 }
 
-DEFINE_SCENARIO(high_and_fork_of_swapped, "high-and-fork-of-swapped", high_and_fork_of_swapped_setup, fx_end,
+DEFINE_SCENARIO(high_and_fork_of_swapped, "high-and-fork-of-swapped",
+		high_and_fork_of_swapped_setup, fx_end,
 		"above memory.high a child writes to a page that is out, and swap is full");
 
 /* The same at memory.max, which has room for the page or its copy. A process is killed; nothing
@@ -350,8 +357,8 @@ static void max_and_fork_of_swapped_setup(void)
 	sim_task("write", write_or_be_killed, other, 0, 0);
 }
 
-DEFINE_SCENARIO(max_and_fork_of_swapped, "max-and-fork-of-swapped", max_and_fork_of_swapped_setup, fx_end,
-		"at memory.max a child writes to a page that is out, and swap is full");
+DEFINE_SCENARIO(max_and_fork_of_swapped, "max-and-fork-of-swapped", max_and_fork_of_swapped_setup,
+		fx_end, "at memory.max a child writes to a page that is out, and swap is full");
 
 /* ---- background reclaim ---- */
 

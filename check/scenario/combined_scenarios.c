@@ -10,7 +10,7 @@ static struct mem_cgroup *a, *b, *c;
 static struct mm *mm, *child;
 static struct address_space *file;
 static struct page *victim;
-static int *lowered;  /* in the arena: the outcome of setting the limit */
+static int *lowered; /* in the arena: the outcome of setting the limit */
 
 /* ---- tasks ---- */
 
@@ -70,8 +70,8 @@ static void below_max(const char *what, struct page_counter *counter)
 	int64_t usage = page_counter_read(counter), max = a64_load(&counter->max);
 
 	if (*lowered == 0 && usage > max)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: %s is %lld, and its limit was accepted as %lld", what, (long long)usage,
-			 (long long)max);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: %s is %lld, and its limit was accepted as %lld",
+			 what, (long long)usage, (long long)max);
 }
 
 /* ---- groups and forks ---- */
@@ -90,8 +90,9 @@ static void fork_end(void)
 	fx_read(child, 0, 0);
 	fx_end();
 }
-DEFINE_SCENARIO(move_and_fork, "move-and-fork", move_and_fork_setup, fork_end,
-		"an address space changes its group while it forks: its page is its own or shared by then");
+DEFINE_SCENARIO(
+	move_and_fork, "move-and-fork", move_and_fork_setup, fork_end,
+	"an address space changes its group while it forks: its page is its own or shared by then");
 
 static void move_both_setup(void)
 {
@@ -101,8 +102,9 @@ static void move_both_setup(void)
 	sim_task("child's move", move_to_b, child, 1, 0);
 	sim_task("child's zap", task_zap, child, 0, 0);
 }
-DEFINE_SCENARIO(move_both, "move-both", move_both_setup, fx_end,
-		"two address spaces that share a page change their group, and one of them gives it up");
+DEFINE_SCENARIO(
+	move_both, "move-both", move_both_setup, fx_end,
+	"two address spaces that share a page change their group, and one of them gives it up");
 
 /* ---- lowered limits ---- */
 
@@ -123,8 +125,10 @@ static void swap_in_rmdir_limit_end(void)
 	below_max("B's memory", &b->memory);
 	fx_end();
 }
-DEFINE_SCENARIO(swap_in_rmdir_limit, "swap-in-rmdir-limit", swap_in_rmdir_limit_setup, swap_in_rmdir_limit_end,
-		"a page is read from the slot of a group that is removed while the reader's own group gets a limit");
+DEFINE_SCENARIO(swap_in_rmdir_limit, "swap-in-rmdir-limit", swap_in_rmdir_limit_setup,
+		swap_in_rmdir_limit_end,
+		"a page is read from the slot of a group that is removed while the reader's own "
+		"group gets a limit");
 
 /* The page carries the memory+swap charge: its slot carries none. */
 static void move_cached_limit_setup(void)
@@ -141,7 +145,8 @@ static void move_cached_limit_end(void)
 	below_max("B's memory+swap", &b->memsw);
 	fx_end();
 }
-DEFINE_SCENARIO(move_cached_limit, "move-cached-limit", move_cached_limit_setup, move_cached_limit_end,
+DEFINE_SCENARIO(move_cached_limit, "move-cached-limit", move_cached_limit_setup,
+		move_cached_limit_end,
 		"a page of the swap cache changes its group, which gets a limit for memory+swap");
 
 /* ---- files ---- */
@@ -195,7 +200,8 @@ static void oom_levels_setup(void)
 static void wait_in(void *group)
 {
 	if (!oom_kill(&fx->e, group, mm, 1, true) || a32_load(&mm->dying))
-		sim_fail(SIM_WRONG, NULL, 0, "a process is killed though another one's end makes room");
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "a process is killed though another one's end makes room");
 }
 
 static void oom_at_two_levels_setup(void)
@@ -206,7 +212,8 @@ static void oom_at_two_levels_setup(void)
 	sim_task("exit", task_exit, child, 1, 0);
 }
 DEFINE_SCENARIO(oom_at_two_levels, "oom-at-two-levels", oom_at_two_levels_setup, fx_end,
-		"two levels of a tree are out of memory and wait for one process, which ends", .no_time = true);
+		"two levels of a tree are out of memory and wait for one process, which ends",
+		.no_time = true);
 
 /* ---- frames that do not exist yet ---- */
 

@@ -5,7 +5,7 @@
 #include "mm/swap_io.h"
 #include "scenario/tasks.h"
 
-#define FAR 512u  /* a page of the next leaf */
+#define FAR 512u /* a page of the next leaf */
 
 static struct mm *mm, *child;
 static struct page *victim;
@@ -112,8 +112,9 @@ static void read_fails_for_child_end(void)
 	read_end();
 }
 
-DEFINE_SCENARIO(read_fails_for_child, "read-fails-for-child", read_fails_for_child_setup, read_fails_for_child_end,
-		"parent and child fault on a page that cannot be read", .slow = true);
+DEFINE_SCENARIO(read_fails_for_child, "read-fails-for-child", read_fails_for_child_setup,
+		read_fails_for_child_end, "parent and child fault on a page that cannot be read",
+		.slow = true);
 
 /* ---- memory ---- */
 
@@ -129,5 +130,7 @@ static void remap_fails_and_migrate_setup(void)
 	sim_task("migrate", migrate, NULL, 0, 0);
 }
 
-DEFINE_SCENARIO(remap_fails_and_migrate, "remap-fails-and-migrate", remap_fails_and_migrate_setup, fx_end,
-		"there is memory for one of two: a page that moves to another frame, and its area to another place");
+DEFINE_SCENARIO(remap_fails_and_migrate, "remap-fails-and-migrate", remap_fails_and_migrate_setup,
+		fx_end,
+		"there is memory for one of two: a page that moves to another frame, and its area "
+		"to another place");

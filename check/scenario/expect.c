@@ -6,5 +6,6 @@
 void expect_is(const char *what, int64_t is, int64_t should)
 {
 	if (is != should)
-		sim_fail(SIM_WRONG, NULL, 0, "%s: %lld, not %lld", what, (long long)is, (long long)should);
+		sim_fail(SIM_WRONG, NULL, 0, "%s: %lld, not %lld", what, (long long)is,
+			 (long long)should);
 }

@@ -8,12 +8,18 @@ static struct mem_cgroup *group;
 static struct address_space *file;
 static struct mm *mm, *other;
 static struct page *victim;
-static int *store_result;  /* in the arena: restored before each execution */
+static int *store_result; /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
-static void fault_0(void *arg) { fx_fault(arg, 0, false); }
-static void fault_0_to_store(void *arg) { fx_fault(arg, 0, true); }
+static void fault_0(void *arg)
+{
+	fx_fault(arg, 0, false);
+}
+static void fault_0_to_store(void *arg)
+{
+	fx_fault(arg, 0, true);
+}
 
 /* A store that gives up where it would fault: through the translation its CPU has, or not at
  * all. */
@@ -97,10 +103,11 @@ static void unmap_and_clean_end(void)
 	page_put(&fx->e, p);
 	if (word != (*store_result == 0 ? 1 : 2))
 		sim_fail(SIM_WRONG, NULL, 0, "I19: the page does not hold what was stored last");
-	fx_end();  /* I19 of the audit checks that a clean page equals its file's content */
+	fx_end(); /* I19 of the audit checks that a clean page equals its file's content */
 }
 DEFINE_SCENARIO(unmap_and_clean, "unmap-and-clean", unmap_and_clean_setup, unmap_and_clean_end,
-		"a file's page is unmapped, written back, and stored to through a translation that is about to go (seed 4)");
+		"a file's page is unmapped, written back, and stored to through a translation that "
+		"is about to go (seed 4)");
 
 /* ---- writeback ---- */
 
@@ -121,7 +128,8 @@ static void writeback_fails_and_zap_setup(void)
 	sim_task("reclaim", task_reclaim, victim, 0, 0);
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(file_write_fails_and_zap, "file-write-fails-and-zap", writeback_fails_and_zap_setup, file_end,
+DEFINE_SCENARIO(file_write_fails_and_zap, "file-write-fails-and-zap", writeback_fails_and_zap_setup,
+		file_end,
 		"reclaim's write of a file's page fails while its mapping goes: it stays, dirty");
 
 static void writeback_twice_setup(void)
@@ -130,7 +138,8 @@ static void writeback_twice_setup(void)
 	sim_task("write-back 1", task_write_back, file, 0, 0);
 	sim_task("write-back 2", task_write_back, file, 1, 0);
 }
-DEFINE_SCENARIO(writeback_twice, "writeback-twice", writeback_twice_setup, file_end, "two write-backs of one page");
+DEFINE_SCENARIO(writeback_twice, "writeback-twice", writeback_twice_setup, file_end,
+		"two write-backs of one page");
 
 /* ---- truncation ---- */
 
@@ -167,8 +176,8 @@ static void truncate_and_neighbour_setup(void)
 	sim_task("truncate", truncate_to_one, NULL, 0, 0);
 	sim_task("fault", fault_0, mm, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_neighbour, "truncate-and-neighbour", truncate_and_neighbour_setup, file_end,
-		"a file loses its second page while the first one is read");
+DEFINE_SCENARIO(truncate_and_neighbour, "truncate-and-neighbour", truncate_and_neighbour_setup,
+		file_end, "a file loses its second page while the first one is read");
 
 static void truncate_and_store_setup(void)
 {
@@ -185,8 +194,8 @@ static void truncate_and_writeback_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("write-back", task_write_back, file, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_writeback, "truncate-and-writeback", truncate_and_writeback_setup, fx_end,
-		"a page is truncated away while it is written back");
+DEFINE_SCENARIO(truncate_and_writeback, "truncate-and-writeback", truncate_and_writeback_setup,
+		fx_end, "a page is truncated away while it is written back");
 
 static void truncate_and_reclaim_setup(void)
 {
@@ -237,8 +246,8 @@ static void reclaim_and_store_setup(void)
 	sim_task("reclaim", task_reclaim, victim, 0, 0);
 	sim_task("store", task_write, mm, 1, 0);
 }
-DEFINE_SCENARIO(file_reclaim_and_store, "file-reclaim-and-store", reclaim_and_store_setup, stored_end,
-		"reclaim unmaps, writes and drops a page that is stored to");
+DEFINE_SCENARIO(file_reclaim_and_store, "file-reclaim-and-store", reclaim_and_store_setup,
+		stored_end, "reclaim unmaps, writes and drops a page that is stored to");
 
 static void put_and_reclaim_setup(void)
 {
@@ -287,7 +296,7 @@ static void shmem_cached(void)
 
 	shmem_page();
 	victim = fx_isolate(mm, 0);
-	page_get(victim);  /* keeps reclaim from dropping it */
+	page_get(victim); /* keeps reclaim from dropping it */
 	shrink_pages(&fx->e, &victim, 1, 0, &r);
 	page_put(&fx->e, victim);
 }
@@ -327,8 +336,9 @@ static void writeback_order_setup(void)
 	sim_task("write-back", task_write_back, file, 0, 0);
 	sim_task("store, write-back", store_and_clean, mm, 1, 0);
 }
-DEFINE_SCENARIO(writeback_order, "writeback-order", writeback_order_setup, stored_end,
-		"a page is written, stored to and written again: what is older must not arrive last");
+DEFINE_SCENARIO(
+	writeback_order, "writeback-order", writeback_order_setup, stored_end,
+	"a page is written, stored to and written again: what is older must not arrive last");
 
 static void clean_page(void *arg)
 {
@@ -389,8 +399,8 @@ static void writeback_and_reclaim_setup(void)
 	sim_task("write-back", task_write_back, file, 0, 0);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(writeback_and_reclaim, "writeback-and-reclaim", writeback_and_reclaim_setup, file_end,
-		"reclaim meets a page of a file that is being written");
+DEFINE_SCENARIO(writeback_and_reclaim, "writeback-and-reclaim", writeback_and_reclaim_setup,
+		file_end, "reclaim meets a page of a file that is being written");
 
 static void file_reclaim_and_munmap_setup(void)
 {
@@ -399,8 +409,8 @@ static void file_reclaim_and_munmap_setup(void)
 	sim_task("reclaim", task_reclaim, victim, 0, 0);
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(file_reclaim_and_munmap, "file-reclaim-and-munmap", file_reclaim_and_munmap_setup, fx_end,
-		"reclaim walks the areas that map a page while one of them goes");
+DEFINE_SCENARIO(file_reclaim_and_munmap, "file-reclaim-and-munmap", file_reclaim_and_munmap_setup,
+		fx_end, "reclaim walks the areas that map a page while one of them goes");
 
 static void put_second(void *arg)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define WORDS 4   /* at the start of a page's content */
+#define WORDS 4 /* at the start of a page's content */
 
 struct check_fixture *fx;
 
@@ -43,9 +43,10 @@ static void name_group(struct mem_cgroup *g, const char *name)
 	sim_name(g->handle, sizeof(*g->handle), "%s handle", name);
 	sim_name(memcg_lruvec(g, 0), sizeof(struct lruvec), "%s lists", name);
 	for (unsigned cpu = 0; cpu < 2; cpu++) { /* tasks run on these */
-		sim_name(&g->stat.cpu[cpu].v[STAT_ANON], sizeof(g->stat.cpu[0].v[0]), "%s anon, CPU %u", name, cpu);
-		sim_name(&g->stat.cpu[cpu].v[STAT_FILE_MAPPED], sizeof(g->stat.cpu[0].v[0]), "%s file_mapped, CPU %u", name,
-			 cpu);
+		sim_name(&g->stat.cpu[cpu].v[STAT_ANON], sizeof(g->stat.cpu[0].v[0]),
+			 "%s anon, CPU %u", name, cpu);
+		sim_name(&g->stat.cpu[cpu].v[STAT_FILE_MAPPED], sizeof(g->stat.cpu[0].v[0]),
+			 "%s file_mapped, CPU %u", name, cpu);
 	}
 	if (fx->e.nr_nodes > 1)
 		sim_name(memcg_lruvec(g, 1), sizeof(struct lruvec), "%s slow lists", name);
@@ -59,7 +60,8 @@ static void name_leaf(struct mm *mm, const char *name)
 		return;
 	sim_name(leaf, sizeof(*leaf), "%s leaf", name);
 	for (unsigned i = 0; i < 4; i++)
-		sim_name(&leaf->pte[leaf_slot(FX_VA(i))], sizeof(leaf->pte[0]), "%s pte %u", name, i);
+		sim_name(&leaf->pte[leaf_slot(FX_VA(i))], sizeof(leaf->pte[0]), "%s pte %u", name,
+			 i);
 }
 
 /* ---- set-up ---- */
@@ -197,7 +199,8 @@ struct mm *fx_backed_mm(struct mem_cgroup *group, const char *name, unsigned npa
 	a32_store(&fx->backing.refcount, 1);
 	sim_name(&fx->backing, sizeof(fx->backing), "backing");
 	rw_wrlock(&mm->mmap_lock);
-	need(vma_insert_backed(mm, FX_BASE, FX_VA(npages), VM_READ | VM_WRITE, &fx->backing, 0) == 0,
+	need(vma_insert_backed(mm, FX_BASE, FX_VA(npages), VM_READ | VM_WRITE, &fx->backing, 0) ==
+		     0,
 	     "no area");
 	rw_wrunlock(&mm->mmap_lock);
 	backing_put(&fx->backing);
@@ -214,7 +217,9 @@ static void io_done(struct store_batch *b)
 
 static void page_io(struct store *store, bool write, unsigned page, void *data)
 {
-	struct store_batch b = { .write = write, .n = 1, .io = { { .slot = page, .data = data } }, .end_io = io_done };
+	struct store_batch b = {
+		.write = write, .n = 1, .io = { { .slot = page, .data = data } }, .end_io = io_done
+	};
 
 	store_submit(store, &b);
 	store_wait(store, &b);
@@ -255,7 +260,9 @@ struct mm *fx_file_mm(struct mem_cgroup *group, const char *name, struct address
 {
 	struct mm *mm = new_mm(group, name);
 
-	need(file_mmap(mm, FX_BASE, FX_VA(as->nr_pages), VM_READ | VM_WRITE | VM_SHARED, as, 0) == 0, "no area");
+	need(file_mmap(mm, FX_BASE, FX_VA(as->nr_pages), VM_READ | VM_WRITE | VM_SHARED, as, 0) ==
+		     0,
+	     "no area");
 	need(leaf_get(mm, FX_BASE) != NULL, "no tables");
 	name_leaf(mm, name);
 	return mm;
@@ -275,7 +282,8 @@ void fx_file_holds(struct address_space *as, unsigned page, unsigned age)
 		page_io(as->store, false, page, w);
 	}
 	if (memcmp(w, good, sizeof(good)) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "I19: page %u of the file, %s, does not hold what was stored last", page,
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "I19: page %u of the file, %s, does not hold what was stored last", page,
 			 p ? "in memory" : "in its store");
 	plat_free(w);
 }
@@ -307,7 +315,8 @@ void fx_fill(struct mm *mm, unsigned page)
 struct page *fx_isolate(struct mm *mm, unsigned page)
 {
 	pte_t pte = fx_pte(mm, page);
-	struct page *p = pte_present(pte) ? pfn_page(&fx->e, pte_pfn(pte)) : swapcache_get(&fx->e, pte_entry(pte));
+	struct page *p = pte_present(pte) ? pfn_page(&fx->e, pte_pfn(pte))
+					  : swapcache_get(&fx->e, pte_entry(pte));
 
 	if (pte_present(pte))
 		page_get(p);
@@ -339,10 +348,11 @@ void fx_push_to_cache(struct mm *mm, unsigned page, bool dirty)
 	struct page *p = fx_isolate(mm, page);
 	struct reclaim_result r = { 0 };
 
-	page_get(p);  /* keeps reclaim from dropping it */
+	page_get(p); /* keeps reclaim from dropping it */
 	fault_arm(FAULT_WRITE, dirty);
 	shrink_pages(&fx->e, &p, 1, 0, &r);
-	need(page_test(p, PG_swapcache) && page_test(p, PG_dirty) == dirty, "not in the swap cache");
+	need(page_test(p, PG_swapcache) && page_test(p, PG_dirty) == dirty,
+	     "not in the swap cache");
 	page_put(&fx->e, p);
 }
 
@@ -407,7 +417,8 @@ void fx_read(struct mm *mm, unsigned page, unsigned age)
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "page %u cannot be read: %d", page, err);
 	if (memcmp(w, good, sizeof(w)) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "page %u holds other words than were written last", page);
+		sim_fail(SIM_WRONG, NULL, 0, "page %u holds other words than were written last",
+			 page);
 }
 
 void fx_write(struct mm *mm, unsigned page, unsigned age)
@@ -467,7 +478,9 @@ void fx_look_mapped(void)
 		if (!page_mapped(p) || page_is_anon(p))
 			continue;
 		if (!owner)
-			sim_fail(SIM_AUDIT, NULL, 0, "I4: page %u is mapped, and charged to nobody who would count it", i);
+			sim_fail(SIM_AUDIT, NULL, 0,
+				 "I4: page %u is mapped, and charged to nobody who would count it",
+				 i);
 		for (unsigned k = 0; k < fx->nr_groups; k++)
 			mapped[k] += owner == fx->group[k];
 	}
@@ -475,7 +488,9 @@ void fx_look_mapped(void)
 		int64_t is = stat_read_local(fx->group[k], STAT_FILE_MAPPED);
 
 		if (is != mapped[k])
-			sim_fail(SIM_AUDIT, NULL, 0, "I4: file_mapped of %s is %lld, and it has %lld mapped pages of files",
+			sim_fail(SIM_AUDIT, NULL, 0,
+				 "I4: file_mapped of %s is %lld, and it has %lld mapped pages of "
+				 "files",
 				 fx->group[k]->name, (long long)is, (long long)mapped[k]);
 	}
 }
@@ -495,7 +510,8 @@ static bool audit(unsigned flags)
 static void none_left(const char *what, int64_t n)
 {
 	if (n != 0)
-		sim_fail(SIM_LEAK, NULL, 0, "%lld %s left after the end of everything", (long long)n, what);
+		sim_fail(SIM_LEAK, NULL, 0, "%lld %s left after the end of everything",
+			 (long long)n, what);
 }
 
 static void tear_down(void)
@@ -525,7 +541,8 @@ void fx_end(void)
 	if (!audit(0))
 		return;
 	if (soft_stale_translations(&fx->soft))
-		sim_fail(SIM_AUDIT, NULL, 0, "I18: a CPU keeps a translation that the page tables do not have");
+		sim_fail(SIM_AUDIT, NULL, 0,
+			 "I18: a CPU keeps a translation that the page tables do not have");
 	tear_down();
 	if (!audit(AUDIT_FLUSHED))
 		return;

@@ -29,14 +29,14 @@
 #include "mmu/soft/mmu_soft.h"
 #include "scenario/scenario.h"
 
-#define FX_FRAMES     PLAT_CHUNK                   /* per node */
+#define FX_FRAMES     PLAT_CHUNK /* per node */
 #define FX_SLOTS      8
 #define FX_MMS_MAX    3
 #define FX_GROUPS_MAX 3
 #define FX_FILES_MAX  2
 #define FX_LOOKED     4
-#define FX_BASE       0x10000000ull            /* page 0 of every area; leaf-aligned */
-#define FX_VA(i)      (FX_BASE + (uint64_t)(i) * PAGE_SIZE)
+#define FX_BASE       0x10000000ull /* page 0 of every area; leaf-aligned */
+#define FX_VA(i)      (FX_BASE + (uint64_t)(i)*PAGE_SIZE)
 
 struct check_fixture {
 	struct engine e;
@@ -44,7 +44,7 @@ struct check_fixture {
 	struct audit_report report;
 	struct mem_cgroup *group[FX_GROUPS_MAX];
 	struct mm *mm[FX_MMS_MAX];
-	struct address_space *file[FX_FILES_MAX];  /* NULL: a task has put it */
+	struct address_space *file[FX_FILES_MAX]; /* NULL: a task has put it */
 	struct backing backing;
 	unsigned nr_groups, nr_mms, nr_files, nr_backings;
 };

@@ -22,7 +22,10 @@ static void up(void)
 
 /* ---- tasks ---- */
 
-static void uncharge(void *word) { groups_uncharge(word); }
+static void uncharge(void *word)
+{
+	groups_uncharge(word);
+}
 
 /* A task that needs the owner of a page for longer than a read section. */
 static void use_owner(void *word)
@@ -52,7 +55,8 @@ static void owner_and_removal_end(void)
 	groups_end();
 }
 
-DEFINE_SCENARIO(owner_and_removal, "owner-and-removal", owner_and_removal_setup, owner_and_removal_end,
+DEFINE_SCENARIO(owner_and_removal, "owner-and-removal", owner_and_removal_setup,
+		owner_and_removal_end,
 		"a reader takes a reference on the owner of a page while the group is removed");
 
 /* The group is gone, only the page keeps its handle. */
@@ -90,8 +94,9 @@ static void charge_and_removal_setup(void)
 	sim_task("rmdir", groups_remove_task, a, 1, 0);
 }
 
-DEFINE_SCENARIO(charge_and_removal, "charge-and-removal", charge_and_removal_setup, owner_and_removal_end,
-		"a page is charged to a group that is removed: the charge is its parent's in the end");
+DEFINE_SCENARIO(
+	charge_and_removal, "charge-and-removal", charge_and_removal_setup, owner_and_removal_end,
+	"a page is charged to a group that is removed: the charge is its parent's in the end");
 
 /* ---- statistics ---- */
 
@@ -171,7 +176,8 @@ static void walk_end(void)
 {
 	for (unsigned i = 0; i < GROUPS_MAX; i++)
 		if (found->visits[i] > 1)
-			sim_fail(SIM_WRONG, NULL, 0, "the walk came to group %u %u times", i + 1, found->visits[i]);
+			sim_fail(SIM_WRONG, NULL, 0, "the walk came to group %u %u times", i + 1,
+				 found->visits[i]);
 	expect_is("how often the walk came to the root", found->visits[0], 1);
 	groups_end();
 }
@@ -204,7 +210,8 @@ static void walk_past_removed_end(void)
 	walk_end();
 }
 
-DEFINE_SCENARIO(walk_past_removed, "walk-past-removed", walk_past_removed_setup, walk_past_removed_end,
+DEFINE_SCENARIO(walk_past_removed, "walk-past-removed", walk_past_removed_setup,
+		walk_past_removed_end,
 		"two siblings are removed while reclaim walks past them to a third");
 
 static void create_child(void *arg)
@@ -242,7 +249,8 @@ static void create_and_removal_end(void)
 	groups_end();
 }
 
-DEFINE_SCENARIO(create_and_removal, "create-and-removal", create_and_removal_setup, create_and_removal_end,
+DEFINE_SCENARIO(create_and_removal, "create-and-removal", create_and_removal_setup,
+		create_and_removal_end,
 		"a child is created while its parent is removed: one of the two fails");
 
 static void create_b(void *arg)

@@ -96,18 +96,22 @@ static void recount(struct mem_cgroup *group)
 {
 	int64_t memory = words_of(group) + stock_read(group), memsw = memory;
 
-	for (struct mem_cgroup *c = aptr_load(&group->first_child); c; c = aptr_load(&c->next_sibling)) {
+	for (struct mem_cgroup *c = aptr_load(&group->first_child); c;
+	     c = aptr_load(&c->next_sibling)) {
 		memory += page_counter_read(&c->memory);
 		memsw += page_counter_read(&c->memsw);
 	}
 	if (memory != page_counter_read(&group->memory))
-		sim_fail(SIM_WRONG, NULL, 0, "I1: memory of %s is %lld, but its pages, stocks and children have %lld",
-			 group->parent ? group->name : "the root", (long long)page_counter_read(&group->memory),
-			 (long long)memory);
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "I1: memory of %s is %lld, but its pages, stocks and children have %lld",
+			 group->parent ? group->name : "the root",
+			 (long long)page_counter_read(&group->memory), (long long)memory);
 	if (memsw != page_counter_read(&group->memsw))
-		sim_fail(SIM_WRONG, NULL, 0, "I2: memory+swap of %s is %lld, but its pages, stocks and children have %lld",
-			 group->parent ? group->name : "the root", (long long)page_counter_read(&group->memsw),
-			 (long long)memsw);
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "I2: memory+swap of %s is %lld, but its pages, stocks and children have "
+			 "%lld",
+			 group->parent ? group->name : "the root",
+			 (long long)page_counter_read(&group->memsw), (long long)memsw);
 }
 
 void groups_end(void)
@@ -126,14 +130,18 @@ void groups_end(void)
 		int err = gs->group[i] ? groups_remove(gs->group[i]) : 0;
 
 		if (err)
-			sim_fail(SIM_LEAK, NULL, 0, "a group cannot be removed at the end: %d", err);
+			sim_fail(SIM_LEAK, NULL, 0, "a group cannot be removed at the end: %d",
+				 err);
 	}
 	rcu_flush();
 	stock_drain(ROOT);
-	expect_is("memory of the root after the end of everything", page_counter_read(&ROOT->memory), 0);
-	expect_is("memory+swap of the root after the end of everything", page_counter_read(&ROOT->memsw), 0);
+	expect_is("memory of the root after the end of everything",
+		  page_counter_read(&ROOT->memory), 0);
+	expect_is("memory+swap of the root after the end of everything",
+		  page_counter_read(&ROOT->memsw), 0);
 	expect_is("groups left besides the root", (int64_t)a32_load(&gs->tree.nr_groups) - 1, 0);
-	expect_is("handles left besides the root's", (int64_t)a32_load(&gs->tree.nr_handles) - 1, 0);
+	expect_is("handles left besides the root's", (int64_t)a32_load(&gs->tree.nr_handles) - 1,
+		  0);
 	expect_is("references of the root", a32_load(&ROOT->ref), 1);
 	expect_is("references of the root's handle", a32_load(&ROOT->handle->ref), 1);
 }

@@ -19,7 +19,7 @@
 
 struct groups {
 	struct memcg_tree tree;
-	struct mem_cgroup *group[GROUPS_MAX];   /* in creation order; NULL: freed or about to be */
+	struct mem_cgroup *group[GROUPS_MAX]; /* in creation order; NULL: freed or about to be */
 	atomic64_t word[WORDS_MAX];
 	unsigned nr_groups, nr_words;
 };

@@ -107,8 +107,8 @@ static void isolate_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_isolate_and_removal, "lru-isolate-and-removal", isolate_and_removal_setup, fx_end,
-		"a page is isolated while removal hands its list to the parent");
+DEFINE_SCENARIO(lru_isolate_and_removal, "lru-isolate-and-removal", isolate_and_removal_setup,
+		fx_end, "a page is isolated while removal hands its list to the parent");
 
 static void isolate_and_zap_setup(void)
 {
@@ -124,7 +124,8 @@ DEFINE_SCENARIO(lru_isolate_and_zap, "lru-isolate-and-zap", isolate_and_zap_setu
 static void isolate_cached(void *arg)
 {
 	struct page *got[2];
-	unsigned looked, n = lru_isolate_cached(memcg_lruvec(a, 0), LRU_INACTIVE_ANON, got, 2, &looked);
+	unsigned looked,
+		n = lru_isolate_cached(memcg_lruvec(a, 0), LRU_INACTIVE_ANON, got, 2, &looked);
 
 	(void)arg;
 	lru_add_many(got, n);
@@ -140,8 +141,10 @@ static void isolate_cached_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_isolate_cached_and_zap, "lru-isolate-cached-and-zap", isolate_cached_and_zap_setup, fx_end,
-		"reclaim looks for pages of the swap cache on a list, one of which leaves it and is freed");
+DEFINE_SCENARIO(
+	lru_isolate_cached_and_zap, "lru-isolate-cached-and-zap", isolate_cached_and_zap_setup,
+	fx_end,
+	"reclaim looks for pages of the swap cache on a list, one of which leaves it and is freed");
 
 static void deactivate_and_zap_setup(void)
 {
@@ -190,7 +193,8 @@ DEFINE_SCENARIO(shrink_and_removal, "shrink-and-removal", shrink_and_removal_set
 static void isolate_tail_of_root(void *arg)
 {
 	struct page *got[2];
-	unsigned looked, n = lru_isolate(memcg_lruvec(fx->e.tree.root, 0), LRU_INACTIVE_ANON, got, 2, &looked);
+	unsigned looked, n = lru_isolate(memcg_lruvec(fx->e.tree.root, 0), LRU_INACTIVE_ANON, got,
+					 2, &looked);
 
 	(void)arg;
 	lru_add_many(got, n);
@@ -205,7 +209,8 @@ static void parent_isolate_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_parent_isolate_and_removal, "lru-parent-isolate-and-removal", parent_isolate_and_removal_setup, fx_end,
+DEFINE_SCENARIO(lru_parent_isolate_and_removal, "lru-parent-isolate-and-removal",
+		parent_isolate_and_removal_setup, fx_end,
 		"pages are taken off the parent's list while those of a removed group join it");
 
 /* A group's protection depends on its siblings, one of which is removed. */
@@ -225,4 +230,5 @@ static void reclaim_and_sibling_setup(void)
 }
 
 DEFINE_SCENARIO(reclaim_and_sibling, "reclaim-and-sibling", reclaim_and_sibling_setup, fx_end,
-		"reclaim adds up what the children of a group claim while one of them is removed", .slow = true);
+		"reclaim adds up what the children of a group claim while one of them is removed",
+		.slow = true);

@@ -7,7 +7,10 @@ static atomic64_t *page;
 
 /* ---- tasks ---- */
 
-static void uncharge(void *word) { groups_uncharge(word); }
+static void uncharge(void *word)
+{
+	groups_uncharge(word);
+}
 
 /* A page is charged and uncharged on this CPU: through its stock if it has one. */
 static void charge_and_uncharge(void *arg)
@@ -74,8 +77,8 @@ static void transfer_and_uncharge_setup(void)
 	sim_task("last unmap", uncharge, page, 1, 0);
 }
 
-DEFINE_SCENARIO(transfer_and_uncharge, "transfer-and-uncharge", transfer_and_uncharge_setup, groups_end,
-		"a charge is handed to another group while it ends");
+DEFINE_SCENARIO(transfer_and_uncharge, "transfer-and-uncharge", transfer_and_uncharge_setup,
+		groups_end, "a charge is handed to another group while it ends");
 
 /* ---- limits ---- */
 
@@ -116,7 +119,8 @@ static void limit_and_charge_end(void)
 	int64_t usage = page_counter_read(&a->memory), max = a64_load(&a->memory.max);
 
 	if (usage > max)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: usage %lld is above max %lld", (long long)usage, (long long)max);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: usage %lld is above max %lld", (long long)usage,
+			 (long long)max);
 	expect_is("usage", usage, result->charged ? 6 : 3);
 	expect_is("max after the result of set_max", max, result->err == 0 ? 4 : 10);
 	page_counter_uncharge(&a->memory, usage);
@@ -158,7 +162,8 @@ static void parent_full_end(void)
 {
 	expect_is("A's memory", page_counter_read(&a->memory), result->charged ? 2 : 0);
 	expect_is("the root's memory", page_counter_read(&ROOT->memory), result->charged ? 3 : 1);
-	expect_is("charges that met the root's max", a64_load(&ROOT->memory.failcnt), !result->charged);
+	expect_is("charges that met the root's max", a64_load(&ROOT->memory.failcnt),
+		  !result->charged);
 	expect_is("A's watermark", a64_load(&a->memory.watermark), result->charged ? 2 : 0);
 	if (a64_load(&ROOT->memory.watermark) > 3)
 		sim_fail(SIM_WRONG, NULL, 0, "a charge that failed is in the watermark");

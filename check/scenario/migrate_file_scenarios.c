@@ -15,7 +15,10 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-static void fault_0_to_store(void *arg) { fx_fault(arg, 0, true); }
+static void fault_0_to_store(void *arg)
+{
+	fx_fault(arg, 0, true);
+}
 
 static void migrate(void *arg)
 {
@@ -134,7 +137,8 @@ static void and_munmap_setup(void)
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
 DEFINE_SCENARIO(migrate_file_and_munmap, "migrate-file-and-munmap", and_munmap_setup, file_end,
-		"a page of a file is replaced while its last mapping goes: counted where it is mapped (seed 0)",
+		"a page of a file is replaced while its last mapping goes: counted where it is "
+		"mapped (seed 0)",
 		.look = fx_look_mapped);
 
 static void fails_and_munmap_setup(void)
@@ -142,8 +146,10 @@ static void fails_and_munmap_setup(void)
 	pinned();
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_file_fails_and_munmap, "migrate-file-fails-and-munmap", fails_and_munmap_setup, pinned_end,
-		"a page of a file cannot be replaced, and its last mapping goes (seed 0)", .look = fx_look_mapped);
+DEFINE_SCENARIO(migrate_file_fails_and_munmap, "migrate-file-fails-and-munmap",
+		fails_and_munmap_setup, pinned_end,
+		"a page of a file cannot be replaced, and its last mapping goes (seed 0)",
+		.look = fx_look_mapped);
 
 static void shared_and_zaps_setup(void)
 {
@@ -154,8 +160,8 @@ static void shared_and_zaps_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 	sim_task("other's zap", task_zap, other, 0, 0);
 }
-DEFINE_SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup, file_end,
-		"a page of a file that two groups map is replaced while both mappings go",
+DEFINE_SCENARIO(migrate_file_shared_and_zaps, "migrate-file-shared-and-zaps", shared_and_zaps_setup,
+		file_end, "a page of a file that two groups map is replaced while both mappings go",
 		.look = fx_look_mapped, .slow = true);
 
 /* ---- a mapping comes ---- */
@@ -176,7 +182,8 @@ static void fails_and_fault_setup(void)
 	other = fx_file_mm(b, "other", file);
 	sim_task("other's fault", task_fault, other, 1, 0);
 }
-DEFINE_SCENARIO(migrate_file_fails_and_fault, "migrate-file-fails-and-fault", fails_and_fault_setup, pinned_end,
+DEFINE_SCENARIO(migrate_file_fails_and_fault, "migrate-file-fails-and-fault", fails_and_fault_setup,
+		pinned_end,
 		"a page of a file cannot be replaced, and another group's fault maps it",
 		.look = fx_look_mapped, .slow = true);
 
@@ -186,7 +193,8 @@ static void and_store_setup(void)
 	sim_task("write fault", fault_0_to_store, mm, 1, 0);
 }
 DEFINE_SCENARIO(migrate_file_and_store, "migrate-file-and-store", and_store_setup, file_end,
-		"a thread is let store to a page of a file while it is replaced", .look = fx_look_mapped);
+		"a thread is let store to a page of a file while it is replaced",
+		.look = fx_look_mapped);
 
 static void and_writeback_setup(void)
 {
@@ -195,8 +203,9 @@ static void and_writeback_setup(void)
 	in_hand();
 	sim_task("write-back", task_write_back, file, 1, 0);
 }
-DEFINE_SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup, file_end,
-		"a dirty page of a file is replaced while it is written back", .look = fx_look_mapped, .slow = true);
+DEFINE_SCENARIO(migrate_file_and_writeback, "migrate-file-and-writeback", and_writeback_setup,
+		file_end, "a dirty page of a file is replaced while it is written back",
+		.look = fx_look_mapped, .slow = true);
 
 /* ---- the page goes ---- */
 
@@ -213,8 +222,10 @@ static void fails_and_truncate_setup(void)
 	pinned();
 	sim_task("truncate", task_truncate, file, 1, 0);
 }
-DEFINE_SCENARIO(migrate_file_fails_and_truncate, "migrate-file-fails-and-truncate", fails_and_truncate_setup, pinned_end,
-		"a page of a file cannot be replaced, and is truncated away", .look = fx_look_mapped);
+DEFINE_SCENARIO(migrate_file_fails_and_truncate, "migrate-file-fails-and-truncate",
+		fails_and_truncate_setup, pinned_end,
+		"a page of a file cannot be replaced, and is truncated away",
+		.look = fx_look_mapped);
 
 static void and_reclaim_setup(void)
 {
@@ -233,7 +244,8 @@ static void fails_at_limit_setup(void)
 	page_counter_force_max(&a->memory, 1);
 	in_hand();
 	page_get(victim);
-	sim_task("charge", charge_one, NULL, 0, 0);  /* may find an uncharged page in this CPU's stock */
+	sim_task("charge", charge_one, NULL, 0,
+		 0); /* may find an uncharged page in this CPU's stock */
 }
 
 static void fails_at_limit_end(void)
@@ -241,14 +253,17 @@ static void fails_at_limit_end(void)
 	int64_t usage = page_counter_read(&a->memory);
 
 	if (usage > 1)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: a group that may have 1 page has %lld", (long long)usage);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: a group that may have 1 page has %lld",
+			 (long long)usage);
 	uncharge_pages(a, a64_load(&mm->unmanaged));
 	a64_store(&mm->unmanaged, 0);
 	pinned_end();
 }
-DEFINE_SCENARIO(migrate_file_fails_at_limit, "migrate-file-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
-		"a page of a file cannot be replaced, in a full group: nothing is charged again (seed 0)",
-		.look = fx_look_mapped);
+DEFINE_SCENARIO(
+	migrate_file_fails_at_limit, "migrate-file-fails-at-limit", fails_at_limit_setup,
+	fails_at_limit_end,
+	"a page of a file cannot be replaced, in a full group: nothing is charged again (seed 0)",
+	.look = fx_look_mapped);
 
 static void and_move_setup(void)
 {
@@ -256,7 +271,8 @@ static void and_move_setup(void)
 	sim_task("move", move, NULL, 1, 0);
 }
 DEFINE_SCENARIO(migrate_file_and_move, "migrate-file-and-move", and_move_setup, file_end,
-		"a page of a file changes its group while it changes its frame", .look = fx_look_mapped);
+		"a page of a file changes its group while it changes its frame",
+		.look = fx_look_mapped);
 
 /* Statistics move to the parent in steps: only the end checks the states in between. */
 static void and_removal_setup(void)
@@ -277,24 +293,28 @@ static void shmem_and_munmap_setup(void)
 	in_hand();
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_shmem_and_munmap, "migrate-shmem-and-munmap", shmem_and_munmap_setup, fx_end,
-		"a page of shared memory is replaced while its last mapping goes", .look = fx_look_mapped);
+DEFINE_SCENARIO(migrate_shmem_and_munmap, "migrate-shmem-and-munmap", shmem_and_munmap_setup,
+		fx_end, "a page of shared memory is replaced while its last mapping goes",
+		.look = fx_look_mapped);
 
 static void shmem_and_reclaim_setup(void)
 {
 	on_list(true);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_shmem_and_reclaim, "migrate-shmem-and-reclaim", shmem_and_reclaim_setup, shmem_end,
-		"migration and swap-out want one page of shared memory", .look = fx_look_mapped);
+DEFINE_SCENARIO(migrate_shmem_and_reclaim, "migrate-shmem-and-reclaim", shmem_and_reclaim_setup,
+		shmem_end, "migration and swap-out want one page of shared memory",
+		.look = fx_look_mapped);
 
 static void shmem_cached_and_fault_setup(void)
 {
 	cached_in_hand();
 	sim_task("fault", task_fault, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_shmem_cached_and_fault, "migrate-shmem-cached-and-fault", shmem_cached_and_fault_setup, shmem_end,
-		"shared memory in the swap cache is replaced while a fault wants it back in its table (seed 3)",
+DEFINE_SCENARIO(migrate_shmem_cached_and_fault, "migrate-shmem-cached-and-fault",
+		shmem_cached_and_fault_setup, shmem_end,
+		"shared memory in the swap cache is replaced while a fault wants it back in its "
+		"table (seed 3)",
 		.look = fx_look_mapped, .slow = true);
 
 static void shmem_cached_and_put_setup(void)
@@ -303,7 +323,8 @@ static void shmem_cached_and_put_setup(void)
 	fx_exit(mm);
 	sim_task("last put", task_put_file, NULL, 1, 0);
 }
-DEFINE_SCENARIO(migrate_shmem_cached_and_put, "migrate-shmem-cached-and-put", shmem_cached_and_put_setup, fx_end,
+DEFINE_SCENARIO(migrate_shmem_cached_and_put, "migrate-shmem-cached-and-put",
+		shmem_cached_and_put_setup, fx_end,
 		"shared memory in the swap cache is replaced while its last user leaves (seed 3)",
 		.look = fx_look_mapped);
 
@@ -314,6 +335,7 @@ static void shmem_cached_and_reclaim_setup(void)
 	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_shmem_cached_and_reclaim, "migrate-shmem-cached-and-reclaim", shmem_cached_and_reclaim_setup, shmem_end,
+DEFINE_SCENARIO(migrate_shmem_cached_and_reclaim, "migrate-shmem-cached-and-reclaim",
+		shmem_cached_and_reclaim_setup, shmem_end,
 		"reclaim and migration want one page of shared memory in the swap cache (seed 3)",
 		.look = fx_look_mapped);

@@ -13,7 +13,10 @@ static struct migrate_result *result;
 
 /* ---- tasks ---- */
 
-static void fault_0(void *arg) { fx_fault(arg, 0, false); }
+static void fault_0(void *arg)
+{
+	fx_fault(arg, 0, false);
+}
 
 static void migrate(void *arg)
 {
@@ -61,7 +64,7 @@ static void cached(void)
 static void cached_mapped(void)
 {
 	space(8);
-	child = fx_fork(mm, "child");  /* keeps the slot when the parent's entry goes */
+	child = fx_fork(mm, "child"); /* keeps the slot when the parent's entry goes */
 	fx_push_to_cache(mm, 0, false);
 	fx_fault(mm, 0, false);
 	fx_set_young(mm, 0, false);
@@ -140,7 +143,8 @@ static void fails_at_limit_setup(void)
 	victim = fx_isolate(mm, 0);
 	pinned();
 	sim_task("migrate", migrate, NULL, 0, 0);
-	sim_task("charge", charge_one, NULL, 0, 0);  /* may find an uncharged page in this CPU's stock */
+	sim_task("charge", charge_one, NULL, 0,
+		 0); /* may find an uncharged page in this CPU's stock */
 }
 
 static void fails_at_limit_end(void)
@@ -148,12 +152,14 @@ static void fails_at_limit_end(void)
 	int64_t usage = page_counter_read(&group->memory);
 
 	if (usage > 1)
-		sim_fail(SIM_WRONG, NULL, 0, "I6: a group that may have 1 page has %lld", (long long)usage);
+		sim_fail(SIM_WRONG, NULL, 0, "I6: a group that may have 1 page has %lld",
+			 (long long)usage);
 	uncharge_pages(group, a64_load(&mm->unmanaged));
 	a64_store(&mm->unmanaged, 0);
 	pinned_end();
 }
-DEFINE_SCENARIO(migrate_fails_at_limit, "migrate-fails-at-limit", fails_at_limit_setup, fails_at_limit_end,
+DEFINE_SCENARIO(migrate_fails_at_limit, "migrate-fails-at-limit", fails_at_limit_setup,
+		fails_at_limit_end,
 		"a migration fails in a full group: nothing is charged again (seed 0)");
 
 /* ---- seed 3: the anon_vma ---- */
@@ -171,8 +177,9 @@ static void cached_and_exit_setup(void)
 	cached();
 	sim_task("exit", task_exit, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_end,
-		"an unmapped page of the swap cache is replaced while its address space ends (seed 3)");
+DEFINE_SCENARIO(
+	migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_end,
+	"an unmapped page of the swap cache is replaced while its address space ends (seed 3)");
 
 static void cached_and_zap_setup(void)
 {
@@ -187,8 +194,8 @@ static void cached_and_fault_setup(void)
 	cached();
 	sim_task("fault", fault_0, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_cached_and_fault, "migrate-cached-and-fault", cached_and_fault_setup, fx_end,
-		"an unmapped page of the swap cache is replaced while a fault wants it");
+DEFINE_SCENARIO(migrate_cached_and_fault, "migrate-cached-and-fault", cached_and_fault_setup,
+		fx_end, "an unmapped page of the swap cache is replaced while a fault wants it");
 
 static void swapcache_setup(void)
 {
@@ -203,8 +210,10 @@ static void swapcache_and_fault_setup(void)
 	cached_mapped();
 	sim_task("child's fault", fault_0, child, 1, 0);
 }
-DEFINE_SCENARIO(migrate_swapcache_and_fault, "migrate-swapcache-and-fault", swapcache_and_fault_setup, fx_end,
-		"a page of the swap cache that one maps is replaced while the other wants it", .slow = true);
+DEFINE_SCENARIO(migrate_swapcache_and_fault, "migrate-swapcache-and-fault",
+		swapcache_and_fault_setup, fx_end,
+		"a page of the swap cache that one maps is replaced while the other wants it",
+		.slow = true);
 
 static void cached_and_reclaim_setup(void)
 {
@@ -215,8 +224,8 @@ static void cached_and_reclaim_setup(void)
 	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_cached_and_reclaim, "migrate-cached-and-reclaim", cached_and_reclaim_setup, fx_end,
-		"reclaim and migration want one page of the swap cache");
+DEFINE_SCENARIO(migrate_cached_and_reclaim, "migrate-cached-and-reclaim", cached_and_reclaim_setup,
+		fx_end, "reclaim and migration want one page of the swap cache");
 
 static void and_reclaim_setup(void)
 {
@@ -239,7 +248,8 @@ static void twice_setup(void)
 	sim_task("migrate 1", task_migrate_if_listed, victim, 0, 0);
 	sim_task("migrate 2", task_migrate_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_end, "two migrations want one page");
+DEFINE_SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_end,
+		"two migrations want one page");
 
 /* ---- users of the entries ---- */
 
@@ -279,7 +289,8 @@ static void and_mremap_setup(void)
 	sim_task("mremap", task_mremap, mm, 1, 0);
 }
 DEFINE_SCENARIO(migrate_and_mremap, "migrate-and-mremap", and_mremap_setup, fx_end,
-		"the area moves while a page of it is replaced: no migration entry is left behind", .slow = true);
+		"the area moves while a page of it is replaced: no migration entry is left behind",
+		.slow = true);
 
 static void and_fork_setup(void)
 {

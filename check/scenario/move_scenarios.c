@@ -20,7 +20,11 @@ static void move(void *arg)
 		sim_fail(SIM_WRONG, NULL, 0, "the move failed: %d", err);
 }
 
-static void fault_0(void *arg) { (void)arg; fx_fault(mm, 0, false); }
+static void fault_0(void *arg)
+{
+	(void)arg;
+	fx_fault(mm, 0, false);
+}
 
 /* ---- set-up ---- */
 
@@ -51,7 +55,11 @@ DEFINE_SCENARIO(move_and_unmap, "move-and-unmap", and_unmap_setup, fx_end,
 
 /* A store redirects the entry to a copy: the page stays behind, in the swap cache for the child.
  * Copy-on-write unmaps with mmap_lock held for reading, as the mover walks. */
-static void fault_to_store(void *arg) { (void)arg; fx_fault(mm, 0, true); }
+static void fault_to_store(void *arg)
+{
+	(void)arg;
+	fx_fault(mm, 0, true);
+}
 
 static void and_cow_setup(void)
 {
@@ -61,8 +69,9 @@ static void and_cow_setup(void)
 	fx_fault(mm, 0, false);
 	sim_task("store", fault_to_store, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_and_cow, "move-and-cow", and_cow_setup, fx_end,
-		"a page changes its group while a copy takes its place: the drawn interleaving of seed 4");
+DEFINE_SCENARIO(
+	move_and_cow, "move-and-cow", and_cow_setup, fx_end,
+	"a page changes its group while a copy takes its place: the drawn interleaving of seed 4");
 
 static void and_fault_setup(void)
 {
@@ -80,8 +89,8 @@ static void cached_and_reclaim_setup(void)
 	victim = swapcache_get(&fx->e, pte_entry(fx_pte(mm, 0)));
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(move_cached_and_reclaim, "move-cached-and-reclaim", cached_and_reclaim_setup, fx_end,
-		"a page of the swap cache changes its group while reclaim drops it");
+DEFINE_SCENARIO(move_cached_and_reclaim, "move-cached-and-reclaim", cached_and_reclaim_setup,
+		fx_end, "a page of the swap cache changes its group while reclaim drops it");
 
 static void and_migrate_setup(void)
 {
@@ -132,7 +141,8 @@ static void cached_and_unmap_setup(void)
 	sim_task("zap", task_zap, child, 1, 0);
 }
 DEFINE_SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_end,
-		"a page of the swap cache changes its group while another address space unmaps it (seed 4)");
+		"a page of the swap cache changes its group while another address space unmaps it "
+		"(seed 4)");
 
 /* A page of a file: its last mapping ends in the other address space, the mover's begins and moves.
  * The three share no lock. */

@@ -12,7 +12,10 @@ static struct reclaim_result *reclaimed;
 
 /* ---- tasks ---- */
 
-static void fill_0(void *arg) { fx_write(arg, 0, 0); }
+static void fill_0(void *arg)
+{
+	fx_write(arg, 0, 0);
+}
 
 /* There may be no free frame for it. */
 static void touch_0(void *arg)
@@ -107,7 +110,8 @@ static void resized_end(void)
 
 	expect_is("frames of the node", frames, resized->frames);
 	expect_is("frames it may have", fx->e.node[0].max, resized->frames);
-	expect_is("it gave up, for it has more than the one frame it should", resized->busy > 0, resized->frames > 1);
+	expect_is("it gave up, for it has more than the one frame it should", resized->busy > 0,
+		  resized->frames > 1);
 	expect_is("pgmigrate_success", stat_read(fx->e.tree.root, STAT_PGMIGRATE_SUCCESS),
 		  resized->compacted + resized->demoted);
 	fx_end();
@@ -148,8 +152,9 @@ static void resize_and_fault_setup(void)
 	sim_task("resize", resize, NULL, 0, 0);
 	sim_task("write", fill_0, mm, 1, 0);
 }
-DEFINE_SCENARIO(resize_and_fault, "resize-and-fault", resize_and_fault_setup, resized_end,
-		"a node's frames go while a fault wants one: it gets one that stays, or is moved to it");
+DEFINE_SCENARIO(
+	resize_and_fault, "resize-and-fault", resize_and_fault_setup, resized_end,
+	"a node's frames go while a fault wants one: it gets one that stays, or is moved to it");
 
 static void resize_and_zap_setup(void)
 {
@@ -173,8 +178,9 @@ static void resize_and_reclaim_setup(void)
 	page_get(victim);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(resize_and_reclaim, "resize-and-reclaim", resize_and_reclaim_setup, resized_end,
-		"reclaim has the page in a frame that goes: out it is, or tried again, or the frame stays");
+DEFINE_SCENARIO(
+	resize_and_reclaim, "resize-and-reclaim", resize_and_reclaim_setup, resized_end,
+	"reclaim has the page in a frame that goes: out it is, or tried again, or the frame stays");
 
 /* The frame below the end is taken: the page must be swapped out while it is in use. */
 static void resize_out_and_fault_setup(void)
@@ -194,7 +200,8 @@ static void resize_out_and_fault_end(void)
 	fx_read(mm, 0, 0);
 	resized_end();
 }
-DEFINE_SCENARIO(resize_out_and_fault, "resize-out-and-fault", resize_out_and_fault_setup, resize_out_and_fault_end,
+DEFINE_SCENARIO(resize_out_and_fault, "resize-out-and-fault", resize_out_and_fault_setup,
+		resize_out_and_fault_end,
 		"a page that no frame is left for goes to swap while a thread wants it");
 
 /* The page has an extra reference throughout. */
@@ -213,8 +220,10 @@ static void resize_fails_and_alloc_end(void)
 	fx_read(mm, 0, 0);
 	resized_end();
 }
-DEFINE_SCENARIO(resize_fails_and_alloc, "resize-fails-and-alloc", resize_fails_and_alloc_setup, resize_fails_and_alloc_end,
-		"a frame that should go is pinned: the node ends behind it, while others come and go");
+DEFINE_SCENARIO(
+	resize_fails_and_alloc, "resize-fails-and-alloc", resize_fails_and_alloc_setup,
+	resize_fails_and_alloc_end,
+	"a frame that should go is pinned: the node ends behind it, while others come and go");
 
 static void free_victim(void *arg)
 {
@@ -228,14 +237,17 @@ static void resize_fails_and_free_setup(void)
 	struct page *p;
 
 	one_node();
-	if (frames_alloc(&fx->e, &victim, 1) != 0 || frames_alloc(&fx->e, &p, 1) != 0 || victim->pfn != 1)
+	if (frames_alloc(&fx->e, &victim, 1) != 0 || frames_alloc(&fx->e, &p, 1) != 0 ||
+	    victim->pfn != 1)
 		sim_fail(SIM_WRONG, NULL, 0, "set-up: not the frame above the end");
 	page_put(&fx->e, p);
 	sim_task("resize", resize_once, NULL, 0, 0);
 	sim_task("free", free_victim, NULL, 1, 0);
 }
-DEFINE_SCENARIO(resize_fails_and_free, "resize-fails-and-free", resize_fails_and_free_setup, resized_end,
-		"a frame that should go becomes free as the resize gives up: it is offline, or stays and is what is busy");
+DEFINE_SCENARIO(resize_fails_and_free, "resize-fails-and-free", resize_fails_and_free_setup,
+		resized_end,
+		"a frame that should go becomes free as the resize gives up: it is offline, or "
+		"stays and is what is busy");
 
 static void resize_and_grow_setup(void)
 {
@@ -285,7 +297,8 @@ static void demote_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 DEFINE_SCENARIO(demote_and_zap, "demote-and-zap", demote_and_zap_setup, demoted_end,
-		"a page goes to the slower node while its mapping goes: it is freed, and what was done is counted");
+		"a page goes to the slower node while its mapping goes: it is freed, and what was "
+		"done is counted");
 
 static void demote_and_reclaim_setup(void)
 {
@@ -297,7 +310,8 @@ static void demote_and_reclaim_setup(void)
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
 DEFINE_SCENARIO(demote_and_reclaim, "demote-and-reclaim", demote_and_reclaim_setup, demoted_end,
-		"a full group and a full node want one page: it is swapped out or moved, or one of them after the other");
+		"a full group and a full node want one page: it is swapped out or moved, or one of "
+		"them after the other");
 
 /* The slower node has one frame left. */
 static void demote_last_frame_setup(void)
@@ -319,5 +333,6 @@ static void demote_last_frame_end(void)
 	fx_read(mm, 1, 0);
 	demoted_end();
 }
-DEFINE_SCENARIO(demote_last_frame, "demote-last-frame", demote_last_frame_setup, demote_last_frame_end,
-		"two pages want the last frame of the slower node: one gets it, the other goes to swap");
+DEFINE_SCENARIO(
+	demote_last_frame, "demote-last-frame", demote_last_frame_setup, demote_last_frame_end,
+	"two pages want the last frame of the slower node: one gets it, the other goes to swap");

@@ -9,7 +9,7 @@
 
 static struct mm *mm, *child;
 static struct page *victim, *other;
-static struct swap_hash first;  /* of page 0 */
+static struct swap_hash first; /* of page 0 */
 
 /* ---- set-up ---- */
 
@@ -63,7 +63,8 @@ static void and_discard_end(void)
 	fx_read(mm, 0, 0);
 	fx_end();
 }
-DEFINE_SCENARIO(share_slot_and_discard, "share-slot-and-discard", and_discard_setup, and_discard_end,
+DEFINE_SCENARIO(share_slot_and_discard, "share-slot-and-discard", and_discard_setup,
+		and_discard_end,
 		"a page is to share the slot of a relative's, whose last reference goes");
 
 static void and_read_setup(void)
@@ -103,11 +104,13 @@ static void end_out(struct page *p)
  * lock is held. */
 static bool has_first(const struct swap_device *d, uint32_t slot)
 {
-	const struct page *cached = a32_load(&d->map[slot]) & SLOT_CACHE ? aptr_load(&d->cache[slot]) : NULL;
+	const struct page *cached =
+		a32_load(&d->map[slot]) & SLOT_CACHE ? aptr_load(&d->cache[slot]) : NULL;
 
 	return hash_equal(d->hash[slot], first) &&
 	       (a32_load(&d->map[slot]) & SLOT_VALID ||
-		(cached && (page_locked(cached) || page_test(cached, PG_writeback) || !page_mapped(cached))));
+		(cached &&
+		 (page_locked(cached) || page_test(cached, PG_writeback) || !page_mapped(cached))));
 }
 
 /* The reference is dropped again, as where the page's entry has changed by then. */
@@ -121,7 +124,8 @@ static void find_shared(void *arg)
 	if (entry) {
 		spin_lock(swap_slot_lock(d, entry_slot(entry)));
 		if (!has_first(d, entry_slot(entry)))
-			sim_fail(SIM_WRONG, NULL, 0, "slot %u is another page's", entry_slot(entry));
+			sim_fail(SIM_WRONG, NULL, 0, "slot %u is another page's",
+				 entry_slot(entry));
 		spin_unlock(swap_slot_lock(d, entry_slot(entry)));
 		swap_put(&fx->e, entry);
 	}
@@ -164,8 +168,9 @@ static void and_reuse_setup(void)
 	other = fx_isolate(child, 1);
 	sim_task("reuse", reuse, other, 1, 0);
 }
-DEFINE_SCENARIO(share_slot_and_reuse, "share-slot-and-reuse", and_reuse_setup, fx_end,
-		"a page is to share the slot of a relative's, which is freed and used for another page");
+DEFINE_SCENARIO(
+	share_slot_and_reuse, "share-slot-and-reuse", and_reuse_setup, fx_end,
+	"a page is to share the slot of a relative's, which is freed and used for another page");
 
 /* The page comes back from the slot, which only the child uses then, and is changed. */
 static void and_write_setup(void)
@@ -221,13 +226,14 @@ static void being_written_setup(void)
 {
 	being_written(false);
 }
-DEFINE_SCENARIO(share_slot_being_written, "share-slot-being-written", being_written_setup, first_end,
-		"a page is to share the slot that a relative's is being written to");
+DEFINE_SCENARIO(share_slot_being_written, "share-slot-being-written", being_written_setup,
+		first_end, "a page is to share the slot that a relative's is being written to");
 
 static void write_fails_setup(void)
 {
 	being_written(true);
 }
-DEFINE_SCENARIO(share_slot_write_fails, "share-slot-write-fails", write_fails_setup, changed_end,
-		"a page is to share the slot that a relative's is being written to, and that write fails",
-		.slow = true);
+DEFINE_SCENARIO(
+	share_slot_write_fails, "share-slot-write-fails", write_fails_setup, changed_end,
+	"a page is to share the slot that a relative's is being written to, and that write fails",
+	.slow = true);

@@ -6,7 +6,7 @@
 static struct address_space *object;
 static struct mm *mm, *neighbour;
 static struct page *victim;
-static uint32_t *entry;  /* in the arena: restored before each execution */
+static uint32_t *entry; /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
@@ -16,7 +16,8 @@ static void swap_in(void *arg)
 	int err = shmem_swapin(object, 0, *entry, arg);
 
 	if (err < 0)
-		sim_fail(SIM_WRONG, NULL, 0, "slot %u was another page's, and a swap-in took its loss for its own: %d",
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "slot %u was another page's, and a swap-in took its loss for its own: %d",
 			 *entry - 1, err);
 }
 
@@ -54,4 +55,6 @@ static void slot_reused_setup(void)
 }
 
 DEFINE_SCENARIO(shmem_slot_reused, "shmem-slot-reused", slot_reused_setup, fx_end,
-		"a swap-in has an entry of shared memory whose slot goes to another page, which cannot be read", .slow = true);
+		"a swap-in has an entry of shared memory whose slot goes to another page, which "
+		"cannot be read",
+		.slow = true);

@@ -4,7 +4,7 @@
 #include "scenario/tasks.h"
 #include "mm/mlock.h"
 
-#define STORED_AT 512     /* within page 0: where the tasks store, away from fx_fill's words */
+#define STORED_AT 512 /* within page 0: where the tasks store, away from fx_fill's words */
 
 static struct mm *mm, *child;
 static struct page *victim;
@@ -28,14 +28,21 @@ static void unmap_area(void *arg)
 /* A thread stores through whatever translation its CPU has. */
 static void store_in(struct mm *space, uint64_t value)
 {
-	int err = soft_write(&fx->soft, space, plat_cpu(), FX_VA(0) + STORED_AT, &value, sizeof(value));
+	int err = soft_write(&fx->soft, space, plat_cpu(), FX_VA(0) + STORED_AT, &value,
+			     sizeof(value));
 
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "the store failed: %d", err);
 }
 
-static void store(void *arg) { store_in(mm, (uintptr_t)arg); }
-static void store_in_child(void *arg) { store_in(child, (uintptr_t)arg); }
+static void store(void *arg)
+{
+	store_in(mm, (uintptr_t)arg);
+}
+static void store_in_child(void *arg)
+{
+	store_in(child, (uintptr_t)arg);
+}
 
 static void fork_mm(void *arg)
 {
@@ -69,8 +76,8 @@ static uint64_t stored(struct mm *space, unsigned page)
 static void expect(const char *what, uint64_t is, uint64_t should)
 {
 	if (is != should)
-		sim_fail(SIM_WRONG, NULL, 0, "%s is %llu, not %llu: a store was lost", what, (unsigned long long)is,
-			 (unsigned long long)should);
+		sim_fail(SIM_WRONG, NULL, 0, "%s is %llu, not %llu: a store was lost", what,
+			 (unsigned long long)is, (unsigned long long)should);
 }
 
 static void end_with_store(void)
@@ -207,7 +214,8 @@ DEFINE_SCENARIO(cow_by_two, "cow-by-two", cow_setup, cow_end,
 static void store_next(void *arg)
 {
 	uint64_t value = (uintptr_t)arg;
-	int err = soft_write(&fx->soft, mm, plat_cpu(), FX_VA(0) + STORED_AT + 8, &value, sizeof(value));
+	int err = soft_write(&fx->soft, mm, plat_cpu(), FX_VA(0) + STORED_AT + 8, &value,
+			     sizeof(value));
 
 	if (err)
 		sim_fail(SIM_WRONG, NULL, 0, "the store failed: %d", err);
@@ -233,7 +241,8 @@ static void cow_threads_end(void)
 }
 
 DEFINE_SCENARIO(cow_by_threads, "cow-by-threads", cow_threads_setup, cow_threads_end,
-		"two threads write to a page that a child shares: one copy, both stores in it", .slow = true);
+		"two threads write to a page that a child shares: one copy, both stores in it",
+		.slow = true);
 
 static void cow_and_reclaim_setup(void)
 {

@@ -7,7 +7,7 @@
 static struct mem_cgroup *a, *b;
 static struct mm *mm, *child;
 static struct page *victim;
-static uint32_t *old_id;  /* in the arena: restored before each execution */
+static uint32_t *old_id; /* in the arena: restored before each execution */
 
 /* ---- tasks ---- */
 
@@ -78,7 +78,8 @@ static void expect_no_old_handles(void)
 		const struct mem_cgroup *owner = d->owner[i] ? handle_memcg(d->owner[i]) : NULL;
 
 		if (owner && owner != b && owner != fx->e.tree.root)
-			sim_fail(SIM_WRONG, NULL, 0, "slot %u is charged to a group that never had it", i);
+			sim_fail(SIM_WRONG, NULL, 0,
+				 "slot %u is charged to a group that never had it", i);
 	}
 }
 
@@ -116,8 +117,9 @@ static void zap_and_rmdir_setup(void)
 	sim_task("zap", task_zap, mm, 0, 0);
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
-DEFINE_SCENARIO(swap_zap_and_rmdir, "swap-zap-and-rmdir", zap_and_rmdir_setup, group_end,
-		"a slot is freed while its group, and with the slot the record of its charges, goes");
+DEFINE_SCENARIO(
+	swap_zap_and_rmdir, "swap-zap-and-rmdir", zap_and_rmdir_setup, group_end,
+	"a slot is freed while its group, and with the slot the record of its charges, goes");
 
 static void fork_and_rmdir_setup(void)
 {
@@ -137,8 +139,9 @@ static void name_anew_setup(void)
 	sim_task("zap", task_zap, mm, 0, 0);
 	sim_task("rmdir, mkdir", rmdir_and_mkdir, NULL, 1, 0);
 }
-DEFINE_SCENARIO(swap_name_anew, "swap-name-anew", name_anew_setup, anew_end,
-		"a slot outlives its group, whose name is given to another: that one is charged nothing");
+DEFINE_SCENARIO(
+	swap_name_anew, "swap-name-anew", name_anew_setup, anew_end,
+	"a slot outlives its group, whose name is given to another: that one is charged nothing");
 
 /* ---- the slot is made, or kept ---- */
 
@@ -149,7 +152,8 @@ static void drop_and_rmdir_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 DEFINE_SCENARIO(swap_drop_and_rmdir, "swap-drop-and-rmdir", drop_and_rmdir_setup, group_end,
-		"a page leaves the swap cache, its slot is charged for memory+swap, and their group is removed");
+		"a page leaves the swap cache, its slot is charged for memory+swap, and their "
+		"group is removed");
 
 static void write_and_rmdir_setup(void)
 {
@@ -171,4 +175,5 @@ static void full_and_rmdir_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 DEFINE_SCENARIO(swap_full_and_rmdir, "swap-full-and-rmdir", full_and_rmdir_setup, group_end,
-		"reclaim charges a group for a slot, finds none, and gives the charge back: the group goes in between");
+		"reclaim charges a group for a slot, finds none, and gives the charge back: the "
+		"group goes in between");

@@ -9,7 +9,11 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-static void zap_both(void *arg) { (void)arg; fx_zap(mm, 0, 2); }
+static void zap_both(void *arg)
+{
+	(void)arg;
+	fx_zap(mm, 0, 2);
+}
 
 static void willneed(void *arg)
 {
@@ -75,8 +79,8 @@ static void readahead_and_exit_setup(void)
 	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_readahead_and_exit, "swap-readahead-and-exit", readahead_and_exit_setup, fx_end,
-		"read-ahead works for an address space that ends meanwhile");
+DEFINE_SCENARIO(swap_readahead_and_exit, "swap-readahead-and-exit", readahead_and_exit_setup,
+		fx_end, "read-ahead works for an address space that ends meanwhile");
 
 /* The area has no leaf yet. */
 static void touch(void *arg)
@@ -127,7 +131,8 @@ static void ahead_and_zap_setup(void)
 
 const struct scenario scenario_swap_ahead_and_zap = {
 	.name = "swap-ahead-and-zap",
-	.text = "a page is read ahead for an entry that is zapped meanwhile, so that nobody will want it",
+	.text = "a page is read ahead for an entry that is zapped meanwhile, so that nobody will "
+		"want it",
 	.setup = ahead_and_zap_setup,
 	.end = fx_end,
 };
@@ -140,7 +145,8 @@ static void ahead_and_fault_setup(void)
 
 const struct scenario scenario_swap_ahead_and_fault = {
 	.name = "swap-ahead-and-fault",
-	.text = "a page is read ahead while its fault comes: one of the two reads it, and the other finds it",
+	.text = "a page is read ahead while its fault comes: one of the two reads it, and the "
+		"other finds it",
 	.setup = ahead_and_fault_setup,
 	.end = fx_end,
 };
@@ -215,7 +221,8 @@ static void shared_by_two_setup(void)
 }
 
 DEFINE_SCENARIO(swap_shared_by_two, "swap-shared-by-two", shared_by_two_setup, fx_end,
-		"two address spaces that share an entry read it at once: one page, or two that hold the same");
+		"two address spaces that share an entry read it at once: one page, or two that "
+		"hold the same");
 
 static void shared_by_three_setup(void)
 {
@@ -248,7 +255,8 @@ static void out_and_store_end(void)
 }
 
 DEFINE_SCENARIO(swap_out_and_store, "swap-out-and-store", out_and_store_setup, out_and_store_end,
-		"a page is swapped out while a thread stores to it: the store is in the page, or in the slot");
+		"a page is swapped out while a thread stores to it: the store is in the page, or "
+		"in the slot");
 
 static void out_and_restore_setup(void)
 {
@@ -267,8 +275,10 @@ static void out_and_restore_end(void)
 	fx_end();
 }
 
-DEFINE_SCENARIO(swap_out_and_restore, "swap-out-and-restore", out_and_restore_setup, out_and_restore_end,
-		"a page is written out while it is changed and changed back: what is in the slot is not taken for clean");
+DEFINE_SCENARIO(swap_out_and_restore, "swap-out-and-restore", out_and_restore_setup,
+		out_and_restore_end,
+		"a page is written out while it is changed and changed back: what is in the slot "
+		"is not taken for clean");
 
 static void shared_out_and_exit_setup(void)
 {
@@ -282,7 +292,8 @@ static void shared_out_and_exit_setup(void)
 	sim_task("child's exit", task_exit, child, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_shared_out_and_exit, "swap-shared-out-and-exit", shared_out_and_exit_setup, fx_end,
+DEFINE_SCENARIO(swap_shared_out_and_exit, "swap-shared-out-and-exit", shared_out_and_exit_setup,
+		fx_end,
 		"reclaim takes a reference of a slot while another address space drops its own");
 
 static void zap_0_then_reclaim(void *arg)
@@ -363,7 +374,8 @@ static void reclaim_cached_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_reclaim_cached_and_zap, "swap-reclaim-cached-and-zap", reclaim_cached_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_reclaim_cached_and_zap, "swap-reclaim-cached-and-zap",
+		reclaim_cached_and_zap_setup, fx_end,
 		"reclaim writes a page of the swap cache and drops it while its last entry goes");
 
 static void keep_and_zap_setup(void)
@@ -377,8 +389,9 @@ static void keep_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_keep_and_zap, "swap-keep-and-zap", keep_and_zap_setup, fx_end,
-		"reclaim locks a mapped page of the swap cache and keeps it; its last mapping goes");
+DEFINE_SCENARIO(
+	swap_keep_and_zap, "swap-keep-and-zap", keep_and_zap_setup, fx_end,
+	"reclaim locks a mapped page of the swap cache and keeps it; its last mapping goes");
 
 static void write_error_and_zap_setup(void)
 {
@@ -386,8 +399,8 @@ static void write_error_and_zap_setup(void)
 	fault_arm(FAULT_WRITE, 1);
 }
 
-DEFINE_SCENARIO(swap_write_error_and_zap, "swap-write-error-and-zap", write_error_and_zap_setup, fx_end,
-		"the last entry goes while its page is under a write that fails");
+DEFINE_SCENARIO(swap_write_error_and_zap, "swap-write-error-and-zap", write_error_and_zap_setup,
+		fx_end, "the last entry goes while its page is under a write that fails");
 
 static void drop_and_zap_setup(void)
 {
@@ -397,7 +410,8 @@ static void drop_and_zap_setup(void)
 }
 
 DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_end,
-		"reclaim would drop a clean page, finds it referenced, and keeps it while its last entry goes");
+		"reclaim would drop a clean page, finds it referenced, and keeps it while its last "
+		"entry goes");
 
 /* A caller that finds no room is told that some is coming. */
 static void reclaim_or_told(void *arg)
@@ -407,7 +421,8 @@ static void reclaim_or_told(void *arg)
 	(void)arg;
 	shrink_pages(&fx->e, &victim, 1, 0, &r);
 	if (!r.reclaimed && !r.busy && !r.held && !pte_present(fx_pte(mm, 0)))
-		sim_fail(SIM_WRONG, NULL, 0, "a page that somebody is about to map is not there for reclaim");
+		sim_fail(SIM_WRONG, NULL, 0,
+			 "a page that somebody is about to map is not there for reclaim");
 }
 
 static void drop_and_map_setup(void)

@@ -1,7 +1,6 @@
 /* check/scenario/table.c - the table of scenarios. */
 #include "scenario/scenario.h"
 
-
 #define SCENARIO(symbol) extern const struct scenario scenario_##symbol;
 #include "scenario/scenarios.def"
 #undef SCENARIO

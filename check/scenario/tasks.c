@@ -11,12 +11,30 @@ static void need(int err, const char *what)
 
 /* ---- of an address space ---- */
 
-void task_zap(void *mm) { fx_zap(mm, 0, 1); }
-void task_munmap(void *mm) { fx_munmap(mm, 0, 1); }
-void task_exit(void *mm) { fx_exit(mm); }
-void task_fault(void *mm) { need(fx_fault(mm, 0, false), "the fault"); }
-void task_read(void *mm) { fx_read(mm, 0, 0); }
-void task_write(void *mm) { fx_write(mm, 0, 1); }
+void task_zap(void *mm)
+{
+	fx_zap(mm, 0, 1);
+}
+void task_munmap(void *mm)
+{
+	fx_munmap(mm, 0, 1);
+}
+void task_exit(void *mm)
+{
+	fx_exit(mm);
+}
+void task_fault(void *mm)
+{
+	need(fx_fault(mm, 0, false), "the fault");
+}
+void task_read(void *mm)
+{
+	fx_read(mm, 0, 0);
+}
+void task_write(void *mm)
+{
+	fx_write(mm, 0, 1);
+}
 
 void task_mremap(void *arg)
 {
@@ -58,9 +76,18 @@ void task_migrate_if_listed(void *arg)
 
 /* ---- of a file, of a group ---- */
 
-void task_write_back(void *file) { need(filemap_writeback(file, 0, 1), "write-back"); }
-void task_truncate(void *file) { filemap_truncate(file, 0); }
-void task_rmdir(void *group) { fx_remove(group); }
+void task_write_back(void *file)
+{
+	need(filemap_writeback(file, 0, 1), "write-back");
+}
+void task_truncate(void *file)
+{
+	filemap_truncate(file, 0);
+}
+void task_rmdir(void *group)
+{
+	fx_remove(group);
+}
 
 void task_put_file(void *unused)
 {

@@ -99,7 +99,8 @@ static void and_write_end(void)
 	fx_end();
 }
 DEFINE_SCENARIO(withdraw_and_write, "withdraw-and-write", and_write_setup, and_write_end,
-		"a page is taken out of a process that writes to it: the store is in what was taken, or it is still there");
+		"a page is taken out of a process that writes to it: the store is in what was "
+		"taken, or it is still there");
 
 static void and_discard_setup(void)
 {

@@ -7,7 +7,7 @@
  */
 #include "search/minimise.h"
 
-#define AHEAD 40   /* maximum missing or additional operations of a task */
+#define AHEAD 40 /* maximum missing or additional operations of a task */
 
 static const struct schedule_trace *as;
 static unsigned at, more;

@@ -16,8 +16,10 @@ static bool before(unsigned i, unsigned j)
 {
 	const struct sim_event *a = &sim_trace[i], *b = &sim_trace[j];
 
-	return a->task == b->task || sim_tasks[b->task].parent == a->task || op_dependent(&a->op, &b->op) ||
-	       (a->op.kind == OP_RCU_LOCK && b->op.kind == OP_GP_END) || b->op.kind == OP_SLEEP || a->op.kind == OP_SLEEP;
+	return a->task == b->task || sim_tasks[b->task].parent == a->task ||
+	       op_dependent(&a->op, &b->op) ||
+	       (a->op.kind == OP_RCU_LOCK && b->op.kind == OP_GP_END) || b->op.kind == OP_SLEEP ||
+	       a->op.kind == OP_SLEEP;
 }
 
 /* The next operation of @task, at @from or later, if all that must precede it is placed; else

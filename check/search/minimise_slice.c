@@ -14,7 +14,7 @@
 
 enum outcome { FAILS_TOO, ENDS_OTHERWISE, NOT_POSSIBLE };
 
-static struct sim_event trace[SIM_DEPTH_MAX];   /* of the unmodified schedule */
+static struct sim_event trace[SIM_DEPTH_MAX]; /* of the unmodified schedule */
 static unsigned len;
 static struct sim_failure wanted;
 static uint32_t left_out;
@@ -101,7 +101,8 @@ static bool meet(const struct sim_event *a, const struct sim_event *b)
 {
 	uint64_t bits = a->op.mask & b->op.mask;
 
-	return op_dependent(&a->op, &b->op) && (!a->op.width || ((a->before ^ a->after) | (b->before ^ b->after)) & bits);
+	return op_dependent(&a->op, &b->op) &&
+	       (!a->op.width || ((a->before ^ a->after) | (b->before ^ b->after)) & bits);
 }
 
 /* The operation of another task between @i and @limit, in that direction, that @i depends on. */

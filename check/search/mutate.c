@@ -26,13 +26,13 @@
 #include "scenario/scenario.h"
 
 #define SCENARIOS_MAX MUTANT_SCENARIOS_MAX
-#define SECONDS_MAX   240   /* CPU time per mutant */
+#define SECONDS_MAX   240 /* CPU time per mutant */
 #define JOBS_MAX      16
 
 struct verdict {
 	bool killed;
 	bool known;
-	int signal;             /* it crashed, or ran out of time (SIGPROF) */
+	int signal; /* it crashed, or ran out of time (SIGPROF) */
 	unsigned scenario;
 	enum sim_finding kind;
 	char text[160];
@@ -48,19 +48,32 @@ static const struct reason {
 };
 
 static const struct scenario *chosen[SCENARIOS_MAX];
-static double cost[SCENARIOS_MAX];       /* seconds without a mutant */
+static double cost[SCENARIOS_MAX]; /* seconds without a mutant */
 static unsigned nr_chosen, budget = 40000, jobs = 2, minimum;
 static struct verdict verdicts[MUTANTS_MAX];
 static struct explore x;
 
-static void setup(void *arg) { ((const struct scenario *)arg)->setup(); }
-static void end(void *arg) { ((const struct scenario *)arg)->end(); }
-static void look(void *arg) { ((const struct scenario *)arg)->look(); }
+static void setup(void *arg)
+{
+	((const struct scenario *)arg)->setup();
+}
+static void end(void *arg)
+{
+	((const struct scenario *)arg)->end();
+}
+static void look(void *arg)
+{
+	((const struct scenario *)arg)->look();
+}
 
 static enum explore_end run(const struct scenario *s, uint64_t executions)
 {
-	struct sim_program p = { .name = s->name, .setup = setup, .end = end, .arg = (void *)(uintptr_t)s,
-				 .no_time = s->no_time, .look = s->look ? look : NULL };
+	struct sim_program p = { .name = s->name,
+				 .setup = setup,
+				 .end = end,
+				 .arg = (void *)(uintptr_t)s,
+				 .no_time = s->no_time,
+				 .look = s->look ? look : NULL };
 
 	x = (struct explore){ .mode = EXPLORE_EXHAUSTIVE, .budget = executions };
 	sim_load(&p);
@@ -85,10 +98,12 @@ static void place_of(const struct mutant *m, struct place *p)
 		snprintf(p->where, sizeof(p->where), "%s:%d", lines[i].file, lines[i].line);
 		p->func = lines[i].func;
 	} else {
-		snprintf(p->where, sizeof(p->where), "%s:%d", source_name(m->at->file), m->at->line);
+		snprintf(p->where, sizeof(p->where), "%s:%d", source_name(m->at->file),
+			 m->at->line);
 		p->func = m->at->func;
 	}
-	snprintf(p->what, sizeof(p->what), "%s%s%.80s", m->at->op ? m->at->op : "", m->at->op ? " " : "", m->at->expr);
+	snprintf(p->what, sizeof(p->what), "%s%s%.80s", m->at->op ? m->at->op : "",
+		 m->at->op ? " " : "", m->at->expr);
 }
 
 /* Scenarios take locks as callers of the engine would, and the software MMU imitates hardware:
@@ -104,12 +119,14 @@ static bool record_all(void)
 	for (unsigned i = 0; i < nr_chosen; i++) {
 		mutants_record((int)i);
 		if (run(chosen[i], budget) == EXPLORE_FAILED) {
-			fprintf(stderr, "umemcg-mutate: %s finds something without a mutant: %s\n", chosen[i]->name, x.failure.text);
+			fprintf(stderr, "umemcg-mutate: %s finds something without a mutant: %s\n",
+				chosen[i]->name, x.failure.text);
 			return false;
 		}
 		cost[i] = x.stats.seconds;
 		if (isatty(2))
-			fprintf(stderr, "\r\033[K%u of %u scenarios, %u pieces", i + 1, nr_chosen, nr_mutants);
+			fprintf(stderr, "\r\033[K%u of %u scenarios, %u pieces", i + 1, nr_chosen,
+				nr_mutants);
 	}
 	mutants_record(-1);
 	for (unsigned i = 0; i < nr_mutants;) {
@@ -228,9 +245,11 @@ static void print_row(unsigned i)
 	nr_explained += !v->killed && reason;
 	printf("%s\t%s\t%s\t", p.where, p.func, p.what);
 	if (v->signal)
-		printf("noticed\t%s\n", v->signal == SIGPROF ? "it does not end" : strsignal(v->signal));
+		printf("noticed\t%s\n",
+		       v->signal == SIGPROF ? "it does not end" : strsignal(v->signal));
 	else if (v->killed)
-		printf("noticed\t%s: %s: %.100s\n", chosen[v->scenario]->name, sim_finding_name(v->kind), v->text);
+		printf("noticed\t%s: %s: %.100s\n", chosen[v->scenario]->name,
+		       sim_finding_name(v->kind), v->text);
 	else
 		printf("SURVIVES\t%s\n", reason ? reason : "");
 }
@@ -246,8 +265,9 @@ static int print_sum(void)
 {
 	unsigned n = nr_mutants;
 
-	printf("%u of %u noticed: %u %%; %u of the %u survivors have a reason in check/search/mutants.def\n", nr_killed, n,
-	       n ? nr_killed * 100 / n : 0, nr_explained, n - nr_killed);
+	printf("%u of %u noticed: %u %%; %u of the %u survivors have a reason in "
+	       "check/search/mutants.def\n",
+	       nr_killed, n, n ? nr_killed * 100 / n : 0, nr_explained, n - nr_killed);
 	return n && nr_killed * 100 / n >= minimum ? 0 : 1;
 }
 
@@ -264,7 +284,8 @@ static void try_all(void)
 		for (unsigned i = 0; i < jobs; i++) {
 			if (!job[i].pid && next < nr_mutants)
 				start(&job[i], next++);
-			p[i] = (struct pollfd){ .fd = job[i].pid ? job[i].in : -1, .events = POLLIN };
+			p[i] = (struct pollfd){ .fd = job[i].pid ? job[i].in : -1,
+						.events = POLLIN };
 		}
 		if (poll(p, jobs, -1) < 0)
 			continue;
@@ -283,8 +304,11 @@ static void try_all(void)
 
 static int wrong_use(const char *what, const char *value)
 {
-	fprintf(stderr, "umemcg-mutate: %s '%s'; usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m MINIMUM_PERCENT] "
-			"[SCENARIO...]\n", what, value);
+	fprintf(stderr,
+		"umemcg-mutate: %s '%s'; usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m "
+		"MINIMUM_PERCENT] "
+		"[SCENARIO...]\n",
+		what, value);
 	return 125;
 }
 

@@ -6,16 +6,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void setup(void *arg) { ((const struct scenario *)arg)->setup(); }
-static void end(void *arg) { ((const struct scenario *)arg)->end(); }
-static void look(void *arg) { ((const struct scenario *)arg)->look(); }
+static void setup(void *arg)
+{
+	((const struct scenario *)arg)->setup();
+}
+static void end(void *arg)
+{
+	((const struct scenario *)arg)->end();
+}
+static void look(void *arg)
+{
+	((const struct scenario *)arg)->look();
+}
 
 void scenario_load(const struct scenario *scenario, const struct bug *bug)
 {
 	static struct sim_program p;
 
-	p = (struct sim_program){ .name = scenario->name, .setup = setup, .end = end,
-				  .arg = (void *)(uintptr_t)scenario, .no_time = scenario->no_time,
+	p = (struct sim_program){ .name = scenario->name,
+				  .setup = setup,
+				  .end = end,
+				  .arg = (void *)(uintptr_t)scenario,
+				  .no_time = scenario->no_time,
 				  .look = scenario->look ? look : NULL };
 	sim_bug = bug ? bug->id : BUG_NONE_;
 	sim_left_out = 0;
@@ -75,14 +87,17 @@ static int task_of(char c)
 	return c >= 'A' && c < 'A' + SIM_TASKS_MAX - 26 ? c - 'A' + 26 : -1;
 }
 
-void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug, uint32_t left_out)
+void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug,
+		  uint32_t left_out)
 {
 	size_t at = (size_t)snprintf(buf, n, "%s/%s/", scenario->name, bug ? bug->name : "-");
 
 	for (unsigned i = 0, run; i < sim_depth && at < n; i += run) {
-		for (run = 1; i + run < sim_depth && sim_trace[i + run].task == sim_trace[i].task; run++)
+		for (run = 1; i + run < sim_depth && sim_trace[i + run].task == sim_trace[i].task;
+		     run++)
 			;
-		at += (size_t)snprintf(buf + at, n - at, "%c%u", letter((unsigned)sim_trace[i].task), run);
+		at += (size_t)snprintf(buf + at, n - at, "%c%u",
+				       letter((unsigned)sim_trace[i].task), run);
 	}
 	for (uint32_t m = left_out; m && at < n; m &= m - 1)
 		at += (size_t)snprintf(buf + at, n - at, "%s%c", m == left_out ? "~" : "",
@@ -95,7 +110,7 @@ static const char *parse_runs(const char *s, struct schedule *out)
 {
 	out->len = 0;
 	out->left_out = 0;
-	for (; *s && *s != '~'; ) {
+	for (; *s && *s != '~';) {
 		int t = task_of(*s);
 		unsigned long n;
 		char *rest;
@@ -146,5 +161,6 @@ const char *replay_parse(const char *text, struct replay *out)
 bool replay_run(const struct replay *r)
 {
 	scenario_load(r->scenario, r->bug);
-	return schedule_run(&r->schedule) != SIM_BAD_REPLAY && sim_depth == r->schedule.len && trace_sum() == r->sum;
+	return schedule_run(&r->schedule) != SIM_BAD_REPLAY && sim_depth == r->schedule.len &&
+	       trace_sum() == r->sum;
 }

@@ -18,7 +18,7 @@
 struct schedule {
 	uint8_t task[SIM_DEPTH_MAX];
 	unsigned len;
-	uint32_t left_out;       /* sim_left_out while it runs */
+	uint32_t left_out; /* sim_left_out while it runs */
 };
 
 /* Begin @scenario with @bug (NULL: none) enabled: sim_load. */
@@ -31,11 +31,12 @@ void schedule_of_trace(struct schedule *s);
 uint32_t trace_sum(void);
 
 /* The last execution, which ran with @left_out, in the form that replay_parse accepts. */
-void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug, uint32_t left_out);
+void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug,
+		  uint32_t left_out);
 
 struct replay {
 	const struct scenario *scenario;
-	const struct bug *bug;   /* NULL: none */
+	const struct bug *bug; /* NULL: none */
 	struct schedule schedule;
 	uint32_t sum;
 };

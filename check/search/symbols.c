@@ -39,7 +39,8 @@ static bool begin(void)
 	if (dwfl)
 		return true;
 	dwfl = dwfl_begin(&callbacks);
-	if (dwfl && (dwfl_linux_proc_report(dwfl, getpid()) != 0 || dwfl_report_end(dwfl, NULL, NULL) != 0)) {
+	if (dwfl && (dwfl_linux_proc_report(dwfl, getpid()) != 0 ||
+		     dwfl_report_end(dwfl, NULL, NULL) != 0)) {
 		dwfl_end(dwfl);
 		dwfl = NULL;
 	}

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 struct source_line {
-	const char *func, *file;   /* @file: the path from src/ or check/ on */
+	const char *func, *file; /* @file: the path from src/ or check/ on */
 	int line;
 };
 

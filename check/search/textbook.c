@@ -123,7 +123,8 @@ bool textbook_bench(FILE *out)
 	bool good = true;
 	struct textbook *p;
 
-	fprintf(out, "%-18s %9s %9s %9s %10s %9s\n", "program", "traces", "expected", "blocked", "steps", "exec/s");
+	fprintf(out, "%-18s %9s %9s %9s %10s %9s\n", "program", "traces", "expected", "blocked",
+		"steps", "exec/s");
 	for (unsigned i = 0; (p = textbook_program(i)); i++) {
 		char name[32];
 		bool ok = textbook_run(p);
@@ -131,10 +132,11 @@ bool textbook_bench(FILE *out)
 
 		good &= ok;
 		snprintf(name, sizeof(name), "%s(%u)", p->name, p->n);
-		fprintf(out, "%-18s %9llu %9u %9llu %10llu %9.0f%s%s\n", name, (unsigned long long)p->stats.executions,
-			p->traces, (unsigned long long)p->stats.blocked, (unsigned long long)p->stats.steps,
-			(double)(p->stats.executions + p->stats.blocked) / s, p->deadlocks && ok ? "  its deadlock found" : "",
-			ok ? "" : "  WRONG");
+		fprintf(out, "%-18s %9llu %9u %9llu %10llu %9.0f%s%s\n", name,
+			(unsigned long long)p->stats.executions, p->traces,
+			(unsigned long long)p->stats.blocked, (unsigned long long)p->stats.steps,
+			(double)(p->stats.executions + p->stats.blocked) / s,
+			p->deadlocks && ok ? "  its deadlock found" : "", ok ? "" : "  WRONG");
 	}
 	return good;
 }

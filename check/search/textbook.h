@@ -8,11 +8,11 @@
 
 struct textbook {
 	const char *name;
-	unsigned n;                  /* threads */
-	unsigned traces, deadlocks;  /* as published */
+	unsigned n;                 /* threads */
+	unsigned traces, deadlocks; /* as published */
 	void (*task)(void *arg);
-	bool done;                   /* out */
-	struct explore_stats stats;  /* out */
+	bool done;                  /* out */
+	struct explore_stats stats; /* out */
 };
 
 /* NULL after the last. */

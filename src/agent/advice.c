@@ -25,15 +25,16 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 #ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102  /* Linux 6.13 */
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
 #define WILLNEED_BYTES_MIN (64u << 10)
-#define PIECES_MAX 1024         /* UIO_MAXIOV */
+#define PIECES_MAX         1024 /* UIO_MAXIOV */
 
 static bool is_fork_advice(int advice)
 {
-	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+	return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK ||
+	       advice == MADV_KEEPONFORK;
 }
 
 static bool is_huge_advice(int advice)
@@ -56,7 +57,8 @@ static bool has_consequences(int advice)
 /* Its faults must be served while it runs. */
 static bool populates(int advice)
 {
-	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE || advice == MADV_WILLNEED;
+	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE ||
+	       advice == MADV_WILLNEED;
 }
 
 static long advise(uint64_t start, uint64_t len, int advice)
@@ -66,7 +68,8 @@ static long advise(uint64_t start, uint64_t len, int advice)
 	long ret = sys_madvise((void *)start, len, advice);
 
 	/* Under the same lock: nothing else was mapped there in between. */
-	if ((advice == MADV_FREE || advice == MADV_GUARD_INSTALL) && held && (!ret || ret == -ENOMEM))
+	if ((advice == MADV_FREE || advice == MADV_GUARD_INSTALL) && held &&
+	    (!ret || ret == -ENOMEM))
 		sys_madvise((void *)start, len, MADV_DONTNEED);
 	mappings_unlock(held, &mask);
 	if (drops(advice) && (!ret || ret == -ENOMEM))
@@ -78,14 +81,17 @@ static long advise(uint64_t start, uint64_t len, int advice)
  * cannot be reported. */
 static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 {
-	struct msg_call call = { .op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
+	struct msg_call call = {
+		.op = CALL_FORK_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len
+	};
 	struct msg_call_reply reply;
 	int attached;
 
 	if (!channel_ask(&call, &reply, &attached) && !reply.error)
 		return 0;
 	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
-		sys_madvise((void *)start, len, advice == MADV_DONTFORK ? MADV_DOFORK : MADV_KEEPONFORK);
+		sys_madvise((void *)start, len,
+			    advice == MADV_DONTFORK ? MADV_DOFORK : MADV_KEEPONFORK);
 	return -EAGAIN;
 }
 
@@ -93,7 +99,9 @@ static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
  * pages. */
 static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 {
-	struct msg_call call = { .op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len };
+	struct msg_call call = {
+		.op = CALL_HUGE_ADVICE, .arg = (uint32_t)advice, .start = start, .len = len
+	};
 	struct msg_call_reply reply;
 	int attached;
 
@@ -159,14 +167,16 @@ int hook_madvise(void *addr, size_t len, int advice)
 			done_part(start, bytes, advice);
 		}
 	}
-	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN && start % agent_page == 0)
+	if (advice == MADV_WILLNEED && (!ret || ret == -EBADF) && len >= WILLNEED_BYTES_MIN &&
+	    start % agent_page == 0)
 		channel_call(CALL_WILLNEED, start, bytes);
 	return (int)hook_result(ret);
 }
 
 /* The kernel takes advice with consequences only for the calling process itself (Linux 6.13): then
  * it equals madvise for each piece. An empty list tells whether the kernel takes it at all. */
-static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
+static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int advice,
+			  unsigned int flags)
 {
 	long done = sys_call5(SYS_process_madvise, pidfd, piece, 0, advice, flags);
 
@@ -178,7 +188,8 @@ static long advise_pieces(int pidfd, const struct iovec *piece, size_t n, int ad
 	return done;
 }
 
-ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags)
+ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice,
+			     unsigned int flags)
 {
 	if (agent_managed() && has_consequences(advice) && n <= PIECES_MAX)
 		return hook_result(advise_pieces(pidfd, piece, n, advice, flags));
@@ -186,4 +197,5 @@ ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int
 }
 
 AGENT_EXPORT extern __typeof__(madvise) madvise __attribute__((alias("hook_madvise")));
-AGENT_EXPORT extern __typeof__(hook_process_madvise) process_madvise __attribute__((alias("hook_process_madvise")));
+AGENT_EXPORT extern __typeof__(hook_process_madvise) process_madvise
+	__attribute__((alias("hook_process_madvise")));

@@ -26,12 +26,12 @@
 
 /* Weak: another libc (musl) has none, and would not load us. There the agent does nothing and is in
  * nobody's way: what the program starts may be managed again. pthread_atfork is made of it. */
-extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
-	__attribute__((weak));
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+			     void *dso) __attribute__((weak));
 extern void *__dso_handle __attribute__((visibility("hidden")));
 
 #define READY_TIMEOUT_MS 10000
-#define FEATURE_MOVE     (1ull << 16)  /* Linux 6.8 */
+#define FEATURE_MOVE     (1ull << 16) /* Linux 6.8 */
 
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
@@ -43,14 +43,14 @@ unsigned long agent_page;
 static bool debug, hooked;
 static bool no_move; /* behave as on a kernel without UFFDIO_MOVE (tests) */
 static bool give_up; /* after exec, behave as if READY did not come in time (tests) */
-static uint64_t own_start, own_end;     /* this library's writable segments */
+static uint64_t own_start, own_end;       /* this library's writable segments */
 static uint64_t thread_start, thread_end; /* libc's record of the first thread */
 
 /* State passed from fork's prepare handler to the other two, in the forking thread. */
 static __thread struct {
 	bool prepared;
-	int call;            /* open until fork has returned in the parent; -1 */
-	int uffd;            /* the parent's, by its number in the child's table */
+	int call; /* open until fork has returned in the parent; -1 */
+	int uffd; /* the parent's, by its number in the child's table */
 	uint64_t cookie;
 	uint64_t mask;
 } forking __attribute__((tls_model("initial-exec")));
@@ -128,7 +128,9 @@ void agent_unlock_region(void)
 
 long agent_area(size_t bytes)
 {
-	long at = sys_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), err;
+	long at = sys_mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			   0),
+	     err;
 
 	if (at < 0)
 		return at;
@@ -211,8 +213,7 @@ static int get_device(int channel, uint64_t cookie)
  * mlockall touches everything. -1 on a kernel without UFFDIO_MOVE. */
 int agent_staging_uffd(char *staging, int device)
 {
-	struct uffdio_api api = { .api = UFFD_API,
-				  .features = FEATURE_MOVE | UFFD_FEATURE_SIGBUS };
+	struct uffdio_api api = { .api = UFFD_API, .features = FEATURE_MOVE | UFFD_FEATURE_SIGBUS };
 	struct uffdio_register r = {
 		.range = { .start = (uintptr_t)staging, .len = staging_bytes() },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
@@ -258,8 +259,8 @@ static int say_hello(const struct attempt *a, uint64_t cookie)
 		.fork_cookie = cookie,
 		.staging = (uintptr_t)a->fd.staging,
 		.private_start = { (uintptr_t)agent, own_start, thread_start },
-		.private_end = { (uintptr_t)agent + fixed_bytes() + rest_bytes(),
-				 own_end, thread_end },
+		.private_end = { (uintptr_t)agent + fixed_bytes() + rest_bytes(), own_end,
+				 thread_end },
 	};
 
 	msg_init(&hello.h, MSG_HELLO, 2);
@@ -372,7 +373,7 @@ static void fork_prepare(void)
 	 * pages. */
 	forking.call = channel_call_open(CALL_FORK, 0, 0, &forking.cookie);
 	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
-	maplock_lock();         /* wait for a move that the supervisor has abandoned */
+	maplock_lock(); /* wait for a move that the supervisor has abandoned */
 	maplock_unlock();
 }
 

@@ -35,41 +35,41 @@
 
 #define AGENT_EXPORT __attribute__((visibility("default")))
 
-#define FIXED_PAGES   2             /* those that a forked child keeps, wiped */
-#define HELPER_NAME   "umemcg-helper"
-#define HELPER_BYTES  (64u << 10)
-#define THREAD_BYTES  (16u << 10)
-#define HOLD_BYTES    (16u << 10)
+#define FIXED_PAGES  2 /* those that a forked child keeps, wiped */
+#define HELPER_NAME  "umemcg-helper"
+#define HELPER_BYTES (64u << 10)
+#define THREAD_BYTES (16u << 10)
+#define HOLD_BYTES   (16u << 10)
 
-enum { LOCK_FUTURE_FILL = 1, LOCK_FUTURE_ONFAULT };  /* MCL_FUTURE; with MCL_ONFAULT */
+enum { LOCK_FUTURE_FILL = 1, LOCK_FUTURE_ONFAULT }; /* MCL_FUTURE; with MCL_ONFAULT */
 enum { HELPER_WAIT, HELPER_GO, HELPER_LEAVE };
 
 struct helper_state {
-	uint32_t tid;          /* (A) 0 when the helper has ended */
-	uint32_t clean;        /* (A) the helper has closed what is not its own */
-	uint32_t order;        /* (A) HELPER_WAIT until its starter has seen READY */
+	uint32_t tid;   /* (A) 0 when the helper has ended */
+	uint32_t clean; /* (A) the helper has closed what is not its own */
+	uint32_t order; /* (A) HELPER_WAIT until its starter has seen READY */
 };
 
 #define NR_STANDBYS 8
 
 /* standby.c */
 struct standby {
-	uint32_t busy;         /* (A) 0: free. Else about to be started: by whom, see standby.c */
+	uint32_t busy; /* (A) 0: free. Else about to be started: by whom, see standby.c */
 	struct helper_state state;
 	int (*fn)(void *);
 	void *arg;
 };
 
 struct agent {
-	uint32_t maplock;      /* (A) see maps.c */
+	uint32_t maplock;       /* (A) see maps.c */
 	uint32_t maplock_owner; /* (A) the thread that holds maplock; 0: none, or not set yet */
-	uint32_t managed;      /* (A) READY was received: the hooks are active */
-	uint32_t forking;      /* (A) forks in progress: the helper moves nothing */
-	uint32_t lock_future;  /* (A) LOCK_FUTURE_: asked by mlockall of new mappings; 0: none */
-	int32_t uffd;          /* (M) for UFFDIO_REGISTER in program threads; -1 if it was lost */
-	uint32_t closes;       /* (A) guard.c: number of refused close calls */
-	int32_t pid;           /* (C) differs from getpid() in a vfork child */
-	uint64_t mode;         /* (C) UFFDIO_REGISTER mode of new mappings */
+	uint32_t managed;       /* (A) READY was received: the hooks are active */
+	uint32_t forking;       /* (A) forks in progress: the helper moves nothing */
+	uint32_t lock_future;   /* (A) LOCK_FUTURE_: asked by mlockall of new mappings; 0: none */
+	int32_t uffd;           /* (M) for UFFDIO_REGISTER in program threads; -1 if it was lost */
+	uint32_t closes;        /* (A) guard.c: number of refused close calls */
+	int32_t pid;            /* (C) differs from getpid() in a vfork child */
+	uint64_t mode;          /* (C) UFFDIO_REGISTER mode of new mappings */
 	struct helper_state helper;
 	uint32_t threads;      /* (A) number of thread.c slots ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
@@ -125,16 +125,16 @@ struct move_args {
 	uint64_t dst, src, len, mode;
 	int64_t moved;
 };
-#define MOVE_IOCTL          _IOWR(UFFDIO, 0x05, struct move_args)
-#define MOVE_MODE_DONTWAKE  1ull
+#define MOVE_IOCTL         _IOWR(UFFDIO, 0x05, struct move_args)
+#define MOVE_MODE_DONTWAKE 1ull
 
 struct helper_setup {
 	int channel;
-	int uffd;       /* -1: arrives with READY */
+	int uffd;         /* -1: arrives with READY */
 	int staging_uffd; /* -1: no UFFDIO_MOVE */
 	char *staging;
 	struct helper_state *state;
-	bool standby;     /* it must not keep its process alive */
+	bool standby; /* it must not keep its process alive */
 };
 int helper_start(void *area, const struct helper_setup *setup);
 void helper_order(struct helper_state *state, uint32_t order);
@@ -177,7 +177,8 @@ int hook_munlockall(void);
 /* advice.c */
 struct iovec;
 int hook_madvise(void *addr, size_t len, int advice);
-ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice, unsigned int flags);
+ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice,
+			     unsigned int flags);
 
 /* clone.c */
 long hook_clone(long nr, long a, long b, long c, long d, long e);
@@ -207,9 +208,9 @@ long hook_futex(long word, long op, long value, long time, long second, long val
  * thread has at most one of each of the last two. */
 enum { HOLD_CALL, HOLD_ASKED, HOLD_WORD, HOLD_ROBUST };
 struct hold {
-	uint32_t tid;          /* (A) owner; 0: free */
-	uint32_t kind;         /* HOLD_ */
-	uint64_t start, end;   /* (A) pages */
+	uint32_t tid;        /* (A) owner; 0: free */
+	uint32_t kind;       /* HOLD_ */
+	uint64_t start, end; /* (A) pages */
 };
 /* Hold the present pages of [start, end) for the calling thread; NULL: no record is left. */
 struct hold *hold_take(uint64_t start, uint64_t end);
@@ -282,7 +283,7 @@ uint64_t thread_movable(uint64_t start, uint64_t n);
 
 /* env.c */
 #define ENV_PATH_BYTES 1024
-#define ENV_LINES      4    /* LD_PRELOAD, two for the supervisor, and a mark */
+#define ENV_LINES      4 /* LD_PRELOAD, two for the supervisor, and a mark */
 /* Record what must be handed down. */
 void env_init(void);
 /* Remove from the program's environment what exec added. Constructor. */

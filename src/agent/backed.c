@@ -17,7 +17,7 @@
 
 #define BYTES_MIN (1ul << 20)
 
-static uint32_t any;  /* (A) such memory has existed, in this process or one it was forked from */
+static uint32_t any; /* (A) such memory has existed, in this process or one it was forked from */
 
 bool backed_any(void)
 {
@@ -30,21 +30,26 @@ bool backed_fits(const void *addr, size_t len, int prot, int flags, int fd, long
 	struct stat st;
 	long mode;
 
-	if (len < BYTES_MIN || !(prot & PROT_WRITE) || prot & ~(PROT_READ | PROT_WRITE) || flags & unfit || fd < 0 ||
-	    (flags & MAP_TYPE) != MAP_PRIVATE || off < 0 || off % (long)agent_page || off + (long)to_page_end(len) < off ||
-	    !agent_managed() || agent->pid != sys_getpid())
+	if (len < BYTES_MIN || !(prot & PROT_WRITE) || prot & ~(PROT_READ | PROT_WRITE) ||
+	    flags & unfit || fd < 0 || (flags & MAP_TYPE) != MAP_PRIVATE || off < 0 ||
+	    off % (long)agent_page || off + (long)to_page_end(len) < off || !agent_managed() ||
+	    agent->pid != sys_getpid())
 		return false;
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) && (uintptr_t)addr % agent_page)
 		return false;
 	mode = sys_fcntl(fd, F_GETFL, 0);
-	return mode >= 0 && !(mode & O_PATH) && (mode & O_ACCMODE) != O_WRONLY && !sys_call2(SYS_fstat, fd, &st) &&
-	       S_ISREG(st.st_mode);
+	return mode >= 0 && !(mode & O_PATH) && (mode & O_ACCMODE) != O_WRONLY &&
+	       !sys_call2(SYS_fstat, fd, &st) && S_ISREG(st.st_mode);
 }
 
 /* False: the supervisor does not know it. *@lost: nor whether it will. */
 static bool announce(uint64_t at, uint64_t bytes, int fd, long off, bool *lost)
 {
-	struct msg_call call = { .op = CALL_FILE, .arg = (uint32_t)fd, .start = at, .len = bytes, .offset = (uint64_t)off };
+	struct msg_call call = { .op = CALL_FILE,
+				 .arg = (uint32_t)fd,
+				 .start = at,
+				 .len = bytes,
+				 .offset = (uint64_t)off };
 	struct msg_call_reply reply;
 	struct stat st;
 	int attached;
@@ -68,7 +73,8 @@ long backed_map(void *addr, size_t len, int prot, int flags, int fd, long off)
 	const uint64_t bytes = to_page_end(len);
 	uint64_t mask;
 	bool held = mappings_lock(&mask), lost;
-	long at = sys_mmap(over ? NULL : addr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | (flags & kept), -1, 0);
+	long at = sys_mmap(over ? NULL : addr, bytes, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | (flags & kept), -1, 0);
 	long err;
 
 	mappings_unlock(held, &mask);
@@ -106,7 +112,8 @@ bool backed_within(uint64_t start, uint64_t len)
 	struct msg_call_reply reply;
 	int fd;
 
-	if (!backed_any() || start % agent_page || !find(start, start + to_page_end(len), &reply, &fd))
+	if (!backed_any() || start % agent_page ||
+	    !find(start, start + to_page_end(len), &reply, &fd))
 		return false;
 	sys_close(fd);
 	return true;
@@ -114,9 +121,11 @@ bool backed_within(uint64_t start, uint64_t len)
 
 /* Elsewhere, or at @target: make a new mapping of the whole size and move the old one onto its
  * beginning. The kernel moves one mapping at a time: several are left where they are. */
-static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int prot, void *target, int fd, long off)
+static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int prot, void *target,
+			   int fd, long off)
 {
-	long at = backed_map(target, bytes, prot, MAP_PRIVATE | (target ? MAP_FIXED : 0), fd, off), err;
+	long at = backed_map(target, bytes, prot, MAP_PRIVATE | (target ? MAP_FIXED : 0), fd, off),
+	     err;
 	uint64_t mask;
 	bool held;
 
@@ -133,7 +142,8 @@ static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int
 
 long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target)
 {
-	const uint64_t start = (uintptr_t)old, old_bytes = to_page_end(old_len), bytes = to_page_end(len);
+	const uint64_t start = (uintptr_t)old, old_bytes = to_page_end(old_len),
+		       bytes = to_page_end(len);
 	const bool grows = bytes > old_bytes, stays = flags & 4 /* MREMAP_DONTUNMAP */;
 	struct msg_call_reply reply;
 	long at = 0;
@@ -142,18 +152,23 @@ long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target)
 	if (!backed_any() || !(grows || stays) || start % agent_page || !old_bytes ||
 	    !find(start, start + agent_page, &reply, &fd))
 		return 0;
-	if (stays || (flags & MREMAP_FIXED && (!(flags & MREMAP_MAYMOVE) || (uintptr_t)target % agent_page ||
-					 ((uintptr_t)target < start + old_bytes && start < (uintptr_t)target + bytes))))
+	if (stays ||
+	    (flags & MREMAP_FIXED &&
+	     (!(flags & MREMAP_MAYMOVE) || (uintptr_t)target % agent_page ||
+	      ((uintptr_t)target < start + old_bytes && start < (uintptr_t)target + bytes))))
 		at = -EINVAL;
 	if (!at && !(flags & MREMAP_FIXED))
 		at = backed_map((void *)(start + old_bytes), bytes - old_bytes, (int)reply.value,
-				MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, (long)(reply.len + old_bytes));
+				MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd,
+				(long)(reply.len + old_bytes));
 	if (at == (long)(start + old_bytes))
 		at = (long)start;
 	else if (!at || (sys_failed(at) && at != -EINVAL))
-		at = flags & MREMAP_MAYMOVE ? grow_elsewhere(start, old_bytes, bytes, (int)reply.value,
-							    flags & MREMAP_FIXED ? target : NULL, fd, (long)reply.len) :
-					      -ENOMEM;
+		at = flags & MREMAP_MAYMOVE
+			     ? grow_elsewhere(start, old_bytes, bytes, (int)reply.value,
+					      flags & MREMAP_FIXED ? target : NULL, fd,
+					      (long)reply.len)
+			     : -ENOMEM;
 	sys_close(fd);
 	return at;
 }

@@ -182,7 +182,8 @@ static int ask_on(int fd, struct msg_call *call, struct msg_call_reply *reply, i
 	return n == sizeof *reply && msg_is(&reply->h, MSG_CALL_REPLY) ? 0 : -EPROTO;
 }
 
-static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value, int *attached)
+static int call_on(int fd, enum call_op op, uint64_t start, uint64_t len, uint64_t *value,
+		   int *attached)
 {
 	struct msg_call call = { .op = op, .start = start, .len = len };
 	struct msg_call_reply reply;

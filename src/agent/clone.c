@@ -27,7 +27,8 @@ static int (*libc_clone)(int (*)(void *), void *, int, void *, ...);
 /* One record per thread and kind: the calling thread's previous one is released. */
 static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 {
-	struct hold *before = kind < HOLD_WORD ? NULL : hold_of(kind), *h = hold_take(at, at + bytes);
+	struct hold *before = kind < HOLD_WORD ? NULL : hold_of(kind),
+		    *h = hold_take(at, at + bytes);
 
 	if (h)
 		h->kind = kind;
@@ -35,7 +36,8 @@ static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 	hold_bring(at, at + bytes);
 	hold_shared(at, at + bytes, true);
 	if (!h)
-		channel_call(CALL_KEEP, to_page_start(at), to_page_end(at + bytes) - to_page_start(at));
+		channel_call(CALL_KEEP, to_page_start(at),
+			     to_page_end(at + bytes) - to_page_start(at));
 	return h;
 }
 
@@ -84,7 +86,8 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid, HOLD_CALL);
 	if (fn && stack && standby_wanted((uint64_t)(unsigned int)flags))
 		s = standby_take(fn, arg);
-	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls, child_tid);
+	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls,
+			 child_tid);
 	if (s)
 		standby_await(s, tid);
 	settle(h, tid);
@@ -101,8 +104,8 @@ static __attribute__((noinline)) long parent_done(long ret)
 }
 
 /* The child touches only registers. */
-__attribute__((noinline, optimize("omit-frame-pointer")))
-static long call(long nr, long a, long b, long c, long d, long e)
+__attribute__((noinline, optimize("omit-frame-pointer"))) static long call(long nr, long a, long b,
+									   long c, long d, long e)
 {
 	long ret = sys_call6(nr, a, b, c, d, e, 0);
 
@@ -121,8 +124,8 @@ static uint64_t clear_word(long d, long e)
 #endif
 }
 
-__attribute__((noinline, optimize("omit-frame-pointer")))
-long hook_clone(long nr, long a, long b, long c, long d, long e)
+__attribute__((noinline, optimize("omit-frame-pointer"))) long hook_clone(long nr, long a, long b,
+									  long c, long d, long e)
 {
 	const struct clone_args *args = (const struct clone_args *)a;
 

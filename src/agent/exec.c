@@ -25,9 +25,9 @@
 #include "agent/sys.h"
 #include "serve/process/target.h"
 
-#define PATH_BYTES  4096         /* at most */
+#define PATH_BYTES 4096 /* at most */
 /* Maximum stack for an environment; a larger one stays as it is. posix_spawn's child has 32 KiB. */
-#define COPY_BYTES  (16u << 10)
+#define COPY_BYTES (16u << 10)
 
 static long read_file(const char *path, void *buf, size_t n, size_t at)
 {
@@ -45,8 +45,9 @@ static void announce(enum target target, bool take)
 {
 	struct msg_call call = {
 		.op = CALL_EXEC,
-		.arg = target == TARGET_STATIC ? EXEC_STATIC :
-		       !take || target == TARGET_SILENT ? EXEC_SILENT : 0,
+		.arg = target == TARGET_STATIC            ? EXEC_STATIC
+		       : !take || target == TARGET_SILENT ? EXEC_SILENT
+							  : 0,
 	};
 	struct msg_call_reply reply;
 	int fd;
@@ -77,8 +78,9 @@ static bool is_there(char *const *env)
 	size_t n = strlen(found), length;
 
 	for (; env && *env; env++) {
-		listed = strncmp(*env, TARGET_PRELOAD "=", name) ? NULL :
-								   target_find(*env + name, &length);
+		listed = strncmp(*env, TARGET_PRELOAD "=", name)
+				 ? NULL
+				 : target_find(*env + name, &length);
 		if (listed) {
 			found = listed;
 			n = length;
@@ -89,14 +91,14 @@ static bool is_there(char *const *env)
 
 struct exec {
 	int dir, flags;
-	bool at;             /* execveat */
+	bool at; /* execveat */
 	const char *path;
 };
 
 static long execute(const struct exec *x, char *const *argv, char *const *env)
 {
-	return x->at ? sys_call5(SYS_execveat, x->dir, x->path, argv, env, x->flags) :
-		       sys_call3(SYS_execve, x->path, argv, env);
+	return x->at ? sys_call5(SYS_execveat, x->dir, x->path, argv, env, x->flags)
+		     : sys_call3(SYS_execve, x->path, argv, env);
 }
 
 /* With an environment with us, or without. */
@@ -142,7 +144,7 @@ int hook_execve(const char *path, char *const *argv, char *const *env)
 	return -1;
 }
 
-#define BELOW_BYTES 32  /* more than PATH has */
+#define BELOW_BYTES 32 /* more than PATH has */
 
 /* "/proc/self/fd/DIR/PATH", to @out. False: it does not fit. */
 static bool below(int dir, const char *path, char *out, size_t size)
@@ -175,8 +177,8 @@ static __attribute__((noinline)) long prepared_below(const struct exec *x, char 
 	if (size > PATH_BYTES)
 		return execute(x, argv, env);
 	found = __builtin_alloca(size);
-	return below(x->dir, x->path, found, size) ? prepared(x, found, argv, env) :
-						     execute(x, argv, env);
+	return below(x->dir, x->path, found, size) ? prepared(x, found, argv, env)
+						   : execute(x, argv, env);
 }
 
 int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags)

@@ -15,8 +15,8 @@
 
 #include "agent/hooks.h"
 
-#define TRIES 64        /* shared memory may be swapped out again between the fault and the call */
-#define WORD 4ul
+#define TRIES 64 /* shared memory may be swapped out again between the fault and the call */
+#define WORD  4ul
 
 long hook_futex(long word, long op, long value, long time, long second, long value3)
 {

@@ -13,7 +13,7 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
-#define INSISTS 4   /* closes of what was never opened; a daemon sweeps once or twice */
+#define INSISTS 4 /* closes of what was never opened; a daemon sweeps once or twice */
 
 static int (*libc_close)(int);
 static int (*libc_close_range)(unsigned int, unsigned int, int);
@@ -24,8 +24,8 @@ static int (*libc_dup3)(int, int, int);
 void guard_init(void)
 {
 	libc_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
-	libc_close_range = (int (*)(unsigned int, unsigned int, int))dlsym(RTLD_NEXT,
-									   "close_range");
+	libc_close_range =
+		(int (*)(unsigned int, unsigned int, int))dlsym(RTLD_NEXT, "close_range");
 	libc_closefrom = (void (*)(int))dlsym(RTLD_NEXT, "closefrom");
 	libc_dup2 = (int (*)(int, int))dlsym(RTLD_NEXT, "dup2");
 	libc_dup3 = (int (*)(int, int, int))dlsym(RTLD_NEXT, "dup3");

@@ -43,12 +43,12 @@ struct continue_args {
 #define REMAP_DONTUNMAP 4
 
 #define LOCK_TRIES  64
-#define STANDBY_MS  100   /* between two checks whether its process is over */
+#define STANDBY_MS  100 /* between two checks whether its process is over */
 #define AGAIN_TRIES 8
 
 struct helper {
 	struct helper_setup setup;
-	bool remapped;         /* part of the staging area was filled by mremap */
+	bool remapped; /* part of the staging area was filled by mremap */
 	struct msg_evicted reply;
 	union {
 		struct msg_head head;
@@ -81,7 +81,9 @@ static _Noreturn void leave(void)
  * it may map a page that already exists. EAGAIN: the mappings are changing. 0 or -errno. */
 static long registered(const struct helper *h, uint64_t src, uint64_t n)
 {
-	struct continue_args c = { .start = src, .len = n * agent_page, .mode = 1 /* do not wake */ };
+	struct continue_args c = { .start = src,
+				   .len = n * agent_page,
+				   .mode = 1 /* do not wake */ };
 	long err = sys_ioctl(h->setup.uffd, CONTINUE_IOCTL, &c);
 
 	if (err == -EAGAIN)
@@ -101,7 +103,7 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	long err;
 
 	if (h->setup.staging_uffd < 0)
-		return -EINVAL;  /* before Linux 6.8: everything goes by mremap */
+		return -EINVAL; /* before Linux 6.8: everything goes by mremap */
 	err = sys_ioctl(h->setup.staging_uffd, MOVE_IOCTL, &m);
 	if (!err)
 		return (long)n;
@@ -127,7 +129,8 @@ static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 		sys_call2(SYS_munlock, start, len);
 	sys_madvise(start, len, MADV_DONTFORK);
 	sys_madvise(start, len, MADV_NOHUGEPAGE);
-	return h->setup.staging_uffd < 0 ? 0 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
+	return h->setup.staging_uffd < 0 ? 0
+					 : sys_ioctl(h->setup.staging_uffd, UFFDIO_REGISTER, &reg);
 }
 
 /* UFFDIO_MOVE (Linux 6.8) takes pages of writable mappings only. Others (read-only, no access) go
@@ -217,15 +220,16 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 		if (moved > 0) {
 			for (; moved; moved--)
 				status[i++] = EVICT_MOVED;
-		} else if (moved == -EINVAL && !remap(h, src + i * agent_page, slot + (unsigned int)i, n)) {
+		} else if (moved == -EINVAL &&
+			   !remap(h, src + i * agent_page, slot + (unsigned int)i, n)) {
 			for (; n; n--)
 				status[i++] = EVICT_MOVED;
 		} else if (moved == -EINVAL && n > 1) {
 			n /= 2;
 			continue;
 		} else {
-			status[i] = move_failed(h, src + i * agent_page, slot + (unsigned int)i,
-						moved);
+			status[i] =
+				move_failed(h, src + i * agent_page, slot + (unsigned int)i, moved);
 			i++;
 		}
 		n = npages - i;
@@ -316,10 +320,12 @@ static void fill(struct helper *h, int size)
 	if (size != sizeof *m || m->start % HUGE_BYTES)
 		die();
 	/* Without a staging userfaultfd the kernel cannot move. */
-	h->reply.status[0] = h->setup.staging_uffd < 0 ? EVICT_REFUSED : huge_fill(h->setup.uffd, m->start);
+	h->reply.status[0] =
+		h->setup.staging_uffd < 0 ? EVICT_REFUSED : huge_fill(h->setup.uffd, m->start);
 	h->reply.n = 1;
 	msg_init(&h->reply.h, MSG_EVICTED, m->h.seq);
-	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + 1, -1) < 0)
+	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + 1,
+			 -1) < 0)
 		die();
 }
 
@@ -336,7 +342,8 @@ static void zap(struct helper *h, int size)
 		return;
 	}
 	/* mlockall may be walking the region. */
-	if (m->n && h->setup.staging_uffd >= 0 && sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
+	if (m->n && h->setup.staging_uffd >= 0 &&
+	    sys_madvise(h->setup.staging, m->n * agent_page, MADV_DONTNEED_LOCKED) < 0)
 		die();
 }
 
@@ -400,7 +407,8 @@ static int next_message(struct helper *h)
 
 	if (!h->setup.standby)
 		return channel_recv(h->setup.channel, &h->in, sizeof h->in, 0, NULL);
-	while ((n = channel_recv_timed(h->setup.channel, &h->in, sizeof h->in, 0, NULL, STANDBY_MS)) == -ETIMEDOUT)
+	while ((n = channel_recv_timed(h->setup.channel, &h->in, sizeof h->in, 0, NULL,
+				       STANDBY_MS)) == -ETIMEDOUT)
 		standby_leave_if_last();
 	return n;
 }
@@ -454,8 +462,8 @@ static unsigned long untraced(void)
  * Descriptors are copied here, so the caller may close its own at once. */
 int helper_start(void *area, const struct helper_setup *setup)
 {
-	const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD |
-				    CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | untraced();
+	const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+				    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | untraced();
 	struct helper *h = area;
 	uint64_t mask;
 	long tid;

@@ -23,27 +23,27 @@
 #endif
 
 #define TASK_MODE (S_IFDIR | 0555)
-#define LINKS_MIN 4  /* ".", "..", the calling thread, and the helper */
+#define LINKS_MIN 4 /* ".", "..", the calling thread, and the helper */
 
 /* Every function calls the next one of its own name, never another: if another preloaded library
  * has one of these call the other by name, it would recurse into us without end (libfakeroot does).
  * X(name, kind of parameters, flags of fstatat). */
-#define STAT_FUNCTIONS(X) \
-	X(stat, PATH, 0) \
-	X(stat64, PATH, 0) \
-	X(lstat, PATH, AT_SYMLINK_NOFOLLOW) \
-	X(lstat64, PATH, AT_SYMLINK_NOFOLLOW) \
-	X(fstat, FD, AT_EMPTY_PATH) \
-	X(fstat64, FD, AT_EMPTY_PATH) \
-	X(fstatat, AT, 0) \
-	X(fstatat64, AT, 0) \
-	X(__xstat, XPATH, 0) \
-	X(__xstat64, XPATH, 0) \
-	X(__lxstat, XPATH, AT_SYMLINK_NOFOLLOW) \
-	X(__lxstat64, XPATH, AT_SYMLINK_NOFOLLOW) \
-	X(__fxstat, XFD, AT_EMPTY_PATH) \
-	X(__fxstat64, XFD, AT_EMPTY_PATH) \
-	X(__fxstatat, XAT, 0) \
+#define STAT_FUNCTIONS(X)                                                                          \
+	X(stat, PATH, 0)                                                                           \
+	X(stat64, PATH, 0)                                                                         \
+	X(lstat, PATH, AT_SYMLINK_NOFOLLOW)                                                        \
+	X(lstat64, PATH, AT_SYMLINK_NOFOLLOW)                                                      \
+	X(fstat, FD, AT_EMPTY_PATH)                                                                \
+	X(fstat64, FD, AT_EMPTY_PATH)                                                              \
+	X(fstatat, AT, 0)                                                                          \
+	X(fstatat64, AT, 0)                                                                        \
+	X(__xstat, XPATH, 0)                                                                       \
+	X(__xstat64, XPATH, 0)                                                                     \
+	X(__lxstat, XPATH, AT_SYMLINK_NOFOLLOW)                                                    \
+	X(__lxstat64, XPATH, AT_SYMLINK_NOFOLLOW)                                                  \
+	X(__fxstat, XFD, AT_EMPTY_PATH)                                                            \
+	X(__fxstat64, XFD, AT_EMPTY_PATH)                                                          \
+	X(__fxstatat, XAT, 0)                                                                      \
 	X(__fxstatat64, XAT, 0)
 
 #define INDEX(symbol, kind, flags) NEXT_##symbol,
@@ -76,13 +76,14 @@ static bool is_own_task(const struct stat *st)
 	struct stat own;
 
 	return agent_managed() && agent->pid == sys_getpid() &&
-	       sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &own, 0) == 0 && own.st_dev == st->st_dev &&
-	       own.st_ino == st->st_ino;
+	       sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &own, 0) == 0 &&
+	       own.st_dev == st->st_dev && own.st_ino == st->st_ino;
 }
 
 static int without_helper(int ret, struct stat *st)
 {
-	if (!ret && st->st_mode == TASK_MODE && !st->st_size && st->st_nlink >= LINKS_MIN && is_own_task(st))
+	if (!ret && st->st_mode == TASK_MODE && !st->st_size && st->st_nlink >= LINKS_MIN &&
+	    is_own_task(st))
 		st->st_nlink--;
 	return ret;
 }
@@ -120,13 +121,13 @@ static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 #define ASK_XFD(flags)   ((void)version, ASK_FD(flags))
 #define ASK_XAT(flags)   ((void)version, ASK_AT(flags))
 
-#define EXPORT(symbol, kind, flags) \
-	AGENT_EXPORT int export_##symbol(TYPE_##kind) __asm__(#symbol); \
-	int export_##symbol(TYPE_##kind) \
-	{ \
-		int (*fn)(TYPE_##kind) = (__typeof__(fn))next_of(NEXT_##symbol); \
-\
-		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st); \
+#define EXPORT(symbol, kind, flags)                                                                \
+	AGENT_EXPORT int export_##symbol(TYPE_##kind) __asm__(#symbol);                            \
+	int export_##symbol(TYPE_##kind)                                                           \
+	{                                                                                          \
+		int (*fn)(TYPE_##kind) = (__typeof__(fn))next_of(NEXT_##symbol);                   \
+                                                                                                   \
+		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st);               \
 	}
 
 STAT_FUNCTIONS(EXPORT)

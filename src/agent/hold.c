@@ -23,7 +23,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define KNOWN 64   /* pages */
+#define KNOWN    64 /* pages */
 #define NR_HOLDS (HOLD_BYTES / sizeof(struct hold))
 
 static struct hold *hold_at(size_t i)
@@ -41,8 +41,8 @@ static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
 
-	while (used < n && !__atomic_compare_exchange_n(&agent->holds, &used, n, false, __ATOMIC_RELEASE,
-							__ATOMIC_RELAXED))
+	while (used < n && !__atomic_compare_exchange_n(&agent->holds, &used, n, false,
+							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 }
 
@@ -55,7 +55,8 @@ static struct hold *find_free(uint32_t tid)
 
 			if (was && (!ended || !has_ended(was)))
 				continue;
-			if (__atomic_compare_exchange_n(&h->tid, &was, tid, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+			if (__atomic_compare_exchange_n(&h->tid, &was, tid, false, __ATOMIC_ACQ_REL,
+							__ATOMIC_RELAXED)) {
 				note_used((uint32_t)i + 1);
 				return h;
 			}
@@ -80,7 +81,7 @@ struct hold *hold_take(uint64_t start, uint64_t end)
 	__atomic_store_n(&h->start, to_page_start(start), __ATOMIC_RELEASE);
 	__atomic_store_n(&h->end, to_page_end(end), __ATOMIC_RELEASE);
 	sys_block_signals(&mask);
-	maplock_lock();         /* wait for a move that has not seen it */
+	maplock_lock(); /* wait for a move that has not seen it */
 	maplock_unlock();
 	sys_restore_signals(&mask);
 	return h;
@@ -88,10 +89,12 @@ struct hold *hold_take(uint64_t start, uint64_t end)
 
 struct hold *hold_of(uint32_t kind)
 {
-	uint32_t tid = (uint32_t)sys_call0(SYS_gettid), used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
+	uint32_t tid = (uint32_t)sys_call0(SYS_gettid),
+		 used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
 
 	for (size_t i = 0; i < used; i++)
-		if (__atomic_load_n(&hold_at(i)->tid, __ATOMIC_RELAXED) == tid && hold_at(i)->kind == kind)
+		if (__atomic_load_n(&hold_at(i)->tid, __ATOMIC_RELAXED) == tid &&
+		    hold_at(i)->kind == kind)
 			return hold_at(i);
 	return NULL;
 }
@@ -131,7 +134,8 @@ void hold_shared(uint64_t start, uint64_t end, bool again)
 {
 	start = to_page_start(start);
 	end = to_page_end(end);
-	if (agent_managed() && (again || !known(start)) && !channel_call(CALL_SHARED_AT, start, end - start))
+	if (agent_managed() && (again || !known(start)) &&
+	    !channel_call(CALL_SHARED_AT, start, end - start))
 		channel_call(CALL_KEEP, start, end - start);
 }
 
@@ -147,7 +151,8 @@ uint64_t hold_movable(uint64_t start, uint64_t n)
 		uint64_t end = __atomic_load_n(&h->end, __ATOMIC_ACQUIRE);
 		uint64_t first = __atomic_load_n(&h->start, __ATOMIC_ACQUIRE);
 
-		if (!tid || end <= start || end <= first || first >= start + n * agent_page || has_ended(tid))
+		if (!tid || end <= start || end <= first || first >= start + n * agent_page ||
+		    has_ended(tid))
 			continue;
 		n = first > start ? (first - start) / agent_page : 0;
 	}

@@ -32,7 +32,7 @@ static const uint32_t jump[] = { 0xd503245f, 0x58000050, 0xd61f0200 };
 struct redirect {
 	const char *name;
 	void *target;
-	char *entry;      /* NULL: left alone */
+	char *entry; /* NULL: left alone */
 	bool optional;
 };
 
@@ -61,16 +61,16 @@ static struct redirect redirects[] = {
  * whole table each time: 150 us per program start. */
 struct symbols {
 	uintptr_t base;
-	const ElfW(Sym) *table;
+	const ElfW(Sym) * table;
 	const char *names;
-	const uint32_t *buckets, *chains;   /* chains is indexed like table */
+	const uint32_t *buckets, *chains; /* chains is indexed like table */
 	uint32_t nr_buckets;
 };
 
 static bool symbols_open(struct symbols *s, const struct link_map *map)
 {
 	const uint32_t *hash = NULL;
-	const ElfW(Dyn) *d;
+	const ElfW(Dyn) * d;
 
 	s->base = map->l_addr;
 	s->table = NULL;

@@ -58,7 +58,7 @@ static inline void mappings_unlock(bool held, const uint64_t *mask)
  * raw.c, which must not use a stack. */
 #define FUTEX_FIRST  1u
 #define FUTEX_SECOND 2u
-#define FUTEX_WAITS  4u   /* ... and needs again after it has waited */
+#define FUTEX_WAITS  4u /* ... and needs again after it has waited */
 
 static inline unsigned int futex_changes(int op)
 {

@@ -60,10 +60,12 @@ static long move_whole(int uffd, uint64_t start, uint64_t from, int64_t *moved)
 	int i = 0;
 
 	do {
-		m = (struct move_args){ .dst = start, .src = from, .len = HUGE_BYTES,
-					.mode = MOVE_MODE_DONTWAKE };
+		m = (struct move_args){
+			.dst = start, .src = from, .len = HUGE_BYTES, .mode = MOVE_MODE_DONTWAKE
+		};
 		err = sys_ioctl(uffd, MOVE_IOCTL, &m);
-	} while (err == -EAGAIN && m.moved <= 0 && i++ < AGAIN_TRIES && !sys_call0(SYS_sched_yield));
+	} while (err == -EAGAIN && m.moved <= 0 && i++ < AGAIN_TRIES &&
+		 !sys_call0(SYS_sched_yield));
 	*moved = m.moved;
 	return err;
 }

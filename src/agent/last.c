@@ -12,7 +12,7 @@
 #include "agent/agent.h"
 #include "agent/sys.h"
 
-#define SIGNAL_OF(status) ((status) & 0x7f)
+#define SIGNAL_OF(status) ((status)&0x7f)
 #define CODE_OF(status)   ((status) >> 8 & 0xff)
 
 /* The kernel's struct sigaction: all zeros is the default, on both architectures. */

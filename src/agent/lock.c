@@ -33,7 +33,8 @@ static long tell_kernel(uint64_t start, uint64_t len, bool second, unsigned int 
 	int i;
 
 	for (i = 0, err = -EINTR; i < INTERRUPTED_MAX && err == -EINTR; i++)
-		err = second ? sys_call3(SYS_mlock2, start, len, flags) : sys_call2(SYS_mlock, start, len);
+		err = second ? sys_call3(SYS_mlock2, start, len, flags)
+			     : sys_call2(SYS_mlock, start, len);
 	return err;
 }
 
@@ -57,7 +58,8 @@ long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags)
 
 bool lock_fills(void)
 {
-	return agent_managed() && __atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED) == LOCK_FUTURE_FILL;
+	return agent_managed() &&
+	       __atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED) == LOCK_FUTURE_FILL;
 }
 
 /* Like the kernel's own filling, it may end early without an error. */
@@ -94,7 +96,8 @@ void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags)
 /* msync refuses to invalidate locked memory. Where it does not, MS_ASYNC has no effect. */
 bool lock_is_locked(uint64_t start)
 {
-	return sys_call3(SYS_msync, page_down(start), agent_page, MS_ASYNC | MS_INVALIDATE) == -EBUSY;
+	return sys_call3(SYS_msync, page_down(start), agent_page, MS_ASYNC | MS_INVALIDATE) ==
+	       -EBUSY;
 }
 
 /* Locked memory is filled as it grows, and that would be under maplock. */
@@ -144,7 +147,9 @@ static long lock_all(int flags)
 
 int hook_mlockall(int flags)
 {
-	uint32_t future = !(flags & MCL_FUTURE) ? 0 : flags & MCL_ONFAULT ? LOCK_FUTURE_ONFAULT : LOCK_FUTURE_FILL;
+	uint32_t future = !(flags & MCL_FUTURE) ? 0
+			  : flags & MCL_ONFAULT ? LOCK_FUTURE_ONFAULT
+						: LOCK_FUTURE_FILL;
 	long ret;
 
 	if (!agent_managed())

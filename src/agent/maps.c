@@ -39,13 +39,13 @@
 #define LOCK_WAITED 2u
 #define LOCK_MOVED  4u
 
-#define OWNER_WAIT_NS 50000000  /* before an owner is suspected to be dead */
+#define OWNER_WAIT_NS 50000000 /* before an owner is suspected to be dead */
 
-#define STACK_BELOW 256  /* stack used by what a hook calls under the lock */
-#define STACK_ABOVE 256  /* the hook's own frame */
+#define STACK_BELOW 256 /* stack used by what a hook calls under the lock */
+#define STACK_ABOVE 256 /* the hook's own frame */
 
-#define SHARED_BYTES_MIN   (64u << 10)  /* an object costs the supervisor a descriptor */
-#define SHARED_BYTES_MAX   (1ull << 44)
+#define SHARED_BYTES_MIN (64u << 10) /* an object costs the supervisor a descriptor */
+#define SHARED_BYTES_MAX (1ull << 44)
 
 /* libc's idea of the break, which sbrk reads; our own if libc does not expose it. */
 static void *own_curbrk;
@@ -89,8 +89,9 @@ bool maplock_inherit(void)
 	uint32_t dead = __atomic_load_n(&agent->maplock_owner, __ATOMIC_ACQUIRE);
 
 	return dead && sys_call2(SYS_tkill, dead, 0) == -ESRCH &&
-	       __atomic_compare_exchange_n(&agent->maplock_owner, &dead, (uint32_t)sys_call0(SYS_gettid), false,
-					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	       __atomic_compare_exchange_n(&agent->maplock_owner, &dead,
+					   (uint32_t)sys_call0(SYS_gettid), false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
 }
 
 /* False: no wake-up arrived for a while. */
@@ -118,8 +119,8 @@ __attribute__((noinline)) void maplock_lock(void)
 			return;
 		}
 		if (!(v & LOCK_WAITED) &&
-		    !__atomic_compare_exchange_n(word, &v, v | LOCK_WAITED, false,
-						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		    !__atomic_compare_exchange_n(word, &v, v | LOCK_WAITED, false, __ATOMIC_RELAXED,
+						 __ATOMIC_RELAXED))
 			continue;
 		/* I1: taken again from the start. */
 		if (!wait_for_owner(word, v | LOCK_WAITED) && maplock_inherit())
@@ -133,8 +134,7 @@ void maplock_unlock(void)
 	uint32_t v;
 
 	__atomic_store_n(&agent->maplock_owner, 0, __ATOMIC_RELAXED);
-	v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED),
-					__ATOMIC_RELEASE);
+	v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED), __ATOMIC_RELEASE);
 
 	if (v & LOCK_WAITED)
 		sys_futex_wake(&agent->maplock, 1);
@@ -148,18 +148,18 @@ void maplock_unlock_moved(void)
 }
 
 /* Run one system call: under maplock, or without it as libc would if the agent was not there. */
-#define UNDER_MAPLOCK(result, call)                   \
-	do {                                          \
-		uint64_t mask_;                       \
-		if (!agent_managed()) {               \
-			(result) = (call);            \
-			break;                        \
-		}                                     \
-		sys_block_signals(&mask_);            \
-		maplock_lock();                       \
-		(result) = (call);                    \
-		maplock_unlock();                     \
-		sys_restore_signals(&mask_);          \
+#define UNDER_MAPLOCK(result, call)                                                                \
+	do {                                                                                       \
+		uint64_t mask_;                                                                    \
+		if (!agent_managed()) {                                                            \
+			(result) = (call);                                                         \
+			break;                                                                     \
+		}                                                                                  \
+		sys_block_signals(&mask_);                                                         \
+		maplock_lock();                                                                    \
+		(result) = (call);                                                                 \
+		maplock_unlock();                                                                  \
+		sys_restore_signals(&mask_);                                                       \
 	} while (0)
 
 /* Register a new mapping; under maplock. False if the supervisor must do it: our descriptor is
@@ -230,7 +230,8 @@ static uint64_t managed_end(uint64_t start, size_t len, bool of_thread)
 	return end - start > top ? end - top : start;
 }
 
-static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off, bool of_thread)
+static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off_t off,
+			bool of_thread)
 {
 	uint64_t mask, end;
 	bool known = true;
@@ -273,7 +274,8 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 		return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 	}
 	maplock_lock();
-	ret = sys_mmap(addr, len, prot, flags & ~(MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED), fd, 0);
+	ret = sys_mmap(addr, len, prot, flags & ~(MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED), fd,
+		       0);
 	maplock_unlock();
 	sys_close(fd);
 	sys_restore_signals(&mask);
@@ -300,7 +302,8 @@ static bool shared_fits(size_t len, int flags)
 	const int type = flags & MAP_TYPE;
 
 	return (flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
-	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX && agent_managed();
+	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX &&
+	       agent_managed();
 }
 
 static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, off_t off)
@@ -319,13 +322,16 @@ static long map_backed(void *addr, size_t len, int prot, int flags, int fd, off_
 
 	if (!ret)
 		return map_unmanaged(addr, len, prot, flags, fd, off);
-	return (unsigned long)ret > -4096ul ? ret : fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
+	return (unsigned long)ret > -4096ul
+		       ? ret
+		       : fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 }
 
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
-	const bool of_thread = flags & MAP_STACK && origin_makes_threads(__builtin_return_address(0));
+	const bool of_thread =
+		flags & MAP_STACK && origin_makes_threads(__builtin_return_address(0));
 	long ret;
 
 	if (agent_managed())
@@ -333,7 +339,7 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	if (shared_fits(len, flags))
 		ret = map_shared(addr, len, prot, flags);
 	else if ((flags & MAP_ANONYMOUS) && (flags & MAP_TYPE) == MAP_PRIVATE && !(flags & unfit) &&
-	    agent_managed())
+		 agent_managed())
 		ret = map_managed(addr, len, prot, flags, fd, off, of_thread);
 	else if (remap_is_ours(flags, fd))
 		ret = remap_object(addr, len, prot, flags, fd, off);
@@ -358,7 +364,8 @@ int hook_munmap(void *addr, size_t len)
  * event is to come it takes no page from us: the call would never end. */
 static bool grows_locked(uint64_t start, size_t old_len, size_t len)
 {
-	return agent_managed() && old_len && page_up(len) > page_up(old_len) && (lock_fills() || lock_is_locked(start));
+	return agent_managed() && old_len && page_up(len) > page_up(old_len) &&
+	       (lock_fills() || lock_is_locked(start));
 }
 
 /* A mapping that moves or grows keeps its registration. */
@@ -382,7 +389,8 @@ void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...)
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	/* One mapping is in fact two if a part of it was mapped without the hooks. */
 	if (ret == -EFAULT && agent_managed() && page_up((uint64_t)old + old_len) > (uint64_t)old) {
-		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old), page_up((uint64_t)old + old_len)));
+		UNDER_MAPLOCK(ret, register_new(page_down((uint64_t)old),
+						page_up((uint64_t)old + old_len)));
 		UNDER_MAPLOCK(ret, sys_call5(SYS_mremap, old, old_len, len, flags, target));
 	}
 	if ((unsigned long)ret <= -4096ul && old_len > len)

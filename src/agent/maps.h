@@ -10,7 +10,7 @@
 
 #include "agent/agent.h"
 
-#define AGENT_EXPORT_AS(name, hook) \
+#define AGENT_EXPORT_AS(name, hook)                                                                \
 	AGENT_EXPORT extern __typeof__(name) name __attribute__((alias(#hook)))
 
 static inline long libc_result(long ret)

@@ -20,7 +20,7 @@ struct walk {
 	phdr_fn *fn;
 	void *arg;
 	struct dl_phdr_info own;
-	size_t own_size;          /* 0: not seen yet, or already reported */
+	size_t own_size; /* 0: not seen yet, or already reported */
 };
 
 static int (*libc_dl_iterate_phdr)(phdr_fn *, void *);
@@ -50,9 +50,10 @@ AGENT_EXPORT int dl_iterate_phdr(phdr_fn *fn, void *arg)
 	int ret;
 
 	if (!__atomic_load_n(&libc_dl_iterate_phdr, __ATOMIC_ACQUIRE))
-		__atomic_store_n(&libc_dl_iterate_phdr,
-				 (__typeof__(libc_dl_iterate_phdr))dlsym(RTLD_NEXT, "dl_iterate_phdr"),
-				 __ATOMIC_RELEASE);
+		__atomic_store_n(
+			&libc_dl_iterate_phdr,
+			(__typeof__(libc_dl_iterate_phdr))dlsym(RTLD_NEXT, "dl_iterate_phdr"),
+			__ATOMIC_RELEASE);
 	if (!libc_dl_iterate_phdr)
 		return 0;
 	ret = libc_dl_iterate_phdr(step, &w);

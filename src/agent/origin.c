@@ -24,8 +24,8 @@
 #define ZERO_MAJOR 1
 #define ZERO_MINOR 5
 
-static uintptr_t thread_maker;              /* pthread_create, in the library that defines it */
-static uintptr_t maker_start, maker_end;    /* that library's code; 0, 0: unknown */
+static uintptr_t thread_maker;           /* pthread_create, in the library that defines it */
+static uintptr_t maker_start, maker_end; /* that library's code; 0, 0: unknown */
 
 static int find_maker(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -73,9 +73,8 @@ int origin_flags(size_t len, int prot, int flags, int fd, long off)
 	long mode;
 
 	if (flags & MAP_ANONYMOUS || fd < 0 || (prot && !(prot & PROT_WRITE)) || prot & PROT_EXEC ||
-	    (type != MAP_PRIVATE && type != MAP_SHARED) || off < 0 ||
-	    off % (long)agent_page || off + (long)len < off ||
-	    !is_zero_device(fd))
+	    (type != MAP_PRIVATE && type != MAP_SHARED) || off < 0 || off % (long)agent_page ||
+	    off + (long)len < off || !is_zero_device(fd))
 		return flags;
 	mode = sys_fcntl(fd, F_GETFL, 0);
 	if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) == O_WRONLY ||

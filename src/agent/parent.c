@@ -17,8 +17,8 @@
 #include "agent/sys.h"
 
 static struct {
-	int32_t supervisor, heir, root;  /* 0: nothing to change */
-	uint64_t pid_namespace;          /* inode */
+	int32_t supervisor, heir, root; /* 0: nothing to change */
+	uint64_t pid_namespace;         /* inode */
 } known;
 
 static uint64_t own_pid_namespace(void)
@@ -26,7 +26,8 @@ static uint64_t own_pid_namespace(void)
 	struct stat st;
 
 #if defined(__x86_64__)
-	return sys_call4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &st, 0) == 0 ? st.st_ino : 0;
+	return sys_call4(SYS_newfstatat, AT_FDCWD, "/proc/self/ns/pid", &st, 0) == 0 ? st.st_ino
+										     : 0;
 #else
 	return sys_call4(SYS_fstatat, AT_FDCWD, "/proc/self/ns/pid", &st, 0) == 0 ? st.st_ino : 0;
 #endif

@@ -20,7 +20,7 @@
 
 #include "agent/hooks.h"
 
-#define TOUCH_TRIES 64   /* it may be swapped out again before we are back */
+#define TOUCH_TRIES 64 /* it may be swapped out again before we are back */
 #define PATH_BYTES  PROC_PATH_BYTES
 
 static long (*libc_ptrace)(enum __ptrace_request, ...);
@@ -48,7 +48,8 @@ void peek_init(void)
 	libc_pwritev = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "pwritev");
 	libc_pwritev64 = (__typeof__(libc_preadv))dlsym(RTLD_NEXT, "pwritev64");
 	libc_write = (__typeof__(libc_write))dlsym(RTLD_NEXT, "write");
-	__atomic_store_n(&libc_read, (__typeof__(libc_read))dlsym(RTLD_NEXT, "read"), __ATOMIC_RELEASE);
+	__atomic_store_n(&libc_read, (__typeof__(libc_read))dlsym(RTLD_NEXT, "read"),
+			 __ATOMIC_RELEASE);
 }
 
 /* Constructors of other libraries may run before ours. */
@@ -158,14 +159,16 @@ static inline bool cut(ssize_t done, size_t n, off_t at)
 	return done > 0 && (size_t)done < n && ((uint64_t)at + (uint64_t)done) % agent_page == 0;
 }
 
-static ssize_t peek_in(ssize_t (*next)(int, void *, size_t, off_t), int fd, void *buf, size_t n, off_t at)
+static ssize_t peek_in(ssize_t (*next)(int, void *, size_t, off_t), int fd, void *buf, size_t n,
+		       off_t at)
 {
 	ssize_t done = next(fd, buf, n, at);
 
 	return cut(done, n, at) ? carry_on(false, fd, buf, n, at, done) : done;
 }
 
-static ssize_t peek_out(ssize_t (*next)(int, const void *, size_t, off_t), int fd, const void *buf, size_t n, off_t at)
+static ssize_t peek_out(ssize_t (*next)(int, const void *, size_t, off_t), int fd, const void *buf,
+			size_t n, off_t at)
 {
 	ssize_t done = next(fd, buf, n, at);
 
@@ -173,12 +176,13 @@ static ssize_t peek_out(ssize_t (*next)(int, const void *, size_t, off_t), int f
 }
 
 /* Under both names: the width of off_t decides which of them the headers call pread. */
-#define EXPORT(symbol, how, pointer) \
-	AGENT_EXPORT ssize_t export_##symbol(int fd, pointer buf, size_t n, off_t at) __asm__(#symbol); \
-	ssize_t export_##symbol(int fd, pointer buf, size_t n, off_t at) \
-	{ \
-		peek_ready(); \
-		return how(libc_##symbol, fd, buf, n, at); \
+#define EXPORT(symbol, how, pointer)                                                               \
+	AGENT_EXPORT ssize_t export_##symbol(int fd, pointer buf, size_t n,                        \
+					     off_t at) __asm__(#symbol);                           \
+	ssize_t export_##symbol(int fd, pointer buf, size_t n, off_t at)                           \
+	{                                                                                          \
+		peek_ready();                                                                      \
+		return how(libc_##symbol, fd, buf, n, at);                                         \
 	}
 
 EXPORT(pread, peek_in, void *)
@@ -187,7 +191,8 @@ EXPORT(pwrite, peek_out, const void *)
 EXPORT(pwrite64, peek_out, const void *)
 
 /* Process the pieces of the call one after the other: it failed at the first, or at a later one. */
-static ssize_t carry_on_pieces(bool out, int fd, const struct iovec *piece, int n, off_t at, ssize_t done)
+static ssize_t carry_on_pieces(bool out, int fd, const struct iovec *piece, int n, off_t at,
+			       ssize_t done)
 {
 	size_t behind = 0;
 	ssize_t sum = done < 0 ? 0 : done;
@@ -218,12 +223,13 @@ static ssize_t peek_pieces(bool out, ssize_t (*next)(int, const struct iovec *, 
 	return all && cut(done, all, at) ? carry_on_pieces(out, fd, piece, n, at, done) : done;
 }
 
-#define EXPORT_PIECES(symbol, out) \
-	AGENT_EXPORT ssize_t export_##symbol(int fd, const struct iovec *piece, int n, off_t at) __asm__(#symbol); \
-	ssize_t export_##symbol(int fd, const struct iovec *piece, int n, off_t at) \
-	{ \
-		peek_ready(); \
-		return peek_pieces(out, libc_##symbol, fd, piece, n, at); \
+#define EXPORT_PIECES(symbol, out)                                                                 \
+	AGENT_EXPORT ssize_t export_##symbol(int fd, const struct iovec *piece, int n,             \
+					     off_t at) __asm__(#symbol);                           \
+	ssize_t export_##symbol(int fd, const struct iovec *piece, int n, off_t at)                \
+	{                                                                                          \
+		peek_ready();                                                                      \
+		return peek_pieces(out, libc_##symbol, fd, piece, n, at);                          \
 	}
 
 EXPORT_PIECES(preadv, false)
@@ -279,13 +285,14 @@ bool helper_is(pid_t tid)
 		return false;
 	n = sys_call3(SYS_read, fd, name, sizeof name);
 	sys_close((int)fd);
-	return n == (long)sizeof name && !memcmp(name, HELPER_NAME, sizeof name - 1) && name[sizeof name - 1] == '\n';
+	return n == (long)sizeof name && !memcmp(name, HELPER_NAME, sizeof name - 1) &&
+	       name[sizeof name - 1] == '\n';
 }
 
 static bool moves_words(enum __ptrace_request request)
 {
-	return request == PTRACE_PEEKTEXT || request == PTRACE_PEEKDATA || request == PTRACE_POKETEXT ||
-	       request == PTRACE_POKEDATA;
+	return request == PTRACE_PEEKTEXT || request == PTRACE_PEEKDATA ||
+	       request == PTRACE_POKETEXT || request == PTRACE_POKEDATA;
 }
 
 /* As in the raw system call: a word that is read goes to @data. */
@@ -293,8 +300,10 @@ long hook_ptrace(long request, long pid, long at, long data)
 {
 	long ret = sys_call4(SYS_ptrace, request, pid, at, data);
 
-	for (int i = 0; i < TOUCH_TRIES && ret == -EIO && moves_words((enum __ptrace_request)request) &&
-	     touch((pid_t)pid, (uint64_t)at) && touch((pid_t)pid, (uint64_t)at + sizeof(long) - 1); i++)
+	for (int i = 0;
+	     i < TOUCH_TRIES && ret == -EIO && moves_words((enum __ptrace_request)request) &&
+	     touch((pid_t)pid, (uint64_t)at) && touch((pid_t)pid, (uint64_t)at + sizeof(long) - 1);
+	     i++)
 		ret = sys_call4(SYS_ptrace, request, pid, at, data);
 	return hook_result(ret);
 }
@@ -318,7 +327,8 @@ AGENT_EXPORT long ptrace(enum __ptrace_request request, ...)
 	}
 	ret = libc_ptrace(request, pid, at, data);
 	for (int i = 0; i < TOUCH_TRIES && ret == -1 && errno == EIO && moves_words(request) &&
-	     touch(pid, (uint64_t)at) && touch(pid, (uint64_t)at + sizeof(long) - 1); i++)
+			touch(pid, (uint64_t)at) && touch(pid, (uint64_t)at + sizeof(long) - 1);
+	     i++)
 		ret = libc_ptrace(request, pid, at, data);
 	return ret;
 }

@@ -27,13 +27,13 @@
 #ifndef SOL_XDP
 #define SOL_XDP 283
 #endif
-#define XDP_UMEM_REG 4   /* linux/if_xdp.h */
+#define XDP_UMEM_REG 4 /* linux/if_xdp.h */
 
 #ifndef IORING_REGISTER_PBUF_RING
 #define IORING_REGISTER_PBUF_RING 22
 #endif
-#define REGISTERED_RING (1ul << 31)  /* in the operation: the ring is named by its index */
-#define BUFFERS_MAX 16384u           /* io_uring refuses more */
+#define REGISTERED_RING (1ul << 31) /* in the operation: the ring is named by its index */
+#define BUFFERS_MAX     16384u      /* io_uring refuses more */
 
 struct io_uring;
 struct io_uring_buf_reg;
@@ -44,7 +44,8 @@ static bool copy_in(void *to, const void *from, size_t n)
 {
 	const struct iovec own = { to, n }, its = { (void *)(uintptr_t)from, n };
 
-	return sys_call6(SYS_process_vm_readv, sys_getpid(), (long)&own, 1, (long)&its, 1, 0) == (long)n;
+	return sys_call6(SYS_process_vm_readv, sys_getpid(), (long)&own, 1, (long)&its, 1, 0) ==
+	       (long)n;
 }
 
 /* The frames that @value describes: every version of the option begins with their address and
@@ -68,7 +69,8 @@ AGENT_EXPORT int setsockopt(int fd, int level, int option, const void *value, so
 
 	if (!libc_setsockopt)
 		libc_setsockopt = (__typeof__(libc_setsockopt))dlsym(RTLD_NEXT, "setsockopt");
-	if (level == SOL_XDP && option == XDP_UMEM_REG && agent_managed() && frames_of(value, size, &start, &len)) {
+	if (level == SOL_XDP && option == XDP_UMEM_REG && agent_managed() &&
+	    frames_of(value, size, &start, &len)) {
 		hold = hold_take(start, start + len);
 		hold_shared(start, start + len, true);
 		hold_bring(start, start + len);
@@ -90,7 +92,8 @@ static void keep_buffers(const struct iovec *buffer, unsigned long n)
 {
 	struct iovec one;
 
-	for (unsigned long i = 0; i < n && i < BUFFERS_MAX && copy_in(&one, buffer + i, sizeof one); i++)
+	for (unsigned long i = 0; i < n && i < BUFFERS_MAX && copy_in(&one, buffer + i, sizeof one);
+	     i++)
 		keep_range((uintptr_t)one.iov_base, one.iov_len);
 }
 
@@ -132,27 +135,31 @@ void pin_registered(unsigned long operation, const void *arg, unsigned long n)
 }
 
 /* liburing's function @name, called after keeping what it is about to register. */
-#define LIBURING(name, keep, parameters, ...) \
-	AGENT_EXPORT int name parameters; \
-	int name parameters \
-	{ \
-		int (*next) parameters = (__typeof__(next))dlsym(RTLD_NEXT, #name); \
-\
-		if (!next) \
-			return -ENOSYS; \
-		if (agent_managed()) \
-			keep; \
-		return next(__VA_ARGS__); \
+#define LIBURING(name, keep, parameters, ...)                                                      \
+	AGENT_EXPORT int name parameters;                                                          \
+	int name parameters                                                                        \
+	{                                                                                          \
+		int(*next) parameters = (__typeof__(next))dlsym(RTLD_NEXT, #name);                 \
+                                                                                                   \
+		if (!next)                                                                         \
+			return -ENOSYS;                                                            \
+		if (agent_managed())                                                               \
+			keep;                                                                      \
+		return next(__VA_ARGS__);                                                          \
 	}
 
 LIBURING(io_uring_register_buffers, keep_buffers(buffer, n),
-	 (struct io_uring *ring, const struct iovec *buffer, unsigned int n), ring, buffer, n)
+	 (struct io_uring * ring, const struct iovec *buffer, unsigned int n), ring, buffer, n)
 LIBURING(io_uring_register_buffers_tags, keep_buffers(buffer, n),
-	 (struct io_uring *ring, const struct iovec *buffer, const uint64_t *tags, unsigned int n), ring, buffer, tags, n)
+	 (struct io_uring * ring, const struct iovec *buffer, const uint64_t *tags, unsigned int n),
+	 ring, buffer, tags, n)
 LIBURING(io_uring_register_buffers_update_tag, keep_buffers(buffer, n),
-	 (struct io_uring *ring, unsigned int at, const struct iovec *buffer, const uint64_t *tags, unsigned int n),
+	 (struct io_uring * ring, unsigned int at, const struct iovec *buffer, const uint64_t *tags,
+	  unsigned int n),
 	 ring, at, buffer, tags, n)
 LIBURING(io_uring_register_buf_ring, keep_ring(reg),
-	 (struct io_uring *ring, struct io_uring_buf_reg *reg, unsigned int flags), ring, reg, flags)
+	 (struct io_uring * ring, struct io_uring_buf_reg *reg, unsigned int flags), ring, reg,
+	 flags)
 LIBURING(io_uring_register, pin_registered(operation, arg, n),
-	 (unsigned int fd, unsigned int operation, const void *arg, unsigned int n), fd, operation, arg, n)
+	 (unsigned int fd, unsigned int operation, const void *arg, unsigned int n), fd, operation,
+	 arg, n)

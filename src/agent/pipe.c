@@ -20,16 +20,15 @@
 
 #include "agent/hooks.h"
 
-#define PIECE_PAGES 64
+#define PIECE_PAGES   64
 #define IOV_COUNT_MAX 1024
 
 static ssize_t (*libc_vmsplice)(int, const struct iovec *, size_t, unsigned int);
 static ssize_t (*libc_tee)(int, int, size_t, unsigned int);
 static ssize_t (*libc_splice)(int, off64_t *, int, off64_t *, size_t, unsigned int);
-static bool used;   /* a forked child inherits it */
+static bool used; /* a forked child inherits it */
 
-#define LIBC(name) \
-	(libc_##name || (libc_##name = (__typeof__(libc_##name))dlsym(RTLD_NEXT, #name)))
+#define LIBC(name) (libc_##name || (libc_##name = (__typeof__(libc_##name))dlsym(RTLD_NEXT, #name)))
 
 static mode_t type_of(int fd)
 {
@@ -53,8 +52,10 @@ static ssize_t put_piece(int fd, uint64_t at, size_t len, unsigned int flags)
 
 	if (got > 0) {
 		struct msg_call call = {
-			.op = CALL_PIPE, .arg = (uint32_t)fd,
-			.start = at, .len = (uint64_t)got,
+			.op = CALL_PIPE,
+			.arg = (uint32_t)fd,
+			.start = at,
+			.len = (uint64_t)got,
 		};
 		struct msg_call_reply reply;
 		int attached;
@@ -132,7 +133,8 @@ AGENT_EXPORT ssize_t tee(int in, int out, size_t len, unsigned int flags)
 	return libc_tee(in, out, len, flags);
 }
 
-AGENT_EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t len, unsigned int flags)
+AGENT_EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t len,
+			    unsigned int flags)
 {
 	if (!LIBC(splice)) {
 		errno = ENOSYS;

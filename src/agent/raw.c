@@ -128,7 +128,8 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 		return hook_madvise(at, (size_t)b, (int)c);
 #ifdef SYS_process_madvise
 	case SYS_process_madvise:
-		return hook_process_madvise((int)a, (const struct iovec *)b, (size_t)c, (int)d, (unsigned int)e);
+		return hook_process_madvise((int)a, (const struct iovec *)b, (size_t)c, (int)d,
+					    (unsigned int)e);
 #endif
 	case SYS_remap_file_pages:
 		return hook_remap_file_pages(at, (size_t)b, (int)c, (size_t)d, (int)e);
@@ -145,7 +146,8 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	case SYS_execve:
 		return hook_execve((const char *)a, (char *const *)b, (char *const *)c);
 	case SYS_execveat:
-		return hook_execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e);
+		return hook_execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
+				     (int)e);
 	default:
 		return other(nr, a, b, c, d, e);
 	}
@@ -154,8 +156,8 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 /* Takes as many arguments as there may be: those that were not passed are not used. @f would lie in
  * the caller's frame, so it is read where it is known to exist, or as libc does, and never passed
  * on by way of the stack. */
-__attribute__((optimize("omit-frame-pointer")))
-long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
+__attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long a, long b, long c,
+								  long d, long e, long f)
 {
 	long ret;
 
@@ -166,8 +168,9 @@ long hook_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	if (nr == SYS_splice && agent_managed())
 		return splice((int)a, (void *)b, (int)c, (void *)d, (size_t)e, (unsigned int)f);
 	if (is_ours(nr) && agent_managed())
-		return nr == SYS_mmap ? (long)hook_mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f) :
-					ours(nr, a, b, c, d, e);
+		return nr == SYS_mmap
+			       ? (long)hook_mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f)
+			       : ours(nr, a, b, c, d, e);
 	ret = sys_call6(nr, a, b, c, d, e, f);
 	return (unsigned long)ret > -4096ul ? failed(ret) : ret;
 }

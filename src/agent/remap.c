@@ -80,7 +80,8 @@ bool remap_is_ours(int flags, int fd)
 {
 	const int type = flags & MAP_TYPE;
 
-	return !(flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE || type == MAP_PRIVATE) &&
+	return !(flags & MAP_ANONYMOUS) &&
+	       (type == MAP_SHARED || type == MAP_SHARED_VALIDATE || type == MAP_PRIVATE) &&
 	       agent_managed() && is_object(fd);
 }
 
@@ -107,8 +108,8 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
  * belong to one object, mapped with the same access. */
 static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, uint64_t first)
 {
-	long at = map_adopted(NULL, len, (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC)), MAP_SHARED, fd,
-			      (off_t)(first * agent_page));
+	long at = map_adopted(NULL, len, (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC)),
+			      MAP_SHARED, fd, (off_t)(first * agent_page));
 	long err;
 
 	if (sys_failed(at))
@@ -160,4 +161,5 @@ long remap_attach(int id, uint64_t to, int flags)
 	return err ? err : (long)to;
 }
 
-AGENT_EXPORT extern __typeof__(hook_remap_file_pages) remap_file_pages __attribute__((alias("hook_remap_file_pages")));
+AGENT_EXPORT extern __typeof__(hook_remap_file_pages) remap_file_pages
+	__attribute__((alias("hook_remap_file_pages")));

@@ -30,11 +30,13 @@
 
 #include "agent/hooks.h"
 
-#define READY_MS     5000
-#define AWAIT_NS     100000000
-#define AWAIT_S      5
-#define CHILD        (1u << 31)
-#define NAMESPACES   (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define READY_MS 5000
+#define AWAIT_NS 100000000
+#define AWAIT_S  5
+#define CHILD    (1u << 31)
+#define NAMESPACES                                                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET)
 
 static size_t staging_bytes(void)
 {
@@ -62,21 +64,24 @@ static bool make_area(void)
 	if (sys_failed(at))
 		return false;
 	sys_madvise((void *)at, NR_STANDBYS * bytes_each(), MADV_NOHUGEPAGE);
-	if (!__atomic_compare_exchange_n(&agent->standby_area, &none, (uint64_t)at, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&agent->standby_area, &none, (uint64_t)at, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		sys_munmap((void *)at, NR_STANDBYS * bytes_each());
 	return true;
 }
 
 bool standby_wanted(uint64_t flags)
 {
-	return agent_managed() && (flags & CLONE_VM) && !(flags & (CLONE_THREAD | CLONE_VFORK | NAMESPACES));
+	return agent_managed() && (flags & CLONE_VM) &&
+	       !(flags & (CLONE_THREAD | CLONE_VFORK | NAMESPACES));
 }
 
 /* A child that was killed: a zombie, or already reaped. */
 static bool is_over(pid_t child)
 {
 	siginfo_t info = { 0 };
-	long err = sys_call5(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
+	long err =
+		sys_call5(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
 
 	if (err)
 		return sys_call2(SYS_kill, child, 0) == -ESRCH;
@@ -89,7 +94,8 @@ static void take_back(struct standby *s)
 	uint32_t busy = __atomic_load_n(&s->busy, __ATOMIC_ACQUIRE);
 
 	if (busy & CHILD && is_over((pid_t)(busy & ~CHILD)))
-		__atomic_compare_exchange_n(&s->busy, &busy, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n(&s->busy, &busy, 0, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED);
 }
 
 /* I1. False: another thread has it. */
@@ -98,7 +104,8 @@ static bool take(struct standby *s, uint32_t self)
 	uint32_t free = 0;
 
 	if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
-	    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
 		return false;
 	if (!__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE))
 		return true;
@@ -167,9 +174,9 @@ void standby_await(struct standby *s, int child)
 		set_free(s);
 		return;
 	}
-	if (!__atomic_compare_exchange_n(&s->busy, &busy, CHILD | (uint32_t)child, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
-		return;  /* it has done already */
+	if (!__atomic_compare_exchange_n(&s->busy, &busy, CHILD | (uint32_t)child, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return; /* it has done already */
 	busy = CHILD | (uint32_t)child;
 	while (__atomic_load_n(&s->busy, __ATOMIC_ACQUIRE) == busy && seconds() <= until) {
 		sys_call4(SYS_futex, &s->busy, FUTEX_WAIT_PRIVATE, busy, &some);
@@ -183,7 +190,7 @@ void standby_await(struct standby *s, int child)
 struct process {
 	unsigned long threads;
 	bool first_ended;
-	unsigned int code;   /* of its first thread, once that has ended, as wait(2) reports it */
+	unsigned int code; /* of its first thread, once that has ended, as wait(2) reports it */
 };
 
 /* False: unknown. The name, in parentheses, may contain anything. After it: the state; as the 18th
@@ -252,7 +259,8 @@ static int say_hello(const struct standby *s, const struct helper_setup *fd)
 	msg_init(&hello.h, MSG_HELLO, 1);
 	n = channel_send(fd->channel, &hello, sizeof hello, fd->uffd);
 	if (n >= 0)
-		n = channel_recv_timed(fd->channel, &ready, sizeof ready, MSG_PEEK, &attached, READY_MS);
+		n = channel_recv_timed(fd->channel, &ready, sizeof ready, MSG_PEEK, &attached,
+				       READY_MS);
 	if (n < 0)
 		return n;
 	return n == sizeof ready && msg_is(&ready.h, MSG_READY) ? ready.error : -EPROTO;
@@ -261,7 +269,10 @@ static int say_hello(const struct standby *s, const struct helper_setup *fd)
 static void start(struct standby *s)
 {
 	struct helper_setup fd = {
-		.uffd = agent->uffd, .staging = area_of(s) + HELPER_BYTES, .state = &s->state, .standby = true,
+		.uffd = agent->uffd,
+		.staging = area_of(s) + HELPER_BYTES,
+		.state = &s->state,
+		.standby = true,
 	};
 	int err;
 

@@ -105,13 +105,12 @@ static inline long sys_clone_thread(unsigned long flags, void **sp, uint32_t *ti
 #error "umemcg's agent knows x86-64 and aarch64"
 #endif
 
-#define sys_call0(nr)                 sys_call6(nr, 0, 0, 0, 0, 0, 0)
-#define sys_call1(nr, a)              sys_call6(nr, (long)(a), 0, 0, 0, 0, 0)
-#define sys_call2(nr, a, b)           sys_call6(nr, (long)(a), (long)(b), 0, 0, 0, 0)
-#define sys_call3(nr, a, b, c)        sys_call6(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define sys_call4(nr, a, b, c, d) \
-	sys_call6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define sys_call5(nr, a, b, c, d, e) \
+#define sys_call0(nr)             sys_call6(nr, 0, 0, 0, 0, 0, 0)
+#define sys_call1(nr, a)          sys_call6(nr, (long)(a), 0, 0, 0, 0, 0)
+#define sys_call2(nr, a, b)       sys_call6(nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define sys_call3(nr, a, b, c)    sys_call6(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define sys_call4(nr, a, b, c, d) sys_call6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define sys_call5(nr, a, b, c, d, e)                                                               \
 	sys_call6(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
 static inline long sys_mmap(const void *addr, size_t len, int prot, int flags, int fd, long off)

@@ -33,7 +33,8 @@ static int ask(struct msg_call *call, struct msg_call_reply *reply, int *fd)
 	return err ? -EOPNOTSUPP : reply->error;
 }
 
-static int ask_plain(enum call_op op, uint64_t start, uint64_t len, uint32_t arg, struct msg_call_reply *reply)
+static int ask_plain(enum call_op op, uint64_t start, uint64_t len, uint32_t arg,
+		     struct msg_call_reply *reply)
 {
 	struct msg_call call = { .op = op, .start = start, .len = len, .arg = arg };
 	int fd = -1, err = ask(&call, reply, &fd);
@@ -80,7 +81,8 @@ static int place(const void **addr, int flags, int *map_flags)
 /* The memfd @fd, @len bytes of segment @id, is mapped. The address or -errno. */
 static long attach(int id, const void *addr, size_t len, int flags, int map_flags, int fd)
 {
-	const int prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
+	const int prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
+			 (flags & SHM_EXEC ? PROT_EXEC : 0);
 	long at = maps_attach((void *)(uintptr_t)addr, len, map_flags, fd);
 	bool mapped = (unsigned long)at <= -4096ul;
 	struct msg_call_reply reply;
@@ -92,7 +94,8 @@ static long attach(int id, const void *addr, size_t len, int flags, int map_flag
 		mapped = false;
 		at = -EEXIST;
 	}
-	err = ask_plain(CALL_SHM_MAPPED, mapped ? (uint64_t)at : 0, mapped ? len : 0, (uint32_t)id, &reply);
+	err = ask_plain(CALL_SHM_MAPPED, mapped ? (uint64_t)at : 0, mapped ? len : 0, (uint32_t)id,
+			&reply);
 	if (mapped && !err)
 		err = (int)sys_call3(SYS_mprotect, at, len, prot);
 	if (mapped && err) {
@@ -111,7 +114,8 @@ AGENT_EXPORT void *shmat(int id, const void *addr, int flags)
 	long ret;
 
 	err = may_be_ours(id) ? ask(&call, &reply, &fd) : -EOPNOTSUPP;
-	if (err == -EOPNOTSUPP && flags & SHM_REMAP && agent_managed() && !place(&at, flags, &map_flags))
+	if (err == -EOPNOTSUPP && flags & SHM_REMAP && agent_managed() &&
+	    !place(&at, flags, &map_flags))
 		return (void *)result(remap_attach(id, (uint64_t)at, flags));
 	if (err == -EOPNOTSUPP)
 		return (void *)result(sys_call3(SYS_shmat, id, addr, flags));
@@ -175,7 +179,8 @@ static int control(uint32_t id, int cmd, struct shmid_ds *ds)
 			fill(ds, &reply.seg);
 		return err;
 	case IPC_SET:
-		return ask_plain(CALL_SHM_SET, id, ds->shm_perm.uid | (uint64_t)ds->shm_perm.gid << 32,
+		return ask_plain(CALL_SHM_SET, id,
+				 ds->shm_perm.uid | (uint64_t)ds->shm_perm.gid << 32,
 				 ds->shm_perm.mode, &reply);
 	case IPC_RMID:
 		return ask_plain(CALL_SHM_RMID, id, 0, 0, &reply);

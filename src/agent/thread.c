@@ -34,12 +34,13 @@
 #include "agent/sys.h"
 
 #define CLAIMED      UINT32_MAX
-#define RECORD_BYTES 4096u  /* enough for libc's struct pthread */
-#define RECORD_USED  1024u  /* at thread exit the kernel looks at its first part only */
+#define RECORD_BYTES 4096u /* enough for libc's struct pthread */
+#define RECORD_USED  1024u /* at thread exit the kernel looks at its first part only */
 
 struct thread_slot {
-	uint32_t tid;      /* (A) I1 */
-	uint64_t start;    /* (A) first and last page of the record; 0 before the thread has noted them */
+	uint32_t tid;   /* (A) I1 */
+	uint64_t start; /* (A) first and last page of the record; 0 before the thread has noted them
+			 */
 	uint64_t end;
 	void *(*function)(void *);
 	void *arg;
@@ -81,8 +82,8 @@ static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_RELAXED);
 
-	while (used < n && !__atomic_compare_exchange_n(&agent->threads, &used, n, false, __ATOMIC_RELEASE,
-							__ATOMIC_RELAXED))
+	while (used < n && !__atomic_compare_exchange_n(&agent->threads, &used, n, false,
+							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 }
 
@@ -118,7 +119,8 @@ uint64_t thread_movable(uint64_t start, uint64_t n)
 		uint64_t first = __atomic_load_n(&s->start, __ATOMIC_RELAXED);
 		uint64_t end = __atomic_load_n(&s->end, __ATOMIC_RELAXED);
 
-		if (!tid || tid == CLAIMED || end <= start || first >= start + n * agent_page || has_ended(tid))
+		if (!tid || tid == CLAIMED || end <= start || first >= start + n * agent_page ||
+		    has_ended(tid))
 			continue;
 		n = first > start ? (first - start) / agent_page : 0;
 	}
@@ -137,7 +139,7 @@ static void *begin(void *arg)
 	__atomic_store_n(&s->end, end, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->tid, (uint32_t)sys_call0(SYS_gettid), __ATOMIC_RELEASE);
 	sys_block_signals(&mask);
-	maplock_lock();         /* wait for a move that has not seen the note */
+	maplock_lock(); /* wait for a move that has not seen the note */
 	maplock_unlock();
 	sys_restore_signals(&mask);
 	/* Add zero. Touches both ends of what the kernel looks at. */
@@ -171,17 +173,20 @@ static void keep_top(const pthread_attr_t *attr)
 	channel_call(CALL_MLOCK, start, end - start);
 	/* Adding zero: the page is present from now on. */
 	for (; start < end; start += agent_page)
-		__atomic_fetch_add((char *)(start < (uintptr_t)base ? (uintptr_t)base : start), 0, __ATOMIC_RELAXED);
+		__atomic_fetch_add((char *)(start < (uintptr_t)base ? (uintptr_t)base : start), 0,
+				   __ATOMIC_RELAXED);
 }
 
-AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*function)(void *), void *arg)
+AGENT_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+				void *(*function)(void *), void *arg)
 {
 	struct thread_slot *s = NULL;
 	bool own;
 	int err;
 
 	if (!libc_pthread_create)
-		libc_pthread_create = (__typeof__(libc_pthread_create))dlsym(RTLD_NEXT, "pthread_create");
+		libc_pthread_create =
+			(__typeof__(libc_pthread_create))dlsym(RTLD_NEXT, "pthread_create");
 	if (!libc_pthread_create)
 		return EAGAIN;
 	own = agent_managed() && has_own_stack(attr);
@@ -220,7 +225,8 @@ AGENT_EXPORT int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexa
 	int err;
 
 	if (!libc_pthread_mutex_init)
-		libc_pthread_mutex_init = (__typeof__(libc_pthread_mutex_init))dlsym(RTLD_NEXT, "pthread_mutex_init");
+		libc_pthread_mutex_init =
+			(__typeof__(libc_pthread_mutex_init))dlsym(RTLD_NEXT, "pthread_mutex_init");
 	if (!libc_pthread_mutex_init)
 		return EAGAIN;
 	err = libc_pthread_mutex_init(mutex, attr);

@@ -48,7 +48,7 @@
 #include "mm/mm_types.h"
 
 /* Usage may exceed max: charges were forced, or a limit was just lowered. */
-#define AUDIT_FORCED  1u
+#define AUDIT_FORCED 1u
 /* rcu_flush was called, and no reference to a removed group is left. */
 #define AUDIT_FLUSHED 2u
 
@@ -57,11 +57,11 @@
 
 /* Zeroed before the first audit; kept for the next ones of the same engine. */
 struct audit_report {
-	unsigned flags;			 /* in */
-	unsigned violations;		 /* out, of this audit */
+	unsigned flags;                  /* in */
+	unsigned violations;             /* out, of this audit */
 	unsigned by_invariant[AUDIT_NR]; /* out: how many of each */
-	char text[AUDIT_TEXT];		 /* out: one line each, as many as fit */
-	int64_t past_event[NR_EVENTS];	 /* sums of the root at the last audit */
+	char text[AUDIT_TEXT];           /* out: one line each, as many as fit */
+	int64_t past_event[NR_EVENTS];   /* sums of the root at the last audit */
 	int64_t past_stat[NR_STATS];
 };
 

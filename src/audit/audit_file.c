@@ -28,8 +28,8 @@ static bool read_store(const struct address_space *as, uint64_t index, void *dat
 	return b.io[0].error == 0;
 }
 
-static void check_page(struct audit *a, const struct address_space *as, uint64_t index, struct page *p,
-		       void *data)
+static void check_page(struct audit *a, const struct address_space *as, uint64_t index,
+		       struct page *p, void *data)
 {
 	if (p->pfn >= a->nr_frames || pfn_page(a->e, p->pfn) != p) {
 		audit_fail(a, 12, "page %llu of a file is no page", (unsigned long long)index);
@@ -47,10 +47,12 @@ static void check_page(struct audit *a, const struct address_space *as, uint64_t
 			   p->pfn, (unsigned long long)index);
 }
 
-static void check_entry(struct audit *a, const struct address_space *as, uint64_t index, uint32_t entry)
+static void check_entry(struct audit *a, const struct address_space *as, uint64_t index,
+			uint32_t entry)
 {
 	if (!file_is_shmem(as) || !a->e->swap || entry > a->e->swap->nr_slots)
-		audit_fail(a, 10, "page %llu of a file names slot %u", (unsigned long long)index, entry - 1);
+		audit_fail(a, 10, "page %llu of a file names slot %u", (unsigned long long)index,
+			   entry - 1);
 	else
 		a->swap_ptes[entry - 1]++;
 }
@@ -85,12 +87,12 @@ void audit_files(struct audit *a)
 	void *data = plat_alloc_big(PAGE_SIZE);
 	int64_t files = 0, linked = 0;
 
-	list_for_each (as, &a->e->files, struct address_space, link) {
+	list_for_each(as, &a->e->files, struct address_space, link) {
 		files++;
 		check_table(a, as, file_is_shmem(as) ? NULL : data);
 		if (a32_load(&as->refcount) == 0)
 			audit_fail(a, 33, "a file without references");
-		list_for_each (v, &as->i_mmap, struct vma, file_link) {
+		list_for_each(v, &as->i_mmap, struct vma, file_link) {
 			linked++;
 			if (v->file != as)
 				audit_fail(a, 15, "an area of another file is linked to a file");

@@ -110,7 +110,7 @@ static void check_handles(struct audit *a)
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < a->nr_groups; i++)
-		list_for_each (h, &a->group[i].memcg->handles, struct memcg_handle, link)
+		list_for_each(h, &a->group[i].memcg->handles, struct memcg_handle, link)
 			if (++found * 2 <= a->handle_table)
 				handle_count(a, h, true);
 	if (found * 2 > a->handle_table) {
@@ -123,7 +123,7 @@ static void check_handles(struct audit *a)
 	for (uint32_t slot = 0; a->e->swap && slot < a->e->swap->nr_slots; slot++)
 		count_user(a, a->e->swap->owner[slot]);
 	for (unsigned i = 0; i < a->nr_groups; i++)
-		list_for_each (h, &a->group[i].memcg->handles, struct memcg_handle, link)
+		list_for_each(h, &a->group[i].memcg->handles, struct memcg_handle, link)
 			check_handle(a, a->group[i].memcg, h);
 	if (a->r->flags & AUDIT_FLUSHED) {
 		audit_equal(a, 14, "the number of groups", a32_load(&a->e->tree.nr_groups),

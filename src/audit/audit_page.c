@@ -32,17 +32,14 @@ static void check_listed(struct audit *a, const struct lruvec *l, enum lru_list 
 static void check_lruvec(struct audit *a, struct group_count *g, const struct lruvec *l)
 {
 	static const enum stat_item gauge[NR_LRU_LISTS] = {
-		STAT_INACTIVE_ANON,
-		STAT_ACTIVE_ANON,
-		STAT_INACTIVE_FILE,
-		STAT_ACTIVE_FILE,
-		STAT_UNEVICTABLE,
+		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_INACTIVE_FILE,
+		STAT_ACTIVE_FILE,   STAT_UNEVICTABLE,
 	};
 
 	for (int i = 0; i < NR_LRU_LISTS; i++) {
 		int64_t n = 0;
 
-		list_for_each (p, &l->lists[i], struct page, lru) {
+		list_for_each(p, &l->lists[i], struct page, lru) {
 			check_listed(a, l, i, p);
 			n++;
 		}
@@ -142,14 +139,17 @@ static int64_t check_unused(struct audit *a, unsigned nid, bool online)
 	list_for_each(p, online ? &node->free : &node->offline, struct page, lru) {
 		n++;
 		if (p->node != nid)
-			audit_fail(a, 32, "page %u of node %u is free on node %u", p->pfn, p->node, nid);
+			audit_fail(a, 32, "page %u of node %u is free on node %u", p->pfn, p->node,
+				   nid);
 		if ((p->pfn < node->end) != online)
-			audit_fail(a, 34, "page %u is %s, and node %u ends at %u", p->pfn, online ? "free" : "offline", nid,
-				   node->end);
+			audit_fail(a, 34, "page %u is %s, and node %u ends at %u", p->pfn,
+				   online ? "free" : "offline", nid, node->end);
 		if (a32_load(&p->refcount))
-			audit_fail(a, 34, "page %u is in use, and on a list of those that are not", p->pfn);
+			audit_fail(a, 34, "page %u is in use, and on a list of those that are not",
+				   p->pfn);
 		if (!bitmap_test(a->e->unused, p->pfn))
-			audit_fail(a, 34, "page %u is on a list of unused ones, and not marked", p->pfn);
+			audit_fail(a, 34, "page %u is on a list of unused ones, and not marked",
+				   p->pfn);
 	}
 	audit_equal(a, 32, online ? "the free frames of a node" : "the offline frames of a node",
 		    online ? node->nr_free : node->nr_offline, n);
@@ -170,15 +170,16 @@ static int64_t check_node(struct audit *a, unsigned nid)
 		frames++;
 		above += pfn >= node->end;
 		if (pfn >= node->end && a32_load(&p->refcount) && !node->resizing)
-			audit_fail(a, 34, "page %u is in use, and node %u ends at %u", pfn, nid, node->end);
+			audit_fail(a, 34, "page %u is in use, and node %u ends at %u", pfn, nid,
+				   node->end);
 		if (a32_load(&p->refcount) && bitmap_test(a->e->unused, pfn))
 			audit_fail(a, 34, "page %u is in use, and marked unused", pfn);
 	}
 	audit_equal(a, 34, "the frames of a node", node->nr_frames, frames);
 	audit_equal(a, 34, "those above its end", node->nr_above, above);
 	if (frames - above > node->max)
-		audit_fail(a, 34, "node %u has %lld frames, and may have %lld", nid, (long long)(frames - above),
-			   (long long)node->max);
+		audit_fail(a, 34, "node %u has %lld frames, and may have %lld", nid,
+			   (long long)(frames - above), (long long)node->max);
 	return check_unused(a, nid, true) + check_unused(a, nid, false);
 }
 

@@ -19,7 +19,7 @@ static void check_areas(struct audit *a, const struct mm *mm)
 		end = v->end;
 		if (v->flags & VM_LOCKED)
 			locked += (int64_t)((v->end - v->start) >> PAGE_SHIFT);
-		list_for_each (c, &v->chains, struct anon_vma_chain, same_vma) {
+		list_for_each(c, &v->chains, struct anon_vma_chain, same_vma) {
 			a->nr_chains++;
 			if (c->vma != v || list_empty(&c->same_anon_vma) ||
 			    a32_load(&c->anon_vma->refcount) == 0)
@@ -33,18 +33,20 @@ static void check_areas(struct audit *a, const struct mm *mm)
 }
 
 /* An entry may let stores through only where they belong, and only if the page is marked dirty. */
-static void check_store(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va, pte_t pte)
+static void check_store(struct audit *a, const struct mm *mm, const struct page *p, uint64_t va,
+			pte_t pte)
 {
 	const struct vma *v = vma_find(mm, va);
 
 	if (page_is_anon(p) || !(pte & (PTE_WRITE | PTE_DIRTY)))
 		return;
 	if (!v || !(v->flags & VM_SHARED) || !(v->flags & VM_WRITE))
-		audit_fail(a, 18, "page %u is of a file, and entry %llx of no shared area stores to it", p->pfn,
-			   (unsigned long long)va);
+		audit_fail(a, 18,
+			   "page %u is of a file, and entry %llx of no shared area stores to it",
+			   p->pfn, (unsigned long long)va);
 	if (page_test(p, PG_file) && !page_test(p, PG_dirty))
-		audit_fail(a, 18, "page %u is clean, but entry %llx is %llx", p->pfn, (unsigned long long)va,
-			   (unsigned long long)pte);
+		audit_fail(a, 18, "page %u is clean, but entry %llx is %llx", p->pfn,
+			   (unsigned long long)va, (unsigned long long)pte);
 }
 
 /* The page's reverse mapping must lead to this entry. */
@@ -58,7 +60,7 @@ static void check_rmap(struct audit *a, const struct mm *mm, const struct page *
 		audit_fail(a, 31, "present entry %llx lies in no area", (unsigned long long)va);
 		return;
 	}
-	list_for_each (c, &v->chains, struct anon_vma_chain, same_vma)
+	list_for_each(c, &v->chains, struct anon_vma_chain, same_vma)
 		found |= c->anon_vma == av;
 	if (!found)
 		audit_fail(a, 15, "page %u is mapped at %llx, but nothing leads there from it",
@@ -123,7 +125,7 @@ void audit_spaces(struct audit *a)
 	struct engine *e = a->e;
 	int64_t nr = 0;
 
-	list_for_each (mm, &e->mms, struct mm, link) {
+	list_for_each(mm, &e->mms, struct mm, link) {
 		nr++;
 		check_areas(a, mm);
 		check_tables(a, mm);

@@ -59,8 +59,10 @@ static void check_used(struct audit *a, uint32_t slot, uint32_t map)
 	if (!(map & SLOT_CACHE) != !!(map & SLOT_MEMSW))
 		audit_fail(a, 2, "slot %u (%x) must carry a charge of its own iff it is not cached",
 			   slot, map);
-	if (map & SLOT_INDEXED && slot_count(map) > 0 && (map & SLOT_ZERO || !(map & SLOT_VALID || (p && !page_mapped(p)))))
-		audit_fail(a, 35, "slot %u (%x) is found by a content that it may not have", slot, map);
+	if (map & SLOT_INDEXED && slot_count(map) > 0 &&
+	    (map & SLOT_ZERO || !(map & SLOT_VALID || (p && !page_mapped(p)))))
+		audit_fail(a, 35, "slot %u (%x) is found by a content that it may not have", slot,
+			   map);
 	if (!(map & (SLOT_VALID | SLOT_CACHE)))
 		audit_fail(a, 10, "slot %u has no content, and no page has it", slot);
 	g = h ? audit_group(a, handle_memcg(h)) : NULL;
@@ -90,9 +92,12 @@ static void check_index(struct audit *a, int64_t indexed)
 	int64_t slot;
 
 	for (uint32_t i = 0; i < d->index.nr_heads; i++) {
-		for (slot = swap_share_chain(d, i, -1); slot >= 0; slot = swap_share_chain(d, i, slot)) {
+		for (slot = swap_share_chain(d, i, -1); slot >= 0;
+		     slot = swap_share_chain(d, i, slot)) {
 			if (!(a32_load(&d->map[slot]) & SLOT_INDEXED))
-				audit_fail(a, 35, "slot %u is found by its content, and does not say so", (unsigned)slot);
+				audit_fail(a, 35,
+					   "slot %u is found by its content, and does not say so",
+					   (unsigned)slot);
 			if (++found > d->nr_slots) {
 				audit_fail(a, 35, "a chain of slots has no end");
 				return;
@@ -120,7 +125,8 @@ void audit_swap(struct audit *a)
 		if (d->spare[slot / 64] >> (slot % 64) & 1) {
 			spare++;
 			if (map)
-				audit_fail(a, 10, "slot %u is spare, but its word is %x", slot, map);
+				audit_fail(a, 10, "slot %u is spare, but its word is %x", slot,
+					   map);
 		}
 		if (map)
 			check_used(a, slot, map);

@@ -5,9 +5,9 @@
 #include "audit/audit.h"
 
 struct frame_count {
-	uint32_t ptes;	 /* present entries */
-	uint32_t slots;	 /* swap-cache slots that name the page */
-	uint32_t files;	 /* tables of files that name the page */
+	uint32_t ptes;   /* present entries */
+	uint32_t slots;  /* swap-cache slots that name the page */
+	uint32_t files;  /* tables of files that name the page */
 	uint32_t listed; /* times met on a list */
 };
 
@@ -27,7 +27,7 @@ struct audit {
 	struct audit_report *r;
 	uint32_t nr_frames;
 	struct frame_count *frame; /* by pfn */
-	uint32_t *swap_ptes;	   /* by slot; shared memory's references as well */
+	uint32_t *swap_ptes;       /* by slot; shared memory's references as well */
 	struct group_count *group;
 	unsigned nr_groups, max_groups;
 	struct handle_count *handle; /* a hash table by address */

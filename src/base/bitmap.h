@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define BITMAP_WORD_BITS 64
-#define BITMAP_NONE SIZE_MAX /* no such bit or run */
+#define BITMAP_NONE      SIZE_MAX /* no such bit or run */
 
 static inline size_t bitmap_words(size_t nbits)
 {

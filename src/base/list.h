@@ -12,8 +12,7 @@ struct list_head {
 	struct list_head *prev, *next;
 };
 
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void list_init(struct list_head *h)
 {
@@ -66,20 +65,18 @@ static inline void list_splice_tail(struct list_head *from, struct list_head *to
 	list_init(from);
 }
 
-#define list_entry(ptr, type, member) container_of(ptr, type, member)
+#define list_entry(ptr, type, member)  container_of(ptr, type, member)
 #define list_first(head, type, member) list_entry((head)->next, type, member)
-#define list_last(head, type, member) list_entry((head)->prev, type, member)
+#define list_last(head, type, member)  list_entry((head)->prev, type, member)
 
-#define list_for_each(pos, head, type, member)                                  \
-	for (type *pos = list_entry((head)->next, type, member);                \
-	     &pos->member != (head);                                            \
+#define list_for_each(pos, head, type, member)                                                     \
+	for (type *pos = list_entry((head)->next, type, member); &pos->member != (head);           \
 	     pos = list_entry(pos->member.next, type, member))
 
 /* As list_for_each; the body may unlink or free @pos. */
-#define list_for_each_safe(pos, tmp, head, type, member)                        \
-	for (type *pos = list_entry((head)->next, type, member),                \
-		  *tmp = list_entry(pos->member.next, type, member);            \
-	     &pos->member != (head);                                            \
-	     pos = tmp, tmp = list_entry(tmp->member.next, type, member))
+#define list_for_each_safe(pos, tmp, head, type, member)                                           \
+	for (type *pos = list_entry((head)->next, type, member),                                   \
+		  *tmp = list_entry(pos->member.next, type, member);                               \
+	     &pos->member != (head); pos = tmp, tmp = list_entry(tmp->member.next, type, member))
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define SIZE_BYTES_MAX INT64_MAX /* what "max" means: no limit */
-#define SIZE_TEXT_MAX 32         /* room for what size_format writes */
+#define SIZE_TEXT_MAX  32        /* room for what size_format writes */
 
 /* Parse @text: decimal digits, then nothing or one of K M G T in either case, then nothing or "B"
  * or, after a letter, "iB"; or "max". Surrounding white space is allowed, including a control

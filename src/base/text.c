@@ -53,8 +53,8 @@ void text_printf(struct text *t, const char *format, ...)
 
 #define GAP        "..."
 #define HEAD_BYTES (TEXT_NAME_MAX / 3)
-#define NEAR       32     /* a cut moves to a '/' at most this many bytes away */
-#define PLAIN_EACH 4      /* "\xNN" */
+#define NEAR       32 /* a cut moves to a '/' at most this many bytes away */
+#define PLAIN_EACH 4  /* "\xNN" */
 
 static bool continues(char c)
 {

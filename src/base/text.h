@@ -21,8 +21,8 @@ struct text {
 void text_init(struct text *t, char *buf, size_t cap);
 
 /* A text on an array: TEXT_ON(t, array); */
-#define TEXT_ON(name, array) \
-	struct text name;    \
+#define TEXT_ON(name, array)                                                                       \
+	struct text name;                                                                          \
 	text_init(&name, array, sizeof(array))
 
 /* Append; the text is truncated if it does not fit. */

@@ -45,7 +45,8 @@ static int check_main(int argc, char **argv)
 	if (errno != ENOENT)
 		return cli_fail("cannot run " UMEMCG_LIBDIR "/" CHECKER ": %s", strerror(errno));
 	return cli_fail(CHECKER " is neither in %s nor in " UMEMCG_LIBDIR ": is umemcg installed "
-			"completely?", TEXT_NAME(dir));
+				"completely?",
+			TEXT_NAME(dir));
 }
 
 const struct command check_command = {

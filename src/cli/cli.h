@@ -21,9 +21,9 @@ enum {
 
 struct command {
 	const char *name;
-	const char *summary;                 /* one line of umemcg --help */
-	const char *help;                    /* umemcg help NAME */
-	int (*main)(int argc, char **argv);  /* argv[0] is the command's name */
+	const char *summary;                /* one line of umemcg --help */
+	const char *help;                   /* umemcg help NAME */
+	int (*main)(int argc, char **argv); /* argv[0] is the command's name */
 };
 
 extern const struct command check_command;

@@ -14,7 +14,7 @@
 #include "cli/cli.h"
 #include "cli/console.h"
 
-#define CLEAR_LINE "\r\033[K"
+#define CLEAR_LINE      "\r\033[K"
 #define COLUMNS_DEFAULT 80
 
 int console_init(struct console *c, bool want_status)
@@ -52,7 +52,7 @@ static bool writable(void)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	return poll(&p, 1, 0) != 0;  /* true on an error, too: the write will not block */
+	return poll(&p, 1, 0) != 0; /* true on an error, too: the write will not block */
 }
 
 /* The oldest notice; after the last one, how many were lost. False: nothing to say. */

@@ -13,18 +13,18 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define CONSOLE_NOTICES 32
+#define CONSOLE_NOTICES  32
 #define CONSOLE_TEXT_MAX 512
 
 struct console {
 	pthread_mutex_t lock;
-	char notice[CONSOLE_NOTICES][CONSOLE_TEXT_MAX];  /* (L) */
-	unsigned nr;              /* (L) notices not yet written */
-	unsigned lost;            /* (L) notices dropped for lack of room */
-	int event_fd;             /* readable when there are notices */
-	bool live;                /* a status line was requested, on a terminal */
-	bool shown;               /* a status line is on the screen */
-	bool stuck;               /* notices wait until standard error accepts them */
+	char notice[CONSOLE_NOTICES][CONSOLE_TEXT_MAX]; /* (L) */
+	unsigned nr;                                    /* (L) notices not yet written */
+	unsigned lost;                                  /* (L) notices dropped for lack of room */
+	int event_fd;                                   /* readable when there are notices */
+	bool live;  /* a status line was requested, on a terminal */
+	bool shown; /* a status line is on the screen */
+	bool stuck; /* notices wait until standard error accepts them */
 };
 
 /* 0 or -errno. */

@@ -74,7 +74,8 @@ static bool is_alone(char **argv, const char *name, const char *letter, int *sta
 	*status = 0;
 	if (argv[2])
 		*status = cli_fail("option %s stands alone, and was given '%s' besides; try "
-				   "'umemcg --help'", name, TEXT_NAME(argv[2]));
+				   "'umemcg --help'",
+				   name, TEXT_NAME(argv[2]));
 	return true;
 }
 

@@ -11,7 +11,7 @@
 #include "cli/cli.h"
 
 #define PREFIX      "umemcg: "
-#define MESSAGE_MAX 2048   /* bytes: enough for the longest names that TEXT_NAME leaves */
+#define MESSAGE_MAX 2048 /* bytes: enough for the longest names that TEXT_NAME leaves */
 
 int cli_fail(const char *format, ...)
 {

@@ -21,18 +21,18 @@
 #include "serve/remote/remote.h"
 
 #define EXIT_SOME_LEFT 1
-#define SILENT_MS 30000                    /* a working supervisor reports far more often */
-#define SHOW_AFTER_NS UINT64_C(1000000000) /* for progress on a terminal */
+#define SILENT_MS      30000                /* a working supervisor reports far more often */
+#define SHOW_AFTER_NS  UINT64_C(1000000000) /* for progress on a terminal */
 
 struct migrate {
-	const char *target;     /* as given */
-	uint32_t pid;           /* 0: target is a group's name */
-	long from, to;          /* -1: not given */
+	const char *target; /* as given */
+	uint32_t pid;       /* 0: target is a group's name */
+	long from, to;      /* -1: not given */
 	bool verbose, help, version;
 	struct remote_run *runs;
 	int nr_runs;
 	uint64_t start_ns;
-	bool shown;             /* a progress line is on the terminal */
+	bool shown; /* a progress line is on the terminal */
 };
 
 /* ---- the command line ---- */
@@ -42,7 +42,8 @@ static long number(const char *text)
 {
 	size_t len = strlen(text);
 
-	return len > 0 && len < 10 && strspn(text, "0123456789") == len ? strtol(text, NULL, 10) : -1;
+	return len > 0 && len < 10 && strspn(text, "0123456789") == len ? strtol(text, NULL, 10)
+									: -1;
 }
 
 static int take_node(const char *option, const char *text, long *node)
@@ -50,14 +51,16 @@ static int take_node(const char *option, const char *text, long *node)
 	*node = number(text);
 	if (*node >= 0)
 		return 0;
-	return cli_fail("migrate: option %s: '%s' is not the number of a memory node; give 0, 1, ...",
-			option, TEXT_NAME(text));
+	return cli_fail(
+		"migrate: option %s: '%s' is not the number of a memory node; give 0, 1, ...",
+		option, TEXT_NAME(text));
 }
 
 static int take_target(struct migrate *m, int argc, char **argv)
 {
 	if (optind == argc || !*argv[optind])
-		return cli_fail("migrate: no PID or GROUP was given; usage: umemcg migrate PID|GROUP --from N --to M");
+		return cli_fail("migrate: no PID or GROUP was given; usage: umemcg migrate "
+				"PID|GROUP --from N --to M");
 	if (optind + 1 < argc)
 		return cli_fail("migrate: '%s' is one too many; give one PID or GROUP",
 				TEXT_NAME(argv[optind + 1]));
@@ -94,7 +97,7 @@ static int take_options(struct migrate *m, int argc, char **argv)
 	int val, err = 0;
 
 	opterr = 0;
-	optind = 0;  /* glibc: reset */
+	optind = 0; /* glibc: reset */
 	while (!err && (val = getopt_long(argc, argv, ":vhV", options, NULL)) != -1) {
 		if (val == '?' || val == ':')
 			return refuse_option(argv);
@@ -111,10 +114,14 @@ static int take_options(struct migrate *m, int argc, char **argv)
 	if (!err)
 		err = take_target(m, argc, argv);
 	if (!err && (m->from < 0 || m->to < 0))
-		err = cli_fail("migrate: option %s is missing; give the number of the memory node the pages %s",
-			       m->from < 0 ? "--from" : "--to", m->from < 0 ? "are on" : "shall go to");
+		err = cli_fail("migrate: option %s is missing; give the number of the memory node "
+			       "the pages %s",
+			       m->from < 0 ? "--from" : "--to",
+			       m->from < 0 ? "are on" : "shall go to");
 	if (!err && m->from == m->to)
-		err = cli_fail("migrate: --from and --to are both node %ld; pages move from one node to another", m->to);
+		err = cli_fail("migrate: --from and --to are both node %ld; pages move from one "
+			       "node to another",
+			       m->to);
 	return err;
 }
 
@@ -133,10 +140,13 @@ static unsigned count_state(const struct migrate *m, enum remote_state state)
 static int unreachable(const struct remote_run *r)
 {
 	if (r->state == REMOTE_DENIED)
-		return cli_fail("migrate: no permission: umemcg run (%d) belongs to another user; ask as that user "
-				"or root", (int)r->pid);
+		return cli_fail("migrate: no permission: umemcg run (%d) belongs to another user; "
+				"ask as that user "
+				"or root",
+				(int)r->pid);
 	if (r->state == REMOTE_OTHER)
-		return cli_fail("migrate: umemcg run (%d) is of another version of umemcg", (int)r->pid);
+		return cli_fail("migrate: umemcg run (%d) is of another version of umemcg",
+				(int)r->pid);
 	return cli_fail("migrate: umemcg run (%d) does not answer; is it stopped?", (int)r->pid);
 }
 
@@ -157,8 +167,10 @@ static int no_such_member(const struct migrate *m)
 	if (error == ESRCH)
 		return cli_fail("migrate: there is no process %s", TEXT_NAME(m->target));
 	if (error == EPERM)
-		return cli_fail("migrate: no permission: process %s belongs to another user; ask as that user or "
-				"root", TEXT_NAME(m->target));
+		return cli_fail("migrate: no permission: process %s belongs to another user; ask "
+				"as that user or "
+				"root",
+				TEXT_NAME(m->target));
 	return cli_fail("migrate: process %s is not a member of any umemcg run%s",
 			TEXT_NAME(m->target), unseen(m));
 }
@@ -183,8 +195,10 @@ static int find_process(struct migrate *m, struct remote_run **run)
 		return no_such_member(m);
 	if ((*run)->is.member == REMOTE_MANAGED)
 		return 0;
-	return cli_fail("migrate: process %s of group %s is not managed, and where its pages are is not known here; "
-			"migratepages(8) moves them", TEXT_NAME(m->target), (*run)->is.group);
+	return cli_fail("migrate: process %s of group %s is not managed, and where its pages are "
+			"is not known here; "
+			"migratepages(8) moves them",
+			TEXT_NAME(m->target), (*run)->is.group);
 }
 
 static int no_such_group(const struct migrate *m)
@@ -195,10 +209,10 @@ static int no_such_group(const struct migrate *m)
 	TEXT_ON(t, text);
 	for (int i = 0; i < m->nr_runs; i++)
 		if (m->runs[i].state == REMOTE_ANSWERED)
-			text_printf(&t, "%s%s (%s)", n++ ? ", " : "; there is ", m->runs[i].is.group,
-				    m->runs[i].is.program);
-	return cli_fail("migrate: no umemcg run has a group '%s'%s%s",
-			TEXT_NAME(m->target), n ? text : "", unseen(m));
+			text_printf(&t, "%s%s (%s)", n++ ? ", " : "; there is ",
+				    m->runs[i].is.group, m->runs[i].is.program);
+	return cli_fail("migrate: no umemcg run has a group '%s'%s%s", TEXT_NAME(m->target),
+			n ? text : "", unseen(m));
 }
 
 static int find_group(struct migrate *m, struct remote_run **run)
@@ -216,8 +230,8 @@ static int find_group(struct migrate *m, struct remote_run **run)
 		*run = r;
 	}
 	if (n > 1)
-		return cli_fail("migrate: %u runs have a group '%s'; give the PID of one: %s",
-				n, TEXT_NAME(m->target), text);
+		return cli_fail("migrate: %u runs have a group '%s'; give the PID of one: %s", n,
+				TEXT_NAME(m->target), text);
 	return n ? 0 : no_such_group(m);
 }
 
@@ -254,12 +268,14 @@ static int refused(const struct migrate *m, const struct remote_moved *r)
 {
 	switch (-r->error) {
 	case ENODEV:
-		cli_fail("migrate: this machine has one memory node: all pages are on it, and stay where they are");
+		cli_fail("migrate: this machine has one memory node: all pages are on it, and stay "
+			 "where they are");
 		return EXIT_SOME_LEFT;
 	case ENXIO:
 		return missing_node(m, r);
 	case ENOTSUP:
-		return cli_fail("migrate: this umemcg was built without libnuma, and cannot move pages between memory "
+		return cli_fail("migrate: this umemcg was built without libnuma, and cannot move "
+				"pages between memory "
 				"nodes");
 	case EBUSY:
 		return cli_fail("migrate: another migration of '%s' is under way",
@@ -291,45 +307,58 @@ static int say_result(const struct migrate *m, const struct remote_moved *r)
 	char text[512];
 
 	TEXT_ON(t, text);
-	text_printf(&t, "moved %" PRIu64 " pages (%" PRIu64 " failed, %" PRIu64 " were not resident)\n", r->moved,
-		    r->failed, r->absent);
+	text_printf(&t,
+		    "moved %" PRIu64 " pages (%" PRIu64 " failed, %" PRIu64 " were not resident)\n",
+		    r->moved, r->failed, r->absent);
 	if (m->verbose)
-		text_printf(&t, "  %" PRIu64 " were on other nodes than %ld; %.3f s\n", r->elsewhere, m->from,
-			    (double)(plat_now_ns() - m->start_ns) / 1e9);
+		text_printf(&t, "  %" PRIu64 " were on other nodes than %ld; %.3f s\n",
+			    r->elsewhere, m->from, (double)(plat_now_ns() - m->start_ns) / 1e9);
 	if (cli_print(text) != 0)
 		return EXIT_OURS;
 	if (!r->failed)
 		return 0;
 	if (r->shared)
-		cli_fail("migrate: %" PRIu64 " pages are mapped by several processes; to move them umemcg run needs "
-			 "CAP_SYS_NICE", r->shared);
+		cli_fail("migrate: %" PRIu64
+			 " pages are mapped by several processes; to move them umemcg run needs "
+			 "CAP_SYS_NICE",
+			 r->shared);
 	if (r->failed > r->shared)
-		cli_fail("migrate: %" PRIu64 " pages stay where they are: %s", r->failed - r->shared,
-			 r->why == -EBUSY || r->why == -EAGAIN ? "in use for I/O, or by the kernel; try again"
-							       : strerror(-r->why));
+		cli_fail("migrate: %" PRIu64 " pages stay where they are: %s",
+			 r->failed - r->shared,
+			 r->why == -EBUSY || r->why == -EAGAIN
+				 ? "in use for I/O, or by the kernel; try again"
+				 : strerror(-r->why));
 	return EXIT_SOME_LEFT;
 }
 
 static int migrate(struct migrate *m, const struct remote_run *run)
 {
 	struct remote_migrate ask = {
-		.h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = m->pid, .from = (uint32_t)m->from, .to = (uint32_t)m->to,
+		.h = { REMOTE_MAGIC, REMOTE_MIGRATE },
+		.pid = m->pid,
+		.from = (uint32_t)m->from,
+		.to = (uint32_t)m->to,
 	};
 	struct remote_moved r;
 	int type, err = remote_send(run->fd, &ask, sizeof(ask));
 
 	if (err)
-		return cli_fail("migrate: umemcg run (%d) cannot be told: %s", (int)run->pid, strerror(-err));
-	while ((type = remote_recv(run->fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, SILENT_MS)) == REMOTE_PROGRESS)
+		return cli_fail("migrate: umemcg run (%d) cannot be told: %s", (int)run->pid,
+				strerror(-err));
+	while ((type = remote_recv(run->fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE,
+				   SILENT_MS)) == REMOTE_PROGRESS)
 		show_progress(m, &r);
 	clear_progress(m);
 	if (type == REMOTE_DONE)
 		return r.error ? refused(m, &r) : say_result(m, &r);
 	if (type == 0)
-		return cli_fail("migrate: umemcg run (%d) ended before all was moved", (int)run->pid);
+		return cli_fail("migrate: umemcg run (%d) ended before all was moved",
+				(int)run->pid);
 	if (type == -ETIMEDOUT)
-		return cli_fail("migrate: umemcg run (%d) does not answer any more; is it stopped?", (int)run->pid);
-	return cli_fail("migrate: umemcg run (%d) does not understand: it is of another version", (int)run->pid);
+		return cli_fail("migrate: umemcg run (%d) does not answer any more; is it stopped?",
+				(int)run->pid);
+	return cli_fail("migrate: umemcg run (%d) does not understand: it is of another version",
+			(int)run->pid);
 }
 
 static int migrate_main(int argc, char **argv)
@@ -353,24 +382,26 @@ static int migrate_main(int argc, char **argv)
 }
 
 static const char help[] =
-"usage: umemcg migrate PID|GROUP --from N --to M [OPTIONS]\n"
-"\n"
-"Moves pages of a running group from memory node N to node M, while it works. Its limits,\n"
-"charges and content stay as they are.\n"
-"\n"
-"what to move:\n"
-"  PID             of umemcg run: the whole group, with what umemcg holds for it;\n"
-"                  of a process in it: its memory, and the shared memory that it maps\n"
-"  GROUP           the whole group, as umemcg run --name called it; run-PID when it did not\n"
-"      --from N    only pages that are on this node\n"
-"      --to M      where they go\n"
-"\n"
-"  -v, --verbose   how many pages were elsewhere, and how long it took\n"
-"  -h, --help      this text\n"
-"  -V, --version   the version\n"
-"\n"
-"exit status: 0 all were moved; 1 some could not be moved, or the machine has one node only;\n"
-"125 wrong use, no such process or group, no permission, or umemcg itself failed.\n";
+	"usage: umemcg migrate PID|GROUP --from N --to M [OPTIONS]\n"
+	"\n"
+	"Moves pages of a running group from memory node N to node M, while it works. Its limits,\n"
+	"charges and content stay as they are.\n"
+	"\n"
+	"what to move:\n"
+	"  PID             of umemcg run: the whole group, with what umemcg holds for it;\n"
+	"                  of a process in it: its memory, and the shared memory that it maps\n"
+	"  GROUP           the whole group, as umemcg run --name called it; run-PID when it did "
+	"not\n"
+	"      --from N    only pages that are on this node\n"
+	"      --to M      where they go\n"
+	"\n"
+	"  -v, --verbose   how many pages were elsewhere, and how long it took\n"
+	"  -h, --help      this text\n"
+	"  -V, --version   the version\n"
+	"\n"
+	"exit status: 0 all were moved; 1 some could not be moved, or the machine has one node "
+	"only;\n"
+	"125 wrong use, no such process or group, no permission, or umemcg itself failed.\n";
 
 const struct command migrate_command = {
 	.name = "migrate",

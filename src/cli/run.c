@@ -30,7 +30,7 @@
 #include "serve/limits.h"
 
 #define STATUS_INTERVAL_MS 250
-#define REAP_WAIT_MS 2000  /* for processes killed by supervisor_stop */
+#define REAP_WAIT_MS       2000 /* for processes killed by supervisor_stop */
 
 struct run {
 	struct run_options options;
@@ -41,11 +41,11 @@ struct run {
 	struct supervisor *supervisor;
 	struct child child;
 	int signal_fd;
-	int report_fd;        /* -1: standard error */
-	bool report_append;   /* the report file is also the program's output */
+	int report_fd;      /* -1: standard error */
+	bool report_append; /* the report file is also the program's output */
 	bool ended;
-	bool stopped;         /* the root process is stopped by a signal */
-	int wait_status;      /* of the root process, once it has ended */
+	bool stopped;    /* the root process is stopped by a signal */
+	int wait_status; /* of the root process, once it has ended */
 	uint64_t start_ns, status_ns;
 	int64_t status_faults;
 };
@@ -67,7 +67,10 @@ static int stopped_by(const siginfo_t *si)
 
 	if (si->si_code == CLD_STOPPED)
 		return sig;
-	return si->si_code == CLD_TRAPPED && si->si_status >> 8 == PTRACE_EVENT_STOP && sig != SIGTRAP ? sig : 0;
+	return si->si_code == CLD_TRAPPED && si->si_status >> 8 == PTRACE_EVENT_STOP &&
+			       sig != SIGTRAP
+		       ? sig
+		       : 0;
 }
 
 /* How it ended, as a waitpid(2) status. */
@@ -85,7 +88,9 @@ static void reap(struct run *r)
 	bool follow = false;
 
 	/* Exclude children traced by our other threads. */
-	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WNOTHREAD) == 0 && si.si_pid) {
+	while (waitid(P_ALL, 0, &si, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | __WNOTHREAD) ==
+		       0 &&
+	       si.si_pid) {
 		if (si.si_pid != r->child.pid)
 			continue;
 		if (si.si_code == CLD_STOPPED || si.si_code == CLD_TRAPPED) {
@@ -132,8 +137,7 @@ static void update_status(struct run *r)
 	if (!r->console.live || seconds * 1000 < STATUS_INTERVAL_MS)
 		return;
 	supervisor_snapshot(r->supervisor, &snap);
-	report_status(line, &snap,
-		      (double)(snap.stat[STAT_PGFAULT] - r->status_faults) / seconds);
+	report_status(line, &snap, (double)(snap.stat[STAT_PGFAULT] - r->status_faults) / seconds);
 	console_status(&r->console, line);
 	r->status_ns = now;
 	r->status_faults = snap.stat[STAT_PGFAULT];
@@ -145,7 +149,7 @@ static void watch(struct run *r)
 		struct pollfd p[] = {
 			{ .fd = r->signal_fd, .events = POLLIN },
 			{ .fd = r->console.event_fd, .events = POLLIN },
-			{ .fd = r->child.exec_fd, .events = POLLIN },  /* poll ignores -1 */
+			{ .fd = r->child.exec_fd, .events = POLLIN }, /* poll ignores -1 */
 		};
 
 		if (r->console.stuck)
@@ -223,8 +227,8 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 		.elapsed_us = (plat_now_ns() - r->start_ns) / 1000,
 	};
 	int fd = r->report_fd >= 0 ? r->report_fd : STDERR_FILENO;
-	char *text = o->report == REPORT_JSON ? report_json(snap, &result)
-					      : report_text(snap, &result);
+	char *text =
+		o->report == REPORT_JSON ? report_json(snap, &result) : report_text(snap, &result);
 	size_t len = text ? strlen(text) : 0, done = 0;
 	ssize_t n = 0;
 
@@ -233,13 +237,14 @@ static void write_report(const struct run *r, const struct serve_snapshot *snap,
 		return;
 	}
 	if (o->report == REPORT_JSON)
-		text[len++] = '\n';  /* replaces the final NUL */
+		text[len++] = '\n'; /* replaces the final NUL */
 	/* The program's last line may lack its newline. JSON may begin with white space, and is the
 	 * last thing we write. */
 	if (o->report == REPORT_JSON && r->report_fd < 0 && write(fd, "\n", 1) < 0)
 		errno = 0;
 	/* Pipes and devices refuse truncation; there is nothing to truncate then. */
-	if (r->report_fd >= 0 && (r->report_append ? lseek(fd, 0, SEEK_END) : ftruncate(fd, 0)) != 0)
+	if (r->report_fd >= 0 &&
+	    (r->report_append ? lseek(fd, 0, SEEK_END) : ftruncate(fd, 0)) != 0)
 		errno = 0;
 	for (; done < len && n >= 0; done += n > 0 ? (size_t)n : 0)
 		n = write(fd, text + done, len - done);
@@ -256,7 +261,8 @@ static bool same_file(int a, int b)
 {
 	struct stat x, y;
 
-	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
 }
 
 static int open_report(struct run *r)
@@ -268,9 +274,12 @@ static int open_report(struct run *r)
 		return 0;
 	r->report_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 	if (r->report_fd < 0)
-		return cli_fail("run: option --report-file: cannot write '%s': %s; name a file in a "
-				"directory that can be written", TEXT_NAME(name), strerror(errno));
-	r->report_append = same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
+		return cli_fail(
+			"run: option --report-file: cannot write '%s': %s; name a file in a "
+			"directory that can be written",
+			TEXT_NAME(name), strerror(errno));
+	r->report_append =
+		same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
 	return 0;
 }
 
@@ -284,7 +293,8 @@ static int open_processes(struct run *r)
 	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
 	if (fd < 0)
 		return cli_fail("run: option --processes: cannot write '%s': %s; name a file in a "
-				"directory that can be written", TEXT_NAME(name), strerror(errno));
+				"directory that can be written",
+				TEXT_NAME(name), strerror(errno));
 	r->options.config.processes_fd = fd;
 	return 0;
 }
@@ -293,7 +303,8 @@ static int cannot_fork(int error)
 {
 	char hint[LIMITS_TEXT_MAX];
 
-	return cli_fail("run: cannot start a process: %s%s", strerror(-error), limits_hint(error, hint));
+	return cli_fail("run: cannot start a process: %s%s", strerror(-error),
+			limits_hint(error, hint));
 }
 
 static int run_program(struct run *r)
@@ -308,7 +319,8 @@ static int run_program(struct run *r)
 	if (r->child.pidfd >= 0)
 		keeper_add_pid(&r->keeper, r->child.pid, r->child.pidfd);
 	supervisor_watch_root(r->supervisor, r->child.pid,
-			      exec_is_unable(r->options.argv[0]) ? basename(r->options.argv[0]) : NULL);
+			      exec_is_unable(r->options.argv[0]) ? basename(r->options.argv[0])
+								 : NULL);
 	let_go_of_stdio();
 	child_release(&r->child);
 	watch(r);
@@ -377,7 +389,8 @@ static int run_main(int argc, char **argv)
 		return cli_print(run_command.help);
 	if (r.options.version)
 		return cli_print("umemcg " UMEMCG_VERSION "\n");
-	if (!run_limits_take(&r.limits, problem, sizeof(problem)) || !run_options_check(&r.options, problem))
+	if (!run_limits_take(&r.limits, problem, sizeof(problem)) ||
+	    !run_options_check(&r.options, problem))
 		return cli_fail("run: %s", problem);
 	if (open_report(&r) != 0 || open_processes(&r) != 0)
 		return EXIT_OURS;
@@ -398,44 +411,48 @@ static int run_main(int argc, char **argv)
 }
 
 static const char help[] =
-"usage: umemcg run -m SIZE [OPTIONS] [--] PROGRAM [ARGS...]\n"
-"\n"
-"Runs PROGRAM and all its descendants under one memory limit. What does not fit goes to a\n"
-"swap file of its own.\n"
-"\n"
-"limits (SIZE: bytes, with K, M, G or T for powers of 1024; or max):\n"
-"  -m, --memory-max SIZE   most memory the tree may have; required; at least 1M\n"
-"      --memory-high SIZE  reclaim from here on; default max\n"
-"      --swap-max SIZE     most swap; 0 for none; default 4 x memory-max (none with -m max)\n"
-"      --memsw-max SIZE    most memory and swap together; default max\n"
-"\n"
-"swap file:\n"
-"      --swap DIR          its directory; default $TMPDIR or /var/tmp\n"
-"      --swap-direct       bypass the page cache (O_DIRECT)\n"
-"\n"
-"group:\n"
-"      --name NAME         what other commands call it; default run- and umemcg's PID\n"
-"\n"
-"shared memory:\n"
-"      --kernel-sysv       leave System V segments to the kernel, for programs that share them\n"
-"                          with others outside: limited all the same, not swapped\n"
-"\n"
-"speed:\n"
-"      --no-spin           let idle CPUs sleep while pages come and go: slower, less CPU time\n"
-"\n"
-"reports:\n"
-"      --report FORMAT     at the end, a report on standard error: text or json\n"
-"      --report-file FILE  write the report there instead\n"
-"      --processes FILE    write a line for each program that ran: pid, managed or measured,\n"
-"                          when it was found, the most memory it had, name\n"
-"  -v, --verbose           a live status line on a terminal, and a text report at the end\n"
-"\n"
-"  -h, --help              this text\n"
-"  -V, --version           the version\n"
-"\n"
-"exit status: the program's; 128+N when signal N killed it; 137 when it ran out of memory\n"
-"and swap; 125 when umemcg itself failed; 126 when PROGRAM cannot be executed; 127 when\n"
-"it was not found.\n";
+	"usage: umemcg run -m SIZE [OPTIONS] [--] PROGRAM [ARGS...]\n"
+	"\n"
+	"Runs PROGRAM and all its descendants under one memory limit. What does not fit goes to a\n"
+	"swap file of its own.\n"
+	"\n"
+	"limits (SIZE: bytes, with K, M, G or T for powers of 1024; or max):\n"
+	"  -m, --memory-max SIZE   most memory the tree may have; required; at least 1M\n"
+	"      --memory-high SIZE  reclaim from here on; default max\n"
+	"      --swap-max SIZE     most swap; 0 for none; default 4 x memory-max (none with -m "
+	"max)\n"
+	"      --memsw-max SIZE    most memory and swap together; default max\n"
+	"\n"
+	"swap file:\n"
+	"      --swap DIR          its directory; default $TMPDIR or /var/tmp\n"
+	"      --swap-direct       bypass the page cache (O_DIRECT)\n"
+	"\n"
+	"group:\n"
+	"      --name NAME         what other commands call it; default run- and umemcg's PID\n"
+	"\n"
+	"shared memory:\n"
+	"      --kernel-sysv       leave System V segments to the kernel, for programs that share "
+	"them\n"
+	"                          with others outside: limited all the same, not swapped\n"
+	"\n"
+	"speed:\n"
+	"      --no-spin           let idle CPUs sleep while pages come and go: slower, less CPU "
+	"time\n"
+	"\n"
+	"reports:\n"
+	"      --report FORMAT     at the end, a report on standard error: text or json\n"
+	"      --report-file FILE  write the report there instead\n"
+	"      --processes FILE    write a line for each program that ran: pid, managed or "
+	"measured,\n"
+	"                          when it was found, the most memory it had, name\n"
+	"  -v, --verbose           a live status line on a terminal, and a text report at the end\n"
+	"\n"
+	"  -h, --help              this text\n"
+	"  -V, --version           the version\n"
+	"\n"
+	"exit status: the program's; 128+N when signal N killed it; 137 when it ran out of memory\n"
+	"and swap; 125 when umemcg itself failed; 126 when PROGRAM cannot be executed; 127 when\n"
+	"it was not found.\n";
 
 const struct command run_command = {
 	.name = "run",

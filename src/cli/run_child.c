@@ -14,10 +14,9 @@
 #include "serve/serve.h"
 
 static const int handled[] = {
-	SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,  /* forwarded */
+	SIGINT,  SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, /* forwarded */
 	SIGTSTP, SIGCONT,                                    /* job control */
-	SIGCHLD,
-	SIGTTOU,  /* a background job may write messages */
+	SIGCHLD, SIGTTOU, /* a background job may write messages */
 };
 
 int signals_take(struct saved_signals *saved)
@@ -45,7 +44,8 @@ bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_
 	/* From the terminal: its keys signal the whole foreground group, its hangup only the
 	 * session leader. */
 	if (si->ssi_code == SI_KERNEL)
-		return !root_in_group || (leader && (si->ssi_signo == SIGHUP || si->ssi_signo == SIGCONT));
+		return !root_in_group ||
+		       (leader && (si->ssi_signo == SIGHUP || si->ssi_signo == SIGCONT));
 	/* The program signalled its own group, as editors do to suspend themselves. */
 	return (pid_t)si->ssi_pid != root;
 }
@@ -100,7 +100,7 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 		n = read(go_fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
 	if (n != 1)
-		_exit(EXIT_OURS);  /* the supervisor is gone */
+		_exit(EXIT_OURS); /* the supervisor is gone */
 	supervisor_child_env(s, !exec_refuses_agent(argv[0]));
 	run_limits_give_back(limits);
 	sigaction(SIGPIPE, &saved->pipe, NULL);
@@ -113,8 +113,8 @@ static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,
 	_exit(exec_exit_status(argv[0], error));
 }
 
-int child_start(struct child *c, char **argv, const struct saved_signals *saved, const struct run_limits *limits,
-		const struct supervisor *s)
+int child_start(struct child *c, char **argv, const struct saved_signals *saved,
+		const struct run_limits *limits, const struct supervisor *s)
 {
 	int go[2], exec[2], ret;
 

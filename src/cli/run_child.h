@@ -19,7 +19,7 @@
 /* To be restored for the program before exec. */
 struct saved_signals {
 	sigset_t mask;
-	struct sigaction pipe, child;  /* SIGPIPE, SIGCHLD */
+	struct sigaction pipe, child; /* SIGPIPE, SIGCHLD */
 };
 
 struct child {
@@ -47,8 +47,8 @@ bool stop_is_for_job(pid_t root, int sig);
 void signals_stop_self(void);
 
 /* Fork. 0 or -errno. */
-int child_start(struct child *c, char **argv, const struct saved_signals *saved, const struct run_limits *limits,
-		const struct supervisor *s);
+int child_start(struct child *c, char **argv, const struct saved_signals *saved,
+		const struct run_limits *limits, const struct supervisor *s);
 void child_release(struct child *c);
 /* Call when exec_fd is readable. */
 void child_read_exec(struct child *c);

@@ -16,8 +16,8 @@
 #include "cli/run_exec.h"
 #include "serve/process/target.h"
 
-#define PATH_DEFAULT "/bin:/usr/bin"  /* default of execvp if $PATH is unset */
-#define INTERPRETER_MAX 256           /* the kernel reads no more of a script's first line */
+#define PATH_DEFAULT    "/bin:/usr/bin" /* default of execvp if $PATH is unset */
+#define INTERPRETER_MAX 256             /* the kernel reads no more of a script's first line */
 
 static bool is_program(const char *path)
 {

@@ -18,8 +18,11 @@ bool run_limits_take(struct run_limits *l, char *problem, unsigned size)
 	(void)setrlimit(RLIMIT_NOFILE, &more);
 	if (l->files.rlim_max >= RUN_FILES_MIN)
 		return true;
-	snprintf(problem, size, "'ulimit -n' (open files) is %llu: umemcg needs at least %d; raise it, the hard limit "
-		 "too", (unsigned long long)l->files.rlim_max, RUN_FILES_MIN);
+	snprintf(problem, size,
+		 "'ulimit -n' (open files) is %llu: umemcg needs at least %d; raise it, the hard "
+		 "limit "
+		 "too",
+		 (unsigned long long)l->files.rlim_max, RUN_FILES_MIN);
 	return false;
 }
 

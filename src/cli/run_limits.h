@@ -12,11 +12,11 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-#define RUN_FILES_MIN 64  /* descriptors: about 30 of our own, and up to seven per process */
+#define RUN_FILES_MIN 64 /* descriptors: about 30 of our own, and up to seven per process */
 
 struct run_limits {
-	struct rlimit files;     /* to restore for the program */
-	struct sigaction xfsz;   /* SIGXFSZ, likewise */
+	struct rlimit files;   /* to restore for the program */
+	struct sigaction xfsz; /* SIGXFSZ, likewise */
 };
 
 /* Call once, before there are threads. False: not enough files, and @problem holds one line. */

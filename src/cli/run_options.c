@@ -20,9 +20,9 @@
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
 
-#define NR_LETTERS     52  /* in both cases */
-#define GROUP_NAME_MAX 63
-#define SWAP_FILE_LEAST STORE_PAGE_SIZE  /* minimum of any swap file */
+#define NR_LETTERS      52 /* in both cases */
+#define GROUP_NAME_MAX  63
+#define SWAP_FILE_LEAST STORE_PAGE_SIZE /* minimum of any swap file */
 
 enum {
 	OPT_MEMORY_HIGH = 256,
@@ -39,6 +39,7 @@ enum {
 };
 
 static const struct option long_options[] = {
+	/* clang-format off */
 	{ "memory-max",  required_argument, NULL, 'm' },
 	{ "memory-high", required_argument, NULL, OPT_MEMORY_HIGH },
 	{ "swap-max",    required_argument, NULL, OPT_SWAP_MAX },
@@ -55,10 +56,11 @@ static const struct option long_options[] = {
 	{ "help",        no_argument,       NULL, 'h' },
 	{ "version",     no_argument,       NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
+	/* clang-format on */
 };
 
-__attribute__((format(printf, 2, 3)))
-static bool fail(char problem[OPTIONS_PROBLEM_MAX], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool fail(char problem[OPTIONS_PROBLEM_MAX],
+						       const char *format, ...)
 {
 	va_list args;
 
@@ -93,15 +95,21 @@ static bool parse_bytes(int val, const char *text, int64_t least, int64_t *bytes
 	case 0:
 		break;
 	case -ERANGE:
-		return fail(problem, "option %s: '%s' is too large; the most is 2^63 - 1 bytes, or "
-			    "max", option_name(val), TEXT_NAME(text));
+		return fail(problem,
+			    "option %s: '%s' is too large; the most is 2^63 - 1 bytes, or "
+			    "max",
+			    option_name(val), TEXT_NAME(text));
 	default:
-		return fail(problem, "option %s: '%s' is not a size; give bytes, a number with K, "
-			    "M, G or T (64M, 1GiB), or max", option_name(val), TEXT_NAME(text));
+		return fail(problem,
+			    "option %s: '%s' is not a size; give bytes, a number with K, "
+			    "M, G or T (64M, 1GiB), or max",
+			    option_name(val), TEXT_NAME(text));
 	}
 	if (n < least)
-		return fail(problem, "option %s: '%s' is too small; the least is %dM, and max is "
-			    "accepted", option_name(val), TEXT_NAME(text), SERVE_MEMORY_MIN >> 20);
+		return fail(problem,
+			    "option %s: '%s' is too small; the least is %dM, and max is "
+			    "accepted",
+			    option_name(val), TEXT_NAME(text), SERVE_MEMORY_MIN >> 20);
 	*bytes = n;
 	return true;
 }
@@ -112,12 +120,17 @@ static bool parse_swap_max(const char *text, int64_t *bytes, char *problem)
 		return false;
 	/* Probably a number without its unit letter; less than a page would mean no swap at all. */
 	if (*bytes > 0 && *bytes < SWAP_FILE_LEAST)
-		return fail(problem, "option --swap-max: '%s' is too small; the least is %ldK, and "
-			    "0 is none", TEXT_NAME(text), (long)SWAP_FILE_LEAST >> 10);
+		return fail(problem,
+			    "option --swap-max: '%s' is too small; the least is %ldK, and "
+			    "0 is none",
+			    TEXT_NAME(text), (long)SWAP_FILE_LEAST >> 10);
 	if (*bytes == SERVE_UNLIMITED || *bytes <= SWAP_FILE_MAX)
 		return true;
-	return fail(problem, "option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "
-		    "directory has free", TEXT_NAME(text), (int)(SWAP_FILE_MAX >> 40));
+	return fail(
+		problem,
+		"option --swap-max: '%s' is too large; the most is %dT, or max for what the swap "
+		"directory has free",
+		TEXT_NAME(text), (int)(SWAP_FILE_MAX >> 40));
 }
 
 static bool parse_report(const char *text, enum report_format *format, char *problem)
@@ -127,8 +140,10 @@ static bool parse_report(const char *text, enum report_format *format, char *pro
 	else if (strcmp(text, "json") == 0)
 		*format = REPORT_JSON;
 	else
-		return fail(problem, "option --report: '%s' is not a format; accepted are text and "
-			    "json", TEXT_NAME(text));
+		return fail(problem,
+			    "option --report: '%s' is not a format; accepted are text and "
+			    "json",
+			    TEXT_NAME(text));
 	return true;
 }
 
@@ -144,12 +159,17 @@ static bool parse_path(int val, const char *text, const char **path, char *probl
 /* A name must not look like a pid or an option. */
 static bool parse_name(const char *text, const char **name, char *problem)
 {
-	static const char all[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	static const char all[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	size_t len = strlen(text);
 
-	if (len == 0 || len > GROUP_NAME_MAX || strspn(text, all) != len || strchr(all + NR_LETTERS, *text))
-		return fail(problem, "option --name: '%s' is not a name; give a letter, then letters, digits, '.', "
-			    "'_' or '-', at most %d in all", TEXT_NAME(text), GROUP_NAME_MAX);
+	if (len == 0 || len > GROUP_NAME_MAX || strspn(text, all) != len ||
+	    strchr(all + NR_LETTERS, *text))
+		return fail(problem,
+			    "option --name: '%s' is not a name; give a letter, then letters, "
+			    "digits, '.', "
+			    "'_' or '-', at most %d in all",
+			    TEXT_NAME(text), GROUP_NAME_MAX);
 	*name = text;
 	return true;
 }
@@ -269,14 +289,15 @@ static bool complete(struct run_options *o, char *problem)
 
 	if (c->memory_max < 0)
 		return fail(problem, "option -m/--memory-max is missing; give the limit of the "
-			    "program's memory, for example -m 64M, or max");
+				     "program's memory, for example -m 64M, or max");
 	if (c->memsw_max < c->memory_max)
-		return fail(problem, "option --memsw-max: %s is below the memory limit of %s; it "
-			    "counts memory and swap together", size_format(memsw, c->memsw_max),
-			    size_format(memory, c->memory_max));
+		return fail(problem,
+			    "option --memsw-max: %s is below the memory limit of %s; it "
+			    "counts memory and swap together",
+			    size_format(memsw, c->memsw_max), size_format(memory, c->memory_max));
 	if (!o->argv[0] || !*o->argv[0])
 		return fail(problem, "no program to run; usage: umemcg run -m SIZE [OPTIONS] [--] "
-			    "PROGRAM [ARGS...]");
+				     "PROGRAM [ARGS...]");
 	if (!o->swap_given)
 		c->swap_max = default_swap_max(c->memory_max);
 	if (o->report == REPORT_NONE && (o->verbose || o->report_file))
@@ -291,7 +312,7 @@ bool run_options_parse(int argc, char **argv, struct run_options *o,
 
 	set_defaults(o);
 	opterr = 0;
-	optind = 0;  /* glibc: reset */
+	optind = 0; /* glibc: reset */
 	while ((val = getopt_long(argc, argv, "+:m:vhV", long_options, NULL)) != -1) {
 		if (val == '?' || val == ':')
 			return refuse(val, argv, problem);
@@ -328,7 +349,8 @@ static int probe_swap_file(const struct serve_config *c, int64_t bytes)
 
 	if (!page)
 		return -ENOMEM;
-	store = store_file_open(c->swap_dir, (uint64_t)bytes / STORE_PAGE_SIZE, c->swap_direct, c->engine, &err);
+	store = store_file_open(c->swap_dir, (uint64_t)bytes / STORE_PAGE_SIZE, c->swap_direct,
+				c->engine, &err);
 	if (store) {
 		b.io[0].data = page;
 		store_submit(store, &b);
@@ -357,12 +379,14 @@ static bool check_swap_dir(const struct run_options *o, char *problem)
 	if (!error)
 		return true;
 	if (error == EOPNOTSUPP && o->config.swap_direct)
-		return fail(problem, "option --swap-direct: the file system of swap directory '%s' "
+		return fail(problem,
+			    "option --swap-direct: the file system of swap directory '%s' "
 			    "has no O_DIRECT; leave it out, or give another with --swap DIR",
 			    TEXT_NAME(dir));
-	return fail(problem, "%s swap directory '%s': no swap file can be made there: %s; give one "
-		    "that can be written with --swap DIR", swap_dir_origin(o), TEXT_NAME(dir),
-		    strerror(error));
+	return fail(problem,
+		    "%s swap directory '%s': no swap file can be made there: %s; give one "
+		    "that can be written with --swap DIR",
+		    swap_dir_origin(o), TEXT_NAME(dir), strerror(error));
 }
 
 /* Free bytes in the swap directory; a file system without a size is unlimited. */
@@ -379,9 +403,11 @@ static bool swap_dir_room(const struct run_options *o, int64_t *room, char *prob
 		*room = SERVE_UNLIMITED - 1;
 	if (*room >= SWAP_FILE_MIN)
 		return true;
-	return fail(problem, "%s swap directory '%s': only %s free; give one with at least %s with "
-		    "--swap DIR, or no swap with --swap-max 0", swap_dir_origin(o), shown,
-		    size_format(free_text, *room), size_format(least, SWAP_FILE_MIN));
+	return fail(problem,
+		    "%s swap directory '%s': only %s free; give one with at least %s with "
+		    "--swap DIR, or no swap with --swap-max 0",
+		    swap_dir_origin(o), shown, size_format(free_text, *room),
+		    size_format(least, SWAP_FILE_MIN));
 }
 
 /* May a file here have the requested size, or hold even a page? */
@@ -394,7 +420,9 @@ static bool check_file_size(const struct run_options *o, char *problem)
 
 	if (most >= (number && c->swap_max > SWAP_FILE_LEAST ? c->swap_max : SWAP_FILE_LEAST))
 		return true;
-	return fail(problem, "option --swap-max: %s does not fit into a file: 'ulimit -f' is %s; raise it, or give "
+	return fail(problem,
+		    "option --swap-max: %s does not fit into a file: 'ulimit -f' is %s; raise it, "
+		    "or give "
 		    "less, or --swap-max 0 for no swap",
 		    number ? TEXT_NAME(o->swap_given_as) : size_format(size, c->swap_max),
 		    size_format(limit, most));
@@ -408,9 +436,11 @@ static bool check_swap_size(const struct run_options *o, char *problem)
 
 	if (!err)
 		return true;
-	return fail(problem, "option --swap-max: %s: no swap file of that size can be made in '%s': %s; give less, or "
-		    "another directory with --swap DIR", TEXT_NAME(o->swap_given_as),
-		    TEXT_NAME(c->swap_dir), strerror(-err));
+	return fail(problem,
+		    "option --swap-max: %s: no swap file of that size can be made in '%s': %s; "
+		    "give less, or "
+		    "another directory with --swap DIR",
+		    TEXT_NAME(o->swap_given_as), TEXT_NAME(c->swap_dir), strerror(-err));
 }
 
 static void bound_swap_size(struct run_options *o, int64_t most, enum swap_bound why)
@@ -429,7 +459,8 @@ bool run_options_check(struct run_options *o, char problem[OPTIONS_PROBLEM_MAX])
 	c->swap_size = c->swap_max;
 	if (c->swap_max == 0 && strcmp(o->swap_dir_from, "--swap") != 0)
 		return true;
-	if (!check_file_size(o, problem) || !check_swap_dir(o, problem) || !swap_dir_room(o, &room, problem))
+	if (!check_file_size(o, problem) || !check_swap_dir(o, problem) ||
+	    !swap_dir_room(o, &room, problem))
 		return false;
 	if (c->swap_max == 0)
 		return true;

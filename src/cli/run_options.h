@@ -16,23 +16,24 @@ enum report_format { REPORT_NONE, REPORT_TEXT, REPORT_JSON };
 enum swap_bound { SWAP_BOUND_NONE, SWAP_BOUND_DISK, SWAP_BOUND_FILE_SIZE };
 
 #define OPTIONS_PROBLEM_MAX 1024
-#define SWAP_DEFAULT_FACTOR 4  /* default swap.max = this many times memory.max */
-#define SWAP_FILE_MIN (1024 * 1024)  /* bytes: room that a swap directory must have */
-#define SWAP_FILE_MAX (INT64_C(1) << 43)  /* bytes: range of slot numbers, and half of ext4's
-                                           * largest file */
+#define SWAP_DEFAULT_FACTOR 4             /* default swap.max = this many times memory.max */
+#define SWAP_FILE_MIN       (1024 * 1024) /* bytes: room that a swap directory must have */
+#define SWAP_FILE_MAX                                                                              \
+	(INT64_C(1) << 43) /* bytes: range of slot numbers, and half of ext4's                     \
+			    * largest file */
 
 struct run_options {
-	struct serve_config config;  /* notice is not set here */
+	struct serve_config config; /* notice is not set here */
 	enum report_format report;
-	const char *report_file;     /* NULL: standard error */
-	const char *processes_file;  /* NULL: no list of processes */
-	const char *swap_dir_from;   /* origin of config.swap_dir: "--swap", "TMPDIR", "default" */
-	bool swap_given;             /* --swap-max was given */
-	const char *swap_given_as;   /* its value */
+	const char *report_file;    /* NULL: standard error */
+	const char *processes_file; /* NULL: no list of processes */
+	const char *swap_dir_from;  /* origin of config.swap_dir: "--swap", "TMPDIR", "default" */
+	bool swap_given;            /* --swap-max was given */
+	const char *swap_given_as;  /* its value */
 	enum swap_bound swap_bound;
 	bool verbose;
-	bool help, version;          /* if set, nothing else counts */
-	char **argv;                 /* PROGRAM ARGS..., NULL terminated */
+	bool help, version; /* if set, nothing else counts */
+	char **argv;        /* PROGRAM ARGS..., NULL terminated */
 };
 
 /* argv[0] is "run". False: problem holds one line, which names the option, its value and what is

@@ -11,7 +11,9 @@
 #include "base/text.h"
 #include "cli/run_report.h"
 
-#define MEMSW_NEAR (1024 * 1024)  /* bytes: this close counts as full, as charges come in batches */
+#define MEMSW_NEAR                                                                                 \
+	(1024 * 1024) /* bytes: this close counts as full, as charges come in batches              \
+		       */
 
 static void put_limits(FILE *f, const struct serve_snapshot *s)
 {
@@ -23,7 +25,8 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 		size_format(b, s->swap_max), s->store_name);
 	fprintf(f, "  memory+swap  peak %s, max %s\n", size_format(a, s->memsw_peak),
 		size_format(b, s->memsw_max));
-	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n", size_format(a, s->unmanaged_peak));
+	fprintf(f, "  unmanaged    peak %s, part of memory that cannot be swapped\n",
+		size_format(a, s->unmanaged_peak));
 	report_put_kinds(f, &s->unmanaged_most);
 	fprintf(f, "  page tables  peak %s, part of unmanaged\n", size_format(a, s->tables_peak));
 }
@@ -49,9 +52,9 @@ static void put_errors(FILE *f, const struct serve_snapshot *s)
 	const int64_t *e = s->event;
 
 	if (e[EVENT_SWAP_READ_ERR] || e[EVENT_SWAP_WRITE_ERR] || e[EVENT_SWAP_CORRUPT])
-		fprintf(f, "  swap errors  %" PRId64 " read, %" PRId64 " write, %" PRId64
-			" corrupt\n", e[EVENT_SWAP_READ_ERR], e[EVENT_SWAP_WRITE_ERR],
-			e[EVENT_SWAP_CORRUPT]);
+		fprintf(f,
+			"  swap errors  %" PRId64 " read, %" PRId64 " write, %" PRId64 " corrupt\n",
+			e[EVENT_SWAP_READ_ERR], e[EVENT_SWAP_WRITE_ERR], e[EVENT_SWAP_CORRUPT]);
 	if (e[EVENT_SWAP_FAIL])
 		fprintf(f, "  swap full    %" PRId64 " times\n", e[EVENT_SWAP_FAIL]);
 }
@@ -75,10 +78,14 @@ static void put_processes(FILE *f, const struct serve_snapshot *s)
 		fputs(", ...", f);
 	fputc('\n', f);
 	if (s->found_late_total)
-		fprintf(f, "  found late   %" PRIu64 " processes, up to %" PRIu64 " ms after they began: the limit may not have held\n",
+		fprintf(f,
+			"  found late   %" PRIu64 " processes, up to %" PRIu64
+			" ms after they began: the limit may not have held\n",
 			s->found_late_total, s->found_late_ms);
 	if (s->unmeasured_total)
-		fprintf(f, "  unmeasured   %" PRIu64 " processes, for which the limit may not hold\n", s->unmeasured_total);
+		fprintf(f,
+			"  unmeasured   %" PRIu64 " processes, for which the limit may not hold\n",
+			s->unmeasured_total);
 }
 
 char *report_text(const struct serve_snapshot *s, const struct run_result *r)
@@ -107,7 +114,8 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 }
 
 /* What the user can do. A full disk comes first: a higher limit would not help. */
-static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
+static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o,
+		       const struct serve_snapshot *s)
 {
 	const char *dir = TEXT_NAME(o->config.swap_dir);
 	/* Some are in the books, others only measured. */
@@ -117,40 +125,56 @@ static void oom_remedy(char text[OOM_TEXT_MAX], const struct run_options *o, con
 
 	report_kinds_remedy(kinds, sizeof(kinds), &s->unmanaged_oom, o->config.kernel_sysv);
 	if (s->swap_disk_full)
-		snprintf(text, OOM_TEXT_MAX, "the disk of swap directory '%s' is full: free space there, or give another "
-			 "with --swap DIR", dir);
+		snprintf(text, OOM_TEXT_MAX,
+			 "the disk of swap directory '%s' is full: free space there, or give "
+			 "another "
+			 "with --swap DIR",
+			 dir);
 	else if (s->memsw_max != SERVE_UNLIMITED && s->memsw_peak > s->memsw_max - MEMSW_NEAR)
 		snprintf(text, OOM_TEXT_MAX, "both together may be %s: raise --memsw-max",
 			 size_format(most, s->memsw_max));
 	else if (s->oom_tables > s->memory_max / 2)
-		snprintf(text, OOM_TEXT_MAX, "%s of that memory is page tables, for memory spread thinly over its addresses: "
-			 "raise -m", size_format(stays, s->oom_tables));
+		snprintf(text, OOM_TEXT_MAX,
+			 "%s of that memory is page tables, for memory spread thinly over its "
+			 "addresses: "
+			 "raise -m",
+			 size_format(stays, s->oom_tables));
 	else if (forked > others && forked + others > s->memory_max / 2)
-		snprintf(text, OOM_TEXT_MAX, "%s of that memory is of processes that were forked "
+		snprintf(text, OOM_TEXT_MAX,
+			 "%s of that memory is of processes that were forked "
 			 "past libc's fork, and cannot be swapped: raise -m, or call libc's",
 			 size_format(stays, forked));
 	else if (s->oom_unmanaged > s->memory_max / 2)
 		/* More swap would stay unused. */
-		snprintf(text, OOM_TEXT_MAX, "%s of that memory is not managed and cannot be swapped%.500s",
+		snprintf(text, OOM_TEXT_MAX,
+			 "%s of that memory is not managed and cannot be swapped%.500s",
 			 size_format(stays, s->oom_unmanaged), *kinds ? kinds : ": raise -m");
 	else if (o->swap_bound == SWAP_BOUND_DISK)
-		snprintf(text, OOM_TEXT_MAX, "swap directory '%s' had no more room: raise -m, or give another directory "
-			 "with --swap DIR", dir);
+		snprintf(
+			text, OOM_TEXT_MAX,
+			"swap directory '%s' had no more room: raise -m, or give another directory "
+			"with --swap DIR",
+			dir);
 	else if (o->swap_bound == SWAP_BOUND_FILE_SIZE)
 		snprintf(text, OOM_TEXT_MAX, "'ulimit -f' bounds the swap file: raise it, or -m");
 	else
 		snprintf(text, OOM_TEXT_MAX, "raise -m or --swap-max");
 }
 
-void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *s)
+void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o,
+		const struct serve_snapshot *s)
 {
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX], d[SIZE_TEXT_MAX];
 	char remedy[OOM_TEXT_MAX];
 
 	oom_remedy(remedy, o, s);
-	snprintf(text, OOM_TEXT_MAX, "'%s' was killed: it and what it started ran out of memory (%s used of %s) and swap "
-		 "(%s of %s); %.600s", TEXT_NAME(o->argv[0]), size_format(a, s->oom_memory), size_format(b, s->memory_max),
-		 size_format(c, s->oom_swap), size_format(d, s->swap_max), remedy);
+	snprintf(text, OOM_TEXT_MAX,
+		 "'%s' was killed: it and what it started ran out of memory (%s used of %s) and "
+		 "swap "
+		 "(%s of %s); %.600s",
+		 TEXT_NAME(o->argv[0]), size_format(a, s->oom_memory),
+		 size_format(b, s->memory_max), size_format(c, s->oom_swap),
+		 size_format(d, s->swap_max), remedy);
 }
 
 void report_status(char line[STATUS_MAX], const struct serve_snapshot *s, double faults_per_s)

@@ -13,7 +13,7 @@
 
 struct run_result {
 	const char *program;
-	int exit_status;         /* exit status of umemcg run */
+	int exit_status; /* exit status of umemcg run */
 	uint64_t elapsed_us;
 };
 
@@ -23,7 +23,8 @@ char *report_json(const struct serve_snapshot *snap, const struct run_result *re
 
 #define OOM_TEXT_MAX 1024
 /* The root process was OOM killed: limits, usage and the remedy, in one sentence. */
-void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o, const struct serve_snapshot *snap);
+void report_oom(char text[OOM_TEXT_MAX], const struct run_options *o,
+		const struct serve_snapshot *snap);
 
 /* run_report_kinds.c: kinds of unmanaged memory. The key in the JSON report; the lines of the text
  * report; the end of the sentence about a kill, starting with a comma, or "" if no sample was

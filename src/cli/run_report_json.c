@@ -134,8 +134,7 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 {
 	cJSON *own = cJSON_AddObjectToObject(root, "umemcg");
 
-	return own &&
-	       put_number(own, "exit_status", r->exit_status) &&
+	return own && put_number(own, "exit_status", r->exit_status) &&
 	       put_number(own, "elapsed_usec", (int64_t)r->elapsed_us) &&
 	       cJSON_AddBoolToObject(own, "root_oom_killed", s->root_oom_killed) &&
 	       cJSON_AddStringToObject(own, "store", s->store_name) &&
@@ -148,8 +147,7 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       put_number(own, "found_late_total", (int64_t)s->found_late_total) &&
 	       put_number(own, "found_late_ms", (int64_t)s->found_late_ms) &&
 	       put_number(own, "unmeasured_total", (int64_t)s->unmeasured_total) &&
-	       put_names(own, s) &&
-	       put_unmanaged(own, "unmanaged_most", &s->unmanaged_most) &&
+	       put_names(own, s) && put_unmanaged(own, "unmanaged_most", &s->unmanaged_most) &&
 	       put_unmanaged(own, "unmanaged_oom", &s->unmanaged_oom);
 }
 

@@ -10,12 +10,12 @@
 #include "cli/run_report.h"
 
 #define SHOWN_MAX   4
-#define SHOWN_BYTES (64 * 1024)  /* smaller kinds and processes are not mentioned */
+#define SHOWN_BYTES (64 * 1024) /* smaller kinds and processes are not mentioned */
 
 static const struct {
-	const char *key;      /* in the JSON report */
+	const char *key; /* in the JSON report */
 	const char *text;
-	const char *remedy;   /* apart from raising -m; NULL: none */
+	const char *remedy; /* apart from raising -m; NULL: none */
 } words[SERVE_NR_KINDS] = {
 	[SERVE_KIND_STATIC] = { "static_programs", "static programs",
 				"link the program dynamically" },
@@ -23,8 +23,8 @@ static const struct {
 	[SERVE_KIND_FORKED] = { "forked_past", "processes forked past libc's fork", NULL },
 	[SERVE_KIND_STACK] = { "main_stacks", "main stacks", NULL },
 	[SERVE_KIND_THREAD] = { "thread_records", "libc's records and storage of threads", NULL },
-	[SERVE_KIND_LIBRARY] = { "copied_data",
-				 "copied data pages of programs and libraries", NULL },
+	[SERVE_KIND_LIBRARY] = { "copied_data", "copied data pages of programs and libraries",
+				 NULL },
 	[SERVE_KIND_FILE] = { "private_file_pages", "changed pages of private file mappings",
 			      "read the file instead of mapping it" },
 	[SERVE_KIND_SHARED] = { "shared_memory", "shared memory with a name or a descriptor",
@@ -82,8 +82,7 @@ void report_put_kinds(FILE *f, const struct serve_unmanaged *u)
 		fputc('\n', f);
 }
 
-void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u,
-			 bool kernel_sysv)
+void report_kinds_remedy(char *text, size_t size, const struct serve_unmanaged *u, bool kernel_sysv)
 {
 	enum serve_kind kind = next_kind(u, 0);
 	const char *remedy;

@@ -16,14 +16,14 @@
 
 #include "plat/plat.h"
 
-#define PAGE_COUNTER_MAX (INT64_MAX / 4096)  /* pages; means "no limit" */
+#define PAGE_COUNTER_MAX (INT64_MAX / 4096) /* pages; means "no limit" */
 
 struct page_counter {
-	atomic64_t usage;      /* charged, the subtree's included */
-	atomic64_t max;        /* hard limit; PAGE_COUNTER_MAX = none */
-	atomic64_t high;       /* reclaim from here on; PAGE_COUNTER_MAX = none */
-	atomic64_t watermark;  /* largest usage seen */
-	atomic64_t failcnt;    /* charges that met max at this level */
+	atomic64_t usage;     /* charged, the subtree's included */
+	atomic64_t max;       /* hard limit; PAGE_COUNTER_MAX = none */
+	atomic64_t high;      /* reclaim from here on; PAGE_COUNTER_MAX = none */
+	atomic64_t watermark; /* largest usage seen */
+	atomic64_t failcnt;   /* charges that met max at this level */
 	struct page_counter *parent;
 };
 

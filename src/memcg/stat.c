@@ -12,8 +12,8 @@ static const struct {
 	const char *key;
 	bool gauge;
 } items[NR_STATS] = {
-#define GAUGE true
-#define EVENT false
+#define GAUGE               true
+#define EVENT               false
 #define STAT(id, key, kind) [STAT_##id] = { key, kind },
 #include "memcg/stat_items.def"
 #undef STAT

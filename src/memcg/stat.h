@@ -29,7 +29,7 @@ struct memcg_stat {
 	struct {
 		atomic64_t v[NR_STATS];
 	} cpu[PLAT_NR_CPUS];
-	atomic64_t event[NR_EVENTS];        /* local */
+	atomic64_t event[NR_EVENTS]; /* local */
 };
 
 struct mem_cgroup;

@@ -13,12 +13,12 @@
 
 #include "plat/plat.h"
 
-#define STOCK_BATCH 64  /* pages; most a stock holds */
+#define STOCK_BATCH 64 /* pages; most a stock holds */
 
 struct memcg_stock {
 	struct {
-		atomic64_t nr;  /* pages, 0 .. STOCK_BATCH */
-		char pad_[64 - sizeof(atomic64_t)];  /* one cache line per CPU */
+		atomic64_t nr;                      /* pages, 0 .. STOCK_BATCH */
+		char pad_[64 - sizeof(atomic64_t)]; /* one cache line per CPU */
 	} cpu[PLAT_NR_CPUS];
 };
 

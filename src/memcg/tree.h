@@ -25,46 +25,46 @@
 /* What a page's page_cgroup word points to. Belongs to its group until the group is removed, then
  * to the parent: one store moves every page (Linux obj_cgroup, bf4f059954dc). */
 struct memcg_handle {
-	atomicptr_t memcg;            /* (A) struct mem_cgroup *, never NULL */
-	atomic32_t ref;               /* (A) one per charged page or slot, one of its first group */
-	struct list_head link;        /* (T) memcg->handles */
+	atomicptr_t memcg;     /* (A) struct mem_cgroup *, never NULL */
+	atomic32_t ref;        /* (A) one per charged page or slot, one of its first group */
+	struct list_head link; /* (T) memcg->handles */
 	struct plat_rcu_head rcu;
 };
 
 struct memcg_tree;
 
 struct mem_cgroup {
-	struct memcg_tree *tree;      /* (C) */
-	struct mem_cgroup *parent;    /* (C) NULL for the root */
-	uint32_t id;                  /* (C) unique while the tree lives; the root is 1 */
-	char name[MEMCG_NAME_MAX + 1];/* (C) last component; "" for the root */
+	struct memcg_tree *tree;       /* (C) */
+	struct mem_cgroup *parent;     /* (C) NULL for the root */
+	uint32_t id;                   /* (C) unique while the tree lives; the root is 1 */
+	char name[MEMCG_NAME_MAX + 1]; /* (C) last component; "" for the root */
 
-	atomicptr_t first_child;      /* (T) to write, RCU to read */
-	atomicptr_t next_sibling;     /* (T) to write, RCU to read */
+	atomicptr_t first_child;  /* (T) to write, RCU to read */
+	atomicptr_t next_sibling; /* (T) to write, RCU to read */
 
-	struct page_counter memory;   /* (A) pages in memory */
-	struct page_counter memsw;    /* (A) pages in memory + slots whose page is not in memory */
-	struct page_counter swap;     /* (A) slots */
-	atomic64_t min, low;          /* (A) pages; protections */
+	struct page_counter memory; /* (A) pages in memory */
+	struct page_counter memsw;  /* (A) pages in memory + slots whose page is not in memory */
+	struct page_counter swap;   /* (A) slots */
+	atomic64_t min, low;        /* (A) pages; protections */
 
-	struct memcg_stock stock;     /* (A) */
-	struct memcg_stat stat;       /* (A) */
+	struct memcg_stock stock; /* (A) */
+	struct memcg_stat stat;   /* (A) */
 
-	struct memcg_handle *handle;  /* (C) the handle new charges use */
-	struct list_head handles;     /* (T) own and inherited */
+	struct memcg_handle *handle; /* (C) the handle new charges use */
+	struct list_head handles;    /* (T) own and inherited */
 
-	atomic32_t ref;               /* (A) */
-	atomic32_t offline;           /* (A) 0 online, 1 removal began, 2 released */
-	uint32_t nr_children;         /* (T) created and not yet released: more than are linked */
-	void *mm_private;             /* (C) the mm layer's struct lruvec set; freed by mm_free */
+	atomic32_t ref;       /* (A) */
+	atomic32_t offline;   /* (A) 0 online, 1 removal began, 2 released */
+	uint32_t nr_children; /* (T) created and not yet released: more than are linked */
+	void *mm_private;     /* (C) the mm layer's struct lruvec set; freed by mm_free */
 	void (*mm_free)(struct mem_cgroup *memcg); /* (C) called before the structure is freed */
 	struct plat_rcu_head rcu;
 };
 
 struct memcg_tree {
-	struct spinlock lock;         /* rank GROUP_TREE */
-	struct mem_cgroup *root;      /* (C) */
-	uint32_t next_id;             /* (T) siblings are linked in the order of their ids */
+	struct spinlock lock;    /* rank GROUP_TREE */
+	struct mem_cgroup *root; /* (C) */
+	uint32_t next_id;        /* (T) siblings are linked in the order of their ids */
 	/* (C) set by the mm layer after memcg_tree_init, or NULL. Fills mm_private and mm_free of a
 	 * new group before it becomes visible. 0, or -errno with mm_free NULL; memcg_create passes
 	 * it on. */
@@ -74,8 +74,8 @@ struct memcg_tree {
 	 * wrong owner. */
 	void (*reparent_begin)(struct mem_cgroup *child, struct mem_cgroup *parent);
 	void (*reparent_end)(struct mem_cgroup *child, struct mem_cgroup *parent);
-	atomic32_t nr_groups;         /* (A) structures not yet freed, the root included */
-	atomic32_t nr_handles;        /* (A) likewise */
+	atomic32_t nr_groups;  /* (A) structures not yet freed, the root included */
+	atomic32_t nr_handles; /* (A) likewise */
 };
 
 /* 0 or -ENOMEM. */

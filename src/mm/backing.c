@@ -22,11 +22,11 @@
 /* The pages that a fault brings in, charged and with frames. */
 struct fill {
 	struct fault *f;
-	struct backing *b;  /* referenced */
-	uint64_t index;     /* which of its pages is at f->va */
-	uint64_t start;     /* pages[i] is for start + i pages; f->va is among them */
+	struct backing *b; /* referenced */
+	uint64_t index;    /* which of its pages is at f->va */
+	uint64_t start;    /* pages[i] is for start + i pages; f->va is among them */
 	unsigned n;
-	bool lost;          /* the content of f->va, then the only page, is lost */
+	bool lost; /* the content of f->va, then the only page, is lost */
 	struct page *pages[FAULT_PAGES_MAX];
 };
 
@@ -232,7 +232,9 @@ static int map_read(struct fill *w)
 	if (leaf) {
 		spin_lock(&leaf->lock);
 		done = recheck(mm_memcg(f->mm) == f->memcg) &&
-		       recheck(pte_none(pte_read(leaf, f->va))) ? enter(w, v, leaf) : 0;
+				       recheck(pte_none(pte_read(leaf, f->va)))
+			       ? enter(w, v, leaf)
+			       : 0;
 		spin_unlock(&leaf->lock);
 		if (done == 0)
 			mmu->ops->wake(mmu, f->mm, f->va, 1);
@@ -273,7 +275,7 @@ int fault_backed(struct fault *f)
 		give_back(&w, err);
 	}
 	backing_put(w.b);
-	if (err > 0)  /* the mapped run may end before f->va: retry */
+	if (err > 0) /* the mapped run may end before f->va: retry */
 		return f->va < f->start || f->va - f->start >= (uint64_t)err << PAGE_SHIFT;
 	return err == -ESTALE ? 1 : err;
 }

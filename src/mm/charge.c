@@ -18,14 +18,14 @@
 #include "mm/oom.h"
 #include "mm/reclaim.h"
 
-#define CHARGE_RETRIES     16
-#define ROUNDS_MIN         2                     /* before a kill: the second after a wait */
-#define BUSY_WAIT_NS       (200 * 1000)          /* between tries when all is busy: doubled, */
-#define BUSY_DOUBLE_MAX    5                     /* this many times */
-#define BUSY_TIME_MAX_NS   (5 * 1000000000ull)   /* no progress for this long: not busy but stuck */
-#define BUSY_PAUSE_NS      (1000000000ull)       /* no wait for this long: restart the clock */
-#define OPTIONAL_TIME_NS   (20 * 1000000ull)     /* NOOOM: pages the caller can do without */
-#define PARK_TIME_NS       (50 * 1000000ull)     /* PARK */
+#define CHARGE_RETRIES   16
+#define ROUNDS_MIN       2                   /* before a kill: the second after a wait */
+#define BUSY_WAIT_NS     (200 * 1000)        /* between tries when all is busy: doubled, */
+#define BUSY_DOUBLE_MAX  5                   /* this many times */
+#define BUSY_TIME_MAX_NS (5 * 1000000000ull) /* no progress for this long: not busy but stuck */
+#define BUSY_PAUSE_NS    (1000000000ull)     /* no wait for this long: restart the clock */
+#define OPTIONAL_TIME_NS (20 * 1000000ull)   /* NOOOM: pages the caller can do without */
+#define PARK_TIME_NS     (50 * 1000000ull)   /* PARK */
 
 enum room { ROOM_NONE, ROOM_AGAIN, ROOM_SOON /* again, but let others run first */, ROOM_BUSY };
 
@@ -49,7 +49,8 @@ static bool try_charge(struct mem_cgroup *memcg, int64_t n, struct page_counter 
 }
 
 /* The group that a full counter belongs to. */
-static struct mem_cgroup *counter_group(struct mem_cgroup *memcg, struct page_counter *full, bool *memsw)
+static struct mem_cgroup *counter_group(struct mem_cgroup *memcg, struct page_counter *full,
+					bool *memsw)
 {
 	for (; memcg; memcg = memcg->parent) {
 		*memsw = full == &memcg->memsw;
@@ -117,7 +118,8 @@ void charge_pay_high(struct mm *mm, struct mem_cgroup *memcg)
 /* Over memory.high or close to max: wake background reclaim; over high, do a share of the work,
  * too. Not during a fault: the pages it holds may be all there is to reclaim, and it would restart
  * forever (charge_pay_high). */
-static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
+static void charge_after(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n,
+			 unsigned flags)
 {
 	bool owe = false;
 
@@ -182,13 +184,16 @@ static bool on_its_way(struct mem_cgroup *g)
 }
 
 /* One round of making room below @g. */
-static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw, unsigned flags, int *retries)
+static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw,
+			   unsigned flags, int *retries)
 {
-	bool optional = flags & CHARGE_NOOOM, waits = !(flags & (CHARGE_NOOOM | CHARGE_HOLDS)) && !bug_on(OOM_HELD_IS_NOTHING);
+	bool optional = flags & CHARGE_NOOOM,
+	     waits = !(flags & (CHARGE_NOOOM | CHARGE_HOLDS)) && !bug_on(OOM_HELD_IS_NOTHING);
 	struct reclaim_result r;
 
 	reclaim_group(e, g, n > 32 ? n : 32, memsw ? RECLAIM_NOSWAP : 0, &r);
-	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n || stock_drain_tree(g) > 0) {
+	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n ||
+	    stock_drain_tree(g) > 0) {
 		reclaim_got_on(g);
 		return ROOM_AGAIN;
 	}
@@ -211,7 +216,8 @@ static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bo
 
 /* Reclaimable pages are busy. True: waited, try again. False: do not wait, the caller should do
  * something else. */
-static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, unsigned flags, unsigned *doubled)
+static bool wait_busy(struct engine *e, const struct mm *mm, uint64_t start, unsigned flags,
+		      unsigned *doubled)
 {
 	uint64_t waited = plat_now_ns() - start;
 	uint32_t t;
@@ -234,7 +240,8 @@ static bool search(struct engine *e, bool wait)
 	return ops->search && ops->search(e->mmu, wait);
 }
 
-int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags)
+int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n,
+		 unsigned flags)
 {
 	struct mem_cgroup *busy = NULL;
 	int retries = CHARGE_RETRIES;
@@ -266,7 +273,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			event_add(g, EVENT_MAX, 1);
 			about_to_wait(e, mm);
 		}
-		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(e, g, n, memsw, flags, &retries);
+		room = flags & CHARGE_NORECLAIM ? ROOM_NONE
+						: make_room(e, g, n, memsw, flags, &retries);
 		/* All memory may be its own, which cannot be reclaimed until the fork is done, and
 		 * the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
@@ -275,7 +283,8 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			break;
 		}
 		busy = room == ROOM_BUSY ? g : NULL;
-		if (room == ROOM_AGAIN || (room != ROOM_NONE && wait_busy(e, mm, start, flags, &doubled)))
+		if (room == ROOM_AGAIN ||
+		    (room != ROOM_NONE && wait_busy(e, mm, start, flags, &doubled)))
 			continue;
 		if (flags & CHARGE_FORCE) {
 			charge_force(memcg, n);
@@ -296,7 +305,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		retries = CHARGE_RETRIES;
 	}
 	if (busy)
-		reclaim_got_on(busy);  /* others made the room */
+		reclaim_got_on(busy); /* others made the room */
 	if (start)
 		stat_add(memcg, STAT_STALL_US, (int64_t)((plat_now_ns() - start) / 1000));
 	charge_after(e, memcg, mm, n, flags);
@@ -334,7 +343,8 @@ void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
 
 /* The thread that takes over the value uncharges what it says. So charge an increase before
  * publishing it; uncharge a decrease after. */
-bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now)
+bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure,
+			     int64_t old, int64_t now)
 {
 	bool won;
 
@@ -371,8 +381,10 @@ static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 
 		if (over <= 0 && over_memsw <= 0)
 			return true;
-		switch (beyond_reclaim(memcg) ? ROOM_NONE :
-			make_room(e, memcg, memsw ? over_memsw : over, memsw, kill ? 0 : CHARGE_NOOOM, &retries)) {
+		switch (beyond_reclaim(memcg)
+				? ROOM_NONE
+				: make_room(e, memcg, memsw ? over_memsw : over, memsw,
+					    kill ? 0 : CHARGE_NOOOM, &retries)) {
 		case ROOM_AGAIN:
 			break;
 		case ROOM_SOON:

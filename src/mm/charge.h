@@ -8,7 +8,7 @@
 #define CHARGE_NOOOM     2u  /* reclaim, but fail instead of killing */
 #define CHARGE_FORCE     4u  /* must not fail: may exceed the limit; the caller says why */
 #define CHARGE_PARK      8u  /* wait only briefly for busy pages or a victim: the caller retries */
-#define CHARGE_HOLDS    16u  /* the caller holds a swap cache page: do not wait for such pages */
+#define CHARGE_HOLDS     16u /* the caller holds a swap cache page: do not wait for such pages */
 
 /* Mark @n charged pages of @memcg as reserved for later use (-@n: unmark): no charge waits for them
  * to appear on a list. Call after charging, and again before uncharging or using them. No locks
@@ -20,7 +20,8 @@ void charge_set_aside(struct mem_cgroup *memcg, int64_t n);
  * address space charged for (may be NULL); it does its share of reclaim above memory.high at its
  * next fault. A dying address space gets one page at a time regardless of the limit. 0; -ENOMEM;
  * -ETIME with NOOOM or PARK: reclaimable pages are busy, or a victim is exiting. */
-int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n, unsigned flags);
+int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int64_t n,
+		 unsigned flags);
 /* Called before the next fault of @mm, holding no pages: do a share of the reclaim owed for its
  * charges above memory.high, in @memcg and those ancestors that are still above it (as Linux does
  * on return to user mode). All threads of @mm share the debt. A fault pays for more than it can
@@ -35,7 +36,8 @@ void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, i
 /* The same for a value that another thread may concurrently take over and uncharge: *@figure goes
  * from @old to @now and is charged at every instant. False: it was no longer @old; nothing
  * changed. */
-bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure, int64_t old, int64_t now);
+bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure,
+			     int64_t old, int64_t now);
 /* @n pages charged by charge_pages become the charge for unmanaged memory. */
 void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n);
 /* Reclaim until usage is below max, after a forced charge or a lowered limit; kills as a last

@@ -99,7 +99,8 @@ void engine_fini(struct engine *e)
 	spin_fini(&e->ahead.lock);
 }
 
-struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name, int *err)
+struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name,
+				int *err)
 {
 	return memcg_create(parent ? parent : e->tree.root, name, err);
 }
@@ -216,7 +217,8 @@ int64_t engine_tables_bytes(const struct engine *e)
 	bytes += a64_load(&e->nr_anon_vmas) * (int64_t)sizeof(struct anon_vma);
 	bytes += a64_load(&e->nr_chains) * (int64_t)sizeof(struct anon_vma_chain);
 	bytes += a64_load(&e->nr_files) * (int64_t)sizeof(struct address_space);
-	bytes += a64_load(&e->nr_file_chunks) * (int64_t)(sizeof(struct file_chunk) + sizeof(void *));
+	bytes += a64_load(&e->nr_file_chunks) *
+		 (int64_t)(sizeof(struct file_chunk) + sizeof(void *));
 	return bytes;
 }
 
@@ -224,14 +226,15 @@ int64_t engine_metadata_bytes(const struct engine *e)
 {
 	int64_t bytes = (int64_t)sizeof(*e) + engine_tables_bytes(e);
 
-	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *)) + a64_load(&e->nr_frames) / 8;
+	bytes += a64_load(&e->nr_frames) * (int64_t)(sizeof(struct page) + sizeof(void *)) +
+		 a64_load(&e->nr_frames) / 8;
 	bytes += (int64_t)a32_load(&e->tree.nr_groups) *
-		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) + sizeof(struct group_lists) +
-			   e->nr_nodes * sizeof(struct lruvec));
+		 (int64_t)(sizeof(struct mem_cgroup) + sizeof(struct memcg_handle) +
+			   sizeof(struct group_lists) + e->nr_nodes * sizeof(struct lruvec));
 	if (e->swap)
 		bytes += a64_load(&e->swap->nr_used) *
-			 (int64_t)(sizeof(atomic32_t) + sizeof(atomicptr_t) + sizeof(void *) +
-				   sizeof(struct swap_hash)) +
+				 (int64_t)(sizeof(atomic32_t) + sizeof(atomicptr_t) +
+					   sizeof(void *) + sizeof(struct swap_hash)) +
 			 a64_load(&e->swap->index.nr) * (int64_t)(3 * sizeof(uint32_t));
 	return bytes;
 }

@@ -15,7 +15,8 @@ void engine_stop(struct engine *e);
 void engine_fini(struct engine *e);
 
 /* memcg_create plus LRU lists. The caller owns a reference besides the online one. */
-struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name, int *err);
+struct mem_cgroup *group_create(struct engine *e, struct mem_cgroup *parent, const char *name,
+				int *err);
 /* Remove a group: its pages, slots and statistics move to the parent at once. -EBUSY (it has
  * children or address spaces), -EINVAL (root), -ENOENT. */
 int group_remove(struct engine *e, struct mem_cgroup *memcg);
@@ -28,7 +29,10 @@ bool mm_tryget(struct mm *mm);
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 /* The group of @mm: mmap_lock or engine->mm_lock held. */
-static inline struct mem_cgroup *mm_memcg(const struct mm *mm) { return aptr_load(&mm->memcg); }
+static inline struct mem_cgroup *mm_memcg(const struct mm *mm)
+{
+	return aptr_load(&mm->memcg);
+}
 /* Like mm_memcg without locks; returns a reference. */
 struct mem_cgroup *mm_get_memcg(struct mm *mm);
 

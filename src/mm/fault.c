@@ -22,11 +22,12 @@
 #include "mm/unmap.h"
 #include "mm/vma.h"
 
-#define FIRST_TOUCH_PAGES 4  /* window of a stream's first fault */
+#define FIRST_TOUCH_PAGES 4 /* window of a stream's first fault */
 
 void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf)
 {
-	uint64_t lo = f->va, hi = f->va + PAGE_SIZE, end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
+	uint64_t lo = f->va, hi = f->va + PAGE_SIZE,
+		 end = f->start + ((uint64_t)f->n << PAGE_SHIFT);
 	uint64_t floor = f->start > v->start ? f->start : v->start;
 
 	lockdep_assert_held(&leaf->lock);
@@ -44,7 +45,8 @@ void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf
 	f->n = (unsigned)((hi - lo) >> PAGE_SHIFT);
 }
 
-void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va)
+void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf,
+		     uint64_t va)
 {
 	lockdep_assert_held(&leaf->lock);
 	page_commit_charge(p, memcg);
@@ -88,7 +90,8 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 		}
 	}
 	for (int i = 0; i < done; i++)
-		finish_new_page(f->memcg, pages[i], v, leaf, f->start + ((uint64_t)i << PAGE_SHIFT));
+		finish_new_page(f->memcg, pages[i], v, leaf,
+				f->start + ((uint64_t)i << PAGE_SHIFT));
 	for (int i = done < 0 ? 0 : done; i < (int)f->n; i++)
 		page_put(f->mm->engine, pages[i]);
 	a64_acc(&f->mm->rss, done > 0 ? done : 0);
@@ -116,7 +119,8 @@ static int fault_anon(struct fault *f)
 		return err;
 	stream_window(f, FIRST_TOUCH_PAGES, false);
 	charged = f->n;
-	err = charged > 1 ? charge_pages(e, f->memcg, f->mm, charged, CHARGE_NOOOM) : charge_fault_page(f);
+	err = charged > 1 ? charge_pages(e, f->memcg, f->mm, charged, CHARGE_NOOOM)
+			  : charge_fault_page(f);
 	if (err && charged > 1) {
 		charged = f->n = 1;
 		f->start = f->va;
@@ -126,7 +130,7 @@ static int fault_anon(struct fault *f)
 		return err;
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	file = v && (v->file || v->backing);  /* changed in the meantime */
+	file = v && (v->file || v->backing); /* changed in the meantime */
 	leaf = v && !file ? leaf_get(f->mm, f->va) : NULL;
 	if (v && !file && (!leaf || anon_vma_prepare(v) != 0))
 		done = -ENOMEM;
@@ -134,9 +138,10 @@ static int fault_anon(struct fault *f)
 		spin_lock(&leaf->lock);
 		/* Use the charge only if it is for the current group of the address space;
 		 * otherwise uncharge and let the access fault again. */
-		done = recheck(mm_memcg(f->mm) == f->memcg) && recheck(pte_none(pte_read(leaf, f->va)))
-			     ? map_zeros(f, v, leaf, pages)
-			     : 0;
+		done = recheck(mm_memcg(f->mm) == f->memcg) &&
+				       recheck(pte_none(pte_read(leaf, f->va)))
+			       ? map_zeros(f, v, leaf, pages)
+			       : 0;
 		spin_unlock(&leaf->lock);
 		/* Another fault was first. If its page was gone again before our client thread
 		 * looked, only we can wake that thread. */
@@ -171,7 +176,7 @@ int fault_adopt(struct mm *mm, uint64_t va)
 	if (frames_alloc(e, &p, 1) != 0)
 		return -ENOMEM;
 	rw_rdlock(&mm->mmap_lock);
-	memcg = mm_memcg(mm);  /* stable until mmap_lock is released */
+	memcg = mm_memcg(mm); /* stable until mmap_lock is released */
 	charge_pages(e, memcg, mm, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 	v = vma_find(mm, va);
 	leaf = v && !v->file ? leaf_get(mm, va) : NULL;
@@ -209,8 +214,8 @@ static bool cow_reuse(struct engine *e, struct page *p)
 }
 
 /* Replace @old by @copy at f->va if the entry is still @pte (0: none). Leaf lock held. */
-static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t pte, struct page *old,
-			struct page *copy)
+static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t pte,
+			struct page *old, struct page *copy)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
 
@@ -234,7 +239,8 @@ static bool cow_hold(struct fault *f, const struct vma *v, struct page *old)
 {
 	VM_ASSERT(a32_peek(&old->refcount) > 0);
 	page_lock(old);
-	if (v->file && page_file_mapping(old) == v->file && old->index == vma_page_index(v, f->va)) {
+	if (v->file && page_file_mapping(old) == v->file &&
+	    old->index == vma_page_index(v, f->va)) {
 		rmap_file_protect(old);
 		return true;
 	}
@@ -285,7 +291,7 @@ int fault_cow_copy(struct fault *f, pte_t pte, struct page *old)
 		stat_add(f->memcg, STAT_COW, 1);
 		sync_step(swapcache_check_stale(e, old));
 		if (pte)
-			page_put(e, old);  /* the entry's reference */
+			page_put(e, old); /* the entry's reference */
 	} else {
 		uncharge_pages(f->memcg, 1);
 		page_put(e, copy);
@@ -307,7 +313,8 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old)
 		leaf = leaf_find(f->mm, f->va);
 		if (leaf) {
 			spin_lock(&leaf->lock);
-			reused = recheck(!((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))) &&
+			reused = recheck(!((pte_read(leaf, f->va) ^ pte) &
+					   ~(pte_t)(PTE_YOUNG | PTE_DIRTY))) &&
 				 recheck(cow_reuse(e, old));
 			if (reused)
 				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);
@@ -364,7 +371,7 @@ static int fault_refresh(struct fault *f, struct page *p)
 	rw_rdunlock(&f->mm->mmap_lock);
 	if (done == -ENODATA)
 		return 1;
-	if (done != -EBUSY)  /* if busy, the thread that learns where the page is wakes */
+	if (done != -EBUSY) /* if busy, the thread that learns where the page is wakes */
 		mmu->ops->wake(mmu, f->mm, f->va, 1);
 	return done < 0 && done != -EEXIST ? done : 0;
 }
@@ -443,8 +450,8 @@ static int handle_once(struct fault *f)
 	return err == 0 && f->readonly ? 1 : err;
 }
 
-#define FRAME_TRIES   8              /* attempts to free a frame when no node has one left */
-#define FRAME_WAIT_NS (100 * 1000)   /* if none was freed: page moves hold a few briefly. Doubled */
+#define FRAME_TRIES   8            /* attempts to free a frame when no node has one left */
+#define FRAME_WAIT_NS (100 * 1000) /* if none was freed: page moves hold a few briefly. Doubled */
 
 /* False: enough tries. */
 static bool make_frames(struct engine *e, unsigned tries)

@@ -23,21 +23,21 @@ int fault_adopt(struct mm *mm, uint64_t va);
  * others. n <= FAULT_PAGES_MAX. */
 void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n);
 
-#define FAULT_PAGES_MAX 64   /* most pages brought by one fault */
+#define FAULT_PAGES_MAX 64 /* most pages brought by one fault */
 
 /* ---- shared by fault.c, swapin.c and huge.c ---- */
 
 struct fault {
 	struct mm *mm;
-	uint64_t va;          /* page aligned */
+	uint64_t va; /* page aligned */
 	bool write;
-	struct mem_cgroup *memcg;  /* group of @mm when the fault began, referenced; is charged */
-	uint32_t paid;        /* entry whose page it charged to @memcg and read; 0: none */
-	uint64_t start;       /* the window: [start, start + n pages), holds va */
+	struct mem_cgroup *memcg; /* group of @mm when the fault began, referenced; is charged */
+	uint32_t paid;            /* entry whose page it charged to @memcg and read; 0: none */
+	uint64_t start;           /* the window: [start, start + n pages), holds va */
 	unsigned n;
-	uint64_t ahead;       /* if ahead_n > 0: the pages from here on are expected next */
+	uint64_t ahead; /* if ahead_n > 0: the pages from here on are expected next */
 	unsigned ahead_n;
-	bool readonly;        /* a store, but the entry is read-only: the page must be copied */
+	bool readonly; /* a store, but the entry is read-only: the page must be copied */
 };
 
 /* fault.c: a store to @old, mapped read-only at f->va by @pte. Returns as handle_fault. */
@@ -50,7 +50,8 @@ int fault_backed(struct fault *f);
 int fault_swap(struct fault *f, pte_t pte);
 /* fault.c: commit the charge of @p to @memcg and enter it as the page at @va in @v. Leaf lock held;
  * the caller puts it on a list. */
-void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf, uint64_t va);
+void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, struct leaf *leaf,
+		     uint64_t va);
 /* fault.c: narrow the window to the area, the leaf and the run of empty entries around f->va. Leaf
  * lock held. */
 void clip_to_empty(struct fault *f, const struct vma *v, const struct leaf *leaf);

@@ -35,7 +35,8 @@ static void clip_to_area(struct fault *f, const struct vma *v)
 }
 
 /* The file and index that f->va maps; *@as is referenced. False: it is no longer in a file area. */
-static bool find_place(struct fault *f, struct address_space **as, uint64_t *index, uint32_t *vm_flags)
+static bool find_place(struct fault *f, struct address_space **as, uint64_t *index,
+		       uint32_t *vm_flags)
 {
 	const struct vma *v;
 
@@ -56,8 +57,8 @@ static bool find_place(struct fault *f, struct address_space **as, uint64_t *ind
 static bool still_there(const struct fault *f, const struct vma *v, const struct page *p)
 {
 	lockdep_assert_held(&p->flags);
-	return v && v->file && page_file_mapping(p) == v->file && p->index == vma_page_index(v, f->va) &&
-	       page_test(p, PG_uptodate);
+	return v && v->file && page_file_mapping(p) == v->file &&
+	       p->index == vma_page_index(v, f->va) && page_test(p, PG_uptodate);
 }
 
 /* May stores through entries of this area reach the page now? */
@@ -76,7 +77,8 @@ struct around {
 
 /* Map pages [first, first + n). They and the leaf are locked, nothing is mapped there. Returns the
  * number of pages mapped, or as handle_fault. */
-static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a, unsigned first, unsigned n)
+static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a,
+		   unsigned first, unsigned n)
 {
 	struct mmu *mmu = f->mm->engine->mmu;
 	uint64_t va = f->va - ((uint64_t)(a->self - first) << PAGE_SHIFT);
@@ -108,9 +110,12 @@ static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct 
 	int done;
 
 	lockdep_assert_held(&leaf->lock);
-	for (; lo > 0 && va > leaf->base && pte_none(pte_read(leaf, va - PAGE_SIZE)); va -= PAGE_SIZE)
+	for (; lo > 0 && va > leaf->base && pte_none(pte_read(leaf, va - PAGE_SIZE));
+	     va -= PAGE_SIZE)
 		lo--;
-	for (va = f->va + PAGE_SIZE; hi < a->n && va < leaf->base + LEAF_SPAN && pte_none(pte_read(leaf, va)); va += PAGE_SIZE)
+	for (va = f->va + PAGE_SIZE;
+	     hi < a->n && va < leaf->base + LEAF_SPAN && pte_none(pte_read(leaf, va));
+	     va += PAGE_SIZE)
 		hi++;
 	done = map_run(f, v, leaf, a, lo, hi - lo);
 	if (lo < a->self && (done == -EEXIST || done == -ENOENT)) {
@@ -120,7 +125,7 @@ static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct 
 	}
 	if (done < 0)
 		return done == -EEXIST ? 0 : done;
-	return done <= (int)(a->self - lo);  /* 1: the run ended before f->va */
+	return done <= (int)(a->self - lo); /* 1: the run ended before f->va */
 }
 
 static int map_locked(struct fault *f, struct vma *v, struct around *a)
@@ -152,8 +157,8 @@ static struct page *neighbour(struct address_space *as, uint64_t index)
 	if (!p)
 		return NULL;
 	if (page_trylock(p)) {
-		if (page_file_mapping(p) == as && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
-		    mmu_data(e->mmu, p))
+		if (page_file_mapping(p) == as && page_test(p, PG_uptodate) &&
+		    !page_test(p, PG_writeback) && mmu_data(e->mmu, p))
 			return p;
 		page_unlock(e, p);
 	}
@@ -162,7 +167,8 @@ static struct page *neighbour(struct address_space *as, uint64_t index)
 }
 
 /* Collect the window's pages around @p, which is locked and belongs at f->va in @v. */
-static void look_around(const struct fault *f, const struct vma *v, struct page *p, struct around *a)
+static void look_around(const struct fault *f, const struct vma *v, struct page *p,
+			struct around *a)
 {
 	uint64_t end = f->start + ((uint64_t)f->n << PAGE_SHIFT), lo = f->va;
 	bool alone = f->n < 2 || !mmu_data(f->mm->engine->mmu, p);
@@ -186,7 +192,8 @@ static void look_around(const struct fault *f, const struct vma *v, struct page 
 		a->page[i] = a->page[a->n - 1 - i];
 		a->page[a->n - 1 - i] = q;
 	}
-	for (uint64_t va = f->va + PAGE_SIZE; !alone && va < end && va < v->end && a->n < FAULT_PAGES_MAX; va += PAGE_SIZE) {
+	for (uint64_t va = f->va + PAGE_SIZE;
+	     !alone && va < end && va < v->end && a->n < FAULT_PAGES_MAX; va += PAGE_SIZE) {
 		struct page *q = neighbour(v->file, vma_page_index(v, va));
 
 		if (!q)
@@ -273,8 +280,9 @@ int fault_file_store(struct fault *f, pte_t pte, struct page *p)
 		if (leaf && still_there(f, v, p) && may_store(f, v)) {
 			page_wait_writeback(p);
 			spin_lock(&leaf->lock);
-			if (pte_present(pte_read(leaf, f->va)) && pte_pfn(pte_read(leaf, f->va)) == p->pfn) {
-				filemap_set_dirty(p);  /* before a store is possible */
+			if (pte_present(pte_read(leaf, f->va)) &&
+			    pte_pfn(pte_read(leaf, f->va)) == p->pfn) {
+				filemap_set_dirty(p); /* before a store is possible */
 				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);
 			}
 			spin_unlock(&leaf->lock);

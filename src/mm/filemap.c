@@ -84,7 +84,8 @@ struct address_space *file_create(struct engine *e, struct store *store, uint64_
 	as->nr_chunks = chunks_for(nr_pages);
 	as->nr_pages = nr_pages;
 	if (store)
-		bitmap_set_range(as->stored, 0, nr_pages < store->nr_slots ? nr_pages : store->nr_slots);
+		bitmap_set_range(as->stored, 0,
+				 nr_pages < store->nr_slots ? nr_pages : store->nr_slots);
 	a64_acc(&e->nr_files, 1);
 	spin_lock(&e->mm_lock);
 	list_add_tail(&as->link, &e->files);
@@ -110,7 +111,8 @@ void file_put(struct address_space *as)
 	file_free(as);
 }
 
-int file_mmap(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *as, uint64_t pgoff)
+int file_mmap(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *as,
+	      uint64_t pgoff)
 {
 	int err;
 
@@ -138,7 +140,7 @@ struct page *filemap_lookup(struct address_space *as, uint64_t index, uint32_t *
 		*entry = file_slot_entry(*slot);
 		p = *entry ? NULL : *slot;
 		if (p)
-			page_get(p);  /* safe: the table holds a reference while it is locked */
+			page_get(p); /* safe: the table holds a reference while it is locked */
 	}
 	spin_unlock(&as->lock);
 	return p;
@@ -268,7 +270,8 @@ bool filemap_replace(struct page *old, struct page *new)
 	struct address_space *as = page_file_mapping(old);
 	bool frozen;
 
-	VM_BUG_ON(!page_locked(old) || !page_locked(new) || !as || page_mapped(old) || page_test(old, PG_writeback));
+	VM_BUG_ON(!page_locked(old) || !page_locked(new) || !as || page_mapped(old) ||
+		  page_test(old, PG_writeback));
 	/* A lookup takes its reference under this lock. Before us: @old cannot be replaced. After
 	 * us: it finds @new and waits for its lock. */
 	spin_lock(&as->lock);
@@ -296,7 +299,8 @@ void filemap_forget(struct page *old)
 
 /* ---- bringing a page ---- */
 
-static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, uint32_t flags, struct page **page)
+static int new_page_of(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, uint32_t flags,
+		       struct page **page)
 {
 	int err = charge_pages(e, memcg, mm, 1, mm && mm->host ? CHARGE_PARK : 0);
 
@@ -380,7 +384,7 @@ static int create_page(struct address_space *as, uint64_t index, struct mm *mm, 
 	}
 	page_unlock(e, p);
 	if (err)
-		page_put(e, p);  /* ends its charge */
+		page_put(e, p); /* ends its charge */
 	else
 		*page = p;
 	return err == -EEXIST ? 1 : err;
@@ -397,12 +401,13 @@ int filemap_get_page(struct address_space *as, uint64_t index, struct mm *mm, st
 		bool ready;
 
 		if (!p) {
-			err = entry ? shmem_swapin(as, index, entry, mm) : create_page(as, index, mm, page);
+			err = entry ? shmem_swapin(as, index, entry, mm)
+				    : create_page(as, index, mm, page);
 			if (entry && err == 0)
-				err = 1;  /* it is in the table now */
+				err = 1; /* it is in the table now */
 			continue;
 		}
-		page_lock(p);  /* until it is read */
+		page_lock(p); /* until it is read */
 		ready = page_file_mapping(p) == as && page_test(p, PG_uptodate);
 		page_unlock(e, p);
 		if (ready) {
@@ -544,7 +549,7 @@ int filemap_invalidate(struct address_space *as, uint64_t first, uint64_t n)
 
 	if (file_is_shmem(as))
 		return -EINVAL;
-	note_stored(as, first, end);  /* before the drop: concurrent faults read the store */
+	note_stored(as, first, end); /* before the drop: concurrent faults read the store */
 	drop_range(as, first, end, &kept);
 	return kept ? -EBUSY : 0;
 }

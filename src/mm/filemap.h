@@ -39,7 +39,7 @@
 
 #include "mm/mm_types.h"
 
-#define FILE_PAGES_MAX (1ull << 32)   /* 16 TiB */
+#define FILE_PAGES_MAX (1ull << 32) /* 16 TiB */
 
 /* Create a file of @nr_pages whose contents are in @store (pages past the store's end read as zeros
  * and cannot be written back), or, without a store, zero-filled shared memory. Takes ownership of
@@ -47,8 +47,14 @@
  * FILE_PAGES_MAX. On an MMU that does not share pages, shared memory requires an MMU record
  * (as->host), which the creator sets. */
 struct address_space *file_create(struct engine *e, struct store *store, uint64_t nr_pages);
-static inline void file_get(struct address_space *as) { a32_get(&as->refcount, 1); }
-static inline bool file_tryget(struct address_space *as) { return a32_inc_not_zero(&as->refcount); }
+static inline void file_get(struct address_space *as)
+{
+	a32_get(&as->refcount, 1);
+}
+static inline bool file_tryget(struct address_space *as)
+{
+	return a32_inc_not_zero(&as->refcount);
+}
 /* Dropping the last reference writes dirty pages back, drops all pages and closes the store. The
  * caller must not hold a page lock. */
 void file_put(struct address_space *as);
@@ -56,7 +62,8 @@ void file_put(struct address_space *as);
 /* Map @as, starting at its page @pgoff, at [start, end) with VM_ @flags; takes mmap_lock. 0,
  * -EINVAL (not aligned, too far into the file), -EEXIST (range in use), -ENOMEM, -EOPNOTSUPP (the
  * MMU does not share pages). */
-int file_mmap(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *as, uint64_t pgoff);
+int file_mmap(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *as,
+	      uint64_t pgoff);
 
 /* Write the dirty pages of [first, first + n) to the store and wait. 0, or -errno of the first
  * write failure since the last call, whichever write it was; pages that failed stay dirty. No locks
@@ -75,8 +82,14 @@ void filemap_discard(struct address_space *as, uint64_t first, uint64_t n);
 
 /* ---- for the rest of mm ---- */
 
-static inline bool file_is_shmem(const struct address_space *as) { return !as->store; }
-static inline void *file_swap_slot(uint32_t entry) { return (void *)((uintptr_t)entry << 1 | 1); }
+static inline bool file_is_shmem(const struct address_space *as)
+{
+	return !as->store;
+}
+static inline void *file_swap_slot(uint32_t entry)
+{
+	return (void *)((uintptr_t)entry << 1 | 1);
+}
 static inline uint32_t file_slot_entry(const void *slot)
 {
 	return (uintptr_t)slot & 1 ? (uint32_t)((uintptr_t)slot >> 1) : 0;
@@ -137,8 +150,8 @@ void filemap_write_pages(struct page **pages, unsigned n);
 void rmap_file_protect(struct page *p);
 /* Call @fn for every area that contains page @index of @as, with the address it would be mapped at;
  * i_mmap_lock is held for reading. */
-void rmap_walk_file(struct address_space *as, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg),
-		    void *arg);
+void rmap_walk_file(struct address_space *as, uint64_t index,
+		    void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg);
 /* Remove all entries. */
 void rmap_file_unmap(struct page *p);
 /* Summary of all entries: VM_ flags of all areas; whether one was accessed (the young bit is

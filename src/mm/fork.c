@@ -20,7 +20,7 @@ struct fork {
 	struct mm *child;
 	int64_t charged;
 	int error;
-	struct page *fresh[FORK_BATCH];  /* the child's own pages, for the lists */
+	struct page *fresh[FORK_BATCH]; /* the child's own pages, for the lists */
 	unsigned nr_fresh;
 };
 
@@ -54,7 +54,8 @@ static int double_page(struct fork *f, struct vma *v, struct leaf *dst, uint64_t
 	if (f->charged > 0)
 		f->charged--;
 	else
-		charge_pages(e, mm_memcg(f->child), NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);  /* never fails */
+		charge_pages(e, mm_memcg(f->child), NULL, 1,
+			     CHARGE_NORECLAIM | CHARGE_FORCE); /* never fails */
 	page_commit_charge(p, mm_memcg(f->child));
 	page_set(p, PG_uptodate);
 	page_add_rmap(p, v, va);
@@ -74,7 +75,8 @@ static void share_migration(struct leaf *src, struct leaf *dst, uint64_t va, pte
 }
 
 /* Make the page read-only in both; the first writer gets a copy. Both leaves locked. */
-static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, pte_t pte)
+static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst,
+		       uint64_t va, pte_t pte)
 {
 	struct page *p = pfn_page(f->child->engine, pte_pfn(pte));
 
@@ -88,7 +90,8 @@ static void share_page(struct fork *f, struct vma *v, struct leaf *src, struct l
 }
 
 /* 0; -ENOMEM; -EAGAIN: reclaim holds the page. Both leaves locked. */
-static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va)
+static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst,
+		      uint64_t va)
 {
 	struct engine *e = f->child->engine;
 	pte_t pte = pte_read(src, va);
@@ -97,7 +100,7 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 	lockdep_assert_held(&src->lock);
 	if (pte_present(pte)) {
 		if (!page_is_anon(pfn_page(e, pte_pfn(pte))))
-			return 0;  /* the child faults it from the file */
+			return 0; /* the child faults it from the file */
 		if (e->mmu->ops->shares)
 			share_page(f, v, src, dst, va, pte);
 		else if (page_locked(pfn_page(e, pte_pfn(pte))))
@@ -124,7 +127,8 @@ static int copy_entry(struct fork *f, struct vma *v, struct leaf *src, struct le
 /* Copy entries up to a page that reclaim has locked since the wait: the caller must wait again.
  * Pages free now stay free while the leaf is locked, as a withdrawal checks the entry first.
  * Returns where it stopped. */
-static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst, uint64_t va, uint64_t stop)
+static uint64_t copy_entries(struct fork *f, struct vma *v, struct leaf *src, struct leaf *dst,
+			     uint64_t va, uint64_t stop)
 {
 	VM_ASSERT(va <= stop && va % PAGE_SIZE == 0);
 	for (; va < stop; va += PAGE_SIZE) {
@@ -146,7 +150,8 @@ static void copy_leaf(struct mm *parent, struct leaf *src, uint64_t from, uint64
 	struct leaf *dst;
 
 	for (uint64_t va = from; va < to && !f->error;) {
-		uint64_t at, stop = va + FORK_BATCH * PAGE_SIZE < to ? va + FORK_BATCH * PAGE_SIZE : to;
+		uint64_t at,
+			stop = va + FORK_BATCH * PAGE_SIZE < to ? va + FORK_BATCH * PAGE_SIZE : to;
 		struct vma *v = vma_find(f->child, va);
 
 		dst = leaf_get(f->child, va);
@@ -187,7 +192,9 @@ int mm_fork_locked(struct mm *parent, struct mm *child, int64_t charged)
 		if (src->flags & VM_DONTFORK)
 			continue;
 		/* VM_LOCKED is not inherited, except with VM_KEPT. */
-		v = vma_copy(child, src, src->flags & (src->flags & VM_KEPT ? ~0u : ~(uint32_t)VM_LOCKED), shares);
+		v = vma_copy(child, src,
+			     src->flags & (src->flags & VM_KEPT ? ~0u : ~(uint32_t)VM_LOCKED),
+			     shares);
 		f.error = v ? 0 : -ENOMEM;
 		if (!v)
 			break;

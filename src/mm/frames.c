@@ -121,7 +121,8 @@ static int frames_grow(struct engine *e, unsigned nid)
 
 static int64_t room(const struct engine *e, const struct frame_node *node)
 {
-	int64_t chunks = (int64_t)(e->max_chunks - e->nr_chunks) * FRAME_CHUNK, more = node->max - nr_below(node);
+	int64_t chunks = (int64_t)(e->max_chunks - e->nr_chunks) * FRAME_CHUNK,
+		more = node->max - nr_below(node);
 
 	lockdep_assert_held(&e->frames_lock);
 	if (node->nr_above > 0 || more < 0)
@@ -282,7 +283,7 @@ bool frames_step_end(struct engine *e, unsigned nid, int64_t nr)
 	else if (d > 0 && node->nr_above > 0)
 		raise_end(e, nid, d < node->nr_above ? d : node->nr_above);
 	d = nr - nr_below(node);
-	d = d > 0 && node->nr_above == 0 ? 0 : d;  /* the rest is allocated on demand */
+	d = d > 0 && node->nr_above == 0 ? 0 : d; /* the rest is allocated on demand */
 	spin_unlock(&e->frames_lock);
 	return d != 0;
 }
@@ -296,7 +297,8 @@ static uint32_t next_used(const struct engine *e, uint32_t pfn, uint32_t top)
 	return bit == BITMAP_NONE ? top : (uint32_t)bit;
 }
 
-unsigned frames_leaving(struct engine *e, unsigned nid, uint32_t *pfn, struct page **pages, unsigned n)
+unsigned frames_leaving(struct engine *e, unsigned nid, uint32_t *pfn, struct page **pages,
+			unsigned n)
 {
 	unsigned got = 0;
 

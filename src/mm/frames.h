@@ -20,7 +20,8 @@ int64_t frames_wanted(struct engine *e, unsigned node);
 bool frames_step_end(struct engine *e, unsigned node, int64_t nr);
 /* Collect up to @n frames of @node in use at or above its end, starting at frame number *@pfn,
  * which is advanced. They may be freed at any time: use page_try_get. */
-unsigned frames_leaving(struct engine *e, unsigned node, uint32_t *pfn, struct page **pages, unsigned n);
+unsigned frames_leaving(struct engine *e, unsigned node, uint32_t *pfn, struct page **pages,
+			unsigned n);
 /* The total number of such frames. *@upto: how many frames of @node, used or not, lie from its end
  * up to and including the last of them. */
 int64_t frames_above(struct engine *e, unsigned node, int64_t *upto);

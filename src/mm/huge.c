@@ -39,7 +39,8 @@ int64_t huge_room(int64_t usage, int64_t max, int64_t high)
 	return room;
 }
 
-bool huge_fits(enum huge_mode mode, uint32_t flags, uint64_t va, uint64_t start, uint64_t end, int64_t room)
+bool huge_fits(enum huge_mode mode, uint32_t flags, uint64_t va, uint64_t start, uint64_t end,
+	       int64_t room)
 {
 	uint64_t base = va & ~(LEAF_SPAN - 1);
 
@@ -55,8 +56,8 @@ static int64_t tightest(const struct mem_cgroup *g)
 	int64_t room = PAGE_COUNTER_MAX;
 
 	for (; g; g = g->parent)
-		room = least(room, huge_room(page_counter_read(&g->memory), a64_load(&g->memory.max),
-					     a64_load(&g->memory.high)));
+		room = least(room, huge_room(page_counter_read(&g->memory),
+					     a64_load(&g->memory.max), a64_load(&g->memory.high)));
 	return room;
 }
 
@@ -79,8 +80,9 @@ static bool wanted(const struct fault *f)
 
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, f->va);
-	yes = v && !v->file && !a32_load(&f->mm->has_backing) && huge_fits(a32_load(&f->mm->engine->huge_mode), v->flags, f->va, v->start, v->end,
-					 tightest(f->memcg));
+	yes = v && !v->file && !a32_load(&f->mm->has_backing) &&
+	      huge_fits(a32_load(&f->mm->engine->huge_mode), v->flags, f->va, v->start, v->end,
+			tightest(f->memcg));
 	leaf = yes ? leaf_get(f->mm, f->va) : NULL;
 	yes = leaf && leaf_empty(leaf);
 	rw_rdunlock(&f->mm->mmap_lock);
@@ -98,8 +100,9 @@ static unsigned enter(struct fault *f, uint64_t base, struct page **pages)
 
 	rw_rdlock(&f->mm->mmap_lock);
 	v = vma_find(f->mm, base);
-	if (v && !v->file && !v->backing && v->end - base >= LEAF_SPAN && mm_memcg(f->mm) == f->memcg &&
-	    mmu->ops->fill_holds(mmu, f->mm) && anon_vma_prepare(v) == 0)
+	if (v && !v->file && !v->backing && v->end - base >= LEAF_SPAN &&
+	    mm_memcg(f->mm) == f->memcg && mmu->ops->fill_holds(mmu, f->mm) &&
+	    anon_vma_prepare(v) == 0)
 		leaf = leaf_get(f->mm, base);
 	if (leaf) {
 		spin_lock(&leaf->lock);

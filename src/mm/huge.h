@@ -14,7 +14,8 @@ enum huge_mode { HUGE_NEVER, HUGE_ADVISED, HUGE_ALWAYS };
 int64_t huge_room(int64_t usage, int64_t max, int64_t high);
 /* Should the leaf of @va be filled at once, in an area [@start, @end) with @flags, if the tightest
  * level has @room? The caller checks that the leaf is empty. Pure. */
-bool huge_fits(enum huge_mode mode, uint32_t flags, uint64_t va, uint64_t start, uint64_t end, int64_t room);
+bool huge_fits(enum huge_mode mode, uint32_t flags, uint64_t va, uint64_t start, uint64_t end,
+	       int64_t room);
 
 /* A first touch at f->va: fill its leaf if it qualifies. False: nothing was done, bring in a few
  * pages instead. True: *@err is as handle_fault, or 1: retry. No locks held; may wait for the

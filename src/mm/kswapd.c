@@ -6,7 +6,7 @@
 #include "mm/page.h"
 #include "mm/reclaim.h"
 
-#define MARGIN_MIN 32     /* pages */
+#define MARGIN_MIN 32 /* pages */
 #define MARGIN_MAX 512
 
 int64_t kswapd_margin(int64_t max)
@@ -26,7 +26,8 @@ static int64_t kswapd_target(const struct mem_cgroup *memcg)
 
 	if (max < PAGE_COUNTER_MAX && max - usage < kswapd_margin(max))
 		want = usage - max + 2 * kswapd_margin(max);
-	if (high < PAGE_COUNTER_MAX && usage > high - kswapd_margin(high) && usage - high + kswapd_margin(high) > want)
+	if (high < PAGE_COUNTER_MAX && usage > high - kswapd_margin(high) &&
+	    usage - high + kswapd_margin(high) > want)
 		want = usage - high + kswapd_margin(high);
 	return want;
 }

@@ -10,7 +10,7 @@
 
 #include "mm/page.h"
 
-#define LOOK_MAX 512   /* pages per hold of the lock */
+#define LOOK_MAX 512 /* pages per hold of the lock */
 
 static void lists_free(struct mem_cgroup *memcg)
 {
@@ -74,7 +74,8 @@ static struct lruvec *lruvec_lock_page(const struct page *p)
 		}
 		l = memcg_lruvec(memcg, p->node);
 		spin_lock(&l->lock);
-		if (bug_on(REPARENT_AGAINST_ISOLATION) || recheck(page_cgroup_memcg(&p->pcg) == memcg))
+		if (bug_on(REPARENT_AGAINST_ISOLATION) ||
+		    recheck(page_cgroup_memcg(&p->pcg) == memcg))
 			return l;
 		spin_unlock(&l->lock);
 	}
@@ -91,7 +92,8 @@ static enum stat_item list_stat(enum lru_list list)
 {
 	VM_ASSERT(list < NR_LRU_LISTS);
 	static const enum stat_item item[NR_LRU_LISTS] = {
-		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_INACTIVE_FILE, STAT_ACTIVE_FILE, STAT_UNEVICTABLE,
+		STAT_INACTIVE_ANON, STAT_ACTIVE_ANON, STAT_INACTIVE_FILE,
+		STAT_ACTIVE_FILE,   STAT_UNEVICTABLE,
 	};
 	return item[list];
 }
@@ -100,7 +102,8 @@ static enum lru_list page_list(const struct page *p)
 {
 	if (page_test(p, PG_unevictable))
 		return LRU_UNEVICTABLE;
-	return (page_test(p, PG_file) ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) + (page_test(p, PG_active) ? 1 : 0);
+	return (page_test(p, PG_file) ? LRU_INACTIVE_FILE : LRU_INACTIVE_ANON) +
+	       (page_test(p, PG_active) ? 1 : 0);
 }
 
 /* lruvec locked. */
@@ -152,7 +155,8 @@ void lru_add_many(struct page **pages, unsigned n)
 		struct page *p = pages[i];
 
 		if (bug_on(PUBLISH_BEFORE_LINK))
-			page_set(p, PG_lru); /* another thread may now remove it from a list it is not on */
+			page_set(p, PG_lru); /* another thread may now remove it from a list it is
+						not on */
 		l = lruvec_lock_next(l, p, d);
 		if (!l)
 			continue;
@@ -214,7 +218,8 @@ unsigned lru_isolate_pages(struct page **pages, unsigned n)
 	return won;
 }
 
-unsigned lru_transfer_pages(struct page **pages, unsigned n, struct memcg_handle *from, struct memcg_handle *to)
+unsigned lru_transfer_pages(struct page **pages, unsigned n, struct memcg_handle *from,
+			    struct memcg_handle *to)
 {
 	int64_t d[NR_LRU_LISTS] = { 0 };
 	struct lruvec *l = NULL;
@@ -236,7 +241,8 @@ unsigned lru_transfer_pages(struct page **pages, unsigned n, struct memcg_handle
 	return moved;
 }
 
-unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *scanned)
+unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, unsigned n,
+		     unsigned *scanned)
 {
 	unsigned got = 0;
 
@@ -260,7 +266,8 @@ unsigned lru_isolate(struct lruvec *l, enum lru_list list, struct page **out, un
 	return got;
 }
 
-unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n, unsigned *looked)
+unsigned lru_isolate_cached(struct lruvec *l, enum lru_list list, struct page **out, unsigned n,
+			    unsigned *looked)
 {
 	unsigned got = 0;
 

@@ -42,10 +42,12 @@
 #include "mm/rmap.h"
 #include "mm/swap.h"
 
-#define PASSES_MAX 4  /* tries for a page that is in use */
+#define PASSES_MAX 4 /* tries for a page that is in use */
 
 /* The flags that describe a page's content or its place in the lists. */
-#define PG_MOVES (PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset | PG_referenced)
+#define PG_MOVES                                                                                   \
+	(PG_uptodate | PG_dirty | PG_active | PG_unevictable | PG_readahead | PG_workingset |      \
+	 PG_referenced)
 
 struct migration {
 	struct engine *e;
@@ -84,7 +86,7 @@ static void unmap_one(struct vma *v, uint64_t va, void *arg)
 		if (m->as && pte & PTE_DIRTY)
 			filemap_set_dirty(m->old);
 		page_remove_rmap(m->old);
-		page_put(m->e, m->old);  /* the entry's reference; ours remains */
+		page_put(m->e, m->old); /* the entry's reference; ours remains */
 		m->nr_entries++;
 	}
 	spin_unlock(&leaf->lock);
@@ -110,7 +112,8 @@ static void remap_one(struct vma *v, uint64_t va, void *arg)
 }
 
 /* Visit every place where @index may be mapped. */
-static void walk(struct migration *m, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg))
+static void walk(struct migration *m, uint64_t index,
+		 void (*fn)(struct vma *v, uint64_t va, void *arg))
 {
 	if (m->as)
 		rmap_walk_file(m->as, index, fn, m);
@@ -133,7 +136,7 @@ static void remap(struct migration *m, struct page *to)
 static struct anon_vma *get_anon_vma(struct page *p)
 {
 	if (bug_on(MIGRATE_ANON_VMA_WITHOUT_REFERENCE))
-		return page_anon_vma(p);  /* may be freed at any time, or already is */
+		return page_anon_vma(p); /* may be freed at any time, or already is */
 	return page_get_anon_vma(p);
 }
 
@@ -164,7 +167,7 @@ static bool replace_page(struct migration *m)
 		aptr_store(&new->mapping, aptr_load(&old->mapping));
 		if (!page_freeze_refs(old, 1))
 			return false;
-		page_unfreeze_refs(old, 1);  /* it can no longer be found */
+		page_unfreeze_refs(old, 1); /* it can no longer be found */
 	}
 	page_set(new, a32_load(&old->flags) & PG_MOVES);
 	plat_copy(mmu_data(m->e->mmu, new), mmu_data(m->e->mmu, old), PAGE_SIZE);
@@ -182,7 +185,7 @@ static void recharge(struct migration *m)
 	page_cgroup_clear_migration(&m->old->pcg);
 	h = page_cgroup_uncharge(&m->old->pcg);
 	if (h) {
-		handle_uncharge(h, 1);  /* others may take the room here */
+		handle_uncharge(h, 1); /* others may take the room here */
 		handle_put_many(h, 1);
 		charge_pages(m->e, memcg, NULL, 1, CHARGE_NORECLAIM | CHARGE_FORCE);
 		page_commit_charge(m->old, memcg);
@@ -202,7 +205,10 @@ static void count_success(const struct migration *m)
 {
 	page_stat(m->new, STAT_PGMIGRATE_SUCCESS, 1);
 	if (m->reason == MIGRATE_DEMOTION || m->reason == MIGRATE_DEMOTION_KSWAPD)
-		page_stat(m->new, m->reason == MIGRATE_DEMOTION ? STAT_PGDEMOTE_DIRECT : STAT_PGDEMOTE_KSWAPD, 1);
+		page_stat(m->new,
+			  m->reason == MIGRATE_DEMOTION ? STAT_PGDEMOTE_DIRECT
+							: STAT_PGDEMOTE_KSWAPD,
+			  1);
 }
 
 /* Both pages locked, the old one uptodate and not under writeback. 0, -EAGAIN, or -ENOENT: the old
@@ -219,7 +225,7 @@ static int move_page(struct migration *m)
 		page_cgroup_set_migration(&old->pcg);
 	if (m->av || page_mapped(old))
 		walk(m, old->index, unmap_one);
-	page_uncharge_unused(old);  /* refused: the migration entries use it */
+	page_uncharge_unused(old); /* refused: the migration entries use it */
 	replaced = !page_mapped(old) && (m->nr_entries || in_cache(m)) && replace_page(m);
 	survivor = replaced ? new : old;
 	if (replaced && !bug_on(MIGRATE_COMMIT_AFTER_REMAP))
@@ -228,7 +234,7 @@ static int move_page(struct migration *m)
 		recharge(m);
 	remap(m, survivor);
 	if (replaced && bug_follows(MIGRATE_COMMIT_AFTER_REMAP))
-		page_cgroup_replace(&old->pcg, &new->pcg);  /* mapped, but counted to no owner */
+		page_cgroup_replace(&old->pcg, &new->pcg); /* mapped, but counted to no owner */
 	if (replaced && !bug_on(MIGRATION_COUNTED_LATE))
 		count_success(m);
 	page_cgroup_clear_migration(&survivor->pcg);
@@ -292,9 +298,11 @@ static int take_frames(struct engine *e, unsigned node, struct fresh *f, unsigne
 }
 
 /* Take one of them; if none is left, allocate @want, or one if there is not enough room. */
-static int new_page(struct engine *e, unsigned node, struct fresh *f, unsigned want, struct page **new)
+static int new_page(struct engine *e, unsigned node, struct fresh *f, unsigned want,
+		    struct page **new)
 {
-	if (f->nr == 0 && (want == 1 || take_frames(e, node, f, want) != 0) && take_frames(e, node, f, 1) != 0)
+	if (f->nr == 0 && (want == 1 || take_frames(e, node, f, want) != 0) &&
+	    take_frames(e, node, f, 1) != 0)
 		return -ENOMEM;
 	*new = f->page[--f->nr];
 	return 0;
@@ -312,7 +320,8 @@ static void put_back(struct engine *e, struct page **pages, unsigned n)
 
 /* 0: the old page is finished, the caller puts @new back. -ENOENT: @old is gone, the caller puts
  * it. -EAGAIN: @old is still there. @new is consumed in both error cases. */
-static int migrate_one(struct engine *e, struct page *old, struct page *new, enum migrate_reason reason)
+static int migrate_one(struct engine *e, struct page *old, struct page *new,
+		       enum migrate_reason reason)
 {
 	struct migration m = { .e = e, .old = old, .new = new, .reason = reason };
 	bool wait = reason == MIGRATE_SYSCALL;
@@ -338,8 +347,8 @@ static int migrate_one(struct engine *e, struct page *old, struct page *new, enu
 
 /* Migrate @p, the first of @left pages, in up to PASSES_MAX passes; *@survivor is the new or the
  * old page. As migrate_one, or -ENOMEM. */
-static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node, enum migrate_reason reason,
-			struct fresh *f, struct page **survivor)
+static int migrate_next(struct engine *e, struct page *p, unsigned left, unsigned node,
+			enum migrate_reason reason, struct fresh *f, struct page **survivor)
 {
 	int err = -EAGAIN;
 
@@ -366,8 +375,8 @@ static void fail_page(struct page *p, struct page **failed, struct migrate_resul
 
 /* Migrate up to MIGRATE_BATCH_MAX pages. Failed ones are added to @failed, all others are put back.
  * 0 or the most significant error. */
-static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
-			 struct page **failed, struct migrate_result *r)
+static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsigned node,
+			 enum migrate_reason reason, struct page **failed, struct migrate_result *r)
 {
 	struct page *survivor[MIGRATE_BATCH_MAX];
 	unsigned done = 0;
@@ -387,13 +396,13 @@ static int migrate_batch(struct engine *e, struct page **pages, unsigned n, unsi
 		fail_page(pages[i], failed, r);
 		ret = ret == 0 || err == -ENOMEM ? err : ret;
 	}
-	VM_BUG_ON(f.nr > 0);  /* never more than the pages left, each of which used at least one */
+	VM_BUG_ON(f.nr > 0); /* never more than the pages left, each of which used at least one */
 	put_back(e, survivor, done);
 	return ret;
 }
 
-int migrate_isolated(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
-		     struct migrate_result *r)
+int migrate_isolated(struct engine *e, struct page **pages, unsigned n, unsigned node,
+		     enum migrate_reason reason, struct migrate_result *r)
 {
 	int ret = !e->mmu->ops->shares ? -EOPNOTSUPP : node >= e->nr_nodes ? -EINVAL : 0;
 
@@ -413,8 +422,8 @@ int migrate_isolated(struct engine *e, struct page **pages, unsigned n, unsigned
 	return ret;
 }
 
-int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node, enum migrate_reason reason,
-		  struct migrate_result *r)
+int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned node,
+		  enum migrate_reason reason, struct migrate_result *r)
 {
 	int ret = migrate_isolated(e, pages, n, node, reason, r);
 
@@ -425,8 +434,8 @@ int migrate_pages(struct engine *e, struct page **pages, unsigned n, unsigned no
 /* ---- a range ---- */
 
 /* Isolate up to a batch of pages mapped in [*va, end) and not on @node; *va: where to continue. */
-static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigned node, struct page **pages,
-			      unsigned *missed)
+static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigned node,
+			      struct page **pages, unsigned *missed)
 {
 	unsigned n = 0, found, isolated;
 	struct leaf *leaf;
@@ -438,7 +447,8 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 		spin_lock(&leaf->lock);
 		for (found = 0; *va < stop && n + found < MIGRATE_BATCH_MAX; *va += PAGE_SIZE) {
 			pte_t pte = pte_read(leaf, *va);
-			struct page *p = pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
+			struct page *p =
+				pte_present(pte) ? pfn_page(mm->engine, pte_pfn(pte)) : NULL;
 
 			if (!p || p->node == node)
 				continue;
@@ -447,7 +457,7 @@ static unsigned isolate_range(struct mm *mm, uint64_t *va, uint64_t end, unsigne
 		}
 		isolated = lru_isolate_pages(pages + n, found);
 		for (unsigned i = isolated; i < found; i++)
-			page_put(mm->engine, pages[n + i]);  /* the entry holds another reference */
+			page_put(mm->engine, pages[n + i]); /* the entry holds another reference */
 		*missed += found - isolated;
 		n += isolated;
 		spin_unlock(&leaf->lock);
@@ -469,8 +479,8 @@ static void make_room(struct engine *e, unsigned node, unsigned n)
 		reclaim_node(e, node, (int64_t)n - room, 0, &r);
 }
 
-int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node, enum migrate_reason reason,
-		  struct migrate_result *r)
+int migrate_range(struct mm *mm, uint64_t start, uint64_t end, unsigned node,
+		  enum migrate_reason reason, struct migrate_result *r)
 {
 	struct page *pages[MIGRATE_BATCH_MAX];
 	int ret = 0;

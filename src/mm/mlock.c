@@ -39,7 +39,8 @@ static int64_t newly_locked(const struct mm *mm, uint64_t start, uint64_t end)
 	lockdep_assert_held(&mm->mmap_lock);
 	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end; i++) {
 		const struct vma *v = mm->vmas[i];
-		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
+		uint64_t from = v->start > start ? v->start : start,
+			 to = v->end < end ? v->end : end;
 
 		if (!(v->flags & VM_LOCKED))
 			n += (int64_t)((to - from) >> PAGE_SHIFT);
@@ -53,7 +54,8 @@ int mm_lock_locked(struct mm *mm, uint64_t start, uint64_t end)
 	int err;
 
 	lockdep_assert_held(&mm->mmap_lock);
-	if (want > mlock_limit(a64_load(&mm_memcg(mm)->memory.max), stat_read_local(mm_memcg(mm), STAT_UNMANAGED)))
+	if (want > mlock_limit(a64_load(&mm_memcg(mm)->memory.max),
+			       stat_read_local(mm_memcg(mm), STAT_UNMANAGED)))
 		return -ENOMEM;
 	err = vma_change_flags(mm, start, end, VM_LOCKED, 0);
 	/* Reclaim that reads the area's flags from now on skips its pages. Reclaim that read them
@@ -134,7 +136,8 @@ static void rescue_files(struct mm *mm, uint64_t start, uint64_t end)
 		struct vma *v = mm->vmas[i];
 
 		if (v->file && v->file->host)
-			rescue_file(mm->engine, v->file, v->pgoff, v->pgoff + ((v->end - v->start) >> PAGE_SHIFT));
+			rescue_file(mm->engine, v->file, v->pgoff,
+				    v->pgoff + ((v->end - v->start) >> PAGE_SHIFT));
 	}
 }
 
@@ -144,9 +147,11 @@ static int unlock_areas(struct mm *mm, uint64_t start, uint64_t end)
 	unsigned i;
 
 	lockdep_assert_held(&mm->mmap_lock);
-	while (start < end && (i = vma_index(mm, start)) < mm->nr_vmas && mm->vmas[i]->start < end) {
+	while (start < end && (i = vma_index(mm, start)) < mm->nr_vmas &&
+	       mm->vmas[i]->start < end) {
 		const struct vma *v = mm->vmas[i];
-		uint64_t from = v->start > start ? v->start : start, to = v->end < end ? v->end : end;
+		uint64_t from = v->start > start ? v->start : start,
+			 to = v->end < end ? v->end : end;
 		int err = v->flags & VM_KEPT ? 0 : vma_change_flags(mm, from, to, 0, VM_LOCKED);
 
 		if (err)

@@ -36,19 +36,19 @@
 #include "mm/swap.h"
 #include "mm/vma.h"
 
-#define PASSES_MAX  3   /* walks, while pages are busy */
-#define MOVE_BATCH  64  /* pages locked at once */
-#define EMPTY_TRIES 16  /* consecutive reclaims that free nothing */
+#define PASSES_MAX  3  /* walks, while pages are busy */
+#define MOVE_BATCH  64 /* pages locked at once */
+#define EMPTY_TRIES 16 /* consecutive reclaims that free nothing */
 
 struct move {
 	struct engine *e;
 	struct mem_cgroup *from, *to;
-	unsigned mask;              /* MOVE_ */
-	bool count;                 /* only count, into pages and slots */
-	int64_t pages, slots;       /* charged to @to in advance and not used up */
+	unsigned mask;        /* MOVE_ */
+	bool count;           /* only count, into pages and slots */
+	int64_t pages, slots; /* charged to @to in advance and not used up */
 	unsigned busy;
 	/* of the current leaf */
-	struct page *batch[MOVE_BATCH];  /* locked, moved together */
+	struct page *batch[MOVE_BATCH]; /* locked, moved together */
 	unsigned nr;
 	int64_t nr_anon, nr_cached, nr_file, nr_shmem, nr_file_mapped, nr_dirty;
 };
@@ -62,7 +62,7 @@ static void move_slot(struct move *m, uint32_t entry, unsigned refs)
 	if (m->slots == 0 || !swap_move_owner(m->e, entry, m->from, m->to->handle, refs, &memsw))
 		return;
 	m->slots--;
-	if (!memsw)  /* its page pays */
+	if (!memsw) /* its page pays */
 		page_counter_uncharge(&m->to->memsw, 1);
 }
 
@@ -126,8 +126,8 @@ static void move_batch(struct move *m)
 /* Does @p move at all? Inside RCU. */
 static bool wanted(const struct move *m, const struct page *p, unsigned maps)
 {
-	return m->mask & (page_is_anon(p) ? MOVE_ANON : MOVE_FILE) && a32_load(&p->mapcount) == maps &&
-	       page_cgroup_memcg(&p->pcg) == m->from;
+	return m->mask & (page_is_anon(p) ? MOVE_ANON : MOVE_FILE) &&
+	       a32_load(&p->mapcount) == maps && page_cgroup_memcg(&p->pcg) == m->from;
 }
 
 /* Lock @p if it moves and @maps entries map it. The current entry's leaf is locked; the caller
@@ -153,7 +153,7 @@ static void move_present(struct move *m, struct leaf *leaf, struct page *p)
 		return;
 	if (bug_on(OWNER_LOCKED_AFTER_MAPCOUNT)) {
 		page_get(p);
-		spin_unlock(&leaf->lock);  /* an unmap now picks the owner by the map count */
+		spin_unlock(&leaf->lock); /* an unmap now picks the owner by the map count */
 		move_pages(m, &p, 1, true);
 		spin_lock(&leaf->lock);
 		page_put(m->e, p);
@@ -354,7 +354,8 @@ int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask)
 	return err;
 }
 
-bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from, struct mem_cgroup *to)
+bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from,
+		     struct mem_cgroup *to)
 {
 	struct move m = { .e = e, .from = from, .to = to, .pages = 1 };
 

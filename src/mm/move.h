@@ -4,8 +4,8 @@
 
 #include "mm/mm_types.h"
 
-#define MOVE_ANON 1u  /* anonymous pages, and their swap */
-#define MOVE_FILE 2u  /* pages of files and of shared memory */
+#define MOVE_ANON 1u /* anonymous pages, and their swap */
+#define MOVE_FILE 2u /* pages of files and of shared memory */
 
 /* Make @to the group of @mm, and move the charges of pages that only @mm maps and that its group is
  * charged for, of the kinds in @mask. 0; or -ENOMEM (no room in @to; nothing changed). Pages that
@@ -19,7 +19,8 @@ int mm_move_group(struct mm *mm, struct mem_cgroup *to, unsigned mask);
  * @to: move its charge, and that of its slot, to @to, each if there is room. A no-op if @from is no
  * longer charged for it. False: another thread has isolated it and may wait for its lock: unlock it
  * and retry. */
-bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from, struct mem_cgroup *to);
+bool move_swapped_in(struct engine *e, struct page *p, struct mem_cgroup *from,
+		     struct mem_cgroup *to);
 
 /* Reclaim as much as possible from a group without address spaces. 0; -EBUSY: it or a descendant
  * has some; -EINVAL: the root. */

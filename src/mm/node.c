@@ -7,10 +7,10 @@
 #include "mm/page.h"
 #include "mm/reclaim.h"
 
-#define MARGIN_MIN   4
-#define MARGIN_MAX   512
-#define RETRY_NS     (200 * 1000)   /* before retrying busy frames; doubled each time, */
-#define RETRY_DOUBLE_MAX 6          /* at most this often */
+#define MARGIN_MIN       4
+#define MARGIN_MAX       512
+#define RETRY_NS         (200 * 1000) /* before retrying busy frames; doubled each time, */
+#define RETRY_DOUBLE_MAX 6            /* at most this often */
 
 /* ---- which is near ---- */
 
@@ -152,7 +152,8 @@ static void empty_once(struct resize *z)
 
 		for (unsigned i = 0; i < got; i++) {
 			if (!page_try_get(pages[i]))
-				continue;  /* being freed, or allocated just before the end was lowered */
+				continue; /* being freed, or allocated just before the end was
+					     lowered */
 			if (lru_isolate_page(pages[i]))
 				pages[n++] = pages[i];
 			else
@@ -169,7 +170,8 @@ static int64_t empty(struct resize *z, unsigned tries)
 
 	for (unsigned i = 0; i < tries && frames_above(z->e, z->node, &upto) > 0; i++) {
 		if (i > 0)
-			plat_sleep_ns((uint64_t)RETRY_NS << (i < RETRY_DOUBLE_MAX ? i : RETRY_DOUBLE_MAX));
+			plat_sleep_ns((uint64_t)RETRY_NS
+				      << (i < RETRY_DOUBLE_MAX ? i : RETRY_DOUBLE_MAX));
 		empty_once(z);
 	}
 	return frames_above(z->e, z->node, &upto);
@@ -195,7 +197,8 @@ static int64_t settle(struct resize *z)
 	return used;
 }
 
-int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, struct node_resize_result *r)
+int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries,
+		struct node_resize_result *r)
 {
 	struct resize z = { .e = e, .node = nid, .r = r };
 	int64_t max = (int64_t)e->max_chunks * FRAME_CHUNK, before, now;
@@ -220,7 +223,7 @@ int node_resize(struct engine *e, unsigned nid, int64_t nr, unsigned tries, stru
 	if (nr < before)
 		r->busy = empty(&z, tries);
 	if (bug_follows(NODE_CHECKED_BEFORE_ISOLATED))
-		frames_take_late(e, nid);  /* what was unused when it was checked */
+		frames_take_late(e, nid); /* what was unused when it was checked */
 	if (r->busy)
 		r->busy = settle(&z);
 	spin_lock(&e->frames_lock);

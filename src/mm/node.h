@@ -22,13 +22,13 @@
 #include "mm/mm_types.h"
 
 struct node_resize_result {
-	int64_t frames;     /* new size of the node */
-	int64_t taken;      /* frames that went offline, previously in use or not */
-	int64_t given;      /* frames that came back online */
-	int64_t compacted;  /* pages moved to other frames of the node, */
-	int64_t demoted;    /* to other nodes, */
-	int64_t reclaimed;  /* or written to swap and files */
-	int64_t busy;       /* frames still in use when it gave up (-EBUSY) */
+	int64_t frames;    /* new size of the node */
+	int64_t taken;     /* frames that went offline, previously in use or not */
+	int64_t given;     /* frames that came back online */
+	int64_t compacted; /* pages moved to other frames of the node, */
+	int64_t demoted;   /* to other nodes, */
+	int64_t reclaimed; /* or written to swap and files */
+	int64_t busy;      /* frames still in use when it gave up (-EBUSY) */
 };
 
 #define NODE_RESIZE_TRIES 8
@@ -36,7 +36,8 @@ struct node_resize_result {
 /* Set the size of @node to @nr frames. No locks may be held. Makes at most @tries rounds over the
  * frames in use. 0; -EBUSY: some frames stayed in use, @r has the size reached; -EALREADY: another
  * resize of @node is running; -EINVAL: no such node. */
-int node_resize(struct engine *e, unsigned node, int64_t nr, unsigned tries, struct node_resize_result *r);
+int node_resize(struct engine *e, unsigned node, int64_t nr, unsigned tries,
+		struct node_resize_result *r);
 
 /* How many of @max frames background reclaim keeps free on a node that has a slower node to move
  * pages to. Pure. */

@@ -3,8 +3,9 @@
 
 #include "mm/engine.h"
 
-#define OOM_WAIT_NS  (2 * 1000000000ll)   /* for a victim to exit; then choose the next one */
-#define OOM_LOOK_NS  (20 * 1000000ll)     /* between two checks: returning an unused charge wakes no waiter */
+#define OOM_WAIT_NS (2 * 1000000000ll) /* for a victim to exit; then choose the next one */
+#define OOM_LOOK_NS                                                                                \
+	(20 * 1000000ll) /* between two checks: returning an unused charge wakes no waiter */
 
 int64_t oom_badness(int64_t rss, int64_t swapents, int64_t extra)
 {
@@ -40,7 +41,8 @@ static bool look(struct engine *e, struct mem_cgroup *memcg, struct mm **worst)
 			pending |= now - mm->dying_since < OOM_WAIT_NS;
 			continue;
 		}
-		bad = oom_badness(a64_load(&mm->rss), a64_load(&mm->swapents), a64_load(&mm->unmanaged));
+		bad = oom_badness(a64_load(&mm->rss), a64_load(&mm->swapents),
+				  a64_load(&mm->unmanaged));
 		if (bad > most) {
 			most = bad;
 			*worst = mm;
@@ -78,13 +80,15 @@ static void wait_for_room(struct engine *e, struct mem_cgroup *memcg, int64_t n,
 {
 	int64_t end = (int64_t)plat_now_ns() + OOM_WAIT_NS;
 
-	while (!waitq_sleep(&e->progress, ticket, OOM_LOOK_NS) && !has_room(memcg, n) && (int64_t)plat_now_ns() < end)
+	while (!waitq_sleep(&e->progress, ticket, OOM_LOOK_NS) && !has_room(memcg, n) &&
+	       (int64_t)plat_now_ns() < end)
 		;
 }
 
 bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64_t n, bool wait)
 {
-	uint32_t ticket = waitq_prepare(&e->progress); /* before the scan: any exit after it wakes us */
+	uint32_t ticket =
+		waitq_prepare(&e->progress); /* before the scan: any exit after it wakes us */
 	struct mm *victim;
 	enum verdict v;
 	bool mine = false;
@@ -93,7 +97,8 @@ bool oom_kill(struct engine *e, struct mem_cgroup *memcg, struct mm *self, int64
 		return false;
 	v = judge(e, memcg, n, &victim);
 	if (bug_on(OOM_LOST_WAKEUP))
-		ticket = waitq_prepare(&e->progress); /* the victim has exited in the meantime; its wake-up is lost */
+		ticket = waitq_prepare(&e->progress); /* the victim has exited in the meantime; its
+							 wake-up is lost */
 	if (v == OOM_VICTIM) {
 		struct mem_cgroup *of = mm_get_memcg(victim);
 

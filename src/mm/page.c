@@ -24,7 +24,8 @@ void page_uncharge(struct page *p)
 void page_uncharge_unused(struct page *p)
 {
 	VM_BUG_ON(!page_locked(p) || page_test(p, PG_lru));
-	if (!page_mapped(p) && !page_test(p, PG_swapcache) && page_is_anon(p) && a32_load(&p->refcount) == 1)
+	if (!page_mapped(p) && !page_test(p, PG_swapcache) && page_is_anon(p) &&
+	    a32_load(&p->refcount) == 1)
 		page_uncharge(p);
 }
 

@@ -188,7 +188,8 @@ void pgtable_fini(struct mm *mm)
 /* A range with more leaf slots than there are leaves (a huge reservation): walk the leaves
  * instead. */
 static void leaf_for_all(struct mm *mm, uint64_t start, uint64_t end,
-			 void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *), void *arg)
+			 void (*fn)(struct mm *, struct leaf *, uint64_t, uint64_t, void *),
+			 void *arg)
 {
 	for (unsigned i = 0; i < mm->cap_leaves; i++)
 		for (struct leaf *l = mm->leaves[i]; l; l = l->hash_next) {

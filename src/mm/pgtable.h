@@ -25,10 +25,18 @@ struct leaf *leaf_get(struct mm *mm, uint64_t va);
 void pgtable_fini(struct mm *mm);
 /* Call @fn for the part of every existing leaf in [start, end), in no particular order. */
 void leaf_for_range(struct mm *mm, uint64_t start, uint64_t end,
-		    void (*fn)(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg), void *arg);
+		    void (*fn)(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to,
+			       void *arg),
+		    void *arg);
 
-static inline unsigned leaf_slot(uint64_t va) { return (va >> PAGE_SHIFT) & (LEAF_ENTRIES - 1); }
-static inline pte_t pte_read(const struct leaf *l, uint64_t va) { return a64_load(&l->pte[leaf_slot(va)]); }
+static inline unsigned leaf_slot(uint64_t va)
+{
+	return (va >> PAGE_SHIFT) & (LEAF_ENTRIES - 1);
+}
+static inline pte_t pte_read(const struct leaf *l, uint64_t va)
+{
+	return a64_load(&l->pte[leaf_slot(va)]);
+}
 /* leaf->lock held. */
 static inline void pte_set(struct leaf *l, uint64_t va, pte_t pte)
 {

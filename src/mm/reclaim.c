@@ -16,20 +16,23 @@
 #include "mm/page.h"
 #include "mm/swap.h"
 
-#define ISOLATE_MAX  MMU_BATCH_MAX
-#define BUSY_MAX     (4 * ISOLATE_MAX)   /* per list; then leave it for now: busy pages went to its head */
+#define ISOLATE_MAX MMU_BATCH_MAX
+#define BUSY_MAX                                                                                   \
+	(4 * ISOLATE_MAX) /* per list; then leave it for now: busy pages went to its head */
 #define CACHED_SHARE 64   /* of the lists: fewer are not worth a search */
 #define SWAPPINESS   60   /* of 200: weight of the anon lists; the rest is the file lists' */
 #define ALL_NODES    NODES_MAX
-#define FRAMES_MIN   32   /* to free at once when an allocation finds no frame */
+#define FRAMES_MIN   32 /* to free at once when an allocation finds no frame */
 
 /* The sum of what the children of @parent claim by min (or low). Inside RCU. */
 static int64_t children_claims(struct mem_cgroup *parent, bool low)
 {
 	int64_t sum = 0;
 
-	for (struct mem_cgroup *c = aptr_load(&parent->first_child); c; c = aptr_load(&c->next_sibling))
-		sum += protect_claim(page_counter_read(&c->memory), a64_load(low ? &c->low : &c->min));
+	for (struct mem_cgroup *c = aptr_load(&parent->first_child); c;
+	     c = aptr_load(&c->next_sibling))
+		sum += protect_claim(page_counter_read(&c->memory),
+				     a64_load(low ? &c->low : &c->min));
 	return sum;
 }
 
@@ -45,8 +48,9 @@ static int64_t group_protection(struct mem_cgroup *top, struct mem_cgroup *memcg
 	if (parent == top)
 		return protect_claim(page_counter_read(&memcg->memory), setting);
 	above = group_protection(top, parent, low);
-	return effective_protection(page_counter_read(&memcg->memory), page_counter_read(&parent->memory), setting,
-				    above, children_claims(parent, low));
+	return effective_protection(page_counter_read(&memcg->memory),
+				    page_counter_read(&parent->memory), setting, above,
+				    children_claims(parent, low));
 }
 
 /* One reclaim run: free pages below @top on @node, or on all nodes (ALL_NODES). */
@@ -83,7 +87,8 @@ static int64_t group_size(const struct reclaim *c, struct mem_cgroup *memcg)
 	int64_t size = 0;
 
 	for (enum lru_list i = LRU_INACTIVE_ANON; i <= LRU_ACTIVE_FILE; i++)
-		size += c->node == ALL_NODES ? group_list_size(memcg, i) : lruvec_size(memcg_lruvec(memcg, c->node), i);
+		size += c->node == ALL_NODES ? group_list_size(memcg, i)
+					     : lruvec_size(memcg_lruvec(memcg, c->node), i);
 	return size;
 }
 
@@ -136,7 +141,8 @@ static void count_swap_full(struct mem_cgroup *memcg, unsigned flags)
 }
 
 /* Freed pages go to the stock of the group they were charged to. */
-static void shrink_batch(struct reclaim *c, struct mem_cgroup *memcg, struct page **pages, unsigned n)
+static void shrink_batch(struct reclaim *c, struct mem_cgroup *memcg, struct page **pages,
+			 unsigned n)
 {
 	shrink_pages(c->e, pages, n, c->flags, c->r);
 	if (n && (memcg != c->top || over_memsw(memcg)))
@@ -158,8 +164,8 @@ static void shrink_cached(struct reclaim *c, struct lruvec *l, int64_t done)
 			struct page *pages[ISOLATE_MAX];
 			unsigned got, looked;
 
-			if (cached <= 0 ||
-			    (c->flags & RECLAIM_KSWAPD && cached < group_size(c, l->memcg) / CACHED_SHARE))
+			if (cached <= 0 || (c->flags & RECLAIM_KSWAPD &&
+					    cached < group_size(c, l->memcg) / CACHED_SHARE))
 				return;
 			got = lru_isolate_cached(l, order[i], pages, ISOLATE_MAX, &looked);
 			if (looked == 0)
@@ -172,16 +178,19 @@ static void shrink_cached(struct reclaim *c, struct lruvec *l, int64_t done)
 }
 
 /* How many of @batch pages of @l have somewhere to go. */
-static unsigned destinations(const struct reclaim *c, const struct lruvec *l, enum lru_list inactive, unsigned batch)
+static unsigned destinations(const struct reclaim *c, const struct lruvec *l,
+			     enum lru_list inactive, unsigned batch)
 {
-	if (inactive != LRU_INACTIVE_ANON || (c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0))
+	if (inactive != LRU_INACTIVE_ANON ||
+	    (c->flags & RECLAIM_DEMOTE && demotion_target(c->e, l->node) >= 0))
 		return batch;
 	return swap_available(c->e, l->memcg, batch);
 }
 
 /* Free up to @n pages of one kind of a group's lists, in batches of at least @batch_min: a cheap
  * batch may free a little more than @n, but not more than is unprotected. */
-static void shrink_kind(struct reclaim *c, struct lruvec *l, enum lru_list inactive, int64_t n, unsigned batch_min)
+static void shrink_kind(struct reclaim *c, struct lruvec *l, enum lru_list inactive, int64_t n,
+			unsigned batch_min)
 {
 	int64_t scan_max = kind_size(l, inactive);
 	int64_t done = freed(c) + n, scanned = 0, busy = c->r->busy;
@@ -223,7 +232,8 @@ static void shrink_lruvec(struct reclaim *c, struct lruvec *l, int64_t n, unsign
 
 	/* Full swap matters only when the file lists do not yield enough. */
 	anon = reclaim_split(n, kind_size(l, LRU_INACTIVE_ANON), file,
-			     may_anon && (file == 0 || destinations(c, l, LRU_INACTIVE_ANON, 1) > 0));
+			     may_anon &&
+				     (file == 0 || destinations(c, l, LRU_INACTIVE_ANON, 1) > 0));
 	if (n > anon)
 		shrink_kind(c, l, LRU_INACTIVE_FILE, n - anon, batch_min);
 	if (may_anon && freed(c) < done)
@@ -246,7 +256,8 @@ static void shrink_group(struct reclaim *c, struct mem_cgroup *memcg, int64_t n,
 	}
 }
 
-static void count_reclaim(struct mem_cgroup *memcg, unsigned flags, int64_t scanned, int64_t reclaimed)
+static void count_reclaim(struct mem_cgroup *memcg, unsigned flags, int64_t scanned,
+			  int64_t reclaimed)
 {
 	bool bg = flags & RECLAIM_KSWAPD;
 
@@ -301,9 +312,11 @@ static void reclaim_pass(struct reclaim *c, int64_t n)
 		if (share <= 0)
 			continue;
 		shrink_group(c, m, share, target > 32 ? 32 : (unsigned)target);
-		if (c->flags & RECLAIM_LOW && a64_load(&m->low) > 0 && c->r->scanned > before.scanned)
+		if (c->flags & RECLAIM_LOW && a64_load(&m->low) > 0 &&
+		    c->r->scanned > before.scanned)
 			event_add(m, EVENT_LOW, 1);
-		count_reclaim(m, c->flags, c->r->scanned - before.scanned, c->r->reclaimed - before.reclaimed);
+		count_reclaim(m, c->flags, c->r->scanned - before.scanned,
+			      c->r->reclaimed - before.reclaimed);
 	}
 }
 
@@ -325,13 +338,15 @@ static void reclaim(struct reclaim *c, int64_t n)
 	a32_acc(&c->e->reclaimers, -1);
 	if (!freed(c) && !(c->flags & RECLAIM_NOSWAP) && swap_disk_may_recover(c->e))
 		c->r->busy++;
-	for (struct mem_cgroup *g = c->top; g && c->r->reclaimed && !bug_on(OOM_BESIDE_PROGRESS); g = g->parent)
+	for (struct mem_cgroup *g = c->top; g && c->r->reclaimed && !bug_on(OOM_BESIDE_PROGRESS);
+	     g = g->parent)
 		reclaim_got_on(g);
 	if (freed(c))
 		waitq_wake(&c->e->progress);
 }
 
-void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags, struct reclaim_result *r)
+void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsigned flags,
+		   struct reclaim_result *r)
 {
 	struct reclaim c = { .e = e, .top = memcg, .node = ALL_NODES, .flags = flags, .r = r };
 
@@ -339,9 +354,12 @@ void reclaim_group(struct engine *e, struct mem_cgroup *memcg, int64_t n, unsign
 	reclaim(&c, n);
 }
 
-void reclaim_node(struct engine *e, unsigned node, int64_t n, unsigned flags, struct reclaim_result *r)
+void reclaim_node(struct engine *e, unsigned node, int64_t n, unsigned flags,
+		  struct reclaim_result *r)
 {
-	struct reclaim c = { .e = e, .top = e->tree.root, .node = node, .flags = flags | RECLAIM_DEMOTE, .r = r };
+	struct reclaim c = {
+		.e = e, .top = e->tree.root, .node = node, .flags = flags | RECLAIM_DEMOTE, .r = r
+	};
 
 	VM_ASSERT(n > 0 && node < e->nr_nodes);
 	reclaim(&c, n);

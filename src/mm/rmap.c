@@ -99,7 +99,7 @@ int anon_vma_prepare(struct vma *v)
 	won = aptr_load(&v->anon_vma) == NULL;
 	if (won) {
 		list_add_tail(&c->same_vma, &v->chains);
-		list_add_tail(&c->same_anon_vma, &av->chains);  /* not visible to others yet */
+		list_add_tail(&c->same_anon_vma, &av->chains); /* not visible to others yet */
 		aptr_store(&v->anon_vma, av);
 	}
 	spin_unlock(&v->mm->pt_lock);
@@ -192,7 +192,7 @@ void page_remove_rmap(struct page *p)
 		return;
 	if (bug_on(SWAP_OUT_OF_UNCHARGED_PAGE) && !page_test(p, PG_swapcache)) {
 		lru_del(p);
-		page_uncharge(p);  /* though reclaim may be about to give it a slot */
+		page_uncharge(p); /* though reclaim may be about to give it a slot */
 	}
 }
 
@@ -229,7 +229,8 @@ int rmap_places(struct page *p, struct rmap_place *out, unsigned max)
 	return n;
 }
 
-void rmap_walk_anon(struct anon_vma *av, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg)
+void rmap_walk_anon(struct anon_vma *av, uint64_t index,
+		    void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg)
 {
 	rw_rdlock(&av->lock);
 	list_for_each(c, &av->chains, struct anon_vma_chain, same_anon_vma) {

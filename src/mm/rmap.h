@@ -35,16 +35,17 @@ void page_remove_rmap(struct page *p);
 /* Call @fn for every area of @av that contains page number @index, with the address it would be
  * mapped at. @av->lock is held for reading: it keeps the areas and their address spaces' page
  * tables. The caller has a reference to @av. */
-void rmap_walk_anon(struct anon_vma *av, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg);
+void rmap_walk_anon(struct anon_vma *av, uint64_t index,
+		    void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg);
 
 struct rmap_place {
-	struct mm *mm;      /* referenced */
+	struct mm *mm; /* referenced */
 	uint64_t va;
 	uint32_t vm_flags;
 };
-/* Collect the places where @p may be mapped: up to @max, which may be 0, each mm referenced. Returns
- * how many, or -E2BIG if there are more. Page locked. Takes the anon_vma's lock for reading. A place is a hint until its entry is
- * checked under the leaf lock. */
+/* Collect the places where @p may be mapped: up to @max, which may be 0, each mm referenced.
+ * Returns how many, or -E2BIG if there are more. Page locked. Takes the anon_vma's lock for
+ * reading. A place is a hint until its entry is checked under the leaf lock. */
 int rmap_places(struct page *p, struct rmap_place *out, unsigned max);
 
 #endif

@@ -45,8 +45,8 @@ static void walk_area(struct vma *v, uint64_t va, void *arg)
 	spin_unlock(&leaf->lock);
 }
 
-void rmap_walk_file(struct address_space *as, uint64_t index, void (*fn)(struct vma *v, uint64_t va, void *arg),
-		    void *arg)
+void rmap_walk_file(struct address_space *as, uint64_t index,
+		    void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg)
 {
 	VM_ASSERT(a32_peek(&as->refcount) > 0);
 	rw_rdlock(&as->i_mmap_lock);
@@ -99,7 +99,7 @@ static void unmap_one(struct page *p, struct vma *v, struct leaf *leaf, uint64_t
 	a64_acc(&v->mm->rss, -1);
 	file_count_entries(v->mm, -1);
 	page_remove_rmap(p);
-	page_put(e, p);  /* the entry's reference; the caller holds another */
+	page_put(e, p); /* the entry's reference; the caller holds another */
 }
 
 void rmap_file_unmap(struct page *p)

@@ -52,10 +52,10 @@ static int bring_to_cache(struct engine *e, uint32_t entry, struct mm *mm, struc
 	err = swapcache_add(e, p, entry);
 	if (err) {
 		page_unlock(e, p);
-		page_put(e, p);  /* ends its charge */
+		page_put(e, p); /* ends its charge */
 		return 1;
 	}
-	swap_read_pages(e, &p, 1);  /* unlocks it */
+	swap_read_pages(e, &p, 1); /* unlocks it */
 	page_stat(p, STAT_PGMAJFAULT, 1);
 	lru_add(p);
 	*page = p;
@@ -87,7 +87,9 @@ static int enter_table(struct address_space *as, uint64_t index, uint32_t entry,
 	} else if (!page_test(p, PG_uptodate)) {
 		/* Since the table was read the slot may have been freed and reused, and the error
 		 * may be another page's. */
-		err = bug_on(SHMEM_READ_ERROR_OF_ANOTHER) || recheck(still_at(as, index, entry)) ? -EIO : 1;
+		err = bug_on(SHMEM_READ_ERROR_OF_ANOTHER) || recheck(still_at(as, index, entry))
+			      ? -EIO
+			      : 1;
 	} else {
 		page_wait_writeback(p);
 		err = filemap_insert(as, p, index, entry);
@@ -196,7 +198,7 @@ void shmem_bring(struct address_space *as, uint64_t first, unsigned n, const str
 		if (!b.entry[i])
 			(void)enter_zeros(as, b.index[i], p);
 		page_unlock(e, p);
-		page_put(e, p);  /* ends its charge, unless the table has it */
+		page_put(e, p); /* ends its charge, unless the table has it */
 	}
 	if (nr_read) {
 		swap_read_pages(e, read, nr_read);

@@ -30,17 +30,17 @@
 #include "mm/swap_io.h"
 #include "mm/swap_share.h"
 
-#define PLACES_MAX 64   /* mappings of one page */
-#define RUN_MIN    8    /* average slots per run that make the old slots worth keeping */
+#define PLACES_MAX 64 /* mappings of one page */
+#define RUN_MIN    8  /* average slots per run that make the old slots worth keeping */
 
 struct victim {
 	struct page *page;
 	unsigned first_req, nr_reqs;
 	bool locked;
-	bool withdrawn;      /* no mapping has access any more */
-	bool fresh_slot;     /* we put it into the swap cache */
-	bool write;          /* to its slot */
-	struct swap_hash hash;  /* of its content if taken, else 0 */
+	bool withdrawn;        /* no mapping has access any more */
+	bool fresh_slot;       /* we put it into the swap cache */
+	bool write;            /* to its slot */
+	struct swap_hash hash; /* of its content if taken, else 0 */
 	bool write_file;
 };
 
@@ -70,7 +70,8 @@ static bool test_clear_young(struct mmu_req *reqs, unsigned n)
 			spin_lock(&leaf->lock);
 			if (pte_present(pte_read(leaf, reqs[i].va)) &&
 			    pte_pfn(pte_read(leaf, reqs[i].va)) == reqs[i].page->pfn) {
-				pte_set(leaf, reqs[i].va, pte_read(leaf, reqs[i].va) & ~(pte_t)PTE_YOUNG);
+				pte_set(leaf, reqs[i].va,
+					pte_read(leaf, reqs[i].va) & ~(pte_t)PTE_YOUNG);
 				young = true;
 			}
 			spin_unlock(&leaf->lock);
@@ -105,7 +106,10 @@ static bool find_mappings(struct shrink *s, struct victim *v)
 		locked |= places[i].vm_flags & VM_LOCKED;
 		dying |= a32_load(&places[i].mm->no_reclaim) != 0;
 		s->reqs[s->nr_reqs++] = (struct mmu_req){
-			.page = v->page, .mm = places[i].mm, .va = places[i].va, .result = MMU_WITHDRAWN,
+			.page = v->page,
+			.mm = places[i].mm,
+			.va = places[i].va,
+			.result = MMU_WITHDRAWN,
 		};
 	}
 	v->nr_reqs = (unsigned)n;
@@ -210,13 +214,14 @@ static bool prepare(struct shrink *s, struct victim *v)
 	if (!page_is_anon(p))
 		return prepare_file(s, v);
 	if (!page_may_be_written(s->e, p)) {
-		page_set(p, PG_active);  /* else such pages fill the inactive list and others are never scanned */
+		page_set(p, PG_active); /* else such pages fill the inactive list and others are
+					   never scanned */
 		return false;
 	}
 	if (page_mapped(p) && !find_mappings(s, v))
 		return false;
 	if (!page_mapped(p) && !page_test(p, PG_swapcache) && !bug_on(SWAP_OUT_OF_UNCHARGED_PAGE))
-		return false;  /* its last user is gone, perhaps just now; our put frees it */
+		return false; /* its last user is gone, perhaps just now; our put frees it */
 	if (!page_test(p, PG_swapcache)) {
 		err = swap_add_page(s->e, p, &s->near);
 		if (err) {
@@ -226,7 +231,8 @@ static bool prepare(struct shrink *s, struct victim *v)
 		v->fresh_slot = true;
 	}
 	if (v->nr_reqs)
-		page_set(p, PG_dirty);  /* the write compares it with the slot's content by checksum */
+		page_set(p,
+			 PG_dirty); /* the write compares it with the slot's content by checksum */
 	return true;
 }
 
@@ -254,7 +260,7 @@ static bool unmap_one(struct shrink *s, struct mmu_req *q, uint32_t entry, bool 
 		sync_step(e->mmu->ops->flush(e->mmu, q->mm, q->va, 1));
 		a64_acc(&q->mm->rss, -1);
 		page_remove_rmap(q->page);
-		page_put(e, q->page);  /* the entry's reference; ours remains */
+		page_put(e, q->page); /* the entry's reference; ours remains */
 	}
 	spin_unlock(&leaf->lock);
 	rcu_rd_unlock();
@@ -287,7 +293,7 @@ static bool is_withdrawn(struct shrink *s, const struct victim *v)
 static void unmap_file_page(struct shrink *s, struct victim *v)
 {
 	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
-	v->nr_reqs = 0;  /* walks find its entries */
+	v->nr_reqs = 0; /* walks find its entries */
 	if (!v->withdrawn) {
 		swapcache_del(s->e, v->page, 0);
 		return;
@@ -339,8 +345,8 @@ static uint32_t find_shared(struct shrink *s, struct victim *v)
 	const struct mmu_req *q = &s->reqs[v->first_req];
 
 	VM_ASSERT(v->withdrawn);
-	if (v->nr_reqs != 1 || !s->e->mmu->ops->withdraws || !a32_load(&q->mm->forked) || !page_mapped(v->page) ||
-	    slot_count(swap_map(s->e, page_entry(v->page))) > 0)
+	if (v->nr_reqs != 1 || !s->e->mmu->ops->withdraws || !a32_load(&q->mm->forked) ||
+	    !page_mapped(v->page) || slot_count(swap_map(s->e, page_entry(v->page))) > 0)
 		return 0;
 	if (!(v->hash.lo | v->hash.hi))
 		v->hash = content_hash(s->e->swap, mmu_data(s->e->mmu, v->page));
@@ -350,13 +356,15 @@ static uint32_t find_shared(struct shrink *s, struct victim *v)
 static void unmap_anon_page(struct shrink *s, struct victim *v)
 {
 	struct engine *e = s->e;
-	bool zero = v->nr_reqs && e->mmu->ops->withdraws && content_is_zero(mmu_data(e->mmu, v->page));
+	bool zero =
+		v->nr_reqs && e->mmu->ops->withdraws && content_is_zero(mmu_data(e->mmu, v->page));
 	uint32_t shared, entry;
 	bool unmapped = false;
 
 	VM_ASSERT(a32_peek(&v->page->flags) & PG_locked);
 	/* Without an entry, a fault would read the file's content again. */
-	for (unsigned i = 0; e->may_back && !bug_on(BACKED_ZEROS_WITHOUT_ENTRY) && zero && i < v->nr_reqs; i++)
+	for (unsigned i = 0;
+	     e->may_back && !bug_on(BACKED_ZEROS_WITHOUT_ENTRY) && zero && i < v->nr_reqs; i++)
 		zero = !a32_load(&s->reqs[v->first_req + i].mm->has_backing);
 	shared = zero ? 0 : find_shared(s, v);
 	entry = shared ? shared : page_entry(v->page);
@@ -380,7 +388,8 @@ static void unmap_page(struct shrink *s, struct victim *v)
 		unmap_anon_page(s, v);
 	if (page_mapped(v->page) && v->fresh_slot)
 		swapcache_try_free(s->e, v->page);
-	v->write = !page_mapped(v->page) && page_test(v->page, PG_swapcache) && page_test(v->page, PG_dirty) &&
+	v->write = !page_mapped(v->page) && page_test(v->page, PG_swapcache) &&
+		   page_test(v->page, PG_dirty) &&
 		   slot_count(swap_map(s->e, page_entry(v->page))) > 0;
 }
 
@@ -427,7 +436,8 @@ static bool remove_clean(struct shrink *s, struct page *p)
 	if (!page_is_anon(p)) {
 		freed = filemap_remove_unused(p);
 	} else if (recheck(!page_mapped(p)) && recheck(page_test(p, PG_swapcache)) &&
-		   recheck(!page_test(p, PG_dirty | PG_writeback)) && !(held = !recheck(a32_load(&p->refcount) == 2))) {
+		   recheck(!page_test(p, PG_dirty | PG_writeback)) &&
+		   !(held = !recheck(a32_load(&p->refcount) == 2))) {
 		rcu_rd_lock();
 		memcg = page_cgroup_memcg(&p->pcg);
 		if (memcg)
@@ -489,7 +499,8 @@ static unsigned demote(struct shrink *s, struct page **pages, unsigned n)
 		else
 			put_back(s->e, pages[i]);
 	migrate_isolated(s->e, pages, cold, (unsigned)to,
-			 s->flags & RECLAIM_KSWAPD ? MIGRATE_DEMOTION_KSWAPD : MIGRATE_DEMOTION, &mr);
+			 s->flags & RECLAIM_KSWAPD ? MIGRATE_DEMOTION_KSWAPD : MIGRATE_DEMOTION,
+			 &mr);
 	s->r->demoted += mr.migrated;
 	return mr.failed;
 }
@@ -526,7 +537,8 @@ static void write_out(struct shrink *s, struct page **pages, unsigned n)
 	write_batch(s);
 }
 
-void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags, struct reclaim_result *r)
+void shrink_pages(struct engine *e, struct page **pages, unsigned n, unsigned flags,
+		  struct reclaim_result *r)
 {
 	struct shrink s;
 

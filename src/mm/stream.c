@@ -16,8 +16,8 @@
  */
 #include "mm/fault.h"
 
-#define AHEAD_MIN     16u  /* pages: a smaller window may be chance */
-#define AHEAD_WINDOWS 2u   /* reads that keep a device busy */
+#define AHEAD_MIN     16u /* pages: a smaller window may be chance */
+#define AHEAD_WINDOWS 2u  /* reads that keep a device busy */
 
 static uint64_t bytes(unsigned pages)
 {
@@ -50,12 +50,14 @@ static struct stream *stream_skipping(struct mm *mm, uint64_t va, bool *down, un
 			continue;
 		*down = s->down;
 		*n = s->window;
-		if (!s->down && va > s->prev + PAGE_SIZE && va - s->prev < s->next - s->prev + span) {
+		if (!s->down && va > s->prev + PAGE_SIZE &&
+		    va - s->prev < s->next - s->prev + span) {
 			if (va < s->next)
 				*n = (unsigned)((s->next - va) >> PAGE_SHIFT);
 			return s;
 		}
-		if (s->down && va < s->next - PAGE_SIZE && s->next - va < s->next - s->prev + span) {
+		if (s->down && va < s->next - PAGE_SIZE &&
+		    s->next - va < s->next - s->prev + span) {
 			if (va > s->prev)
 				*n = (unsigned)((va - s->prev) >> PAGE_SHIFT);
 			return s;

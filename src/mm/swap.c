@@ -27,7 +27,8 @@ struct swap_device *swap_create(struct store *store)
 	for (int i = 0; i < SWAP_SLOT_LOCKS; i++)
 		spin_init(&d->slot_lock[i], RANK_SWAPCACHE);
 	spin_init(&d->alloc_lock, RANK_SWAPCLUSTER);
-	if (swap_share_init(d) == 0 && d->map && d->cache && d->owner && d->hash && d->bitmap && d->spare)
+	if (swap_share_init(d) == 0 && d->map && d->cache && d->owner && d->hash && d->bitmap &&
+	    d->spare)
 		return d;
 	d->store = NULL;
 	swap_destroy(d);
@@ -291,8 +292,8 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry)
 	return memcg;
 }
 
-bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, struct memcg_handle *to, unsigned refs,
-		     bool *memsw)
+bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from,
+		     struct memcg_handle *to, unsigned refs, bool *memsw)
 {
 	struct swap_device *d = e->swap;
 	uint32_t slot = entry_slot(entry), map;
@@ -409,7 +410,7 @@ void swapcache_del(struct engine *e, struct page *p, uint64_t shadow)
 	page_stat(p, STAT_SWAPCACHED, -1);
 	if (h)
 		slot_free(d, slot, h, map);
-	page_put(e, p);  /* the cache's reference; the caller holds another */
+	page_put(e, p); /* the cache's reference; the caller holds another */
 }
 
 bool swapcache_replace(struct engine *e, struct page *old, struct page *new)
@@ -466,11 +467,11 @@ void swapcache_check_stale(struct engine *e, struct page *p)
 	VM_ASSERT(a32_peek(&p->refcount) > 0);
 	while (looks_stale(e, p)) {
 		if (!page_trylock(p))
-			return;  /* the holder checks after unlocking */
+			return; /* the holder checks after unlocking */
 		if (recheck(!page_mapped(p)))
 			swapcache_try_free(e, p);
 		else if (bug_on(SWAP_WORKER_KEEPS_REFERENCE))
-			page_get(p);  /* seed 2's worker looked the page up and left without a put */
+			page_get(p); /* seed 2's worker looked the page up and left without a put */
 		bit_unlock(&p->flags, PG_locked, PG_waiters, RANK_PAGE);
 		/* While we held the lock another thread's trylock may have failed: check again. */
 	}

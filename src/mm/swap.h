@@ -28,14 +28,20 @@
 #define SWAP_LAP       2
 #define SWAP_LAP_SPARE 4096
 
-struct swap_device *swap_create(struct store *store);   /* takes the store; NULL: out of memory */
-void swap_destroy(struct swap_device *d);               /* no slot in use; destroys the store */
+struct swap_device *swap_create(struct store *store); /* takes the store; NULL: out of memory */
+void swap_destroy(struct swap_device *d);             /* no slot in use; destroys the store */
 /* Key the checksums with @secret. Call before the first page is written. A process must not be able
  * to compute content whose checksum equals that of another process's page. */
 void swap_set_secret(struct swap_device *d, const uint8_t secret[SWAP_SECRET_BYTES]);
 
-static inline uint32_t entry_slot(uint32_t entry) { return entry - 1; }
-static inline unsigned slot_count(uint32_t map) { return map & SLOT_COUNT_MASK; }
+static inline uint32_t entry_slot(uint32_t entry)
+{
+	return entry - 1;
+}
+static inline unsigned slot_count(uint32_t map)
+{
+	return map & SLOT_COUNT_MASK;
+}
 
 /* Add a locked, charged page to the swap cache: allocates a slot near *@near (0 = anywhere;
  * updated), charges swap to the page's group. 0, -ENOSPC (device full), -EDQUOT (the group's
@@ -93,8 +99,8 @@ struct mem_cgroup *swap_owner(struct engine *e, uint32_t entry);
 /* Move the slot of an entry in use, with its charges, from @from to @to if exactly @refs entries
  * refer to it and @from owns it. *@memsw: it is charged to memory+swap. The caller has charged
  * @to's group. */
-bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from, struct memcg_handle *to, unsigned refs,
-		     bool *memsw);
+bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from,
+		     struct memcg_handle *to, unsigned refs, bool *memsw);
 /* Is more than half of the group's swap used, or the disk full? Then keep no slots for pages in
  * memory. */
 bool swap_scarce(struct engine *e, struct mem_cgroup *memcg);

@@ -19,8 +19,9 @@ bool content_is_zero(const void *data)
 
 struct swap_hash content_hash(const struct swap_device *d, const void *data)
 {
-	XXH128_hash_t h = d->has_secret ? XXH3_128bits_withSecret(data, PAGE_SIZE, d->secret, SWAP_SECRET_BYTES) :
-					  XXH3_128bits(data, PAGE_SIZE);
+	XXH128_hash_t h = d->has_secret ? XXH3_128bits_withSecret(data, PAGE_SIZE, d->secret,
+								  SWAP_SECRET_BYTES)
+					: XXH3_128bits(data, PAGE_SIZE);
 
 	return (struct swap_hash){ .lo = h.low64, .hi = h.high64 };
 }
@@ -47,14 +48,17 @@ static void end_swap_read(struct engine *e, struct page *p, int error)
 	uint32_t entry = page_entry(p);
 
 	VM_ASSERT(error <= 0);
-	if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)), e->swap->hash[entry_slot(entry)])) {
+	if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)),
+				      e->swap->hash[entry_slot(entry)])) {
 		page_event(p, EVENT_SWAP_CORRUPT);
-		notice(e, "a page read from the swap file does not match its checksum: the file was changed or the disk is failing; "
+		notice(e, "a page read from the swap file does not match its checksum: the file "
+			  "was changed or the disk is failing; "
 			  "the process that needs the page gets SIGBUS");
 		error = -EIO;
 	} else if (error != 0) {
 		page_event(p, EVENT_SWAP_READ_ERR);
-		notice(e, "reading the swap file failed: the process that needs the page gets SIGBUS");
+		notice(e,
+		       "reading the swap file failed: the process that needs the page gets SIGBUS");
 	}
 	if (error) {
 		swap_set_map(e, entry, SLOT_BAD, 0);
@@ -138,7 +142,8 @@ static void end_swap_write(struct engine *e, struct page *p, int error)
 		page_stat(p, STAT_PSWPOUT, 1);
 	}
 	page_stat(p, STAT_WRITEBACK, -1);
-	look = !bug_on(SWAP_RECHECK_BEFORE_WRITEBACK_END) || (swapcache_unused(e, p) && !page_mapped(p));
+	look = !bug_on(SWAP_RECHECK_BEFORE_WRITEBACK_END) ||
+	       (swapcache_unused(e, p) && !page_mapped(p));
 	bit_clear_wake(&p->flags, PG_writeback, PG_waiters);
 	if (look)
 		sync_step(swapcache_check_stale(e, p));
@@ -152,7 +157,8 @@ static void note_space(struct engine *e, const struct swap_io *io, const struct 
 
 	for (unsigned i = 0; i < b->n; i++) {
 		refused |= no_space(b->io[i].error);
-		found |= full && !b->io[i].error && !(swap_map(e, page_entry(io->pages[i])) & SLOT_BACKED);
+		found |= full && !b->io[i].error &&
+			 !(swap_map(e, page_entry(io->pages[i])) & SLOT_BACKED);
 	}
 	if (refused && swap_disk_refused(e))
 		notice(e, "the disk under the swap file is full: pages stay in memory");
@@ -206,7 +212,8 @@ static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 	return true;
 }
 
-void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known, unsigned n)
+void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known,
+		      unsigned n)
 {
 	struct swap_io io = { .engine = e };
 	struct store_batch b = { .write = true, .end_io = write_done, .private = &io };
@@ -220,7 +227,9 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 		VM_BUG_ON(!page_locked(p) || page_mapped(p) || page_test(p, PG_writeback));
 		if (write_zero(e, p))
 			continue;
-		h = known && (known[i].lo | known[i].hi) ? known[i] : content_hash(e->swap, mmu_data(e->mmu, p));
+		h = known && (known[i].lo | known[i].hi)
+			    ? known[i]
+			    : content_hash(e->swap, mmu_data(e->mmu, p));
 		if (write_clean(e, p, h))
 			continue;
 		swap_begin_write(e, page_entry(p), h);

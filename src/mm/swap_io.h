@@ -13,12 +13,16 @@
 void swap_read_pages(struct engine *e, struct page **pages, unsigned n);
 /* Write @n <= STORE_BATCH_MAX locked, unmapped, dirty pages. Unlocks them; returns when the writes
  * are done. @known: checksums that the caller has computed, 0 for the others; NULL: none. */
-void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known, unsigned n);
+void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known,
+		      unsigned n);
 /* Does the slot of a locked page hold content with checksum @hash? */
 bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash hash);
 /* Whether a page's content is all zero; its checksum. */
 bool content_is_zero(const void *data);
 struct swap_hash content_hash(const struct swap_device *d, const void *data);
-static inline bool hash_equal(struct swap_hash a, struct swap_hash b) { return a.lo == b.lo && a.hi == b.hi; }
+static inline bool hash_equal(struct swap_hash a, struct swap_hash b)
+{
+	return a.lo == b.lo && a.hi == b.hi;
+}
 
 #endif

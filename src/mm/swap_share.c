@@ -12,8 +12,14 @@
 
 #define LINK_END 1u
 
-static uint32_t link_to(uint32_t slot) { return slot + 2; }
-static uint32_t link_slot(uint32_t link) { return link - 2; }
+static uint32_t link_to(uint32_t slot)
+{
+	return slot + 2;
+}
+static uint32_t link_slot(uint32_t link)
+{
+	return link - 2;
+}
 
 int swap_share_init(struct swap_device *d)
 {
@@ -49,7 +55,8 @@ void swap_share_fini(struct swap_device *d)
 /* Tag of content and address. It is compared first, and its low bits choose the chain. */
 static uint32_t tag_of(uint64_t va, struct swap_hash hash)
 {
-	uint64_t mixed = (hash.lo ^ (va >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
+	uint64_t mixed =
+		(hash.lo ^ (va >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
 
 	return (uint32_t)(mixed >> 32);
 }
@@ -102,7 +109,8 @@ int64_t swap_share_chain(const struct swap_device *d, uint32_t head, int64_t slo
 /* May one more entry refer to a slot with this word? Only a hint if the slot's lock is not held. */
 static bool may_share(uint32_t map)
 {
-	return map & SLOT_INDEXED && !(map & SLOT_BAD) && slot_count(map) > 0 && slot_count(map) < SWAP_SHARE_MAX;
+	return map & SLOT_INDEXED && !(map & SLOT_BAD) && slot_count(map) > 0 &&
+	       slot_count(map) < SWAP_SHARE_MAX;
 }
 
 /* A slot that seems to match, or -1. */
@@ -114,7 +122,8 @@ static int64_t look_up(struct swap_device *d, uint64_t va, struct swap_hash hash
 
 	VM_ASSERT(va % PAGE_SIZE == 0);
 	spin_lock(&x->lock);
-	for (link = x->head[tag & (x->nr_heads - 1)]; link > LINK_END && slot < 0; link = x->next[link_slot(link)])
+	for (link = x->head[tag & (x->nr_heads - 1)]; link > LINK_END && slot < 0;
+	     link = x->next[link_slot(link)])
 		if (x->tag[link_slot(link)] == tag && hash_equal(d->hash[link_slot(link)], hash) &&
 		    may_share(a32_load(&d->map[link_slot(link)])))
 			slot = link_slot(link);
@@ -135,7 +144,8 @@ static bool same_owner(const struct swap_device *d, uint32_t slot, const struct 
 	return same;
 }
 
-static uint32_t take_other(struct engine *e, const struct page *p, uint64_t va, struct swap_hash hash)
+static uint32_t take_other(struct engine *e, const struct page *p, uint64_t va,
+			   struct swap_hash hash)
 {
 	struct swap_device *d = e->swap;
 	int64_t slot = a64_load(&d->index.nr) > 0 ? look_up(d, va, hash) : -1;
@@ -147,8 +157,10 @@ static uint32_t take_other(struct engine *e, const struct page *p, uint64_t va, 
 		return 0;
 	spin_lock(swap_slot_lock(d, (uint32_t)slot));
 	map = a32_load(&d->map[slot]);
-	right = bug_on(SWAP_SHARE_NOT_LOOKED_AT_AGAIN) ? slot_count(map) > 0 :
-		recheck(may_share(map) && hash_equal(d->hash[slot], hash)) && same_owner(d, (uint32_t)slot, p);
+	right = bug_on(SWAP_SHARE_NOT_LOOKED_AT_AGAIN)
+			? slot_count(map) > 0
+			: recheck(may_share(map) && hash_equal(d->hash[slot], hash)) &&
+				  same_owner(d, (uint32_t)slot, p);
 	if (right)
 		a32_store(&d->map[slot], map + 1);
 	spin_unlock(swap_slot_lock(d, (uint32_t)slot));

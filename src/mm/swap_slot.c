@@ -21,10 +21,11 @@
 #include "mm/page.h"
 #include "mm/swap.h"
 
-#define FULL_WAIT_MIN_NS (1 * 1000000ull)      /* until the first retry on the full disk; doubled each time, */
-#define FULL_WAIT_MAX_NS (100 * 1000000ull)    /* up to here */
+#define FULL_WAIT_MIN_NS                                                                           \
+	(1 * 1000000ull) /* until the first retry on the full disk; doubled each time, */
+#define FULL_WAIT_MAX_NS (100 * 1000000ull) /* up to here */
 #define FULL_GRACE_NS    (1000 * 1000000ull)
-#define FULL_TRIES_MIN   8                     /* in that time or later: there may have been no CPU time to retry */
+#define FULL_TRIES_MIN   8 /* in that time or later: there may have been no CPU time to retry */
 
 static bool bit(const uint64_t *map, uint32_t slot)
 {
@@ -41,14 +42,14 @@ static bool is_free(const struct swap_device *d, uint32_t slot, bool spare)
 static int64_t find_free(const struct swap_device *d, uint32_t from, bool spare)
 {
 	uint32_t nwords = (d->nr_slots + 63) / 64;
-	uint64_t below = (1ull << (from % 64)) - 1;  /* bits to ignore in the first word */
+	uint64_t below = (1ull << (from % 64)) - 1; /* bits to ignore in the first word */
 
 	lockdep_assert_held(&d->alloc_lock);
 	for (uint32_t w = from / 64; w < nwords; w++, below = 0) {
 		uint64_t not = (spare ? ~d->spare[w] : d->bitmap[w]) | below;
 		uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(~not ? ~not : 1);
 
-		if (~not)
+		if (~not )
 			return slot < d->nr_slots ? (int64_t)slot : -1;
 	}
 	return -1;
@@ -72,7 +73,7 @@ uint32_t swap_near(struct engine *e, unsigned n)
 	/* Two concurrent batches must not interleave in one run. */
 	d->cursor = slot < 0 ? 0 : (uint32_t)slot + n;
 	spin_unlock(&d->alloc_lock);
-	return slot < 0 ? 0 : (uint32_t)slot;  /* that is the entry of the preceding slot */
+	return slot < 0 ? 0 : (uint32_t)slot; /* that is the entry of the preceding slot */
 }
 
 /* alloc_lock held. */
@@ -87,7 +88,7 @@ static int64_t choose(struct swap_device *d, uint32_t near, bool spare)
 	if (near && d->store->device)
 		slot = find_free(d, want, spare);
 	if (slot < 0 && (slot = find_free(d, d->hint, spare)) >= 0 && !spare)
-		d->hint = (uint32_t)slot;  /* the lowest: the next search begins here */
+		d->hint = (uint32_t)slot; /* the lowest: the next search begins here */
 	return slot;
 }
 
@@ -173,7 +174,8 @@ uint32_t swap_available(struct engine *e, struct mem_cgroup *memcg, uint32_t wan
 
 	if (!e->swap)
 		return 0;
-	room = a32_load(&e->swap_disk_full) ? room_when_full(e->swap) : e->swap->nr_slots - a64_load(&e->swap->nr_used);
+	room = a32_load(&e->swap_disk_full) ? room_when_full(e->swap)
+					    : e->swap->nr_slots - a64_load(&e->swap->nr_used);
 	if (room > page_counter_margin(&memcg->swap))
 		room = page_counter_margin(&memcg->swap);
 	return room < (int64_t)want ? (uint32_t)(room > 0 ? room : 0) : want;

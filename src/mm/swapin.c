@@ -36,9 +36,9 @@
 struct window {
 	uint64_t va[FAULT_PAGES_MAX];
 	uint32_t entry[FAULT_PAGES_MAX];
-	struct page *page[FAULT_PAGES_MAX];  /* referenced, or NULL */
+	struct page *page[FAULT_PAGES_MAX]; /* referenced, or NULL */
 	unsigned n;
-	unsigned self;                       /* index of the faulting page; NOBODY: read-ahead */
+	unsigned self; /* index of the faulting page; NOBODY: read-ahead */
 };
 
 /* Narrow [*start, *end) to the area and the leaf of @va. False: there is none. mmap_lock held. */
@@ -99,8 +99,8 @@ static void note_refault(struct mem_cgroup *memcg, struct page *p, uint64_t shad
 		return;
 	stat_add(memcg, STAT_REFAULT_ANON, 1);
 	distance = a64_load(&memcg_lists(memcg)->age) - (int64_t)shadow;
-	if (distance < 0 ||
-	    distance > group_list_size(memcg, LRU_ACTIVE_ANON) + group_list_size(memcg, LRU_INACTIVE_ANON))
+	if (distance < 0 || distance > group_list_size(memcg, LRU_ACTIVE_ANON) +
+					       group_list_size(memcg, LRU_INACTIVE_ANON))
 		return;
 	page_set(p, PG_active | PG_workingset);
 	stat_add(memcg, STAT_ACTIVATE_ANON, 1);
@@ -128,7 +128,7 @@ static bool enter_page(struct fault *f, struct window *w, unsigned i, struct pag
 		return true;
 	}
 	page_unlock(e, fresh);
-	page_put(e, fresh);  /* ends its charge */
+	page_put(e, fresh); /* ends its charge */
 	if (err == -EEXIST)
 		w->page[i] = swapcache_get(e, w->entry[i]);
 	return false;
@@ -152,7 +152,8 @@ static int charge_window(struct fault *f, struct window *w)
 	unsigned want = w->n;
 	int err;
 
-	err = want > 1 || w->self == NOBODY ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM) : charge_fault_page(f);
+	err = want > 1 || w->self == NOBODY ? charge_pages(e, f->memcg, f->mm, want, CHARGE_NOOOM)
+					    : charge_fault_page(f);
 	if (err && want > 1 && w->self != NOBODY) {
 		narrow_window(w);
 		want = 1;
@@ -217,7 +218,8 @@ static bool still_cached(const struct window *w, unsigned i)
  * to the slot. An MMU that does not share must not give it away. */
 static bool needs_copy(struct engine *e, const struct page *p)
 {
-	return !e->mmu->ops->shares && page_test(p, PG_dirty) && slot_count(swap_map(e, page_entry(p))) > 1;
+	return !e->mmu->ops->shares && page_test(p, PG_dirty) &&
+	       slot_count(swap_map(e, page_entry(p))) > 1;
 }
 
 /* Lock the pages to map: the faulting page, and those neighbours whose lock is free. False: start
@@ -238,8 +240,8 @@ static bool lock_window(struct fault *f, struct window *w)
 		if (i == w->self || !p)
 			continue;
 		if (page_trylock(p)) {
-			if (recheck(still_cached(w, i)) && page_test(p, PG_uptodate) && !page_test(p, PG_writeback) &&
-			    !page_mapped(p) && !needs_copy(e, p))
+			if (recheck(still_cached(w, i)) && page_test(p, PG_uptodate) &&
+			    !page_test(p, PG_writeback) && !page_mapped(p) && !needs_copy(e, p))
 				continue;
 			page_unlock(e, p);
 		}
@@ -257,7 +259,8 @@ static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page 
 
 	lockdep_assert_held(&p->flags);
 	if (others && !e->mmu->ops->shares) {
-		swap_share_note(e, page_entry(p), va);  /* else its next swap-out would use another slot */
+		swap_share_note(e, page_entry(p),
+				va); /* else its next swap-out would use another slot */
 		swapcache_del(e, p, 0);
 	} else if (!others && swap_scarce(e, memcg)) {
 		swapcache_try_free(e, p);
@@ -266,7 +269,8 @@ static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page 
 
 /* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages
  * mapped, or -errno. */
-static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf, unsigned first, unsigned n)
+static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf,
+		   unsigned first, unsigned n)
 {
 	struct engine *e = f->mm->engine;
 	int done = e->mmu->ops->map(e->mmu, f->mm, w->va[first], w->page + first, n, false);
@@ -276,7 +280,8 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 		struct page *p = w->page[first + (unsigned)i];
 		uint64_t va = w->va[first + (unsigned)i];
 		/* With other entries or mappings: read-only. */
-		bool shared = e->mmu->ops->shares && (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1);
+		bool shared = e->mmu->ops->shares &&
+			      (page_mapped(p) || slot_count(swap_map(e, page_entry(p))) > 1);
 
 		page_get(p);
 		if (!page_mapped(p))
@@ -300,7 +305,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 static int map_copy(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
 {
 	struct engine *e = f->mm->engine;
-	struct mem_cgroup *memcg = mm_memcg(f->mm);  /* mmap_lock keeps it */
+	struct mem_cgroup *memcg = mm_memcg(f->mm); /* mmap_lock keeps it */
 	struct page *copy;
 	int done = -ENOMEM;
 
@@ -329,7 +334,8 @@ static int map_copy(struct fault *f, struct window *w, struct vma *v, struct lea
 
 /* Is page @i present, its entry unchanged, and within the area, which may have shrunk since? Leaf
  * lock held. */
-static bool mappable(const struct window *w, unsigned i, const struct vma *v, const struct leaf *leaf)
+static bool mappable(const struct window *w, unsigned i, const struct vma *v,
+		     const struct leaf *leaf)
 {
 	lockdep_assert_held(&leaf->lock);
 	return w->page[i] && w->va[i] >= v->start && w->va[i] < v->end &&
@@ -337,17 +343,19 @@ static bool mappable(const struct window *w, unsigned i, const struct vma *v, co
 }
 
 /* The longest run of mappable pages around page @at without a gap. Leaf lock held. */
-static unsigned run_around(const struct window *w, unsigned at, const struct vma *v, const struct leaf *leaf, bool around,
-			   unsigned *first)
+static unsigned run_around(const struct window *w, unsigned at, const struct vma *v,
+			   const struct leaf *leaf, bool around, unsigned *first)
 {
 	unsigned lo = at, hi = at;
 
 	lockdep_assert_held(&leaf->lock);
 	if (!mappable(w, at, v, leaf))
 		return 0;
-	while (around && lo > 0 && w->va[lo - 1] + PAGE_SIZE == w->va[lo] && mappable(w, lo - 1, v, leaf))
+	while (around && lo > 0 && w->va[lo - 1] + PAGE_SIZE == w->va[lo] &&
+	       mappable(w, lo - 1, v, leaf))
 		lo--;
-	while (around && hi + 1 < w->n && w->va[hi] + PAGE_SIZE == w->va[hi + 1] && mappable(w, hi + 1, v, leaf))
+	while (around && hi + 1 < w->n && w->va[hi] + PAGE_SIZE == w->va[hi + 1] &&
+	       mappable(w, hi + 1, v, leaf))
 		hi++;
 	*first = lo;
 	return hi - lo + 1;
@@ -516,7 +524,8 @@ void fault_read_ahead(struct mm *mm, uint64_t start, unsigned n)
 	f.memcg = mm_get_memcg(mm);
 	/* Pages under read cannot be reclaimed: where there is nothing else, as when swap is full,
 	 * a task that needs room would be OOM-killed. */
-	if (!a32_load(&mm->dying) && willneed_room(f.memcg) >= w.n && swap_available(mm->engine, f.memcg, w.n) >= w.n)
+	if (!a32_load(&mm->dying) && willneed_room(f.memcg) >= w.n &&
+	    swap_available(mm->engine, f.memcg, w.n) >= w.n)
 		(void)read_window(&f, &w);
 	put_window(mm->engine, &w);
 	memcg_put(f.memcg);
@@ -569,7 +578,8 @@ static pte_t next_swap_entry(struct mm *mm, uint64_t *va, uint64_t end)
 	do {
 		rw_rdlock(&mm->mmap_lock);
 		leaf = leaf_next(mm, va, end);
-		for (uint64_t stop = leaf ? leaf->base + LEAF_SPAN : 0; *va < stop && *va < end; *va += PAGE_SIZE) {
+		for (uint64_t stop = leaf ? leaf->base + LEAF_SPAN : 0; *va < stop && *va < end;
+		     *va += PAGE_SIZE) {
 			pte = pte_read(leaf, *va);
 			if (pte_is_swap(pte))
 				break;
@@ -588,7 +598,9 @@ void fault_willneed(struct mm *mm, uint64_t start, uint64_t end)
 
 	VM_ASSERT(start <= end);
 	while (room > 0 && (pte = next_swap_entry(mm, &va, end)) != 0) {
-		struct fault f = { .mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX };
+		struct fault f = {
+			.mm = mm, .memcg = memcg, .va = va, .start = va, .n = FAULT_PAGES_MAX
+		};
 
 		if (fault_swap(&f, pte) < 0)
 			break;

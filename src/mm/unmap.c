@@ -18,17 +18,17 @@
 
 struct gather {
 	struct page *pages[LEAF_ENTRIES];
-	unsigned nr_pages, nr_file;  /* nr_file of them are of files */
+	unsigned nr_pages, nr_file; /* nr_file of them are of files */
 	uint32_t entries[LEAF_ENTRIES];
 	unsigned nr_entries;
-	unsigned nr_migrations;  /* these hold no page reference; the migrator maps one fewer */
+	unsigned nr_migrations; /* these hold no page reference; the migrator maps one fewer */
 };
 
 /* Clear the entries of [from, to), or only those of pages of files, and remember what they held. A
  * page's dirty state is recorded before its rmap goes; stores that still arrive until the flush are
  * seen by a cleaner that waits for our lock. Leaf lock held. */
-static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, bool files_only,
-			   struct gather *g)
+static void gather_entries(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to,
+			   bool files_only, struct gather *g)
 {
 	lockdep_assert_held(&leaf->lock);
 	for (uint64_t va = from; va < to; va += PAGE_SIZE) {
@@ -128,7 +128,7 @@ static void unlock_two(struct leaf *a, struct leaf *b)
 
 struct move {
 	struct mm *mm;
-	uint64_t delta;  /* to - from, modulo 2^64 */
+	uint64_t delta; /* to - from, modulo 2^64 */
 	int error;
 };
 
@@ -163,7 +163,8 @@ static void move_leaf(struct leaf *src, uint64_t from, uint64_t to, struct move 
 
 /* Wait for migration entries: if their area moved, the migrator would not find them again. No new
  * ones appear, as migration checks mm->no_reclaim under the leaf lock. */
-static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to, void *arg)
+static void wait_for_migration(struct mm *mm, struct leaf *leaf, uint64_t from, uint64_t to,
+			       void *arg)
 {
 	VM_ASSERT(from < to);
 	(void)arg;
@@ -190,7 +191,7 @@ int mm_remap_locked(struct mm *mm, uint64_t from, uint64_t to, uint64_t len)
 		err = vma_split_at(mm, from + len);
 	mm_unmap_locked(mm, to, to + len);
 	if (!err && vma_index(mm, to) != vma_index(mm, to + len - 1))
-		err = -ENOMEM;  /* an area that could not be split is in the way */
+		err = -ENOMEM; /* an area that could not be split is in the way */
 	if (err) {
 		mm_discard_locked(mm, from, from + len);
 		return err;

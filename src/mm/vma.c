@@ -50,8 +50,8 @@ static int make_room(struct mm *mm, unsigned i)
 	return 0;
 }
 
-static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff, uint32_t flags,
-			     struct address_space *file, struct backing *backing)
+static struct vma *vma_alloc(struct mm *mm, uint64_t start, uint64_t end, uint64_t pgoff,
+			     uint32_t flags, struct address_space *file, struct backing *backing)
 {
 	struct vma *v = plat_alloc(sizeof(*v));
 
@@ -92,7 +92,8 @@ void vma_free(struct vma *v)
 		file_put(v->file);
 	}
 	if (v->backing) {
-		a64_acc(&v->mm->engine->backed_pages, -(int64_t)((v->end - v->start) >> PAGE_SHIFT));
+		a64_acc(&v->mm->engine->backed_pages,
+			-(int64_t)((v->end - v->start) >> PAGE_SHIFT));
 		backing_put(v->backing);
 	}
 	a64_acc(&v->mm->engine->nr_vmas, -1);
@@ -160,8 +161,8 @@ int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 	return vma_insert_file(mm, start, end, flags, NULL, start >> PAGE_SHIFT);
 }
 
-int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
-		    uint64_t pgoff)
+int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		    struct address_space *file, uint64_t pgoff)
 {
 	unsigned i = vma_index(mm, start);
 	struct vma *v;
@@ -173,7 +174,8 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 		return -EEXIST;
 	if (i > 0 && fits_behind(mm->vmas[i - 1], start, pgoff, flags, file)) {
 		v = mm->vmas[i - 1];
-		a64_acc(&mm->locked, flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
+		a64_acc(&mm->locked,
+			flags & VM_LOCKED ? (int64_t)((end - start) >> PAGE_SHIFT) : 0);
 		vma_adjust(v, v->start, end, v->pgoff);
 		return 0;
 	}
@@ -187,8 +189,8 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 	return 0;
 }
 
-int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct backing *backing,
-		      uint64_t pgoff)
+int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		      struct backing *backing, uint64_t pgoff)
 {
 	unsigned i = vma_index(mm, start);
 	struct vma *v;
@@ -208,8 +210,8 @@ int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flag
 	return 0;
 }
 
-int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
-		    uint64_t pgoff)
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		    struct address_space *file, uint64_t pgoff)
 {
 	uint64_t at = start;
 
@@ -226,8 +228,9 @@ int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 		}
 		if (next && next->start < end)
 			stop = next->start;
-		err = file ? vma_insert_file(mm, at, stop, flags, file, pgoff + ((at - start) >> PAGE_SHIFT)) :
-			     vma_insert(mm, at, stop, flags);
+		err = file ? vma_insert_file(mm, at, stop, flags, file,
+					     pgoff + ((at - start) >> PAGE_SHIFT))
+			   : vma_insert(mm, at, stop, flags);
 		if (err)
 			return err;
 		at = stop;
@@ -255,7 +258,8 @@ int vma_split_at(struct mm *mm, uint64_t va)
 	if (!v || v->start == va)
 		return 0;
 	pgoff = vma_page_index(v, va);
-	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file, v->backing);  /* no lookup finds it yet */
+	tail = vma_alloc(mm, va, va, pgoff, v->flags, v->file,
+			 v->backing); /* no lookup finds it yet */
 	if (!tail)
 		return -ENOMEM;
 	if (anon_vma_clone(tail, v) != 0)
@@ -286,7 +290,8 @@ void vma_remove_range(struct mm *mm, uint64_t start, uint64_t end)
 		vma_free(v);
 	}
 	if (last > first)
-		memmove(mm->vmas + first, mm->vmas + last, (mm->nr_vmas - last) * sizeof(*mm->vmas));
+		memmove(mm->vmas + first, mm->vmas + last,
+			(mm->nr_vmas - last) * sizeof(*mm->vmas));
 	mm->nr_vmas -= last - first;
 }
 
@@ -348,7 +353,8 @@ int vma_change_flags(struct mm *mm, uint64_t start, uint64_t end, uint32_t set, 
 
 struct vma *vma_copy(struct mm *mm, const struct vma *src, uint32_t flags, bool chain)
 {
-	struct vma *v = vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file, src->backing);
+	struct vma *v =
+		vma_alloc(mm, src->start, src->end, src->pgoff, flags, src->file, src->backing);
 
 	VM_ASSERT(mm != src->mm);
 	if (v && chain && anon_vma_clone(v, src) != 0) {

@@ -15,16 +15,16 @@ unsigned vma_index(const struct mm *mm, uint64_t va);
  * -ENOMEM, -EINVAL. */
 int vma_insert(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags);
 /* Likewise for @file, starting at its page @pgoff; takes a reference. */
-int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
-		    uint64_t pgoff);
+int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		    struct address_space *file, uint64_t pgoff);
 /* A separate anonymous area, filled from @backing, starting at its page @pgoff; takes a
  * reference. */
-int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct backing *backing,
-		      uint64_t pgoff);
+int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		      struct backing *backing, uint64_t pgoff);
 /* Fill only the gaps of [start, end) with areas of @flags: anonymous, or of @file with page @pgoff
  * at @start. */
-int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags, struct address_space *file,
-		    uint64_t pgoff);
+int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
+		    struct address_space *file, uint64_t pgoff);
 /* Split the area that contains @va, if any, so that @va is a boundary. 0 or -ENOMEM. */
 int vma_split_at(struct mm *mm, uint64_t va);
 /* Remove all areas in [start, end); both ends must be area boundaries. Page tables must be

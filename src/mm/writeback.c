@@ -157,7 +157,8 @@ void filemap_write_pages(struct page **pages, unsigned n)
 			if (alive)
 				wb_add(&w, pages[i]);
 			else
-				page_unlock(as->engine, pages[i]);  /* the last user is gone; its release writes them */
+				page_unlock(as->engine, pages[i]); /* the last user is gone; its
+								      release writes them */
 		}
 		wb_submit(&w);
 	}

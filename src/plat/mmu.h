@@ -23,18 +23,19 @@ struct mm;
 struct mmu;
 struct page;
 
-#define MMU_BATCH_MAX 128   /* pages per withdrawal */
+#define MMU_BATCH_MAX 128 /* pages per withdrawal */
 
 enum mmu_result {
-	MMU_WITHDRAWN,   /* content is home, every access faults */
-	MMU_GONE,        /* the client discarded it: an event about it is on its way */
-	MMU_BUSY,        /* not now: pinned by I/O, mapping changing, client not answering */
-	MMU_REFUSED,     /* this mapping cannot be withdrawn as it is (protection, locked) */
+	MMU_WITHDRAWN, /* content is home, every access faults */
+	MMU_GONE,      /* the client discarded it: an event about it is on its way */
+	MMU_BUSY,      /* not now: pinned by I/O, mapping changing, client not answering */
+	MMU_REFUSED,   /* this mapping cannot be withdrawn as it is (protection, locked) */
 };
 
 struct mmu_req {
 	struct page *page;
-	struct mm *mm;        /* referenced by the caller; NULL: a page of shared memory, wherever it is mapped */
+	struct mm *mm; /* referenced by the caller; NULL: a page of shared memory, wherever it is
+			  mapped */
 	uint64_t va;
 	enum mmu_result result;
 };
@@ -65,7 +66,8 @@ struct mmu_ops {
 	 * events first; -EBUSY: it is unknown where the content is; the faulting thread is woken
 	 * once it is known; -ENOENT: the mapping is gone; -ESRCH: the client is gone; -ENOMEM: the
 	 * host is out of memory. */
-	int (*map)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero);
+	int (*map)(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
+		   bool zero);
 	/* A thread faulted at @va although the entry maps @page, and no other thread is working on
 	 * the page (the caller has it locked): make it present, or find that it is (-EEXIST).
 	 * -ENODATA: its content was discarded, and @mm has areas that are filled from files.
@@ -109,6 +111,9 @@ struct mmu {
 	const struct mmu_ops *ops;
 };
 
-static inline void *mmu_data(struct mmu *mmu, struct page *page) { return mmu->ops->data(mmu, page); }
+static inline void *mmu_data(struct mmu *mmu, struct page *page)
+{
+	return mmu->ops->data(mmu, page);
+}
 
 #endif

@@ -27,16 +27,16 @@ struct store_batch {
 	unsigned n;
 	struct {
 		uint64_t slot;
-		void *data;      /* STORE_PAGE_SIZE bytes */
-		int error;       /* out: 0 or -errno */
+		void *data; /* STORE_PAGE_SIZE bytes */
+		int error;  /* out: 0 or -errno */
 	} io[STORE_BATCH_MAX];
 	void (*end_io)(struct store_batch *batch);
-	void *private;           /* the submitter's */
-	void *machine;           /* the store's */
+	void *private; /* the submitter's */
+	void *machine; /* the store's */
 };
 
 struct store_ops {
-	const char *name;        /* "io_uring", "thread-pool", "memory" */
+	const char *name; /* "io_uring", "thread-pool", "memory" */
 	void (*submit)(struct store *s, struct store_batch *b);
 	void (*wait)(struct store *s, struct store_batch *b);
 	/* These slots are no longer in use: their space may be released. May be NULL. */
@@ -52,8 +52,14 @@ struct store {
 	bool device;
 };
 
-static inline void store_submit(struct store *s, struct store_batch *b) { s->ops->submit(s, b); }
-static inline void store_wait(struct store *s, struct store_batch *b) { s->ops->wait(s, b); }
+static inline void store_submit(struct store *s, struct store_batch *b)
+{
+	s->ops->submit(s, b);
+}
+static inline void store_wait(struct store *s, struct store_batch *b)
+{
+	s->ops->wait(s, b);
+}
 static inline void store_discard(struct store *s, uint64_t first, uint64_t n)
 {
 	if (s->ops->discard)
@@ -70,7 +76,8 @@ enum store_engine { STORE_AUTO, STORE_IO_URING, STORE_THREADS };
 /* native/store_file.c: an unnamed file (O_TMPFILE, mode 0600; where the file system has none:
  * mkstemp and unlink) in directory @dir. @direct: O_DIRECT. NULL and *@err = -errno of what failed
  * (-ENOTDIR, -EACCES, -EROFS, -EOPNOTSUPP for @direct, -ENOSYS for an engine that is not there). */
-struct store *store_file_open(const char *dir, uint64_t nr_slots, bool direct, enum store_engine engine, int *err);
+struct store *store_file_open(const char *dir, uint64_t nr_slots, bool direct,
+			      enum store_engine engine, int *err);
 
 /* soft/store_mem.c: slots in memory, for tests. NULL when out of memory. */
 struct store *store_mem_create(uint64_t nr_slots);

@@ -25,12 +25,12 @@
 
 #define PAGE 4096ul
 
-#define CHECK(cond)                                                                       \
-	do {                                                                              \
-		if (!(cond)) {                                                            \
-			fprintf(stderr, "%s:%d: %s: %m\n", __func__, __LINE__, #cond);    \
-			_exit(1);                                                         \
-		}                                                                         \
+#define CHECK(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s:%d: %s: %m\n", __func__, __LINE__, #cond);             \
+			_exit(1);                                                                  \
+		}                                                                                  \
 	} while (0)
 
 static void fill(char *p, size_t n, uint64_t seed)
@@ -266,8 +266,8 @@ static void test_fork_threads(void)
 
 #define NR_OWNERS 4
 
-/* The kernel finds the mutexes of a dying thread through a list in the thread's own memory, and then no missing page
- * is served any more: whoever waits for such a mutex would wait for ever. */
+/* The kernel finds the mutexes of a dying thread through a list in the thread's own memory, and
+ * then no missing page is served any more: whoever waits for such a mutex would wait for ever. */
 static void test_robust(void)
 {
 	struct owned {
@@ -296,7 +296,7 @@ static void test_robust(void)
 		while (!o[i].locked)
 			usleep(1000);
 	}
-	usleep(1000000);        /* enough to lose every page that may be taken */
+	usleep(1000000); /* enough to lose every page that may be taken */
 	for (i = 0; i < NR_OWNERS; i++) {
 		CHECK(!kill(pid[i], SIGKILL) && waitpid(pid[i], NULL, 0) == pid[i]);
 		CHECK(!clock_gettime(CLOCK_REALTIME, &limit));
@@ -416,8 +416,8 @@ static void test_raw_clone(void)
 	for (i = 0; i < 20; i++) {
 		pid = i & 1 ? _Fork() : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 		if (!pid) {
-			q = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				 -1, 0);
+			q = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				 0);
 			fill(q, n, 32);
 			CHECK(same(p, n, 31) && same(q, n, 32));
 			_exit(0);
@@ -469,9 +469,7 @@ static void test_exec_cost(void)
 	       ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / n / 1e3);
 }
 
-static void test_nothing(void)
-{
-}
+static void test_nothing(void) {}
 
 static const struct {
 	const char *name;

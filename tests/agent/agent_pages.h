@@ -12,13 +12,13 @@
 #define PAGE 4096ul
 
 struct pg {
-	uint64_t addr;      /* 0 = never used, 1 = deleted */
+	uint64_t addr; /* 0 = never used, 1 = deleted */
 	char *data;
 };
 
 struct pages {
 	struct pg *pg;
-	size_t size, used;  /* size is a power of two */
+	size_t size, used; /* size is a power of two */
 };
 
 static inline struct pg *pg_find(struct pages *c, uint64_t addr)

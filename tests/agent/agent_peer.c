@@ -33,12 +33,12 @@
 
 #include "agent_peer.h"
 
-#define NR_CALLS_MAX     64
+#define NR_CALLS_MAX 64
 
 struct call_conn {
 	int fd;
-	struct client *forking;     /* the reply was sent, the fork goes on */
-	struct msg_call waiting;    /* op != 0: waits for another fork of the same client */
+	struct client *forking;  /* the reply was sent, the fork goes on */
+	struct msg_call waiting; /* op != 0: waits for another fork of the same client */
 };
 
 struct counts count;
@@ -95,8 +95,9 @@ ssize_t packet_recv(int fd, void *msg, size_t n, int *attached)
 		char space[CMSG_SPACE(sizeof(int))];
 	} u;
 	struct iovec iov = { msg, n };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u,
-			    .msg_controllen = sizeof u };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &u, .msg_controllen = sizeof u
+	};
 	ssize_t k = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
 
 	*attached = -1;
@@ -129,9 +130,9 @@ static void ready(struct client *c, int attach)
 static void hello(int fd, const struct msg_hello *m, int uffd, pid_t pid)
 {
 	struct uffdio_api api = { .api = UFFD_API,
-		.features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |
-			    UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
-			    UFFD_FEATURE_THREAD_ID };
+				  .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |
+					      UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
+					      UFFD_FEATURE_THREAD_ID };
 	struct client *c = m->fork_cookie ? client_of(0, m->fork_cookie) : NULL;
 
 	if (m->fork_cookie ? !c || uffd >= 0 : uffd < 0 || ioctl(uffd, UFFDIO_API, &api)) {
@@ -316,7 +317,8 @@ static void report(void)
 {
 	const unsigned long *st = count.status, *op = count.ops;
 
-	fprintf(stderr, "agent_peer: clients %lu, forks %lu, faults %lu, restored %lu; moved %lu "
+	fprintf(stderr,
+		"agent_peer: clients %lu, forks %lu, faults %lu, restored %lu; moved %lu "
 		"gone %lu pinned %lu refused %lu busy %lu; calls fork %lu mlock %lu munlock %lu "
 		"willneed %lu adopt %lu\n",
 		count.clients, count.forks, count.faults, count.restored, st[EVICT_MOVED],
@@ -358,7 +360,8 @@ int main(int argc, char **argv)
 			evict_pages = (unsigned int)atoi(optarg) % (EVICT_PAGES_MAX + 1);
 	}
 	if (argc - optind < 2) {
-		fprintf(stderr, "usage: agent_peer [-v] [-d] [-i us] [-n pages] AGENT PROGRAM...\n");
+		fprintf(stderr,
+			"usage: agent_peer [-v] [-d] [-i us] [-n pages] AGENT PROGRAM...\n");
 		return 99;
 	}
 	for (i = 0; i < NR_CALLS_MAX; i++)

@@ -14,17 +14,19 @@
 #include "agent_pages.h"
 #include "serve/channel/proto.h"
 
-#define NR_CLIENTS       512
-#define NR_FAULTS_MAX    64
+#define NR_CLIENTS    512
+#define NR_FAULTS_MAX 64
 
 struct client {
 	int uffd, channel;
 	pid_t pid;
-	uint64_t cookie;            /* what the child of a fork will say */
-	uint64_t fork_cookie;       /* of the fork under way in this client, 0 = none */
+	uint64_t cookie;      /* what the child of a fork will say */
+	uint64_t fork_cookie; /* of the fork under way in this client, 0 = none */
 	bool can_move, wants_move, ending;
-	int64_t evicted_cpu, evicted_at; /* ns: its processor time and the clock, at the last eviction (cpu: paid for) */
-	unsigned int evicted_idle;  /* evictions since then that it has not paid for with processor time */
+	int64_t evicted_cpu, evicted_at; /* ns: its processor time and the clock, at the last
+					    eviction (cpu: paid for) */
+	unsigned int evicted_idle; /* evictions since then that it has not paid for with processor
+				      time */
 	uint64_t staging, private_start[5], private_end[5];
 	struct pages pages;
 	uint64_t fault[NR_FAULTS_MAX]; /* to be served again: events came first */
@@ -40,7 +42,7 @@ extern struct client *clients[NR_CLIENTS];
 extern struct counts count;
 extern bool verbose;
 extern unsigned int evict_pages;
-extern int64_t evict_interval;      /* ns */
+extern int64_t evict_interval; /* ns */
 
 /* agent_peer.c */
 int64_t clock_ns(clockid_t clock);

@@ -12,7 +12,7 @@
 
 #include "agent_peer.h"
 
-#define EVICT_TIMEOUT_MS 60000  /* no answer comes at all */
+#define EVICT_TIMEOUT_MS 60000 /* no answer comes at all */
 #define IDLE_NS          5000000ll
 #define IDLE_MAX         8
 
@@ -80,7 +80,8 @@ struct client *client_of(pid_t pid, uint64_t cookie)
 bool client_gone(struct client *c)
 {
 	static char page[PAGE] __attribute__((aligned(4096)));
-	struct uffdio_copy probe = { .dst = c->private_start[0], .src = (uintptr_t)page,
+	struct uffdio_copy probe = { .dst = c->private_start[0],
+				     .src = (uintptr_t)page,
 				     .len = PAGE };
 
 	return ioctl(c->uffd, UFFDIO_COPY, &probe) && errno == ESRCH;
@@ -161,8 +162,8 @@ void adopt(struct client *c, uint64_t from, uint64_t to)
 	while (f && fgets(line, sizeof line, f)) {
 		name[0] = 0;
 		if (sscanf(line, "%llx-%llx %7s %*s %*s %llu %255s", &start, &end, perms, &inode,
-			   name) < 4 || inode || perms[3] != 'p' || name[0] == '/' ||
-		    !strncmp(name, "[v", 2))
+			   name) < 4 ||
+		    inode || perms[3] != 'p' || name[0] == '/' || !strncmp(name, "[v", 2))
 			continue;
 		start = start < from ? from : start;
 		end = end > to ? to : end;
@@ -264,8 +265,8 @@ void uffd_read(struct client *c)
 
 /* Eviction. */
 
-/* The memory that was spoken of is not there any more because the program ended, or became another one: then the
- * channel is closed, if a moment later. */
+/* The memory that was spoken of is not there any more because the program ended, or became another
+ * one: then the channel is closed, if a moment later. */
 static bool has_ended(const struct client *c)
 {
 	struct pollfd p = { .fd = c->channel };
@@ -288,7 +289,8 @@ static void evicted(struct client *c, const uint64_t *addr, const struct msg_evi
 		if (m->status[i] != EVICT_MOVED)
 			continue;
 		local = (struct iovec){ malloc(PAGE), PAGE };
-		if (process_vm_readv(c->pid, &local, 1, &remote, 1, 0) != (ssize_t)PAGE && !has_ended(c))
+		if (process_vm_readv(c->pid, &local, 1, &remote, 1, 0) != (ssize_t)PAGE &&
+		    !has_ended(c))
 			fail("%d: read of staging: %m", c->pid);
 		pg_set(&c->pages, addr[i], local.iov_base);
 	}
@@ -308,8 +310,9 @@ struct later {
 	unsigned int n;
 };
 
-/* The helper takes out pages that are not writable by mremap, and waits until we have read that event; so messages are read before
- * the answer is there. The others must wait: what they are about is known only after the answer. */
+/* The helper takes out pages that are not writable by mremap, and waits until we have read that
+ * event; so messages are read before the answer is there. The others must wait: what they are about
+ * is known only after the answer. */
 static bool await_answer(struct client *c, struct later *later)
 {
 	struct pollfd p[2] = {
@@ -375,9 +378,10 @@ static void evict(struct client *c)
 	serve_again(c);
 }
 
-/* By the clock alone, a client that gets no processor loses pages faster than it can touch them again: on a loaded machine a
- * program of a fraction of a second took minutes. So an eviction is earned with processor time, whoever else runs. A client that
- * only waits gets some for nothing, at twice the distance each time. */
+/* By the clock alone, a client that gets no processor loses pages faster than it can touch them
+ * again: on a loaded machine a program of a fraction of a second took minutes. So an eviction is
+ * earned with processor time, whoever else runs. A client that only waits gets some for nothing, at
+ * twice the distance each time. */
 static bool evict_due(struct client *c, int64_t now)
 {
 	clockid_t clock;
@@ -389,7 +393,8 @@ static bool evict_due(struct client *c, int64_t now)
 	if (cpu - c->evicted_cpu >= evict_interval) {
 		c->evicted_cpu = cpu;
 		c->evicted_idle = 0;
-	} else if (c->evicted_idle < IDLE_MAX && now - c->evicted_at >= IDLE_NS << c->evicted_idle) {
+	} else if (c->evicted_idle < IDLE_MAX &&
+		   now - c->evicted_at >= IDLE_NS << c->evicted_idle) {
 		c->evicted_idle++;
 	} else {
 		return false;

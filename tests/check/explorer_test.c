@@ -1,8 +1,10 @@
-/* tests/check/explorer_test.c - the explorer against itself: random small programs over every kind of operation the
- * contract has, searched with the reduction and without. Both must find the same final states: what memory
- * holds, what every task saw, who is stuck where. That is what makes the word EXHAUSTED mean something.
+/* tests/check/explorer_test.c - the explorer against itself: random small programs over every kind
+ * of operation the contract has, searched with the reduction and without. Both must find the same
+ * final states: what memory holds, what every task saw, who is stuck where. That is what makes the
+ * word EXHAUSTED mean something.
  *
- * Usage: explorer_test [PROGRAMS [SEED]]. TAP. The seed of a program that differs is printed; run it alone with 1 SEED.
+ * Usage: explorer_test [PROGRAMS [SEED]]. TAP. The seed of a program that differs is printed; run
+ * it alone with 1 SEED.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +18,43 @@
 #define CODE_MAX   6
 #define LOG_MAX    64
 #define STATES_MAX 65536
-#define NAIVE_MAX  6000    /* executions; programs with more are passed over */
+#define NAIVE_MAX  6000 /* executions; programs with more are passed over */
 
 enum code {
-	C_LOAD, C_STORE, C_ADD, C_ACC, C_CAS, C_INC_NOT_ZERO, C_OR, C_AND, C_TEST, C_XCHG,
-	C_LOCK, C_UNLOCK, C_TRYLOCK, C_RDLOCK, C_RDUNLOCK, C_TRYRD, C_WRLOCK, C_WRUNLOCK,
-	C_BIT_LOCK, C_BIT_UNLOCK, C_BIT_WAIT, C_PREPARE, C_SLEEP, C_SLEEP_TIMED, C_WAKE,
-	C_RCU_LOCK, C_RCU_UNLOCK, C_SYNCHRONIZE, C_DEFER, C_SPAWN, C_JOIN, C_COPY, C_TIME, NR_CODES
+	C_LOAD,
+	C_STORE,
+	C_ADD,
+	C_ACC,
+	C_CAS,
+	C_INC_NOT_ZERO,
+	C_OR,
+	C_AND,
+	C_TEST,
+	C_XCHG,
+	C_LOCK,
+	C_UNLOCK,
+	C_TRYLOCK,
+	C_RDLOCK,
+	C_RDUNLOCK,
+	C_TRYRD,
+	C_WRLOCK,
+	C_WRUNLOCK,
+	C_BIT_LOCK,
+	C_BIT_UNLOCK,
+	C_BIT_WAIT,
+	C_PREPARE,
+	C_SLEEP,
+	C_SLEEP_TIMED,
+	C_WAKE,
+	C_RCU_LOCK,
+	C_RCU_UNLOCK,
+	C_SYNCHRONIZE,
+	C_DEFER,
+	C_SPAWN,
+	C_JOIN,
+	C_COPY,
+	C_TIME,
+	NR_CODES
 };
 
 struct instr {
@@ -31,7 +63,7 @@ struct instr {
 
 static struct program {
 	unsigned nr_tasks, nr_code[TASKS_MAX + 1];
-	struct instr code[TASKS_MAX + 1][CODE_MAX + 6];   /* the last one is what C_SPAWN runs */
+	struct instr code[TASKS_MAX + 1][CODE_MAX + 6]; /* the last one is what C_SPAWN runs */
 	unsigned group[TASKS_MAX];
 } prog;
 
@@ -71,14 +103,17 @@ static unsigned below(unsigned n)
 
 static void emit(unsigned t, enum code code, unsigned obj, unsigned value)
 {
-	prog.code[t][prog.nr_code[t]++] = (struct instr){ (uint8_t)code, (uint8_t)obj, (uint8_t)value };
+	prog.code[t][prog.nr_code[t]++] =
+		(struct instr){ (uint8_t)code, (uint8_t)obj, (uint8_t)value };
 }
 
 /* Sections are closed in the order a program would: every lock taken is given back. */
 static void generate_section(unsigned t)
 {
-	static const enum code open[] = { C_LOCK, C_TRYLOCK, C_RDLOCK, C_TRYRD, C_WRLOCK, C_BIT_LOCK, C_RCU_LOCK };
-	static const enum code close[] = { C_UNLOCK, C_UNLOCK, C_RDUNLOCK, C_RDUNLOCK, C_WRUNLOCK, C_BIT_UNLOCK, C_RCU_UNLOCK };
+	static const enum code open[] = { C_LOCK,   C_TRYLOCK,  C_RDLOCK,  C_TRYRD,
+					  C_WRLOCK, C_BIT_LOCK, C_RCU_LOCK };
+	static const enum code close[] = { C_UNLOCK,   C_UNLOCK,     C_RDUNLOCK,  C_RDUNLOCK,
+					   C_WRUNLOCK, C_BIT_UNLOCK, C_RCU_UNLOCK };
 	unsigned k = below(sizeof(open) / sizeof(open[0])), obj = below(LOCKS);
 
 	emit(t, open[k], obj, 0);
@@ -114,7 +149,11 @@ static void generate_task(unsigned t, unsigned len, bool may_spawn)
 			}
 			break;
 		default:
-			emit(t, below(3) == 0 ? C_BIT_WAIT : below(2) ? C_COPY : C_TIME, below(LOCKS), below(2));
+			emit(t,
+			     below(3) == 0 ? C_BIT_WAIT
+			     : below(2)    ? C_COPY
+					   : C_TIME,
+			     below(LOCKS), below(2));
 		}
 	}
 }
@@ -167,16 +206,36 @@ static void run_atomic(const struct instr *i)
 	atomic32_t *v = &mem->var[i->obj % VARS];
 
 	switch (i->code) {
-	case C_LOAD: note(a32_load(v)); break;
-	case C_STORE: a32_store(v, i->value); break;
-	case C_ADD: note(a32_add(v, i->value)); break;
-	case C_ACC: a32_acc(v, i->value); break;
-	case C_CAS: note(a32_cas(v, i->value - 1u, i->value)); break;
-	case C_INC_NOT_ZERO: note(a32_inc_not_zero(v)); break;
-	case C_OR: note(a32_or(v, i->value)); break;
-	case C_AND: note(a32_and(v, ~(uint32_t)i->value)); break;
-	case C_TEST: note(a32_test(v, i->value)); break;
-	default: note(a32_xchg(v, i->value)); break;
+	case C_LOAD:
+		note(a32_load(v));
+		break;
+	case C_STORE:
+		a32_store(v, i->value);
+		break;
+	case C_ADD:
+		note(a32_add(v, i->value));
+		break;
+	case C_ACC:
+		a32_acc(v, i->value);
+		break;
+	case C_CAS:
+		note(a32_cas(v, i->value - 1u, i->value));
+		break;
+	case C_INC_NOT_ZERO:
+		note(a32_inc_not_zero(v));
+		break;
+	case C_OR:
+		note(a32_or(v, i->value));
+		break;
+	case C_AND:
+		note(a32_and(v, ~(uint32_t)i->value));
+		break;
+	case C_TEST:
+		note(a32_test(v, i->value));
+		break;
+	default:
+		note(a32_xchg(v, i->value));
+		break;
 	}
 }
 
@@ -187,17 +246,43 @@ static void run_lock(const struct instr *i, struct local *l)
 	bool *got = &l->got[0][i->obj % LOCKS], *gotrd = &l->got[1][i->obj % LOCKS];
 
 	switch (i->code) {
-	case C_LOCK: spin_lock(s); *got = true; break;
-	case C_TRYLOCK: note(*got = spin_trylock(s)); break;
-	case C_UNLOCK: if (*got) spin_unlock(s); break;
-	case C_RDLOCK: rw_rdlock(rw); *gotrd = true; break;
-	case C_TRYRD: note(*gotrd = rw_tryrdlock(rw)); break;
-	case C_RDUNLOCK: if (*gotrd) rw_rdunlock(rw); break;
-	case C_WRLOCK: rw_wrlock(rw); break;
-	case C_WRUNLOCK: rw_wrunlock(rw); break;
-	case C_BIT_LOCK: bit_lock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE); break;
-	case C_BIT_UNLOCK: bit_unlock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE); break;
-	default: bit_wait(&mem->var[0], i->value ? 1u << (8 + i->obj) : 1u, 0); break;
+	case C_LOCK:
+		spin_lock(s);
+		*got = true;
+		break;
+	case C_TRYLOCK:
+		note(*got = spin_trylock(s));
+		break;
+	case C_UNLOCK:
+		if (*got)
+			spin_unlock(s);
+		break;
+	case C_RDLOCK:
+		rw_rdlock(rw);
+		*gotrd = true;
+		break;
+	case C_TRYRD:
+		note(*gotrd = rw_tryrdlock(rw));
+		break;
+	case C_RDUNLOCK:
+		if (*gotrd)
+			rw_rdunlock(rw);
+		break;
+	case C_WRLOCK:
+		rw_wrlock(rw);
+		break;
+	case C_WRUNLOCK:
+		rw_wrunlock(rw);
+		break;
+	case C_BIT_LOCK:
+		bit_lock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE);
+		break;
+	case C_BIT_UNLOCK:
+		bit_unlock(&mem->var[0], 1u << (8 + i->obj), 0, RANK_PAGE);
+		break;
+	default:
+		bit_wait(&mem->var[0], i->value ? 1u << (8 + i->obj) : 1u, 0);
+		break;
 	}
 }
 
@@ -208,20 +293,38 @@ static void run_other(const struct instr *i, struct local *l)
 	struct deferred *d;
 
 	switch (i->code) {
-	case C_PREPARE: l->ticket = waitq_prepare(&mem->wait); break;
-	case C_SLEEP: note(waitq_sleep(&mem->wait, l->ticket, -1)); break;
-	case C_SLEEP_TIMED: note(waitq_sleep(&mem->wait, l->ticket, 100)); break;
-	case C_WAKE: waitq_wake(&mem->wait); break;
-	case C_RCU_LOCK: rcu_rd_lock(); break;
-	case C_RCU_UNLOCK: rcu_rd_unlock(); break;
-	case C_SYNCHRONIZE: rcu_synchronize(); break;
+	case C_PREPARE:
+		l->ticket = waitq_prepare(&mem->wait);
+		break;
+	case C_SLEEP:
+		note(waitq_sleep(&mem->wait, l->ticket, -1));
+		break;
+	case C_SLEEP_TIMED:
+		note(waitq_sleep(&mem->wait, l->ticket, 100));
+		break;
+	case C_WAKE:
+		waitq_wake(&mem->wait);
+		break;
+	case C_RCU_LOCK:
+		rcu_rd_lock();
+		break;
+	case C_RCU_UNLOCK:
+		rcu_rd_unlock();
+		break;
+	case C_SYNCHRONIZE:
+		rcu_synchronize();
+		break;
 	case C_DEFER:
-		d = plat_alloc(sizeof(*d));  /* one may be pending only once */
+		d = plat_alloc(sizeof(*d)); /* one may be pending only once */
 		d->value = i->value;
 		rcu_defer(&d->head, deferred_call);
 		break;
-	case C_SPAWN: plat_thread_start(&l->child, "child", run_task, (void *)(uintptr_t)TASKS_MAX); break;
-	case C_JOIN: plat_thread_join(&l->child); break;
+	case C_SPAWN:
+		plat_thread_start(&l->child, "child", run_task, (void *)(uintptr_t)TASKS_MAX);
+		break;
+	case C_JOIN:
+		plat_thread_join(&l->child);
+		break;
 	case C_COPY:
 		word = prog.group[t % TASKS_MAX] ? 7 : t + 1;
 		if (i->value)
@@ -230,7 +333,9 @@ static void run_other(const struct instr *i, struct local *l)
 			plat_copy(&word, content, 8);
 		note(word);
 		break;
-	default: note(plat_now_ns()); break;
+	default:
+		note(plat_now_ns());
+		break;
 	}
 }
 
@@ -286,7 +391,8 @@ static uint64_t task_hash(unsigned t)
 	uint64_t h = mix(0x1234, k->parent < 0 ? (k->group ? 77 : t) : 1000);
 
 	for (unsigned p = t; sim_tasks[p].parent >= 0; p = (unsigned)sim_tasks[p].parent)
-		h = mix(h, sim_tasks[sim_tasks[p].parent].group ? 77 : (uint64_t)sim_tasks[p].parent);
+		h = mix(h,
+			sim_tasks[sim_tasks[p].parent].group ? 77 : (uint64_t)sim_tasks[p].parent);
 	for (unsigned i = 0; i < mem->nr_log[t]; i++)
 		h = mix(h, mem->log[t][i]);
 	return mix(h, k->alive ? 1 + k->next.kind + (uint64_t)k->ops_done * 64 : 0);
@@ -325,7 +431,8 @@ static bool same(const struct set *a, const struct set *b)
 	for (unsigned i = 0; i < STATES_MAX; i++) {
 		bool found = a->hash[i] == 0;
 
-		for (unsigned k = a->hash[i] % STATES_MAX; !found && b->hash[k]; k = (k + 1) % STATES_MAX)
+		for (unsigned k = a->hash[i] % STATES_MAX; !found && b->hash[k];
+		     k = (k + 1) % STATES_MAX)
 			found = b->hash[k] == a->hash[i];
 		if (!found)
 			return false;
@@ -366,10 +473,12 @@ static int compare(uint64_t seed)
 static void dump(void)
 {
 	static const char *const names[NR_CODES] = {
-		"load", "store", "add", "acc", "cas", "inc_not_zero", "or", "and", "test", "xchg", "lock", "unlock",
-		"trylock", "rdlock", "rdunlock", "tryrd", "wrlock", "wrunlock", "bit_lock", "bit_unlock", "bit_wait",
-		"prepare", "sleep", "sleep_timed", "wake", "rcu_lock", "rcu_unlock", "synchronize", "defer", "spawn", "join",
-		"copy", "time",
+		"load",     "store",      "add",        "acc",         "cas",    "inc_not_zero",
+		"or",       "and",        "test",       "xchg",        "lock",   "unlock",
+		"trylock",  "rdlock",     "rdunlock",   "tryrd",       "wrlock", "wrunlock",
+		"bit_lock", "bit_unlock", "bit_wait",   "prepare",     "sleep",  "sleep_timed",
+		"wake",     "rcu_lock",   "rcu_unlock", "synchronize", "defer",  "spawn",
+		"join",     "copy",       "time",
 	};
 
 	for (unsigned t = 0; t <= TASKS_MAX; t++) {
@@ -377,7 +486,8 @@ static void dump(void)
 			continue;
 		printf("#   task %u%s:", t, t < TASKS_MAX && prog.group[t] ? " (twin)" : "");
 		for (unsigned k = 0; k < prog.nr_code[t]; k++)
-			printf(" %s(%u,%u)", names[prog.code[t][k].code], prog.code[t][k].obj, prog.code[t][k].value);
+			printf(" %s(%u,%u)", names[prog.code[t][k].code], prog.code[t][k].obj,
+			       prog.code[t][k].value);
 		printf("\n");
 	}
 }
@@ -413,7 +523,9 @@ static void wild_end(void *arg)
 
 __attribute__((unused)) static bool crashes_are_findings(void)
 {
-	static const struct sim_program wild = { .name = "wild", .setup = wild_setup, .end = wild_end };
+	static const struct sim_program wild = { .name = "wild",
+						 .setup = wild_setup,
+						 .end = wild_end };
 	static struct explore search;
 
 	memset(&search, 0, sizeof(search));
@@ -421,7 +533,8 @@ __attribute__((unused)) static bool crashes_are_findings(void)
 	search.keep_going = true;
 	sim_load(&wild);
 	explore_run(&search);
-	return search.failure.kind == SIM_BUG && search.stats.executions == 2 && search.stats.failures == 2;
+	return search.failure.kind == SIM_BUG && search.stats.executions == 2 &&
+	       search.stats.failures == 2;
 }
 
 /* ---- a free that may come before a use is a finding, even if it came after it ---- */
@@ -447,7 +560,9 @@ static void free_setup(void *arg)
 static bool unordered_frees_are_findings(void)
 {
 	static atomic32_t *word;
-	static const struct sim_program program = { .name = "free", .setup = free_setup, .arg = &word };
+	static const struct sim_program program = { .name = "free",
+						    .setup = free_setup,
+						    .arg = &word };
 	static struct explore search;
 
 	memset(&search, 0, sizeof(search));
@@ -455,7 +570,8 @@ static bool unordered_frees_are_findings(void)
 	search.keep_going = true;
 	sim_load(&program);
 	explore_run(&search);
-	return search.failure.kind == SIM_USE_AFTER_FREE && search.stats.executions == search.stats.failures;
+	return search.failure.kind == SIM_USE_AFTER_FREE &&
+	       search.stats.executions == search.stats.failures;
 }
 
 /* ---- a budget that is over for one of several processes is over ---- */
@@ -493,9 +609,11 @@ static bool budgets_are_shared(void)
 	all = search.stats.executions + search.stats.blocked;
 	for (search.budget = 300; search.budget < all; search.budget += 400)
 		if (explore_run_jobs(&search, 2) == EXPLORE_DONE) {
-			printf("# %llu of %llu executions were to be done, and all are said to be: %llu\n",
+			printf("# %llu of %llu executions were to be done, and all are said to be: "
+			       "%llu\n",
 			       (unsigned long long)search.budget, (unsigned long long)all,
-			       (unsigned long long)(search.stats.executions + search.stats.blocked));
+			       (unsigned long long)(search.stats.executions +
+						    search.stats.blocked));
 			return false;
 		}
 	return true;
@@ -503,8 +621,10 @@ static bool budgets_are_shared(void)
 
 int main(int argc, char **argv)
 {
-	unsigned want = argc > 1 ? (unsigned)atoi(argv[1]) : 2000, n = 0, large = 0, bad = 0, test = 0;
-	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = seed, runs = 0, states = 0;
+	unsigned want = argc > 1 ? (unsigned)atoi(argv[1]) : 2000, n = 0, large = 0, bad = 0,
+		 test = 0;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = seed, runs = 0,
+		 states = 0;
 
 	printf("1..%d\n", NR_OP_FAULTS + 3);
 	for (; n < want; seed++) {
@@ -518,29 +638,35 @@ int main(int argc, char **argv)
 		runs += reduced_stats.executions + reduced_stats.blocked;
 		states += naive.n;
 		if (r == 0 && bad++ < 3) {
-			printf("# seed %llu: %u states with the reduction, %u without\n", (unsigned long long)seed, reduced.n, naive.n);
+			printf("# seed %llu: %u states with the reduction, %u without\n",
+			       (unsigned long long)seed, reduced.n, naive.n);
 			dump();
 		}
 	}
-	printf("%s %u - %u random programs, %llu states, %llu executions with the reduction: %u differ (%u too large)\n",
-	       bad ? "not ok" : "ok", ++test, n, (unsigned long long)states, (unsigned long long)runs, bad, large);
+	printf("%s %u - %u random programs, %llu states, %llu executions with the reduction: %u "
+	       "differ (%u too large)\n",
+	       bad ? "not ok" : "ok", ++test, n, (unsigned long long)states,
+	       (unsigned long long)runs, bad, large);
 	for (op_fault = 1; op_fault < NR_OP_FAULTS; op_fault++) {
 		unsigned tried = 0;
 		int r = 1;
 
 		for (seed = first; tried < 20000 && r != 0; seed++, tried++)
 			r = compare(seed);
-		printf("%s %u - dependence %u overlooked is noticed (program %u)\n", r == 0 ? "ok" : "not ok", ++test, op_fault,
-		       tried);
+		printf("%s %u - dependence %u overlooked is noticed (program %u)\n",
+		       r == 0 ? "ok" : "not ok", ++test, op_fault, tried);
 	}
 #if defined(__SANITIZE_ADDRESS__)
-	printf("ok %u - a crash of a task, and of the looks at the end, is a finding # SKIP the sanitizer takes the signal\n", ++test);
-#else
-	printf("%s %u - a crash of a task, and of the looks at the end, is a finding\n", crashes_are_findings() ? "ok" : "not ok",
+	printf("ok %u - a crash of a task, and of the looks at the end, is a finding # SKIP the "
+	       "sanitizer takes the signal\n",
 	       ++test);
+#else
+	printf("%s %u - a crash of a task, and of the looks at the end, is a finding\n",
+	       crashes_are_findings() ? "ok" : "not ok", ++test);
 #endif
 	printf("%s %u - a free that nothing orders after an atomic use is a finding\n",
 	       unordered_frees_are_findings() ? "ok" : "not ok", ++test);
-	printf("%s %u - a budget that is over in one process of several is over\n", budgets_are_shared() ? "ok" : "not ok", ++test);
+	printf("%s %u - a budget that is over in one process of several is over\n",
+	       budgets_are_shared() ? "ok" : "not ok", ++test);
 	return bad != 0;
 }

@@ -19,10 +19,10 @@
 
 struct host_backed {
 	struct backing b;
-	struct list_head link;  /* objects_lock */
-	struct mmu_host *h;     /* (C) */
-	int fd;                 /* (C) */
-	uint64_t dev, ino;      /* (C) */
+	struct list_head link; /* objects_lock */
+	struct mmu_host *h;    /* (C) */
+	int fd;                /* (C) */
+	uint64_t dev, ino;     /* (C) */
 };
 
 static int backed_read(struct backing *b, uint64_t index, void *to, unsigned n)
@@ -31,7 +31,8 @@ static int backed_read(struct backing *b, uint64_t index, void *to, unsigned n)
 	size_t done = 0, bytes = (size_t)n * PAGE_SIZE, end;
 
 	while (done < bytes) {
-		ssize_t got = pread(f->fd, (char *)to + done, bytes - done, (off_t)(index * PAGE_SIZE + done));
+		ssize_t got = pread(f->fd, (char *)to + done, bytes - done,
+				    (off_t)(index * PAGE_SIZE + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -66,8 +67,9 @@ static const struct backing_ops backed_ops = { .read = backed_read, .release = b
 static bool is_local(int fd)
 {
 	static const uint32_t local[] = {
-		0xef53 /* ext */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */, 0x01021994 /* tmpfs */, 0x858458f6 /* ramfs */,
-		0x794c7630 /* overlay */, 0xf2f52010 /* f2fs */, 0x2fc12fc1 /* zfs */, 0xca451a4e /* bcachefs */,
+		0xef53 /* ext */,          0x58465342 /* xfs */,   0x9123683e /* btrfs */,
+		0x01021994 /* tmpfs */,    0x858458f6 /* ramfs */, 0x794c7630 /* overlay */,
+		0xf2f52010 /* f2fs */,     0x2fc12fc1 /* zfs */,   0xca451a4e /* bcachefs */,
 		0x73717368 /* squashfs */, 0xe0f5e1e2 /* erofs */,
 	};
 	struct statfs s;
@@ -84,7 +86,8 @@ static bool is_dax(int fd)
 {
 	struct statx x;
 
-	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 && x.stx_attributes & STATX_ATTR_DAX;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 &&
+	       x.stx_attributes & STATX_ATTR_DAX;
 }
 
 /* At most a third of the descriptor numbers: clients and shared memory need some, too. */
@@ -92,7 +95,8 @@ static int numbers_max(void)
 {
 	struct rlimit l;
 
-	return getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT_MAX ? (int)(l.rlim_cur / 3) : INT_MAX;
+	return getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT_MAX ? (int)(l.rlim_cur / 3)
+									 : INT_MAX;
 }
 
 /* A descriptor of our own, or -errno. */
@@ -130,7 +134,8 @@ static struct host_backed *find(struct mmu_host *h, uint64_t dev, uint64_t ino)
 	return NULL;
 }
 
-struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t dev, uint64_t ino, int *err)
+struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t dev, uint64_t ino,
+				 int *err)
 {
 	struct host_backed *f, *mine;
 

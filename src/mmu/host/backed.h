@@ -15,7 +15,8 @@
 /* The file open as @fd in process @pid (a helper has its own table), verified to be file @ino on
  * @dev; referenced. NULL: *@err is -EOPNOTSUPP (not a regular file, or on a file system that must
  * not be waited for while other faults queue), -EMFILE, -ENOMEM, -ESTALE or -errno. */
-struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t dev, uint64_t ino, int *err);
+struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t dev, uint64_t ino,
+				 int *err);
 /* Its descriptor, open as long as the caller has a reference. */
 int host_backed_fd(const struct backing *b);
 

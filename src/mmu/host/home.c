@@ -6,10 +6,12 @@
 
 #include "base/bitmap.h"
 
-#define HOME_HOT 512u  /* free frames to keep: 2 MiB, half of what a group may exceed its limit by */
+#define HOME_HOT                                                                                   \
+	512u /* free frames to keep: 2 MiB, half of what a group may exceed its limit by           \
+	      */
 
 #ifndef PR_SET_VMA
-#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA           0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
@@ -26,7 +28,8 @@ int home_init(struct home *h, uint32_t nr_frames, uint32_t nr_pfns)
 		return -ENOMEM;
 	}
 	/* Names this memory in /proc/PID/smaps. Not available on older kernels. */
-	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, h->base, (size_t)nr_frames * 4096, "umemcg frames");
+	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, h->base, (size_t)nr_frames * 4096,
+		    "umemcg frames");
 	(void)madvise(h->base, (size_t)nr_frames * 4096, MADV_NOHUGEPAGE);
 	return 0;
 }

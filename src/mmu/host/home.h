@@ -13,13 +13,13 @@
 #include "plat/plat.h"
 
 struct home {
-	struct spinlock lock;        /* rank HOME */
-	char *base;                  /* (C) nr frames */
-	uint32_t nr;                 /* (C) */
-	uint64_t *bitmap;            /* lock */
-	uint32_t *frame;             /* pfn -> frame + 1; only the owner of the page's content changes it */
-	uint32_t nr_pfns;            /* (C) */
-	atomic64_t used, peak;       /* frames */
+	struct spinlock lock; /* rank HOME */
+	char *base;           /* (C) nr frames */
+	uint32_t nr;          /* (C) */
+	uint64_t *bitmap;     /* lock */
+	uint32_t *frame;  /* pfn -> frame + 1; only the owner of the page's content changes it */
+	uint32_t nr_pfns; /* (C) */
+	atomic64_t used, peak; /* frames */
 };
 
 int home_init(struct home *h, uint32_t nr_frames, uint32_t nr_pfns);

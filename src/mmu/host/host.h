@@ -37,7 +37,8 @@ struct host_transport {
 	/* Ask the helper to move @n ranges (@npages in all) to its staging area and wait for one
 	 * status per page. 0; -ETIMEDOUT: no answer yet; -EPIPE: the client is gone; -EPROTO:
 	 * invalid answer (the client is being killed). */
-	int (*evict)(struct host_client *c, const struct host_range *r, unsigned n, uint8_t *status, unsigned npages);
+	int (*evict)(struct host_client *c, const struct host_range *r, unsigned n, uint8_t *status,
+		     unsigned npages);
 	/* Ask the helper to fill the LEAF_SPAN bytes from @start on, and wait. HOST_MOVED: done.
 	 * HOST_GONE: something was there, a part may be done. HOST_REFUSED, HOST_BUSY: nothing was
 	 * done. -ETIMEDOUT, -EPIPE, -EPROTO as above. */
@@ -63,42 +64,47 @@ struct host_transport {
 
 struct host_late {
 	unsigned n;
-	struct page *page[MMU_BATCH_MAX];   /* referenced */
-	uint64_t va[MMU_BATCH_MAX];         /* where the helper was sent */
-	uint64_t place[MMU_BATCH_MAX];      /* where the page's entry is now: mremap moves it */
-	bool rescued[MMU_BATCH_MAX];        /* content is at home already, without an answer */
+	struct page *page[MMU_BATCH_MAX]; /* referenced */
+	uint64_t va[MMU_BATCH_MAX];       /* where the helper was sent */
+	uint64_t place[MMU_BATCH_MAX];    /* where the page's entry is now: mremap moves it */
+	bool rescued[MMU_BATCH_MAX];      /* content is at home already, without an answer */
 };
 
 /* Pages that stay in the client: something outside holds references on them. */
 struct host_hold {
-	struct list_head link;        /* batch_lock */
+	struct list_head link; /* batch_lock */
 	uint64_t start, end;
 };
 
 struct host_client {
-	struct mm *mm;                /* (C) referenced */
-	int uffd;                     /* (C) until the client ends */
-	pid_t pid;                    /* 0: not known yet (forked, no hello yet) */
-	pid_t task;                   /* the helper, as a program may outlive its main thread. 0: as pid */
-	int pidfd;                    /* -1: none */
-	uint64_t staging;             /* (C) once can_evict */
-	atomic64_t event_seq;         /* counts applied events that changed mappings */
-	int pagemap_fd;               /* batch_lock; -1: not open */
-	int mem_fd;                   /* the same; peek.c */
-	atomic32_t spare_task;        /* another task with this memory, in case the helper exits; 0: none */
-	atomic32_t can_evict;         /* there is a helper that can move pages */
+	struct mm *mm;        /* (C) referenced */
+	int uffd;             /* (C) until the client ends */
+	pid_t pid;            /* 0: not known yet (forked, no hello yet) */
+	pid_t task;           /* the helper, as a program may outlive its main thread. 0: as pid */
+	int pidfd;            /* -1: none */
+	uint64_t staging;     /* (C) once can_evict */
+	atomic64_t event_seq; /* counts applied events that changed mappings */
+	int pagemap_fd;       /* batch_lock; -1: not open */
+	int mem_fd;           /* the same; peek.c */
+	atomic32_t
+		spare_task;   /* another task with this memory, in case the helper exits; 0: none */
+	atomic32_t can_evict; /* there is a helper that can move pages */
 	atomic32_t dead;
-	struct spinlock batch_lock;   /* rank HOST_BATCH: one request at a time; protects late and the transport */
+	struct spinlock batch_lock; /* rank HOST_BATCH: one request at a time; protects late and the
+				       transport */
 	atomic32_t is_late;
-	atomic32_t asking;            /* a request is under way; set and cleared under batch_lock */
+	atomic32_t asking; /* a request is under way; set and cleared under batch_lock */
 	struct host_late late;
-	struct spinlock fill_lock;    /* rank HOST_FILL: from the start of a fill to its end, or until it is late */
-	atomic64_t fill;              /* base of the leaf that is being filled with a huge page; 0: none (huge.c) */
-	atomic32_t fill_torn;         /* the leaf's pages must be looked up */
-	atomic32_t fill_late;         /* the late request is a fill; batch_lock to write */
-	uint64_t fill_next_ns;        /* no fill before this: the last one failed. A hint, without a lock */
-	struct list_head holds;       /* batch_lock: struct host_hold */
-	void *serve;                  /* the supervisor's own record */
+	struct spinlock fill_lock; /* rank HOST_FILL: from the start of a fill to its end, or until
+				      it is late */
+	atomic64_t
+		fill; /* base of the leaf that is being filled with a huge page; 0: none (huge.c) */
+	atomic32_t fill_torn; /* the leaf's pages must be looked up */
+	atomic32_t fill_late; /* the late request is a fill; batch_lock to write */
+	uint64_t
+		fill_next_ns; /* no fill before this: the last one failed. A hint, without a lock */
+	struct list_head holds; /* batch_lock: struct host_hold */
+	void *serve;            /* the supervisor's own record */
 };
 
 struct mmu_host {
@@ -106,20 +112,21 @@ struct mmu_host {
 	struct engine *engine;
 	struct home home;
 	const struct host_transport *transport;
-	const void *zeros;            /* (C) FAULT-window of zero bytes, never written */
-	atomic64_t moved, refused, pinned, busy, gone, late;  /* pages; statistics */
-	struct spinlock objects_lock;   /* shared.h */
-	struct list_head objects;       /* objects_lock: struct host_shared */
-	struct list_head backed;        /* objects_lock: backed.h */
-	unsigned nr_backed;             /* objects_lock */
-	struct spinlock pipe_lock;      /* shared.h */
-	int pipe[2];                    /* pipe_lock; empty when it is free */
-	unsigned pipe_pages;            /* (C) what it holds; 0: shared memory stays with the kernel */
+	const void *zeros; /* (C) FAULT-window of zero bytes, never written */
+	atomic64_t moved, refused, pinned, busy, gone, late; /* pages; statistics */
+	struct spinlock objects_lock;                        /* shared.h */
+	struct list_head objects;                            /* objects_lock: struct host_shared */
+	struct list_head backed;                             /* objects_lock: backed.h */
+	unsigned nr_backed;                                  /* objects_lock */
+	struct spinlock pipe_lock;                           /* shared.h */
+	int pipe[2];                                         /* pipe_lock; empty when it is free */
+	unsigned pipe_pages; /* (C) what it holds; 0: shared memory stays with the kernel */
 };
 
 #define HOST_ZERO_PAGES 64
 
-int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, const struct host_transport *t);
+int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames,
+		  const struct host_transport *t);
 void mmu_host_fini(struct mmu_host *h);
 
 void host_client_init(struct host_client *c, struct mm *mm, int uffd);

@@ -25,10 +25,10 @@
 #include "mmu/host/uffd.h"
 #include "mmu/host/withdraw.h"
 
-#define PAUSE_REFUSED_NS 1000000000ull  /* the client refuses, or its kernel cannot do it */
+#define PAUSE_REFUSED_NS 1000000000ull /* the client refuses, or its kernel cannot do it */
 #define PAUSE_BUSY_NS    10000000ull
-#define START_NS         200000         /* between two checks whether the helper has started, */
-#define START_TRIES      100            /* and the number of checks */
+#define START_NS         200000 /* between two checks whether the helper has started, */
+#define START_TRIES      100    /* and the number of checks */
 
 static bool leaf_empty(struct mm *mm, uint64_t base)
 {
@@ -121,7 +121,8 @@ int host_fill(struct mmu *mmu, struct mm *mm, uint64_t base)
 	if (!a64_load(&c->fill) && !a32_load(&c->is_late)) {
 		a32_store(&c->fill_torn, 0);
 		a64_store(&c->fill, (int64_t)base);
-		if (!a32_load(&mm->no_reclaim) && !a32_load(&mm->has_backing) && !a32_load(&c->dead) && leaf_empty(mm, base))
+		if (!a32_load(&mm->no_reclaim) && !a32_load(&mm->has_backing) &&
+		    !a32_load(&c->dead) && leaf_empty(mm, base))
 			err = ask(h, c, base);
 		if (err == -EAGAIN)
 			let_go(c, base);

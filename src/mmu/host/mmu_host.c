@@ -65,14 +65,16 @@ static unsigned contiguous(struct mmu_host *h, struct page **pages, unsigned i, 
 }
 
 /* Copy home pages into the client; copied pages release their frames. */
-static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
+static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages,
+		    unsigned n)
 {
 	unsigned done = 0;
 	int err = 0;
 
 	while (done < n && !err) {
 		unsigned k = contiguous(h, pages, done, n);
-		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE, home_data(&h->home, pages[done]->pfn), k);
+		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE,
+				    home_data(&h->home, pages[done]->pfn), k);
 
 		if (got < 0)
 			err = got;
@@ -87,14 +89,16 @@ static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 
 /* Map pages of an object that are all at home. If something is in the way, map one alone: that path
  * handles it. */
-static int map_shared(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages, unsigned n)
+static int map_shared(struct mmu_host *h, struct host_client *c, uint64_t va, struct page **pages,
+		      unsigned n)
 {
 	int done = map_home(h, c, va, pages, n);
 
 	return done == -EEXIST ? host_shared_map(h, c, va, pages[0]) : done;
 }
 
-static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n, bool zero)
+static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages, unsigned n,
+		    bool zero)
 {
 	struct mmu_host *h = host(mmu);
 	struct host_client *c = mm->host;
@@ -210,9 +214,11 @@ static const struct mmu_ops host_ops = {
 	.kill = host_kill,
 };
 
-int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames, const struct host_transport *t)
+int mmu_host_init(struct mmu_host *h, struct engine *e, uint32_t max_frames,
+		  const struct host_transport *t)
 {
-	void *zeros = mmap(NULL, HOST_ZERO_PAGES * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *zeros = mmap(NULL, HOST_ZERO_PAGES * PAGE_SIZE, PROT_READ,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (zeros == MAP_FAILED)
 		return -errno;

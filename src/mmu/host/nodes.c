@@ -15,8 +15,8 @@
 #include <numaif.h>
 #endif
 
-#define PASSES_MAX 3               /* passes without a moved page */
-#define PASS_NS    (1000 * 1000)   /* between two passes */
+#define PASSES_MAX 3             /* passes without a moved page */
+#define PASS_NS    (1000 * 1000) /* between two passes */
 
 static bool has(const unsigned *node, int n, unsigned which)
 {
@@ -37,12 +37,14 @@ int nodes_check(const unsigned *node, int n, unsigned from, unsigned to)
 
 static bool is_absent(int status)
 {
-	return status == -ENOENT || status == -EFAULT;  /* EFAULT: the kernel's zero page, or no mapping */
+	return status == -ENOENT ||
+	       status == -EFAULT; /* EFAULT: the kernel's zero page, or no mapping */
 }
 
 /* Move those of page[] that are on @from to the front, count the others. Returns how many are on
  * @from. */
-static unsigned choose(void **page, const int *status, unsigned n, unsigned from, struct nodes_moved *sum)
+static unsigned choose(void **page, const int *status, unsigned n, unsigned from,
+		       struct nodes_moved *sum)
 {
 	unsigned kept = 0;
 
@@ -63,8 +65,8 @@ static unsigned choose(void **page, const int *status, unsigned n, unsigned from
 
 /* Move those that are not on @to yet to the front; count the others, and all of them in the last
  * pass. */
-static unsigned judge(void **page, const int *why, const int *status, unsigned n, unsigned to, bool last,
-		      struct nodes_moved *sum)
+static unsigned judge(void **page, const int *why, const int *status, unsigned n, unsigned to,
+		      bool last, struct nodes_moved *sum)
 {
 	unsigned kept = 0;
 
@@ -87,15 +89,15 @@ static unsigned judge(void **page, const int *why, const int *status, unsigned n
 static void all_failed(unsigned n, int err, struct nodes_moved *sum)
 {
 	if (err == -ESRCH) {
-		sum->absent += n;  /* the process has exited, and its pages with it */
+		sum->absent += n; /* the process has exited, and its pages with it */
 		return;
 	}
 	sum->failed += n;
 	sum->error = err;
 }
 
-void nodes_move(const struct nodes *m, pid_t pid, unsigned n, void *const *page, unsigned from, unsigned to,
-		struct nodes_moved *sum)
+void nodes_move(const struct nodes *m, pid_t pid, unsigned n, void *const *page, unsigned from,
+		unsigned to, struct nodes_moved *sum)
 {
 	int why[NODES_BATCH], status[NODES_BATCH], err;
 	void *left[NODES_BATCH];
@@ -143,7 +145,8 @@ static int machine_list(unsigned *node, unsigned max)
 	return (int)n;
 }
 
-static int move_pages_once(pid_t pid, unsigned n, void *const *page, const int *nodes, int *status, int flags)
+static int move_pages_once(pid_t pid, unsigned n, void *const *page, const int *nodes, int *status,
+			   int flags)
 {
 	long got;
 

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NODES_LIST_MAX 64    /* nodes examined */
-#define NODES_BATCH    512   /* pages per call */
+#define NODES_LIST_MAX 64  /* nodes examined */
+#define NODES_BATCH    512 /* pages per call */
 
 struct nodes {
 	/* The numbers of the nodes that have memory, ascending: how many, at most @max. -ENOTSUP:
@@ -35,16 +35,16 @@ int nodes_check(const unsigned *node, int n, unsigned from, unsigned to);
 
 struct nodes_moved {
 	uint64_t moved;
-	uint64_t failed;      /* still there */
-	uint64_t elsewhere;   /* on other nodes from the beginning */
-	uint64_t absent;      /* no page was there, or no longer */
-	uint64_t shared;      /* of failed: mapped by several processes, which takes CAP_SYS_NICE */
-	int error;            /* the last reason of a failure, -errno; 0: none */
+	uint64_t failed;    /* still there */
+	uint64_t elsewhere; /* on other nodes from the beginning */
+	uint64_t absent;    /* no page was there, or no longer */
+	uint64_t shared;    /* of failed: mapped by several processes, which takes CAP_SYS_NICE */
+	int error;          /* the last reason of a failure, -errno; 0: none */
 };
 
 /* Of @n <= NODES_BATCH pages of @pid, move those on node @from to @to, and add each page's outcome
  * to @sum. */
-void nodes_move(const struct nodes *m, pid_t pid, unsigned n, void *const *page, unsigned from, unsigned to,
-		struct nodes_moved *sum);
+void nodes_move(const struct nodes *m, pid_t pid, unsigned n, void *const *page, unsigned from,
+		unsigned to, struct nodes_moved *sum);
 
 #endif

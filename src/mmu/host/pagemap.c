@@ -26,18 +26,18 @@ struct pm_scan_arg_ {
 	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
 	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
-#define PAGEMAP_SCAN_ _IOWR('f', 16, struct pm_scan_arg_)
+#define PAGEMAP_SCAN_    _IOWR('f', 16, struct pm_scan_arg_)
 #define PAGE_IS_FILE_    4
 #define PAGE_IS_PRESENT_ 8
 #define PAGE_IS_ZERO_    32
 
-#define WORD_PRESENT  (1ull << 63)
-#define WORD_FILE     (1ull << 61)
+#define WORD_PRESENT (1ull << 63)
+#define WORD_FILE    (1ull << 61)
 
-#define REGIONS       128
-#define WORDS         4096              /* read in one call */
-#define WORDS_SMALL   (1ull << 15)      /* 128 MiB: read without asking smaps; under a millisecond */
-#define WORDS_MAX     (1ull << 25)      /* 128 GiB: a few tenths of a second */
+#define REGIONS     128
+#define WORDS       4096         /* read in one call */
+#define WORDS_SMALL (1ull << 15) /* 128 MiB: read without asking smaps; under a millisecond */
+#define WORDS_MAX   (1ull << 25) /* 128 GiB: a few tenths of a second */
 
 int pagemap_open(struct pagemap *p, pid_t pid)
 {
@@ -100,7 +100,8 @@ static int read_words(const struct pagemap *p, uint64_t start, uint64_t end,
 		if (budget < n)
 			return -E2BIG;
 		budget -= n;
-		got = pread(p->fd, word, n * sizeof(word[0]), (off_t)((va >> PAGE_SHIFT) * sizeof(word[0])));
+		got = pread(p->fd, word, n * sizeof(word[0]),
+			    (off_t)((va >> PAGE_SHIFT) * sizeof(word[0])));
 		if (got <= 0)
 			return got < 0 ? -errno : 0;
 		n = (uint64_t)got / sizeof(word[0]);
@@ -126,7 +127,11 @@ int pagemap_anon(const struct pagemap *p, uint64_t start, uint64_t end,
 {
 	struct page_region_ region[REGIONS];
 	struct pm_scan_arg_ a = {
-		.size = sizeof(a), .start = start, .end = end, .vec = (uintptr_t)region, .vec_len = REGIONS,
+		.size = sizeof(a),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)region,
+		.vec_len = REGIONS,
 		.category_mask = PAGE_IS_PRESENT_ | PAGE_IS_FILE_ | PAGE_IS_ZERO_,
 		.category_inverted = PAGE_IS_FILE_ | PAGE_IS_ZERO_,
 		.return_mask = PAGE_IS_PRESENT_,

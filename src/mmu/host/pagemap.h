@@ -13,7 +13,8 @@
 struct pagemap {
 	pid_t pid;
 	int fd;
-	bool scans;     /* the kernel lists present pages (PAGEMAP_SCAN, Linux 6.7); otherwise read page by page */
+	bool scans; /* the kernel lists present pages (PAGEMAP_SCAN, Linux 6.7); otherwise read page
+		       by page */
 };
 
 /* 0 or -errno. */

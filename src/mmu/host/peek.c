@@ -37,7 +37,8 @@ bool host_client_has(struct host_client *c, uint64_t va)
 	uint64_t word = 0;
 
 	open_in(c, &c->pagemap_fd, "pagemap");
-	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) != (ssize_t)sizeof(word))
+	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) !=
+	    (ssize_t)sizeof(word))
 		return true;
 	return word >> 63;
 }
@@ -54,6 +55,6 @@ bool host_peek(struct host_client *c, uint64_t va, void *page)
 		return false;
 	n = pread(c->mem_fd, page, PAGE_SIZE, (off_t)va);
 	if (n == 0)
-		errno = ESRCH;  /* no process has the memory any more */
+		errno = ESRCH; /* no process has the memory any more */
 	return n == (ssize_t)PAGE_SIZE;
 }

@@ -17,17 +17,17 @@
 #include "mm/page.h"
 #include "mmu/host/uffd.h"
 
-#define PIPE_BYTES (MMU_BATCH_MAX * PAGE_SIZE)
+#define PIPE_BYTES   (MMU_BATCH_MAX * PAGE_SIZE)
 #define HUGE_SETTING "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 struct host_shared {
-	struct list_head link;      /* objects_lock */
-	struct address_space *as;   /* (C) */
-	int fd;                     /* (C) */
-	uint64_t dev, ino;          /* (C) */
-	uint64_t maker;             /* (C) */
-	int segment;                /* (C) its id; 0: no System V segment */
-	bool fresh;                 /* objects_lock: not mapped yet; its maker's reference keeps it */
+	struct list_head link;    /* objects_lock */
+	struct address_space *as; /* (C) */
+	int fd;                   /* (C) */
+	uint64_t dev, ino;        /* (C) */
+	uint64_t maker;           /* (C) */
+	int segment;              /* (C) its id; 0: no System V segment */
+	bool fresh;               /* objects_lock: not mapped yet; its maker's reference keeps it */
 };
 
 /* ---- taking pages out ---- */
@@ -150,7 +150,10 @@ void host_shared_withdraw(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 /* The memfd has content that is not in the books: the content at home is the valid one. */
 static int overwrite(const struct host_shared *o, const struct page *page, const void *content)
 {
-	return pwrite(o->fd, content, PAGE_SIZE, (off_t)(page->index * PAGE_SIZE)) == (ssize_t)PAGE_SIZE ? 1 : -ENOMEM;
+	return pwrite(o->fd, content, PAGE_SIZE, (off_t)(page->index * PAGE_SIZE)) ==
+			       (ssize_t)PAGE_SIZE
+		       ? 1
+		       : -ENOMEM;
 }
 
 int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page)
@@ -177,7 +180,8 @@ static int highest_descriptor(void)
 {
 	struct rlimit l;
 
-	return getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT_MAX ? (int)(l.rlim_cur / 2) : INT_MAX;
+	return getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < INT_MAX ? (int)(l.rlim_cur / 2)
+									 : INT_MAX;
 }
 
 static int object_open(struct host_shared *o, uint64_t nr_pages)
@@ -206,7 +210,8 @@ static void object_free(struct host_shared *o)
 }
 
 /* @like holds the attributes that the maker chooses. */
-static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like, struct host_shared **out)
+static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like,
+			 struct host_shared **out)
 {
 	struct host_shared *o;
 	int err;
@@ -425,7 +430,8 @@ void host_shared_init(struct mmu_host *h)
 		return;
 	(void)fcntl(h->pipe[1], F_SETPIPE_SZ, (int)PIPE_BYTES);
 	size = fcntl(h->pipe[1], F_GETPIPE_SZ);
-	if (size >= (int)PAGE_SIZE && object_open(&probe, 1) == 0 && takes_references(h->pipe, probe.fd))
+	if (size >= (int)PAGE_SIZE && object_open(&probe, 1) == 0 &&
+	    takes_references(h->pipe, probe.fd))
 		h->pipe_pages = (unsigned)size / PAGE_SIZE;
 	if (probe.fd >= 0)
 		close(probe.fd);

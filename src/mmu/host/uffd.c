@@ -10,8 +10,9 @@ int uffd_api(int fd)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API,
-		.features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE |
-			    UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_THREAD_ID,
+		.features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |
+			    UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
+			    UFFD_FEATURE_THREAD_ID,
 	};
 
 	return ioctl(fd, UFFDIO_API, &api) == 0 ? 0 : -errno;
@@ -19,7 +20,8 @@ int uffd_api(int fd)
 
 int uffd_register(int fd, uint64_t start, uint64_t len)
 {
-	struct uffdio_register r = { .range = { start, len }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register r = { .range = { start, len },
+				     .mode = UFFDIO_REGISTER_MODE_MISSING };
 
 	return ioctl(fd, UFFDIO_REGISTER, &r) == 0 ? 0 : -errno;
 }
@@ -38,7 +40,9 @@ int uffd_copy(int fd, uint64_t va, const void *src, unsigned n)
 	while (done < n) {
 		unsigned k = n - done < most ? n - done : most;
 		struct uffdio_copy c = {
-			.dst = va + done * PAGE, .src = (uintptr_t)src + done * PAGE, .len = k * PAGE,
+			.dst = va + done * PAGE,
+			.src = (uintptr_t)src + done * PAGE,
+			.len = k * PAGE,
 		};
 
 		if (ioctl(fd, UFFDIO_COPY, &c) == 0) {
@@ -84,7 +88,10 @@ static int refused(int fd)
 {
 	static const _Alignas(PAGE) char nothing[PAGE];
 	struct uffdio_copy c = {
-		.dst = 16 * PAGE, .src = (uintptr_t)nothing, .len = PAGE, .mode = UFFDIO_COPY_MODE_WP,
+		.dst = 16 * PAGE,
+		.src = (uintptr_t)nothing,
+		.len = PAGE,
+		.mode = UFFDIO_COPY_MODE_WP,
 	};
 
 	return ioctl(fd, UFFDIO_COPY, &c) == 0 ? 0 : errno;

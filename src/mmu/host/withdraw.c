@@ -95,7 +95,7 @@ static void build_ranges(struct mmu_host *h, const struct host_client *c, struct
 		struct host_range *last = a->nr_ranges ? &a->range[a->nr_ranges - 1] : NULL;
 
 		if (home_data(&h->home, q->page->pfn)) {
-			q->result = MMU_WITHDRAWN;  /* it never left us */
+			q->result = MMU_WITHDRAWN; /* it never left us */
 			continue;
 		}
 		if (!maps(q->mm, q->va, q->page)) {
@@ -104,7 +104,7 @@ static void build_ranges(struct mmu_host *h, const struct host_client *c, struct
 		}
 		if (is_held(c, q->va)) {
 			a64_add_relaxed(&h->pinned, 1);
-			continue;  /* MMU_BUSY, the initial result */
+			continue; /* MMU_BUSY, the initial result */
 		}
 		if (last && last->start + last->npages * PAGE_SIZE == q->va)
 			last->npages++;
@@ -135,7 +135,8 @@ static bool read_left(struct mmu_host *h, struct host_client *c, const struct as
 {
 	for (unsigned i = 0; i < a->n; i++)
 		if (a->status[i] == HOST_MOVED &&
-		    !host_peek(c, c->staging + i * PAGE_SIZE, home_data(&h->home, a->req[i]->page->pfn)))
+		    !host_peek(c, c->staging + i * PAGE_SIZE,
+			       home_data(&h->home, a->req[i]->page->pfn)))
 			return false;
 	return true;
 }
@@ -151,8 +152,10 @@ static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *
 		if (a->status[i] != HOST_MOVED)
 			continue;
 		local[n] = (struct iovec){ home_data(&h->home, a->req[i]->page->pfn), PAGE_SIZE };
-		remote[n] = (struct iovec){ (void *)(uintptr_t)(c->staging + i * PAGE_SIZE), PAGE_SIZE };
-		if (n && (char *)remote[n - 1].iov_base + remote[n - 1].iov_len == remote[n].iov_base &&
+		remote[n] = (struct iovec){ (void *)(uintptr_t)(c->staging + i * PAGE_SIZE),
+					    PAGE_SIZE };
+		if (n &&
+		    (char *)remote[n - 1].iov_base + remote[n - 1].iov_len == remote[n].iov_base &&
 		    (char *)local[n - 1].iov_base + local[n - 1].iov_len == local[n].iov_base) {
 			remote[n - 1].iov_len += PAGE_SIZE;
 			local[n - 1].iov_len += PAGE_SIZE;
@@ -172,7 +175,7 @@ static void apply_status(struct mmu_host *h, struct ask *a)
 		[HOST_REFUSED] = MMU_REFUSED, [HOST_BUSY] = MMU_BUSY,
 	};
 	atomic64_t *const count[] = {
-		[HOST_MOVED] = &h->moved, [HOST_GONE] = &h->gone, [HOST_PINNED] = &h->pinned,
+		[HOST_MOVED] = &h->moved,     [HOST_GONE] = &h->gone, [HOST_PINNED] = &h->pinned,
 		[HOST_REFUSED] = &h->refused, [HOST_BUSY] = &h->busy,
 	};
 
@@ -220,7 +223,8 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	if (now && now != q->page && !home_data(&h->home, now->pfn) && !host_client_has(c, q->va)) {
 		/* It is the other page's content, which is at home from now on. */
 		if (home_take(&h->home, &now->pfn, 1) == 0)
-			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn), PAGE_SIZE);
+			memcpy(home_data(&h->home, now->pfn), home_data(&h->home, q->page->pfn),
+			       PAGE_SIZE);
 		else
 			h->transport->lost(c);
 	}
@@ -319,7 +323,8 @@ static void withdraw_client(struct mmu_host *h, struct host_client *c, struct as
 	if (a32_load(&c->dead) || !a32_load(&c->can_evict) || a32_load(&c->mm->no_reclaim))
 		return;
 	spin_lock(&c->batch_lock);
-	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead) && a32_load(&c->can_evict)) {
+	if (!a32_load(&c->is_late) && !a32_load(&c->mm->no_reclaim) && !a32_load(&c->dead) &&
+	    a32_load(&c->can_evict)) {
 		a32_store(&c->asking, 1);
 		ask_client(h, c, a);
 		a32_store(&c->asking, 0);
@@ -421,7 +426,7 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 	if (!err) {
 		h->transport->zap(c, n);
 		host_late_forget(h, c);
-	} else if (err != -ESRCH) {  /* otherwise host_helper_gone forgets them */
+	} else if (err != -ESRCH) { /* otherwise host_helper_gone forgets them */
 		h->transport->lost(c);
 	}
 	spin_unlock(&c->batch_lock);
@@ -443,7 +448,8 @@ void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t
  * that waits for the page. A moved page stays in the staging area until we have it dropped, and is
  * moved only once. So if @p is missing in its place and there is something in its part of the
  * staging area, that is its content, as in late_moved. False: it is not there. batch_lock held. */
-static bool rescue(struct mmu_host *h, struct host_client *c, unsigned i, uint64_t va, struct page *p)
+static bool rescue(struct mmu_host *h, struct host_client *c, unsigned i, uint64_t va,
+		   struct page *p)
 {
 	uint64_t staged = c->staging + i * PAGE_SIZE;
 
@@ -481,7 +487,8 @@ static void settle_late(struct mmu_host *h, struct host_client *c)
 	for (unsigned i = 0; i < late.n; i++) {
 		int err = 0;
 
-		if (!late.rescued[i] && !home_data(&h->home, late.page[i]->pfn) && was_moved(c, late.place[i], i))
+		if (!late.rescued[i] && !home_data(&h->home, late.page[i]->pfn) &&
+		    was_moved(c, late.place[i], i))
 			err = late_moved(h, c, i);
 		if (err && err != -ESRCH)
 			h->transport->lost(c);

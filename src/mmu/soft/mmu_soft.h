@@ -19,7 +19,7 @@
 
 #include "plat/mmu.h"
 
-#define SOFT_TLB_SIZE	    64
+#define SOFT_TLB_SIZE       64
 #define SOFT_CLIENT_BUCKETS 1024
 #define SOFT_CLIENT_LOCKS   64
 
@@ -48,23 +48,23 @@ struct soft_client_page {
 
 /* Injected answers other than success; tests set these. 0: off. */
 struct soft_inject {
-	atomic32_t map_errno;	 /* the next map fails with -map_errno; cleared by it */
-	atomic32_t map_max;	 /* most pages that one map makes present */
-	atomic32_t busy_every;	 /* every nth request of a withdrawal is busy */
+	atomic32_t map_errno;    /* the next map fails with -map_errno; cleared by it */
+	atomic32_t map_max;      /* most pages that one map makes present */
+	atomic32_t busy_every;   /* every nth request of a withdrawal is busy */
 	atomic32_t refuse_every; /* likewise, refused */
-	atomic32_t no_frames;	 /* bring_frames fails */
+	atomic32_t no_frames;    /* bring_frames fails */
 };
 
 struct mmu_soft {
 	struct mmu mmu;
-	enum soft_kind kind;				/* (C) */
-	uint32_t max_frames;				/* (C) */
-	atomicptr_t *home;				/* pfn -> content at home, or NULL */
-	struct soft_cpu cpu[PLAT_NR_CPUS];		/* shared */
-	struct soft_client_page **client;		/* exclusive: buckets by (mm, va) */
+	enum soft_kind kind;                            /* (C) */
+	uint32_t max_frames;                            /* (C) */
+	atomicptr_t *home;                              /* pfn -> content at home, or NULL */
+	struct soft_cpu cpu[PLAT_NR_CPUS];              /* shared */
+	struct soft_client_page **client;               /* exclusive: buckets by (mm, va) */
 	struct spinlock client_lock[SOFT_CLIENT_LOCKS]; /* rank LEAF; bucket % SOFT_CLIENT_LOCKS */
 	int (*fault)(struct mm *mm, uint64_t va, bool write); /* (C) the engine's */
-	void (*killed)(void *arg, struct mm *mm);	      /* called by kill; may be NULL */
+	void (*killed)(void *arg, struct mm *mm);             /* called by kill; may be NULL */
 	void *killed_arg;
 	/* Called at the end of a withdrawal, before the engine learns the results: tests do here
 	 * what a client might do at that moment. May be NULL. */

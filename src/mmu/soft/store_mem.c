@@ -13,7 +13,7 @@
 
 struct store_mem {
 	struct store store;
-	char *slots;  /* constant after create; backed lazily */
+	char *slots; /* constant after create; backed lazily */
 };
 
 static int slot_io(struct store_mem *m, bool write, uint64_t slot, void *data)

@@ -13,19 +13,40 @@
 
 /* ---- atomics -------------------------------------------------------------------------- */
 
-typedef struct { _Atomic(uint32_t) v_; } atomic32_t;
-typedef struct { _Atomic(int64_t) v_; } atomic64_t;
-typedef struct { _Atomic(void *) v_; } atomicptr_t;
+typedef struct {
+	_Atomic(uint32_t) v_;
+} atomic32_t;
+typedef struct {
+	_Atomic(int64_t) v_;
+} atomic64_t;
+typedef struct {
+	_Atomic(void *) v_;
+} atomicptr_t;
 
-static inline uint32_t a32_load(const atomic32_t *p) { return atomic_load(&((atomic32_t *)p)->v_); }
-static inline void a32_store(atomic32_t *p, uint32_t v) { atomic_store(&p->v_, v); }
+static inline uint32_t a32_load(const atomic32_t *p)
+{
+	return atomic_load(&((atomic32_t *)p)->v_);
+}
+static inline void a32_store(atomic32_t *p, uint32_t v)
+{
+	atomic_store(&p->v_, v);
+}
 static inline uint32_t a32_add(atomic32_t *p, int32_t d)
 {
 	return atomic_fetch_add(&p->v_, (uint32_t)d) + (uint32_t)d;
 }
-static inline uint32_t a32_or(atomic32_t *p, uint32_t m) { return atomic_fetch_or(&p->v_, m); }
-static inline uint32_t a32_and(atomic32_t *p, uint32_t m) { return atomic_fetch_and(&p->v_, m); }
-static inline uint32_t a32_xchg(atomic32_t *p, uint32_t v) { return atomic_exchange(&p->v_, v); }
+static inline uint32_t a32_or(atomic32_t *p, uint32_t m)
+{
+	return atomic_fetch_or(&p->v_, m);
+}
+static inline uint32_t a32_and(atomic32_t *p, uint32_t m)
+{
+	return atomic_fetch_and(&p->v_, m);
+}
+static inline uint32_t a32_xchg(atomic32_t *p, uint32_t v)
+{
+	return atomic_exchange(&p->v_, v);
+}
 static inline bool a32_cas(atomic32_t *p, uint32_t old, uint32_t new_)
 {
 	return atomic_compare_exchange_strong(&p->v_, &old, new_);
@@ -40,12 +61,30 @@ static inline bool a32_inc_not_zero(atomic32_t *p)
 	return false;
 }
 
-static inline int64_t a64_load(const atomic64_t *p) { return atomic_load(&((atomic64_t *)p)->v_); }
-static inline void a64_store(atomic64_t *p, int64_t v) { atomic_store(&p->v_, v); }
-static inline int64_t a64_add(atomic64_t *p, int64_t d) { return atomic_fetch_add(&p->v_, d) + d; }
-static inline int64_t a64_or(atomic64_t *p, int64_t m) { return atomic_fetch_or(&p->v_, m); }
-static inline int64_t a64_and(atomic64_t *p, int64_t m) { return atomic_fetch_and(&p->v_, m); }
-static inline int64_t a64_xchg(atomic64_t *p, int64_t v) { return atomic_exchange(&p->v_, v); }
+static inline int64_t a64_load(const atomic64_t *p)
+{
+	return atomic_load(&((atomic64_t *)p)->v_);
+}
+static inline void a64_store(atomic64_t *p, int64_t v)
+{
+	atomic_store(&p->v_, v);
+}
+static inline int64_t a64_add(atomic64_t *p, int64_t d)
+{
+	return atomic_fetch_add(&p->v_, d) + d;
+}
+static inline int64_t a64_or(atomic64_t *p, int64_t m)
+{
+	return atomic_fetch_or(&p->v_, m);
+}
+static inline int64_t a64_and(atomic64_t *p, int64_t m)
+{
+	return atomic_fetch_and(&p->v_, m);
+}
+static inline int64_t a64_xchg(atomic64_t *p, int64_t v)
+{
+	return atomic_exchange(&p->v_, v);
+}
 static inline bool a64_cas(atomic64_t *p, int64_t old, int64_t new_)
 {
 	return atomic_compare_exchange_strong(&p->v_, &old, new_);
@@ -59,24 +98,45 @@ static inline int64_t a64_load_relaxed(const atomic64_t *p)
 	return atomic_load_explicit(&((atomic64_t *)p)->v_, memory_order_relaxed);
 }
 
-static inline uint32_t a32_peek(const atomic32_t *p) { return atomic_load_explicit(&((atomic32_t *)p)->v_, memory_order_relaxed); }
-static inline bool a32_test(const atomic32_t *p, uint32_t m) { return a32_load(p) & m; }
-static inline void a32_acc(atomic32_t *p, int32_t d) { a32_add(p, d); }
-static inline void a64_acc(atomic64_t *p, int64_t d) { a64_add(p, d); }
-#define a32_get(p, n)                                            \
-	do {                                                     \
-		uint32_t ref = a32_add(p, n);                    \
-		VM_BUG_ON((n) <= 0 || ref <= (uint32_t)(n));     \
+static inline uint32_t a32_peek(const atomic32_t *p)
+{
+	return atomic_load_explicit(&((atomic32_t *)p)->v_, memory_order_relaxed);
+}
+static inline bool a32_test(const atomic32_t *p, uint32_t m)
+{
+	return a32_load(p) & m;
+}
+static inline void a32_acc(atomic32_t *p, int32_t d)
+{
+	a32_add(p, d);
+}
+static inline void a64_acc(atomic64_t *p, int64_t d)
+{
+	a64_add(p, d);
+}
+#define a32_get(p, n)                                                                              \
+	do {                                                                                       \
+		uint32_t ref = a32_add(p, n);                                                      \
+		VM_BUG_ON((n) <= 0 || ref <= (uint32_t)(n));                                       \
 	} while (0)
-#define a64_sub(p, n)                                            \
-	do {                                                     \
-		int64_t usage = a64_add(p, -(n));                \
-		VM_BUG_ON(usage < 0);                            \
+#define a64_sub(p, n)                                                                              \
+	do {                                                                                       \
+		int64_t usage = a64_add(p, -(n));                                                  \
+		VM_BUG_ON(usage < 0);                                                              \
 	} while (0)
 
-static inline void *aptr_load(const atomicptr_t *p) { return atomic_load(&((atomicptr_t *)p)->v_); }
-static inline void aptr_store(atomicptr_t *p, void *v) { atomic_store(&p->v_, v); }
-static inline void *aptr_xchg(atomicptr_t *p, void *v) { return atomic_exchange(&p->v_, v); }
+static inline void *aptr_load(const atomicptr_t *p)
+{
+	return atomic_load(&((atomicptr_t *)p)->v_);
+}
+static inline void aptr_store(atomicptr_t *p, void *v)
+{
+	atomic_store(&p->v_, v);
+}
+static inline void *aptr_xchg(atomicptr_t *p, void *v)
+{
+	return atomic_exchange(&p->v_, v);
+}
 static inline bool aptr_cas(atomicptr_t *p, void *old, void *new_)
 {
 	return atomic_compare_exchange_strong(&p->v_, &old, new_);
@@ -106,7 +166,10 @@ static inline void lockdep_acquire(const void *lock, enum lock_rank rank, bool t
 {
 	(void)lock, (void)rank, (void)try_;
 }
-static inline void lockdep_release(const void *lock, enum lock_rank rank) { (void)lock, (void)rank; }
+static inline void lockdep_release(const void *lock, enum lock_rank rank)
+{
+	(void)lock, (void)rank;
+}
 #define lockdep_assert_held(l) ((void)(l))
 #endif
 
@@ -127,7 +190,10 @@ static inline void spin_init_urgent(struct spinlock *l, enum lock_rank rank)
 	pthread_mutexattr_destroy(&a);
 	l->rank = rank;
 }
-static inline void spin_fini(struct spinlock *l) { pthread_mutex_destroy(&l->m); }
+static inline void spin_fini(struct spinlock *l)
+{
+	pthread_mutex_destroy(&l->m);
+}
 static inline void spin_lock(struct spinlock *l)
 {
 	lockdep_acquire(l, l->rank, false);
@@ -215,19 +281,25 @@ static inline void bit_unlock(atomic32_t *word, uint32_t bit, uint32_t waiters, 
 /* ---- waits ---------------------------------------------------------------------------- */
 
 struct waitq {
-	atomic32_t seq;     /* bumped by every wake */
+	atomic32_t seq; /* bumped by every wake */
 	atomic32_t sleepers;
 };
 
 void waitq_init(struct waitq *q);
-static inline uint32_t waitq_prepare(struct waitq *q) { return a32_load(&q->seq); }
+static inline uint32_t waitq_prepare(struct waitq *q)
+{
+	return a32_load(&q->seq);
+}
 bool waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns);
 void waitq_wake(struct waitq *q);
 
 /* ---- RCU ------------------------------------------------------------------------------ */
 
 struct plat_rcu_head {
-	struct { void *next; void (*f)(void *); } opaque_;  /* liburcu's rcu_head lives here */
+	struct {
+		void *next;
+		void (*f)(void *);
+	} opaque_; /* liburcu's rcu_head lives here */
 	void (*fn)(struct plat_rcu_head *);
 };
 
@@ -251,8 +323,11 @@ void plat_thread_join(struct plat_thread *t);
 void plat_thread_enter(void);
 void plat_thread_exit(void);
 
-extern _Thread_local unsigned plat_cpu_slot_;  /* set when the thread enters */
-static inline unsigned plat_cpu(void) { return plat_cpu_slot_; }
+extern _Thread_local unsigned plat_cpu_slot_; /* set when the thread enters */
+static inline unsigned plat_cpu(void)
+{
+	return plat_cpu_slot_;
+}
 
 void plat_yield(void);
 uint64_t plat_now_ns(void);
@@ -260,7 +335,10 @@ void plat_sleep_ns(uint64_t ns);
 
 /* ---- memory, faults, checks ------------------------------------------------------------ */
 
-static inline void plat_copy(void *dst, const void *src, size_t n) { memcpy(dst, src, n); }
+static inline void plat_copy(void *dst, const void *src, size_t n)
+{
+	memcpy(dst, src, n);
+}
 static inline void plat_copy_soon(void *dst, const void *src, size_t n)
 {
 	const size_t line = 64;
@@ -277,13 +355,13 @@ void *plat_alloc_big(size_t n);
 void plat_free_big(void *p, size_t n);
 
 void fault_arm(enum fault_kind kind, unsigned long nth);
-bool fault_hit(enum fault_kind kind);  /* true: this call is the one that must fail */
+bool fault_hit(enum fault_kind kind); /* true: this call is the one that must fail */
 
 _Noreturn void plat_bug(const char *what, const char *file, int line);
-#define VM_BUG_ON(cond)                                       \
-	do {                                                  \
-		if (__builtin_expect(!!(cond), 0))            \
-			plat_bug(#cond, __FILE__, __LINE__);  \
+#define VM_BUG_ON(cond)                                                                            \
+	do {                                                                                       \
+		if (__builtin_expect(!!(cond), 0))                                                 \
+			plat_bug(#cond, __FILE__, __LINE__);                                       \
 	} while (0)
 
 #ifdef UMEMCG_DEBUG
@@ -292,8 +370,11 @@ _Noreturn void plat_bug(const char *what, const char *file, int line);
 #define VM_ASSERT(cond) ((void)sizeof(!(cond)))
 #endif
 
-#define recheck(cond)   (cond)
-#define sync_step(step) do { step; } while (0)
+#define recheck(cond) (cond)
+#define sync_step(step)                                                                            \
+	do {                                                                                       \
+		step;                                                                              \
+	} while (0)
 #define bug_on(id)      0
 #define bug_follows(id) 0
 

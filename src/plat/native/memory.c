@@ -45,7 +45,8 @@ void *plat_alloc_big(size_t n)
 
 	if (fault_hit(FAULT_ALLOC))
 		return NULL;
-	p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 

@@ -23,17 +23,17 @@ void __tsan_ignore_thread_begin(void);
 void __tsan_ignore_thread_end(void);
 #define order_release(addr) __tsan_release(addr)
 #define order_acquire(addr) __tsan_acquire(addr)
-#define liburcu_begin() __tsan_ignore_thread_begin()
-#define liburcu_end() __tsan_ignore_thread_end()
+#define liburcu_begin()     __tsan_ignore_thread_begin()
+#define liburcu_end()       __tsan_ignore_thread_end()
 #else
 #define order_release(addr) ((void)(addr))
 #define order_acquire(addr) ((void)(addr))
-#define liburcu_begin() ((void)0)
-#define liburcu_end() ((void)0)
+#define liburcu_begin()     ((void)0)
+#define liburcu_end()       ((void)0)
 #endif
 
 static atomic32_t deferred; /* deferred calls that have not returned */
-static char grace_period; /* its address means "all readers so far are done" */
+static char grace_period;   /* its address means "all readers so far are done" */
 
 _Static_assert(sizeof(struct rcu_head) <= sizeof(((struct plat_rcu_head *)0)->opaque_),
 	       "liburcu's head must fit into ours");

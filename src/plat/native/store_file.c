@@ -33,8 +33,8 @@ static int slot_io(int fd, bool write, uint64_t slot, char *data)
 	while (done < STORE_PAGE_SIZE) {
 		size_t left = STORE_PAGE_SIZE - done;
 		off_t at = slot_offset(slot) + (off_t)done;
-		ssize_t r = write ? pwrite(fd, data + done, left, at) :
-				    pread(fd, data + done, left, at);
+		ssize_t r = write ? pwrite(fd, data + done, left, at)
+				  : pread(fd, data + done, left, at);
 
 		if (r > 0)
 			done += (size_t)r;
@@ -91,8 +91,8 @@ void store_run_io(struct store_file *f, struct store_batch *b, struct store_run 
 			run_advance(&run, r);
 			continue;
 		}
-		b->io[run.first].error = slot_io(f->fd, b->write, b->io[run.first].slot,
-						 b->io[run.first].data);
+		b->io[run.first].error =
+			slot_io(f->fd, b->write, b->io[run.first].slot, b->io[run.first].data);
 		run_advance(&run, STORE_PAGE_SIZE);
 	}
 }
@@ -112,7 +112,7 @@ static unsigned split(struct store_file *f, struct store_batch *b, struct store_
 {
 	enum fault_kind kind = b->write ? FAULT_WRITE : FAULT_READ;
 	unsigned nr = 0;
-	bool open = false;  /* the last run ends at the io before */
+	bool open = false; /* the last run ends at the io before */
 
 	VM_BUG_ON(b->n > STORE_BATCH_MAX);
 	for (unsigned i = 0; i < b->n; i++) {

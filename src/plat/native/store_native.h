@@ -15,10 +15,10 @@
 #include "plat/store.h"
 
 struct store_file {
-	struct store store;  /* (C) first: an engine casts back */
-	int fd;              /* (C) */
-	bool direct;         /* (C) O_DIRECT: transfers wait for the device */
-	void *engine;        /* (C) the engine's own */
+	struct store store; /* (C) first: an engine casts back */
+	int fd;             /* (C) */
+	bool direct;        /* (C) O_DIRECT: transfers wait for the device */
+	void *engine;       /* (C) the engine's own */
 };
 
 /* ios [first, first + n) of a batch: slots ascending by one. */

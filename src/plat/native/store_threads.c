@@ -13,24 +13,24 @@
  */
 #include "plat/native/store_native.h"
 
-#define NR_LANES 16
+#define NR_LANES   16
 #define NR_THREADS 4
 
 struct lane {
-	struct store_batch *batch;  /* (L) */
-	struct lane *next;          /* (L) on the queue or the free list */
-	unsigned nr, taken, done;   /* (L) runs; taken <= nr, done <= taken */
-	struct store_run runs[STORE_BATCH_MAX];  /* set before it is queued */
+	struct store_batch *batch;              /* (L) */
+	struct lane *next;                      /* (L) on the queue or the free list */
+	unsigned nr, taken, done;               /* (L) runs; taken <= nr, done <= taken */
+	struct store_run runs[STORE_BATCH_MAX]; /* set before it is queued */
 };
 
 struct pool {
 	struct spinlock lock;
-	pthread_cond_t work;                /* a lane was queued, or stop */
-	pthread_cond_t finished;            /* a lane's runs are done */
-	struct lane *head, *tail;           /* (L) the queue: lanes with untaken runs */
-	struct lane *free;                  /* (L) */
-	bool stop;                          /* (L) */
-	struct store_file *file;            /* constant, as is what follows */
+	pthread_cond_t work;      /* a lane was queued, or stop */
+	pthread_cond_t finished;  /* a lane's runs are done */
+	struct lane *head, *tail; /* (L) the queue: lanes with untaken runs */
+	struct lane *free;        /* (L) */
+	bool stop;                /* (L) */
+	struct store_file *file;  /* constant, as is what follows */
 	unsigned nr_threads;
 	struct plat_thread threads[NR_THREADS];
 	struct lane lanes[NR_LANES];

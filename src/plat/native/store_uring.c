@@ -28,16 +28,16 @@ int store_uring_init(struct store_file *f)
 
 struct lane {
 	struct io_uring ring;
-	struct lane *next_free;             /* (L) uring->lock */
-	bool has_ring;                      /* the rest: the lane's owner */
-	unsigned in_ring;                   /* runs [0, in_ring) are in the kernel's hands */
+	struct lane *next_free; /* (L) uring->lock */
+	bool has_ring;          /* the rest: the lane's owner */
+	unsigned in_ring;       /* runs [0, in_ring) are in the kernel's hands */
 	struct store_run runs[STORE_BATCH_MAX];
-	struct iovec iov[STORE_BATCH_MAX];  /* run i's begin at iov[runs[i].first] */
+	struct iovec iov[STORE_BATCH_MAX]; /* run i's begin at iov[runs[i].first] */
 };
 
 struct uring {
 	struct spinlock lock;
-	struct lane *free;  /* (L) */
+	struct lane *free; /* (L) */
 	struct lane lanes[NR_LANES];
 };
 

@@ -21,24 +21,24 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-#define ARENA_AT    ((char *)0x200000000000ull)
-#define IMAGE_MAX   (4u << 20)
-#define HEAP_MAX    (256u << 10)
-#define TASK_SIZE   (HEAP_MAX + SIM_STACK_SIZE)
-#define ARENA_SIZE  (IMAGE_MAX + SIM_TASKS_MAX * TASK_SIZE)
-#define UNIT        16u
-#define CONTENT     4096u       /* blocks of at least this size are aligned to it */
-#define POISON      0xa5
-#define NAMES_MAX   192
+#define ARENA_AT   ((char *)0x200000000000ull)
+#define IMAGE_MAX  (4u << 20)
+#define HEAP_MAX   (256u << 10)
+#define TASK_SIZE  (HEAP_MAX + SIM_STACK_SIZE)
+#define ARENA_SIZE (IMAGE_MAX + SIM_TASKS_MAX * TASK_SIZE)
+#define UNIT       16u
+#define CONTENT    4096u /* blocks of at least this size are aligned to it */
+#define POISON     0xa5
+#define NAMES_MAX  192
 
 enum { UNUSED, LIVE, LIVE_HEAD, FREED };
 
 static char *arena;
-static char *saved;                       /* the image and, behind it, its states */
+static char *saved; /* the image and, behind it, its states */
 static uint8_t state[ARENA_SIZE / UNIT];
 static uint32_t image_used, image_saved;
 static bool loaded;
-static bool poisoned;                     /* for the address sanitizer */
+static bool poisoned; /* for the address sanitizer */
 
 static struct {
 	const char *p;
@@ -51,9 +51,11 @@ void arena_init(void)
 {
 	if (!arena) {
 		arena = mmap(ARENA_AT, ARENA_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			     0);
 		if (arena != ARENA_AT) {
-			fprintf(stderr, "umemcg check: no memory at %p for the simulated machine\n", (void *)ARENA_AT);
+			fprintf(stderr, "umemcg check: no memory at %p for the simulated machine\n",
+				(void *)ARENA_AT);
 			exit(125);
 		}
 	}
@@ -97,7 +99,8 @@ void arena_reset(void)
 	image_used = image_saved;
 	for (unsigned t = 0; t < SIM_TASKS_MAX; t++) {
 		if (sim_tasks[t].heap_used)
-			memset(state + (IMAGE_MAX + t * TASK_SIZE) / UNIT, UNUSED, sim_tasks[t].heap_used / UNIT);
+			memset(state + (IMAGE_MAX + t * TASK_SIZE) / UNIT, UNUSED,
+			       sim_tasks[t].heap_used / UNIT);
 		sim_tasks[t].heap_used = 0;
 	}
 }
@@ -139,7 +142,8 @@ static void *alloc_from(char *base, uint32_t *used, uint32_t max, size_t n)
 		/* Memory is not reused, so a task in an endless loop gets here before it reaches
 		 * the step limit. */
 		if (sim_current >= 0)
-			sim_fail(SIM_LIVELOCK, NULL, 0, "more than %u bytes allocated by one task in one execution", max);
+			sim_fail(SIM_LIVELOCK, NULL, 0,
+				 "more than %u bytes allocated by one task in one execution", max);
 		fprintf(stderr, "umemcg check: the simulated machine is out of memory\n");
 		exit(125);
 	}
@@ -159,7 +163,8 @@ void *sim_alloc(size_t n)
 		n = 1;
 	if (t < 0)
 		return alloc_from(arena, &image_used, IMAGE_MAX, n);
-	return alloc_from(arena + IMAGE_MAX + (unsigned)t * TASK_SIZE, &sim_tasks[t].heap_used, HEAP_MAX, n);
+	return alloc_from(arena + IMAGE_MAX + (unsigned)t * TASK_SIZE, &sim_tasks[t].heap_used,
+			  HEAP_MAX, n);
 }
 
 void *plat_alloc(size_t n)
@@ -217,9 +222,10 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc)
 	if (!sim_name_of(p, name, sizeof(name)))
 		snprintf(name, sizeof(name), "%p", p);
 	sim_fail_pc(pc, NULL, -1);
-	sim_fail(SIM_USE_AFTER_FREE, at ? at->file : NULL, at ? at->line : 0, "%s of %s, which %s%s%s",
-		 write ? "write" : "read", name, state[u] == FREED ? "was freed" : "is no allocation",
-		 at ? ": " : "", at ? at->expr : "");
+	sim_fail(SIM_USE_AFTER_FREE, at ? at->file : NULL, at ? at->line : 0,
+		 "%s of %s, which %s%s%s", write ? "write" : "read", name,
+		 state[u] == FREED ? "was freed" : "is no allocation", at ? ": " : "",
+		 at ? at->expr : "");
 	crash_leave_end(); /* the content there is not an address */
 }
 
@@ -231,7 +237,8 @@ unsigned arena_leaks(const void **first)
 		size_t off = u * UNIT;
 
 		if (off >= IMAGE_MAX) {
-			size_t in = (off - IMAGE_MAX) % TASK_SIZE, t = (off - IMAGE_MAX) / TASK_SIZE;
+			size_t in = (off - IMAGE_MAX) % TASK_SIZE,
+			       t = (off - IMAGE_MAX) / TASK_SIZE;
 
 			if (in >= sim_tasks[t].heap_used) {
 				u = (IMAGE_MAX + (t + 1) * TASK_SIZE) / UNIT - 1;
@@ -256,11 +263,16 @@ static void announce_content(enum op_kind kind, const void *p, sim_at at, void *
 {
 	const void *page = (const void *)((uintptr_t)p & ~(uintptr_t)(CONTENT - 1));
 
-	if (sim_current < 0 || !arena_object(p) || (uintptr_t)p - (uintptr_t)arena_stack(sim_current) < SIM_STACK_SIZE)
+	if (sim_current < 0 || !arena_object(p) ||
+	    (uintptr_t)p - (uintptr_t)arena_stack(sim_current) < SIM_STACK_SIZE)
 		return;
 	arena_check(p, 1, kind == OP_WRITE, at, pc);
-	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = 8, .obj = arena_object(page), .mask = UINT64_MAX,
-				   .at = at, .pc = pc });
+	sim_point((struct sim_op){ .kind = (uint8_t)kind,
+				   .width = 8,
+				   .obj = arena_object(page),
+				   .mask = UINT64_MAX,
+				   .at = at,
+				   .pc = pc });
 	arena_check(p, 1, kind == OP_WRITE, at, pc);
 }
 

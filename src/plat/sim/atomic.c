@@ -3,15 +3,21 @@
 #include "plat/sim/mutant.h"
 #include "plat/sim/sim.h"
 
-static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask, bool relaxed, sim_at at,
-			    void *pc)
+static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask,
+			    bool relaxed, sim_at at, void *pc)
 {
 	arena_check(p, width, kind != OP_READ, at, pc);
 	if (sim_current < 0)
 		return;
-	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = (uint8_t)width, .relaxed = relaxed,
-				   .obj = arena_object(p), .mask = mask, .at = at, .pc = pc });
-	arena_check(p, width, kind != OP_READ, at, pc); /* it may have been freed while we waited to run */
+	sim_point((struct sim_op){ .kind = (uint8_t)kind,
+				   .width = (uint8_t)width,
+				   .relaxed = relaxed,
+				   .obj = arena_object(p),
+				   .mask = mask,
+				   .at = at,
+				   .pc = pc });
+	arena_check(p, width, kind != OP_READ, at,
+		    pc); /* it may have been freed while we waited to run */
 	if (relaxed)
 		return;
 	clocks_acquire(arena_object(p));
@@ -58,7 +64,8 @@ void sim_acc32(atomic32_t *p, int32_t d, int32_t least, sim_at at)
 	announce(OP_ADD, p, 4, UINT32_MAX, false, at, PC);
 	p->v_ += (uint32_t)d;
 	if (least != INT32_MIN && (int32_t)p->v_ < least)
-		sim_fail(SIM_BUG, at->file, at->line, "a reference of what has none: %s is %d", at->expr, (int)p->v_ - d);
+		sim_fail(SIM_BUG, at->file, at->line, "a reference of what has none: %s is %d",
+			 at->expr, (int)p->v_ - d);
 }
 
 uint32_t sim_or32(atomic32_t *p, uint32_t m, sim_at at)
@@ -134,8 +141,8 @@ void sim_acc64(atomic64_t *p, int64_t d, int64_t least, bool relaxed, sim_at at)
 	announce(OP_ADD, p, 8, UINT64_MAX, relaxed, at, PC);
 	p->v_ += d;
 	if (least != INT64_MIN && p->v_ < least)
-		sim_fail(SIM_BUG, at->file, at->line, "more was taken than was there: %s is %lld", at->expr,
-			 (long long)p->v_);
+		sim_fail(SIM_BUG, at->file, at->line, "more was taken than was there: %s is %lld",
+			 at->expr, (long long)p->v_);
 }
 
 int64_t sim_or64(atomic64_t *p, int64_t m, sim_at at)

@@ -9,9 +9,9 @@
 /* ---- bounded ---- */
 
 static struct choice {
-	uint32_t left;       /* still to be tried here */
+	uint32_t left; /* still to be tried here */
 	uint8_t task;
-	uint8_t used;        /* preemptions before this choice */
+	uint8_t used; /* preemptions before this choice */
 	uint32_t enabled;
 } choices[SIM_DEPTH_MAX];
 static unsigned len, bound;
@@ -22,9 +22,7 @@ void bounded_setup(unsigned preemptions)
 	bound = preemptions;
 }
 
-void bounded_begin(void)
-{
-}
+void bounded_begin(void) {}
 
 static bool costs(unsigned d, uint32_t enabled, unsigned t)
 {
@@ -39,9 +37,12 @@ int bounded_pick(uint32_t enabled)
 	c->enabled = enabled;
 	if (d < len)
 		return c->task;
-	c->used = d ? (uint8_t)(choices[d - 1].used + (d > 1 && costs(d - 1, choices[d - 1].enabled, choices[d - 1].task))) : 0;
+	c->used = d ? (uint8_t)(choices[d - 1].used + (d > 1 && costs(d - 1, choices[d - 1].enabled,
+								      choices[d - 1].task)))
+		    : 0;
 	c->left = enabled;
-	c->task = (uint8_t)(d && enabled & 1u << choices[d - 1].task ? choices[d - 1].task : __builtin_ctz(enabled));
+	c->task = (uint8_t)(d && enabled & 1u << choices[d - 1].task ? choices[d - 1].task
+								     : __builtin_ctz(enabled));
 	if (d && enabled & 1u << choices[d - 1].task && c->used >= bound)
 		c->left = 0;
 	c->left &= ~(1u << c->task);
@@ -65,7 +66,8 @@ bool bounded_next(void)
 
 bool preempted(unsigned i)
 {
-	return sim_trace[i].enabled & 1u << sim_trace[i - 1].task && sim_trace[i].task != sim_trace[i - 1].task;
+	return sim_trace[i].enabled & 1u << sim_trace[i - 1].task &&
+	       sim_trace[i].task != sim_trace[i - 1].task;
 }
 
 /* ---- random ---- */

@@ -16,18 +16,20 @@
 
 #include "plat/sim/sim.h"
 
-#define CELLS_MAX   (5u << 20)  /* 4-byte cells of the arena, and the object numbers before them */
+#define CELLS_MAX   (5u << 20) /* 4-byte cells of the arena, and the object numbers before them */
 #define OBJECTS_MAX 16384
 #define PLAIN_MAX   65536
 #define READERS     3
 
-static uint32_t number_of[CELLS_MAX];   /* cell -> 1 + index in objects */
+static uint32_t number_of[CELLS_MAX]; /* cell -> 1 + index in objects */
 static struct sim_object objects[OBJECTS_MAX];
 static uint32_t touched[OBJECTS_MAX];
 static unsigned nr_objects;
 
 struct plain {
-	struct { uint16_t task1, clock; } write, read[READERS]; /* task1: task + 1, 0 = none */
+	struct {
+		uint16_t task1, clock;
+	} write, read[READERS]; /* task1: task + 1, 0 = none */
 	void *write_pc, *read_pc[READERS];
 };
 static uint32_t plain_of[CELLS_MAX / 2]; /* 8-byte cell -> 1 + index in plains */
@@ -44,7 +46,8 @@ struct sim_object *sim_object(uint32_t obj)
 	if (number_of[obj])
 		return &objects[number_of[obj] - 1];
 	if (nr_objects == OBJECTS_MAX)
-		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d objects in one execution", OBJECTS_MAX);
+		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d objects in one execution",
+			 OBJECTS_MAX);
 	touched[nr_objects] = obj;
 	o = &objects[nr_objects];
 	memset(o, 0, sizeof(*o));
@@ -107,15 +110,18 @@ static struct plain *plain_at(uint32_t cell)
 	return &plains[plain_of[cell] - 1];
 }
 
-static void race(const void *p, bool write, unsigned other, bool other_write, void *pc, void *other_pc)
+static void race(const void *p, bool write, unsigned other, bool other_write, void *pc,
+		 void *other_pc)
 {
 	char name[80];
 
 	sim_fail_pc(pc, other_pc, (int)other);
 	if (!sim_name_of(p, name, sizeof(name)))
 		snprintf(name, sizeof(name), "%p", p);
-	sim_fail(SIM_RACE, NULL, 0, "plain %s of %s, and a plain %s of it by %s: nothing orders them",
-		 write ? "write" : "read", name, other_write ? "write" : "read", sim_tasks[other].name);
+	sim_fail(SIM_RACE, NULL, 0,
+		 "plain %s of %s, and a plain %s of it by %s: nothing orders them",
+		 write ? "write" : "read", name, other_write ? "write" : "read",
+		 sim_tasks[other].name);
 }
 
 /* One 8-byte cell. A field smaller than that shares its cell with its neighbours; the engine's
@@ -129,7 +135,8 @@ static void plain_cell(const void *p, bool write, void *pc)
 
 	if (!c)
 		return;
-	if (c->write.task1 && c->write.task1 != me + 1 && c->write.clock > mine->c[c->write.task1 - 1])
+	if (c->write.task1 && c->write.task1 != me + 1 &&
+	    c->write.clock > mine->c[c->write.task1 - 1])
 		race(p, write, c->write.task1 - 1u, true, pc, c->write_pc);
 	for (unsigned i = 0; i < READERS; i++) {
 		unsigned r = c->read[i].task1;
@@ -187,7 +194,8 @@ static void check_unused(uint32_t obj, void *pc)
 		if (!sim_name_of(p, name, sizeof(name)))
 			snprintf(name, sizeof(name), "%p", p);
 		sim_fail_pc(pc, used_at(obj, t), (int)t);
-		sim_fail(SIM_USE_AFTER_FREE, NULL, 0, "free of %s, and its use by %s: nothing orders them", name,
+		sim_fail(SIM_USE_AFTER_FREE, NULL, 0,
+			 "free of %s, and its use by %s: nothing orders them", name,
 			 sim_tasks[t].name);
 	}
 }

@@ -22,23 +22,29 @@ void coro_jump(void **save, void *to);
 
 #if defined(__x86_64__)
 __asm__(".text\n.globl coro_jump\n.type coro_jump,@function\ncoro_jump:\n"
-	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	"
+	"push %r15\n"
 	"	mov %rsp,(%rdi)\n	mov %rsi,%rsp\n"
-	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n	ret\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	"
+	"pop %rbp\n	ret\n"
 	".size coro_jump,.-coro_jump\n");
 
-#define FRAME_BYTES 64 /* six registers, the return address, and that frame's own return address */
-#define FRAME_PC    48
+#define FRAME_BYTES                                                                                \
+	64 /* six registers, the return address, and that frame's own return address               \
+	    */
+#define FRAME_PC 48
 #else
 __asm__(".text\n.globl coro_jump\n.type coro_jump,@function\ncoro_jump:\n"
 	"	sub sp, sp, #160\n"
 	"	stp x19, x20, [sp]\n	stp x21, x22, [sp, #16]\n	stp x23, x24, [sp, #32]\n"
-	"	stp x25, x26, [sp, #48]\n	stp x27, x28, [sp, #64]\n	stp x29, x30, [sp, #80]\n"
+	"	stp x25, x26, [sp, #48]\n	stp x27, x28, [sp, #64]\n	stp x29, x30, [sp, "
+	"#80]\n"
 	"	stp d8, d9, [sp, #96]\n	stp d10, d11, [sp, #112]\n	stp d12, d13, [sp, #128]\n"
 	"	stp d14, d15, [sp, #144]\n"
 	"	mov x9, sp\n	str x9, [x0]\n	mov sp, x1\n"
 	"	ldp x19, x20, [sp]\n	ldp x21, x22, [sp, #16]\n	ldp x23, x24, [sp, #32]\n"
-	"	ldp x25, x26, [sp, #48]\n	ldp x27, x28, [sp, #64]\n	ldp x29, x30, [sp, #80]\n"
+	"	ldp x25, x26, [sp, #48]\n	ldp x27, x28, [sp, #64]\n	ldp x29, x30, [sp, "
+	"#80]\n"
 	"	ldp d8, d9, [sp, #96]\n	ldp d10, d11, [sp, #112]\n	ldp d12, d13, [sp, #128]\n"
 	"	ldp d14, d15, [sp, #144]\n"
 	"	add sp, sp, #160\n	ret\n"
@@ -121,9 +127,18 @@ static void switch_ended(int to)
 	__sanitizer_finish_switch_fiber(to < 0 ? main_fake : sim_tasks[to].fake_stack, NULL, NULL);
 }
 #else
-static void switch_begins(int from, int to, bool ending) { (void)from, (void)to, (void)ending; }
-static void switch_ended(int to) { (void)to; }
-static void forget_frames(char *stack) { (void)stack; }
+static void switch_begins(int from, int to, bool ending)
+{
+	(void)from, (void)to, (void)ending;
+}
+static void switch_ended(int to)
+{
+	(void)to;
+}
+static void forget_frames(char *stack)
+{
+	(void)stack;
+}
 #endif
 
 /* First frame of a task. */

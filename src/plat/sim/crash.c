@@ -21,7 +21,7 @@ static void crashed(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
 	if (sim_current < 0 && !in_end) {
-		signal(sig, SIG_DFL);  /* our own fault: it recurs */
+		signal(sig, SIG_DFL); /* our own fault: it recurs */
 		return;
 	}
 	sim_fail(SIM_BUG, NULL, 0, "%s at %p, which is no memory of the program",
@@ -34,12 +34,14 @@ void crash_catch(void)
 {
 #if !defined(__SANITIZE_ADDRESS__) /* it has a handler that says more */
 	static char *stack;
-	struct sigaction sa = { .sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	struct sigaction sa = { .sa_sigaction = crashed,
+				.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
 	if (stack)
 		return;
 	stack = malloc(HANDLER_STACK);
-	if (!stack || sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = HANDLER_STACK }, NULL) != 0)
+	if (!stack ||
+	    sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = HANDLER_STACK }, NULL) != 0)
 		abort();
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);

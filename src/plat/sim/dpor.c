@@ -130,7 +130,9 @@ static void reverse(unsigned e, unsigned p, const struct sim_op *op)
 	if (!choices)
 		n->backtrack |= n->enabled;
 	else
-		n->backtrack |= 1u << first_twin(n, choices & 1u << p ? p : (unsigned)__builtin_ctz(choices));
+		n->backtrack |=
+			1u << first_twin(n,
+					 choices & 1u << p ? p : (unsigned)__builtin_ctz(choices));
 }
 
 /* Find all races of task @p's next operation @op with earlier operations. */
@@ -267,8 +269,11 @@ static void same_operation(const struct sim_op *a, const struct sim_op *b)
 {
 	if (a->kind == b->kind && a->obj == b->obj && a->mask == b->mask && a->at == b->at)
 		return;
-	fprintf(stderr, "umemcg check: the program is not deterministic: operation %u was %s %s, now it is %s %s\n",
-		sim_depth, op_name(a->kind), a->at ? a->at->expr : "", op_name(b->kind), b->at ? b->at->expr : "");
+	fprintf(stderr,
+		"umemcg check: the program is not deterministic: operation %u was %s %s, now it is "
+		"%s %s\n",
+		sim_depth, op_name(a->kind), a->at ? a->at->expr : "", op_name(b->kind),
+		b->at ? b->at->expr : "");
 	abort();
 }
 
@@ -350,7 +355,8 @@ bool dpor_next(void)
 			return true;
 		}
 		if (n->given_away)
-			return false; /* other processes may add choices here from below: jobs.c waits for them */
+			return false; /* other processes may add choices here from below: jobs.c
+					 waits for them */
 	}
 	return false;
 }

@@ -57,7 +57,8 @@ static double estimate(void)
 	double done = 0, share = 1;
 
 	for (unsigned d = 0; d < dpor_len && share > 1e-6; d++) {
-		unsigned all = (unsigned)__builtin_popcount(dpor_nodes[d].backtrack | dpor_nodes[d].done);
+		unsigned all =
+			(unsigned)__builtin_popcount(dpor_nodes[d].backtrack | dpor_nodes[d].done);
 		unsigned tried = (unsigned)__builtin_popcount(dpor_nodes[d].done);
 
 		if (!all)

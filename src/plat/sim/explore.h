@@ -28,30 +28,30 @@ enum explore_end { EXPLORE_DONE, EXPLORE_FAILED, EXPLORE_BUDGET, EXPLORE_STOPPED
 extern volatile sig_atomic_t explore_stop;
 
 struct explore_stats {
-	uint64_t executions;     /* complete ones */
-	uint64_t blocked;        /* stopped because every enabled task was covered elsewhere */
-	uint64_t steps;          /* operations of all executions */
+	uint64_t executions; /* complete ones */
+	uint64_t blocked;    /* stopped because every enabled task was covered elsewhere */
+	uint64_t steps;      /* operations of all executions */
 	uint64_t failures;
 	unsigned max_depth;
-	unsigned tasks;          /* most tasks of an execution */
+	unsigned tasks; /* most tasks of an execution */
 	double seconds;
 };
 
 struct explore {
 	enum explore_mode mode;
-	unsigned preemptions;    /* BOUNDED */
-	uint64_t seed;           /* RANDOM */
-	uint64_t budget;         /* executions, blocked ones included; 0: none */
-	bool keep_going;         /* after a failure */
+	unsigned preemptions; /* BOUNDED */
+	uint64_t seed;        /* RANDOM */
+	uint64_t budget;      /* executions, blocked ones included; 0: none */
+	bool keep_going;      /* after a failure */
 	/* After every execution that was not stopped; NULL: none. */
 	void (*each)(void *arg);
 	/* Called now and then, for a progress line; @done is an estimate, 0 .. 1. NULL: none. */
 	void (*progress)(void *arg, const struct explore_stats *stats, double done);
 	void *arg;
 
-	struct explore_stats stats;                 /* out */
-	struct sim_failure failure;                 /* out, of the first failure */
-	uint8_t schedule[SIM_DEPTH_MAX];            /* out: its tasks in order */
+	struct explore_stats stats;      /* out */
+	struct sim_failure failure;      /* out, of the first failure */
+	uint8_t schedule[SIM_DEPTH_MAX]; /* out: its tasks in order */
 	unsigned schedule_len;
 };
 

@@ -31,28 +31,55 @@ static inline void plain(const void *p, size_t n, bool write, void *pc)
 	clocks_plain(p, n, write, pc);
 }
 
-#define ACCESS(n)                                                                                 \
-	void __tsan_read##n(void *p);                                                             \
-	void __tsan_write##n(void *p);                                                            \
-	void __tsan_unaligned_read##n(void *p);                                                   \
-	void __tsan_unaligned_write##n(void *p);                                                  \
-	void __tsan_read_write##n(void *p);                                                       \
-	void __tsan_read##n(void *p) { plain(p, n, false, __builtin_return_address(0)); }         \
-	void __tsan_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); }         \
-	void __tsan_unaligned_read##n(void *p) { plain(p, n, false, __builtin_return_address(0)); } \
-	void __tsan_unaligned_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); } \
-	void __tsan_read_write##n(void *p) { plain(p, n, true, __builtin_return_address(0)); }
+#define ACCESS(n)                                                                                  \
+	void __tsan_read##n(void *p);                                                              \
+	void __tsan_write##n(void *p);                                                             \
+	void __tsan_unaligned_read##n(void *p);                                                    \
+	void __tsan_unaligned_write##n(void *p);                                                   \
+	void __tsan_read_write##n(void *p);                                                        \
+	void __tsan_read##n(void *p)                                                               \
+	{                                                                                          \
+		plain(p, n, false, __builtin_return_address(0));                                   \
+	}                                                                                          \
+	void __tsan_write##n(void *p)                                                              \
+	{                                                                                          \
+		plain(p, n, true, __builtin_return_address(0));                                    \
+	}                                                                                          \
+	void __tsan_unaligned_read##n(void *p)                                                     \
+	{                                                                                          \
+		plain(p, n, false, __builtin_return_address(0));                                   \
+	}                                                                                          \
+	void __tsan_unaligned_write##n(void *p)                                                    \
+	{                                                                                          \
+		plain(p, n, true, __builtin_return_address(0));                                    \
+	}                                                                                          \
+	void __tsan_read_write##n(void *p)                                                         \
+	{                                                                                          \
+		plain(p, n, true, __builtin_return_address(0));                                    \
+	}
 ACCESS(1)
 ACCESS(2)
 ACCESS(4)
 ACCESS(8)
 ACCESS(16)
 
-void __tsan_read_range(void *p, long n) { plain(p, (size_t)n, false, __builtin_return_address(0)); }
-void __tsan_write_range(void *p, long n) { plain(p, (size_t)n, true, __builtin_return_address(0)); }
-void __tsan_init(void) { }
-void __tsan_vptr_update(void *p, void *v) { (void)p, (void)v; }
-void __tsan_vptr_read(void *p) { (void)p; }
+void __tsan_read_range(void *p, long n)
+{
+	plain(p, (size_t)n, false, __builtin_return_address(0));
+}
+void __tsan_write_range(void *p, long n)
+{
+	plain(p, (size_t)n, true, __builtin_return_address(0));
+}
+void __tsan_init(void) {}
+void __tsan_vptr_update(void *p, void *v)
+{
+	(void)p, (void)v;
+}
+void __tsan_vptr_read(void *p)
+{
+	(void)p;
+}
 
 void __tsan_func_entry(void *pc)
 {

@@ -22,9 +22,9 @@
 #define CHILDREN_MAX 63
 
 static struct child {
-	pid_t pid;          /* 0: unused */
+	pid_t pid; /* 0: unused */
 	int pipe;
-	unsigned depth;     /* the node whose choice it tries */
+	unsigned depth; /* the node whose choice it tries */
 } children[CHILDREN_MAX];
 static unsigned nr_children, running;
 static struct explore *search_of;
@@ -85,7 +85,8 @@ void jobs_report(int pipe, const struct explore *x)
 
 static void lost(const struct child *c)
 {
-	fprintf(stderr, "umemcg check: process %d of the search ended without a result\n", (int)c->pid);
+	fprintf(stderr, "umemcg check: process %d of the search ended without a result\n",
+		(int)c->pid);
 	jobs_end();
 	exit(125);
 }

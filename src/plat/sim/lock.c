@@ -12,7 +12,10 @@
 
 #define PC __builtin_return_address(0)
 
-static const struct { const char *name; bool nesting; } ranks[NR_LOCK_RANKS] = {
+static const struct {
+	const char *name;
+	bool nesting;
+} ranks[NR_LOCK_RANKS] = {
 #define LOCK_RANK(name, nesting) { #name, nesting },
 #include "plat/lockorder.def"
 #undef LOCK_RANK
@@ -29,7 +32,8 @@ static void held_check(enum lock_rank rank, sim_at at)
 		enum lock_rank r = t->held[i].rank;
 
 		if (r > rank || (r == rank && !ranks[rank].nesting))
-			sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s (%s) is taken while %s (%s) is held", at->expr,
+			sim_fail(SIM_LOCK_ORDER, at->file, at->line,
+				 "%s (%s) is taken while %s (%s) is held", at->expr,
 				 ranks[rank].name, t->held[i].at->expr, ranks[r].name);
 	}
 }
@@ -43,7 +47,8 @@ static void held_push(const void *lock, enum lock_rank rank, sim_at at)
 	if (!t)
 		return;
 	if (t->nr_held == SIM_HELD_MAX)
-		sim_fail(SIM_LOCK_ORDER, at->file, at->line, "more than %d locks are held", SIM_HELD_MAX);
+		sim_fail(SIM_LOCK_ORDER, at->file, at->line, "more than %d locks are held",
+			 SIM_HELD_MAX);
 	t->held[t->nr_held++] = (struct sim_held){ lock, rank, at };
 }
 
@@ -66,11 +71,13 @@ static void held_pop(const void *lock, sim_at at)
 			t = &sim_tasks[k];
 			if (t->held[i].lock != lock || t->held[i].rank != RANK_PAGE)
 				continue;
-			memmove(&t->held[i], &t->held[i + 1], (t->nr_held - i - 1) * sizeof(t->held[0]));
+			memmove(&t->held[i], &t->held[i + 1],
+				(t->nr_held - i - 1) * sizeof(t->held[0]));
 			t->nr_held--;
 			return;
 		}
-	sim_fail(SIM_LOCK_ORDER, at->file, at->line, "%s is given back by a task that does not hold it", at->expr);
+	sim_fail(SIM_LOCK_ORDER, at->file, at->line,
+		 "%s is given back by a task that does not hold it", at->expr);
 }
 
 void sim_assert_held(const void *lock, const char *name, const char *file, int line)
@@ -90,7 +97,11 @@ static void point(enum op_kind kind, const void *p, uint64_t mask, sim_at at, vo
 	if (sim_current < 0)
 		return;
 	arena_check(p, 4, true, at, pc);
-	sim_point((struct sim_op){ .kind = (uint8_t)kind, .width = 4, .obj = arena_object(p), .mask = mask, .at = at,
+	sim_point((struct sim_op){ .kind = (uint8_t)kind,
+				   .width = 4,
+				   .obj = arena_object(p),
+				   .mask = mask,
+				   .at = at,
 				   .pc = pc });
 	arena_check(p, 4, true, at, pc);
 	if (kind == OP_UNLOCK || kind == OP_RDUNLOCK)
@@ -114,7 +125,8 @@ void sim_lock_fini(uint32_t *state)
 static void must_be(bool ok, sim_at at)
 {
 	if (!ok)
-		sim_fail(SIM_DEADLOCK, at->file, at->line, "%s would never be had: nobody else runs", at->expr);
+		sim_fail(SIM_DEADLOCK, at->file, at->line,
+			 "%s would never be had: nobody else runs", at->expr);
 }
 
 void sim_lock(uint32_t *state, enum lock_rank rank, sim_at at)
@@ -218,11 +230,18 @@ void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at 
 	word->v_ &= ~bit;
 }
 
-static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool not, sim_at at, void *pc)
+static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool not, sim_at at,
+		  void *pc)
 {
 	arena_check(word, 4, false, at, pc);
-	sim_point((struct sim_op){ .kind = OP_AWAIT, .width = 4, .obj = arena_object(word), .mask = mask, .arg = value,
-				   .arg_not = not, .at = at, .pc = pc });
+	sim_point((struct sim_op){ .kind = OP_AWAIT,
+				   .width = 4,
+				   .obj = arena_object(word),
+				   .mask = mask,
+				   .arg = value,
+				   .arg_not = not,
+				   .at = at,
+				   .pc = pc });
 	clocks_acquire(arena_object(word));
 }
 

@@ -27,9 +27,9 @@ bool mutant_on(void);
 
 /* ---- for the machine ---- */
 
-void mutant_reset(void);                                           /* before an execution */
+void mutant_reset(void); /* before an execution */
 bool mutant_skips_lock(const void *lock, sim_at at, void *pc);
-bool mutant_skips_unlock(const void *lock);                        /* was its lock left out? */
+bool mutant_skips_unlock(const void *lock); /* was its lock left out? */
 bool mutant_keeps(sim_at at, void *pc);
 
 #endif

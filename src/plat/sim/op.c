@@ -15,6 +15,7 @@ static const struct {
 	enum op_class class;
 	bool may_block;
 } kinds[NR_OP_KINDS] = {
+	/* clang-format off */
 	[OP_NONE]       = { "-",               CLASS_NONE,  false },
 	[OP_READ]       = { "read",            CLASS_READ,  false },
 	[OP_WRITE]      = { "write",           CLASS_WRITE, false },
@@ -31,6 +32,7 @@ static const struct {
 	[OP_GP_START]   = { "grace period starts", CLASS_READ, false },
 	[OP_GP_END]     = { "grace period ends",   CLASS_READ, true },
 	[OP_SLEEP]      = { "sleep",           CLASS_NONE,  true },
+	/* clang-format on */
 };
 
 const char *op_name(enum op_kind kind)
@@ -82,7 +84,8 @@ static bool overlooked(const struct sim_op *a, const struct sim_op *b)
 static bool ends_section(const struct sim_op *a, const struct sim_op *b)
 {
 	return a->kind == OP_GP_END && b->kind == OP_RCU_UNLOCK &&
-	       rcu_gp_waits_for((unsigned)a->arg, (unsigned)__builtin_ctzll(b->mask), (unsigned)b->arg);
+	       rcu_gp_waits_for((unsigned)a->arg, (unsigned)__builtin_ctzll(b->mask),
+				(unsigned)b->arg);
 }
 
 bool op_dependent(const struct sim_op *a, const struct sim_op *b)
@@ -129,7 +132,8 @@ __attribute__((no_sanitize_address)) uint64_t op_value(const struct sim_op *op)
 	if (!op->width) {
 		unsigned t = op->obj - OBJ_TASK(0);
 
-		return op->obj >= OBJ_TASK(0) && t < sim_nr_tasks && !sim_tasks[t].alive; /* it has ended */
+		return op->obj >= OBJ_TASK(0) && t < sim_nr_tasks &&
+		       !sim_tasks[t].alive; /* it has ended */
 	}
 	p = sim_object_address(op->obj);
 	return op->width == 4 ? *(const uint32_t *)p : *(const uint64_t *)p;

@@ -15,11 +15,11 @@
 
 #define PC __builtin_return_address(0)
 
-static uint32_t waits_for[SIM_SPAWN_MAX]; /* tasks whose section the period waits for */
+static uint32_t waits_for[SIM_SPAWN_MAX];            /* tasks whose section the period waits for */
 static uint16_t noted[SIM_SPAWN_MAX][SIM_TASKS_MAX]; /* each task's section at the start; 0: none */
-static uint16_t sections[SIM_TASKS_MAX];  /* sections begun so far */
+static uint16_t sections[SIM_TASKS_MAX];             /* sections begun so far */
 static unsigned nr_periods;
-static struct plat_rcu_head *deferred;    /* outside executions */
+static struct plat_rcu_head *deferred; /* outside executions */
 
 void rcu_reset(void)
 {
@@ -41,7 +41,12 @@ bool rcu_gp_over(unsigned gp)
 /* @mask: the readers concerned. */
 static void point(enum op_kind kind, uint64_t mask, uint64_t arg, sim_at at, void *pc)
 {
-	sim_point((struct sim_op){ .kind = (uint8_t)kind, .obj = OBJ_RCU, .mask = mask, .arg = arg, .at = at, .pc = pc });
+	sim_point((struct sim_op){ .kind = (uint8_t)kind,
+				   .obj = OBJ_RCU,
+				   .mask = mask,
+				   .arg = arg,
+				   .at = at,
+				   .pc = pc });
 }
 
 void sim_rcu_lock(sim_at at)
@@ -85,7 +90,8 @@ static unsigned period_begins(sim_at at, void *pc)
 
 	point(OP_GP_START, UINT64_MAX, 0, at, pc);
 	if (nr_periods == SIM_SPAWN_MAX)
-		sim_fail(SIM_LIVELOCK, at->file, at->line, "more than %d grace periods in one execution", SIM_SPAWN_MAX);
+		sim_fail(SIM_LIVELOCK, at->file, at->line,
+			 "more than %d grace periods in one execution", SIM_SPAWN_MAX);
 	memset(noted[nr_periods], 0, sizeof(noted[0]));
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
 		if (sim_tasks[t].alive && sim_tasks[t].rcu_nesting) {
@@ -93,7 +99,8 @@ static unsigned period_begins(sim_at at, void *pc)
 			noted[nr_periods][t] = sections[t];
 		}
 	waits_for[nr_periods] = readers;
-	clock_join(&sim_object(OBJ_PERIOD(nr_periods))->released, &sim_object(OBJ_SECTIONS)->released);
+	clock_join(&sim_object(OBJ_PERIOD(nr_periods))->released,
+		   &sim_object(OBJ_SECTIONS)->released);
 	return nr_periods++;
 }
 
@@ -104,7 +111,8 @@ void sim_rcu_synchronize(sim_at at)
 	if (sim_current < 0)
 		return;
 	if (sim_tasks[sim_current].rcu_nesting)
-		sim_fail(SIM_DEADLOCK, at->file, at->line, "a grace period is waited for inside a read section");
+		sim_fail(SIM_DEADLOCK, at->file, at->line,
+			 "a grace period is waited for inside a read section");
 	if (!mutant_keeps(at, PC))
 		return;
 	gp = period_begins(at, PC);
@@ -135,8 +143,10 @@ void sim_rcu_defer(struct plat_rcu_head *head, void (*fn)(struct plat_rcu_head *
 		return;
 	}
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
-		if (sim_tasks[t].alive && sim_tasks[t].fn == run_deferred && sim_tasks[t].arg == head)
-			sim_fail(SIM_BUG, at->file, at->line, "%s is deferred twice for one object", at->expr);
+		if (sim_tasks[t].alive && sim_tasks[t].fn == run_deferred &&
+		    sim_tasks[t].arg == head)
+			sim_fail(SIM_BUG, at->file, at->line, "%s is deferred twice for one object",
+				 at->expr);
 	if (!mutant_keeps(at, PC)) {
 		fn(head);
 		return;
@@ -165,6 +175,10 @@ void sim_rcu_flush(sim_at at)
 	}
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
 		if (sim_tasks[t].fn == run_deferred && sim_tasks[t].alive)
-			sim_point((struct sim_op){ .kind = OP_AWAIT, .obj = OBJ_TASK(t), .mask = 1, .arg = 1, .at = at,
+			sim_point((struct sim_op){ .kind = OP_AWAIT,
+						   .obj = OBJ_TASK(t),
+						   .mask = 1,
+						   .arg = 1,
+						   .at = at,
 						   .pc = PC });
 }

@@ -17,41 +17,49 @@
 #include "plat/plat.h"
 
 #define SIM_TASKS_MAX 32
-#define SIM_DEPTH_MAX 20000   /* operations per execution; more is a LIVELOCK */
-#define SIM_SPAWN_MAX 64      /* grace periods per execution */
+#define SIM_DEPTH_MAX 20000 /* operations per execution; more is a LIVELOCK */
+#define SIM_SPAWN_MAX 64    /* grace periods per execution */
 
 /* ---- operations ---- */
 
 enum op_kind {
 	OP_NONE,
-	OP_READ, OP_WRITE, OP_ADD,      /* ADD: the sum is not used */
-	OP_LOCK, OP_UNLOCK, OP_TRYLOCK, /* also of a rwsem for writing */
-	OP_RDLOCK, OP_RDUNLOCK, OP_TRYRD,
-	OP_AWAIT,                       /* until the masked value is @arg (arg_not: is not) */
-	OP_RCU_LOCK, OP_RCU_UNLOCK,
-	OP_GP_START, OP_GP_END,         /* arg of GP_END: the grace period's number */
-	OP_SLEEP,                       /* until time passes */
+	OP_READ,
+	OP_WRITE,
+	OP_ADD, /* ADD: the sum is not used */
+	OP_LOCK,
+	OP_UNLOCK,
+	OP_TRYLOCK, /* also of a rwsem for writing */
+	OP_RDLOCK,
+	OP_RDUNLOCK,
+	OP_TRYRD,
+	OP_AWAIT, /* until the masked value is @arg (arg_not: is not) */
+	OP_RCU_LOCK,
+	OP_RCU_UNLOCK,
+	OP_GP_START,
+	OP_GP_END, /* arg of GP_END: the grace period's number */
+	OP_SLEEP,  /* until time passes */
 	NR_OP_KINDS
 };
 
 struct sim_op {
 	uint8_t kind;
-	uint8_t width;        /* bytes of the object's value: 4 or 8; 0: it has none */
+	uint8_t width; /* bytes of the object's value: 4 or 8; 0: it has none */
 	bool arg_not;
-	bool relaxed;         /* orders nothing but itself */
-	uint32_t obj;         /* 4-byte cell of the arena, or one of the numbers below */
-	uint64_t mask;        /* bits of the value that it reads or changes */
+	bool relaxed;  /* orders nothing but itself */
+	uint32_t obj;  /* 4-byte cell of the arena, or one of the numbers below */
+	uint64_t mask; /* bits of the value that it reads or changes */
 	uint64_t arg;
 	sim_at at;
-	void *pc;             /* in the function that announced it */
+	void *pc; /* in the function that announced it */
 };
 
 #define OBJ_RCU       1u
 #define OBJ_TASK(t)   (2u + (t))
-#define OBJ_MISC      (2u + SIM_TASKS_MAX)       /* injected faults, one per kind */
-#define OBJ_SECTIONS  128u                       /* read sections that have ended */
-#define OBJ_PERIOD(g) (129u + (g))               /* what grace period @g waits for */
-#define OBJ_FIRST     256u                       /* cells of the arena */
+#define OBJ_MISC      (2u + SIM_TASKS_MAX) /* injected faults, one per kind */
+#define OBJ_SECTIONS  128u                 /* read sections that have ended */
+#define OBJ_PERIOD(g) (129u + (g))         /* what grace period @g waits for */
+#define OBJ_FIRST     256u                 /* cells of the arena */
 
 /* How two operations on one object relate. */
 enum op_class { CLASS_NONE, CLASS_READ, CLASS_ADD, CLASS_WRITE };
@@ -67,14 +75,22 @@ const char *op_name(enum op_kind kind);
 
 /* For the explorer's own test: one kind of dependence to overlook. */
 enum op_fault {
-	OP_FAULT_NONE, OP_FAULT_READ_WRITE, OP_FAULT_ADD_READ, OP_FAULT_ADD_WRITE, OP_FAULT_TRYLOCK, OP_FAULT_SHARED,
-	OP_FAULT_AWAIT, OP_FAULT_PERIOD, OP_FAULT_MASK, NR_OP_FAULTS
+	OP_FAULT_NONE,
+	OP_FAULT_READ_WRITE,
+	OP_FAULT_ADD_READ,
+	OP_FAULT_ADD_WRITE,
+	OP_FAULT_TRYLOCK,
+	OP_FAULT_SHARED,
+	OP_FAULT_AWAIT,
+	OP_FAULT_PERIOD,
+	OP_FAULT_MASK,
+	NR_OP_FAULTS
 };
 extern unsigned op_fault;
 
 /* ---- tasks ---- */
 
-#define SIM_CALLS_MAX 24      /* remembered callers of an operation */
+#define SIM_CALLS_MAX 24 /* remembered callers of an operation */
 #define SIM_HELD_MAX  16
 
 struct sim_held {
@@ -88,27 +104,29 @@ struct sim_task {
 	void (*fn)(void *arg);
 	void *arg;
 	bool alive;
-	int parent;                  /* -1: declared by the set-up */
-	int starter;                 /* the task that waits for its first announcement, -1: the main program; -2: none */
+	int parent;  /* -1: declared by the set-up */
+	int starter; /* the task that waits for its first announcement, -1: the main program; -2:
+			none */
 	unsigned cpu;
-	unsigned group;              /* tasks of one group > 0 are identical */
+	unsigned group; /* tasks of one group > 0 are identical */
 	unsigned ops_done;
 	struct sim_op next;
-	bool timed, timed_out;       /* its operation also ends when time passes */
+	bool timed, timed_out; /* its operation also ends when time passes */
 	uint64_t deadline;
 	unsigned rcu_nesting;
 	struct sim_held held[SIM_HELD_MAX];
 	unsigned nr_held;
-	void *calls[SIM_CALLS_MAX];  /* where each function was called from, outermost first: hooks.c */
+	void *calls[SIM_CALLS_MAX]; /* where each function was called from, outermost first: hooks.c
+				     */
 	unsigned nr_calls;
 	uint32_t heap_used;
-	void *sp;                    /* coro.c */
+	void *sp; /* coro.c */
 	void *fake_stack;
 };
 
 extern struct sim_task sim_tasks[SIM_TASKS_MAX];
 extern unsigned sim_nr_tasks;
-extern int sim_current;              /* the running task; -1: the main program */
+extern int sim_current; /* the running task; -1: the main program */
 
 /* NULL: the main program. */
 static inline struct sim_task *sim_running_task(void)
@@ -129,20 +147,29 @@ bool sim_task_enabled(int t);
 /* ---- findings ---- */
 
 enum sim_finding {
-	SIM_OK, SIM_DEADLOCK, SIM_LIVELOCK, SIM_BUG /* VM_BUG_ON */, SIM_USE_AFTER_FREE, SIM_RACE, SIM_LEAK,
-	SIM_AUDIT, SIM_LOCK_ORDER, SIM_WRONG /* a scenario's own claim */, SIM_BAD_REPLAY
+	SIM_OK,
+	SIM_DEADLOCK,
+	SIM_LIVELOCK,
+	SIM_BUG /* VM_BUG_ON */,
+	SIM_USE_AFTER_FREE,
+	SIM_RACE,
+	SIM_LEAK,
+	SIM_AUDIT,
+	SIM_LOCK_ORDER,
+	SIM_WRONG /* a scenario's own claim */,
+	SIM_BAD_REPLAY
 };
 const char *sim_finding_name(enum sim_finding f);
 
 struct sim_failure {
 	enum sim_finding kind;
-	int task;                    /* the task that found it, -1: the final check */
-	unsigned step;               /* operations done before it */
+	int task;      /* the task that found it, -1: the final check */
+	unsigned step; /* operations done before it */
 	char text[1024];
-	const char *file;            /* NULL: only @pc is known, or nothing */
+	const char *file; /* NULL: only @pc is known, or nothing */
 	int line;
-	void *pc, *other_pc;         /* of the access, and of the one it races with */
-	int other;                   /* the task of that access, -1: none */
+	void *pc, *other_pc; /* of the access, and of the one it races with */
+	int other;           /* the task of that access, -1: none */
 };
 extern struct sim_failure sim_failure;
 /* For the access under check: sim_fail puts it into sim_failure. */
@@ -150,28 +177,29 @@ void sim_fail_pc(void *pc, void *other_pc, int other);
 
 /* Record a finding and end the execution; does not return inside one. Only the first finding is
  * kept. */
-__attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void sim_fail(enum sim_finding kind, const char *file,
+						    int line, const char *fmt, ...);
 
 /* ---- executions ---- */
 
 struct sim_event {
 	struct sim_op op;
 	int task;
-	uint32_t enabled;    /* tasks that could have run instead */
+	uint32_t enabled; /* tasks that could have run instead */
 	uint64_t before, after;
 };
 extern struct sim_event sim_trace[SIM_DEPTH_MAX + 1];
-extern unsigned sim_depth;           /* operations done or being done */
+extern unsigned sim_depth; /* operations done or being done */
 
 /* Picks the next task out of @enabled (never 0), or -1: end the execution here. */
 typedef int (*sim_pick)(uint32_t enabled);
 
 struct sim_program {
 	const char *name;
-	void (*setup)(void *arg);    /* once: allocates, calls sim_task */
-	void (*end)(void *arg);      /* after every complete execution; calls sim_fail */
+	void (*setup)(void *arg); /* once: allocates, calls sim_task */
+	void (*end)(void *arg);   /* after every complete execution; calls sim_fail */
 	void *arg;
-	bool no_time;                /* a sleep with a time limit never times out */
+	bool no_time; /* a sleep with a time limit never times out */
 	/* Called between any two operations, with no task running; NULL: none. Reads only; calls
 	 * sim_fail, which ends the execution and attributes it to the task of the last
 	 * operation. */
@@ -213,9 +241,9 @@ void crash_leave_end(void);
 /* ---- arena: arena.c ---- */
 
 void arena_init(void);
-void arena_save(void);               /* the state that reset restores */
+void arena_save(void); /* the state that reset restores */
 void arena_reset(void);
-uint32_t arena_object(const void *p);  /* 0: not in the arena */
+uint32_t arena_object(const void *p); /* 0: not in the arena */
 char *arena_stack(int t);
 size_t arena_image_size(void);
 /* Stop if @p is not allocated memory. */
@@ -223,7 +251,7 @@ void arena_check(const void *p, size_t n, bool write, sim_at at, void *pc);
 bool arena_in_use(const void *p);
 /* Number of allocations since set-up that were not freed; *@first: one of them. */
 unsigned arena_leaks(const void **first);
-void *sim_alloc(size_t n);           /* plat_alloc for the machine's own devices: without injected faults */
+void *sim_alloc(size_t n); /* plat_alloc for the machine's own devices: without injected faults */
 /* Names for drawings. */
 void sim_name(const void *p, size_t n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool sim_name_of(const void *p, char *buf, size_t n);
@@ -235,7 +263,9 @@ const void *sim_object_address(uint32_t obj);
 
 /* ---- per-object state during one execution: clocks.c ---- */
 
-typedef struct { uint16_t c[SIM_TASKS_MAX]; } sim_clock;
+typedef struct {
+	uint16_t c[SIM_TASKS_MAX];
+} sim_clock;
 
 static inline void clock_join(sim_clock *into, const sim_clock *from)
 {
@@ -244,9 +274,9 @@ static inline void clock_join(sim_clock *into, const sim_clock *from)
 }
 
 struct sim_object {
-	int32_t last;                /* the last event on it, -1: none (explore.c) */
-	sim_clock released;          /* the clock that an acquirer joins */
-	sim_clock used;              /* when each task last used it; 0: never */
+	int32_t last;       /* the last event on it, -1: none (explore.c) */
+	sim_clock released; /* the clock that an acquirer joins */
+	sim_clock used;     /* when each task last used it; 0: never */
 };
 struct sim_object *sim_object(uint32_t obj);
 
@@ -269,7 +299,7 @@ void rcu_reset(void);
 bool rcu_gp_over(unsigned gp);
 /* Does the end of @gp come after the end of that section? */
 bool rcu_gp_waits_for(unsigned gp, unsigned task, unsigned section);
-void rcu_settle(void);               /* outside executions: run what was deferred */
+void rcu_settle(void); /* outside executions: run what was deferred */
 
 /* task.c */
 extern uint64_t sim_now;

@@ -50,7 +50,8 @@ static void sim_submit(struct store *s, struct store_batch *b)
 
 	if (sim_current < 0) { /* set-up */
 		for (unsigned i = 0; i < b->n; i++)
-			b->io[i].error = one((struct store_sim *)s, b->write, b->io[i].slot, b->io[i].data);
+			b->io[i].error =
+				one((struct store_sim *)s, b->write, b->io[i].slot, b->io[i].data);
 		b->end_io(b);
 		return;
 	}

@@ -5,11 +5,11 @@
 #include "plat/sim/sim.h"
 
 struct strategy {
-	void (*begin)(void);        /* before an execution */
+	void (*begin)(void); /* before an execution */
 	sim_pick pick;
-	void (*quiet)(void);        /* no task can continue */
-	void (*end)(void);          /* after it */
-	bool (*next)(void);         /* prepare the next one; false: there is none */
+	void (*quiet)(void); /* no task can continue */
+	void (*end)(void);   /* after it */
+	bool (*next)(void);  /* prepare the next one; false: there is none */
 };
 
 void bounded_setup(unsigned preemptions);

@@ -39,15 +39,25 @@ static unsigned long fault_left[NR_FAULT_KINDS], fault_saved[NR_FAULT_KINDS];
 const char *sim_finding_name(enum sim_finding f)
 {
 	static const char *const names[] = {
-		[SIM_OK] = "nothing", [SIM_DEADLOCK] = "DEADLOCK", [SIM_LIVELOCK] = "LIVELOCK", [SIM_BUG] = "BUG",
-		[SIM_USE_AFTER_FREE] = "USE AFTER FREE", [SIM_RACE] = "DATA RACE", [SIM_LEAK] = "LEAK",
-		[SIM_AUDIT] = "AUDIT", [SIM_LOCK_ORDER] = "LOCK ORDER", [SIM_WRONG] = "WRONG",
+		[SIM_OK] = "nothing",
+		[SIM_DEADLOCK] = "DEADLOCK",
+		[SIM_LIVELOCK] = "LIVELOCK",
+		[SIM_BUG] = "BUG",
+		[SIM_USE_AFTER_FREE] = "USE AFTER FREE",
+		[SIM_RACE] = "DATA RACE",
+		[SIM_LEAK] = "LEAK",
+		[SIM_AUDIT] = "AUDIT",
+		[SIM_LOCK_ORDER] = "LOCK ORDER",
+		[SIM_WRONG] = "WRONG",
 		[SIM_BAD_REPLAY] = "REPLAY DOES NOT FIT",
 	};
 	return names[f];
 }
 
-static struct { void *pc, *other_pc; int other; } fail_pc = { NULL, NULL, -1 };
+static struct {
+	void *pc, *other_pc;
+	int other;
+} fail_pc = { NULL, NULL, -1 };
 
 void sim_fail_pc(void *pc, void *other_pc, int other)
 {
@@ -61,8 +71,13 @@ void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt
 	va_list ap;
 
 	if (sim_failure.kind == SIM_OK) {
-		sim_failure = (struct sim_failure){ .kind = kind, .task = sim_current, .step = sim_depth, .file = file,
-						    .line = line, .pc = fail_pc.pc, .other_pc = fail_pc.other_pc,
+		sim_failure = (struct sim_failure){ .kind = kind,
+						    .task = sim_current,
+						    .step = sim_depth,
+						    .file = file,
+						    .line = line,
+						    .pc = fail_pc.pc,
+						    .other_pc = fail_pc.other_pc,
 						    .other = fail_pc.other };
 		va_start(ap, fmt);
 		vsnprintf(sim_failure.text, sizeof(sim_failure.text), fmt, ap);
@@ -72,7 +87,8 @@ void sim_fail(enum sim_finding kind, const char *file, int line, const char *fmt
 	if (sim_current >= 0)
 		coro_switch(-1, true);
 	if (!sim_running) { /* in the set-up: there is nothing to return to */
-		fprintf(stderr, "umemcg check: the set-up failed: %s (%s:%d)\n", sim_failure.text, file ? file : "?", line);
+		fprintf(stderr, "umemcg check: the set-up failed: %s (%s:%d)\n", sim_failure.text,
+			file ? file : "?", line);
 		exit(125);
 	}
 }
@@ -82,7 +98,8 @@ void plat_bug(const char *what, const char *file, int line)
 	sim_fail_pc(__builtin_return_address(0), NULL, -1);
 	sim_fail(SIM_BUG, file, line, "%s", what);
 	crash_leave_end();
-	fprintf(stderr, "umemcg check: BUG outside of an execution: %s (%s:%d)\n", what, file, line);
+	fprintf(stderr, "umemcg check: BUG outside of an execution: %s (%s:%d)\n", what, file,
+		line);
 	abort();
 }
 
@@ -180,7 +197,8 @@ static int schedule(void)
 		return -1;
 	if (sim_depth == SIM_DEPTH_MAX) {
 		nobody_fails(SIM_LIVELOCK);
-		snprintf(sim_failure.text, sizeof(sim_failure.text), "no end after %d operations", SIM_DEPTH_MAX);
+		snprintf(sim_failure.text, sizeof(sim_failure.text), "no end after %d operations",
+			 SIM_DEPTH_MAX);
 		return -1;
 	}
 	t = pick(enabled);
@@ -200,8 +218,8 @@ static void announce(const struct sim_op *op)
 	me->next = *op;
 	if (op->kind == OP_NONE) {
 		if (me->nr_held)
-			sim_fail(SIM_BUG, me->held[0].at->file, me->held[0].at->line, "a task ends and holds %s",
-				 me->held[0].at->expr);
+			sim_fail(SIM_BUG, me->held[0].at->file, me->held[0].at->line,
+				 "a task ends and holds %s", me->held[0].at->expr);
 		if (me->rcu_nesting)
 			sim_fail(SIM_BUG, NULL, 0, "a task ends inside an RCU section");
 		me->alive = false;
@@ -233,8 +251,13 @@ int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, u
 {
 	if (nr_declared == SIM_TASKS_MAX)
 		return -1;
-	declared[nr_declared] = (struct sim_task){ .name = name, .fn = fn, .arg = arg, .cpu = cpu, .group = group,
-						   .parent = -1, .starter = -2 };
+	declared[nr_declared] = (struct sim_task){ .name = name,
+						   .fn = fn,
+						   .arg = arg,
+						   .cpu = cpu,
+						   .group = group,
+						   .parent = -1,
+						   .starter = -2 };
 	return (int)nr_declared++;
 }
 
@@ -244,7 +267,8 @@ static int new_task(const struct sim_task *like)
 	struct sim_task *k = &sim_tasks[t];
 
 	if (t == SIM_TASKS_MAX)
-		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d tasks in one execution", SIM_TASKS_MAX);
+		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d tasks in one execution",
+			 SIM_TASKS_MAX);
 	*k = *like;
 	k->alive = true;
 	k->starter = sim_current;
@@ -255,7 +279,10 @@ static int new_task(const struct sim_task *like)
 
 int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op *first)
 {
-	struct sim_task like = { .name = name, .fn = fn, .arg = arg, .parent = sim_current,
+	struct sim_task like = { .name = name,
+				 .fn = fn,
+				 .arg = arg,
+				 .parent = sim_current,
 				 .cpu = sim_tasks[sim_current].cpu };
 	int t = new_task(&like);
 
@@ -278,7 +305,10 @@ void sim_task_ends(void)
 {
 	unsigned me = (unsigned)sim_current;
 
-	sim_point((struct sim_op){ .kind = OP_WRITE, .obj = OBJ_TASK(me), .mask = 1, .at = SIM_SITE("the end of a task") });
+	sim_point((struct sim_op){ .kind = OP_WRITE,
+				   .obj = OBJ_TASK(me),
+				   .mask = 1,
+				   .at = SIM_SITE("the end of a task") });
 	clocks_release(OBJ_TASK(me));
 }
 
@@ -290,12 +320,14 @@ static void thread_main(void *arg)
 	sim_task_ends();
 }
 
-int sim_thread_start(struct plat_thread *t, const char *name, void (*fn)(void *), void *arg, sim_at at)
+int sim_thread_start(struct plat_thread *t, const char *name, void (*fn)(void *), void *arg,
+		     sim_at at)
 {
 	struct start *s;
 
 	if (sim_current < 0)
-		sim_fail(SIM_BUG, at->file, at->line, "a thread is started outside of an execution");
+		sim_fail(SIM_BUG, at->file, at->line,
+			 "a thread is started outside of an execution");
 	s = sim_alloc(sizeof(*s));
 	*s = (struct start){ fn, arg };
 	sim_point((struct sim_op){ .kind = OP_READ, .obj = OBJ_MISC, .mask = 0, .at = at });
@@ -305,7 +337,11 @@ int sim_thread_start(struct plat_thread *t, const char *name, void (*fn)(void *)
 
 void sim_thread_join(struct plat_thread *t, sim_at at)
 {
-	sim_point((struct sim_op){ .kind = OP_AWAIT, .obj = OBJ_TASK((unsigned)t->task), .mask = 1, .arg = 1, .at = at });
+	sim_point((struct sim_op){ .kind = OP_AWAIT,
+				   .obj = OBJ_TASK((unsigned)t->task),
+				   .mask = 1,
+				   .arg = 1,
+				   .at = at });
 	clocks_acquire(OBJ_TASK((unsigned)t->task));
 }
 
@@ -381,8 +417,9 @@ static void describe_deadlock(void)
 
 		if (!k->alive)
 			continue;
-		n += (size_t)snprintf(sim_failure.text + n, sizeof(sim_failure.text) - n, "%s%s waits for %s (%s)",
-				      n ? "; " : "", k->name, k->next.at ? k->next.at->expr : "the end of a task",
+		n += (size_t)snprintf(sim_failure.text + n, sizeof(sim_failure.text) - n,
+				      "%s%s waits for %s (%s)", n ? "; " : "", k->name,
+				      k->next.at ? k->next.at->expr : "the end of a task",
 				      op_name(k->next.kind));
 	}
 }

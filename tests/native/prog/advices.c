@@ -14,14 +14,47 @@
 #define PAGES 16ul
 
 static const int advices[] = {
-	0, 1, 2, 3, MADV_DONTNEED, 5, MADV_FREE, MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK, 16, 17, MADV_WIPEONFORK,
-	MADV_KEEPONFORK, 20, 21, 22, 23, 24, 99, 102, 103, -1,
+	0,
+	1,
+	2,
+	3,
+	MADV_DONTNEED,
+	5,
+	MADV_FREE,
+	MADV_REMOVE,
+	MADV_DONTFORK,
+	MADV_DOFORK,
+	16,
+	17,
+	MADV_WIPEONFORK,
+	MADV_KEEPONFORK,
+	20,
+	21,
+	22,
+	23,
+	24,
+	99,
+	102,
+	103,
+	-1,
 };
 
-enum kind { OWN, LOCKED, READ_ONLY, NO_ACCESS, SHARED, SMALL_SHARED, OBJECT, FILE_OWN, FILE_SHARED, NR_KINDS };
+enum kind {
+	OWN,
+	LOCKED,
+	READ_ONLY,
+	NO_ACCESS,
+	SHARED,
+	SMALL_SHARED,
+	OBJECT,
+	FILE_OWN,
+	FILE_SHARED,
+	NR_KINDS
+};
 
 static const char *const kind_name[] = {
-	"private", "locked", "read-only", "no access", "shared", "small shared", "memfd", "private file", "shared file",
+	"private",      "locked", "read-only",    "no access",   "shared",
+	"small shared", "memfd",  "private file", "shared file",
 };
 
 enum shape { WHOLE, EMPTY, UNALIGNED, ODD_LENGTH, TOO_LONG, HOLE, MIXED, NR_SHAPES };
@@ -54,9 +87,12 @@ static char *map_kind(enum kind kind)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 	size_t len = (kind == SMALL_SHARED ? PAGES / 4 : PAGES) * PAGE;
-	int fd = -1, flags = kind == SHARED || kind == SMALL_SHARED ? MAP_SHARED | MAP_ANONYMOUS :
-			     kind < SHARED ? MAP_PRIVATE | MAP_ANONYMOUS : kind == FILE_OWN ? MAP_PRIVATE : MAP_SHARED;
-	char *at = mmap(NULL, 2 * PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int fd = -1, flags = kind == SHARED || kind == SMALL_SHARED ? MAP_SHARED | MAP_ANONYMOUS
+			     : kind < SHARED                        ? MAP_PRIVATE | MAP_ANONYMOUS
+			     : kind == FILE_OWN                     ? MAP_PRIVATE
+								    : MAP_SHARED;
+	char *at = mmap(NULL, 2 * PAGES * PAGE, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	EXPECT(at != MAP_FAILED);
 	if (kind == OBJECT) {
@@ -150,7 +186,8 @@ static void one(enum kind kind, enum shape s, size_t a)
 		break;
 	}
 	errno = 0;
-	result = madvise(s == UNALIGNED ? at + 1 : at, s == UNALIGNED ? len - PAGE : len, advices[a]);
+	result = madvise(s == UNALIGNED ? at + 1 : at, s == UNALIGNED ? len - PAGE : len,
+			 advices[a]);
 	err = errno;
 	left(at, kind, s, advices[a], result, text);
 	printf("%s, %s, advice %d: %d %s, %s\n", kind_name[kind], shape_name[s], advices[a], result,

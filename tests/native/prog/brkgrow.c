@@ -5,7 +5,7 @@
  */
 #include "prog.h"
 
-static char *base;  /* page aligned; pages from here are ours */
+static char *base; /* page aligned; pages from here are ours */
 
 static void grow(size_t from, size_t to, size_t step)
 {

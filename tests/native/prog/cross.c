@@ -16,18 +16,17 @@
 
 static unsigned calls;
 
-#define NEXT(name, type, parameters, arguments) \
-	type name parameters; \
-	type name parameters \
-	{ \
-		static type (*next) parameters; \
-\
-		if (!next) \
-			next = (__typeof__(next))dlsym(RTLD_NEXT, #name); \
-		calls++; \
-		return next arguments; \
+#define NEXT(name, type, parameters, arguments)                                                    \
+	type name parameters;                                                                      \
+	type name parameters                                                                       \
+	{                                                                                          \
+		static type(*next) parameters;                                                     \
+                                                                                                   \
+		if (!next)                                                                         \
+			next = (__typeof__(next))dlsym(RTLD_NEXT, #name);                          \
+		calls++;                                                                           \
+		return next arguments;                                                             \
 	}
-
 
 /* Names that the headers give a kind of their own are written as the linker knows them. */
 #define STAT  (const char *path, struct stat *st)
@@ -37,17 +36,35 @@ static unsigned calls;
 #define OUT   (int fd, const void *buf, size_t n, off_t at)
 
 int by_stat64 STAT __asm__("stat64");
-int by_stat64 STAT { return stat(path, st); }
+int by_stat64 STAT
+{
+	return stat(path, st);
+}
 int by_lstat64 STAT __asm__("lstat64");
-int by_lstat64 STAT { return lstat(path, st); }
+int by_lstat64 STAT
+{
+	return lstat(path, st);
+}
 int by_fstat64 FSTAT __asm__("fstat64");
-int by_fstat64 FSTAT { return fstat(fd, st); }
+int by_fstat64 FSTAT
+{
+	return fstat(fd, st);
+}
 int by_fstatat64 AT __asm__("fstatat64");
-int by_fstatat64 AT { return flags || dir != -100 ? fstatat(dir, path, st, flags) : stat(path, st); }
+int by_fstatat64 AT
+{
+	return flags || dir != -100 ? fstatat(dir, path, st, flags) : stat(path, st);
+}
 ssize_t by_pread64 IN __asm__("pread64");
-ssize_t by_pread64 IN { return pread(fd, buf, n, at); }
+ssize_t by_pread64 IN
+{
+	return pread(fd, buf, n, at);
+}
 ssize_t by_pwrite64 OUT __asm__("pwrite64");
-ssize_t by_pwrite64 OUT { return pwrite(fd, buf, n, at); }
+ssize_t by_pwrite64 OUT
+{
+	return pwrite(fd, buf, n, at);
+}
 
 NEXT(stat, int, STAT, (path, st))
 NEXT(lstat, int, STAT, (path, st))

@@ -29,9 +29,11 @@ static void check_stats(const char *file, int fd, off_t size)
 	EXPECT(stat_32(file, &st[0]) == 0 && stat_64(file, &st[1]) == 0);
 	EXPECT(lstat_32(file, &st[2]) == 0 && lstat_64(file, &st[3]) == 0);
 	EXPECT(fstat_32(fd, &st[4]) == 0 && fstat_64(fd, &st[5]) == 0);
-	EXPECT(fstatat_32(AT_FDCWD, file, &st[6], 0) == 0 && fstatat_64(AT_FDCWD, file, &st[7], 0) == 0);
+	EXPECT(fstatat_32(AT_FDCWD, file, &st[6], 0) == 0 &&
+	       fstatat_64(AT_FDCWD, file, &st[7], 0) == 0);
 	for (int i = 0; i < 8; i++)
-		EXPECT(st[i].st_size == size && S_ISREG(st[i].st_mode) && st[i].st_ino == st[0].st_ino);
+		EXPECT(st[i].st_size == size && S_ISREG(st[i].st_mode) &&
+		       st[i].st_ino == st[0].st_ino);
 	EXPECT(stat_64("/nowhere/at/all", &st[0]) < 0 && errno == ENOENT);
 	EXPECT(fstat_32(-1, &st[0]) < 0 && errno == EBADF);
 }
@@ -45,8 +47,10 @@ int main(int argc, char **argv)
 		fail("usage: crossed FILE");
 	fd = open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0600);
 	EXPECT(fd >= 0);
-	EXPECT(write(fd, "abc", 3) == 3 && pwrite_32(fd, "d", 1, 3) == 1 && pwrite_64(fd, "e", 1, 4) == 1);
-	EXPECT(pread_32(fd, text, 2, 0) == 2 && pread_64(fd, text + 2, 3, 2) == 3 && !strcmp(text, "abcde"));
+	EXPECT(write(fd, "abc", 3) == 3 && pwrite_32(fd, "d", 1, 3) == 1 &&
+	       pwrite_64(fd, "e", 1, 4) == 1);
+	EXPECT(pread_32(fd, text, 2, 0) == 2 && pread_64(fd, text + 2, 3, 2) == 3 &&
+	       !strcmp(text, "abcde"));
 	EXPECT(lseek(fd, 0, SEEK_SET) == 0 && read(fd, text, 5) == 5 && !strcmp(text, "abcde"));
 	check_stats(argv[1], fd, 5);
 	EXPECT(dup2(fd, 77) == 77);

@@ -1,7 +1,8 @@
 /* tests/native/prog/crowd.c - crowd [CHILDREN] [PAGES] [MORE] [HOLD_MS]
  *
- * A process that has written to PAGES pages of its initialised data, which the loader has mapped from its file and nobody
- * manages, forks CHILDREN at once. Each writes to MORE others and holds them for a while.
+ * A process that has written to PAGES pages of its initialised data, which the loader has mapped
+ * from its file and nobody manages, forks CHILDREN at once. Each writes to MORE others and holds
+ * them for a while.
  */
 #include <sys/wait.h>
 
@@ -26,8 +27,10 @@ static void check(unsigned long pages)
 
 int main(int argc, char **argv)
 {
-	unsigned long children = arg_number(argc, argv, 1, 40), pages = arg_number(argc, argv, 2, 150);
-	unsigned long more = arg_number(argc, argv, 3, 50), hold_ms = arg_number(argc, argv, 4, 300);
+	unsigned long children = arg_number(argc, argv, 1, 40),
+		      pages = arg_number(argc, argv, 2, 150);
+	unsigned long more = arg_number(argc, argv, 3, 50),
+		      hold_ms = arg_number(argc, argv, 4, 300);
 	int status;
 
 	EXPECT(pages + more <= DATA_PAGES);

@@ -1,8 +1,9 @@
 /* tests/native/prog/debugger.c - debugger [MIB]
  *
- * A debugger and the program it traces, from its first instruction on and with every thread it makes. Stopped, the
- * program has MIB of memory; the debugger needs as much itself then, without letting any thread go on. It reads all of
- * the program's memory and changes each page, by ptrace(2) and by /proc/PID/mem, in each way there is, and lets the program look.
+ * A debugger and the program it traces, from its first instruction on and with every thread it
+ * makes. Stopped, the program has MIB of memory; the debugger needs as much itself then, without
+ * letting any thread go on. It reads all of the program's memory and changes each page, by
+ * ptrace(2) and by /proc/PID/mem, in each way there is, and lets the program look.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -44,7 +45,8 @@ static pid_t start(char **argv, int fd, size_t n)
 	}
 	EXPECT(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
 	EXPECT(ptrace(PTRACE_SETOPTIONS, pid, NULL,
-		      (void *)(PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) == 0);
+		      (void *)(PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) ==
+	       0);
 	return pid;
 }
 
@@ -62,7 +64,9 @@ static int follow(pid_t pid)
 		if (!WIFSTOPPED(status))
 			continue;
 		sig = WSTOPSIG(status);
-		sig = status >> 16 || sig == (SIGTRAP | 0x80) || sig == SIGTRAP || sig == SIGSTOP ? 0 : sig;
+		sig = status >> 16 || sig == (SIGTRAP | 0x80) || sig == SIGTRAP || sig == SIGSTOP
+			      ? 0
+			      : sig;
 		(void)ptrace(PTRACE_SYSCALL, who, NULL, (void *)(long)sig);
 	}
 }
@@ -85,7 +89,8 @@ static void by_words(pid_t pid, char *area, size_t first, size_t n)
 		char *last = area + (i + 1) * PAGE - sizeof(long);
 
 		errno = 0;
-		EXPECT((uint64_t)ptrace(PTRACE_PEEKDATA, pid, area + i * PAGE, NULL) == head && !errno);
+		EXPECT((uint64_t)ptrace(PTRACE_PEEKDATA, pid, area + i * PAGE, NULL) == head &&
+		       !errno);
 		EXPECT((uint64_t)ptrace(PTRACE_PEEKDATA, pid, last, NULL) == ~head && !errno);
 		EXPECT(ptrace(PTRACE_POKEDATA, pid, area + i * PAGE, (void *)changed) == 0);
 		EXPECT(ptrace(PTRACE_POKEDATA, pid, last, (void *)~changed) == 0);
@@ -125,8 +130,11 @@ static void by_pieces(int fd, char *area, size_t first, size_t n)
 {
 	static char pages[CHUNK * PAGE];
 	const struct iovec piece[] = {
-		{ pages, PAGE / 2 }, { pages + PAGE / 2, 0 }, { pages + PAGE / 2, 3 * PAGE },
-		{ pages + 7 * PAGE / 2, (CHUNK - 4) * PAGE }, { pages + CHUNK * PAGE - PAGE / 2, PAGE / 2 },
+		{ pages, PAGE / 2 },
+		{ pages + PAGE / 2, 0 },
+		{ pages + PAGE / 2, 3 * PAGE },
+		{ pages + 7 * PAGE / 2, (CHUNK - 4) * PAGE },
+		{ pages + CHUNK * PAGE - PAGE / 2, PAGE / 2 },
 	};
 
 	for (size_t i = first; i + CHUNK <= first + n; i += CHUNK) {
@@ -152,12 +160,14 @@ static void by_raw_calls(pid_t pid, int fd, char *area, size_t first, size_t n)
 
 		EXPECT(syscall(SYS_ptrace, (long)PTRACE_PEEKDATA, (long)pid, at, &word) == 0);
 		EXPECT(word == pattern_head(i, 0));
-		EXPECT(syscall(SYS_pread64, (long)fd, page, PAGE, at) == PAGE && page_is(page, i, 0));
+		EXPECT(syscall(SYS_pread64, (long)fd, page, PAGE, at) == PAGE &&
+		       page_is(page, i, 0));
 		page_change(page, i, 2);
 		EXPECT(syscall(SYS_pwrite64, (long)fd, page, PAGE, at) == PAGE);
 	}
 	errno = 0;
-	EXPECT(syscall(SYS_ptrace, (long)PTRACE_PEEKDATA, (long)pid, (void *)8, &word) == -1 && errno == EIO);
+	EXPECT(syscall(SYS_ptrace, (long)PTRACE_PEEKDATA, (long)pid, (void *)8, &word) == -1 &&
+	       errno == EIO);
 }
 
 /* A thread of umemcg's, where there is one, cannot be attached to. */

@@ -1,7 +1,8 @@
 /* tests/native/prog/deep.c - deep STACK_MIB FILL_MIB
  *
- * FILL_MIB of memory are there, and then the main thread recurses STACK_MIB deep, at full speed: its stack is not managed, and takes room
- * from the rest without asking. Every frame is right on the way back. In a child, and then in the program's first process.
+ * FILL_MIB of memory are there, and then the main thread recurses STACK_MIB deep, at full speed:
+ * its stack is not managed, and takes room from the rest without asking. Every frame is right on
+ * the way back. In a child, and then in the program's first process.
  */
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -26,7 +27,8 @@ __attribute__((noinline)) static unsigned long down(unsigned long depth)
 
 int main(int argc, char **argv)
 {
-	unsigned long stack_mib = arg_number(argc, argv, 1, 32), fill_mib = arg_number(argc, argv, 2, 48);
+	unsigned long stack_mib = arg_number(argc, argv, 1, 32),
+		      fill_mib = arg_number(argc, argv, 2, 48);
 	unsigned long frames = stack_mib * MIB / FRAME;
 	struct rlimit limit;
 	size_t n = fill_mib * PAGES_PER_MIB;

@@ -15,10 +15,11 @@
 
 #include "prog.h"
 
-#define NR 16
+#define NR          16
 #define STACK_BYTES (64ul << 10)
-#define APART (16 * PAGE)
-#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define APART       (16 * PAGE)
+#define THREAD_FLAGS                                                                               \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 static unsigned long mib;
 static volatile uint32_t go, begun;
@@ -74,7 +75,9 @@ static void all_end(char *area, const char *whose)
 		uint32_t now;
 
 		while ((now = __atomic_load_n(w, __ATOMIC_ACQUIRE)) != 0)
-			if (syscall(SYS_futex, w, (long)FUTEX_WAIT, (long)now, &long_time, NULL, 0L) == -1 && errno == ETIMEDOUT)
+			if (syscall(SYS_futex, w, (long)FUTEX_WAIT, (long)now, &long_time, NULL,
+				    0L) == -1 &&
+			    errno == ETIMEDOUT)
 				fail("word %zu of %s was not cleared", i, whose);
 	}
 	go = begun = 0;
@@ -88,7 +91,8 @@ static void by_clone(char *area, int flags, const char *whose)
 		pid_t *w = (pid_t *)word_at(area, i);
 
 		*w = -1;
-		pid[i] = clone(run, new_stack(), flags | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID, NULL, w, NULL, w);
+		pid[i] = clone(run, new_stack(), flags | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID,
+			       NULL, w, NULL, w);
 		EXPECT(pid[i] > 0);
 	}
 	push_out(NR);
@@ -101,7 +105,8 @@ static void by_set_tid_address(char *area)
 {
 	for (size_t i = 0; i < NR; i++) {
 		*word_at(area, i) = 1;
-		EXPECT(clone(run_and_say, new_stack(), THREAD_FLAGS, (void *)word_at(area, i), NULL, NULL, NULL) > 0);
+		EXPECT(clone(run_and_say, new_stack(), THREAD_FLAGS, (void *)word_at(area, i), NULL,
+			     NULL, NULL) > 0);
 	}
 	push_out(NR);
 	all_end(area, "threads that have set their address");
@@ -124,8 +129,11 @@ static void by_system_call(char *area)
 		volatile uint32_t *w = word_at(area, i);
 		void **top = (void **)(new_stack() - 64);
 		struct clone_args args = {
-			.flags = flags, .child_tid = (uint64_t)w, .parent_tid = (uint64_t)w,
-			.stack = (uint64_t)top - STACK_BYTES + 64, .stack_size = STACK_BYTES - 64,
+			.flags = flags,
+			.child_tid = (uint64_t)w,
+			.parent_tid = (uint64_t)w,
+			.stack = (uint64_t)top - STACK_BYTES + 64,
+			.stack_size = STACK_BYTES - 64,
 		};
 		long tid;
 
@@ -141,7 +149,10 @@ static void by_system_call(char *area)
 	all_end(area, "threads made by syscall(2)");
 }
 #else
-static void by_system_call(char *area) { (void)area; }
+static void by_system_call(char *area)
+{
+	(void)area;
+}
 #endif
 
 /* Many at a time, none of which lives long: nothing is used up. */
@@ -153,7 +164,8 @@ static void one_after_the_other(char *area)
 	go = 1;
 	for (int i = 0; i < 2000; i++) {
 		*w = -1;
-		EXPECT(clone(run, stack, THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID, NULL, w, NULL, w) > 0);
+		EXPECT(clone(run, stack, THREAD_FLAGS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID,
+			     NULL, w, NULL, w) > 0);
 		while (__atomic_load_n(w, __ATOMIC_ACQUIRE))
 			sched_yield();
 	}

@@ -8,7 +8,7 @@
 
 #include "prog.h"
 
-#define LEFT_BYTES 1024   /* below what libc needs of the smallest stack */
+#define LEFT_BYTES 1024 /* below what libc needs of the smallest stack */
 
 static ucontext_t home, *fiber;
 static unsigned long nr_rounds, now, left;

@@ -13,10 +13,10 @@
 
 #include "prog.h"
 
-#define TAIL 1000  /* bytes of the file's last page */
+#define TAIL 1000 /* bytes of the file's last page */
 
-static size_t pages;         /* of a file, the last one in part */
-static size_t pressure;      /* MiB */
+static size_t pages;    /* of a file, the last one in part */
+static size_t pressure; /* MiB */
 static sigjmp_buf on_bus;
 
 static int make(const char *dir, uint64_t id, size_t n)
@@ -29,15 +29,16 @@ static int make(const char *dir, uint64_t id, size_t n)
 	EXPECT(fd >= 0 && unlink(path) == 0);
 	for (size_t i = 0; i < n; i++) {
 		page_fill(page, id + i, 1);
-		EXPECT(write(fd, page, i + 1 < n ? PAGE : TAIL) == (ssize_t)(i + 1 < n ? PAGE : TAIL));
+		EXPECT(write(fd, page, i + 1 < n ? PAGE : TAIL) ==
+		       (ssize_t)(i + 1 < n ? PAGE : TAIL));
 	}
 	return fd;
 }
 
 static char *map(int fd, size_t n, size_t first, void *at, int flags)
 {
-	char *p = mmap(at, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | flags | (at ? MAP_FIXED : 0), fd,
-		       (off_t)(first * PAGE));
+	char *p = mmap(at, n * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | flags | (at ? MAP_FIXED : 0), fd, (off_t)(first * PAGE));
 
 	if (p == MAP_FAILED)
 		fail("mmap: %s", strerror(errno));
@@ -67,7 +68,8 @@ static void change(char *a, size_t n, uint64_t id, uint64_t version)
 static void check(const char *a, size_t n, uint64_t id, uint64_t version, const char *when)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (i % 16 == 3 ? !page_is_zero(a + i * PAGE) : !page_is(a + i * PAGE, id + i, i % 2 ? version : 1))
+		if (i % 16 == 3 ? !page_is_zero(a + i * PAGE)
+				: !page_is(a + i * PAGE, id + i, i % 2 ? version : 1))
 			fail("page %zu of %zu is wrong %s", i, n, when);
 	}
 }
@@ -136,8 +138,8 @@ static void pieces(int fd, uint64_t id, int fd2, uint64_t id2, size_t n)
 	area_check(a + 2 * n * PAGE, n / 2 - 1, id2 + n / 2, 1, "at another offset");
 	area_check(a + 3 * n * PAGE, n, 1, 9, "behind the files");
 	EXPECT(munmap(a + n / 2 * PAGE, n / 4 * PAGE) == 0);
-	EXPECT(mmap(a + n / 2 * PAGE, n / 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-	       a + n / 2 * PAGE);
+	EXPECT(mmap(a + n / 2 * PAGE, n / 4 * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == a + n / 2 * PAGE);
 	area_check_zero(a + n / 2 * PAGE, n / 4, "that is anonymous now");
 	EXPECT(mprotect(a, n / 4 * PAGE, PROT_READ) == 0);
 	press(pressure);
@@ -212,7 +214,8 @@ static void others(int fd, uint64_t id, size_t n)
 	EXPECT(munmap(a, n * PAGE) == 0);
 	a = map(fd, n, 0, NULL, 0);
 	EXPECT(pipe(pipefd) == 0 && write(pipefd[1], a + 5 * PAGE, PAGE) == (ssize_t)PAGE);
-	EXPECT(read(pipefd[0], a + 8 * PAGE, PAGE) == (ssize_t)PAGE && page_is(a + 8 * PAGE, id + 5, 1));
+	EXPECT(read(pipefd[0], a + 8 * PAGE, PAGE) == (ssize_t)PAGE &&
+	       page_is(a + 8 * PAGE, id + 5, 1));
 	page_fill(page, id + 10, 5);
 	EXPECT(pwrite(fd, page, PAGE, 10 * (off_t)PAGE) == (ssize_t)PAGE);
 	EXPECT(page_is(a + 10 * PAGE, id + 10, 5));
@@ -268,7 +271,8 @@ static void sealed(uint64_t id, size_t n)
 	EXPECT(munmap(a, n * PAGE) == 0);
 }
 
-/* Read once in each direction, which brings many pages at a time, in between some that are there. */
+/* Read once in each direction, which brings many pages at a time, in between some that are there.
+ */
 static void scans(int fd, uint64_t id, size_t n)
 {
 	char *a = map(fd, n, 0, NULL, 0);
@@ -291,10 +295,16 @@ static void refusals(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	out = open(path, O_WRONLY | O_CLOEXEC);
 	EXPECT(out >= 0);
-	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) == MAP_FAILED && errno == EACCES);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) ==
+		       MAP_FAILED &&
+	       errno == EACCES);
 	close(out);
-	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 100) == MAP_FAILED && errno == EINVAL);
-	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) == MAP_FAILED && errno == EBADF);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 100) ==
+		       MAP_FAILED &&
+	       errno == EINVAL);
+	EXPECT(mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, out, 0) ==
+		       MAP_FAILED &&
+	       errno == EBADF);
 }
 
 static void unchanged(int fd, uint64_t id)
@@ -302,7 +312,8 @@ static void unchanged(int fd, uint64_t id)
 	char page[PAGE];
 
 	for (size_t i = 0; i + 1 < pages; i++)
-		EXPECT(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE && page_is(page, id + i, 1));
+		EXPECT(pread(fd, page, PAGE, (off_t)(i * PAGE)) == (ssize_t)PAGE &&
+		       page_is(page, id + i, 1));
 }
 
 int main(int argc, char **argv)

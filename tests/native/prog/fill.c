@@ -9,7 +9,7 @@
 struct fill {
 	char *area;
 	size_t n;
-	uint64_t version;  /* of every page, between phases */
+	uint64_t version; /* of every page, between phases */
 	uint64_t seed;
 };
 
@@ -84,8 +84,8 @@ int main(int argc, char **argv)
 		double us = (now_us() - start) / (double)f.n;
 
 		if (*p != 'h' && len < sizeof(text) - 30)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s %.3f",
-						name, us);
+			len += (size_t)snprintf(text + len, sizeof(text) - len, " %s %.3f", name,
+						us);
 	}
 	return ok("%lu MiB, us/page:%s", mib, text);
 }

@@ -24,7 +24,7 @@ static void wait_child(void)
 	if (WIFSIGNALED(status))
 		fail("a child was killed by signal %d", WTERMSIG(status));
 	if (status)
-		_exit(1);  /* it has said why */
+		_exit(1); /* it has said why */
 }
 
 int main(int argc, char **argv)

@@ -1,12 +1,14 @@
 /* tests/native/prog/forkstorm.c - forkstorm [MIB] [THREADS] [ROUNDS] [AT_ONCE] [SEED]
  *
- * THREADS threads share MIB of memory, a slice each. In a round a thread changes pages of its slice, checks all of it, and
- * forks a child that checks the whole memory, changes part of it, perhaps forks on, and checks again; up to AT_ONCE of a
- * thread's children are left running. Threads fork at any time, several at once.
+ * THREADS threads share MIB of memory, a slice each. In a round a thread changes pages of its
+ * slice, checks all of it, and forks a child that checks the whole memory, changes part of it,
+ * perhaps forks on, and checks again; up to AT_ONCE of a thread's children are left running.
+ * Threads fork at any time, several at once.
  *
- * A page tells its version in its first word and again in its last one; version[] has it too, written after both. A
- * child finds its own thread's slice exactly as it was. Of another thread's it may find a page newer than version[]
- * says, never older, and at most one half changed: that thread was running.
+ * A page tells its version in its first word and again in its last one; version[] has it too,
+ * written after both. A child finds its own thread's slice exactly as it was. Of another thread's
+ * it may find a page newer than version[] says, never older, and at most one half changed: that
+ * thread was running.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -18,7 +20,7 @@
 
 static char *area;
 static uint64_t *version;
-static size_t slice;                 /* pages of a thread */
+static size_t slice; /* pages of a thread */
 static unsigned long threads, rounds, at_once, seed;
 static pthread_barrier_t filled;
 
@@ -37,8 +39,8 @@ static void check_body(size_t i, const char *who)
 
 	for (unsigned k = 1; k < WORDS - 1; k++)
 		if (w[k] != pattern_word(i, k))
-			fail("%s (%d): page %zu, word %u is %#lx, not %#lx", who, (int)getpid(), i, k, (unsigned long)w[k],
-			     (unsigned long)pattern_word(i, k));
+			fail("%s (%d): page %zu, word %u is %#lx, not %#lx", who, (int)getpid(), i,
+			     k, (unsigned long)w[k], (unsigned long)pattern_word(i, k));
 }
 
 static void check_exact(size_t from, size_t to, const char *who)
@@ -47,8 +49,9 @@ static void check_exact(size_t from, size_t to, const char *who)
 		const uint64_t *w = (uint64_t *)(area + i * PAGE);
 
 		if (w[0] != version[i] || w[WORDS - 1] != (~version[i] ^ i))
-			fail("%s (%d): page %zu has version %#lx, %#lx, not %#lx", who, (int)getpid(), i,
-			     (unsigned long)w[0], (unsigned long)(~w[WORDS - 1] ^ i), (unsigned long)version[i]);
+			fail("%s (%d): page %zu has version %#lx, %#lx, not %#lx", who,
+			     (int)getpid(), i, (unsigned long)w[0],
+			     (unsigned long)(~w[WORDS - 1] ^ i), (unsigned long)version[i]);
 		check_body(i, who);
 	}
 }
@@ -62,9 +65,12 @@ static void check_foreign(size_t from, size_t to)
 		const uint64_t *w = (uint64_t *)(area + i * PAGE);
 		uint64_t first = w[0], last = ~w[WORDS - 1] ^ i;
 
-		if (last < version[i] || first < last || first - last > 1 || (torn += first != last) > 1)
-			fail("a child (%d): page %zu of another thread has version %#lx, %#lx, not %#lx", (int)getpid(), i,
-			     (unsigned long)first, (unsigned long)last, (unsigned long)version[i]);
+		if (last < version[i] || first < last || first - last > 1 ||
+		    (torn += first != last) > 1)
+			fail("a child (%d): page %zu of another thread has version %#lx, %#lx, not "
+			     "%#lx",
+			     (int)getpid(), i, (unsigned long)first, (unsigned long)last,
+			     (unsigned long)version[i]);
 		check_body(i, "a child");
 		if (first != last || version[i] != first)
 			write_page(i, first);
@@ -79,7 +85,7 @@ static void collect(pid_t pid)
 	if (WIFSIGNALED(status))
 		fail("a child (%d) was killed by signal %d", (int)pid, WTERMSIG(status));
 	if (status)
-		_exit(1);  /* it has said why */
+		_exit(1); /* it has said why */
 }
 
 static __attribute__((noreturn)) void child(unsigned long mine, uint64_t state, int depth)

@@ -1,7 +1,8 @@
 /* tests/native/prog/fresh.c - fresh EXECS
  *
- * Asks the supervisor right after it was started, then executes itself, EXECS times. A process that is managed gets its answers
- * from the first instruction on, whatever else the supervisor learns about it at that moment.
+ * Asks the supervisor right after it was started, then executes itself, EXECS times. A process that
+ * is managed gets its answers from the first instruction on, whatever else the supervisor learns
+ * about it at that moment.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ int main(int argc, char **argv)
 	if (a == MAP_FAILED)
 		fail("mmap: errno %d", errno);
 	if (madvise(a, BYTES, MADV_DONTFORK) != 0 || madvise(a, BYTES, MADV_DOFORK) != 0)
-		fail("with %d executions left the supervisor gave no answer: errno %d", left, errno);
+		fail("with %d executions left the supervisor gave no answer: errno %d", left,
+		     errno);
 	if (left == 0)
 		return 0;
 	snprintf(number, sizeof(number), "%d", left - 1);

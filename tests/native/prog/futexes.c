@@ -12,14 +12,15 @@
 
 #include "prog.h"
 
-#define WORDS_APART 4   /* pages */
-#define NR_MUTEXES 64
-#define NR_THREADS 3
+#define WORDS_APART 4 /* pages */
+#define NR_MUTEXES  64
+#define NR_THREADS  3
 
 static unsigned long mib;
 static int dummy;
 
-static long futex(uint32_t *word, int op, unsigned long value, unsigned long value2, void *second, unsigned long value3)
+static long futex(uint32_t *word, int op, unsigned long value, unsigned long value2, void *second,
+		  unsigned long value3)
 {
 	return syscall(SYS_futex, word, (long)op, value, value2, second, value3);
 }
@@ -39,9 +40,11 @@ static void all_operations(char *area, int private)
 	w = word_at(area, 0);
 	EXPECT(futex((uint32_t *)&dummy, FUTEX_WAKE_OP | private, 1, 1, w, add) == 0 && *w == 5);
 	w = word_at(area, 1);
-	EXPECT(futex(w, FUTEX_LOCK_PI | private, 0, 0, NULL, 0) == 0 && (*w & FUTEX_TID_MASK) == tid);
+	EXPECT(futex(w, FUTEX_LOCK_PI | private, 0, 0, NULL, 0) == 0 &&
+	       (*w & FUTEX_TID_MASK) == tid);
 	w = word_at(area, 2);
-	EXPECT(futex(w, FUTEX_TRYLOCK_PI | private, 0, 0, NULL, 0) == 0 && (*w & FUTEX_TID_MASK) == tid);
+	EXPECT(futex(w, FUTEX_TRYLOCK_PI | private, 0, 0, NULL, 0) == 0 &&
+	       (*w & FUTEX_TID_MASK) == tid);
 	w = word_at(area, 3);
 	EXPECT(futex((uint32_t *)&dummy, FUTEX_CMP_REQUEUE_PI | private, 1, 8, w, 0) == 0);
 	w = word_at(area, 4);
@@ -51,13 +54,17 @@ static void all_operations(char *area, int private)
 	EXPECT(futex(w, FUTEX_WAIT | private, 7, 0, NULL, 0) == -1 && errno == EAGAIN);
 	w = word_at(area, 6);
 	errno = 0;
-	EXPECT(futex(w, FUTEX_WAIT_REQUEUE_PI | private, 7, 0, word_at(area, 7), 0) == -1 && errno == EAGAIN);
+	EXPECT(futex(w, FUTEX_WAIT_REQUEUE_PI | private, 7, 0, word_at(area, 7), 0) == -1 &&
+	       errno == EAGAIN);
 	w = word_at(area, 8);
 	errno = 0;
-	EXPECT(futex(w, FUTEX_WAIT | private, 0, (unsigned long)&soon, NULL, 0) == -1 && errno == ETIMEDOUT);
+	EXPECT(futex(w, FUTEX_WAIT | private, 0, (unsigned long)&soon, NULL, 0) == -1 &&
+	       errno == ETIMEDOUT);
 	press(mib);
-	EXPECT(futex(word_at(area, 1), FUTEX_UNLOCK_PI | private, 0, 0, NULL, 0) == 0 && *word_at(area, 1) == 0);
-	EXPECT(futex(word_at(area, 2), FUTEX_UNLOCK_PI | private, 0, 0, NULL, 0) == 0 && *word_at(area, 2) == 0);
+	EXPECT(futex(word_at(area, 1), FUTEX_UNLOCK_PI | private, 0, 0, NULL, 0) == 0 &&
+	       *word_at(area, 1) == 0);
+	EXPECT(futex(word_at(area, 2), FUTEX_UNLOCK_PI | private, 0, 0, NULL, 0) == 0 &&
+	       *word_at(area, 2) == 0);
 }
 
 static void operations(void)
@@ -132,7 +139,8 @@ static void make(char *area, int shared)
 {
 	pthread_mutexattr_t attr;
 
-	EXPECT(pthread_mutexattr_init(&attr) == 0 && pthread_mutexattr_setpshared(&attr, shared) == 0);
+	EXPECT(pthread_mutexattr_init(&attr) == 0 &&
+	       pthread_mutexattr_setpshared(&attr, shared) == 0);
 	EXPECT(pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT) == 0);
 	for (size_t i = 0; i < NR_MUTEXES; i++)
 		EXPECT(pthread_mutex_init(&counted_at(area, i)->mutex, &attr) == 0);
@@ -157,7 +165,8 @@ static void check_counts(char *area, unsigned long want, const char *by)
 {
 	for (size_t i = 0; i < NR_MUTEXES; i++)
 		if (counted_at(area, i)->n != want)
-			fail("mutex %zu was taken %lu times of %lu by %s", i, counted_at(area, i)->n, want, by);
+			fail("mutex %zu was taken %lu times of %lu by %s", i,
+			     counted_at(area, i)->n, want, by);
 }
 
 static void by_threads(char *area)

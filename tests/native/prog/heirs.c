@@ -24,10 +24,10 @@
 #define MOMENTS     12
 #define STEP_US     60
 #define KILLED      10
-#define KILLED_US   20e6       /* for all of them: far below five seconds for each */
+#define KILLED_US   20e6 /* for all of them: far below five seconds for each */
 
 static size_t n;
-static unsigned long more;      /* MiB */
+static unsigned long more; /* MiB */
 static char *area;
 static int done[2];
 
@@ -65,7 +65,8 @@ static void fill_area(void)
 	area_fill(area, n, 0, 0);
 }
 
-/* In a child, whose survivors it is about; until all of them have closed the pipe. Returns what they wrote. */
+/* In a child, whose survivors it is about; until all of them have closed the pipe. Returns what
+ * they wrote. */
 static int below(void (*fn)(long), long arg)
 {
 	int status, bytes = 0;

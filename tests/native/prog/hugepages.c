@@ -2,16 +2,20 @@
  *
  *     hugepages [-a ADVICE] [-r READS] [-k KIND] [-c] MIB
  *
- * Maps MIB MiB, aligned to 2 MiB, gives ADVICE (huge, nohuge or none), reads READS words of it at random, which must be
- * zeros, writes every page, reads as many words again, and checks each against what was written. -k says what happens to the memory
- * before it is used: map (nothing), fork (a child uses it), move (it grows by mremap), early (it was touched before), off (the
- * process switches huge pages off), twoparts (the second half is advised against), threads (four threads touch it at once); or after
- * it was used: discard, unmap, shrink (all but the first page of each 2 MiB, or the second half of them, goes), readonly (it is
- * protected, then as much other memory is used). -c: check all pages at the end, in order. -g DIRECTORY: enter that control group, and say what it holds.
+ * Maps MIB MiB, aligned to 2 MiB, gives ADVICE (huge, nohuge or none), reads READS words of it at
+ * random, which must be zeros, writes every page, reads as many words again, and checks each
+ * against what was written. -k says what happens to the memory before it is used: map (nothing),
+ * fork (a child uses it), move (it grows by mremap), early (it was touched before), off (the
+ * process switches huge pages off), twoparts (the second half is advised against), threads (four
+ * threads touch it at once); or after it was used: discard, unmap, shrink (all but the first page
+ * of each 2 MiB, or the second half of them, goes), readonly (it is protected, then as much other
+ * memory is used). -c: check all pages at the end, in order. -g DIRECTORY: enter that control
+ * group, and say what it holds.
  *
- * Says how much of it is there after the reads, and in huge pages after the reads, the writes and at the end, in kB, what the reads and writes took, and (-g)
- * what the kernel keeps at the end, and the most it kept at one of the three:
- *     hugepages: ok present_read 65536 huge_read 65536 huge_written 65536 huge_end 65536 read_ms 12 write_ms 34 again_ms 56 kept_kb 66000 most_kb 66000
+ * Says how much of it is there after the reads, and in huge pages after the reads, the writes and
+ * at the end, in kB, what the reads and writes took, and (-g) what the kernel keeps at the end, and
+ * the most it kept at one of the three: hugepages: ok present_read 65536 huge_read 65536
+ * huge_written 65536 huge_end 65536 read_ms 12 write_ms 34 again_ms 56 kept_kb 66000 most_kb 66000
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -23,7 +27,7 @@
 
 #include "prog.h"
 
-#define HUGE (2ul << 20)
+#define HUGE       (2ul << 20)
 #define NR_THREADS 4
 
 static char *memory;
@@ -86,8 +90,8 @@ static long group_number(const char *file, const char *name)
 	return n;
 }
 
-/* What the kernel keeps for the group but for files, in kB, by either version of its controller. A huge page of which a part
- * is gone counts whole. */
+/* What the kernel keeps for the group but for files, in kB, by either version of its controller. A
+ * huge page of which a part is gone counts whole. */
 static long kept_kb(void)
 {
 	long kept;
@@ -139,10 +143,12 @@ static void read_at_random(bool written)
 
 	for (long i = 0; i < reads; i++) {
 		size_t page = next(&x) % (bytes / PAGE);
-		uint64_t got = *(volatile uint64_t *)(memory + page * PAGE), want = written ? word_of(page) : 0;
+		uint64_t got = *(volatile uint64_t *)(memory + page * PAGE),
+			 want = written ? word_of(page) : 0;
 
 		if (got != want)
-			fail("page %zu: %llx, not %llx", page, (unsigned long long)got, (unsigned long long)want);
+			fail("page %zu: %llx, not %llx", page, (unsigned long long)got,
+			     (unsigned long long)want);
 	}
 }
 
@@ -182,7 +188,8 @@ static void in_threads(void)
 
 static char *map(size_t len)
 {
-	char *p = mmap(NULL, len + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p =
+		mmap(NULL, len + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		fail("cannot map %zu bytes", len);
@@ -274,7 +281,9 @@ int main(int argc, char **argv)
 
 	while ((opt = getopt(argc, argv, "a:r:k:g:c")) != -1) {
 		if (opt == 'a')
-			advice = !strcmp(optarg, "huge") ? MADV_HUGEPAGE : !strcmp(optarg, "nohuge") ? MADV_NOHUGEPAGE : -1;
+			advice = !strcmp(optarg, "huge")     ? MADV_HUGEPAGE
+				 : !strcmp(optarg, "nohuge") ? MADV_NOHUGEPAGE
+							     : -1;
 		else if (opt == 'r')
 			reads = atol(optarg);
 		else if (opt == 'k')
@@ -313,6 +322,8 @@ int main(int argc, char **argv)
 		check_all();
 	take_parts(kind);
 	kept = kept_kb();
-	return ok("present_read %ld huge_read %ld huge_written %ld huge_end %ld read_ms %ld write_ms %ld again_ms %ld kept_kb %ld most_kb %ld",
-		  present, huge_read, huge_written, huge_kb(), t[1] - t[0], t[2] - t[1], t[3] - t[2], kept, most_kb);
+	return ok("present_read %ld huge_read %ld huge_written %ld huge_end %ld read_ms %ld "
+		  "write_ms %ld again_ms %ld kept_kb %ld most_kb %ld",
+		  present, huge_read, huge_written, huge_kb(), t[1] - t[0], t[2] - t[1],
+		  t[3] - t[2], kept, most_kb);
 }

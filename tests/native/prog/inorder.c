@@ -1,7 +1,7 @@
 /* tests/native/prog/inorder.c - inorder [MIB] [PASSES] [shared|private]
  *
- * Memory that is filled, and then read and checked PASSES times, from its first page to its last; at last backwards. Says what a
- * page took.
+ * Memory that is filled, and then read and checked PASSES times, from its first page to its last;
+ * at last backwards. Says what a page took.
  */
 #include "prog.h"
 
@@ -23,7 +23,8 @@ int main(int argc, char **argv)
 	for (size_t i = n; i-- > 0;)
 		if (!page_is(area + i * PAGE, i, 0))
 			fail("page %zu is wrong backwards", i);
-	return ok("%zu MiB %s: us a page: fill %.2f, read %.2f, backwards %.2f", n / PAGES_PER_MIB, kind,
-		  (filled - start) / (double)n, (read - filled) / (double)(n * (passes ? passes : 1)),
+	return ok("%zu MiB %s: us a page: fill %.2f, read %.2f, backwards %.2f", n / PAGES_PER_MIB,
+		  kind, (filled - start) / (double)n,
+		  (read - filled) / (double)(n * (passes ? passes : 1)),
 		  (now_us() - read) / (double)n);
 }

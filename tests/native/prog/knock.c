@@ -1,7 +1,8 @@
 /* tests/native/prog/knock.c - knock [NAME]
  *
- * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET) for the device that makes userfaultfds, as an agent does that
- * may not make one itself. Prints "answered", or "refused" when the connection is closed instead; exits 0 either way.
+ * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET) for the device that makes userfaultfds,
+ * as an agent does that may not make one itself. Prints "answered", or "refused" when the
+ * connection is closed instead; exits 0 either way.
  */
 #include <stddef.h>
 #include <sys/socket.h>

@@ -1,9 +1,11 @@
 /* tests/native/prog/lastexit.c - lastexit HOW [MIB]
  *
- * A process that ends without exit_group, as its last thread ends, by HOW: "raw" (syscall(2)), "inline" (a system call past libc),
- * "int80" (one of 32 bits), "strict" (strict seccomp kills the thread), "filter" (a filter does); with status 7 or that signal. "later":
- * the main thread ends first, and another uses more memory than the limit and ends last. "forks": children end in each of
- * these ways, and their parent hears how; "vm": children that share its memory. Output says what was done first.
+ * A process that ends without exit_group, as its last thread ends, by HOW: "raw" (syscall(2)),
+ * "inline" (a system call past libc), "int80" (one of 32 bits), "strict" (strict seccomp kills the
+ * thread), "filter" (a filter does); with status 7 or that signal. "later": the main thread ends
+ * first, and another uses more memory than the limit and ends last. "forks": children end in each
+ * of these ways, and their parent hears how; "vm": children that share its memory. Output says what
+ * was done first.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -18,7 +20,7 @@
 
 #include "prog.h"
 
-#define CODE 7
+#define CODE        7
 #define STACK_BYTES (64ul << 10)
 
 static size_t mib;
@@ -137,8 +139,8 @@ static void by_forks(void)
 static void by_clones(void)
 {
 	for (size_t i = 0; i < NR_WAYS - 1; i++)
-		wait_and_tell(ways[i], clone(end_by_way, map_bytes(STACK_BYTES) + STACK_BYTES, CLONE_VM | SIGCHLD,
-					     (void *)(uintptr_t)ways[i]));
+		wait_and_tell(ways[i], clone(end_by_way, map_bytes(STACK_BYTES) + STACK_BYTES,
+					     CLONE_VM | SIGCHLD, (void *)(uintptr_t)ways[i]));
 }
 
 int main(int argc, char **argv)

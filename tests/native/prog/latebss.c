@@ -16,14 +16,14 @@ static const char *library;
 struct late {
 	void *handle;
 	char *bss;
-	size_t n;   /* pages */
+	size_t n; /* pages */
 };
 
 static struct late load(Lmid_t where)
 {
 	struct late l = { .handle = dlmopen(where, library, RTLD_NOW) };
 	char *bss = l.handle ? dlsym(l.handle, "late_bss") : NULL;
-	size_t (*size)(void) = l.handle ? (size_t (*)(void))dlsym(l.handle, "late_size") : NULL;
+	size_t (*size)(void) = l.handle ? (size_t(*)(void))dlsym(l.handle, "late_size") : NULL;
 
 	if (!bss || !size)
 		fail("dlopen: %s", dlerror());

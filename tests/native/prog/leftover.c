@@ -1,8 +1,8 @@
 /* tests/native/prog/leftover.c - leftover MIB [ROUNDS]
  *
- * A process makes another that shares its memory, in a UTS namespace of its own, and is killed while
- * pages of it are taken out. The other finds those pages as they were. It cannot have more than the limit: it gives most
- * of them back first.
+ * A process makes another that shares its memory, in a UTS namespace of its own, and is killed
+ * while pages of it are taken out. The other finds those pages as they were. It cannot have more
+ * than the limit: it gives most of them back first.
  */
 #include <dirent.h>
 #include <sched.h>
@@ -19,7 +19,8 @@ static char *area;
 static int tell[2];
 static unsigned long delay_us, extra;
 
-/* On one processor with us, whom it lets go on at once: the helper of the parent is in the middle of its work then. */
+/* On one processor with us, whom it lets go on at once: the helper of the parent is in the middle
+ * of its work then. */
 static void share_processor(pid_t parent)
 {
 	struct sched_param first = { .sched_priority = 1 };
@@ -39,7 +40,8 @@ static void share_processor(pid_t parent)
 	(void)sched_setscheduler(0, SCHED_FIFO, &first);
 }
 
-/* Touches memory, so that other memory goes, until its parent is dead; then looks at those that were going. */
+/* Touches memory, so that other memory goes, until its parent is dead; then looks at those that
+ * were going. */
 static int survivor(void *arg)
 {
 	pid_t parent = *(volatile pid_t *)arg;
@@ -72,7 +74,8 @@ static void once(void)
 		area_fill(area, n, 0, 0);
 		stack = map_bytes(STACK_BYTES);
 		self = getpid();
-		if (clone(survivor, stack + STACK_BYTES, CLONE_VM | CLONE_NEWUTS | SIGCHLD, &self) < 0)
+		if (clone(survivor, stack + STACK_BYTES, CLONE_VM | CLONE_NEWUTS | SIGCHLD, &self) <
+		    0)
 			_exit(77);
 		for (;;)
 			pause();
@@ -84,7 +87,7 @@ static void once(void)
 	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	if (read(tell[0], &c, 1) != 1)
 		fail("the survivor did not find its memory as it was");
-	EXPECT(read(tell[0], &c, 1) == 0);  /* its memory is gone by then */
+	EXPECT(read(tell[0], &c, 1) == 0); /* its memory is gone by then */
 	EXPECT(close(tell[0]) == 0);
 }
 

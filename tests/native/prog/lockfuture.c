@@ -1,8 +1,9 @@
 /* tests/native/prog/lockfuture.c - lockfuture OVER_MIB PRESS_MIB
  *
- * After mlockall(MCL_FUTURE) everything new is resident when the call returns, and stays so while PRESS_MIB go by: mappings, what they
- * grow by, shared ones, the break. OVER_MIB, more than the limit allows, are refused, by mmap and by brk, and what was there is
- * as before. Threads start, with their stacks of 8 MiB, and a fork's child has nothing locked.
+ * After mlockall(MCL_FUTURE) everything new is resident when the call returns, and stays so while
+ * PRESS_MIB go by: mappings, what they grow by, shared ones, the break. OVER_MIB, more than the
+ * limit allows, are refused, by mmap and by brk, and what was there is as before. Threads start,
+ * with their stacks of 8 MiB, and a fork's child has nothing locked.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -28,7 +29,8 @@ static void refused(size_t bytes)
 	char *top = sbrk(0);
 
 	for (int i = 0; i < 2; i++) {
-		EXPECT(mmap(NULL, bytes, PROT_READ | PROT_WRITE, type[i] | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+		EXPECT(mmap(NULL, bytes, PROT_READ | PROT_WRITE, type[i] | MAP_ANONYMOUS, -1, 0) ==
+		       MAP_FAILED);
 		EXPECT(errno == EAGAIN);
 	}
 	EXPECT(sbrk((intptr_t)bytes) == (void *)-1 && errno == ENOMEM);
@@ -99,7 +101,7 @@ int main(int argc, char **argv)
 	refused(over_mib * MIB);
 	threads_start(area);
 	child_is_not_locked(press_mib);
-	EXPECT(mlockall(MCL_CURRENT) == 0);  /* and of what comes no more */
+	EXPECT(mlockall(MCL_CURRENT) == 0); /* and of what comes no more */
 	press(press_mib);
 	check_resident(area, SMALL, "a mapping, later");
 	check_resident(shared, SMALL, "shared memory, later");

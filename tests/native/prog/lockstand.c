@@ -1,8 +1,8 @@
 /* tests/native/prog/lockstand.c - lockstand [MIB]
  *
  * mlockall after a first process that shares the memory has come and gone; a second one then
- * outlives its parent, and uses more than the limit. mlockall shall lock what the program has, and nothing
- * of what lies ready for those that outlive others.
+ * outlives its parent, and uses more than the limit. mlockall shall lock what the program has, and
+ * nothing of what lies ready for those that outlive others.
  */
 #include <sched.h>
 #include <signal.h>

@@ -5,8 +5,8 @@
  */
 #include "prog.h"
 
-#define PAGES 48
-#define LOWEST_MAX (16 * PAGE)  /* no system asks for more (vm.mmap_min_addr) */
+#define PAGES      48
+#define LOWEST_MAX (16 * PAGE) /* no system asks for more (vm.mmap_min_addr) */
 
 static unsigned long lowest(void)
 {

@@ -10,8 +10,8 @@
 #include "prog.h"
 
 static char *area;
-static size_t n;        /* pages */
-static size_t a, b;     /* the middle part is [a, b) */
+static size_t n;    /* pages */
+static size_t a, b; /* the middle part is [a, b) */
 
 static char *at(size_t i)
 {
@@ -62,8 +62,8 @@ static void free_gives_old_or_zero(void)
 
 static void advice_keeps_data(void)
 {
-	static const int advice[] = { MADV_WILLNEED, MADV_SEQUENTIAL, MADV_RANDOM, MADV_NORMAL,
-				      MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED };
+	static const int advice[] = { MADV_WILLNEED, MADV_SEQUENTIAL, MADV_RANDOM,  MADV_NORMAL,
+				      MADV_COLD,     MADV_PAGEOUT,    MADV_WILLNEED };
 
 	for (unsigned i = 0; i < sizeof(advice) / sizeof(*advice); i++) {
 		if (madvise(at(a), middle_bytes(), advice[i]) < 0 && errno != EINVAL)
@@ -206,7 +206,8 @@ static size_t grown_pages;
 
 static void child_has_grown_zeros(void)
 {
-	area_check_zero(grown, grown_pages, "in a child, in an area that has grown since MADV_WIPEONFORK");
+	area_check_zero(grown, grown_pages,
+			"in a child, in an area that has grown since MADV_WIPEONFORK");
 }
 
 static void advice_holds_for_what_grows(void)
@@ -226,9 +227,15 @@ static void advice_holds_for_what_grows(void)
 int main(int argc, char **argv)
 {
 	static void (*const steps[])(void) = {
-		dontneed_gives_zeros, free_gives_old_or_zero, advice_keeps_data,
-		holes_come_back_as_zeros, middle_unmapped_and_mapped_again, mapped_over,
-		protection_keeps_data, forks_obey, advice_holds_for_what_grows,
+		dontneed_gives_zeros,
+		free_gives_old_or_zero,
+		advice_keeps_data,
+		holes_come_back_as_zeros,
+		middle_unmapped_and_mapped_again,
+		mapped_over,
+		protection_keeps_data,
+		forks_obey,
+		advice_holds_for_what_grows,
 	};
 	unsigned long mib = arg_number(argc, argv, 1, 32);
 

@@ -1,8 +1,8 @@
 /* tests/native/prog/mlock.c - mlock LOCK_MIB PRESS_MIB [OVER_MIB]
  *
  * LOCK_MIB locked memory stays resident while PRESS_MIB goes by. With OVER_MIB, more than the limit
- * allows, mlock fails with ENOMEM and what was written stays right. Then the same with mlockall, of what is there and of what
- * comes.
+ * allows, mlock fails with ENOMEM and what was written stays right. Then the same with mlockall, of
+ * what is there and of what comes.
  */
 #include "memlock.h"
 
@@ -57,7 +57,7 @@ static void lock_all(unsigned long press_mib)
 	press(press_mib);
 	EXPECT(mlockall(MCL_CURRENT | MCL_FUTURE) == 0);
 	later = map_bytes(n * PAGE);
-	EXPECT(mlockall(MCL_CURRENT) == 0);  /* and of what comes no more */
+	EXPECT(mlockall(MCL_CURRENT) == 0); /* and of what comes no more */
 	press(press_mib);
 	check_resident(area, n);
 	check_resident(later, n);

@@ -8,11 +8,11 @@
 #include "prog.h"
 
 #define MAX_THREADS 16
-#define AREAS 128
-#define AREA_PAGES 64
+#define AREAS       128
+#define AREA_PAGES  64
 
 struct area {
-	char *at;                    /* NULL: not mapped */
+	char *at; /* NULL: not mapped */
 	size_t n;
 	uint32_t version[AREA_PAGES]; /* 0: never written, so zero */
 };
@@ -99,7 +99,11 @@ static void step(struct storm *s)
 		if (from)
 			trim(a, from);
 		break;
-	case 3: case 4: case 5: case 6: case 7:
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+	case 7:
 		for (size_t i = from; i < to; i++)
 			check_page(s, a, i);
 		break;

@@ -50,14 +50,14 @@ static void move_middle(char *area, size_t n)
 	char *middle = area + third * PAGE;
 	char *away = map_bytes(third * PAGE);
 
-	EXPECT(mremap(middle, third * PAGE, third * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		      away) == away);
+	EXPECT(mremap(middle, third * PAGE, third * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, away) ==
+	       away);
 	EXPECT(unmapped(middle));
 	area_check(area, third, 0, 0, "before the hole");
 	area_check(away, third, third, 0, "in the part moved away");
 	area_check(area + 2 * third * PAGE, n - 2 * third, 2 * third, 0, "behind the hole");
-	EXPECT(mremap(away, third * PAGE, third * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		      middle) == middle);
+	EXPECT(mremap(away, third * PAGE, third * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, middle) ==
+	       middle);
 	area_check(area, n, 0, 0, "after the middle came back");
 }
 

@@ -1,8 +1,9 @@
 /* tests/native/prog/netns.c - netns [MIB] [ROUNDS]
  *
- * A process that goes to a network namespace of its own, where names of abstract sockets are others. Memory, and
- * children of forks, are as they were before; so are those of a program that it executes there (netns MIB 0). Before,
- * it joins another process's mount namespace, and finds that nobody keeps its working directory busy.
+ * A process that goes to a network namespace of its own, where names of abstract sockets are
+ * others. Memory, and children of forks, are as they were before; so are those of a program that it
+ * executes there (netns MIB 0). Before, it joins another process's mount namespace, and finds that
+ * nobody keeps its working directory busy.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -31,7 +32,8 @@ static void check_in_child(char *area, unsigned long round)
 		fail("a child ended with status %x", (unsigned int)status);
 }
 
-/* What nsenter -m does: allowed only to who shares root and working directory with no other thread. */
+/* What nsenter -m does: allowed only to who shares root and working directory with no other thread.
+ */
 static void join_mounts(void)
 {
 	char path[64], byte;

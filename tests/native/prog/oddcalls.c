@@ -2,21 +2,21 @@
  *
  * Memory calls with odd arguments: lengths of 0, that overflow, that are no multiple of a page;
  * addresses between and beyond the areas, unknown flags. All act on a range of fixed place, so each
- * result and errno is the same in every run of a seed. Prints a line per call, and at the end what the
- * range holds. For `diff` of a run without umemcg and one under it.
+ * result and errno is the same in every run of a seed. Prints a line per call, and at the end what
+ * the range holds. For `diff` of a run without umemcg and one under it.
  */
 #include <linux/mman.h>
 #include <sys/syscall.h>
 
 #include "prog.h"
 
-#define PLACE  0x100000000000ul
-#define PAGES  512ul
-#define LEN    (PAGES * PAGE)
+#define PLACE      0x100000000000ul
+#define PAGES      512ul
+#define LEN        (PAGES * PAGE)
 #define ADVICE_MAX 22
 
 static uint64_t state;
-static char last[128];         /* the call, with its arguments */
+static char last[128]; /* the call, with its arguments */
 
 static uint64_t draw(uint64_t n)
 {
@@ -28,7 +28,8 @@ static uint64_t draw(uint64_t n)
 
 static void note(const char *name, const char *addr, size_t len, long a, long b)
 {
-	snprintf(last, sizeof(last), "%s %lx %zx %lx %lx", name, (unsigned long)(uintptr_t)addr, len, a, b);
+	snprintf(last, sizeof(last), "%s %lx %zx %lx %lx", name, (unsigned long)(uintptr_t)addr,
+		 len, a, b);
 }
 
 /* Mostly within the range. */
@@ -37,31 +38,47 @@ static char *draw_addr(void)
 	uint64_t at = PLACE + draw(PAGES) * PAGE;
 
 	switch (draw(16)) {
-	case 0: return (char *)at + 1 + draw(PAGE - 1);
-	case 1: return (char *)(PLACE + LEN - PAGE);
-	case 2: return NULL;
-	case 3: return (char *)-PAGE;
-	case 4: return (char *)(PLACE + LEN);
-	default: return (char *)at;
+	case 0:
+		return (char *)at + 1 + draw(PAGE - 1);
+	case 1:
+		return (char *)(PLACE + LEN - PAGE);
+	case 2:
+		return NULL;
+	case 3:
+		return (char *)-PAGE;
+	case 4:
+		return (char *)(PLACE + LEN);
+	default:
+		return (char *)at;
 	}
 }
 
 static size_t draw_len(void)
 {
 	switch (draw(16)) {
-	case 0: return 0;
-	case 1: return SIZE_MAX;
-	case 2: return SIZE_MAX - PAGE + 1;
-	case 3: return 1;
-	case 4: return 1 + draw(8 * PAGE);
-	case 5: return SIZE_MAX / 2;
-	default: return (1 + draw(24)) * PAGE;
+	case 0:
+		return 0;
+	case 1:
+		return SIZE_MAX;
+	case 2:
+		return SIZE_MAX - PAGE + 1;
+	case 3:
+		return 1;
+	case 4:
+		return 1 + draw(8 * PAGE);
+	case 5:
+		return SIZE_MAX / 2;
+	default:
+		return (1 + draw(24)) * PAGE;
 	}
 }
 
 static int draw_prot(void)
 {
-	static const int prot[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_WRITE, 0x40 };
+	static const int prot[] = {
+		PROT_NONE,  PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
+		PROT_WRITE, 0x40
+	};
 
 	return prot[draw(6)];
 }
@@ -84,7 +101,7 @@ static long odd_mmap(char *addr, size_t len)
 	if (!draw(6))
 		flags |= MAP_POPULATE;
 	if (!draw(12))
-		flags = MAP_ANONYMOUS | MAP_FIXED;  /* neither shared nor private */
+		flags = MAP_ANONYMOUS | MAP_FIXED; /* neither shared nor private */
 	if (!inside(addr, len))
 		len = len ? PAGE : 0;
 	if (!inside(addr, len))
@@ -96,7 +113,9 @@ static long odd_mmap(char *addr, size_t len)
 static long odd_munmap(char *addr, size_t len)
 {
 	note("munmap", addr, len, 0, 0);
-	return inside(addr, len) || !len || (uintptr_t)addr % PAGE || len > SIZE_MAX / 2 ? munmap(addr, len) : 0;
+	return inside(addr, len) || !len || (uintptr_t)addr % PAGE || len > SIZE_MAX / 2
+		       ? munmap(addr, len)
+		       : 0;
 }
 
 static long odd_mremap(char *addr, size_t len)
@@ -105,7 +124,8 @@ static long odd_mremap(char *addr, size_t len)
 	char *to = draw_addr();
 	int flags = (int)draw(8);
 
-	/* More than a page may be one area here and two there: the kernel merges them as it likes. */
+	/* More than a page may be one area here and two there: the kernel merges them as it likes.
+	 */
 	if (len > PAGE && len < SIZE_MAX / 2)
 		len = PAGE;
 	if (!inside(to, to_len))
@@ -175,20 +195,32 @@ static long call(void)
 	size_t len = draw_len();
 
 	switch (draw(14)) {
-	case 0: case 1: return odd_mmap(addr, len);
-	case 2: return odd_munmap(addr, len);
-	case 3: case 4: return odd_mremap(addr, len);
-	case 5: case 6: return odd_protect(addr, len);
-	case 7: case 8: return odd_advice(addr, len);
+	case 0:
+	case 1:
+		return odd_mmap(addr, len);
+	case 2:
+		return odd_munmap(addr, len);
+	case 3:
+	case 4:
+		return odd_mremap(addr, len);
+	case 5:
+	case 6:
+		return odd_protect(addr, len);
+	case 7:
+	case 8:
+		return odd_advice(addr, len);
 	case 9:
 		note("mlock", addr, len, 0, 0);
 		return locked(mlock(addr, len));
 	case 10:
 		note("munlock", addr, len, 0, 0);
 		return munlock(addr, len);
-	case 11: return odd_lock(addr, len, (unsigned)draw(3));
-	case 12: return odd_sync(addr, len);
-	default: return odd_mincore(addr, len);
+	case 11:
+		return odd_lock(addr, len, (unsigned)draw(3));
+	case 12:
+		return odd_sync(addr, len);
+	default:
+		return odd_mincore(addr, len);
 	}
 }
 
@@ -227,7 +259,8 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	state = arg_number(argc, argv, 1, 1) * 0x9e3779b97f4a7c15ul | 1;
-	EXPECT(mmap((void *)PLACE, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)PLACE);
+	EXPECT(mmap((void *)PLACE, LEN, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)PLACE);
 	for (unsigned long i = 0; i < calls; i++) {
 		long ret = call();
 		int err = errno;

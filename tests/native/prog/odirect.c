@@ -50,10 +50,10 @@ static int open_direct(const char *dir)
 
 static void transfer(int fd, bool out, char *area, size_t bytes)
 {
-	for (size_t done = 0; done < bytes; ) {
+	for (size_t done = 0; done < bytes;) {
 		size_t left = bytes - done < CHUNK ? bytes - done : CHUNK;
-		ssize_t r = out ? pwrite(fd, area + done, left, (off_t)done) :
-				  pread(fd, area + done, left, (off_t)done);
+		ssize_t r = out ? pwrite(fd, area + done, left, (off_t)done)
+				: pread(fd, area + done, left, (off_t)done);
 
 		if (r <= 0)
 			fail("%s at %zu: %s", out ? "pwrite" : "pread", done,

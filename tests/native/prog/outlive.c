@@ -13,7 +13,7 @@
 #include "prog.h"
 
 #define STACK_BYTES (256ul << 10)
-#define MANY 40
+#define MANY        40
 
 enum end { EXITS, IS_KILLED, EXECUTES };
 

@@ -1,10 +1,10 @@
 /* tests/native/prog/ownstacks.c - ownstacks [THREADS] [MIB] [ROUNDS]
  *
- * Threads on stacks that the program supplies (pthread_attr_setstack) can be joined. libc's record of such a
- * thread is at the top of its stack, and in it the word that the kernel clears when the thread has gone. While the
- * threads sleep far below it, MIB of other memory are filled, so that what can be taken out is. Then they end, by
- * the system call alone, and are joined when they have ended: nobody touches the record before the kernel does. The
- * same stacks serve every round.
+ * Threads on stacks that the program supplies (pthread_attr_setstack) can be joined. libc's record
+ * of such a thread is at the top of its stack, and in it the word that the kernel clears when the
+ * thread has gone. While the threads sleep far below it, MIB of other memory are filled, so that
+ * what can be taken out is. Then they end, by the system call alone, and are joined when they have
+ * ended: nobody touches the record before the kernel does. The same stacks serve every round.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 
 	if (!nr || nr > MAX_THREADS)
 		fail("1 to %d threads", MAX_THREADS);
-	alarm(BOUND_S);  /* a join that never returns */
+	alarm(BOUND_S); /* a join that never returns */
 	stacks = map_bytes(nr * STACK_BYTES);
 	area = map_bytes(mib * MIB);
 	for (unsigned long i = 0; i < rounds; i++)

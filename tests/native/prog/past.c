@@ -13,16 +13,16 @@
 
 #include "prog.h"
 
-#define AREAS   6
+#define AREAS       6
 #define THREADS_MAX 16
-#define GONE    UINT32_MAX  /* a version: zeros */
+#define GONE        UINT32_MAX /* a version: zeros */
 
 struct area {
 	char *at;
 	size_t n;
 	uint64_t id;
 	uint32_t *version;
-	bool anew;      /* a part of it was mapped later */
+	bool anew; /* a part of it was mapped later */
 };
 
 static size_t area_pages;
@@ -38,7 +38,8 @@ static long bare(long nr, long a, long b, long c, long d, long e, long f)
 	register long r9 __asm__("r9") = f;
 	long ret;
 
-	__asm__ volatile("syscall" : "=a"(ret)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
 			 : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return ret;
@@ -47,8 +48,10 @@ static long bare(long nr, long a, long b, long c, long d, long e, long f)
 	register long x1 __asm__("x1") = b, x2 __asm__("x2") = c;
 	register long x3 __asm__("x3") = d, x4 __asm__("x4") = e, x5 __asm__("x5") = f;
 
-	__asm__ volatile("svc 0" : "+r"(x0)
-			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	__asm__ volatile("svc 0"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
 	return x0;
 #endif
 }
@@ -74,8 +77,8 @@ static void check_area(const struct area *a, const char *when)
 	for (size_t i = 0; i < a->n; i++) {
 		const char *page = a->at + i * PAGE;
 
-		if (a->version[i] == GONE ? !page_is_zero(page) :
-					    !page_is(page, a->id + i, a->version[i]))
+		if (a->version[i] == GONE ? !page_is_zero(page)
+					  : !page_is(page, a->id + i, a->version[i]))
 			fail("page %zu of %zu, version %u, is wrong %s", i, a->n, a->version[i],
 			     when);
 	}
@@ -96,8 +99,8 @@ static void make_area(struct area *a, uint64_t *random)
 
 static void drop_part(struct area *a, size_t first, size_t n)
 {
-	EXPECT(bare(SYS_madvise, (long)(a->at + first * PAGE), (long)(n * PAGE), MADV_DONTNEED,
-		    0, 0, 0) == 0);
+	EXPECT(bare(SYS_madvise, (long)(a->at + first * PAGE), (long)(n * PAGE), MADV_DONTNEED, 0,
+		    0, 0) == 0);
 	for (size_t i = first; i < first + n; i++)
 		a->version[i] = GONE;
 }

@@ -14,8 +14,11 @@
 static int ask(int number, uint64_t start, uint64_t len)
 {
 	const char *name = getenv(PROTO_ENV);
-	struct msg_call call = { .h = { PROTO_MAGIC, MSG_CALL, 1 }, .op = CALL_PIPE, .arg = (uint32_t)number,
-				 .start = start, .len = len };
+	struct msg_call call = { .h = { PROTO_MAGIC, MSG_CALL, 1 },
+				 .op = CALL_PIPE,
+				 .arg = (uint32_t)number,
+				 .start = start,
+				 .len = len };
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct msg_call_reply reply;
@@ -24,7 +27,8 @@ static int ask(int number, uint64_t start, uint64_t len)
 		fail("to be run under umemcg");
 	memcpy(a.sun_path + 1, name, strlen(name));
 	EXPECT(connect(sock, (struct sockaddr *)&a,
-		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) == 0);
+		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) ==
+	       0);
 	EXPECT(send(sock, &call, sizeof(call), MSG_NOSIGNAL) == sizeof(call));
 	EXPECT(recv(sock, &reply, sizeof(reply), 0) == sizeof(reply));
 	EXPECT(close(sock) == 0);

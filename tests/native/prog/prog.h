@@ -21,14 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE 4096ul
-#define WORDS (PAGE / 8)
-#define MIB (1024ul * 1024)
+#define PAGE          4096ul
+#define WORDS         (PAGE / 8)
+#define MIB           (1024ul * 1024)
 #define PAGES_PER_MIB (MIB / PAGE)
 
 /* Print why and leave, whatever other threads do. */
-__attribute__((format(printf, 1, 2), noreturn, unused))
-static void fail(const char *format, ...)
+__attribute__((format(printf, 1, 2), noreturn, unused)) static void fail(const char *format, ...)
 {
 	char text[256];
 	va_list ap;
@@ -40,8 +39,8 @@ static void fail(const char *format, ...)
 	_exit(1);
 }
 
-__attribute__((format(printf, 1, 2), noreturn, unused))
-static void cannot_run(const char *format, ...)
+__attribute__((format(printf, 1, 2), noreturn, unused)) static void cannot_run(const char *format,
+									       ...)
 {
 	char text[256];
 	va_list ap;
@@ -53,8 +52,7 @@ static void cannot_run(const char *format, ...)
 	_exit(77);
 }
 
-__attribute__((format(printf, 1, 2), unused))
-static int ok(const char *format, ...)
+__attribute__((format(printf, 1, 2), unused)) static int ok(const char *format, ...)
 {
 	char text[256];
 	va_list ap;
@@ -66,15 +64,15 @@ static int ok(const char *format, ...)
 	return 0;
 }
 
-#define EXPECT(cond)                                                        \
-	do {                                                                \
-		if (!(cond))                                                \
-			fail("line %d: %s (errno %d)", __LINE__, #cond, errno); \
+#define EXPECT(cond)                                                                               \
+	do {                                                                                       \
+		if (!(cond))                                                                       \
+			fail("line %d: %s (errno %d)", __LINE__, #cond, errno);                    \
 	} while (0)
 
 /* Argument @i as a number, or @fallback when there are fewer. */
-__attribute__((unused))
-static unsigned long arg_number(int argc, char **argv, int i, unsigned long fallback)
+__attribute__((unused)) static unsigned long arg_number(int argc, char **argv, int i,
+							unsigned long fallback)
 {
 	char *end;
 	unsigned long n;
@@ -87,8 +85,7 @@ static unsigned long arg_number(int argc, char **argv, int i, unsigned long fall
 	return n;
 }
 
-__attribute__((unused))
-static double now_us(void)
+__attribute__((unused)) static double now_us(void)
 {
 	struct timespec t;
 
@@ -96,16 +93,20 @@ static double now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-/* Past libc, whose syscall(2) is redirected: what the program's kernel says, or does. As syscall(2) otherwise. */
-__attribute__((unused))
-static long raw_syscall(long nr, long a, long b, long c)
+/* Past libc, whose syscall(2) is redirected: what the program's kernel says, or does. As syscall(2)
+ * otherwise. */
+__attribute__((unused)) static long raw_syscall(long nr, long a, long b, long c)
 {
 #if defined(__x86_64__)
 	long ret;
 
-	__asm__ volatile("syscall" : "=a"(ret) : "a"(nr), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
-	register long x8 __asm__("x8") = nr, ret __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c;
+	register long x8 __asm__("x8") = nr, ret __asm__("x0") = a, x1 __asm__("x1") = b,
+			 x2 __asm__("x2") = c;
 
 	__asm__ volatile("svc 0" : "+r"(ret) : "r"(x8), "r"(x1), "r"(x2) : "memory");
 #endif
@@ -115,8 +116,7 @@ static long raw_syscall(long nr, long a, long b, long c)
 	return -1;
 }
 
-__attribute__((unused))
-static char *map_bytes(size_t n)
+__attribute__((unused)) static char *map_bytes(size_t n)
 {
 	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -192,23 +192,21 @@ static inline bool page_is_zero(const void *page)
 
 /* ---- areas: pages [0, n) at @area have ids id, id + 1, ... ----------------------------------- */
 
-__attribute__((unused))
-static void area_fill(char *area, size_t n, uint64_t id, uint64_t version)
+__attribute__((unused)) static void area_fill(char *area, size_t n, uint64_t id, uint64_t version)
 {
 	for (size_t i = 0; i < n; i++)
 		page_fill(area + i * PAGE, id + i, version);
 }
 
-__attribute__((unused))
-static void area_check(const char *area, size_t n, uint64_t id, uint64_t version, const char *when)
+__attribute__((unused)) static void area_check(const char *area, size_t n, uint64_t id,
+					       uint64_t version, const char *when)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!page_is(area + i * PAGE, id + i, version))
 			fail("page %zu of %zu is wrong %s", i, n, when);
 }
 
-__attribute__((unused))
-static void area_check_zero(const char *area, size_t n, const char *when)
+__attribute__((unused)) static void area_check_zero(const char *area, size_t n, const char *when)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!page_is_zero(area + i * PAGE))
@@ -216,8 +214,7 @@ static void area_check_zero(const char *area, size_t n, const char *when)
 }
 
 /* Push everything else out: touch @mib MiB of other memory, and check that too. */
-__attribute__((unused))
-static void press(unsigned long mib)
+__attribute__((unused)) static void press(unsigned long mib)
 {
 	size_t n = mib * PAGES_PER_MIB;
 	char *area;

@@ -1,4 +1,5 @@
-/* tests/native/prog/proto_fuzz.c - proto_fuzz SECONDS [SEED]: a client of `umemcg run` that talks nonsense.
+/* tests/native/prog/proto_fuzz.c - proto_fuzz SECONDS [SEED]: a client of `umemcg run` that talks
+ * nonsense.
  *
  * Run as a program under umemcg, beside one that verifies its memory. For SECONDS a child of ours
  * says what a confused or hostile client might: packets of chance, true messages with wrong sizes,
@@ -27,7 +28,7 @@
 #include "serve/channel/proto.h"
 
 #define SILENT_CONNECTIONS 1000
-#define MANY_FDS 60
+#define MANY_FDS           60
 
 /* Shared with the child that talks. */
 struct shared {
@@ -118,7 +119,7 @@ static int some_descriptor(void)
 	case 2:
 		return socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	case 3:
-		return (int)syscall(SYS_userfaultfd, O_CLOEXEC);  /* a read of it would wait */
+		return (int)syscall(SYS_userfaultfd, O_CLOEXEC); /* a read of it would wait */
 	default:
 		return open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	}
@@ -143,8 +144,15 @@ static void send_some(int sock, const void *msg, size_t size)
 
 static uint64_t some_number(void)
 {
-	static const uint64_t odd[] = { 0, 1, 4095, 4096, 1ull << 47, 1ull << 63, UINT64_MAX,
-					UINT64_MAX - 4095, 0x7ffffffff000 };
+	static const uint64_t odd[] = { 0,
+					1,
+					4095,
+					4096,
+					1ull << 47,
+					1ull << 63,
+					UINT64_MAX,
+					UINT64_MAX - 4095,
+					0x7ffffffff000 };
 
 	switch (pick(4)) {
 	case 0:
@@ -160,7 +168,8 @@ static uint64_t some_number(void)
 
 static struct msg_head head(uint32_t type)
 {
-	return (struct msg_head){ .magic = pick(20) ? PROTO_MAGIC : (uint32_t)rnd(), .type = type,
+	return (struct msg_head){ .magic = pick(20) ? PROTO_MAGIC : (uint32_t)rnd(),
+				  .type = type,
 				  .seq = pick(2) ? pick(4) : rnd() };
 }
 
@@ -182,9 +191,11 @@ static void say_chance(int sock)
 static void say_hello(int sock)
 {
 	struct msg_hello m = {
-		.h = head(MSG_HELLO), .flags = pick(2) ? pick(8) : (uint32_t)rnd(),
+		.h = head(MSG_HELLO),
+		.flags = pick(2) ? pick(8) : (uint32_t)rnd(),
 		.helper_tid = pick(2) ? (uint32_t)getpid() : (uint32_t)rnd(),
-		.fork_cookie = pick(2) ? 0 : some_number(), .staging = some_number(),
+		.fork_cookie = pick(2) ? 0 : some_number(),
+		.staging = some_number(),
 	};
 
 	for (int i = 0; i < 4; i++) {
@@ -196,16 +207,21 @@ static void say_hello(int sock)
 
 static void say_call(int sock)
 {
-	/* Not too many forks and locks that are never ended: they are allowed to cost their client. */
-	struct msg_call m = { .h = head(MSG_CALL), .op = pick(4) ? pick(NR_CALLS + 2) : (uint32_t)rnd(),
-			      .arg = (uint32_t)some_number(), .start = some_number(), .len = some_number() };
+	/* Not too many forks and locks that are never ended: they are allowed to cost their client.
+	 */
+	struct msg_call m = { .h = head(MSG_CALL),
+			      .op = pick(4) ? pick(NR_CALLS + 2) : (uint32_t)rnd(),
+			      .arg = (uint32_t)some_number(),
+			      .start = some_number(),
+			      .len = some_number() };
 
 	send_some(sock, &m, pick(4) ? sizeof(m) : pick(sizeof(m)));
 }
 
 static void say_evicted(int sock)
 {
-	struct msg_evicted m = { .h = head(MSG_EVICTED), .n = pick(4) ? pick(130) : (uint32_t)rnd() };
+	struct msg_evicted m = { .h = head(MSG_EVICTED),
+				 .n = pick(4) ? pick(130) : (uint32_t)rnd() };
 
 	memset(m.status, (int)pick(8), sizeof(m.status));
 	send_some(sock, &m, offsetof(struct msg_evicted, status) + pick(EVICT_PAGES_MAX + 1));
@@ -223,7 +239,8 @@ static void say(int sock)
 /* A hello that is taken, so that what follows comes from a client: it has no helper, and lies. */
 static void true_hello_then_lies(int sock)
 {
-	struct msg_hello m = { .h = { PROTO_MAGIC, MSG_HELLO, 1 }, .flags = HELLO_CAN_MOVE,
+	struct msg_hello m = { .h = { PROTO_MAGIC, MSG_HELLO, 1 },
+			       .flags = HELLO_CAN_MOVE,
 			       .helper_tid = (uint32_t)getpid() };
 	int uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
@@ -294,7 +311,8 @@ int main(int argc, char **argv)
 		printf("proto_fuzz: skipped: $%s is not set: run it under umemcg\n", PROTO_ENV);
 		return 77;
 	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED)
 		return 1;
 	shared->state = seed;
@@ -308,7 +326,8 @@ int main(int argc, char **argv)
 		children++;
 		killed += WIFSIGNALED(status);
 	}
-	printf("proto_fuzz: ok %lu packets, %lu connections (%lu refused), %lu children, %lu killed\n",
+	printf("proto_fuzz: ok %lu packets, %lu connections (%lu refused), %lu children, %lu "
+	       "killed\n",
 	       shared->packets, shared->connections, shared->refused, children, killed);
 	return shared->refused ? 1 : 0;
 }

@@ -1,7 +1,8 @@
 /* tests/native/prog/rawcalls.c - rawcalls [MIB]
  *
- * Memory that is mapped, moved, dropped and unmapped by syscall(2), as runtimes do that do not want libc's functions.
- * Errors are what they are without umemcg. A thread that syscall(2) makes on a stack of the program's own runs.
+ * Memory that is mapped, moved, dropped and unmapped by syscall(2), as runtimes do that do not want
+ * libc's functions. Errors are what they are without umemcg. A thread that syscall(2) makes on a
+ * stack of the program's own runs.
  */
 #include <linux/futex.h>
 #include <sched.h>
@@ -11,7 +12,8 @@
 
 static char *raw_map(void *at, size_t n, int flags)
 {
-	long p = syscall(SYS_mmap, at, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0L);
+	long p = syscall(SYS_mmap, at, n, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0L);
 
 	EXPECT(p != -1);
 	return (char *)p;
@@ -24,7 +26,8 @@ static void move_and_drop(size_t n)
 
 	area_fill(area, n, 0, 1);
 	area_check(area, n, 0, 1, "after the first round");
-	EXPECT(syscall(SYS_mremap, area, half * PAGE, half * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place) == (long)place);
+	EXPECT(syscall(SYS_mremap, area, half * PAGE, half * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       place) == (long)place);
 	area_check(place, half, 0, 1, "after the move");
 	area_check(area + half * PAGE, n - half, half, 1, "that was not moved");
 	EXPECT(syscall(SYS_madvise, place, half * PAGE, (long)MADV_DONTNEED) == 0);
@@ -35,7 +38,8 @@ static void move_and_drop(size_t n)
 
 static void grow_the_break(size_t n)
 {
-	char *old = (char *)syscall(SYS_brk, 0L), *end = old + n * PAGE, *area = old + (-(uintptr_t)old & (PAGE - 1));
+	char *old = (char *)syscall(SYS_brk, 0L), *end = old + n * PAGE,
+	     *area = old + (-(uintptr_t)old & (PAGE - 1));
 
 	EXPECT((char *)syscall(SYS_brk, end) == end);
 	area_fill(area, n - 1, 1ull << 40, 0);
@@ -46,10 +50,12 @@ static void grow_the_break(size_t n)
 static void errors(void)
 {
 	errno = 0;
-	EXPECT(syscall(SYS_mmap, NULL, 0L, (long)PROT_READ, (long)(MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L) == -1);
+	EXPECT(syscall(SYS_mmap, NULL, 0L, (long)PROT_READ, (long)(MAP_PRIVATE | MAP_ANONYMOUS),
+		       -1L, 0L) == -1);
 	EXPECT(errno == EINVAL);
 	errno = 0;
-	EXPECT(syscall(SYS_madvise, (void *)PAGE, PAGE, (long)MADV_DONTNEED) == -1 && errno == ENOMEM);
+	EXPECT(syscall(SYS_madvise, (void *)PAGE, PAGE, (long)MADV_DONTNEED) == -1 &&
+	       errno == ENOMEM);
 	errno = 0;
 	EXPECT(syscall(SYS_close, -1L) == -1 && errno == EBADF);
 	EXPECT(syscall(SYS_getpid) == getpid());
@@ -66,13 +72,17 @@ static __attribute__((noreturn)) void on_own_stack(void)
 
 	ran = 1;
 	for (;;)
-		__asm__ volatile("syscall" : "=a"(ret) : "0"((long)SYS_exit), "D"(0l) : "rcx", "r11", "memory");
+		__asm__ volatile("syscall"
+				 : "=a"(ret)
+				 : "0"((long)SYS_exit), "D"(0l)
+				 : "rcx", "r11", "memory");
 }
 
 static void own_thread(void)
 {
-	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-				    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+	const unsigned long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+				    CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID |
+				    CLONE_CHILD_CLEARTID;
 	static _Alignas(16) void *stack[512];
 	uint32_t now;
 

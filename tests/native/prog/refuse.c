@@ -1,7 +1,7 @@
 /* tests/native/prog/refuse.c - refuse CALL PROGRAM [ARGUMENT...]
  *
- * Run PROGRAM where the system call CALL fails with EPERM, as the profile of a container may have it. ptrace-seize is a part of a
- * call.
+ * Run PROGRAM where the system call CALL fails with EPERM, as the profile of a container may have
+ * it. ptrace-seize is a part of a call.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -15,7 +15,7 @@
 static const struct {
 	const char *name;
 	unsigned nr;
-	unsigned first;        /* its first argument; 0: whatever that is */
+	unsigned first; /* its first argument; 0: whatever that is */
 } calls[] = {
 	{ "io_uring_setup", SYS_io_uring_setup, 0 },
 	{ "pidfd_open", SYS_pidfd_open, 0 },
@@ -52,7 +52,8 @@ int main(int argc, char **argv)
 	filter[1].k = calls[which].nr;
 	filter[3].k = calls[which].first;
 	if (!calls[which].first)
-		filter[3] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]));
+		filter[3] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+							 offsetof(struct seccomp_data, args[0]));
 	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
 		cannot_run("seccomp: %s", strerror(errno));

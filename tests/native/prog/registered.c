@@ -1,8 +1,8 @@
 /* tests/native/prog/registered.c - registered [PRESSURE MIB]
  *
- * Buffers that are registered with io_uring, in private and in shared memory, by liburing and by syscall(2): pushed out
- * after that, they get what is read into them, and what is stored there is written. A ring of provided buffers in shared
- * memory, too. 77 where there is no io_uring.
+ * Buffers that are registered with io_uring, in private and in shared memory, by liburing and by
+ * syscall(2): pushed out after that, they get what is read into them, and what is stored there is
+ * written. A ring of provided buffers in shared memory, too. 77 where there is no io_uring.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -10,7 +10,7 @@
 
 #include "prog.h"
 
-#define PAGES 512
+#define PAGES       512
 #define HOW_LIBRARY 0
 #define HOW_CALL    1
 #define HOW_UPDATE  2
@@ -43,7 +43,8 @@ static void give(struct io_uring *ring, const struct iovec *buffer, int how)
 		EXPECT(io_uring_register_buffers(ring, buffer, 1) == 0);
 		break;
 	case HOW_CALL:
-		EXPECT(syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_BUFFERS, buffer, 1) == 0);
+		EXPECT(syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_BUFFERS,
+			       buffer, 1) == 0);
 		break;
 	default:
 		EXPECT(io_uring_register_buffers_sparse(ring, 1) == 0);
@@ -97,7 +98,9 @@ static void buffers(int fd, int flags, int how, uint64_t id)
 static void provided(int fd)
 {
 	struct io_uring_buf_ring *br = (void *)map(MAP_SHARED, 16);
-	struct io_uring_buf_reg reg = { .ring_addr = (uintptr_t)br, .ring_entries = 4096, .bgid = 1 };
+	struct io_uring_buf_reg reg = { .ring_addr = (uintptr_t)br,
+					.ring_entries = 4096,
+					.bgid = 1 };
 	char *area = map(MAP_PRIVATE, 16);
 	struct io_uring_sqe *sqe;
 	struct io_uring ring;
@@ -106,7 +109,7 @@ static void provided(int fd)
 	press(mib);
 	if (io_uring_register_buf_ring(&ring, &reg, 0) != 0) {
 		io_uring_queue_exit(&ring);
-		return;         /* Linux 5.19 */
+		return; /* Linux 5.19 */
 	}
 	for (int i = 0; i < 16; i++) {
 		press(mib);

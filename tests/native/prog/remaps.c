@@ -15,7 +15,7 @@
 
 #include "prog.h"
 
-#define CHUNK 64ul          /* pages */
+#define CHUNK 64ul /* pages */
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -33,7 +33,8 @@ static size_t n;
 
 static char *map_shared(size_t pages)
 {
-	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *p =
+		mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	EXPECT(p != MAP_FAILED);
 	return p;
@@ -64,7 +65,9 @@ static void *look(void *arg)
 			uint64_t head = *(volatile uint64_t *)(area + i * PAGE);
 
 			if (head != pattern_head(i, 0) && head != pattern_head(reversed(i), 0))
-				fail("page %zu has another page's content, or none, while it is mapped again", i);
+				fail("page %zu has another page's content, or none, while it is "
+				     "mapped again",
+				     i);
 		}
 	return NULL;
 }
@@ -125,21 +128,24 @@ static void remap_errors(void)
 
 static void map_again(void)
 {
-	char *area = map_shared(n), *twin = mremap(area, 0, n * PAGE, MREMAP_MAYMOVE), *over, name[64];
+	char *area = map_shared(n), *twin = mremap(area, 0, n * PAGE, MREMAP_MAYMOVE), *over,
+	     name[64];
 	int fd;
 
 	EXPECT(twin != MAP_FAILED);
 	area_fill(area, n, 0, 0);
 	press(pressure);
 	area_check(twin, n, 0, 0, "in a mapping by mremap");
-	snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", (long)area, (long)(area + n * PAGE));
+	snprintf(name, sizeof(name), "/proc/self/map_files/%lx-%lx", (long)area,
+		 (long)(area + n * PAGE));
 	fd = open(name, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return;  /* not allowed, or its name has changed */
+		return; /* not allowed, or its name has changed */
 	over = map_bytes(n * PAGE);
 	area_fill(over, n, 1ull << 40, 0);
 	press(pressure);
-	EXPECT(mmap(over, n / 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == over);
+	EXPECT(mmap(over, n / 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	       over);
 	area_check(over, n / 2, 0, 0, "in a mapping of its file over other memory");
 	area_check(over + n / 2 * PAGE, n - n / 2, (1ull << 40) + n / 2, 0, "behind that");
 	EXPECT(munmap(twin, n * PAGE) == 0);
@@ -147,7 +153,8 @@ static void map_again(void)
 	EXPECT(twin != MAP_FAILED && close(fd) == 0);
 	press(pressure);
 	area_check(twin, n, 0, 0, "in a mapping of its file");
-	EXPECT(munmap(area, n * PAGE) == 0 && munmap(twin, n * PAGE) == 0 && munmap(over, n * PAGE) == 0);
+	EXPECT(munmap(area, n * PAGE) == 0 && munmap(twin, n * PAGE) == 0 &&
+	       munmap(over, n * PAGE) == 0);
 }
 
 /* A segment of @pages, a small one the kernel's, over the middle of other memory. */
@@ -172,7 +179,8 @@ static void attach_over(size_t pages)
 		page_change(at + i * PAGE, (1ull << 41) + i, 1);
 	EXPECT(shmdt(at) == 0);
 	area_check(there, pages, 1ull << 41, 1, "of the segment elsewhere");
-	EXPECT(mmap(at, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	EXPECT(mmap(at, pages * PAGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
 	area_check_zero(at, pages, "where the segment was");
 	EXPECT(shmdt(there) == 0 && shmctl(id, IPC_RMID, NULL) == 0);
 	EXPECT(munmap(area, 3 * n * PAGE) == 0);
@@ -186,7 +194,7 @@ static void left_behind(char *area, bool shared)
 	press(pressure);
 	moved = mremap(area, n * PAGE, n * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
 	if (moved == MAP_FAILED)
-		return;  /* before Linux 5.7, or 5.13 for shared memory */
+		return; /* before Linux 5.7, or 5.13 for shared memory */
 	press(pressure);
 	area_check(moved, n, 0, 0, "after MREMAP_DONTUNMAP");
 	if (shared)
@@ -201,15 +209,17 @@ static void guarded(char *area, size_t keep, bool shared)
 	area_fill(area, n, 0, 0);
 	press(pressure);
 	if (madvise(area + keep * PAGE, CHUNK * PAGE, MADV_GUARD_INSTALL) != 0)
-		return;  /* before Linux 6.13, or 6.15 for shared memory */
+		return; /* before Linux 6.13, or 6.15 for shared memory */
 	press(pressure);
 	EXPECT(madvise(area + keep * PAGE, CHUNK * PAGE, MADV_GUARD_REMOVE) == 0);
 	area_check(area, keep, 0, 0, "before a guard");
 	if (shared)
-		area_check(area + keep * PAGE, CHUNK, keep, 0, "that was guarded, of shared memory");
+		area_check(area + keep * PAGE, CHUNK, keep, 0,
+			   "that was guarded, of shared memory");
 	else
 		area_check_zero(area + keep * PAGE, CHUNK, "that was guarded");
-	area_check(area + (keep + CHUNK) * PAGE, n - keep - CHUNK, keep + CHUNK, 0, "behind a guard");
+	area_check(area + (keep + CHUNK) * PAGE, n - keep - CHUNK, keep + CHUNK, 0,
+		   "behind a guard");
 	EXPECT(munmap(area, n * PAGE) == 0);
 }
 
@@ -217,7 +227,8 @@ static void guarded(char *area, size_t keep, bool shared)
 static void advice_by_pidfd(void)
 {
 	char *area = map_bytes(n * PAGE);
-	struct iovec pieces[2] = { { area, CHUNK * PAGE }, { area + 2 * CHUNK * PAGE, CHUNK * PAGE } };
+	struct iovec pieces[2] = { { area, CHUNK * PAGE },
+				   { area + 2 * CHUNK * PAGE, CHUNK * PAGE } };
 	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	long got;
 
@@ -225,7 +236,8 @@ static void advice_by_pidfd(void)
 	press(pressure);
 	got = syscall(SYS_process_madvise, fd, pieces, 2L, (long)MADV_FREE, 0L);
 	EXPECT(got == (long)(2 * CHUNK * PAGE) || (got == -1 && errno == EINVAL));
-	EXPECT(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, area, n * PAGE, "named") == 0 || errno == EINVAL);
+	EXPECT(prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, area, n * PAGE, "named") == 0 ||
+	       errno == EINVAL);
 	press(pressure);
 	for (size_t i = 0; i < n; i++) {
 		bool freed = got > 0 && i / CHUNK % 2 == 0 && i < 3 * CHUNK;

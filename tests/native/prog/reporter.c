@@ -36,10 +36,13 @@ static long trace(long request, pid_t tid)
 #if defined(__x86_64__)
 	register long data __asm__("r10") = 0;
 
-	__asm__ volatile("syscall" : "=a"(ret) : "a"((long)SYS_ptrace), "D"(request), "S"((long)tid), "d"(0l), "r"(data)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"((long)SYS_ptrace), "D"(request), "S"((long)tid), "d"(0l), "r"(data)
 			 : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
-	register long x8 __asm__("x8") = SYS_ptrace, x0 __asm__("x0") = request, x1 __asm__("x1") = tid;
+	register long x8 __asm__("x8") = SYS_ptrace, x0 __asm__("x0") = request,
+			 x1 __asm__("x1") = tid;
 	register long x2 __asm__("x2") = 0, x3 __asm__("x3") = 0;
 
 	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
@@ -124,7 +127,9 @@ static void *sleep_on(void *arg)
 static void one_report(void)
 {
 	char *stack = map_bytes(STACK);
-	pid_t child = job.vm ? clone(report, stack + STACK, CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, NULL) : fork();
+	pid_t child = job.vm ? clone(report, stack + STACK,
+				     CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, NULL)
+			     : fork();
 	int status;
 
 	EXPECT(child >= 0);

@@ -29,7 +29,7 @@ static const cJSON *look_up(const cJSON *at, const char *path)
 {
 	char *copy = strdup(path), *rest = copy;
 
-	for (char *key; at && (key = strsep(&rest, "/")); )
+	for (char *key; at && (key = strsep(&rest, "/"));)
 		at = cJSON_GetObjectItemCaseSensitive(at, key);
 	free(copy);
 	return at;
@@ -37,8 +37,8 @@ static const cJSON *look_up(const cJSON *at, const char *path)
 
 static int print(const cJSON *item)
 {
-	char *text = cJSON_IsString(item) ? strdup(item->valuestring)
-					  : cJSON_PrintUnformatted(item);
+	char *text =
+		cJSON_IsString(item) ? strdup(item->valuestring) : cJSON_PrintUnformatted(item);
 	int n = puts(text ? text : "");
 
 	free(text);

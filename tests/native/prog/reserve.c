@@ -1,7 +1,8 @@
 /* tests/native/prog/reserve.c - reserve GIB FILL_MIB
  *
- * GIB of addresses are reserved before any library's constructor runs, as sanitizers do, and a few pages of them written: at both ends,
- * and in the middle. Then FILL_MIB are filled. All is right at the end, and where nothing was written there is nothing.
+ * GIB of addresses are reserved before any library's constructor runs, as sanitizers do, and a few
+ * pages of them written: at both ends, and in the middle. Then FILL_MIB are filled. All is right at
+ * the end, and where nothing was written there is nothing.
  */
 #include "prog.h"
 
@@ -21,12 +22,14 @@ static void reserve(int argc, char **argv, char **env)
 {
 	(void)env;
 	early_bytes = argc > 1 ? strtoul(argv[1], NULL, 10) << 30 : 1ul << 30;
-	early = mmap(NULL, early_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	early = mmap(NULL, early_bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	for (size_t i = 0; early != MAP_FAILED && i < TOUCHED; i++)
 		page_fill(touched(i), i, 1);
 }
 
-__attribute__((section(".preinit_array"), used)) static void (*first)(int, char **, char **) = reserve;
+__attribute__((section(".preinit_array"), used)) static void (*first)(int, char **,
+								      char **) = reserve;
 
 int main(int argc, char **argv)
 {

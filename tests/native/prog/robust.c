@@ -1,7 +1,7 @@
 /* tests/native/prog/robust.c - robust [MIB]
  *
- * A process, then a thread, ends with a robust mutex that was last touched before MIB were filled. Whoever tries the mutex next is told
- * that its owner died.
+ * A process, then a thread, ends with a robust mutex that was last touched before MIB were filled.
+ * Whoever tries the mutex next is told that its owner died.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -42,7 +42,8 @@ static void told(pthread_mutex_t *mutex, const char *whose)
 
 int main(int argc, char **argv)
 {
-	char *shared = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *shared =
+		mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char *own = map_bytes(SHARED_BYTES);
 	pthread_mutex_t *mutex;
 	pthread_t thread;

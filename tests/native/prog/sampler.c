@@ -3,11 +3,11 @@
  *     sampler [-i MS] [-o FILE] [-s FILE] -p PID
  *     sampler [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
  *
- * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and for its clients the
- * sum of the RssAnon of all its descendants but the keeper, and the memory that they share by way of
- * umemcg (the blocks of its memfds). The frames umemcg holds for its clients are in its
- * own RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the
- * group holds; "clients + frames" is what it holds. Which memory is the frames is told by its name
+ * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and for its clients
+ * the sum of the RssAnon of all its descendants but the keeper, and the memory that they share by
+ * way of umemcg (the blocks of its memfds). The frames umemcg holds for its clients are in its own
+ * RssAnon, with whatever else it has, so "clients + supervisor" is an upper bound of what the group
+ * holds; "clients + frames" is what it holds. Which memory is the frames is told by its name
  * (CONFIG_ANON_VMA_NAME), or by what is true of no other: reserved by nothing, never of huge pages,
  * and part of a core. Ends when umemcg ends, or on SIGTERM or SIGINT; then writes, to FILE of
  * -o or to standard output, one "name value" a line:
@@ -16,13 +16,13 @@
  * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
  * processes.
  *
- * A look that was interrupted so that it took longer than SMEAR_US is no sample (smeared): memory that went from one
- * process to another meanwhile would count in both.
- * A sample is not one instant: the supervisor and its frames are read before and after the clients,
- * and the lesser figure is taken, so that a page which changes sides in between is not counted
- * twice. A process counts from the moment it is listed in its parent's /proc/PID/task/TID/children;
- * one whose parent has died and that was adopted by somebody outside the tree is not seen. A child
- * of vfork lives in its parent's memory until it execs, and is not counted again.
+ * A look that was interrupted so that it took longer than SMEAR_US is no sample (smeared): memory
+ * that went from one process to another meanwhile would count in both. A sample is not one instant:
+ * the supervisor and its frames are read before and after the clients, and the lesser figure is
+ * taken, so that a page which changes sides in between is not counted twice. A process counts from
+ * the moment it is listed in its parent's /proc/PID/task/TID/children; one whose parent has died
+ * and that was adopted by somebody outside the tree is not seen. A child of vfork lives in its
+ * parent's memory until it execs, and is not counted again.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,9 @@
 #define KEEPER "umemcg-keeper"
 #define FRAMES "[anon:umemcg frames]"
 #define SHARED "/memfd:umemcg-shared"
-#define SMEAR_US 5000 /* in which a tree on two CPUs faults in 2000 pages; few of them go to a process that is not yet read */
+#define SMEAR_US                                                                                   \
+	5000 /* in which a tree on two CPUs faults in 2000 pages; few of them go to a process that \
+		is not yet read */
 #define NS_PER_MS 1000000l
 
 static volatile sig_atomic_t stopped;
@@ -229,7 +231,8 @@ static long larger(long a, long b)
 static bool sample(pid_t pid, long ms, FILE *series)
 {
 	long start = now_us();
-	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), shared = shared_kb(pid), processes = 0;
+	long before = rss_anon_kb(pid), frames_before = frames_kb(pid), shared = shared_kb(pid),
+	     processes = 0;
 	long own = tree_kb(pid, true, &processes), shared_after = shared_kb(pid);
 	long clients = own + (shared < shared_after ? shared : shared_after);
 	long after = rss_anon_kb(pid), supervisor = before < after ? before : after;
@@ -276,7 +279,8 @@ static void watch(pid_t pid, bool child, long interval_ms, FILE *series, int *co
 
 	bool over;
 
-	while (!(over = ended(pid, child, code)) && !stopped && sample(pid, now_ms() - start_ms, series)) {
+	while (!(over = ended(pid, child, code)) && !stopped &&
+	       sample(pid, now_ms() - start_ms, series)) {
 		long wait_ms;
 
 		next_ms += interval_ms;
@@ -301,8 +305,8 @@ static void print_most(FILE *f)
 {
 	fprintf(f, "samples %ld\nlate %ld\nsmeared %ld\n", most.samples, most.late, most.smeared);
 	fprintf(f, "clients_max_kb %ld\nsupervisor_max_kb %ld\n", most.clients, most.supervisor);
-	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\nheld_max_kb %ld\n",
-		most.sum, most.sum_ms, most.processes, most.held);
+	fprintf(f, "sum_max_kb %ld\nsum_max_ms %ld\nprocesses_max %ld\nheld_max_kb %ld\n", most.sum,
+		most.sum_ms, most.processes, most.held);
 }
 
 static FILE *must_create(const char *path)
@@ -335,7 +339,7 @@ static pid_t start(char **argv)
 static int usage(void)
 {
 	fprintf(stderr, "usage: sampler [-i MS] [-o FILE] [-s FILE] -p PID | -- PROGRAM "
-		"[ARGUMENT...]\n");
+			"[ARGUMENT...]\n");
 	return 125;
 }
 

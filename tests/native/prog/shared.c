@@ -1,12 +1,14 @@
 /* tests/native/prog/shared.c - shared [MIB] [CHILDREN] [ROUNDS] [kill|unmap|plain]
  *
- * Processes that share anonymous memory, and store to every page of it. One region of MIB MiB, mapped before any fork. Member 0 is
- * the parent, 1..CHILDREN its children: half of them are forked before anything is stored, the others after half the
- * rounds. In a round each member stores its own word to every page, in an order of its own; then all wait for each other,
- * and each checks the words of all. A word that is not what its owner stored last is a store that was lost.
+ * Processes that share anonymous memory, and store to every page of it. One region of MIB MiB,
+ * mapped before any fork. Member 0 is the parent, 1..CHILDREN its children: half of them are forked
+ * before anything is stored, the others after half the rounds. In a round each member stores its
+ * own word to every page, in an order of its own; then all wait for each other, and each checks the
+ * words of all. A word that is not what its owner stored last is a store that was lost.
  *
  *   kill   child 1 kills itself in the middle of a store loop; the others go on
- *   unmap  every second child unmaps the second half of the region after half the rounds, and goes on with the first
+ *   unmap  every second child unmaps the second half of the region after half the rounds, and goes
+ * on with the first
  *
  * What the members say to each other is in a page of their own, below the size that umemcg manages.
  */
@@ -18,10 +20,11 @@
 #include "prog.h"
 
 #define MEMBERS_MAX 64
-#define STRIDE 7919ul  /* prime: an order that visits all pages */
+#define STRIDE      7919ul /* prime: an order that visits all pages */
 
 struct board {
-	_Atomic uint64_t meeting;   /* how many meetings there were, << 32; how many wait for this one */
+	_Atomic uint64_t
+		meeting; /* how many meetings there were, << 32; how many wait for this one */
 	atomic_uint members;
 	atomic_bool failed, killed;
 };
@@ -45,10 +48,12 @@ static _Atomic uint64_t *slot(size_t page, unsigned member)
 static void wrong(size_t page, unsigned member, uint64_t has, uint64_t want, const char *when)
 {
 	atomic_store(&board->failed, true);
-	fail("page %zu, word of member %u: %#jx, not %#jx, %s", page, member, (uintmax_t)has, (uintmax_t)want, when);
+	fail("page %zu, word of member %u: %#jx, not %#jx, %s", page, member, (uintmax_t)has,
+	     (uintmax_t)want, when);
 }
 
-/* Wait until all members are here. Whoever sees that they are ends the meeting: one may have died on its way. */
+/* Wait until all members are here. Whoever sees that they are ends the meeting: one may have died
+ * on its way. */
 static void meet(void)
 {
 	uint64_t now = atomic_fetch_add(&board->meeting, 1) + 1, turn = now >> 32;
@@ -127,7 +132,7 @@ static void start(unsigned me, bool early)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (early)
 		work(me, 0, nr_rounds / 2, nr_children / 2 + 1);
-	meet();  /* all are there */
+	meet(); /* all are there */
 	work(me, nr_rounds / 2, nr_rounds, nr_children + 1);
 	_exit(0);
 }
@@ -156,7 +161,8 @@ int main(int argc, char **argv)
 	unmap_some = argc > 4 && !strcmp(argv[4], "unmap");
 	EXPECT(nr_children < MEMBERS_MAX && nr_pages % STRIDE != 0 && nr_rounds >= 2);
 	board = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	region = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	region = mmap(NULL, nr_pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	EXPECT(board != MAP_FAILED && region != MAP_FAILED);
 	atomic_store(&board->members, nr_children / 2 + 1);
 	for (unsigned i = 1; i <= nr_children / 2; i++)

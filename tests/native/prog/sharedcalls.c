@@ -1,7 +1,8 @@
 /* tests/native/prog/sharedcalls.c - sharedcalls [MIB] [PRESSURE MIB]
  *
- * What can be done to shared anonymous memory besides touching it, each time after it was pushed out: system calls into it, moves,
- * a second mapping, advice, protection, a semaphore that processes wait at, mappings made by the thousand.
+ * What can be done to shared anonymous memory besides touching it, each time after it was pushed
+ * out: system calls into it, moves, a second mapping, advice, protection, a semaphore that
+ * processes wait at, mappings made by the thousand.
  */
 #include <fcntl.h>
 #include <semaphore.h>
@@ -66,8 +67,8 @@ static char *moves(char *area)
 	return twin;
 }
 
-/* It takes a descriptor to tell the supervisor, and there is none: what is refused then may be left as it was, but what is
- * done reads as zeros. */
+/* It takes a descriptor to tell the supervisor, and there is none: what is refused then may be left
+ * as it was, but what is done reads as zeros. */
 static void removed_without_descriptors(char *area, size_t pages)
 {
 	struct rlimit before, few;

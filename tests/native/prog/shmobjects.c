@@ -1,8 +1,9 @@
 /* tests/native/prog/shmobjects.c - shmobjects [MIB] [CHILDREN] [SECONDS]
  *
- * Shared memory that has a name or a descriptor of the program's own: shm_open, memfd_create, and a segment of the
- * kernel's (by the raw system calls), MIB MiB each. The parent fills the first half of each, CHILDREN children the
- * second, and hold it for SECONDS; so nobody has all of it in its page tables before the end.
+ * Shared memory that has a name or a descriptor of the program's own: shm_open, memfd_create, and a
+ * segment of the kernel's (by the raw system calls), MIB MiB each. The parent fills the first half
+ * of each, CHILDREN children the second, and hold it for SECONDS; so nobody has all of it in its
+ * page tables before the end.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -53,7 +54,7 @@ int main(int argc, char **argv)
 	make(n * PAGE);
 	for (unsigned o = 0; o < OBJECTS; o++)
 		area_fill(object[o], n / 2, o, 0);
-	usleep(400000);  /* what is counted by now must not count again with each child */
+	usleep(400000); /* what is counted by now must not count again with each child */
 	for (unsigned i = 0; i < children; i++) {
 		pid_t pid = fork();
 

@@ -1,7 +1,7 @@
 /* tests/native/prog/slowstart.c - slowstart MS PROGRAM [ARGUMENT...]
  *
- * Start PROGRAM as a machine does that is too busy to let it run: it has been executed, and stands before its first
- * instruction for MS milliseconds. Ends with its exit code.
+ * Start PROGRAM as a machine does that is too busy to let it run: it has been executed, and stands
+ * before its first instruction for MS milliseconds. Ends with its exit code.
  */
 #include <signal.h>
 #include <sys/ptrace.h>

@@ -10,10 +10,10 @@
 
 #include "prog.h"
 
-#define THREAD_BYTES 16384
+#define THREAD_BYTES  16384
 #define HANDLER_BYTES 8192
-#define FRAME_ROOM   6144         /* below what the kernel stores for a handler */
-#define MANY         1500
+#define FRAME_ROOM    6144 /* below what the kernel stores for a handler */
+#define MANY          1500
 
 extern char **environ;
 static char *const self_argv[] = { "smallstacks", "nothing", NULL };

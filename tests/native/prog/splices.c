@@ -13,7 +13,7 @@
 
 #include "prog.h"
 
-#define PIPED 16ul      /* pages: what a pipe holds */
+#define PIPED 16ul /* pages: what a pipe holds */
 
 static unsigned long mib;
 static size_t n;
@@ -40,7 +40,8 @@ static void get(int fd, size_t pages, uint64_t id, uint64_t version, const char 
 	for (size_t i = 0; i < pages; i++)
 		if (!page_is(got + i * PAGE, id + i, version))
 			fail("page %lu %s: %s", (unsigned long)(id + i), how,
-			     page_is(got + i * PAGE, id + i, version - 1) ? "the change is missing" : "wrong");
+			     page_is(got + i * PAGE, id + i, version - 1) ? "the change is missing"
+									  : "wrong");
 }
 
 static void change(char *area, size_t first, size_t pages, uint64_t version)
@@ -92,7 +93,8 @@ static void passed_on(char *area)
 	int a[2], b[2], c[2], s[2];
 	size_t bytes = PIPED / 2 * PAGE;
 
-	EXPECT(pipe(a) == 0 && pipe(b) == 0 && pipe(c) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	EXPECT(pipe(a) == 0 && pipe(b) == 0 && pipe(c) == 0 &&
+	       socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
 	put(a[1], area, PIPED / 2);
 	EXPECT(tee(a[0], b[1], bytes, 0) == (ssize_t)bytes);
 	get(a[0], PIPED / 2, 0, 0, "that was passed on");
@@ -108,7 +110,8 @@ static void passed_on(char *area)
 	get(s[0], PIPED / 2, 0, 2, "through a socket");
 	change(area, 0, PIPED / 2, 0);
 	for (int i = 0; i < 2; i++)
-		EXPECT(close(a[i]) == 0 && close(b[i]) == 0 && close(c[i]) == 0 && close(s[i]) == 0);
+		EXPECT(close(a[i]) == 0 && close(b[i]) == 0 && close(c[i]) == 0 &&
+		       close(s[i]) == 0);
 }
 
 /* The writer has closed its end; the reader learns that it is the end. */

@@ -10,7 +10,7 @@
 #define MAX_THREADS 1024
 
 static pthread_barrier_t all_filled;
-static size_t n;  /* pages of stack */
+static size_t n; /* pages of stack */
 
 static void *use_stack(void *arg)
 {
@@ -19,7 +19,7 @@ static void *use_stack(void *arg)
 
 	for (int round = 0; round < 2; round++) {
 		/* Downwards, as a stack grows. */
-		for (size_t i = n; i-- > 0; )
+		for (size_t i = n; i-- > 0;)
 			page_fill(area + i * PAGE, id + i, (uint64_t)round);
 		pthread_barrier_wait(&all_filled);
 		area_check(area, n, id, (uint64_t)round, "of a stack");

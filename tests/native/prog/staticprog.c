@@ -1,14 +1,15 @@
 /* tests/native/prog/staticprog.c - staticprog [MIB] [HOLD_MS] [PACE_US]
  *
- * Linked statically: nothing can be preloaded into it. Uses 8 MiB of heap, holds it, and ends. PACE_US: it sleeps so long
- * after each MiB.
+ * Linked statically: nothing can be preloaded into it. Uses 8 MiB of heap, holds it, and ends.
+ * PACE_US: it sleeps so long after each MiB.
  */
 #include "prog.h"
 
 int main(int argc, char **argv)
 {
 	unsigned long mib = arg_number(argc, argv, 1, 8);
-	unsigned long hold_ms = arg_number(argc, argv, 2, 0), pace_us = arg_number(argc, argv, 3, 0);
+	unsigned long hold_ms = arg_number(argc, argv, 2, 0),
+		      pace_us = arg_number(argc, argv, 3, 0);
 	size_t n = mib * PAGES_PER_MIB;
 	char *area = aligned_alloc(PAGE, n * PAGE);
 

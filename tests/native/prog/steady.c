@@ -14,7 +14,7 @@
 
 #include "prog.h"
 
-#define BURST 64             /* pages between two looks at the clock */
+#define BURST         64 /* pages between two looks at the clock */
 #define FORK_EVERY_US 200e3
 
 static int log_fd = -1;

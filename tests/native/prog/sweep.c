@@ -2,7 +2,8 @@
  *
  * Close all descriptors from 3 on, as daemons and shells do: "closefrom", "range" (close_range),
  * "raw" (by a system call past libc), "each" (close, number by number), "listed" (those that
- * /proc/self/fd shows), "empty" (those, until there are none); then fill memory, have a child check it, and execute PROGRAM.
+ * /proc/self/fd shows), "empty" (those, until there are none); then fill memory, have a child check
+ * it, and execute PROGRAM.
  */
 #include <dirent.h>
 #include <sys/syscall.h>
@@ -12,7 +13,7 @@
 
 #define NUMBERS 1024
 
-#define ROUNDS  100
+#define ROUNDS 100
 
 /* How many there were. */
 static int close_listed(void)

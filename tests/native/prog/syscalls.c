@@ -12,7 +12,7 @@
 
 #include "prog.h"
 
-#define CHUNK (8 * PAGE)  /* fits a pipe and a socket, so that one thread can do both ends */
+#define CHUNK (8 * PAGE) /* fits a pipe and a socket, so that one thread can do both ends */
 
 static char *from, *to;
 static size_t bytes;
@@ -22,7 +22,7 @@ static void by_read_and_write(const int *fds)
 {
 	for (size_t done = 0; done < bytes; done += CHUNK) {
 		EXPECT(write(fds[1], from + done, CHUNK) == (ssize_t)CHUNK);
-		for (size_t got = 0; got < CHUNK; ) {
+		for (size_t got = 0; got < CHUNK;) {
 			ssize_t r = read(fds[0], to + done + got, CHUNK - got);
 
 			EXPECT(r > 0);

@@ -1,9 +1,10 @@
 /* tests/native/prog/sysv.c - sysv [MIB] [PRESSURE MIB]
  *
- * System V shared memory: a segment of MIB MiB is filled, detached, pushed out, and seen and changed by children, by
- * a program that a child executes, and by its id alone. Who is attached; what is left after IPC_RMID; keys; the
- * errors of the manual. The kernel's own segments, by the raw system calls, are there beside it. And a segment takes
- * the place of private memory, again and again, while pages of that are being taken out.
+ * System V shared memory: a segment of MIB MiB is filled, detached, pushed out, and seen and
+ * changed by children, by a program that a child executes, and by its id alone. Who is attached;
+ * what is left after IPC_RMID; keys; the errors of the manual. The kernel's own segments, by the
+ * raw system calls, are there beside it. And a segment takes the place of private memory, again and
+ * again, while pages of that are being taken out.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -15,8 +16,8 @@
 
 #include "prog.h"
 
-#define NOBODY 65534
-#define AGAIN_MIB 4
+#define NOBODY       65534
+#define AGAIN_MIB    4
 #define AGAIN_ROUNDS 50
 
 static unsigned long pressure;
@@ -31,11 +32,11 @@ static void *attach_to(int id, const void *at, int flags)
 	return p;
 }
 
-#define EXPECT_ERRNO(call, want)                                                                              \
-	do {                                                                                                  \
-		errno = 0;                                                                                    \
-		if ((long)(call) != -1 || errno != (want))                                                    \
-			fail("line %d: %s: errno %d, not %d", __LINE__, #call, errno, (want));                \
+#define EXPECT_ERRNO(call, want)                                                                   \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		if ((long)(call) != -1 || errno != (want))                                         \
+			fail("line %d: %s: errno %d, not %d", __LINE__, #call, errno, (want));     \
 	} while (0)
 
 static struct shmid_ds stat_of(int id)
@@ -261,12 +262,14 @@ static void permissions(void)
 	struct shmid_ds ds = stat_of(id);
 	pid_t pid;
 
-	EXPECT(ds.shm_perm.cuid == geteuid() && (ds.shm_perm.mode & 0777) == 0600 && ds.shm_cpid == getpid());
+	EXPECT(ds.shm_perm.cuid == geteuid() && (ds.shm_perm.mode & 0777) == 0600 &&
+	       ds.shm_cpid == getpid());
 	if (geteuid() == 0) {
 		pid = fork();
 		EXPECT(pid >= 0);
 		if (!pid) {
-			EXPECT(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+			EXPECT(setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+			       setresuid(NOBODY, NOBODY, NOBODY) == 0);
 			EXPECT_ERRNO(shmat(id, NULL, SHM_RDONLY), EACCES);
 			EXPECT_ERRNO(shmctl(id, IPC_STAT, &ds), EACCES);
 			EXPECT_ERRNO(shmctl(id, IPC_RMID, NULL), EPERM);
@@ -278,7 +281,8 @@ static void permissions(void)
 		pid = fork();
 		EXPECT(pid >= 0);
 		if (!pid) {
-			EXPECT(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
+			EXPECT(setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+			       setresuid(NOBODY, NOBODY, NOBODY) == 0);
 			attach_to(id, NULL, SHM_RDONLY);
 			EXPECT_ERRNO(shmat(id, NULL, 0), EACCES);
 			_exit(0);

@@ -1,7 +1,7 @@
 /* tests/native/prog/tasks.c - tasks
  *
- * How many threads a process finds that it has, by the links of /proc/self/task: one, two with another, one again; and
- * one in a child. Sandboxes refuse to start with more.
+ * How many threads a process finds that it has, by the links of /proc/self/task: one, two with
+ * another, one again; and one in a child. Sandboxes refuse to start with more.
  */
 #include <fcntl.h>
 #include <pthread.h>

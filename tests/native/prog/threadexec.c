@@ -1,8 +1,8 @@
 /* tests/native/prog/threadexec.c - threadexec [TIMES] [MIB]
  *
- * Linked statically. Touches up to MIB of fresh memory with two threads, and then, from the second one, executes
- * itself, TIMES times. At each exec the number of the thread that called it becomes that of the process, and the first
- * thread is gone.
+ * Linked statically. Touches up to MIB of fresh memory with two threads, and then, from the second
+ * one, executes itself, TIMES times. At each exec the number of the thread that called it becomes
+ * that of the process, and the first thread is gone.
  */
 #include <pthread.h>
 

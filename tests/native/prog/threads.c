@@ -9,7 +9,7 @@
 #include "prog.h"
 
 #define MAX_THREADS 64
-#define COUNTER (WORDS / 4)  /* which word of a shared page counts */
+#define COUNTER     (WORDS / 4) /* which word of a shared page counts */
 
 struct worker {
 	pthread_t thread;
@@ -18,7 +18,7 @@ struct worker {
 };
 
 static char *shared;
-static size_t n;  /* pages a slice */
+static size_t n; /* pages a slice */
 static unsigned long passes;
 
 static atomic_ulong *counter(size_t i)

@@ -39,7 +39,7 @@
 #define LIFE_MS      240
 #define STACK        65536ul
 #define NOBODY       65534
-#define KEPT         (1u << 16)  /* processes of a batch */
+#define KEPT         (1u << 16) /* processes of a batch */
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
@@ -48,19 +48,42 @@
 extern char **environ;
 
 enum how {
-	FORK, FORK_EXEC, FORK_STATIC, VFORK_EXEC, VFORK_STATIC, SPAWN, CLONE, CLONE_STATIC, CLONE3, SHARED, SIBLING, ORPHAN, SESSION,
-	NEW_PID, NEW_USER, NEW_MOUNT, NEW_TIME, UNSHARED, USER, USER_EXEC, TRACED, HEADLESS, NR_HOWS
+	FORK,
+	FORK_EXEC,
+	FORK_STATIC,
+	VFORK_EXEC,
+	VFORK_STATIC,
+	SPAWN,
+	CLONE,
+	CLONE_STATIC,
+	CLONE3,
+	SHARED,
+	SIBLING,
+	ORPHAN,
+	SESSION,
+	NEW_PID,
+	NEW_USER,
+	NEW_MOUNT,
+	NEW_TIME,
+	UNSHARED,
+	USER,
+	USER_EXEC,
+	TRACED,
+	HEADLESS,
+	NR_HOWS
 };
-static const char *const how_name[] = {
-	"fork", "fork-exec", "fork-static", "vfork-exec", "vfork-static", "spawn", "clone", "clone-static", "clone3", "shared",
-	"sibling", "orphan", "session", "new-pid", "new-user", "new-mount", "new-time", "unshared", "user", "user-exec",
-	"traced", "headless", "root"
-};
+static const char *const how_name[] = { "fork",         "fork-exec", "fork-static", "vfork-exec",
+					"vfork-static", "spawn",     "clone",       "clone-static",
+					"clone3",       "shared",    "sibling",     "orphan",
+					"session",      "new-pid",   "new-user",    "new-mount",
+					"new-time",     "unshared",  "user",        "user-exec",
+					"traced",       "headless",  "root" };
 
 struct note {
 	bool begins;
 	uint8_t how;
-	double before_ms, ms;  /* before it was made; now. Said by itself: who reads it may be late */
+	double before_ms,
+		ms; /* before it was made; now. Said by itself: who reads it may be late */
 };
 
 static uint64_t state;
@@ -88,7 +111,9 @@ static double now_ms(void)
 
 static void say(bool begins, enum how how, double before)
 {
-	struct note n = { .begins = begins, .how = (uint8_t)how, .before_ms = before, .ms = now_ms() };
+	struct note n = {
+		.begins = begins, .how = (uint8_t)how, .before_ms = before, .ms = now_ms()
+	};
 
 	/* Nothing of libc's: the caller may share memory with its parent. */
 	while (raw_syscall(SYS_write, SOCKET, (long)&n, sizeof(n)) == -1 && errno == EINTR)
@@ -104,7 +129,8 @@ static void nap(unsigned ms)
 
 static void touch(unsigned pages)
 {
-	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
 
 	for (unsigned i = 0; p != MAP_FAILED && i < pages; i++)
 		p[i * PAGE] = 1;
@@ -127,7 +153,9 @@ static _Noreturn void live(enum how how, unsigned depth, double before)
 static void execute(bool is_static, enum how how, unsigned depth, double before)
 {
 	char arg[4][32];
-	char *argv[] = { is_static ? self_static : self, "node", arg[0], arg[1], arg[2], arg[3], NULL };
+	char *argv[] = {
+		is_static ? self_static : self, "node", arg[0], arg[1], arg[2], arg[3], NULL
+	};
 
 	snprintf(arg[0], sizeof(arg[0]), "%u", draw(1u << 30));
 	snprintf(arg[1], sizeof(arg[1]), "%u", depth);
@@ -392,7 +420,9 @@ static void collect(int sock)
 		} control;
 		struct note note;
 		struct iovec iov = { &note, sizeof(note) };
-		struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+		struct msghdr h = { .msg_iov = &iov,
+				    .msg_iovlen = 1,
+				    .msg_control = control.buf,
 				    .msg_controllen = sizeof(control.buf) };
 		ssize_t n = recvmsg(sock, &h, 0);
 		const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&h) : NULL;
@@ -411,8 +441,9 @@ static void collect(int sock)
 static void write_made(FILE *f)
 {
 	for (unsigned i = 0; i < nr_made; i++)
-		fprintf(f, "%d %.0f %.0f %.0f %.0f %s\n", made[i].pid, made[i].last_ms - made[i].begun_ms, made[i].before_ms - 1,
-			made[i].begun_ms, made[i].last_ms + 1, how_name[made[i].how]);
+		fprintf(f, "%d %.0f %.0f %.0f %.0f %s\n", made[i].pid,
+			made[i].last_ms - made[i].begun_ms, made[i].before_ms - 1, made[i].begun_ms,
+			made[i].last_ms + 1, how_name[made[i].how]);
 	nr_made = 0;
 }
 
@@ -478,7 +509,8 @@ int main(int argc, char **argv)
 	find_self();
 	signal(SIGCHLD, SIG_DFL);
 	for (unsigned long i = 0; i < trees; i += at_once) {
-		batch(first * 1000000 + i, (unsigned)(trees - i < at_once ? trees - i : at_once), depth, f);
+		batch(first * 1000000 + i, (unsigned)(trees - i < at_once ? trees - i : at_once),
+		      depth, f);
 		total += at_once;
 	}
 	EXPECT(fclose(f) == 0);

@@ -28,10 +28,14 @@ static int connect_to(const char *name)
 static void hello_again(void)
 {
 	const char *name = getenv(PROTO_ENV);
-	struct msg_hello m = { .h = { PROTO_MAGIC, MSG_HELLO, 1 }, .helper_tid = (uint32_t)gettid() };
+	struct msg_hello m = { .h = { PROTO_MAGIC, MSG_HELLO, 1 },
+			       .helper_tid = (uint32_t)gettid() };
 	char control[CMSG_SPACE(sizeof(int))] = { 0 }, answer[512];
 	struct iovec v = { &m, sizeof(m) };
-	struct msghdr h = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr h = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = control,
+			    .msg_controllen = sizeof(control) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&h);
 	int uffd = (int)syscall(SYS_userfaultfd, 0), sock;
 
@@ -68,7 +72,8 @@ int main(int argc, char **argv)
 		hello_again();
 		_exit(0);
 	}
-	EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL);
 	use(n);
 	return ok("%zu pages, after a process that had as many was killed", n);
 }

@@ -1,9 +1,11 @@
 /* tests/native/prog/workers.c - workers [N] [MIB] [PERCENT] [ROUNDS] [DEPTH]
  *
- * Prepare memory, then fork workers that use it: N of them over MIB MiB. Each checks all of it, ROUNDS times, and in the first round
- * changes PERCENT of a hundred pages, others than its relatives do. DEPTH times that deep each worker forks N more after its first
- * round, who begin with what it has by then. The parent checks its own at the end, in which nothing has changed. Default: 4 workers,
- * 16 MiB, nothing changed, 2 rounds, no depth. Prints the seconds from the first fork to the last exit.
+ * Prepare memory, then fork workers that use it: N of them over MIB MiB. Each checks all of it,
+ * ROUNDS times, and in the first round changes PERCENT of a hundred pages, others than its
+ * relatives do. DEPTH times that deep each worker forks N more after its first round, who begin
+ * with what it has by then. The parent checks its own at the end, in which nothing has changed.
+ * Default: 4 workers, 16 MiB, nothing changed, 2 rounds, no depth. Prints the seconds from the
+ * first fork to the last exit.
  */
 #include <sys/wait.h>
 
@@ -16,7 +18,8 @@ struct job {
 	char *area;
 	size_t n;
 	unsigned long workers, percent, rounds, depth;
-	unsigned long line[DEPTH_MAX + 1];  /* ids, 1 to IDS_MAX, of a worker and those it descends from, oldest first */
+	unsigned long line[DEPTH_MAX + 1]; /* ids, 1 to IDS_MAX, of a worker and those it descends
+					      from, oldest first */
 	unsigned nr_line;
 };
 
@@ -37,7 +40,8 @@ static void check_round(const struct job *j, unsigned n, unsigned long round)
 {
 	for (size_t i = 0; i < j->n; i++)
 		if (!page_is(j->area + i * PAGE, i, version_of(j, n, i)))
-			fail("page %zu of %zu of worker %lu is wrong in round %lu", i, j->n, j->line[j->nr_line - 1], round);
+			fail("page %zu of %zu of worker %lu is wrong in round %lu", i, j->n,
+			     j->line[j->nr_line - 1], round);
 }
 
 static void check_and_change(const struct job *j)
@@ -114,7 +118,9 @@ int main(int argc, char **argv)
 	for (unsigned long i = 0; i <= j.depth && i <= DEPTH_MAX && ids < IDS_MAX; i++)
 		ids = ids * j.workers + 1;
 	if (!j.workers || !j.n || j.depth >= DEPTH_MAX || ids >= IDS_MAX)
-		fail("usage: workers [N] [MIB] [PERCENT] [ROUNDS] [DEPTH], of which at most %d in all", IDS_MAX);
+		fail("usage: workers [N] [MIB] [PERCENT] [ROUNDS] [DEPTH], of which at most %d in "
+		     "all",
+		     IDS_MAX);
 	j.area = map_bytes(j.n * PAGE);
 	area_fill(j.area, j.n, 0, 0);
 	from = now_us();

@@ -1,8 +1,9 @@
 /* tests/native/prog/xdpframes.c - xdpframes [PRESSURE MIB]
  *
- * Frames of sockets for XDP in memory that was pushed out, that is out in its middle only, and that was never touched;
- * private and shared. The kernel takes them, their content stays, and it is the same memory for both from then on; what
- * is not mapped, and what is misaligned, it refuses as ever. 77 where there are no such sockets.
+ * Frames of sockets for XDP in memory that was pushed out, that is out in its middle only, and that
+ * was never touched; private and shared. The kernel takes them, their content stays, and it is the
+ * same memory for both from then on; what is not mapped, and what is misaligned, it refuses as
+ * ever. 77 where there are no such sockets.
  */
 #include <linux/if_xdp.h>
 #include <sys/socket.h>
@@ -34,8 +35,8 @@ static int give_frames(int fd, void *at, size_t bytes, bool raw)
 {
 	struct xdp_umem_reg reg = { .addr = (uintptr_t)at, .len = bytes, .chunk_size = PAGE };
 
-	return raw ? (int)syscall(SYS_setsockopt, fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) :
-		     setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg));
+	return raw ? (int)syscall(SYS_setsockopt, fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg))
+		   : setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg));
 }
 
 static char *map(int flags)
@@ -84,7 +85,9 @@ static void refused(void)
 	EXPECT(munmap(area + 7 * PAGE, PAGE) == 0);
 	EXPECT(give_frames(fd, area, PAGES * PAGE, false) == -1);
 	errno = 0;
-	EXPECT(setsockopt(fd, SOL_XDP, XDP_UMEM_REG, (void *)8, sizeof(struct xdp_umem_reg)) == -1 && errno == EFAULT);
+	EXPECT(setsockopt(fd, SOL_XDP, XDP_UMEM_REG, (void *)8, sizeof(struct xdp_umem_reg)) ==
+		       -1 &&
+	       errno == EFAULT);
 	EXPECT(close(fd) == 0);
 }
 

@@ -96,7 +96,8 @@ TEST(statistics_that_do_not_match_the_pages_are_seen)
 {
 	up();
 	for (int i = 0; i < NR_STATS; i++)
-		if (stat_is_gauge(i) && i != STAT_UNMANAGED && i != STAT_PAGETABLES && i != STAT_OWN_TABLES)
+		if (stat_is_gauge(i) && i != STAT_UNMANAGED && i != STAT_PAGETABLES &&
+		    i != STAT_OWN_TABLES)
 			add64(&h->stat.cpu[0].v[i], 1, 4);
 	add64(&h->stat.cpu[3].v[STAT_ANON], -1000, 4);
 	add64(&h->stat.cpu[0].v[STAT_PGFAULT], -1000000, 4);

@@ -108,7 +108,8 @@ TEST(long_names_lose_their_middle)
 	for (size_t len = 190; len < sizeof(name); len++) {
 		name[len] = '\0';
 		text_name(buf, name);
-		assert_in_range(strlen(buf), len < TEXT_NAME_MAX ? len : TEXT_NAME_MAX - 40, TEXT_NAME_MAX - 1);
+		assert_in_range(strlen(buf), len < TEXT_NAME_MAX ? len : TEXT_NAME_MAX - 40,
+				TEXT_NAME_MAX - 1);
 		name[len] = 'x';
 	}
 	strcpy(name, "/begin/");
@@ -141,14 +142,18 @@ TEST(strange_bytes_are_escaped)
 		{ "plain \\ name", "plain \\ name" },
 		{ "a\nb\033[2J\177", "a\\x0ab\\x1b[2J\\x7f" },
 		{ "\377", "\\xff" },
-		{ "\303\244 \342\202\254 \360\237\230\200", "\303\244 \342\202\254 \360\237\230\200" },
-		{ "\303", "\\xc3" },                                /* cut off */
+		{ "\303\244 \342\202\254 \360\237\230\200",
+		  "\303\244 \342\202\254 \360\237\230\200" },
+		{ "\303", "\\xc3" }, /* cut off */
 		{ "\342\202", "\\xe2\\x82" },
-		{ "\302\233" "2J", "\\xc2\\x9b" "2J" },             /* a control: the other Esc-[ */
-		{ "\300\257", "\\xc0\\xaf" },                      /* overlong */
+		{ "\302\233"
+		  "2J",
+		  "\\xc2\\x9b"
+		  "2J" },                     /* a control: the other Esc-[ */
+		{ "\300\257", "\\xc0\\xaf" }, /* overlong */
 		{ "\340\200\257", "\\xe0\\x80\\xaf" },
-		{ "\355\240\200", "\\xed\\xa0\\x80" },             /* a surrogate */
-		{ "\364\220\200\200", "\\xf4\\x90\\x80\\x80" },    /* above U+10FFFF */
+		{ "\355\240\200", "\\xed\\xa0\\x80" },          /* a surrogate */
+		{ "\364\220\200\200", "\\xf4\\x90\\x80\\x80" }, /* above U+10FFFF */
 		{ "\370\210\200\200\200", "\\xf8\\x88\\x80\\x80\\x80" },
 		{ "\244\244", "\\xa4\\xa4" },
 	};
@@ -172,7 +177,7 @@ TEST(bitmap_ranges_touch_exactly_their_bits)
 	static const struct {
 		size_t first, n;
 	} table[] = {
-		{ 0, 0 }, { 0, 1 }, { 0, 64 }, { 0, 200 }, { 63, 1 }, { 63, 2 },
+		{ 0, 0 },   { 0, 1 },  { 0, 64 }, { 0, 200 },   { 63, 1 }, { 63, 2 },
 		{ 64, 64 }, { 5, 59 }, { 5, 60 }, { 100, 100 }, { 64, 0 }, { 199, 1 },
 	};
 

@@ -14,9 +14,9 @@
 #include "cli/run_report.h"
 #include "test.h"
 
-#define MAX SERVE_UNLIMITED
-#define MIB (INT64_C(1) << 20)
-#define GIB (INT64_C(1) << 30)
+#define MAX       SERVE_UNLIMITED
+#define MIB       (INT64_C(1) << 20)
+#define GIB       (INT64_C(1) << 30)
 #define WORDS_MAX 16
 
 /* Parse "run" and the words of @line. */
@@ -99,13 +99,16 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
 		{ "-m 64M --name a/b true", "--name", "'a/b'", "digits" },
 		{ "-m 64M --nonsense true", "unknown", "'--nonsense'", "help run" },
-		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'", "--memory-max, --memory-high" },
-		{ "-m 64M --sw=1M true", "ambiguous", "'--sw=1M'", "--swap-max, --swap, --swap-direct" },
+		{ "-m 64M --memory 1M true", "ambiguous", "'--memory'",
+		  "--memory-max, --memory-high" },
+		{ "-m 64M --sw=1M true", "ambiguous", "'--sw=1M'",
+		  "--swap-max, --swap, --swap-direct" },
 		{ "-m 64M --swap-max 100000T true", "--swap-max", "'100000T'", "8T" },
 		{ "-m 64M --swap-max -1 true", "--swap-max", "'-1'", "64M" },
 		{ "-m 64M --swap-max 512 true", "--swap-max", "'512'", "4K" },
 		{ "-m 64M --memory-high= true", "--memory-high", "''", "64M" },
-		{ "-m 64M --memsw-max 9223372036854775808 true", "--memsw-max", "'9223372036854775808'", "2^63 - 1" },
+		{ "-m 64M --memsw-max 9223372036854775808 true", "--memsw-max",
+		  "'9223372036854775808'", "2^63 - 1" },
 		{ "-m 64M --report xml true", "--report", "'xml'", "text and json" },
 		{ "-m 64M -m 0 true", "-m/--memory-max", "'0'", "1M" },
 		{ "-m 64M -x true", "unknown", "'-x'", "help run" },
@@ -286,15 +289,19 @@ TEST(out_of_memory_names_the_remedy)
 		const char *remedy;
 	} rows[] = {
 		{ false, MAX, GIB, 0, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ true, MAX, GIB, 40 * MIB, 0, SWAP_BOUND_FILE_SIZE, "the disk of swap directory '/swaps' is full" },
-		{ false, GIB, GIB, 40 * MIB, 0, SWAP_BOUND_NONE, "both together may be 1.0 GiB: raise --memsw-max" },
+		{ true, MAX, GIB, 40 * MIB, 0, SWAP_BOUND_FILE_SIZE,
+		  "the disk of swap directory '/swaps' is full" },
+		{ false, GIB, GIB, 40 * MIB, 0, SWAP_BOUND_NONE,
+		  "both together may be 1.0 GiB: raise --memsw-max" },
 		{ false, GIB, GIB / 2, 32 * MIB, 0, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
-		{ false, MAX, GIB, 0, 0, SWAP_BOUND_DISK, "swap directory '/swaps' had no more room" },
+		{ false, MAX, GIB, 0, 0, SWAP_BOUND_DISK,
+		  "swap directory '/swaps' had no more room" },
 		{ false, MAX, GIB, 0, 0, SWAP_BOUND_FILE_SIZE, "'ulimit -f' bounds the swap file" },
 		{ false, MAX, GIB, 40 * MIB, 0, SWAP_BOUND_DISK,
 		  "; 40.0 MiB of that memory is not managed and cannot be swapped: raise -m" },
 		{ false, MAX, GIB, 4 * MIB, 30 * MIB, SWAP_BOUND_NONE,
-		  "; 30.0 MiB of that memory is of processes that were forked past libc's fork, and cannot be swapped: "
+		  "; 30.0 MiB of that memory is of processes that were forked past libc's fork, "
+		  "and cannot be swapped: "
 		  "raise -m, or call libc's" },
 		{ false, MAX, GIB, 4 * MIB, 20 * MIB, SWAP_BOUND_NONE, "; raise -m or --swap-max" },
 	};
@@ -317,7 +324,8 @@ TEST(out_of_memory_names_the_remedy)
 		o.config.swap_dir = "/swaps";
 		report_oom(text, &o, &s);
 		if (!strstr(text, rows[i].remedy) || !strstr(text, "'job' was killed") ||
-		    !strstr(text, "63.0 MiB used of 64.0 MiB") || !strstr(text, "3.0 MiB of 4.0 MiB"))
+		    !strstr(text, "63.0 MiB used of 64.0 MiB") ||
+		    !strstr(text, "3.0 MiB of 4.0 MiB"))
 			fail_msg("row %zu: %s", i, text);
 	}
 }
@@ -342,8 +350,10 @@ TEST(out_of_memory_names_what_is_not_managed)
 	};
 
 	report_oom(text, &o, &s);
-	if (!strstr(text, "; 40.0 MiB of that memory is not managed and cannot be swapped, 30.0 MiB of it shared memory with a "
-		    "name or a descriptor, most in jo\\x0ab (7): raise -m, or use anonymous shared memory"))
+	if (!strstr(text, "; 40.0 MiB of that memory is not managed and cannot be swapped, 30.0 "
+			  "MiB of it shared memory with a "
+			  "name or a descriptor, most in jo\\x0ab (7): raise -m, or use anonymous "
+			  "shared memory"))
 		fail_msg("%s", text);
 }
 
@@ -353,13 +363,17 @@ TEST(long_names_leave_room_for_the_reason)
 	static char name[3000], line[4096];
 	char problem[OPTIONS_PROBLEM_MAX], text[OOM_TEXT_MAX], *argv[] = { name, NULL };
 	struct run_options o = { .argv = argv, .config.swap_dir = name };
-	struct serve_snapshot s = { .memory_max = 64 * MIB, .swap_max = 4 * MIB, .memsw_max = MAX, .swap_disk_full = true };
+	struct serve_snapshot s = { .memory_max = 64 * MIB,
+				    .swap_max = 4 * MIB,
+				    .memsw_max = MAX,
+				    .swap_disk_full = true };
 
 	memset(name, 'n', sizeof(name) - 1);
 	for (size_t i = 0; i < sizeof(name) - 1; i += 20)
 		name[i] = '/';
 	report_oom(text, &o, &s);
-	if (!strstr(text, "used of 64.0 MiB") || !strstr(text, "is full: free space there, or give another with --swap DIR"))
+	if (!strstr(text, "used of 64.0 MiB") ||
+	    !strstr(text, "is full: free space there, or give another with --swap DIR"))
 		fail_msg("%s", text);
 	snprintf(line, sizeof(line), "-m %.2000s true", name);
 	assert_false(parse(line, &o, problem));
@@ -387,10 +401,13 @@ TEST(segments_of_the_kernels_have_their_remedy)
 	char text[OOM_TEXT_MAX];
 
 	report_kinds_remedy(text, sizeof(text), &u, true);
-	assert_string_equal(text, ", 30.0 MiB of it System V segments of the kernel's, most in db (7): raise -m, or leave out "
+	assert_string_equal(text, ", 30.0 MiB of it System V segments of the kernel's, most in db "
+				  "(7): raise -m, or leave out "
 				  "--kernel-sysv");
 	report_kinds_remedy(text, sizeof(text), &u, false);
-	assert_string_equal(text, ", 30.0 MiB of it System V segments of the kernel's, most in db (7): raise -m");
+	assert_string_equal(
+		text,
+		", 30.0 MiB of it System V segments of the kernel's, most in db (7): raise -m");
 }
 
 /* The program gets a signal once: from the terminal, or from us. */
@@ -403,13 +420,16 @@ TEST(a_signal_goes_on_when_the_program_has_not_got_it)
 	} rows[] = {
 		{ SIGTERM, SI_USER, 1, true, false, true },
 		{ SIGTERM, SI_QUEUE, 1, true, false, true },
-		{ SIGINT, SI_KERNEL, 0, true, false, false },   /* the interrupt key */
-		{ SIGINT, SI_KERNEL, 0, true, true, false },    /* ... in a window of our own */
-		{ SIGINT, SI_KERNEL, 0, false, false, true },   /* ... and the program left the group */
-		{ SIGHUP, SI_KERNEL, 0, true, false, false },   /* the shell ended with its terminal */
-		{ SIGHUP, SI_KERNEL, 0, true, true, true },     /* the terminal ended, and only we are told */
-		{ SIGCONT, SI_KERNEL, 0, true, true, true },    /* ... and umemcg must notice */
-		{ SIGTSTP, SI_USER, 42, true, false, false },   /* it signalled its own group */
+		{ SIGINT, SI_KERNEL, 0, true, false, false }, /* the interrupt key */
+		{ SIGINT, SI_KERNEL, 0, true, true, false },  /* ... in a window of our own */
+		{ SIGINT, SI_KERNEL, 0, false, false, true }, /* ... and the program left the group
+							       */
+		{ SIGHUP, SI_KERNEL, 0, true, false, false }, /* the shell ended with its terminal
+							       */
+		{ SIGHUP, SI_KERNEL, 0, true, true, true },   /* the terminal ended, and only we are
+								 told */
+		{ SIGCONT, SI_KERNEL, 0, true, true, true },  /* ... and umemcg must notice */
+		{ SIGTSTP, SI_USER, 42, true, false, false }, /* it signalled its own group */
 		{ SIGHUP, SI_USER, 43, false, false, true },
 		{ SIGCHLD, CLD_EXITED, 43, true, false, false },
 	};
@@ -438,9 +458,12 @@ static void fill(struct serve_snapshot *s)
 		.unmanaged_name = { "bad\n\"name\"\033[2J (7)", "\377 \303\244 (8)" },
 		.unmanaged_most = {
 			.total = 6 * MIB,
-			.kind = { [SERVE_KIND_FILE] = 4 * MIB, [SERVE_KIND_STACK] = 2 * MIB, [SERVE_KIND_AGENT] = 1000 },
+			.kind = { [SERVE_KIND_FILE] = 4 * MIB,
+				  [SERVE_KIND_STACK] = 2 * MIB,
+				  [SERVE_KIND_AGENT] = 1000 },
 			.nr_processes = 2,
-			.process = { { "a\033[2J", 7, 5 * MIB, SERVE_KIND_FILE }, { "b\"", 8, 1 * MIB, SERVE_KIND_STACK } },
+			.process = { { "a\033[2J", 7, 5 * MIB, SERVE_KIND_FILE },
+				     { "b\"", 8, 1 * MIB, SERVE_KIND_STACK } },
 		},
 		.store_name = "io_uring",
 	};
@@ -504,12 +527,14 @@ TEST(the_json_report_has_every_key)
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
 	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
 			    "bad\\x0a\"name\"\\x1b[2J (7)");
-	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 1)->valuestring, "\\xff \303\244 (8)");
+	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 1)->valuestring,
+			    "\\xff \303\244 (8)");
 	assert_true(is_utf8(text));
 	look = get(own, "unmanaged_most");
 	assert_int_equal(get(look, "total")->valuedouble, 6 * MIB);
 	for (int i = 0; i < SERVE_NR_KINDS; i++)
-		assert_int_equal(get(get(look, "kinds"), report_kind_key(i))->valuedouble, s.unmanaged_most.kind[i]);
+		assert_int_equal(get(get(look, "kinds"), report_kind_key(i))->valuedouble,
+				 s.unmanaged_most.kind[i]);
 	assert_int_equal(cJSON_GetArraySize(get(look, "processes")), 2);
 	process = cJSON_GetArrayItem(get(look, "processes"), 0);
 	assert_string_equal(get(process, "name")->valuestring, "a\\x1b[2J");
@@ -530,11 +555,14 @@ TEST(the_text_report_keeps_strange_names_on_their_line)
 	fill(&s);
 	text = report_text(&s, &result);
 	assert_non_null(strstr(text, "umemcg: a\\x0ab ended with status 137 after 1.50 s\n"));
-	assert_non_null(strstr(text, "20 not managed: bad\\x0a\"name\"\\x1b[2J (7), \\xff \303\244 (8), ...\n"));
+	assert_non_null(strstr(
+		text, "20 not managed: bad\\x0a\"name\"\\x1b[2J (7), \\xff \303\244 (8), ...\n"));
 	assert_non_null(strstr(text, "max 64.0 MiB, high max\n"));
 	assert_non_null(strstr(text, "  unmanaged    peak 7.0 MiB, "));
-	assert_non_null(strstr(text, "\n    of it      4.0 MiB changed pages of private file mappings, 2.0 MiB main stacks\n"));
-	assert_non_null(strstr(text, "\n    most of it 5.0 MiB in a\\x1b[2J (7), 1.0 MiB in b\" (8)\n"));
+	assert_non_null(strstr(text, "\n    of it      4.0 MiB changed pages of private file "
+				     "mappings, 2.0 MiB main stacks\n"));
+	assert_non_null(
+		strstr(text, "\n    most of it 5.0 MiB in a\\x1b[2J (7), 1.0 MiB in b\" (8)\n"));
 	assert_null(strchr(text, '\033'));
 	assert_true(is_utf8(text));
 	/* The parts of "unmanaged" are listed below it, and nothing else in between. */

@@ -18,11 +18,11 @@
 #include "test.h"
 
 #define OUTPUT_MAX 8192
-#define WAIT_MS 60000 /* for prompt events, however busy the machine is */
+#define WAIT_MS    60000 /* for prompt events, however busy the machine is */
 
 struct job {
 	pid_t pid;
-	int fd;                  /* its standard error and output, or its terminal */
+	int fd; /* its standard error and output, or its terminal */
 	char output[OUTPUT_MAX];
 	size_t len;
 };
@@ -144,7 +144,8 @@ TEST(our_own_failure_is_125_and_starts_nothing)
 TEST(out_of_memory_is_137_with_one_plain_sentence)
 {
 	expect_run("oom", "", "kill -KILL $$", 137,
-		   "umemcg: 'sh' was killed: it and what it started ran out of memory (64.0 MiB used of 64.0 MiB) "
+		   "umemcg: 'sh' was killed: it and what it started ran out of memory (64.0 MiB "
+		   "used of 64.0 MiB) "
 		   "and swap (0 B of 0 B); raise -m or --swap-max\n");
 	expect_run("oom disk", "", "exit 137", 137, "' is full: free space there");
 }
@@ -209,7 +210,8 @@ TEST(signals_are_passed_on_once)
 
 		snprintf(script, sizeof(script),
 			 "n=0; trap 'n=$((n+1)); echo got $n' %d; echo ready; i=0; "
-			 "while [ $n = 0 ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i+1)); done; i=0; "
+			 "while [ $n = 0 ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i+1)); done; "
+			 "i=0; "
 			 "while [ $i -lt 10 ]; do sleep 0.02; i=$((i+1)); done; exit $((40+n))",
 			 signals[i]);
 		job_start(&j, "", script);
@@ -349,7 +351,8 @@ TEST(the_terminals_keys_work)
 {
 	struct job j;
 
-	job_on_terminal(&j, "", "n=0; trap 'n=$((n+1)); echo int $n' INT; trap 'echo cont' CONT; "
+	job_on_terminal(&j, "",
+			"n=0; trap 'n=$((n+1)); echo int $n' INT; trap 'echo cont' CONT; "
 			"echo ready; while [ $n = 0 ]; do :; done; i=0; "
 			"while [ $i -lt 100000 ]; do i=$((i+1)); done; exit $((70+n))");
 	job_expect(&j, "ready");
@@ -373,7 +376,8 @@ TEST(a_terminal_that_is_closed_ends_the_program)
 	j.pid = forkpty(&j.fd, NULL, NULL, NULL);
 	assert_true(j.pid >= 0);
 	if (j.pid == 0)
-		run("", "trap 'exit 7' HUP; echo ready; i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done");
+		run("", "trap 'exit 7' HUP; echo ready; i=0; while [ $i -lt 100 ]; do sleep 0.1; "
+			"i=$((i+1)); done");
 	job_expect(&j, "ready");
 	close(j.fd);
 	assert_int_equal(waitpid(j.pid, &status, 0), j.pid);

@@ -168,15 +168,15 @@ TEST(the_owner_of_a_page_is_the_parent_once_its_group_is_removed)
 #define ROUNDS 20000
 /* On a busy machine a round takes until all racers have got a CPU: as many rounds as fit in, but at
  * least this many. */
-#define TIME_NS 5000000000ull
+#define TIME_NS    5000000000ull
 #define ROUNDS_MIN 200
 
 struct race {
 	struct world w;
-	atomic32_t round;             /* the round that everybody may play */
-	atomic32_t done;              /* number of racers that played it */
+	atomic32_t round; /* the round that everybody may play */
+	atomic32_t done;  /* number of racers that played it */
 	atomic32_t wins;
-	atomic32_t over;              /* this round has nothing to play */
+	atomic32_t over; /* this round has nothing to play */
 	void (*play)(struct race *r, unsigned who);
 };
 

@@ -5,7 +5,7 @@
 #include "memcg/protect.h"
 #include "test.h"
 
-#define MB(n) ((int64_t)(n) * 256) /* pages */
+#define MB(n) ((int64_t)(n)*256) /* pages */
 
 TEST(effective_protection_follows_the_table)
 {
@@ -28,9 +28,9 @@ TEST(effective_protection_follows_the_table)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int64_t got = effective_protection(rows[i].usage, rows[i].parent_usage,
-						   rows[i].setting, rows[i].parent_effective,
-						   rows[i].siblings);
+		int64_t got =
+			effective_protection(rows[i].usage, rows[i].parent_usage, rows[i].setting,
+					     rows[i].parent_effective, rows[i].siblings);
 
 		if (got != rows[i].expect)
 			fail_msg("%s: got %jd, expected %jd", rows[i].what, (intmax_t)got,
@@ -78,18 +78,17 @@ TEST(the_scan_target_shrinks_with_protection)
 	static const struct {
 		int64_t size, usage, protection, expect;
 	} rows[] = {
-		{ 100, 100, 0, 100 },
-		{ 100, 99, 50, 50 },
-		{ 100, 99, 25, 75 },
-		{ 40, 99, 50, 20 },       /* a list is a part of its group */
-		{ 100, 100, 100, 1 },     /* rounding leaves one */
-		{ 100, 50, 100, 1 },      /* usage has fallen below its protection */
+		{ 100, 100, 0, 100 }, { 100, 99, 50, 50 },
+		{ 100, 99, 25, 75 },  { 40, 99, 50, 20 }, /* a list is a part of its group */
+		{ 100, 100, 100, 1 },                     /* rounding leaves one */
+		{ 100, 50, 100, 1 }, /* usage has fallen below its protection */
 		{ 0, 100, 50, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		assert_int_equal(protect_scan_target(rows[i].size, rows[i].usage,
-						     rows[i].protection), rows[i].expect);
+		assert_int_equal(
+			protect_scan_target(rows[i].size, rows[i].usage, rows[i].protection),
+			rows[i].expect);
 }
 
 TEST(a_group_is_covered_while_its_usage_is_within_its_protection)
@@ -122,8 +121,9 @@ static int64_t reclaim_pass(int64_t usage[NR_CHILDREN], bool ignore_protection)
 		int64_t effective, scan;
 
 		/* B is a child of the group under reclaim: its effective value is its setting. */
-		effective = ignore_protection ? 0 : effective_protection(usage[i], total,
-						setting[i], MB(50), claims);
+		effective = ignore_protection ? 0
+					      : effective_protection(usage[i], total, setting[i],
+								     MB(50), claims);
 		if (protect_covers(usage[i], effective))
 			continue;
 		scan = (protect_scan_target(usage[i], usage[i], effective) + 7) / 8;

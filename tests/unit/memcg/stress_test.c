@@ -7,19 +7,27 @@
 #include "memcg/page_cgroup.h"
 #include "test.h"
 
-#define NR_SLOTS 8
-#define NR_WORDS 128
+#define NR_SLOTS   8
+#define NR_WORDS   128
 #define RUN_NS_MIN 300000000u
 #define RUN_NS_MAX 200000000000ull /* busy machine; tools/soak.sh ends it 40 s later */
-#define EACH_MIN 20           /* minimum number of each kind of event */
+#define EACH_MIN   20              /* minimum number of each kind of event */
 
 enum seen {
-	SEEN_CHARGE, SEEN_FULL, SEEN_LOST, SEEN_UNCHARGE, SEEN_TRANSFER, SEEN_LIMIT, SEEN_CREATE,
-	SEEN_REMOVE, SEEN_WALK, NR_SEEN
+	SEEN_CHARGE,
+	SEEN_FULL,
+	SEEN_LOST,
+	SEEN_UNCHARGE,
+	SEEN_TRANSFER,
+	SEEN_LIMIT,
+	SEEN_CREATE,
+	SEEN_REMOVE,
+	SEEN_WALK,
+	NR_SEEN
 };
 
 static struct memcg_tree tree;
-static atomicptr_t slots[NR_SLOTS];  /* struct mem_cgroup *, with the maker's reference; or NULL */
+static atomicptr_t slots[NR_SLOTS]; /* struct mem_cgroup *, with the maker's reference; or NULL */
 static atomic64_t words[NR_WORDS];
 static atomic64_t seen[NR_SEEN];
 static atomic32_t stop;
@@ -256,16 +264,16 @@ static bool seen_enough(uint64_t since)
 
 static void run_workers(void)
 {
-	static void (*const fns[])(void *) = { charger, charger, charger, mover, limiter, maker,
-					       walker };
+	static void (*const fns[])(void *) = { charger, charger, charger, mover,
+					       limiter, maker,   walker };
 	enum { NR = sizeof(fns) / sizeof(fns[0]) };
 	struct worker workers[NR];
 	uint64_t since = plat_now_ns();
 
 	for (unsigned i = 0; i < NR; i++) {
 		workers[i].random = 0x9e3779b97f4a7c15u * (i + 1);
-		assert_int_equal(plat_thread_start(&workers[i].thread, "stress", fns[i],
-						   &workers[i]), 0);
+		assert_int_equal(
+			plat_thread_start(&workers[i].thread, "stress", fns[i], &workers[i]), 0);
 	}
 	while (!seen_enough(since))
 		plat_sleep_ns(10000000);
@@ -331,7 +339,7 @@ TEST(after_everything_at_once_nothing_is_left)
 
 static struct page_counter outer, inner;
 static atomic32_t round_open, charge_done;
-static bool charge_ok;  /* written before charge_done, read after it */
+static bool charge_ok; /* written before charge_done, read after it */
 
 static void charge_each_round(void *arg)
 {

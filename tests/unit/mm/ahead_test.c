@@ -60,7 +60,7 @@ TEST(what_was_read_ahead_is_not_read_again)
 	assert_int_equal(fx_usage(g), 64);
 	fault_read_ahead(mm, FX_BASE, 64);
 	fx_check_run(&fx, mm, FX_BASE, 64, 1);
-	assert_true(stat_read(g, STAT_SWAP_RA_HIT) >= 32);  /* the others waited, once per window */
+	assert_true(stat_read(g, STAT_SWAP_RA_HIT) >= 32); /* the others waited, once per window */
 	assert_int_equal(a64_load(&fx.store->nr_reads), a64_load(&mm->rss));
 	down();
 }

@@ -15,7 +15,7 @@ struct test_file {
 	struct backing b;
 	uint64_t pages, added;
 	unsigned releases;
-	uint64_t broken;        /* this page cannot be read */
+	uint64_t broken; /* this page cannot be read */
 };
 
 static struct test_file file;
@@ -273,8 +273,10 @@ static void error_story(enum soft_kind kind)
 
 	file.pages = FIRST + 20;
 	file.broken = FIRST + 3;
-	assert_int_not_equal(soft_read(&fx.soft, mm, 0, FX_BASE + 20 * PAGE_SIZE, &word, sizeof(word)), 0);
-	assert_int_not_equal(soft_read(&fx.soft, mm, 0, FX_BASE + 3 * PAGE_SIZE, &word, sizeof(word)), 0);
+	assert_int_not_equal(
+		soft_read(&fx.soft, mm, 0, FX_BASE + 20 * PAGE_SIZE, &word, sizeof(word)), 0);
+	assert_int_not_equal(
+		soft_read(&fx.soft, mm, 0, FX_BASE + 3 * PAGE_SIZE, &word, sizeof(word)), 0);
 	assert_int_equal(a64_load(&fx.soft.nr_poisons) >= 2, 1);
 	expect_file(mm, FX_BASE + 4 * PAGE_SIZE, 16, FIRST + 4);
 	assert_int_equal(fx_usage(g), 16);

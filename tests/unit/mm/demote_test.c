@@ -33,7 +33,8 @@ static void set_young(struct mm *mm, unsigned first, unsigned n, bool young)
 
 		spin_lock(&leaf->lock);
 		if (pte_present(pte))
-			pte_set(leaf, page_va(i), young ? pte | PTE_YOUNG : pte & ~(pte_t)PTE_YOUNG);
+			pte_set(leaf, page_va(i),
+				young ? pte | PTE_YOUNG : pte & ~(pte_t)PTE_YOUNG);
 		spin_unlock(&leaf->lock);
 	}
 }
@@ -85,7 +86,9 @@ static int64_t demoted(struct mem_cgroup *memcg)
 /* The share of a node that is kept free, within bounds. */
 TEST(the_margin_of_a_node_is_a_share_of_it_within_bounds)
 {
-	static const struct { int64_t max, margin; } t[] = {
+	static const struct {
+		int64_t max, margin;
+	} t[] = {
 		{ 0, 4 }, { 4, 4 }, { 256, 4 }, { 640, 10 }, { 32768, 512 }, { 1 << 20, 512 },
 	};
 
@@ -283,11 +286,14 @@ TEST(a_move_to_the_full_fast_node_demotes_what_is_cold_there)
 	assert_int_equal(frames_room(&fx.e, FAST), 0);
 	on_slow = count_on(mm, 100, SLOW);
 	assert_true(on_slow >= 50);
-	assert_int_equal(migrate_range(mm, page_va(90), page_va(100), FAST, MIGRATE_SYSCALL, &mr), 0);
+	assert_int_equal(migrate_range(mm, page_va(90), page_va(100), FAST, MIGRATE_SYSCALL, &mr),
+			 0);
 	assert_int_equal(mr.migrated, 10);
-	assert_int_equal(stat_read(memcg, STAT_PGDEMOTE_DIRECT), count_on(mm, 100, SLOW) - on_slow + 10);
+	assert_int_equal(stat_read(memcg, STAT_PGDEMOTE_DIRECT),
+			 count_on(mm, 100, SLOW) - on_slow + 10);
 	assert_true(stat_read(memcg, STAT_PGDEMOTE_DIRECT) > 0);
-	assert_true(stat_read(memcg, STAT_PGMIGRATE_SUCCESS) >= 10 + stat_read(memcg, STAT_PGDEMOTE_DIRECT));
+	assert_true(stat_read(memcg, STAT_PGMIGRATE_SUCCESS) >=
+		    10 + stat_read(memcg, STAT_PGDEMOTE_DIRECT));
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
 	end(mm, memcg);
 }

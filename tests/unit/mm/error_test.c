@@ -111,7 +111,8 @@ TEST(what_was_measured_is_charged_before_it_can_be_given_back)
 	for (int i = 0; i < 200000; i++) {
 		int64_t old = a64_load(&figure);
 
-		won += charge_unmanaged_figure(&fx.e, root, &figure, old, old > 50 ? old - 50 : old + 30 + i % 60);
+		won += charge_unmanaged_figure(&fx.e, root, &figure, old,
+					       old > 50 ? old - 50 : old + 30 + i % 60);
 	}
 	a32_store(&figure_stop, 1);
 	plat_thread_join(&t);

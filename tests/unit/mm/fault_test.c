@@ -94,7 +94,9 @@ static void across_leaves(enum soft_kind kind)
 	mm = fx_mm(&fx, NULL);
 	assert_int_equal(fx_map(mm, FX_BASE, 2 * 8 * LEAF_ENTRIES), 0);
 	assert_in_range(faults_of(mm, FX_BASE, 8 * LEAF_ENTRIES, 1), 64, 80);
-	assert_in_range(faults_of(mm, FX_BASE + (16 * LEAF_ENTRIES - 1) * PAGE_SIZE, 8 * LEAF_ENTRIES, -1), 64, 80);
+	assert_in_range(
+		faults_of(mm, FX_BASE + (16 * LEAF_ENTRIES - 1) * PAGE_SIZE, 8 * LEAF_ENTRIES, -1),
+		64, 80);
 	fx_audit(&fx, 0);
 	fx_exit(&fx, mm);
 	fx_down(&fx);
@@ -117,7 +119,8 @@ static struct leaf *leaf_after(struct leaf **leaves, unsigned n, uint64_t va, ui
 	struct leaf *next = NULL;
 
 	for (unsigned i = 0; i < n; i++)
-		if (leaves[i]->base + LEAF_SPAN > va && leaves[i]->base < end && (!next || leaves[i]->base < next->base))
+		if (leaves[i]->base + LEAF_SPAN > va && leaves[i]->base < end &&
+		    (!next || leaves[i]->base < next->base))
 			next = leaves[i];
 	return next;
 }
@@ -134,13 +137,17 @@ TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
 	for (unsigned n = 0; n < 60; n++) {
 		uint64_t far = LEAF_SPAN << drawn(&random, 26);
 
-		leaves[n] = leaf_get(mm, n && drawn(&random, 4) ? leaves[drawn(&random, n)]->base + far : far);
+		leaves[n] = leaf_get(
+			mm, n && drawn(&random, 4) ? leaves[drawn(&random, n)]->base + far : far);
 		assert_non_null(leaves[n]);
 		for (int i = 0; i < 40; i++) {
-			uint64_t va = leaves[drawn(&random, n + 1)]->base + LEAF_SPAN * drawn(&random, 3) -
-				      PAGE_SIZE * drawn(&random, 3);
-			uint64_t end = va + (drawn(&random, 2) ? PAGE_SIZE : 1ull << drawn(&random, 47)), at = va;
-			struct leaf *want = leaf_after(leaves, n + 1, va, end), *got = leaf_next(mm, &at, end);
+			uint64_t va = leaves[drawn(&random, n + 1)]->base +
+				      LEAF_SPAN * drawn(&random, 3) - PAGE_SIZE * drawn(&random, 3);
+			uint64_t end = va +
+				       (drawn(&random, 2) ? PAGE_SIZE : 1ull << drawn(&random, 47)),
+				 at = va;
+			struct leaf *want = leaf_after(leaves, n + 1, va, end),
+				    *got = leaf_next(mm, &at, end);
 
 			assert_ptr_equal(got, want);
 			assert_int_equal(at, !want ? end : want->base > va ? want->base : va);

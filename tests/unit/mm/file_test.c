@@ -347,7 +347,8 @@ TEST(truncation_drops_pages_and_their_mappings)
 	assert_int_equal(byte_at(s.mm, va_of(9)), 0);
 	/* Growing past the table's end, and past the store's. */
 	assert_int_equal(filemap_truncate(s.as, 5 * FILE_CHUNK), 0);
-	assert_int_equal(file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, 4 * FILE_CHUNK), 0);
+	assert_int_equal(file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, 4 * FILE_CHUNK),
+			 0);
 	assert_int_equal(put_byte(s.mm, OTHER, 1), 0);
 	assert_int_equal(filemap_writeback(s.as, 0, UINT64_MAX), -ENOSPC);
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
@@ -472,7 +473,9 @@ TEST(what_cannot_be_mapped_is_refused)
 	assert_int_equal(file_mmap(s.mm, va_of(3), va_of(4), VM_SHARE, s.as, 0), -EEXIST);
 	assert_int_equal(file_mmap(s.mm, OTHER, OTHER, VM_SHARE, s.as, 0), -EINVAL);
 	assert_int_equal(file_mmap(s.mm, OTHER + 1, OTHER + PAGE_SIZE, VM_SHARE, s.as, 0), -EINVAL);
-	assert_int_equal(file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, FILE_PAGES_MAX + 1), -EINVAL);
+	assert_int_equal(
+		file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, FILE_PAGES_MAX + 1),
+		-EINVAL);
 	assert_null(file_create(&fx.e, NULL, FILE_PAGES_MAX + 1));
 	down(&s);
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 0);
@@ -498,5 +501,6 @@ TEST(reclaim_takes_from_each_kind_by_size_and_rather_from_files)
 	};
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++)
-		assert_int_equal(reclaim_split(row[i].n, row[i].anon, row[i].file, row[i].can_swap), row[i].want);
+		assert_int_equal(reclaim_split(row[i].n, row[i].anon, row[i].file, row[i].can_swap),
+				 row[i].want);
 }

@@ -233,13 +233,16 @@ static void advised(enum soft_kind kind)
 	fx_fill_run(&fx, a, FX_BASE, 30, 1);
 	rw_wrlock(&a->mmap_lock);
 	assert_int_equal(vma_change_flags(a, FX_BASE, FX_BASE + 10 * PAGE_SIZE, VM_DONTFORK, 0), 0);
-	assert_int_equal(vma_change_flags(a, FX_BASE + 10 * PAGE_SIZE, FX_BASE + 29 * PAGE_SIZE, VM_WIPEONFORK, 0), 0);
+	assert_int_equal(vma_change_flags(a, FX_BASE + 10 * PAGE_SIZE, FX_BASE + 29 * PAGE_SIZE,
+					  VM_WIPEONFORK, 0),
+			 0);
 	rw_wrunlock(&a->mmap_lock);
 	b = fx_fork(&fx, a, g);
 	assert_non_null(b);
 	assert_null(vma_find(b, FX_BASE));
 	assert_null(vma_find(b, FX_BASE + 9 * PAGE_SIZE));
-	assert_int_equal(vma_find(b, FX_BASE + 10 * PAGE_SIZE)->flags & VM_WIPEONFORK, VM_WIPEONFORK);
+	assert_int_equal(vma_find(b, FX_BASE + 10 * PAGE_SIZE)->flags & VM_WIPEONFORK,
+			 VM_WIPEONFORK);
 	assert_int_equal(a64_load(&b->rss) + a64_load(&b->swapents), 1);
 	fx_check_run(&fx, b, FX_BASE + 29 * PAGE_SIZE, 1, 1);
 	fx_check_run(&fx, a, FX_BASE, 30, 1);
@@ -325,7 +328,8 @@ TEST(gaps_between_areas_are_filled_and_areas_left_alone)
 	assert_int_equal(fx_map(mm, FX_BASE + 10 * PAGE_SIZE, 5), 0);
 	assert_int_equal(fx_map(mm, FX_BASE + 20 * PAGE_SIZE, 5), 0);
 	rw_wrlock(&mm->mmap_lock);
-	assert_int_equal(vma_insert_gaps(mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE, VM_READ, NULL, 0), 0);
+	assert_int_equal(vma_insert_gaps(mm, FX_BASE, FX_BASE + 40 * PAGE_SIZE, VM_READ, NULL, 0),
+			 0);
 	assert_int_equal(vma_insert(mm, FX_BASE, FX_BASE, VM_READ), -EINVAL);
 	assert_int_equal(vma_insert(mm, FX_BASE + 1, FX_BASE + 10, VM_READ), -EINVAL);
 	rw_wrunlock(&mm->mmap_lock);
@@ -427,7 +431,8 @@ static void slow_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 
 		if (l) {
 			spin_lock(&l->lock);
-			there = pte_present(pte_read(l, reqs[i].va)) && !mmu_data(mmu, reqs[i].page);
+			there = pte_present(pte_read(l, reqs[i].va)) &&
+				!mmu_data(mmu, reqs[i].page);
 			spin_unlock(&l->lock);
 		}
 		if (there && mmu->ops->bring_frames(mmu, &reqs[i].page, 1) == 0)

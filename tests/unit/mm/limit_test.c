@@ -53,7 +53,7 @@ static void high_is_owed(enum soft_kind kind)
 		assert_int_equal(charge_pages(&fx.e, g, mm, 64, 0), 0);
 	assert_int_equal(a32_load(&mm->over_high), 256);
 	assert_int_equal(charge_pages(&fx.e, g, mm, 300, 0), 0);
-	fx_reclaim(&fx, g, 100);  /* clears the accessed bits */
+	fx_reclaim(&fx, g, 100); /* clears the accessed bits */
 	charge_pay_high(mm, g);
 	assert_in_range(fx_usage(g), 2100, 2200);
 	assert_int_equal(a32_load(&mm->over_high), 300);

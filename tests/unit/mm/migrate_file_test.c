@@ -97,7 +97,8 @@ TEST(pages_that_only_the_table_has_move)
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	assert_int_equal(s.t->slots[2 * PAGE_SIZE], 50);
 	assert_int_equal(a64_load(&s.t->nr_writes), 1);
-	assert_int_equal(file_mmap(s.mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, s.as, 0), 0);
+	assert_int_equal(file_mmap(s.mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, s.as, 0),
+			 0);
 	reads = a64_load(&s.t->nr_reads);
 	assert_int_equal(byte_at(s.mm, va_of(1)), 2);
 	assert_int_equal(byte_at(s.mm, va_of(2)), 50);
@@ -119,7 +120,9 @@ TEST(shared_memory_moves_and_goes_to_swap_afterwards)
 	for (unsigned i = 0; i < 4; i++)
 		migrate_index(&s, i);
 	expect_stats(s.g, 4, 4, 0, 4, 0);
-	assert_int_equal(stat_read_local(s.g, STAT_INACTIVE_ANON) + stat_read_local(s.g, STAT_ACTIVE_ANON), 4);
+	assert_int_equal(stat_read_local(s.g, STAT_INACTIVE_ANON) +
+				 stat_read_local(s.g, STAT_ACTIVE_ANON),
+			 4);
 	assert_int_equal(byte_at(mm2, OTHER), 10);
 	assert_int_equal(fx_reclaim(&fx, s.g, 4), 4);
 	expect_stats(s.g, 0, 0, 0, 0, 0);
@@ -165,7 +168,9 @@ TEST(a_locked_range_of_a_file_moves)
 	fx_reclaim(&fx, s.g, PAGES);
 	assert_int_equal(stat_read_local(s.g, STAT_UNEVICTABLE), PAGES);
 	for (unsigned node = 0; node < 2; node++) {
-		assert_int_equal(migrate_range(s.mm, FX_BASE, va_of(PAGES), node, MIGRATE_SYSCALL, &result), 0);
+		assert_int_equal(
+			migrate_range(s.mm, FX_BASE, va_of(PAGES), node, MIGRATE_SYSCALL, &result),
+			0);
 		for (unsigned i = 0; i < PAGES; i++)
 			assert_int_equal(cached(&s, i)->node, node);
 		assert_int_equal(stat_read_local(s.g, STAT_UNEVICTABLE), PAGES);
@@ -270,10 +275,13 @@ TEST(as_many_pages_of_files_move_as_there_is_memory_for)
 	for (unsigned i = 0; i < 8; i++)
 		assert_int_equal(put_byte(s.mm, va_of(i), 30 + (int)i), 0);
 	for (unsigned k = 0; k <= 8; k++) {
-		assert_int_equal(migrate_range(s.mm, FX_BASE, va_of(8), 0, MIGRATE_COMPACTION, &result), 0);
+		assert_int_equal(
+			migrate_range(s.mm, FX_BASE, va_of(8), 0, MIGRATE_COMPACTION, &result), 0);
 		fx.soft.mmu.ops = &ops;
 		room = k;
-		assert_int_equal(migrate_range(s.mm, FX_BASE, va_of(8), 1, MIGRATE_COMPACTION, &result), k < 8 ? -ENOMEM : 0);
+		assert_int_equal(
+			migrate_range(s.mm, FX_BASE, va_of(8), 1, MIGRATE_COMPACTION, &result),
+			k < 8 ? -ENOMEM : 0);
 		fx.soft.mmu.ops = real_ops;
 		assert_int_equal(result.migrated, k);
 		assert_int_equal(result.failed, 8 - k);
@@ -394,15 +402,37 @@ static void migrate_with(struct scene *s, void (*fn)(void *scene), bool waits)
 	fx_audit(&fx, 0);
 }
 
-static void do_store(void *s) { assert_int_equal(put_byte(((struct scene *)s)->mm, va_of(0), 78), 0); }
-static void do_truncate(void *s) { assert_int_equal(filemap_truncate(((struct scene *)s)->as, 0), 0); }
-static void do_write(void *s) { assert_int_equal(filemap_writeback(((struct scene *)s)->as, 0, 1), 0); }
-static void do_unmap(void *s) { fx_unmap(&fx, ((struct scene *)s)->mm, FX_BASE, 1); }
-static void do_move(void *s) { assert_int_equal(fx_remap(&fx, ((struct scene *)s)->mm, FX_BASE, OTHER, 1), 0); }
+static void do_store(void *s)
+{
+	assert_int_equal(put_byte(((struct scene *)s)->mm, va_of(0), 78), 0);
+}
+static void do_truncate(void *s)
+{
+	assert_int_equal(filemap_truncate(((struct scene *)s)->as, 0), 0);
+}
+static void do_write(void *s)
+{
+	assert_int_equal(filemap_writeback(((struct scene *)s)->as, 0, 1), 0);
+}
+static void do_unmap(void *s)
+{
+	fx_unmap(&fx, ((struct scene *)s)->mm, FX_BASE, 1);
+}
+static void do_move(void *s)
+{
+	assert_int_equal(fx_remap(&fx, ((struct scene *)s)->mm, FX_BASE, OTHER, 1), 0);
+}
 
 static struct mm *late;
-static void do_read_by_another(void *s) { (void)s; assert_int_equal(byte_at(late, OTHER), 77); }
-static void do_fork(void *s) { assert_int_equal(fx_fork_into(&fx, ((struct scene *)s)->mm, late), 0); }
+static void do_read_by_another(void *s)
+{
+	(void)s;
+	assert_int_equal(byte_at(late, OTHER), 77);
+}
+static void do_fork(void *s)
+{
+	assert_int_equal(fx_fork_into(&fx, ((struct scene *)s)->mm, late), 0);
+}
 
 /* Access to the page by its entry, by its table or to write it back gets the new one. */
 TEST(who_wants_a_page_of_a_file_waits_for_the_new_one)

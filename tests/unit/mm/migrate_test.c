@@ -67,7 +67,8 @@ TEST(a_range_moves_with_its_content_and_no_counter_changes)
 	int64_t memory = page_counter_read(&memcg->memory);
 	unsigned node = other_node(mm);
 
-	assert_int_equal(migrate_range(mm, FX_BASE, page_va(600), node, MIGRATE_COMPACTION, &result), 0);
+	assert_int_equal(
+		migrate_range(mm, FX_BASE, page_va(600), node, MIGRATE_COMPACTION, &result), 0);
 	assert_int_equal(result.migrated, 600);
 	assert_int_equal(result.failed + result.gone, 0);
 	for (unsigned i = 0; i < 600; i++)
@@ -75,7 +76,8 @@ TEST(a_range_moves_with_its_content_and_no_counter_changes)
 	assert_int_equal(page_counter_read(&memcg->memory), memory);
 	assert_int_equal(stat_read(memcg, STAT_ANON), 600);
 	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS), 600);
-	assert_int_equal(group_list_size(memcg, LRU_INACTIVE_ANON), lruvec_size(memcg_lruvec(memcg, node), LRU_INACTIVE_ANON));
+	assert_int_equal(group_list_size(memcg, LRU_INACTIVE_ANON),
+			 lruvec_size(memcg_lruvec(memcg, node), LRU_INACTIVE_ANON));
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 600, 7);
 	end(mm, memcg);
@@ -160,7 +162,9 @@ TEST(a_locked_page_stays_locked)
 	assert_int_equal(fx_mlock(mm, page_va(1), 2), 0);
 	fx_fill_run(&fx, mm, page_va(1), 2, 7);
 	assert_int_equal(stat_read(memcg, STAT_UNEVICTABLE), 2);
-	assert_int_equal(migrate_range(mm, FX_BASE, page_va(3), other_node(mm), MIGRATE_SYSCALL, &result), 0);
+	assert_int_equal(
+		migrate_range(mm, FX_BASE, page_va(3), other_node(mm), MIGRATE_SYSCALL, &result),
+		0);
 	assert_int_equal(stat_read(memcg, STAT_UNEVICTABLE), 2);
 	fx_audit(&fx, 0);
 	assert_int_equal(fx_munlock(mm, page_va(1), 2), 0);
@@ -209,7 +213,8 @@ TEST(isolated_pages_of_a_range_stay)
 		page_get(p[i]);
 		assert_true(lru_isolate_page(p[i]));
 	}
-	assert_int_equal(migrate_range(mm, FX_BASE, page_va(300), node, MIGRATE_SYSCALL, &result), -EAGAIN);
+	assert_int_equal(migrate_range(mm, FX_BASE, page_va(300), node, MIGRATE_SYSCALL, &result),
+			 -EAGAIN);
 	assert_int_equal(result.migrated, 300 - nr_busy);
 	assert_int_equal(result.failed, nr_busy);
 	for (unsigned i = 0; i < nr_busy; i++) {
@@ -228,14 +233,16 @@ TEST(an_unknown_node_and_an_mmu_that_does_not_share_are_refused)
 	struct mem_cgroup *memcg;
 	struct mm *mm = start(0, 3, &memcg);
 
-	assert_int_equal(migrate_range(mm, FX_BASE, page_va(3), 2, MIGRATE_SYSCALL, &result), -EINVAL);
+	assert_int_equal(migrate_range(mm, FX_BASE, page_va(3), 2, MIGRATE_SYSCALL, &result),
+			 -EINVAL);
 	assert_int_equal(result.failed, 3);
 	end(mm, memcg);
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
 	mm = fx_mm(&fx, NULL);
 	assert_int_equal(fx_map(mm, FX_BASE, 1), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 1, 7);
-	assert_int_equal(migrate_range(mm, FX_BASE, page_va(1), 1, MIGRATE_SYSCALL, &result), -EOPNOTSUPP);
+	assert_int_equal(migrate_range(mm, FX_BASE, page_va(1), 1, MIGRATE_SYSCALL, &result),
+			 -EOPNOTSUPP);
 	fx_exit(&fx, mm);
 	fx_down(&fx);
 }
@@ -271,10 +278,13 @@ TEST(as_many_pages_move_as_there_is_memory_for)
 	ops.bring_frames = bring_while_there_is_room;
 	for (unsigned k = 0; k <= 8; k++) {
 		/* Move all back to one node first, so that every round has the same work. */
-		assert_int_equal(migrate_range(mm, FX_BASE, page_va(8), 0, MIGRATE_COMPACTION, &result), 0);
+		assert_int_equal(
+			migrate_range(mm, FX_BASE, page_va(8), 0, MIGRATE_COMPACTION, &result), 0);
 		fx.soft.mmu.ops = &ops;
 		room = k;
-		assert_int_equal(migrate_range(mm, FX_BASE, page_va(8), 1, MIGRATE_COMPACTION, &result), k < 8 ? -ENOMEM : 0);
+		assert_int_equal(
+			migrate_range(mm, FX_BASE, page_va(8), 1, MIGRATE_COMPACTION, &result),
+			k < 8 ? -ENOMEM : 0);
 		fx.soft.mmu.ops = real_ops;
 		assert_int_equal(result.migrated, k);
 		assert_int_equal(result.failed, 8 - k);
@@ -327,10 +337,22 @@ static void migrate_with(struct mm *mm, void (*fn)(void *mm), bool waits)
 	assert_null(visit);
 }
 
-static void do_unmap(void *mm) { fx_unmap(&fx, mm, FX_BASE, 1); }
-static void do_exit(void *mm) { fx_exit(&fx, mm); }
-static void do_read(void *mm) { fx_check_run(&fx, mm, FX_BASE, 1, 7); }
-static void do_move(void *mm) { assert_int_equal(fx_remap(&fx, mm, FX_BASE, FX_BASE + (64ul << 20), 1), 0); }
+static void do_unmap(void *mm)
+{
+	fx_unmap(&fx, mm, FX_BASE, 1);
+}
+static void do_exit(void *mm)
+{
+	fx_exit(&fx, mm);
+}
+static void do_read(void *mm)
+{
+	fx_check_run(&fx, mm, FX_BASE, 1, 7);
+}
+static void do_move(void *mm)
+{
+	assert_int_equal(fx_remap(&fx, mm, FX_BASE, FX_BASE + (64ul << 20), 1), 0);
+}
 static void do_fork(void *mm)
 {
 	assert_int_equal(fx_fork_into(&fx, mm, joined_child), 0);

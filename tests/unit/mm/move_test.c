@@ -56,7 +56,9 @@ TEST(pages_and_slots_go_with_their_address_space)
 	assert_usage(to, MANY - out, MANY, out);
 	assert_int_equal(stat_read(from, STAT_ANON), 0);
 	assert_int_equal(stat_read(to, STAT_ANON), MANY - out);
-	assert_int_equal(group_list_size(from, LRU_INACTIVE_ANON) + group_list_size(from, LRU_ACTIVE_ANON), 0);
+	assert_int_equal(group_list_size(from, LRU_INACTIVE_ANON) +
+				 group_list_size(from, LRU_ACTIVE_ANON),
+			 0);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, MANY, 7);
 	assert_usage(from, 0, 0, 0);
@@ -262,7 +264,8 @@ static void swap_in_during_move(unsigned mask)
 	assert_null(fx.store->during_read);
 	assert_usage(from, 0, 0, 0);
 	assert_usage(to, 1, 1, 1);
-	assert_int_equal(stat_read_local(from, STAT_ANON) + stat_read_local(from, STAT_SWAPCACHED), 0);
+	assert_int_equal(stat_read_local(from, STAT_ANON) + stat_read_local(from, STAT_SWAPCACHED),
+			 0);
 	assert_int_equal(stat_read_local(to, STAT_ANON), 1);
 	assert_int_equal(stat_read_local(to, STAT_SWAPCACHED), 1);
 	end(mm);
@@ -350,7 +353,8 @@ TEST(pages_of_files_go_if_they_are_asked_for)
 	expect_stats(to, 8, 8, 4, 0, 4);
 	assert_usage(from, 0, 0, 0);
 	assert_usage(to, 12, 12, 0);
-	assert_int_equal(group_list_size(to, LRU_INACTIVE_FILE) + group_list_size(to, LRU_ACTIVE_FILE), 8);
+	assert_int_equal(
+		group_list_size(to, LRU_INACTIVE_FILE) + group_list_size(to, LRU_ACTIVE_FILE), 8);
 	fx_audit(&fx, 0);
 	assert_int_equal(filemap_writeback(scene.as, 0, PAGES), 0);
 	expect_stats(to, 8, 8, 0, 0, 4);
@@ -381,7 +385,8 @@ TEST(pages_of_files_that_others_map_or_nobody_stay)
 
 	start_files(false);
 	mm2 = fx_mm(&fx, from);
-	assert_int_equal(file_mmap(mm2, OTHER, OTHER + PAGES * PAGE_SIZE, VM_SHARE, scene.as, 0), 0);
+	assert_int_equal(file_mmap(mm2, OTHER, OTHER + PAGES * PAGE_SIZE, VM_SHARE, scene.as, 0),
+			 0);
 	assert_int_equal(byte_at(mm2, OTHER), 40);
 	fx_discard(&fx, scene.mm, va_of(7), 1);
 	assert_int_equal(mm_move_group(scene.mm, to, MOVE_FILE), 0);

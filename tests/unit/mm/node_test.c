@@ -29,8 +29,8 @@ static int resize(unsigned node, int64_t nr)
 }
 
 /* An engine whose node 0 has @frames frames, and a space of @n pages in them. */
-static struct mm *start(const struct fx_memory *memory, enum soft_kind kind, int64_t frames, unsigned n,
-			struct mem_cgroup **memcg)
+static struct mm *start(const struct fx_memory *memory, enum soft_kind kind, int64_t frames,
+			unsigned n, struct mem_cgroup **memcg)
 {
 	struct mm *mm;
 
@@ -70,7 +70,9 @@ TEST(the_order_of_nodes_follows_their_distances)
 		.nr_nodes = 4,
 		.distance = { { 10, 40, 20, 20 }, { 0 }, { 30, 30, 0, 31 }, { 50, 10, 30, 10 } },
 	};
-	static const uint8_t order[4][4] = { { 0, 2, 3, 1 }, { 1, 2, 3, 0 }, { 2, 0, 1, 3 }, { 3, 1, 2, 0 } };
+	static const uint8_t order[4][4] = {
+		{ 0, 2, 3, 1 }, { 1, 2, 3, 0 }, { 2, 0, 1, 3 }, { 3, 1, 2, 0 }
+	};
 
 	fx_up_memory(&fx, SOFT_SHARED, 4096, 8, &four);
 	for (unsigned node = 0; node < 4; node++)
@@ -82,7 +84,9 @@ TEST(the_order_of_nodes_follows_their_distances)
 /* A node without room passes the allocation on to the nearest one with room. */
 TEST(frames_come_from_the_nearest_node_that_has_them)
 {
-	static const struct fx_memory far = { .nr_nodes = 3, .distance = { { 10, 40, 20 } }, .demotion = { 2, 3, 0 } };
+	static const struct fx_memory far = { .nr_nodes = 3,
+					      .distance = { { 10, 40, 20 } },
+					      .demotion = { 2, 3, 0 } };
 	struct page *pages[24];
 
 	fx_up_memory(&fx, SOFT_SHARED, 4096, 8, &far);
@@ -181,7 +185,8 @@ TEST(a_pool_that_shrinks_is_compacted)
 		assert_true(page_of(mm, i)->pfn < 90);
 	assert_int_equal(free_on(0), 10);
 	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS), 60);
-	assert_int_equal(stat_read(memcg, STAT_PGDEMOTE_DIRECT) + stat_read(memcg, STAT_PGDEMOTE_KSWAPD), 0);
+	assert_int_equal(
+		stat_read(memcg, STAT_PGDEMOTE_DIRECT) + stat_read(memcg, STAT_PGDEMOTE_KSWAPD), 0);
 	assert_int_equal(a64_load(&fx.store->nr_writes), 0);
 	stock_drain(memcg);
 	assert_true(page_counter_read(&memcg->memory) <= memory);
@@ -193,7 +198,9 @@ TEST(a_pool_that_shrinks_is_compacted)
 /* Without room on the node they go to the nearest other node with room, then to the next. */
 TEST(what_has_no_room_goes_to_the_nearest_node)
 {
-	static const struct fx_memory far = { .nr_nodes = 3, .distance = { { 10, 40, 20 } }, .demotion = { 2, 3, 0 } };
+	static const struct fx_memory far = { .nr_nodes = 3,
+					      .distance = { { 10, 40, 20 } },
+					      .demotion = { 2, 3, 0 } };
 	struct mem_cgroup *memcg;
 	struct mm *mm = start(&far, SOFT_SHARED, 100, 90, &memcg);
 	unsigned on[3] = { 0 };
@@ -238,7 +245,9 @@ TEST(exclusive_memory_shrinks_through_swap)
 	assert_int_equal(resize(0, 60), 0);
 	assert_int_equal(res.taken, 140);
 	assert_int_equal(res.reclaimed, 40);
-	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS) + stat_read(memcg, STAT_PGMIGRATE_FAIL), 0);
+	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS) +
+				 stat_read(memcg, STAT_PGMIGRATE_FAIL),
+			 0);
 	fx_audit(&fx, 0);
 	assert_int_equal(resize(0, 200), 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
@@ -425,7 +434,8 @@ TEST(whatever_allocation_fails_the_pool_is_in_one_piece)
 		err = node_resize(&fx.e, 0, 16, 1, &res);
 		a32_store(&fx.soft.inject.no_frames, 0);
 		fault_arm(FAULT_ALLOC, 0);
-		assert_true(n == 0 ? err == -EBUSY && res.busy == 16 : err == 0 || (err == -EBUSY && res.busy > 0));
+		assert_true(n == 0 ? err == -EBUSY && res.busy == 16
+				   : err == 0 || (err == -EBUSY && res.busy > 0));
 		assert_int_equal(res.compacted, 16 - res.busy);
 		assert_int_equal(res.taken, 64 - res.frames);
 		fx_audit(&fx, 0);

@@ -30,7 +30,8 @@ TEST(shared_memory_goes_to_swap_and_comes_back_for_all)
 	fx_unmap(&fx, s.mm, FX_BASE, PAGES);
 	fx_exit(&fx, mm2);
 	assert_int_equal(s.as->nr_swapped, PAGES);
-	assert_int_equal(file_mmap(s.mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, s.as, 0), 0);
+	assert_int_equal(file_mmap(s.mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, s.as, 0),
+			 0);
 	for (unsigned i = 0; i < PAGES / 2; i++)
 		assert_int_equal(byte_at(s.mm, va_of(i)), 10 + i);
 	expect_stats(s.g, PAGES / 2, PAGES / 2, 0, PAGES / 2, 0);
@@ -224,10 +225,12 @@ TEST(shared_memory_that_swap_lost_is_sigbus)
 static int story(bool shmem)
 {
 	struct test_store *t = shmem ? NULL : make_store(PAGES);
-	struct address_space *as = shmem || t ? file_create(&fx.e, t ? &t->store : NULL, PAGES) : NULL;
+	struct address_space *as =
+		shmem || t ? file_create(&fx.e, t ? &t->store : NULL, PAGES) : NULL;
 	struct mem_cgroup *g = as ? fx_group(&fx, NULL, "a", 200) : NULL;
 	struct mm *mm = g ? fx_mm(&fx, g) : NULL, *child = NULL;
-	int err = mm ? file_mmap(mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, as, 0) : -ENOMEM;
+	int err =
+		mm ? file_mmap(mm, FX_BASE, FX_BASE + PAGES * PAGE_SIZE, VM_SHARE, as, 0) : -ENOMEM;
 
 	if (!err)
 		err = file_mmap(mm, OTHER, OTHER + 4 * PAGE_SIZE, FX_RW, as, 1);
@@ -304,4 +307,3 @@ TEST(every_write_may_fail)
 	fail_each(FAULT_WRITE, false, 40, 4);
 	fail_each(FAULT_WRITE, true, 40, 0);
 }
-

@@ -21,8 +21,10 @@
 #include "stress_files.h"
 #include "stress_nodes.h"
 
-#define STALL_NS    (120 * SECOND_NS)
-#define SEEN_NS     (200 * SECOND_NS) /* a sanitized run on a busy machine may need longer; tools/soak.sh ends it 40 s later */
+#define STALL_NS (120 * SECOND_NS)
+#define SEEN_NS                                                                                    \
+	(200 * SECOND_NS) /* a sanitized run on a busy machine may need longer; tools/soak.sh ends \
+			     it 40 s later */
 #define REAP_NS     1000000ull
 #define PROGRESS_NS (10 * SECOND_NS)
 
@@ -196,7 +198,8 @@ static void op_migrate(struct worker *w, struct space *s)
 {
 	uint64_t i = draw(w, PAGES - 24);
 	struct migrate_result r;
-	int err = migrate_range(s->mm, page_va(s, i), page_va(s, i + 24), (unsigned)draw(w, fx.e.nr_nodes),
+	int err = migrate_range(s->mm, page_va(s, i), page_va(s, i + 24),
+				(unsigned)draw(w, fx.e.nr_nodes),
 				draw(w, 2) ? MIGRATE_SYSCALL : MIGRATE_COMPACTION, &r);
 
 	VM_BUG_ON(err && err != -EAGAIN && err != -ENOMEM && err != -EOPNOTSUPP);
@@ -426,7 +429,8 @@ static void reap_killed(void)
 	for (unsigned i = 0; i < NR_OWNERS * NR_SPACES; i++) {
 		struct mm *mm = visited(i);
 
-		if (mm && a32_load(&mm->dying) && a64_load(&mm->rss) + a64_load(&mm->swapents) > 0) {
+		if (mm && a32_load(&mm->dying) &&
+		    a64_load(&mm->rss) + a64_load(&mm->swapents) > 0) {
 			fx_discard(&fx, mm, AREA, PAGES);
 			fx_discard(&fx, mm, ELSEWHERE, PAGES);
 			if (files)
@@ -489,11 +493,13 @@ static void progress(uint64_t begin, uint64_t ns, uint64_t *last)
 	if (now - *last < PROGRESS_NS)
 		return;
 	*last = now;
-	fprintf(stderr, "# %llu of %llu s: %lld checks, %lld exits, %lld migrations, %lld removals, %lld killed\n",
-		(unsigned long long)((now - begin) / SECOND_NS), (unsigned long long)(ns / SECOND_NS),
-		(long long)a64_load(&seen[SEEN_CHECK]), (long long)a64_load(&seen[SEEN_EXIT]),
-		(long long)a64_load(&seen[SEEN_MIGRATE]), (long long)a64_load(&seen[SEEN_REMOVE]),
-		(long long)a64_load(&seen[SEEN_KILLED]));
+	fprintf(stderr,
+		"# %llu of %llu s: %lld checks, %lld exits, %lld migrations, %lld removals, %lld "
+		"killed\n",
+		(unsigned long long)((now - begin) / SECOND_NS),
+		(unsigned long long)(ns / SECOND_NS), (long long)a64_load(&seen[SEEN_CHECK]),
+		(long long)a64_load(&seen[SEEN_EXIT]), (long long)a64_load(&seen[SEEN_MIGRATE]),
+		(long long)a64_load(&seen[SEEN_REMOVE]), (long long)a64_load(&seen[SEEN_KILLED]));
 }
 
 /* These decide whether anything leaked; fx_down asserts it. */
@@ -501,10 +507,12 @@ static void say_what_is_left(void)
 {
 	struct engine *e = &fx.e;
 
-	print_message("# left: %lld pages, %lld slots, %lld address spaces, %lld anon_vmas, %lld chains, %u groups\n",
-		      (long long)(a64_load(&e->nr_frames) - a64_load(&e->nr_free)), (long long)a64_load(&e->swap->nr_used),
-		      (long long)a64_load(&e->nr_mms), (long long)a64_load(&e->nr_anon_vmas),
-		      (long long)a64_load(&e->nr_chains), a32_load(&e->tree.nr_groups) - 1);
+	print_message("# left: %lld pages, %lld slots, %lld address spaces, %lld anon_vmas, %lld "
+		      "chains, %u groups\n",
+		      (long long)(a64_load(&e->nr_frames) - a64_load(&e->nr_free)),
+		      (long long)a64_load(&e->swap->nr_used), (long long)a64_load(&e->nr_mms),
+		      (long long)a64_load(&e->nr_anon_vmas), (long long)a64_load(&e->nr_chains),
+		      a32_load(&e->tree.nr_groups) - 1);
 }
 
 static void run(enum soft_kind kind, uint64_t ns)
@@ -534,7 +542,8 @@ static void run(enum soft_kind kind, uint64_t ns)
 	assert_int_equal(engine_start(&fx.e), 0);
 	for (unsigned i = 0; i < NR_THREADS; i++) {
 		workers[i].id = i;
-		workers[i].random = 0x1234567 * (i + 1) + (seed ? strtoull(seed, NULL, 10) * 0x9e3779b97f4a7c15ull : 0);
+		workers[i].random = 0x1234567 * (i + 1) +
+				    (seed ? strtoull(seed, NULL, 10) * 0x9e3779b97f4a7c15ull : 0);
 		workers[i].doing = "starts";
 		assert_int_equal(
 			plat_thread_start(&workers[i].thread, "stress", role[i], &workers[i]), 0);
@@ -573,9 +582,23 @@ static uint64_t stress_ns(void)
 static void report(void)
 {
 	static const char *const name[NR_SEEN] = {
-		"fills", "checks", "visits", "unmaps", "discards", "moves",    "locks",
-		"forks", "exits",  "killed", "lost",   "groups",   "removals", "limits",
-		"migrations", "changes", "failed for want of memory",
+		"fills",
+		"checks",
+		"visits",
+		"unmaps",
+		"discards",
+		"moves",
+		"locks",
+		"forks",
+		"exits",
+		"killed",
+		"lost",
+		"groups",
+		"removals",
+		"limits",
+		"migrations",
+		"changes",
+		"failed for want of memory",
 	};
 
 	for (int i = 0; i < NR_SEEN; i++)

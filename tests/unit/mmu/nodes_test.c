@@ -7,12 +7,12 @@
 
 /* What the kernel would answer and do. Page i is at address i + 1. */
 static struct row {
-	int node;          /* where it is; -errno: the answer to a query */
-	int refusal;       /* -errno: of a move, for `busy` calls, or always if busy < 0 */
+	int node;    /* where it is; -errno: the answer to a query */
+	int refusal; /* -errno: of a move, for `busy` calls, or always if busy < 0 */
 	int busy;
-	bool goes;         /* swapped out between the first look and the move */
+	bool goes; /* swapped out between the first look and the move */
 } row[NODES_BATCH];
-static int call_error;     /* of every call, from call number fail_from on */
+static int call_error; /* of every call, from call number fail_from on */
 static int calls, fail_from;
 
 static int table_pages(pid_t pid, unsigned n, void *const *page, int to, int *status)
@@ -67,7 +67,7 @@ TEST(every_page_is_counted_as_what_became_of_it)
 		{ .node = -ENOENT },
 		{ .node = -EFAULT },
 		{ .node = 0, .goes = true },
-		{ .node = 0, .refusal = -EBUSY, .busy = 2 },   /* at the third try */
+		{ .node = 0, .refusal = -EBUSY, .busy = 2 }, /* at the third try */
 		{ .node = 0, .refusal = -EBUSY, .busy = -1 },
 		{ .node = 0, .refusal = -EACCES, .busy = -1 },
 	};

@@ -18,7 +18,7 @@
 struct found {
 	const char *base;
 	uint64_t n, last;
-	bool *seen;      /* by page; NULL: not wanted */
+	bool *seen; /* by page; NULL: not wanted */
 };
 
 static void note(uint64_t start, uint64_t end, void *arg)
@@ -34,7 +34,8 @@ static void note(uint64_t start, uint64_t end, void *arg)
 
 static char *reserve(uint64_t bytes)
 {
-	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		TEST_SKIP("so many addresses cannot be reserved here");
@@ -70,7 +71,9 @@ static void finds_all(bool scans, uint64_t pages)
 			base[i * PAGE_SIZE] = 1;
 			n++;
 		}
-	assert_int_equal(pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + pages * PAGE_SIZE, note, &f), 0);
+	assert_int_equal(
+		pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + pages * PAGE_SIZE, note, &f),
+		0);
 	assert_int_equal(f.n, n);
 	assert_memory_equal(there, seen, pages);
 	pagemap_close(&p);
@@ -94,14 +97,19 @@ TEST(pages_of_files_are_none)
 		struct found f = { 0 };
 		struct pagemap p = of_ourselves(scans);
 		int fd = open("/proc/self/exe", O_RDONLY);
-		volatile char *file = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		volatile char *file =
+			mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
 		assert_ptr_not_equal(file, MAP_FAILED);
 		(void)file[0];
-		assert_int_equal(pagemap_anon(&p, (uintptr_t)file, (uintptr_t)file + PAGE_SIZE, note, &f), 0);
+		assert_int_equal(
+			pagemap_anon(&p, (uintptr_t)file, (uintptr_t)file + PAGE_SIZE, note, &f),
+			0);
 		assert_int_equal(f.n, 0);
-		file[0] = 1;  /* a copy of our own is one */
-		assert_int_equal(pagemap_anon(&p, (uintptr_t)file, (uintptr_t)file + PAGE_SIZE, note, &f), 0);
+		file[0] = 1; /* a copy of our own is one */
+		assert_int_equal(
+			pagemap_anon(&p, (uintptr_t)file, (uintptr_t)file + PAGE_SIZE, note, &f),
+			0);
 		assert_int_equal(f.n, 1);
 		pagemap_close(&p);
 		munmap((void *)(uintptr_t)file, PAGE_SIZE);
@@ -120,8 +128,10 @@ TEST(the_page_of_zeros_is_none_where_that_can_be_told)
 	(void)base[0];
 	base[PAGE_SIZE] = 1;
 	(void)base[2 * PAGE_SIZE];
-	assert_int_equal(pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + 3 * PAGE_SIZE, note, &f), 0);
-	assert_true(f.n == 1 || (f.n == 3 && ioctl(fd, PAGEMAP_SCAN_SIZED_0) < 0 && errno == ENOTTY));
+	assert_int_equal(
+		pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + 3 * PAGE_SIZE, note, &f), 0);
+	assert_true(f.n == 1 ||
+		    (f.n == 3 && ioctl(fd, PAGEMAP_SCAN_SIZED_0) < 0 && errno == ENOTTY));
 	close(fd);
 	pagemap_close(&p);
 	munmap((void *)(uintptr_t)base, 3 * PAGE_SIZE);
@@ -162,7 +172,8 @@ TEST(without_scanning_the_work_is_bounded)
 	assert_int_equal(f.n, 2);
 	base[bytes - 1] = 1;
 	f = (struct found){ 0 };
-	assert_int_equal(pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + bytes, note, &f), -E2BIG);
+	assert_int_equal(pagemap_anon(&p, (uintptr_t)base, (uintptr_t)base + bytes, note, &f),
+			 -E2BIG);
 	assert_int_equal(f.n, 2);
 	pagemap_close(&p);
 	munmap(base, bytes);

@@ -5,14 +5,14 @@
 #include "plat/plat.h"
 #include "test.h"
 
-#define BIT_A 1u
-#define BIT_B 2u
+#define BIT_A   1u
+#define BIT_B   2u
 #define WAITERS 4u
-#define NOISE 0x100u
-#define MS UINT64_C(1000000)
+#define NOISE   0x100u
+#define MS      UINT64_C(1000000)
 
 #define NR_THREADS 4
-#define ROUNDS 20000
+#define ROUNDS     20000
 
 static void run_threads(unsigned n, void (*fn)(void *), void *arg)
 {

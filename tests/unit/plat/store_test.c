@@ -159,7 +159,7 @@ TEST(disjoint_runs_in_one_batch_keep_every_page)
 
 /* Many concurrent batches from four threads: more than an engine has room for. */
 #define SUBMITTERS 4
-#define IN_FLIGHT 6
+#define IN_FLIGHT  6
 
 struct submitter {
 	struct plat_thread thread;
@@ -256,7 +256,7 @@ static void ends_where_it_is_waited_for(struct store *s)
 				job_add(jobs[i], (round * IN_FLIGHT + i) * 6 + run * 2);
 			store_submit(s, &jobs[i]->b);
 		}
-		plat_sleep_ns(10 * 1000 * 1000);  /* lets the engine's own threads do it all */
+		plat_sleep_ns(10 * 1000 * 1000); /* lets the engine's own threads do it all */
 		for (unsigned i = 0; i < IN_FLIGHT; i++) {
 			store_wait(s, &jobs[i]->b);
 			job_destroy(jobs[i]);

@@ -6,8 +6,8 @@
 #include "serve/client/supervisor.h"
 #include "test.h"
 
-#define MANY     1000
-#define WAIT_NS  (20 * 1000000ull)
+#define MANY    1000
+#define WAIT_NS (20 * 1000000ull)
 
 static struct supervisor *s;
 static unsigned said, counted_lost, lost_words;

@@ -62,7 +62,8 @@ static unsigned entries(const char *dir)
 /* Replaces libc's: observes what a joining thread waits for. */
 int pthread_join(pthread_t thread, void **value)
 {
-	int (*libc_join)(pthread_t, void **) = (int (*)(pthread_t, void **))dlsym(RTLD_NEXT, "pthread_join");
+	int (*libc_join)(pthread_t, void **) =
+		(int (*)(pthread_t, void **))dlsym(RTLD_NEXT, "pthread_join");
 
 	joined++;
 	joined_idle += idle_spinners() > 0;
@@ -114,7 +115,7 @@ TEST(spinners_have_no_descriptors_of_ours)
 	struct dirent *e;
 
 	assert_non_null(d);
-	assert_true(before > 6);  /* two that are no files, 0 to 2, and those of the directories */
+	assert_true(before > 6); /* two that are no files, 0 to 2, and those of the directories */
 	while ((e = readdir(d))) {
 		char path[300];
 

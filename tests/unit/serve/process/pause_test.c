@@ -13,10 +13,10 @@
 #include "serve/process/process.h"
 #include "test.h"
 
-#define ROUNDS   140
-#define WAIT_MS  60000
-#define DELAYS   14     /* from 1 us on, doubled each time, then from the beginning */
-#define WORD     100000
+#define ROUNDS  140
+#define WAIT_MS 60000
+#define DELAYS  14 /* from 1 us on, doubled each time, then from the beginning */
+#define WORD    100000
 
 #if defined(__SANITIZE_THREAD__)
 /* A child of several threads makes a thread here; the sanitizer ends programs for that unless told
@@ -28,8 +28,8 @@ const char *__tsan_default_options(void)
 }
 #endif
 
-static atomic32_t *go;   /* shared with the child */
-static char word[WORD];  /* much to copy: until that is done the thread has its old number */
+static atomic32_t *go;  /* shared with the child */
+static char word[WORD]; /* much to copy: until that is done the thread has its old number */
 
 static void *execute(void *arg)
 {
@@ -37,7 +37,8 @@ static void *execute(void *arg)
 	a32_store(&go[1], 1);
 	while (!a32_load(go))
 		(void)getppid();
-	execl("/bin/sh", "sh", "-c", "sleep 0.03", word, word, word, word, word, word, word, word, word, word, NULL);
+	execl("/bin/sh", "sh", "-c", "sleep 0.03", word, word, word, word, word, word, word, word,
+	      word, word, NULL);
 	_exit(2);
 }
 
@@ -52,8 +53,8 @@ static pid_t start(void)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)pthread_create(&thread, NULL, execute, NULL);
 	for (;;)
-		(void)pause();  /* asleep, and so not stopped itself: nothing else leads to the
-		                 * thread that takes its number */
+		(void)pause(); /* asleep, and so not stopped itself: nothing else leads to the
+				* thread that takes its number */
 }
 
 /* It is a child of ours too: its end may have been collected by the wait for a thread's. */
@@ -76,7 +77,7 @@ static bool ends(pid_t pid, int *status)
  * claims. */
 struct rounds {
 	unsigned stopped;
-	const char *wrong;   /* NULL: nothing */
+	const char *wrong; /* NULL: nothing */
 };
 
 static const char *what_is_wrong(const struct pause *p, pid_t pid)

@@ -56,7 +56,8 @@ static void elf64(const char *path, unsigned machine, const char *loader, size_t
 {
 	char *file = new_file(path, FILE_BYTES);
 	Elf64_Ehdr e = { .e_machine = (Elf64_Half)machine, .e_phoff = table, .e_phnum = 2 };
-	Elf64_Phdr part[2] = { { .p_type = PT_LOAD }, { .p_type = loader ? PT_INTERP : PT_LOAD, .p_offset = 3000 } };
+	Elf64_Phdr part[2] = { { .p_type = PT_LOAD },
+			       { .p_type = loader ? PT_INTERP : PT_LOAD, .p_offset = 3000 } };
 
 	memcpy(e.e_ident, ELFMAG, SELFMAG);
 	e.e_ident[EI_CLASS] = ELFCLASS64;

@@ -17,16 +17,16 @@
 #include "serve/remote/remote.h"
 #include "test.h"
 
-#define NOBODY (1u << 31)    /* not a process either */
-#define FOREVER 1000000000u  /* steps */
-#define WORD_NS   100000000u /* interval of progress messages: less often than that */
-#define ANSWER_MS 60000      /* for prompt answers, however busy the machine is */
+#define NOBODY    (1u << 31)  /* not a process either */
+#define FOREVER   1000000000u /* steps */
+#define WORD_NS   100000000u  /* interval of progress messages: less often than that */
+#define ANSWER_MS 60000       /* for prompt answers, however busy the machine is */
 
 static struct remote_server server;
 static struct plat_thread thread;
 static int stop_fd;
 static atomic32_t steps_left, begun, ended, stepped;
-static uint32_t member;      /* a child of ours: another run of this test has a different one */
+static uint32_t member; /* a child of ours: another run of this test has a different one */
 
 static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
 {
@@ -65,7 +65,10 @@ static void fake_end(void *arg)
 }
 
 static const struct remote_ops fake = {
-	.who = fake_who, .migrate = fake_migrate, .step = fake_step, .end = fake_end,
+	.who = fake_who,
+	.migrate = fake_migrate,
+	.step = fake_step,
+	.end = fake_end,
 };
 
 static void serve(void *arg)
@@ -121,8 +124,10 @@ static int dial(void)
 	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d", (int)getpid());
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	assert_int_equal(connect(fd, (struct sockaddr *)&a,
-				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)), 0);
+	assert_int_equal(
+		connect(fd, (struct sockaddr *)&a,
+			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
+		0);
 	return fd;
 }
 
@@ -133,14 +138,17 @@ static void expect_answer(int fd)
 	struct remote_is r;
 
 	assert_int_equal(remote_send(fd, &m, sizeof(m)), 0);
-	assert_int_equal(remote_recv(fd, &r, sizeof(r), REMOTE_IS, REMOTE_IS, ANSWER_MS), REMOTE_IS);
+	assert_int_equal(remote_recv(fd, &r, sizeof(r), REMOTE_IS, REMOTE_IS, ANSWER_MS),
+			 REMOTE_IS);
 	assert_string_equal(r.group, "job");
 	assert_int_equal(r.member, REMOTE_MANAGED);
 }
 
 static int ask_migrate(uint32_t pid, uint32_t steps)
 {
-	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = pid, .from = 0, .to = steps };
+	struct remote_migrate m = {
+		.h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = pid, .from = 0, .to = steps
+	};
 	int fd = dial();
 
 	assert_int_equal(remote_send(fd, &m, sizeof(m)), 0);
@@ -154,7 +162,8 @@ static struct remote_moved last_word(int fd, unsigned *progress)
 	int type;
 
 	*progress = 0;
-	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) == REMOTE_PROGRESS)
+	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) ==
+	       REMOTE_PROGRESS)
 		++*progress;
 	assert_int_equal(type, REMOTE_DONE);
 	return r;
@@ -305,7 +314,8 @@ TEST(a_word_while_it_works_ends_it)
 	up();
 	fd = ask_migrate(0, FOREVER);
 	(void)remote_send(fd, &m, sizeof(m));
-	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) == REMOTE_PROGRESS)
+	while ((type = remote_recv(fd, &r, sizeof(r), REMOTE_PROGRESS, REMOTE_DONE, ANSWER_MS)) ==
+	       REMOTE_PROGRESS)
 		;
 	assert_int_equal(type, 0);
 	close(fd);
@@ -338,7 +348,8 @@ TEST(nonsense_ends_its_own_connection_only)
 		if (n == sizeof(struct remote_who) || n == sizeof(struct remote_migrate))
 			n++;
 		(void)send(fd, junk, n, MSG_NOSIGNAL);
-		assert_int_equal(remote_recv(fd, &no, sizeof(no), REMOTE_IS, REMOTE_IS, ANSWER_MS), 0);
+		assert_int_equal(remote_recv(fd, &no, sizeof(no), REMOTE_IS, REMOTE_IS, ANSWER_MS),
+				 0);
 		close(fd);
 	}
 	expect_answer(good);
@@ -411,11 +422,13 @@ TEST(a_silent_connection_is_closed)
 static int deaf_run(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d.deaf", (int)getpid());
+	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d.deaf",
+			 (int)getpid());
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&a,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)), 0);
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
+			 0);
 	assert_int_equal(listen(fd, 1), 0);
 	return fd;
 }
@@ -433,7 +446,9 @@ static struct remote_run *who_answered(struct remote_run *runs, int n)
  * over. */
 TEST(an_answer_outlasts_the_wait_for_the_others)
 {
-	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE }, .pid = member, .to = 10 };
+	struct remote_migrate m = { .h = { REMOTE_MAGIC, REMOTE_MIGRATE },
+				    .pid = member,
+				    .to = 10 };
 	struct remote_run *runs, *us;
 	int n, deaf = deaf_run();
 	uint64_t start;
