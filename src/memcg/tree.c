@@ -100,8 +100,8 @@ void handle_uncharge(struct memcg_handle *h, int64_t n)
 /* ---- lifetime of a group ---------------------------------------------------------------- */
 
 /* A group that is not visible yet, with its online reference and one on @parent, if any. */
-static struct mem_cgroup *group_create(struct memcg_tree *tree, struct mem_cgroup *parent,
-				       const char *name)
+static struct mem_cgroup *group_alloc(struct memcg_tree *tree, struct mem_cgroup *parent,
+				      const char *name)
 {
 	struct mem_cgroup *memcg = plat_alloc(sizeof(*memcg));
 
@@ -138,7 +138,7 @@ static void group_free(struct mem_cgroup *memcg)
 	a32_acc(&tree->nr_groups, -1);
 }
 
-/* Undo group_create for a group that never became visible. */
+/* Undo group_alloc for a group that never became visible. */
 static void group_discard(struct mem_cgroup *memcg)
 {
 	struct mem_cgroup *parent = memcg->parent;
@@ -199,7 +199,7 @@ int memcg_tree_init(struct memcg_tree *tree)
 	a32_store(&tree->nr_handles, 0);
 	tree->mm_init = NULL;
 	tree->reparent_begin = tree->reparent_end = NULL;
-	tree->root = group_create(tree, NULL, "");
+	tree->root = group_alloc(tree, NULL, "");
 	if (!tree->root) {
 		spin_fini(&tree->lock);
 		return -ENOMEM;
@@ -261,7 +261,7 @@ struct mem_cgroup *memcg_create(struct mem_cgroup *parent, const char *name, int
 	if (!name_is_valid(name))
 		return NULL;
 	*err = -ENOMEM;
-	memcg = group_create(tree, parent, name);
+	memcg = group_alloc(tree, parent, name);
 	if (!memcg)
 		return NULL;
 	*err = tree->mm_init ? tree->mm_init(memcg) : 0;

@@ -152,6 +152,8 @@ void rmap_file_protect(struct page *p);
  * i_mmap_lock is held for reading. */
 void rmap_walk_file(struct address_space *as, uint64_t index,
 		    void (*fn)(struct vma *v, uint64_t va, void *arg), void *arg);
+/* The number of areas that map @as in an address space that @counts. */
+uint64_t rmap_count_areas(struct address_space *as, bool (*counts)(const struct mm *mm));
 /* Remove all entries. */
 void rmap_file_unmap(struct page *p);
 /* Summary of all entries: VM_ flags of all areas; whether one was accessed (the young bit is

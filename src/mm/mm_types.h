@@ -439,9 +439,8 @@ struct engine {
 
 	struct ahead ahead;
 
-	struct waitq progress;  /* woken when memory is freed or an address space ends */
-	atomic32_t reclaimers;  /* threads in reclaim */
-	atomic32_t oom_victims; /* address spaces killed and not yet gone */
+	struct waitq progress; /* woken when memory is freed or an address space ends */
+	atomic32_t reclaimers; /* threads in reclaim */
 
 	atomic64_t nr_mms, nr_leaves, nr_vmas, nr_anon_vmas,
 		nr_chains;                   /* leak checks, metadata size */

@@ -56,6 +56,18 @@ void rmap_walk_file(struct address_space *as, uint64_t index,
 	rw_rdunlock(&as->i_mmap_lock);
 }
 
+uint64_t rmap_count_areas(struct address_space *as, bool (*counts)(const struct mm *mm))
+{
+	uint64_t n = 0;
+
+	VM_ASSERT(a32_peek(&as->refcount) > 0);
+	rw_rdlock(&as->i_mmap_lock);
+	list_for_each(v, &as->i_mmap, const struct vma, file_link)
+		n += counts(v->mm);
+	rw_rdunlock(&as->i_mmap_lock);
+	return n;
+}
+
 static void walk(struct page *p, walk_fn fn, void *arg)
 {
 	struct address_space *as = page_file_mapping(p);

@@ -23,6 +23,14 @@ unsigned vma_index(const struct mm *mm, uint64_t va)
 	return lo;
 }
 
+struct vma *vma_next(const struct mm *mm, uint64_t va)
+{
+	unsigned i = vma_index(mm, va);
+
+	lockdep_assert_held(&mm->mmap_lock);
+	return i < mm->nr_vmas ? mm->vmas[i] : NULL;
+}
+
 struct vma *vma_find(const struct mm *mm, uint64_t va)
 {
 	unsigned i = vma_index(mm, va);

@@ -1,6 +1,6 @@
 /* mm/vma.h - areas of an address space: insert, remove, split, merge, move, change.
  *
- * The caller holds mmap_lock for writing, except for vma_find.
+ * The caller holds mmap_lock for writing, except for the look-ups.
  */
 #ifndef UMEMCG_MM_VMA_H
 #define UMEMCG_MM_VMA_H
@@ -9,6 +9,9 @@
 
 /* The area that holds @va, or NULL. mmap_lock held. */
 struct vma *vma_find(const struct mm *mm, uint64_t va);
+/* The first area that ends after @va, or NULL: from 0 on, then from each area's end on, it finds
+ * all of them. mmap_lock held. */
+struct vma *vma_next(const struct mm *mm, uint64_t va);
 /* Index of the first area that ends after @va; mm->nr_vmas if there is none. */
 unsigned vma_index(const struct mm *mm, uint64_t va);
 /* Make [start, end) one area (-EEXIST: it overlaps one). Merges with compatible neighbours. 0,

@@ -18,11 +18,11 @@
  * grown by since: its kernel has one area for all of it. mmap_lock held. */
 static uint32_t advice_flags(const struct mm *mm, uint64_t start, uint64_t end)
 {
-	unsigned i = vma_index(mm, start);
+	const struct vma *v = vma_next(mm, start);
 
 	lockdep_assert_held(&mm->mmap_lock);
 	VM_ASSERT(start < end);
-	return i < mm->nr_vmas && mm->vmas[i]->start < end ? mm->vmas[i]->flags & ADVICE : 0;
+	return v && v->start < end ? v->flags & ADVICE : 0;
 }
 
 static int insert_area(struct client *c, uint64_t start, uint64_t end, uint32_t flags)

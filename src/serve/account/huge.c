@@ -77,17 +77,15 @@ void huge_adopt(struct client *c)
 {
 	struct mm *mm = c->host.mm;
 	bool fits = false;
+	const struct vma *v;
 
 	assert_thread(THREAD_CONTROL);
 	if (a32_load(&c->s->engine.huge_mode) == HUGE_NEVER)
 		return;
 	rw_wrlock(&mm->mmap_lock);
-	for (unsigned i = 0; i < mm->nr_vmas && !fits; i++) {
-		const struct vma *v = mm->vmas[i];
-
+	for (v = vma_next(mm, 0); v && !fits; v = vma_next(mm, v->end))
 		fits = huge_fits(HUGE_ALWAYS, v->flags, v->start + LEAF_SPAN - 1, v->start, v->end,
 				 PAGE_COUNTER_MAX);
-	}
 	if (fits)
 		(void)proc_huge_advice(c->host.task, advised, mm);
 	rw_wrunlock(&mm->mmap_lock);

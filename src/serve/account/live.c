@@ -51,10 +51,10 @@ void live_close(struct live *l)
 
 static bool booked_until(const struct mm *mm, uint64_t va)
 {
-	unsigned i = vma_index(mm, va - 1);
+	const struct vma *v = vma_find(mm, va - 1);
 
 	lockdep_assert_held(&mm->mmap_lock);
-	return i < mm->nr_vmas && mm->vmas[i]->start < va && mm->vmas[i]->end == va;
+	return v && v->end == va;
 }
 
 /* Is [@start, @end) still part of one area that can be managed? */

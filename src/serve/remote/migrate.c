@@ -236,11 +236,10 @@ static void move_window(struct migration_job *j, char *window, uint64_t start, u
 static void next_area(struct migration_job *j)
 {
 	struct mm *mm = j->only->host.mm;
+	const struct vma *v;
 
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = vma_index(mm, j->va); i < mm->nr_vmas && !j->as; i++) {
-		const struct vma *v = mm->vmas[i];
-
+	while (!j->as && (v = vma_next(mm, j->va))) {
 		j->va = v->end;
 		if (!v->file || !v->file->host)
 			continue;

@@ -172,7 +172,7 @@ static void call_remove(struct client *c, uint64_t start, uint64_t end)
 		const struct vma *v;
 
 		rw_rdlock(&mm->mmap_lock);
-		v = vma_index(mm, va) < mm->nr_vmas ? mm->vmas[vma_index(mm, va)] : NULL;
+		v = vma_next(mm, va);
 		if (v && v->start > va)
 			va = v->start;
 		if (v && va < end && v->file) {

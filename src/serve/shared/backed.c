@@ -98,15 +98,13 @@ int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_re
 {
 	struct mm *mm = c->host.mm;
 	struct proc_area a;
+	const struct vma *v;
 	int err = -ENOENT;
 
 	assert_thread(THREAD_CALL);
 	VM_ASSERT(start <= end);
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = vma_index(mm, start); i < mm->nr_vmas && mm->vmas[i]->start < end && err;
-	     i++) {
-		const struct vma *v = mm->vmas[i];
-
+	for (v = vma_next(mm, start); v && v->start < end && err; v = vma_next(mm, v->end)) {
 		if (!v->backing)
 			continue;
 		r->len = vma_page_index(v, v->start > start ? v->start : start) << PAGE_SHIFT;

@@ -87,6 +87,13 @@ void segments_fini(struct supervisor *s)
 
 /* ---- the table; lock held ---- */
 
+static bool is_alive(const struct mm *mm)
+{
+	const struct client *c = mm->host;
+
+	return !client_is_leaving(c) && !client_exited(c);
+}
+
 /* Number of processes that have it attached, or are about to. */
 static uint64_t attachments(const struct segments *t, const struct segment *g,
 			    struct address_space *as)
@@ -96,14 +103,7 @@ static uint64_t attachments(const struct segments *t, const struct segment *g,
 	lockdep_assert_held(&t->lock);
 	list_for_each(a, &t->attaching, const struct attaching, link)
 		n += a->id == g->id;
-	rw_rdlock(&as->i_mmap_lock);
-	list_for_each(v, &as->i_mmap, const struct vma, file_link) {
-		const struct client *c = v->mm->host;
-
-		n += !client_is_leaving(c) && !client_exited(c);
-	}
-	rw_rdunlock(&as->i_mmap_lock);
-	return n;
+	return n + rmap_count_areas(as, is_alive);
 }
 
 /* Forget removed segments whose objects are gone. */
@@ -327,13 +327,11 @@ static int mapped(const struct caller *who, uint64_t start, uint64_t len, int id
 static bool find_area(struct mm *mm, uint64_t addr, uint64_t after, uint64_t *start, uint64_t *len,
 		      int *id)
 {
+	const struct vma *v;
 	bool found = false;
 
 	rw_rdlock(&mm->mmap_lock);
-	for (unsigned i = vma_index(mm, addr > after ? addr : after); i < mm->nr_vmas && !found;
-	     i++) {
-		const struct vma *v = mm->vmas[i];
-
+	for (v = vma_next(mm, addr > after ? addr : after); v && !found; v = vma_next(mm, v->end)) {
 		if (!v->file || v->start <= after || v->start - v->pgoff * PAGE_SIZE != addr)
 			continue;
 		*id = host_shared_segment_id(v->file);
