@@ -183,16 +183,27 @@ static bool on_its_way(struct mem_cgroup *g)
 	return page_counter_read(&g->memory) > known;
 }
 
-/* One round of making room below @g. */
-static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bool memsw,
-			   unsigned flags, int *retries)
+/* Room that is wanted below a group. */
+struct room_wanted {
+	struct engine *e;
+	struct mem_cgroup *g; /* is full */
+	int64_t n;            /* pages, > 0 */
+	bool memsw;           /* its memory+swap is full, else its memory */
+	unsigned flags;       /* CHARGE_ */
+	int retries;          /* rounds left that may free nothing */
+};
+
+/* One round of making room. */
+static enum room make_room(struct room_wanted *w)
 {
-	bool optional = flags & CHARGE_NOOOM,
-	     waits = !(flags & (CHARGE_NOOOM | CHARGE_HOLDS)) && !bug_on(OOM_HELD_IS_NOTHING);
+	bool optional = w->flags & CHARGE_NOOOM,
+	     waits = !(w->flags & (CHARGE_NOOOM | CHARGE_HOLDS)) && !bug_on(OOM_HELD_IS_NOTHING);
+	struct mem_cgroup *g = w->g;
 	struct reclaim_result r;
 
-	reclaim_group(e, g, n > 32 ? n : 32, memsw ? RECLAIM_NOSWAP : 0, &r);
-	if (r.reclaimed > 0 || page_counter_margin(memsw ? &g->memsw : &g->memory) >= n ||
+	VM_ASSERT(w->n > 0);
+	reclaim_group(w->e, g, w->n > 32 ? w->n : 32, w->memsw ? RECLAIM_NOSWAP : 0, &r);
+	if (r.reclaimed > 0 || page_counter_margin(w->memsw ? &g->memsw : &g->memory) >= w->n ||
 	    stock_drain_tree(g) > 0) {
 		reclaim_got_on(g);
 		return ROOM_AGAIN;
@@ -200,18 +211,18 @@ static enum room make_room(struct engine *e, struct mem_cgroup *g, int64_t n, bo
 	if ((r.busy > 0 || (r.held > 0 && waits)) && !stuck(g))
 		return ROOM_BUSY;
 	if (optional)
-		return --*retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
+		return --w->retries > 0 && r.scanned > 0 ? ROOM_AGAIN : ROOM_NONE;
 	if (!recheck(!on_its_way(g)) && !stuck(g)) {
-		*retries = CHARGE_RETRIES;
+		w->retries = CHARGE_RETRIES;
 		return ROOM_BUSY;
 	}
 	/* Pages that were on no list during this round may be on one now: another round sees
 	 * them. */
-	if (r.scanned == 0 && *retries > ROUNDS_MIN)
-		*retries = ROUNDS_MIN;
-	if (--*retries <= 0 || (r.held > 0 && stuck(g)))
+	if (r.scanned == 0 && w->retries > ROUNDS_MIN)
+		w->retries = ROUNDS_MIN;
+	if (--w->retries <= 0 || (r.held > 0 && stuck(g)))
 		return ROOM_NONE;
-	return r.held > 0 || r.scanned == 0 || *retries == 1 ? ROOM_SOON : ROOM_AGAIN;
+	return r.held > 0 || r.scanned == 0 || w->retries == 1 ? ROOM_SOON : ROOM_AGAIN;
 }
 
 /* Reclaimable pages are busy. True: waited, try again. False: do not wait, the caller should do
@@ -244,16 +255,14 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		 unsigned flags)
 {
 	struct mem_cgroup *busy = NULL;
-	int retries = CHARGE_RETRIES;
+	struct room_wanted want = { .e = e, .n = n, .flags = flags, .retries = CHARGE_RETRIES };
 	unsigned doubled = 0;
 	uint64_t start = 0;
 
 	VM_ASSERT(n >= 0);
 	for (;;) {
 		struct page_counter *full;
-		struct mem_cgroup *g;
 		enum room room;
-		bool memsw;
 
 		if (try_charge(memcg, n, &full))
 			break;
@@ -267,14 +276,13 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 			charge_force(memcg, n);
 			return 0;
 		}
-		g = counter_group(memcg, full, &memsw);
+		want.g = counter_group(memcg, full, &want.memsw);
 		if (!start) {
 			start = plat_now_ns();
-			event_add(g, EVENT_MAX, 1);
+			event_add(want.g, EVENT_MAX, 1);
 			about_to_wait(e, mm);
 		}
-		room = flags & CHARGE_NORECLAIM ? ROOM_NONE
-						: make_room(e, g, n, memsw, flags, &retries);
+		room = flags & CHARGE_NORECLAIM ? ROOM_NONE : make_room(&want);
 		/* All memory may be its own, which cannot be reclaimed until the fork is done, and
 		 * the fork waits for this page. */
 		if (mm && n == 1 && a32_load(&mm->held)) {
@@ -282,7 +290,7 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 				charge_force(memcg, n);
 			break;
 		}
-		busy = room == ROOM_BUSY ? g : NULL;
+		busy = room == ROOM_BUSY ? want.g : NULL;
 		if (room == ROOM_AGAIN ||
 		    (room != ROOM_NONE && wait_busy(e, mm, start, flags, &doubled)))
 			continue;
@@ -295,14 +303,14 @@ int charge_pages(struct engine *e, struct mem_cgroup *memcg, struct mm *mm, int6
 		if (!(flags & CHARGE_NOOOM) && search(e, !(flags & CHARGE_PARK))) {
 			if (flags & CHARGE_PARK)
 				return -ETIME;
-			retries = CHARGE_RETRIES;
+			want.retries = CHARGE_RETRIES;
 			continue;
 		}
-		if (flags & CHARGE_NOOOM || !oom_kill(e, g, mm, n, !(flags & CHARGE_PARK)))
+		if (flags & CHARGE_NOOOM || !oom_kill(e, want.g, mm, n, !(flags & CHARGE_PARK)))
 			return -ENOMEM;
 		if (flags & CHARGE_PARK)
 			return -ETIME;
-		retries = CHARGE_RETRIES;
+		want.retries = CHARGE_RETRIES;
 	}
 	if (busy)
 		reclaim_got_on(busy); /* others made the room */
@@ -373,18 +381,17 @@ static bool beyond_reclaim(const struct mem_cgroup *memcg)
 
 static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 {
-	int retries = CHARGE_RETRIES;
+	struct room_wanted want = { .e = e, .g = memcg, .retries = CHARGE_RETRIES };
 
 	for (;;) {
 		int64_t over = overage(&memcg->memory), over_memsw = overage(&memcg->memsw);
-		bool memsw = over <= 0;
 
 		if (over <= 0 && over_memsw <= 0)
 			return true;
-		switch (beyond_reclaim(memcg)
-				? ROOM_NONE
-				: make_room(e, memcg, memsw ? over_memsw : over, memsw,
-					    kill ? 0 : CHARGE_NOOOM, &retries)) {
+		want.memsw = over <= 0;
+		want.n = want.memsw ? over_memsw : over;
+		want.flags = kill ? 0 : CHARGE_NOOOM;
+		switch (beyond_reclaim(memcg) ? ROOM_NONE : make_room(&want)) {
 		case ROOM_AGAIN:
 			break;
 		case ROOM_SOON:
@@ -396,7 +403,7 @@ static bool settle(struct engine *e, struct mem_cgroup *memcg, bool kill)
 			if (!kill)
 				return false;
 			if (search(e, true)) {
-				retries = CHARGE_RETRIES;
+				want.retries = CHARGE_RETRIES;
 				break;
 			}
 			(void)oom_kill(e, memcg, NULL, 0, false);

@@ -55,11 +55,36 @@ void finish_new_page(struct mem_cgroup *memcg, struct page *p, struct vma *v, st
 	pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE));
 }
 
+int fault_map_run(const struct mapping *m, map_run_fn map, unsigned *first, unsigned n,
+		  unsigned self)
+{
+	int done;
+
+	lockdep_assert_held(&m->leaf->lock);
+	VM_ASSERT(*first <= self && self < *first + n);
+	done = map(m, *first, n);
+	if ((done == -EEXIST || done == -ENOENT) && *first != self) {
+		*first = self;
+		done = map(m, self, 1);
+	}
+	return done;
+}
+
+static int map_zero_run(const struct mapping *m, unsigned first, unsigned n)
+{
+	struct mmu *mmu = m->f->mm->engine->mmu;
+
+	return mmu->ops->map(mmu, m->f->mm, m->f->start + ((uint64_t)first << PAGE_SHIFT), m->pages,
+			     n, true);
+}
+
 /* Map a run of zero pages around f->va, at most the window that was charged. Leaf lock held.
  * Returns the number of pages mapped (to be put on the lists after the unlock) or -errno. */
 static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct page **pages)
 {
+	const struct mapping m = { .f = f, .v = v, .leaf = leaf, .pages = pages };
 	struct mmu *mmu = f->mm->engine->mmu;
+	unsigned first = 0;
 	int done;
 
 	lockdep_assert_held(&leaf->lock);
@@ -72,22 +97,14 @@ static int map_zeros(struct fault *f, struct vma *v, struct leaf *leaf, struct p
 	}
 	if (done)
 		return done;
-	done = mmu->ops->map(mmu, f->mm, f->start, pages, f->n, true);
-	if (done == -ENOENT && f->start != f->va) {
-		/* The error was for a neighbour: only the faulting page matters. */
-		f->start = f->va;
-		done = mmu->ops->map(mmu, f->mm, f->va, pages, 1, true);
-	}
+	done = fault_map_run(&m, map_zero_run, &first, f->n,
+			     (unsigned)((f->va - f->start) >> PAGE_SHIFT));
+	f->start += (uint64_t)first << PAGE_SHIFT;
 	if (done == -EEXIST) {
 		/* An untracked page is there: being dropped (the client is told of a discard before
-		 * its kernel carries it out), or from before. Leave it alone. If it is a neighbour,
-		 * map only the faulting page. */
-		if (f->start != f->va)
-			done = mmu->ops->map(mmu, f->mm, f->start = f->va, pages, 1, true);
-		if (done == -EEXIST) {
-			mmu->ops->wake(mmu, f->mm, f->va, 1);
-			done = 0;
-		}
+		 * its kernel carries it out), or from before. Leave it alone. */
+		mmu->ops->wake(mmu, f->mm, f->va, 1);
+		done = 0;
 	}
 	for (int i = 0; i < done; i++)
 		finish_new_page(f->memcg, pages[i], v, leaf,
@@ -220,7 +237,7 @@ static bool cow_replace(struct fault *f, struct vma *v, struct leaf *leaf, pte_t
 	struct mmu *mmu = f->mm->engine->mmu;
 
 	lockdep_assert_held(&leaf->lock);
-	if (!recheck(!((pte_read(leaf, f->va) ^ pte) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY))))
+	if (!recheck(pte_same(pte_read(leaf, f->va), pte)))
 		return false;
 	if (pte) {
 		pte_set(leaf, f->va, 0);
@@ -313,8 +330,7 @@ int fault_cow(struct fault *f, pte_t pte, struct page *old)
 		leaf = leaf_find(f->mm, f->va);
 		if (leaf) {
 			spin_lock(&leaf->lock);
-			reused = recheck(!((pte_read(leaf, f->va) ^ pte) &
-					   ~(pte_t)(PTE_YOUNG | PTE_DIRTY))) &&
+			reused = recheck(pte_same(pte_read(leaf, f->va), pte)) &&
 				 recheck(cow_reuse(e, old));
 			if (reused)
 				pte_set(leaf, f->va, pte_read(leaf, f->va) | PTE_WRITE);

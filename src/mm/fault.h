@@ -40,6 +40,22 @@ struct fault {
 	bool readonly; /* a store, but the entry is read-only: the page must be copied */
 };
 
+/* What a run of pages is mapped from: an MMU's map, and the entries that follow. */
+struct mapping {
+	struct fault *f;
+	struct vma *v;     /* holds f->va */
+	struct leaf *leaf; /* f->va's, locked */
+	void *pages;       /* the mapper's */
+};
+
+/* Map pages [first, first + n) of m->pages: the number mapped from @first on, or -errno. */
+typedef int (*map_run_fn)(const struct mapping *m, unsigned first, unsigned n);
+
+/* fault.c: map a run that has the faulting page, number @self, with @map. -EEXIST and -ENOENT may
+ * be about a neighbour: then the faulting page alone is mapped, and *@first is its number. Leaf
+ * lock held. Returns as @map. */
+int fault_map_run(const struct mapping *m, map_run_fn map, unsigned *first, unsigned n,
+		  unsigned self);
 /* fault.c: a store to @old, mapped read-only at f->va by @pte. Returns as handle_fault. */
 int fault_cow(struct fault *f, pte_t pte, struct page *old);
 /* Its second half: map a copy. @pte 0: @old is a page of a file, not yet mapped there. */

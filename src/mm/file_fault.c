@@ -77,15 +77,17 @@ struct around {
 
 /* Map pages [first, first + n). They and the leaf are locked, nothing is mapped there. Returns the
  * number of pages mapped, or as handle_fault. */
-static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a,
-		   unsigned first, unsigned n)
+static int map_run(const struct mapping *m, unsigned first, unsigned n)
 {
+	struct fault *f = m->f;
+	struct vma *v = m->v;
+	struct around *a = m->pages;
 	struct mmu *mmu = f->mm->engine->mmu;
 	uint64_t va = f->va - ((uint64_t)(a->self - first) << PAGE_SHIFT);
 	int done = mmu->ops->map(mmu, f->mm, va, a->page + first, n, false);
 	bool store = may_store(f, v);
 
-	lockdep_assert_held(&leaf->lock);
+	lockdep_assert_held(&m->leaf->lock);
 	if (done <= 0)
 		return done;
 	for (unsigned i = 0; i < (unsigned)done; i++, va += PAGE_SIZE) {
@@ -95,7 +97,7 @@ static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct aro
 			filemap_set_dirty(p);
 		page_get(p);
 		page_add_rmap(p, v, va);
-		pte_set(leaf, va, pte_make_present(p->pfn, store));
+		pte_set(m->leaf, va, pte_make_present(p->pfn, store));
 	}
 	a64_acc(&f->mm->rss, done);
 	file_count_entries(f->mm, done);
@@ -105,6 +107,7 @@ static int map_run(struct fault *f, struct vma *v, struct leaf *leaf, struct aro
 /* The same for the unmapped run around f->va in one leaf, without gaps. Returns as handle_fault. */
 static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct around *a)
 {
+	const struct mapping m = { .f = f, .v = v, .leaf = leaf, .pages = a };
 	unsigned lo = a->self, hi = a->self + 1;
 	uint64_t va = f->va;
 	int done;
@@ -117,12 +120,7 @@ static int map_around(struct fault *f, struct vma *v, struct leaf *leaf, struct 
 	     hi < a->n && va < leaf->base + LEAF_SPAN && pte_none(pte_read(leaf, va));
 	     va += PAGE_SIZE)
 		hi++;
-	done = map_run(f, v, leaf, a, lo, hi - lo);
-	if (lo < a->self && (done == -EEXIST || done == -ENOENT)) {
-		/* The error was for a neighbour: only the faulting page matters. */
-		lo = a->self;
-		done = map_run(f, v, leaf, a, lo, 1);
-	}
+	done = fault_map_run(&m, map_run, &lo, hi - lo, a->self);
 	if (done < 0)
 		return done == -EEXIST ? 0 : done;
 	return done <= (int)(a->self - lo); /* 1: the run ended before f->va */

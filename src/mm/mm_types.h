@@ -114,6 +114,12 @@ static inline bool pte_is_poison(pte_t p)
 {
 	return p == PTE_POISON;
 }
+/* Do both map the same page with the same rights, accessed and dirty bits apart? Or are they the
+ * same entry that is not present? */
+static inline bool pte_same(pte_t a, pte_t b)
+{
+	return !((a ^ b) & ~(pte_t)(PTE_YOUNG | PTE_DIRTY));
+}
 static inline uint32_t pte_pfn(pte_t p)
 {
 	return (uint32_t)(p >> PAGE_SHIFT);

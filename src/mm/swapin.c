@@ -269,13 +269,15 @@ static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page 
 
 /* Map pages [first, first + n) of the window, contiguous and locked. Leaf lock held. Returns pages
  * mapped, or -errno. */
-static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf,
-		   unsigned first, unsigned n)
+static int map_run(const struct mapping *m, unsigned first, unsigned n)
 {
+	struct fault *f = m->f;
+	struct vma *v = m->v;
+	struct window *w = m->pages;
 	struct engine *e = f->mm->engine;
 	int done = e->mmu->ops->map(e->mmu, f->mm, w->va[first], w->page + first, n, false);
 
-	lockdep_assert_held(&leaf->lock);
+	lockdep_assert_held(&m->leaf->lock);
 	for (int i = 0; i < done; i++) {
 		struct page *p = w->page[first + (unsigned)i];
 		uint64_t va = w->va[first + (unsigned)i];
@@ -287,7 +289,7 @@ static int map_run(struct fault *f, struct window *w, struct vma *v, struct leaf
 		if (!page_mapped(p))
 			page_set_anon_rmap(p, v, va, shared);
 		page_add_rmap(p, v, va);
-		pte_set(leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE && !shared));
+		pte_set(m->leaf, va, pte_make_present(p->pfn, v->flags & VM_WRITE && !shared));
 		if (va == f->va)
 			f->readonly = f->write && shared;
 		a64_acc(&f->mm->rss, 1);
@@ -363,14 +365,15 @@ static unsigned run_around(const struct window *w, unsigned at, const struct vma
 
 /* The faulting page and its run are mapped: map the other runs of the window. What cannot be mapped
  * now is left to its own fault. Leaf lock held. */
-static void map_other_runs(struct fault *f, struct window *w, struct vma *v, struct leaf *leaf)
+static void map_other_runs(const struct mapping *m)
 {
+	const struct window *w = m->pages;
 	unsigned i = 0, first, n;
 
-	lockdep_assert_held(&leaf->lock);
+	lockdep_assert_held(&m->leaf->lock);
 	while (i < w->n) {
-		n = run_around(w, i, v, leaf, true, &first);
-		if (n && map_run(f, w, v, leaf, first, n) < 0)
+		n = run_around(w, i, m->v, m->leaf, true, &first);
+		if (n && map_run(m, first, n) < 0)
 			return;
 		i += n ? n : 1;
 	}
@@ -431,6 +434,7 @@ static int map_window(struct fault *f, struct window *w)
 	v = vma_find(f->mm, f->va);
 	leaf = v && anon_vma_prepare(v) == 0 ? leaf_find(f->mm, f->va) : NULL;
 	if (leaf) {
+		const struct mapping m = { .f = f, .v = v, .leaf = leaf, .pages = w };
 		unsigned first = 0, n;
 
 		spin_lock(&leaf->lock);
@@ -441,16 +445,10 @@ static int map_window(struct fault *f, struct window *w)
 		} else if (n && needs_copy(e, w->page[w->self])) {
 			err = map_copy(f, w, v, leaf);
 		} else if (n) {
-			done = map_run(f, w, v, leaf, first, n);
-			if ((done == -ENOENT || done == -EEXIST) && first != w->self) {
-				/* The error concerns a neighbour: retry with the faulting page
-				 * alone. */
-				first = w->self;
-				done = map_run(f, w, v, leaf, first, 1);
-			}
+			done = fault_map_run(&m, map_run, &first, n, w->self);
 			err = done < 0 ? done : done > (int)(w->self - first) ? 0 : 1;
 			if (err == 0 && e->mmu->ops->withdraws)
-				map_other_runs(f, w, v, leaf);
+				map_other_runs(&m);
 		}
 		spin_unlock(&leaf->lock);
 	} else {
