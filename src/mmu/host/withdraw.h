@@ -1,5 +1,5 @@
 /* mmu/host/withdraw.h - shared by the host MMU's own files: taking pages out of clients in batches
- * (withdraw.c) and filling their leaves (huge.c). See host.h. */
+ * (withdraw.c), late answers (late.c) and filling their leaves (huge.c). See host.h. */
 #ifndef UMEMCG_MMU_HOST_WITHDRAW_H
 #define UMEMCG_MMU_HOST_WITHDRAW_H
 
@@ -7,6 +7,11 @@
 #include "plat/mmu.h"
 
 void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n);
+/* Does the entry at @va map @p? Takes the leaf lock. */
+bool host_maps(struct mm *mm, uint64_t va, const struct page *p);
+/* The helper is gone. Did it move the page that belongs at @va to @slot of its staging area? The
+ * slot alone does not tell: it may still hold a page of the previous request. batch_lock held. */
+bool host_was_moved(struct host_client *c, uint64_t va, unsigned slot);
 /* Does the client's kernel have a page there? True if unknown. batch_lock held. */
 bool host_client_has(struct host_client *c, uint64_t va);
 /* Open the descriptors that the two others need, while there is a helper. batch_lock held. */
