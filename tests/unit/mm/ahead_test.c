@@ -20,14 +20,6 @@ static void up(bool device, uint64_t first, int64_t limit)
 	assert_int_equal(a64_load(&mm->swapents), PAGES);
 }
 
-static void down(void)
-{
-	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
 static uint64_t at(uint64_t i)
 {
 	return FX_BASE + i * PAGE_SIZE;
@@ -46,7 +38,6 @@ TEST(a_window_with_gaps_is_read_and_mapped_by_one_fault)
 	fx_check_run(&fx, mm, FX_BASE, PAGES, 1);
 	assert_in_range(stat_read(g, STAT_PGFAULT) - faults, 4, 16);
 	assert_int_equal(a64_load(&fx.store->nr_reads), PAGES);
-	down();
 }
 
 /* Its fault finds it, and needs no second read. */
@@ -62,7 +53,6 @@ TEST(what_was_read_ahead_is_not_read_again)
 	fx_check_run(&fx, mm, FX_BASE, 64, 1);
 	assert_true(stat_read(g, STAT_SWAP_RA_HIT) >= 32); /* the others waited, once per window */
 	assert_int_equal(a64_load(&fx.store->nr_reads), a64_load(&mm->rss));
-	down();
 }
 
 /* Nothing is mapped across leaves, or entered for what is not there. */
@@ -81,7 +71,6 @@ TEST(reading_ahead_ends_with_the_leaf_and_with_the_area)
 	assert_int_equal(a64_load(&fx.store->nr_reads), 15);
 	fault_read_ahead(mm, FX_BASE + 100 * LEAF_SPAN, 64);
 	assert_int_equal(a64_load(&fx.store->nr_reads), 15);
-	down();
 }
 
 /* Pages that are being read cannot be reclaimed: do not read ahead where they may be all there is
@@ -99,11 +88,10 @@ TEST(nothing_is_read_ahead_when_swap_is_full_or_above_high)
 	a64_store(&g->memory.high, 4 * PAGES);
 	fault_read_ahead(mm, FX_BASE, 64);
 	assert_int_equal(a64_load(&fx.store->nr_reads), 64);
-	down();
 }
 
 /* It is only a hint. */
-static void willneed_below_high(enum soft_kind kind)
+TEST_EACH_KIND(reading_ahead_on_request_ends_at_high)
 {
 	struct mem_cgroup *h;
 
@@ -118,15 +106,6 @@ static void willneed_below_high(enum soft_kind kind)
 	fault_willneed(mm, FX_BASE, FX_BASE + 2000 * PAGE_SIZE);
 	assert_in_range(fx_usage(h), 900, 1000 + FAULT_PAGES_MAX);
 	assert_in_range(a64_load(&mm->rss), kind == SOFT_SHARED ? 1 : 900, 1000 + FAULT_PAGES_MAX);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, h);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(reading_ahead_on_request_ends_at_high)
-{
-	each_kind(willneed_below_high);
 }
 
 static void scan(bool device)
@@ -146,7 +125,6 @@ static void scan(bool device)
 	assert_true(device ? ahead > 0 : ahead == 0);
 	fx_check_run(&fx, mm, FX_BASE, PAGES, 1);
 	assert_int_equal(a64_load(&fx.store->nr_reads), PAGES);
-	down();
 }
 
 /* A device has the next read queued while the pages of the previous one are used. */
@@ -175,5 +153,4 @@ TEST(questions_that_nobody_answers_are_forgotten)
 		ahead_ask(&fx.e, mm, at(i % 4 * 64), 64);
 	engine_stop(&fx.e);
 	assert_int_equal(a32_load(&mm->refcount), refs);
-	down();
 }

@@ -105,7 +105,7 @@ static void write_zeros(struct mm *mm, uint64_t va)
 	assert_int_equal(soft_write(&fx.soft, mm, 0, va, zeros, sizeof(zeros)), 0);
 }
 
-static void fill_story(enum soft_kind kind)
+TEST_EACH_KIND(a_first_touch_brings_the_files_page_and_a_change_stays)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
@@ -125,12 +125,7 @@ static void fill_story(enum soft_kind kind)
 	down(g, mm);
 }
 
-TEST(a_first_touch_brings_the_files_page_and_a_change_stays)
-{
-	each_kind(fill_story);
-}
-
-static void scan_story(enum soft_kind kind)
+TEST_EACH_KIND(whoever_goes_through_it_in_order_gets_many_pages_at_a_time_and_no_others)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
@@ -159,13 +154,8 @@ static void scan_story(enum soft_kind kind)
 	down(g, mm);
 }
 
-TEST(whoever_goes_through_it_in_order_gets_many_pages_at_a_time_and_no_others)
-{
-	each_kind(scan_story);
-}
-
 /* A second one of the same file is counted for as long as it exists. */
-static void count_story(enum soft_kind kind)
+TEST_EACH_KIND(what_may_have_to_be_swapped_one_day_is_counted_while_it_is_mapped)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
@@ -181,12 +171,7 @@ static void count_story(enum soft_kind kind)
 	down(g, mm);
 }
 
-TEST(what_may_have_to_be_swapped_one_day_is_counted_while_it_is_mapped)
-{
-	each_kind(count_story);
-}
-
-static void zero_story(enum soft_kind kind)
+TEST_EACH_KIND(zeros_that_went_out_come_back_as_zeros_and_a_discard_brings_the_file_back)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
@@ -202,12 +187,7 @@ static void zero_story(enum soft_kind kind)
 	down(g, mm);
 }
 
-TEST(zeros_that_went_out_come_back_as_zeros_and_a_discard_brings_the_file_back)
-{
-	each_kind(zero_story);
-}
-
-static void fork_story(enum soft_kind kind)
+TEST_EACH_KIND(a_child_has_the_same_area_of_the_same_file)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g), *child;
@@ -232,12 +212,7 @@ static void fork_story(enum soft_kind kind)
 	down(g, child);
 }
 
-TEST(a_child_has_the_same_area_of_the_same_file)
-{
-	each_kind(fork_story);
-}
-
-static void pieces_story(enum soft_kind kind)
+TEST_EACH_KIND(areas_of_a_file_are_split_moved_and_replaced_and_never_joined)
 {
 	const uint64_t far = FX_BASE + 3 * LEAF_SPAN + 5 * PAGE_SIZE;
 	struct mem_cgroup *g;
@@ -260,12 +235,7 @@ static void pieces_story(enum soft_kind kind)
 	down(g, mm);
 }
 
-TEST(areas_of_a_file_are_split_moved_and_replaced_and_never_joined)
-{
-	each_kind(pieces_story);
-}
-
-static void error_story(enum soft_kind kind)
+TEST_EACH_KIND(what_the_file_has_not_or_cannot_give_is_an_error_and_no_zeros)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = up(kind, &g);
@@ -285,9 +255,4 @@ static void error_story(enum soft_kind kind)
 	fx_discard(&fx, mm, FX_BASE, 4);
 	expect_file(mm, FX_BASE, 4, FIRST);
 	down(g, mm);
-}
-
-TEST(what_the_file_has_not_or_cannot_give_is_an_error_and_no_zeros)
-{
-	each_kind(error_story);
 }

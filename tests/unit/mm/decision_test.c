@@ -182,6 +182,4 @@ TEST(windows_double_along_a_stream_up_or_down_and_stay_small_elsewhere)
 		assert_int_equal(f.n, t[i].n);
 		assert_true(f.start <= f.va && f.va < f.start + ((uint64_t)f.n << PAGE_SHIFT));
 	}
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }

@@ -70,14 +70,6 @@ static struct mm *start(int64_t fast, int64_t slow, unsigned n, struct mem_cgrou
 	return mm;
 }
 
-static void end(struct mm *mm, struct mem_cgroup *memcg)
-{
-	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, memcg);
-	fx_down(&fx);
-}
-
 static int64_t demoted(struct mem_cgroup *memcg)
 {
 	return stat_read(memcg, STAT_PGDEMOTE_KSWAPD) + stat_read(memcg, STAT_PGDEMOTE_DIRECT);
@@ -105,7 +97,6 @@ TEST(new_pages_come_to_the_fast_node_first)
 	assert_int_equal(fx.e.nr_cpu_nodes, 1);
 	assert_true(count_on(mm, 80, FAST) >= 50 - FAULT_PAGES_MAX / 4);
 	assert_int_equal(count_on(mm, 80, FAST) + count_on(mm, 80, SLOW), 80);
-	end(mm, memcg);
 }
 
 /* Cold pages go to the slow node: nothing is written, the group's charge is unchanged, the content
@@ -129,7 +120,6 @@ TEST(reclaim_of_a_node_moves_cold_pages_to_the_slower_one)
 	stock_drain(memcg);
 	assert_int_equal(page_counter_read(&memcg->memory), memory);
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
-	end(mm, memcg);
 }
 
 /* Pages used since are left alone: they go to the active list. */
@@ -144,7 +134,6 @@ TEST(pages_in_use_are_not_demoted)
 	assert_int_equal(stat_read(memcg, STAT_PGDEMOTE_DIRECT), 20);
 	assert_int_equal(count_on(mm, 40, FAST), 40);
 	assert_int_equal(stat_read(memcg, STAT_PGACTIVATE), 40);
-	end(mm, memcg);
 }
 
 /* A full target is not tried; the rest goes to swap. */
@@ -161,7 +150,6 @@ TEST(when_the_slow_node_is_full_pages_go_to_swap)
 	assert_int_equal(count_on(mm, 100, SLOW), 10);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
-	end(mm, memcg);
 }
 
 /* It works without swap too, as long as the target has room; then it ends. */
@@ -184,7 +172,6 @@ TEST(demotion_needs_no_swap)
 	assert_int_equal(r.reclaimed, 0);
 	assert_int_equal(event_read(memcg, EVENT_SWAP_FAIL), 0);
 	fx_check_run(&fx, mm, FX_BASE, 60, 7);
-	end(mm, memcg);
 }
 
 /* A demoted page stays charged: only swap helps a group at its limit. */
@@ -199,15 +186,15 @@ TEST(reclaim_of_a_group_does_not_demote)
 	assert_int_equal(demoted(memcg) + stat_read(memcg, STAT_PGMIGRATE_SUCCESS), 0);
 	assert_int_equal(stat_read(memcg, STAT_PGSTEAL), freed);
 	assert_int_equal(count_on(mm, 60, SLOW), 0);
-	end(mm, memcg);
 }
 
 /* A protected group's pages stay on the fast node. */
 TEST(protected_pages_are_not_demoted)
 {
 	struct mem_cgroup *memcg, *safe;
-	struct mm *mm = start(300, 300, 60, &memcg), *kept;
+	struct mm *kept;
 
+	start(300, 300, 60, &memcg);
 	safe = fx_group(&fx, NULL, "safe", 0);
 	a64_store(&safe->min, 40);
 	kept = fx_mm(&fx, safe);
@@ -219,9 +206,6 @@ TEST(protected_pages_are_not_demoted)
 	assert_int_equal(r.demoted, 60);
 	assert_int_equal(count_on(kept, 40, FAST), 40);
 	assert_int_equal(demoted(safe), 0);
-	fx_exit(&fx, kept);
-	fx_ungroup(&fx, safe);
-	end(mm, memcg);
 }
 
 /* The page has an extra reference: counted as a failure, once. */
@@ -239,7 +223,6 @@ TEST(a_pinned_page_is_neither_demoted_nor_lost)
 	page_put(&fx.e, p);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 20, 7);
-	end(mm, memcg);
 }
 
 /* Background reclaim keeps a margin of the fast node free for new pages. */
@@ -258,7 +241,6 @@ TEST(kswapd_keeps_frames_free_on_the_fast_node)
 	assert_int_equal(stat_read(memcg, STAT_PGDEMOTE_DIRECT), 0);
 	assert_int_equal(a64_load(&fx.store->nr_writes), 0);
 	fx_check_run(&fx, mm, FX_BASE, 400, 7);
-	end(mm, memcg);
 }
 
 /* A fault that finds every node full makes room itself: three times the memory goes through. */
@@ -271,7 +253,6 @@ TEST(faults_on_full_nodes_make_room)
 	fx_check_run(&fx, mm, FX_BASE, 300, 7);
 	assert_true(a64_load(&mm->rss) <= 100);
 	assert_true(stat_read(memcg, STAT_PGSTEAL_DIRECT) >= 200);
-	end(mm, memcg);
 }
 
 /* A request for frames of the full fast node gets them: cold pages there make way. */
@@ -295,7 +276,6 @@ TEST(a_move_to_the_full_fast_node_demotes_what_is_cold_there)
 	assert_true(stat_read(memcg, STAT_PGMIGRATE_SUCCESS) >=
 		    10 + stat_read(memcg, STAT_PGDEMOTE_DIRECT));
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
-	end(mm, memcg);
 }
 
 /* The nth allocation fails, for every n: what was not moved is written out or stays; nothing is
@@ -319,7 +299,7 @@ TEST(whatever_allocation_fails_no_page_is_lost)
 		assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_FAIL), n == 0 ? 20 : r.reclaimed);
 		fx_audit(&fx, 0);
 		fx_check_run(&fx, mm, FX_BASE, 20, 7);
-		end(mm, memcg);
+		fx_down(&fx);
 	}
 	assert_int_equal(r.demoted, 20);
 }

@@ -19,15 +19,7 @@ static struct mm *swapped_out(enum soft_kind kind, struct mem_cgroup **g)
 	return mm;
 }
 
-static void end(struct mem_cgroup *g, struct mm *mm)
-{
-	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-static void read_error(enum soft_kind kind)
+TEST_EACH_KIND(a_page_whose_read_fails_is_lost_and_the_reader_gets_sigbus)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = swapped_out(kind, &g);
@@ -45,15 +37,9 @@ static void read_error(enum soft_kind kind)
 	fx_check_run(&fx, mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
 	fx_discard(&fx, mm, FX_BASE, 1);
 	fx_check_zero(&fx, mm, FX_BASE, 1);
-	end(g, mm);
 }
 
-TEST(a_page_whose_read_fails_is_lost_and_the_reader_gets_sigbus)
-{
-	each_kind(read_error);
-}
-
-static void corrupt(enum soft_kind kind)
+TEST_EACH_KIND(wrong_bytes_from_the_swap_file_never_reach_a_process)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = swapped_out(kind, &g);
@@ -65,15 +51,9 @@ static void corrupt(enum soft_kind kind)
 	assert_non_null(strstr(fx.notice, "checksum"));
 	a32_store(&fx.store->corrupt_reads, 0);
 	fx_check_run(&fx, mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
-	end(g, mm);
 }
 
-TEST(wrong_bytes_from_the_swap_file_never_reach_a_process)
-{
-	each_kind(corrupt);
-}
-
-static void shared_loss(enum soft_kind kind)
+TEST_EACH_KIND(a_lost_page_is_lost_for_everybody_who_shares_it)
 {
 	struct mem_cgroup *g;
 	struct mm *a = swapped_out(kind, &g), *b = fx_fork(&fx, a, g);
@@ -83,8 +63,6 @@ static void shared_loss(enum soft_kind kind)
 	assert_int_equal(fx_check(&fx, b, FX_BASE, 1), -EIO);
 	a32_store(&fx.store->read_errno, 0);
 	fx_check_run(&fx, b, FX_BASE + 20 * PAGE_SIZE, 20, 1);
-	fx_exit(&fx, b);
-	end(g, a);
 }
 
 static atomic64_t figure;
@@ -120,17 +98,11 @@ TEST(what_was_measured_is_charged_before_it_can_be_given_back)
 	assert_int_equal(page_counter_read(&root->memory), a64_load(&figure));
 	assert_int_equal(stat_read(root, STAT_UNMANAGED), a64_load(&figure));
 	charge_unmanaged(&fx.e, root, a64_xchg(&figure, 0), 0);
-	fx_down(&fx);
-}
-
-TEST(a_lost_page_is_lost_for_everybody_who_shares_it)
-{
-	each_kind(shared_loss);
 }
 
 /* Writes fail for a while: pages stay in memory, the group exceeds no limit, and later they can
  * go. */
-static void write_error(enum soft_kind kind)
+TEST_EACH_KIND(pages_that_cannot_be_written_stay_in_memory_and_nothing_is_lost)
 {
 	static const int errnos[] = { EIO, ENOSPC };
 
@@ -158,17 +130,12 @@ static void write_error(enum soft_kind kind)
 			plat_sleep_ns(1000000);
 		fx_check_run(&fx, mm, FX_BASE, 10, 2);
 		fx_check_run(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 50, 1);
-		end(g, mm);
+		fx_down(&fx);
 	}
 }
 
-TEST(pages_that_cannot_be_written_stay_in_memory_and_nothing_is_lost)
-{
-	each_kind(write_error);
-}
-
 /* The only copy is in the swap cache, two processes refer to it, and one faults on it. */
-static void write_error_fork(enum soft_kind kind)
+TEST_EACH_KIND(a_page_that_could_not_be_written_is_not_given_away_while_others_refer_to_it)
 {
 	struct mem_cgroup *g;
 	struct mm *a, *b;
@@ -194,16 +161,9 @@ static void write_error_fork(enum soft_kind kind)
 	fx_check_run(&fx, a, FX_BASE + 10 * PAGE_SIZE, 10, 1);
 	fx_check_run(&fx, b, FX_BASE, 5, 3);
 	fx_check_run(&fx, b, FX_BASE + 5 * PAGE_SIZE, 15, 1);
-	fx_exit(&fx, b);
-	end(g, a);
 }
 
-TEST(a_page_that_could_not_be_written_is_not_given_away_while_others_refer_to_it)
-{
-	each_kind(write_error_fork);
-}
-
-static void swap_full(enum soft_kind kind)
+TEST_EACH_KIND(with_the_swap_file_full_the_group_is_out_of_memory)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -222,18 +182,10 @@ static void swap_full(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_SWAP_MAX), 0);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	fx_audit(&fx, 0);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(with_the_swap_file_full_the_group_is_out_of_memory)
-{
-	each_kind(swap_full);
 }
 
 /* A slot that only its page in memory refers to is freed when swap is scarce. */
-static void scarce(enum soft_kind kind)
+TEST_EACH_KIND(ten_pages_of_spare_swap_are_enough)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -245,12 +197,6 @@ static void scarce(enum soft_kind kind)
 	for (uint64_t k = 0; k < 5; k++)
 		fx_fill_run(&fx, mm, FX_BASE, 100, k);
 	fx_check_run(&fx, mm, FX_BASE, 100, 4);
-	end(g, mm);
-}
-
-TEST(ten_pages_of_spare_swap_are_enough)
-{
-	each_kind(scarce);
 }
 
 /* What a zap leaves behind while a page is locked or written is cleaned up by whoever unlocks
@@ -273,7 +219,7 @@ static void zap_while_locked(void *arg, struct mmu_req *reqs, unsigned n)
 	plat_thread_join(&t);
 }
 
-static void stale(enum soft_kind kind)
+TEST_EACH_KIND(no_swap_entry_is_stranded_by_a_zap_while_reclaim_holds_the_pages)
 {
 	struct mem_cgroup *g;
 
@@ -288,12 +234,6 @@ static void stale(enum soft_kind kind)
 	assert_int_equal(stat_read(g, STAT_SWAPCACHED), 0);
 	fx_check_zero(&fx, zap_mm, FX_BASE, 20);
 	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
-	end(g, zap_mm);
-}
-
-TEST(no_swap_entry_is_stranded_by_a_zap_while_reclaim_holds_the_pages)
-{
-	each_kind(stale);
 }
 
 /* Run zap on a thread of its own, now. */
@@ -306,7 +246,7 @@ static void zap_now(void *arg)
 	plat_thread_join(&t);
 }
 
-static void stale_write(enum soft_kind kind)
+TEST_EACH_KIND(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_written)
 {
 	struct mem_cgroup *g;
 
@@ -322,15 +262,9 @@ static void stale_write(enum soft_kind kind)
 	assert_int_equal(a64_load(&fx.e.nr_frames) - a64_load(&fx.e.nr_free), 0);
 	fx_check_zero(&fx, zap_mm, FX_BASE, 20);
 	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
-	end(g, zap_mm);
 }
 
-TEST(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_written)
-{
-	each_kind(stale_write);
-}
-
-static void stale_read(enum soft_kind kind)
+TEST_EACH_KIND(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_read_ahead)
 {
 	struct mem_cgroup *g;
 
@@ -341,17 +275,11 @@ static void stale_read(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_check_zero(&fx, zap_mm, FX_BASE, 20);
 	fx_check_run(&fx, zap_mm, FX_BASE + 20 * PAGE_SIZE, 20, 1);
-	end(g, zap_mm);
-}
-
-TEST(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_read_ahead)
-{
-	each_kind(stale_read);
 }
 
 /* There are fewer frames than the limits allow: the fault fails cleanly and works again when some
  * are free. */
-static void no_frames(enum soft_kind kind)
+TEST_EACH_KIND(without_a_free_frame_a_fault_fails_and_nothing_leaks)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -369,15 +297,9 @@ static void no_frames(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_discard(&fx, mm, FX_BASE, 100);
 	assert_int_equal(fx_fill(&fx, mm, FX_BASE + 1500 * PAGE_SIZE, 1), 0);
-	end(g, mm);
 }
 
-TEST(without_a_free_frame_a_fault_fails_and_nothing_leaks)
-{
-	each_kind(no_frames);
-}
-
-static void frames_refused(enum soft_kind kind)
+TEST_EACH_KIND(without_a_home_frame_a_swapped_page_stays_where_it_is)
 {
 	struct mem_cgroup *g;
 	struct mm *mm = swapped_out(kind, &g);
@@ -387,12 +309,6 @@ static void frames_refused(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	a32_store(&fx.soft.inject.no_frames, 0);
 	fx_check_run(&fx, mm, FX_BASE, 40, 1);
-	end(g, mm);
-}
-
-TEST(without_a_home_frame_a_swapped_page_stays_where_it_is)
-{
-	each_kind(frames_refused);
 }
 
 /* ---- the Nth call fails ---- */
@@ -527,5 +443,4 @@ TEST(an_engine_that_cannot_be_made_for_lack_of_memory_leaves_nothing)
 		assert_true(err == 0 || err == -ENOMEM);
 	} while (err && nth++ < 100);
 	assert_in_range(nth, 10, 100);
-	fx_down(&fx);
 }

@@ -4,7 +4,7 @@
 
 static struct soft_fixture fx;
 
-static void first_touch(enum soft_kind kind)
+TEST_EACH_KIND(a_page_never_written_reads_as_zero_and_is_charged)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -20,16 +20,9 @@ static void first_touch(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_exit(&fx, mm);
 	assert_int_equal(fx_usage(g), 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(a_page_never_written_reads_as_zero_and_is_charged)
-{
-	each_kind(first_touch);
-}
-
-static void refused(enum soft_kind kind)
+TEST_EACH_KIND(an_access_outside_an_area_or_against_its_rights_is_refused)
 {
 	struct mm *mm;
 	char c = 1;
@@ -43,13 +36,6 @@ static void refused(enum soft_kind kind)
 	assert_int_equal(soft_write(&fx.soft, mm, 0, FX_BASE, &c, 1), -EACCES);
 	assert_int_equal(soft_read(&fx.soft, mm, 0, FX_BASE, &c, 1), 0);
 	assert_int_equal(c, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
-}
-
-TEST(an_access_outside_an_area_or_against_its_rights_is_refused)
-{
-	each_kind(refused);
 }
 
 /* Touch @npages one after another in steps of @step pages from @va; returns the number of
@@ -80,13 +66,11 @@ TEST(sequential_touches_up_and_down_bring_growing_windows_and_random_ones_small_
 	assert_in_range(down, 1, 40);
 	assert_int_equal(faults_of(mm, FX_BASE + 3100 * PAGE_SIZE, 12, 70), 12);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 /* A stream over 8 leaves continues from one leaf to the next: restarted there, it would take 5 more
  * faults per leaf. */
-static void across_leaves(enum soft_kind kind)
+TEST_EACH_KIND(a_stream_goes_on_from_leaf_to_leaf)
 {
 	struct mm *mm;
 
@@ -98,13 +82,6 @@ static void across_leaves(enum soft_kind kind)
 		faults_of(mm, FX_BASE + (16 * LEAF_ENTRIES - 1) * PAGE_SIZE, 8 * LEAF_ENTRIES, -1),
 		64, 80);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
-}
-
-TEST(a_stream_goes_on_from_leaf_to_leaf)
-{
-	each_kind(across_leaves);
 }
 
 static uint64_t drawn(uint64_t *random, uint64_t n)
@@ -153,8 +130,6 @@ TEST(leaves_are_walked_in_the_order_of_their_addresses_over_any_gap)
 			assert_int_equal(at, !want ? end : want->base > va ? want->base : va);
 		}
 	}
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 /* A hole low in the device is filled, and then not rescanned at every allocation: otherwise a
@@ -179,12 +154,9 @@ TEST(the_search_for_a_slot_goes_on_where_the_last_one_ended)
 	}
 	assert_true(fx.e.swap->hint > 200);
 	fx_check_run(&fx, mm, FX_BASE, 100, 1);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-static void window_ends(enum soft_kind kind)
+TEST_EACH_KIND(a_window_ends_with_its_area_and_its_leaf)
 {
 	struct mm *mm;
 
@@ -198,18 +170,11 @@ static void window_ends(enum soft_kind kind)
 	assert_true(pte_none(fx_pte(mm, FX_BASE + 570 * PAGE_SIZE)));
 	assert_true(pte_none(fx_pte(mm, FX_BASE + 571 * PAGE_SIZE)));
 	fx_check_run(&fx, mm, FX_BASE + 500 * PAGE_SIZE, 70, 7);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
-}
-
-TEST(a_window_ends_with_its_area_and_its_leaf)
-{
-	each_kind(window_ends);
 }
 
 /* Four times as much memory as the limit; every page is written, read back in several orders,
  * written again. */
-static void overcommit(enum soft_kind kind)
+TEST_EACH_KIND(what_was_written_is_read_back_over_swap_and_usage_never_exceeds_max)
 {
 	enum { PAGES = 400, LIMIT = 100 };
 	struct mem_cgroup *g;
@@ -238,16 +203,9 @@ static void overcommit(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_exit(&fx, mm);
 	assert_int_equal(page_counter_read(&g->swap), 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(what_was_written_is_read_back_over_swap_and_usage_never_exceeds_max)
-{
-	each_kind(overcommit);
-}
-
-static void zeros(enum soft_kind kind)
+TEST_EACH_KIND(pages_of_zeros_are_not_written_to_swap)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -263,17 +221,9 @@ static void zeros(enum soft_kind kind)
 	if (kind == SOFT_EXCLUSIVE)
 		assert_int_equal(page_counter_read(&g->swap), 0);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(pages_of_zeros_are_not_written_to_swap)
-{
-	each_kind(zeros);
-}
-
-static void clean(enum soft_kind kind)
+TEST_EACH_KIND(a_page_that_was_only_read_is_not_written_again)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -290,17 +240,9 @@ static void clean(enum soft_kind kind)
 	fx_check_run(&fx, mm, FX_BASE, 100, 3);
 	assert_int_equal(a64_load(&fx.store->nr_writes), writes);
 	assert_true(stat_read(g, STAT_SWPOUT_CLEAN) > 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(a_page_that_was_only_read_is_not_written_again)
-{
-	each_kind(clean);
-}
-
-static void willneed(enum soft_kind kind)
+TEST_EACH_KIND(willneed_brings_swapped_pages_ahead_of_their_use)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -319,14 +261,6 @@ static void willneed(enum soft_kind kind)
 	fx_check_run(&fx, mm, FX_BASE + 400 * PAGE_SIZE, 300, 3);
 	assert_true(stat_read(g, STAT_PSWPIN) - faults <= 50);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(willneed_brings_swapped_pages_ahead_of_their_use)
-{
-	each_kind(willneed);
 }
 
 TEST(a_page_back_soon_after_eviction_counts_as_refault_and_becomes_active)
@@ -346,9 +280,6 @@ TEST(a_page_back_soon_after_eviction_counts_as_refault_and_becomes_active)
 	assert_true(stat_read(g, STAT_ACTIVATE_ANON) >= 10);
 	assert_true(stat_read(g, STAT_ACTIVE_ANON) >= 10);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* What a real MMU may answer at any time: it is retried, and nothing is lost. */
@@ -373,9 +304,6 @@ TEST(a_map_that_is_cut_short_or_refused_for_now_is_tried_again)
 		a32_store(&fx.soft.inject.map_errno, 0);
 	}
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 TEST(a_page_the_client_has_already_is_left_alone_until_it_is_adopted)
@@ -396,9 +324,6 @@ TEST(a_page_the_client_has_already_is_left_alone_until_it_is_adopted)
 	assert_int_equal(fault_adopt(mm, FX_BASE + 16 * PAGE_SIZE), -EFAULT);
 	assert_int_equal(a64_load(&mm->rss), 1);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 TEST(a_page_the_client_dropped_without_telling_reads_as_zero)
@@ -414,8 +339,6 @@ TEST(a_page_the_client_dropped_without_telling_reads_as_zero)
 	fx_check_run(&fx, mm, FX_BASE + 4 * PAGE_SIZE, 12, 5);
 	assert_int_equal(a64_load(&mm->rss), 16);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 static void split(void *mm)
@@ -450,8 +373,6 @@ TEST(an_area_cut_while_a_window_is_read_gets_only_its_own_pages)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 16, 5);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 static void move(void *mm)
@@ -483,6 +404,4 @@ TEST(memory_moved_between_withdrawal_and_unmapping_keeps_its_content)
 	fx_check_moved(&fx, mm, FX_BASE + 64 * PAGE_SIZE, FX_BASE, 8, 5);
 	fx_check_run(&fx, mm, FX_BASE + 8 * PAGE_SIZE, 8, 5);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }

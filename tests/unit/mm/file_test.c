@@ -16,7 +16,6 @@ TEST(a_file_is_read_through_its_mapping)
 	assert_int_equal(a64_load(&s.mm->rss), PAGES);
 	expect_stats(s.g, PAGES, PAGES, 0, 0, 0);
 	assert_int_equal(put_byte(s.mm, FX_BASE, 1), -EACCES);
-	down(&s);
 }
 
 /* Two processes of two groups see each other's stores; the page is charged to the one that came
@@ -48,9 +47,6 @@ TEST(stores_to_a_shared_mapping_are_seen_by_all_and_charged_to_the_first)
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	assert_int_equal(s.t->slots[3 * PAGE_SIZE], 98);
 	expect_stats(s.g, 1, 0, 0, 0, 0);
-	fx_exit(&fx, mm2);
-	fx_ungroup(&fx, g2);
-	down(&s);
 }
 
 /* Private: the file and other mappings keep the old content; the copy is anonymous, goes to swap
@@ -73,7 +69,6 @@ TEST(stores_to_a_private_mapping_stay_private)
 	assert_int_equal(a64_load(&s.mm->swapents), 2);
 	assert_int_equal(byte_at(s.mm, va_of(1)), 50);
 	assert_int_equal(byte_at(s.mm, va_of(2)), 51);
-	down(&s);
 }
 
 /* Clean after writeback means write-protected: the next store is noticed, and written by the next
@@ -102,7 +97,6 @@ TEST(every_store_after_write_back_makes_the_page_dirty_again)
 	assert_int_equal(put_byte(s.mm, va_of(8), 1), 0);
 	assert_int_equal(filemap_writeback(s.as, 1, 7), 0);
 	expect_stats(s.g, 3, 3, 1, 0, 0);
-	down(&s);
 }
 
 static struct mm *storing;
@@ -130,7 +124,6 @@ TEST(a_page_under_write_back_is_protected)
 	s.t->during_arg = &s;
 	assert_int_equal(filemap_writeback(s.as, 0, 1), 0);
 	assert_true(stored);
-	down(&s);
 }
 
 static struct plat_thread storer;
@@ -165,7 +158,6 @@ TEST(a_store_waits_for_write_back)
 	assert_int_equal(s.t->slots[0], 7);
 	assert_int_equal(byte_at(s.mm, va_of(0)), 8);
 	expect_stats(s.g, 1, 1, 1, 0, 0);
-	down(&s);
 }
 
 static const struct mmu_ops *real_ops;
@@ -185,7 +177,7 @@ static void watched_flush(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t 
 /* Seed 4, invariant B, at the critical instant, for each way an entry goes. */
 TEST(a_dirty_page_keeps_its_mapping_until_the_flush)
 {
-	struct mmu_ops ops;
+	static struct mmu_ops ops;
 	struct scene s;
 
 	up(&s, VM_SHARE);
@@ -211,7 +203,6 @@ TEST(a_dirty_page_keeps_its_mapping_until_the_flush)
 		if (way == 2)
 			assert_int_equal(fx_remap(&fx, s.mm, OTHER, va_of(2), 1), 0);
 	}
-	down(&s);
 }
 
 /* A thread that looked a page up may go on: it stays in its file until the reference is dropped. */
@@ -230,7 +221,6 @@ TEST(a_page_that_somebody_holds_stays_in_its_file)
 	expect_stats(s.g, 1, 0, 0, 0, 0);
 	page_put(&fx.e, p);
 	assert_int_equal(fx_reclaim(&fx, s.g, 1), 1);
-	down(&s);
 }
 
 /* Reclaim writes dirty pages, frees all, and they are read again. */
@@ -254,7 +244,6 @@ TEST(reclaim_writes_dirty_pages_and_drops_clean_ones)
 	fx_audit(&fx, 0);
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(byte_at(s.mm, va_of(i)), i % 2 ? 200 + i : i + 1);
-	down(&s);
 }
 
 /* A file larger than the limit is read and stored to in a group that has no usable swap. */
@@ -280,8 +269,6 @@ TEST(a_file_larger_than_the_limit_needs_no_swap)
 	fx_audit(&fx, 0);
 	fx_exit(&fx, mm);
 	file_put(as);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* A page found in use once stays on the inactive list, twice is active, and locked ones leave
@@ -317,7 +304,6 @@ TEST(file_pages_are_on_the_file_lists)
 	assert_int_equal(fx_munlock(s.mm, FX_BASE, 4), 0);
 	assert_int_equal(stat_read_local(s.g, STAT_UNEVICTABLE), 0);
 	assert_int_equal(fx_reclaim(&fx, s.g, 4), 4);
-	down(&s);
 }
 
 /* Pages past the end go, wherever they are; the rest of the file stays; a part that grows back
@@ -354,7 +340,6 @@ TEST(truncation_drops_pages_and_their_mappings)
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	fx_audit(&fx, 0);
 	assert_int_equal(filemap_truncate(s.as, FILE_PAGES_MAX + 1), -ENOMEM);
-	down(&s);
 }
 
 /* The store changed underneath: cached pages are dropped, except those that exist only here. */
@@ -374,7 +359,6 @@ TEST(invalidation_drops_clean_pages_and_leaves_dirty_ones)
 	assert_int_equal(filemap_writeback(s.as, 0, 4), 0);
 	assert_int_equal(filemap_invalidate(s.as, 0, 4), 0);
 	expect_stats(s.g, 0, 0, 0, 0, 0);
-	down(&s);
 }
 
 /* It wrote where the file had a hole. */
@@ -395,7 +379,6 @@ TEST(after_an_invalidation_holes_are_read_from_the_store)
 	assert_int_equal(filemap_invalidate(s.as, 0, UINT64_MAX), 0);
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(byte_at(s.mm, va_of(i)), 33);
-	down(&s);
 }
 
 /* The child shares the file, and stores to it before and after; private copies are copied on
@@ -426,7 +409,6 @@ TEST(fork_shares_files_and_copies_private_pages)
 	assert_int_equal(byte_at(child, va_of(0)), 82);
 	assert_int_equal(fx_reclaim(&fx, s.g, 10), 3);
 	assert_int_equal(byte_at(child, OTHER + PAGE_SIZE), 83);
-	down(&s);
 }
 
 /* Areas of a file are cut, moved and joined without losing stores made through them. */
@@ -462,7 +444,6 @@ TEST(areas_of_files_are_split_moved_and_joined)
 	fx_audit(&fx, 0);
 	fx_discard(&fx, s.mm, FX_BASE, 4);
 	assert_int_equal(byte_at(s.mm, va_of(3)), 93);
-	down(&s);
 }
 
 TEST(what_cannot_be_mapped_is_refused)
@@ -477,13 +458,13 @@ TEST(what_cannot_be_mapped_is_refused)
 		file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, FILE_PAGES_MAX + 1),
 		-EINVAL);
 	assert_null(file_create(&fx.e, NULL, FILE_PAGES_MAX + 1));
-	down(&s);
+	test_end();
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 0);
 	s.g = fx_group(&fx, NULL, "a", 300);
 	s.mm = fx_mm(&fx, s.g);
 	s.as = file_create(&fx.e, NULL, 4);
 	assert_int_equal(file_mmap(s.mm, OTHER, OTHER + PAGE_SIZE, VM_SHARE, s.as, 0), -EOPNOTSUPP);
-	down(&s);
+	file_put(s.as);
 }
 
 /* ---- decisions ---- */

@@ -3,7 +3,7 @@
 
 static struct soft_fixture fx;
 
-static void fork_story(enum soft_kind kind)
+TEST_EACH_KIND(after_a_fork_neither_side_sees_what_the_other_writes)
 {
 	struct mm *parent, *child;
 	struct mem_cgroup *g;
@@ -30,9 +30,6 @@ static void fork_story(enum soft_kind kind)
 	fx_check_run(&fx, child, FX_BASE + 20 * PAGE_SIZE, 20, 1);
 	fx_fill_run(&fx, child, FX_BASE, 64, 4);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, child);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* A slot may have as many references as there are processes: 2^22 on Linux. */
@@ -55,14 +52,6 @@ TEST(no_number_of_processes_is_too_many_for_a_swapped_page)
 	fx_check_run(&fx, mm, FX_BASE, 1, 1);
 	for (unsigned i = 0; i < 1u << 22; i++)
 		swap_put(&fx.e, entry);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(after_a_fork_neither_side_sees_what_the_other_writes)
-{
-	each_kind(fork_story);
 }
 
 TEST(a_page_whose_other_user_is_gone_is_written_in_place)
@@ -80,11 +69,9 @@ TEST(a_page_whose_other_user_is_gone_is_written_in_place)
 	fx_fill_run(&fx, child, FX_BASE, 1, 2);
 	assert_int_equal(pte_pfn(fx_pte(child, FX_BASE)), pfn);
 	assert_int_equal(stat_read(fx.e.tree.root, STAT_COW), 0);
-	fx_exit(&fx, child);
-	fx_down(&fx);
 }
 
-static void swapped_fork(enum soft_kind kind)
+TEST_EACH_KIND(swapped_pages_are_shared_after_a_fork_and_read_by_everybody)
 {
 	struct mm *a, *b, *c;
 	struct mem_cgroup *g;
@@ -118,18 +105,11 @@ static void swapped_fork(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_exit(&fx, c);
 	assert_int_equal(page_counter_read(&g->swap), 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(swapped_pages_are_shared_after_a_fork_and_read_by_everybody)
-{
-	each_kind(swapped_fork);
 }
 
 /* The child reads first: the page must also be found from the parent's mapping, even when the child
  * is gone. */
-static void child_reads_first(enum soft_kind kind)
+TEST_EACH_KIND(a_shared_page_read_by_the_child_first_can_be_reclaimed_from_the_parent)
 {
 	struct mm *a, *b;
 
@@ -146,16 +126,9 @@ static void child_reads_first(enum soft_kind kind)
 	fx_audit(&fx, AUDIT_FLUSHED);
 	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 10), 10);
 	fx_check_run(&fx, a, FX_BASE, 10, 1);
-	fx_exit(&fx, a);
-	fx_down(&fx);
 }
 
-TEST(a_shared_page_read_by_the_child_first_can_be_reclaimed_from_the_parent)
-{
-	each_kind(child_reads_first);
-}
-
-static void generations(enum soft_kind kind)
+TEST_EACH_KIND(six_generations_under_pressure_keep_their_own_contents)
 {
 	struct mm *mm[6];
 	struct mem_cgroup *g;
@@ -183,16 +156,9 @@ static void generations(enum soft_kind kind)
 	fx_audit(&fx, AUDIT_FLUSHED);
 	for (int i = 1; i < 6; i += 2)
 		fx_exit(&fx, mm[i]);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(six_generations_under_pressure_keep_their_own_contents)
-{
-	each_kind(generations);
-}
-
-static void charged_ahead(enum soft_kind kind)
+TEST_EACH_KIND(what_was_charged_ahead_of_a_fork_and_not_needed_is_given_back)
 {
 	struct mm *a, *b;
 	struct mem_cgroup *g;
@@ -216,12 +182,10 @@ static void charged_ahead(enum soft_kind kind)
 	fx_exit(&fx, a);
 	fx_exit(&fx, b);
 	assert_int_equal(fx_usage(g), 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* Present pages or swapped ones: the child has no area, or none of its content. */
-static void advised(enum soft_kind kind)
+TEST_EACH_KIND(a_child_has_neither_what_is_not_forked_nor_what_is_wiped)
 {
 	struct mm *a, *b;
 	struct mem_cgroup *g;
@@ -246,23 +210,9 @@ static void advised(enum soft_kind kind)
 	assert_int_equal(a64_load(&b->rss) + a64_load(&b->swapents), 1);
 	fx_check_run(&fx, b, FX_BASE + 29 * PAGE_SIZE, 1, 1);
 	fx_check_run(&fx, a, FX_BASE, 30, 1);
-	fx_exit(&fx, a);
-	fx_exit(&fx, b);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(a_child_has_neither_what_is_not_forked_nor_what_is_wiped)
-{
-	each_kind(advised);
-}
-
-TEST(what_was_charged_ahead_of_a_fork_and_not_needed_is_given_back)
-{
-	each_kind(charged_ahead);
-}
-
-static void discard(enum soft_kind kind)
+TEST_EACH_KIND(a_discarded_range_reads_as_zero_and_its_neighbours_are_untouched)
 {
 	struct mm *mm;
 
@@ -278,16 +228,9 @@ static void discard(enum soft_kind kind)
 	fx_check_zero(&fx, mm, FX_BASE + 450 * PAGE_SIZE, 100);
 	fx_check_run(&fx, mm, FX_BASE + 400 * PAGE_SIZE, 50, 1);
 	fx_check_run(&fx, mm, FX_BASE + 550 * PAGE_SIZE, 50, 1);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
-TEST(a_discarded_range_reads_as_zero_and_its_neighbours_are_untouched)
-{
-	each_kind(discard);
-}
-
-static void unmap(enum soft_kind kind)
+TEST_EACH_KIND(a_hole_cut_into_an_area_splits_it_and_filling_it_joins_it_again)
 {
 	struct mm *mm;
 
@@ -310,13 +253,6 @@ static void unmap(enum soft_kind kind)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 10, 1);
 	fx_check_run(&fx, mm, FX_BASE + 20 * PAGE_SIZE, 10, 1);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
-}
-
-TEST(a_hole_cut_into_an_area_splits_it_and_filling_it_joins_it_again)
-{
-	each_kind(unmap);
 }
 
 TEST(gaps_between_areas_are_filled_and_areas_left_alone)
@@ -335,11 +271,9 @@ TEST(gaps_between_areas_are_filled_and_areas_left_alone)
 	rw_wrunlock(&mm->mmap_lock);
 	assert_int_equal(mm->nr_vmas, 5);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
-static void remap(enum soft_kind kind)
+TEST_EACH_KIND(moved_memory_keeps_its_contents_and_is_found_by_reclaim)
 {
 	const uint64_t to = FX_BASE + (1ull << 32) + 37 * PAGE_SIZE;
 	struct mm *mm, *child;
@@ -362,13 +296,6 @@ static void remap(enum soft_kind kind)
 	fx_check_moved(&fx, child, to, FX_BASE + 510 * PAGE_SIZE, 80, 1);
 	fx_exit(&fx, mm);
 	fx_check_run(&fx, child, FX_BASE + 590 * PAGE_SIZE, 10, 1);
-	fx_exit(&fx, child);
-	fx_down(&fx);
-}
-
-TEST(moved_memory_keeps_its_contents_and_is_found_by_reclaim)
-{
-	each_kind(remap);
 }
 
 /* The moved pages keep their numbers, and the new ones at their old place get the same numbers:
@@ -394,8 +321,6 @@ TEST(pages_whose_numbers_were_used_again_after_a_move_go_out_in_one_pass)
 	fx_check_run(&fx, mm, FX_BASE, 8, 1);
 	fx_check_run(&fx, mm, half, 8, 2);
 	fx_check_moved(&fx, mm, to, half, 8, 1);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 /* Many leaves, so that the directory of leaves is rebuilt during the move. */
@@ -413,8 +338,6 @@ TEST(a_move_of_many_leaves_loses_none)
 	for (uint64_t i = 0; i < 16; i++)
 		fx_check_moved(&fx, mm, to + i * 2 * LEAF_SPAN, FX_BASE + i * 2 * LEAF_SPAN, 1, 1);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 /* As on the host: the pages get home frames first, which have no content until the client has
@@ -462,7 +385,7 @@ static void reclaim_always(void *arg)
  * it. */
 TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
 {
-	struct mmu_ops ops;
+	static struct mmu_ops ops;
 	struct plat_thread t;
 	struct mm *parent, *child;
 
@@ -497,11 +420,9 @@ TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
 	a32_store(&stop_reclaim, 1);
 	plat_thread_join(&t);
 	fx_check_run(&fx, parent, FX_BASE, 256, 1);
-	fx_exit(&fx, parent);
-	fx_down(&fx);
 }
 
-static void mlock_story(enum soft_kind kind)
+TEST_EACH_KIND(locked_pages_stay_in_memory_until_they_are_unlocked)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -527,14 +448,6 @@ static void mlock_story(enum soft_kind kind)
 	assert_int_equal(a64_load(&mm->rss), 0);
 	fx_check_run(&fx, mm, FX_BASE, 40, 2);
 	fx_check_run(&fx, mm, FX_BASE + 40 * PAGE_SIZE, 200, 3);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(locked_pages_stay_in_memory_until_they_are_unlocked)
-{
-	each_kind(mlock_story);
 }
 
 static struct mm *unlock_mm;
@@ -576,8 +489,6 @@ TEST(pages_unlocked_while_reclaim_holds_them_become_evictable)
 	assert_int_equal(a64_load(&unlock_mm->rss), 0);
 	assert_int_equal(stat_read(fx.e.tree.root, STAT_UNEVICTABLE), 0);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, unlock_mm);
-	fx_down(&fx);
 }
 
 TEST(a_page_locked_by_a_process_that_ended_is_evictable_from_the_others)
@@ -596,6 +507,4 @@ TEST(a_page_locked_by_a_process_that_ended_is_evictable_from_the_others)
 	assert_int_equal(stat_read(fx.e.tree.root, STAT_UNEVICTABLE), 0);
 	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 10), 10);
 	fx_check_run(&fx, b, FX_BASE, 10, 1);
-	fx_exit(&fx, b);
-	fx_down(&fx);
 }

@@ -18,15 +18,10 @@ static void up(enum soft_kind kind, bool device, int64_t blocks, uint64_t pages)
 	assert_int_equal(fx_map(mm, FX_BASE, pages), 0);
 }
 
-static void down(void)
-{
-	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-static void last_block(enum soft_kind kind)
+/* There are more slots than blocks, and pages in memory keep their slots as long as many are left.
+ * An allocator that goes on to never-written slots finds none for the 30 pages that have to go,
+ * though 10 more blocks exist. */
+TEST_EACH_KIND(slots_that_were_written_before_are_used_when_the_disk_is_full)
 {
 	for (int device = 0; device < 2; device++) {
 		up(kind, device, 40, 80);
@@ -35,19 +30,13 @@ static void last_block(enum soft_kind kind)
 		fx_check_run(&fx, mm, FX_BASE, 80, 4);
 		assert_true(a32_load(&fx.e.swap_disk_full));
 		assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
-		down();
+		fx_down(&fx);
 	}
 }
 
-/* There are more slots than blocks, and pages in memory keep their slots as long as many are left.
- * An allocator that goes on to never-written slots finds none for the 30 pages that have to go,
- * though 10 more blocks exist. */
-TEST(slots_that_were_written_before_are_used_when_the_disk_is_full)
-{
-	each_kind(last_block);
-}
-
-static void for_long(enum soft_kind kind)
+/* Each check for new room leaves a refused page. When those are half of the pages in memory the
+ * others, which can go, are still found. */
+TEST_EACH_KIND(a_disk_that_is_full_for_long_kills_nobody)
 {
 	up(kind, false, 40, 80);
 	for (uint64_t k = 0; k < 40; k++) {
@@ -57,17 +46,9 @@ static void for_long(enum soft_kind kind)
 	fx_check_run(&fx, mm, FX_BASE, 80, 39);
 	assert_true(a32_load(&fx.e.swap_disk_full));
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
-	down();
 }
 
-/* Each check for new room leaves a refused page. When those are half of the pages in memory the
- * others, which can go, are still found. */
-TEST(a_disk_that_is_full_for_long_kills_nobody)
-{
-	each_kind(for_long);
-}
-
-static void tries(enum soft_kind kind)
+TEST_EACH_KIND(a_page_that_a_full_disk_refused_is_not_tried_again_and_again)
 {
 	uint64_t i = 0;
 	int err = 0;
@@ -82,17 +63,9 @@ static void tries(enum soft_kind kind)
 	 * ... */
 	assert_in_range(event_read(g, EVENT_SWAP_WRITE_ERR), 1, LIMIT + 20);
 	fx_audit(&fx, 0);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(a_page_that_a_full_disk_refused_is_not_tried_again_and_again)
-{
-	each_kind(tries);
-}
-
-static void short_of_space(enum soft_kind kind)
+TEST_EACH_KIND(a_disk_that_is_full_for_a_moment_kills_nobody)
 {
 	up(kind, false, 128, 100);
 	fx_fill_run(&fx, mm, FX_BASE, LIMIT - 1, 1);
@@ -102,15 +75,9 @@ static void short_of_space(enum soft_kind kind)
 	assert_int_equal(a32_load(&fx.e.swap_disk_full), 0);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 2);
-	down();
 }
 
-TEST(a_disk_that_is_full_for_a_moment_kills_nobody)
-{
-	each_kind(short_of_space);
-}
-
-static void room_again(enum soft_kind kind)
+TEST_EACH_KIND(a_disk_that_has_room_again_is_used)
 {
 	up(kind, true, 30, 100);
 	for (uint64_t k = 0; k < 3; k++)
@@ -121,10 +88,4 @@ static void room_again(enum soft_kind kind)
 	assert_int_equal(a32_load(&fx.e.swap_disk_full), 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 3);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 0);
-	down();
-}
-
-TEST(a_disk_that_has_room_again_is_used)
-{
-	each_kind(room_again);
 }

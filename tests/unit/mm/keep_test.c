@@ -14,7 +14,8 @@ static int keep(struct mm *mm, uint64_t va, uint64_t npages)
 	return err;
 }
 
-static void kept_story(enum soft_kind kind)
+/* Memory that the kernel needs when it cannot fault stays present. */
+TEST_EACH_KIND(what_is_kept_stays_locked_in_children_and_whatever_is_unlocked)
 {
 	struct mm *parent, *child;
 	struct mem_cgroup *g;
@@ -40,14 +41,4 @@ static void kept_story(enum soft_kind kind)
 	}
 	fx_check_run(&fx, child, FX_BASE, 30, 1);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, parent);
-	fx_exit(&fx, child);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-/* Memory that the kernel needs when it cannot fault stays present. */
-TEST(what_is_kept_stays_locked_in_children_and_whatever_is_unlocked)
-{
-	each_kind(kept_story);
 }

@@ -7,7 +7,7 @@ static struct soft_fixture fx;
 
 /* ---- limits ---- */
 
-static void high(enum soft_kind kind)
+TEST_EACH_KIND(above_high_the_group_reclaims_itself_and_nobody_is_killed)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -25,19 +25,11 @@ static void high(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_OOM), 0);
 	fx_check_run(&fx, mm, FX_BASE, 300, 1);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(above_high_the_group_reclaims_itself_and_nobody_is_killed)
-{
-	each_kind(high);
 }
 
 /* Several threads charge before one of them faults again, or one forks: all that is paid for, a
  * part at each fault. */
-static void high_is_owed(enum soft_kind kind)
+TEST_EACH_KIND(what_is_charged_above_high_is_owed_until_it_is_paid_for)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -63,17 +55,9 @@ static void high_is_owed(enum soft_kind kind)
 	assert_int_equal(a32_load(&mm->over_high), 0);
 	uncharge_pages(g, 556);
 	fx_check_run(&fx, mm, FX_BASE, 2000, 1);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(what_is_charged_above_high_is_owed_until_it_is_paid_for)
-{
-	each_kind(high_is_owed);
-}
-
-static void swap_max(enum soft_kind kind)
+TEST_EACH_KIND(swap_max_holds_and_a_group_that_fills_both_is_out_of_memory)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -99,17 +83,9 @@ static void swap_max(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	assert_int_equal(a64_load(&fx.soft.nr_kills), 1);
 	fx_audit(&fx, 0);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(swap_max_holds_and_a_group_that_fills_both_is_out_of_memory)
-{
-	each_kind(swap_max);
-}
-
-static void memsw(enum soft_kind kind)
+TEST_EACH_KIND(memory_and_swap_together_stay_within_their_limit)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -129,17 +105,9 @@ static void memsw(enum soft_kind kind)
 	assert_in_range(i, 86, 92);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	fx_audit(&fx, 0);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(memory_and_swap_together_stay_within_their_limit)
-{
-	each_kind(memsw);
-}
-
-static void two_processes(enum soft_kind kind)
+TEST_EACH_KIND(out_of_memory_the_largest_process_is_killed_and_the_other_goes_on)
 {
 	struct mem_cgroup *g;
 	struct mm *big, *small;
@@ -158,15 +126,6 @@ static void two_processes(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	fx_check_run(&fx, small, FX_BASE, 60, 2);
 	fx_audit(&fx, 0);
-	mm_put(big);
-	fx_exit(&fx, small);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(out_of_memory_the_largest_process_is_killed_and_the_other_goes_on)
-{
-	each_kind(two_processes);
 }
 
 TEST(a_charge_above_every_limit_fails_without_a_victim_and_leaves_no_trace)
@@ -186,11 +145,9 @@ TEST(a_charge_above_every_limit_fails_without_a_victim_and_leaves_no_trace)
 	assert_int_equal(charge_pages(&fx.e, g, NULL, 10, 0), 0);
 	uncharge_pages(g, 10);
 	fx_audit(&fx, 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-static void unmanaged(enum soft_kind kind)
+TEST_EACH_KIND(memory_that_is_only_measured_counts_and_pushes_the_rest_out)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -211,17 +168,10 @@ static void unmanaged(enum soft_kind kind)
 	charge_unmanaged(&fx.e, g, 20, 0);
 	fx_exit(&fx, mm);
 	assert_int_equal(fx_usage(g), 0);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(memory_that_is_only_measured_counts_and_pushes_the_rest_out)
-{
-	each_kind(unmanaged);
 }
 
 /* Nothing of the rest is reclaimed for it: that would come back at once, and be reclaimed again. */
-static void unmanaged_beyond(enum soft_kind kind)
+TEST_EACH_KIND(measured_memory_beyond_the_limit_ends_a_process_at_once)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -236,17 +186,9 @@ static void unmanaged_beyond(enum soft_kind kind)
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	assert_int_equal(stat_read_local(g, STAT_PSWPOUT), 0);
 	charge_unmanaged(&fx.e, g, 101, 0);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
-TEST(measured_memory_beyond_the_limit_ends_a_process_at_once)
-{
-	each_kind(unmanaged_beyond);
-}
-
-static void lowered(enum soft_kind kind)
+TEST_EACH_KIND(a_lowered_limit_is_met_by_reclaim_and_by_killing_when_that_is_not_enough)
 {
 	struct mem_cgroup *g;
 	struct mm *mm;
@@ -271,19 +213,11 @@ static void lowered(enum soft_kind kind)
 	charge_settle(&fx.e, g);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);
 	assert_true(page_counter_read(&g->memory) <= 1);
-	mm_put(mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
-TEST(a_lowered_limit_is_met_by_reclaim_and_by_killing_when_that_is_not_enough)
-{
-	each_kind(lowered);
 }
 
 /* ---- hierarchies ---- */
 
-static void two_groups(enum soft_kind kind)
+TEST_EACH_KIND(two_groups_under_one_limit_push_each_other_and_both_keep_their_contents)
 {
 	struct mem_cgroup *top, *a, *b;
 	struct mm *ma, *mb;
@@ -314,15 +248,6 @@ static void two_groups(enum soft_kind kind)
 	fx_exit(&fx, ma);
 	fx_exit(&fx, mb);
 	assert_int_equal(group_remove(&fx.e, top), -EBUSY);
-	fx_ungroup(&fx, a);
-	fx_ungroup(&fx, b);
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
-}
-
-TEST(two_groups_under_one_limit_push_each_other_and_both_keep_their_contents)
-{
-	each_kind(two_groups);
 }
 
 /* Fill @m with @n pages, then press @top down with another group. Returns the resulting usage of
@@ -347,7 +272,7 @@ static int64_t pressed(struct mem_cgroup *top, struct mem_cgroup *m, struct mem_
 	return left;
 }
 
-static void protections(enum soft_kind kind)
+TEST_EACH_KIND(low_and_min_keep_a_group_in_memory_while_others_are_pressed)
 {
 	struct mem_cgroup *top, *m, *other;
 
@@ -364,15 +289,6 @@ static void protections(enum soft_kind kind)
 	assert_true(pressed(top, m, other, 150) >= 140);
 	a64_store(&m->min, 75);
 	assert_in_range(pressed(top, m, other, 150), 60, 140);
-	fx_ungroup(&fx, m);
-	fx_ungroup(&fx, other);
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
-}
-
-TEST(low_and_min_keep_a_group_in_memory_while_others_are_pressed)
-{
-	each_kind(protections);
 }
 
 TEST(low_gives_way_when_nothing_else_is_left_and_min_does_not)
@@ -400,14 +316,10 @@ TEST(low_gives_way_when_nothing_else_is_left_and_min_does_not)
 	reclaim_group(&fx.e, m, 20, 0, &r);
 	assert_true(r.reclaimed >= 20);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, m);
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
 }
 
 /* Reclaim in small portions takes no more from a group than lies above its protection. */
-static void portions(enum soft_kind kind)
+TEST_EACH_KIND(small_portions_do_not_eat_into_what_is_protected)
 {
 	struct mem_cgroup *top, *m[2];
 	struct reclaim_result r;
@@ -434,13 +346,6 @@ static void portions(enum soft_kind kind)
 		fx_exit(&fx, mm[i]);
 		fx_ungroup(&fx, m[i]);
 	}
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
-}
-
-TEST(small_portions_do_not_eat_into_what_is_protected)
-{
-	each_kind(portions);
 }
 
 TEST(background_reclaim_keeps_a_margin_below_the_limit)
@@ -465,9 +370,6 @@ TEST(background_reclaim_keeps_a_margin_below_the_limit)
 	engine_stop(&fx.e);
 	fx_check_run(&fx, mm, FX_BASE, 2000, 1);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* ---- removal ---- */
@@ -510,8 +412,6 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	fx_exit(&fx, mb);
 	fx_ungroup(&fx, b);
 	assert_int_equal(fx_usage(top), 0);
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
 }
 
 /* CPU time: excludes other load on the machine. */
@@ -576,6 +476,4 @@ TEST(metadata_is_a_small_share_of_what_is_managed)
 	for (uint64_t i = 0; i < 16384; i++)
 		assert_int_equal(soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, "x", 1), 0);
 	assert_true(engine_metadata_bytes(&fx.e) * 50 < 16384 * (int64_t)PAGE_SIZE);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }

@@ -74,9 +74,6 @@ TEST(a_dirty_page_moves_for_all_who_map_it)
 	assert_int_equal(put_byte(s.mm, va_of(3), 96), 0);
 	expect_stats(s.g, 1, 1, 1, 0, 1);
 	assert_int_equal(stat_read_local(s.g, STAT_PGMIGRATE_SUCCESS), 2);
-	fx_exit(&fx, shared);
-	fx_exit(&fx, private);
-	down(&s);
 }
 
 /* Unmapped pages: found in the table, clean and dirty, and stay unmapped. */
@@ -103,7 +100,6 @@ TEST(pages_that_only_the_table_has_move)
 	assert_int_equal(byte_at(s.mm, va_of(1)), 2);
 	assert_int_equal(byte_at(s.mm, va_of(2)), 50);
 	assert_int_equal(a64_load(&s.t->nr_reads), reads);
-	down(&s);
 }
 
 /* Shared memory stays on the lists of swappable pages, and is swapped out from its new page. */
@@ -129,8 +125,6 @@ TEST(shared_memory_moves_and_goes_to_swap_afterwards)
 	fx_audit(&fx, 0);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(byte_at(mm2, OTHER + i * PAGE_SIZE), 10 + i);
-	fx_exit(&fx, mm2);
-	down(&s);
 }
 
 /* Shared memory on its way to swap, out of its table and in the swap cache: moved there, and found
@@ -153,7 +147,6 @@ TEST(shared_memory_in_the_swap_cache_moves)
 	fx_audit(&fx, 0);
 	assert_int_equal(byte_at(s.mm, va_of(0)), 42);
 	expect_stats(s.g, 1, 1, 0, 1, 0);
-	down(&s);
 }
 
 /* By address, and locked: on the unevictable list before and after. */
@@ -178,7 +171,6 @@ TEST(a_locked_range_of_a_file_moves)
 	}
 	assert_int_equal(fx_munlock(s.mm, FX_BASE, PAGES), 0);
 	assert_int_equal(stat_read_local(s.g, STAT_UNEVICTABLE), 0);
-	down(&s);
 }
 
 /* ---- what does not ---- */
@@ -209,7 +201,6 @@ TEST(a_page_of_a_file_in_use_stays)
 	page_put(&fx.e, p);
 	expect_stats(s.g, 1, 0, 1, 0, 0);
 	migrate_index(&s, 3);
-	down(&s);
 }
 
 /* A space whose pages must not be touched keeps its entry; so the page stays, and the removed entry
@@ -229,8 +220,6 @@ TEST(a_page_that_one_space_holds_stays_for_all)
 	assert_int_equal(a32_load(&cached(&s, 0)->mapcount), 2);
 	expect_stats(s.g, 1, 1, 1, 0, 0);
 	migrate_index(&s, 0);
-	fx_exit(&fx, mm2);
-	down(&s);
 }
 
 /* Isolated, then truncated: gone, and freed by its holder. */
@@ -248,7 +237,6 @@ TEST(a_page_truncated_before_is_gone)
 	assert_int_equal(migrate_pages(&fx.e, &p, 1, 1 - p->node, MIGRATE_SYSCALL, &result), 0);
 	assert_int_equal(result.gone, 1);
 	expect_stats(s.g, 0, 0, 0, 0, 0);
-	down(&s);
 }
 
 static struct mmu_ops ops;
@@ -290,7 +278,6 @@ TEST(as_many_pages_of_files_move_as_there_is_memory_for)
 		for (unsigned i = 0; i < 8; i++)
 			assert_int_equal(byte_at(s.mm, va_of(i)), 30 + i);
 	}
-	down(&s);
 }
 
 /* ---- concurrent users ---- */
@@ -348,7 +335,6 @@ TEST(a_page_under_write_back_is_passed_over_or_waited_for)
 	assert_ptr_not_equal(cached(&s, 0), p);
 	assert_int_equal(s.t->slots[0], 8);
 	expect_stats(s.g, 1, 1, 0, 0, 0);
-	down(&s);
 }
 
 static struct scene *scene;
@@ -451,8 +437,6 @@ TEST(who_wants_a_page_of_a_file_waits_for_the_new_one)
 	migrate_with(&s, do_truncate, true);
 	expect_stats(s.g, 0, 0, 0, 0, 0);
 	assert_int_equal(byte_at(s.mm, va_of(0)), -EIO);
-	fx_exit(&fx, late);
-	down(&s);
 }
 
 /* Its entry is removed: the new page is in the table, dirty, and unmapped. */
@@ -465,7 +449,6 @@ TEST(a_page_of_a_file_unmapped_on_its_way_stays_in_the_table)
 	expect_stats(s.g, 1, 0, 1, 0, 0);
 	assert_int_equal(filemap_writeback(s.as, 0, 1), 0);
 	assert_int_equal(s.t->slots[0], 77);
-	down(&s);
 }
 
 /* Moving an area waits; a child has no entry of the file, and finds the new page there. */
@@ -484,5 +467,4 @@ TEST(an_area_of_a_file_that_moves_or_forks_meanwhile_loses_nothing)
 	migrate_with(&s, do_move, true);
 	assert_int_equal(byte_at(s.mm, OTHER), 77);
 	expect_stats(s.g, 1, 1, 1, 0, 0);
-	down(&s);
 }

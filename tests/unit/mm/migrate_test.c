@@ -40,15 +40,6 @@ static struct mm *start(int64_t max, unsigned n, struct mem_cgroup **memcg)
 	return mm;
 }
 
-static void end(struct mm *mm, struct mem_cgroup *memcg)
-{
-	fx_audit(&fx, 0);
-	if (mm)
-		fx_exit(&fx, mm);
-	fx_ungroup(&fx, memcg);
-	fx_down(&fx);
-}
-
 static int migrate_page_of(struct page *p, unsigned node)
 {
 	page_get(p);
@@ -80,7 +71,6 @@ TEST(a_range_moves_with_its_content_and_no_counter_changes)
 			 lruvec_size(memcg_lruvec(memcg, node), LRU_INACTIVE_ANON));
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 600, 7);
-	end(mm, memcg);
 }
 
 /* A page that two spaces map is found in both, and is still copied when one of them writes. */
@@ -98,8 +88,6 @@ TEST(a_page_of_parent_and_child_moves_for_both)
 	assert_int_equal(fx_fill(&fx, child, FX_BASE, 8), 0);
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
 	fx_check_run(&fx, child, FX_BASE, 1, 8);
-	fx_exit(&fx, child);
-	end(mm, memcg);
 }
 
 /* Seed 3: in the swap cache and unmapped, so that its anon_vma may be gone. It moves, is found by
@@ -127,7 +115,6 @@ TEST(an_unmapped_page_of_the_swap_cache_moves_and_is_not_mapped)
 	assert_int_equal(stat_read(memcg, STAT_SWAPCACHED), 1);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
-	end(mm, memcg);
 }
 
 /* Seed 3, the other half: in the swap cache and mapped by one of two. It is remapped there, and the
@@ -148,8 +135,6 @@ TEST(a_mapped_page_of_the_swap_cache_is_remapped)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, child, FX_BASE, 1, 7);
 	assert_ptr_equal(page_at(mm, FX_BASE), page_at(child, FX_BASE));
-	fx_exit(&fx, child);
-	end(mm, memcg);
 }
 
 /* A page of a locked area stays on the unevictable list. */
@@ -169,7 +154,6 @@ TEST(a_locked_page_stays_locked)
 	fx_audit(&fx, 0);
 	assert_int_equal(fx_munlock(mm, page_va(1), 2), 0);
 	assert_int_equal(stat_read(memcg, STAT_UNEVICTABLE), 0);
-	end(mm, memcg);
 }
 
 /* ---- what does not ---- */
@@ -195,7 +179,6 @@ TEST(a_page_in_use_stays_and_is_not_charged_again)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
 	assert_int_equal(migrate_page_of(p, other_node(mm)), 0);
-	end(mm, memcg);
 }
 
 /* Isolated pages of a range stay, wherever they are among the others, and only they. */
@@ -224,7 +207,6 @@ TEST(isolated_pages_of_a_range_stay)
 		page_put(&fx.e, p[i]);
 	}
 	fx_check_run(&fx, mm, FX_BASE, 300, 7);
-	end(mm, memcg);
 }
 
 /* What is impossible is refused, and the pages go back. */
@@ -236,15 +218,13 @@ TEST(an_unknown_node_and_an_mmu_that_does_not_share_are_refused)
 	assert_int_equal(migrate_range(mm, FX_BASE, page_va(3), 2, MIGRATE_SYSCALL, &result),
 			 -EINVAL);
 	assert_int_equal(result.failed, 3);
-	end(mm, memcg);
+	fx_down(&fx);
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
 	mm = fx_mm(&fx, NULL);
 	assert_int_equal(fx_map(mm, FX_BASE, 1), 0);
 	fx_fill_run(&fx, mm, FX_BASE, 1, 7);
 	assert_int_equal(migrate_range(mm, FX_BASE, page_va(1), 1, MIGRATE_SYSCALL, &result),
 			 -EOPNOTSUPP);
-	fx_exit(&fx, mm);
-	fx_down(&fx);
 }
 
 /* ---- concurrent users ---- */
@@ -292,7 +272,6 @@ TEST(as_many_pages_move_as_there_is_memory_for)
 		fx_check_run(&fx, mm, FX_BASE, 8, 7);
 	}
 	assert_int_equal(page_at(mm, FX_BASE)->node, 1);
-	end(mm, memcg);
 }
 
 /* The visitor has time to go wrong: it must not get past the entry. */
@@ -371,7 +350,6 @@ TEST(a_page_unmapped_on_its_way_is_freed)
 	assert_int_equal(stat_read(memcg, STAT_ANON), 0);
 	assert_int_equal(result.migrated, 1);
 	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_SUCCESS), 1);
-	end(mm, memcg);
 }
 
 /* Its last space ends, and with it its anon_vma, except for the migrator's reference. */
@@ -382,7 +360,6 @@ TEST(a_space_that_ends_meanwhile_takes_its_page_along)
 
 	migrate_with(mm, do_exit, false);
 	assert_int_equal(a64_load(&fx.e.nr_anon_vmas), 0);
-	end(NULL, memcg);
 }
 
 /* A child forked during the migration has the page too, and neither may write to it without a
@@ -399,8 +376,6 @@ TEST(a_child_forked_meanwhile_shares_the_new_page)
 	fx_audit(&fx, 0);
 	assert_int_equal(fx_fill(&fx, mm, FX_BASE, 9), 0);
 	fx_check_run(&fx, joined_child, FX_BASE, 1, 7);
-	fx_exit(&fx, joined_child);
-	end(mm, memcg);
 }
 
 /* A fault waits until the page is there. */
@@ -413,7 +388,6 @@ TEST(a_fault_waits_for_the_new_page)
 
 	migrate_with(mm, do_read, true);
 	assert_true(stat_read(memcg, STAT_PGFAULT) - faults <= 1);
-	end(mm, memcg);
 }
 
 /* Moving an area waits as well: otherwise its entry would be looked for in the wrong place. */
@@ -425,5 +399,4 @@ TEST(an_area_that_moves_waits_for_its_pages)
 	migrate_with(mm, do_move, true);
 	fx_audit(&fx, 0);
 	fx_check_moved(&fx, mm, FX_BASE + (64ul << 20), FX_BASE, 1, 7);
-	end(mm, memcg);
 }

@@ -25,16 +25,6 @@ static struct mm *start(unsigned n)
 	return mm;
 }
 
-static void end(struct mm *mm)
-{
-	fx_audit(&fx, 0);
-	if (mm)
-		fx_exit(&fx, mm);
-	fx_ungroup(&fx, from);
-	fx_ungroup(&fx, to);
-	fx_down(&fx);
-}
-
 static void assert_usage(struct mem_cgroup *memcg, int64_t memory, int64_t memsw, int64_t swap)
 {
 	stock_drain(memcg);
@@ -62,7 +52,6 @@ TEST(pages_and_slots_go_with_their_address_space)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, MANY, 7);
 	assert_usage(from, 0, 0, 0);
-	end(mm);
 }
 
 /* A page in the swap cache that waits to be written moves with its slot: the group is charged once
@@ -81,7 +70,6 @@ TEST(a_page_of_the_swap_cache_goes_with_its_slot)
 	assert_int_equal(stat_read(to, STAT_SWAPCACHED), 1);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
-	end(mm);
 }
 
 /* Without a mask past charges stay: only new pages are charged to the new group. */
@@ -94,7 +82,6 @@ TEST(without_a_mask_only_new_pages_are_charged_to_the_new_group)
 	fx_fill_run(&fx, mm, FX_BASE + LEAF_SPAN, 4, 9);
 	assert_usage(from, 8, 8, 0);
 	assert_usage(to, 4, 4, 0);
-	end(mm);
 }
 
 /* A page that another address space maps too does not move (4e0cf05f6059). */
@@ -113,8 +100,6 @@ TEST(pages_and_slots_that_others_use_stay)
 	assert_int_equal(mm_move_group(child, to, MOVE_ANON), 0);
 	assert_int_equal(page_counter_read(&to->swap) + page_counter_read(&from->swap), 16);
 	assert_true(page_counter_read(&from->swap) >= 15);
-	fx_exit(&fx, child);
-	end(mm);
 }
 
 /* No room: nothing has changed, and no precharge is left. */
@@ -138,7 +123,6 @@ TEST(without_room_nothing_moves)
 	page_counter_force_max(&to->swap, out);
 	assert_int_equal(mm_move_group(mm, to, MOVE_ANON), 0);
 	assert_usage(to, 100 - out, 100, out);
-	end(mm);
 }
 
 /* A page that another thread has isolated stays; its precharge is returned. */
@@ -154,7 +138,6 @@ TEST(a_page_in_somebodys_hands_stays)
 	page_put(&fx.e, p);
 	assert_usage(from, 1, 1, 0);
 	assert_usage(to, 3, 3, 0);
-	end(mm);
 }
 
 /* Pages move in batches: those that are isolated or under writeback are left out, wherever they are
@@ -182,7 +165,6 @@ TEST(busy_pages_among_many_stay_and_only_they)
 	}
 	assert_usage(from, nr_busy, nr_busy, 0);
 	assert_usage(to, MANY - nr_busy, MANY - nr_busy, 0);
-	end(mm);
 }
 
 /* A group owns pages by its own handles and by those of groups removed below it, one after the
@@ -210,7 +192,6 @@ TEST(pages_inherited_from_removed_groups_go_with_the_others)
 	for (int i = 0; i < 4; i++)
 		rcu_flush();
 	assert_int_equal(a32_load(&fx.e.tree.nr_handles), 3);
-	end(mm);
 }
 
 /* Its last address space has left: what stayed behind can be pushed out, and only then. */
@@ -225,7 +206,6 @@ TEST(a_group_without_address_spaces_is_emptied)
 	assert_usage(from, 0, 40, 40);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 40, 7);
-	end(mm);
 }
 
 /* ---- faults in progress ---- */
@@ -268,7 +248,6 @@ static void swap_in_during_move(unsigned mask)
 			 0);
 	assert_int_equal(stat_read_local(to, STAT_ANON), 1);
 	assert_int_equal(stat_read_local(to, STAT_SWAPCACHED), 1);
-	end(mm);
 }
 
 TEST(a_page_read_from_swap_during_a_move_is_charged_to_the_new_group)
@@ -292,7 +271,6 @@ static void swap_in_without_slots(int64_t room)
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
 	assert_usage(from, 1 - room, 1 - room, 1);
 	assert_usage(to, room, room, 0);
-	end(mm);
 }
 
 TEST(a_page_read_from_swap_during_a_move_goes_over_if_there_is_room)
@@ -330,12 +308,6 @@ static void end_files(void)
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(byte_at(scene.mm, va_of(i)), 40 + i);
 	fx_check_run(&fx, scene.mm, FX_BASE + LEAF_SPAN, 4, 7);
-	fx_exit(&fx, scene.mm);
-	file_put(scene.as);
-	fx_audit(&fx, 0);
-	fx_ungroup(&fx, from);
-	fx_ungroup(&fx, to);
-	fx_down(&fx);
 }
 
 /* Each bit of the mask is a kind; all counters of a page move with it. */

@@ -47,15 +47,6 @@ static struct mm *start(const struct fx_memory *memory, enum soft_kind kind, int
 
 static const struct fx_memory one = { .nr_nodes = 1 };
 
-static void end(struct mm *mm, struct mem_cgroup *memcg)
-{
-	fx_audit(&fx, 0);
-	if (mm)
-		fx_exit(&fx, mm);
-	fx_ungroup(&fx, memcg);
-	fx_down(&fx);
-}
-
 static int64_t free_on(unsigned node)
 {
 	return fx.e.node[node].nr_free;
@@ -78,7 +69,6 @@ TEST(the_order_of_nodes_follows_their_distances)
 	for (unsigned node = 0; node < 4; node++)
 		assert_memory_equal(fx.e.node[node].order, order[node], 4);
 	assert_int_equal(fx.e.nr_cpu_nodes, 4);
-	fx_down(&fx);
 }
 
 /* A node without room passes the allocation on to the nearest one with room. */
@@ -100,7 +90,6 @@ TEST(frames_come_from_the_nearest_node_that_has_them)
 	assert_int_equal(frames_alloc_node(&fx.e, 0, pages, 1), -ENOSPC);
 	for (unsigned i = 0; i < 24; i++)
 		page_put(&fx.e, pages[i]);
-	fx_down(&fx);
 }
 
 /* ---- resizing ---- */
@@ -138,7 +127,6 @@ TEST(an_unused_pool_shrinks_and_grows)
 		page_put(&fx.e, pages[i]);
 	assert_int_equal(resize(0, 1 << 20), 0);
 	assert_int_equal(res.frames, 4096);
-	fx_down(&fx);
 }
 
 /* Chunks of several nodes alternate: the end of one skips the other's. */
@@ -163,7 +151,6 @@ TEST(nodes_whose_frames_alternate_are_resized_apart)
 	assert_int_equal(res.given, FRAME_CHUNK - 2);
 	assert_int_equal(free_on(0), FRAME_CHUNK + 5);
 	assert_int_equal(free_on(1), FRAME_CHUNK + 1);
-	fx_down(&fx);
 }
 
 /* Pages in frames that go offline move to free ones of the node; nothing is written out, nobody is
@@ -192,7 +179,6 @@ TEST(a_pool_that_shrinks_is_compacted)
 	assert_true(page_counter_read(&memcg->memory) <= memory);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, page_va(70), 80, 7);
-	end(mm, memcg);
 }
 
 /* Without room on the node they go to the nearest other node with room, then to the next. */
@@ -215,7 +201,6 @@ TEST(what_has_no_room_goes_to_the_nearest_node)
 	assert_int_equal(res.demoted, 70);
 	assert_int_equal(res.compacted + res.reclaimed, 0);
 	fx_check_run(&fx, mm, FX_BASE, 90, 7);
-	end(mm, memcg);
 }
 
 /* When no node has room they go to swap, recently used or not; and come back while hardly a frame
@@ -233,7 +218,6 @@ TEST(what_has_no_room_anywhere_goes_out)
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
 	assert_true(a64_load(&mm->rss) <= 40);
-	end(mm, memcg);
 }
 
 /* An MMU that does not share pages cannot move them, but swaps them out. */
@@ -251,7 +235,6 @@ TEST(exclusive_memory_shrinks_through_swap)
 	fx_audit(&fx, 0);
 	assert_int_equal(resize(0, 200), 0);
 	fx_check_run(&fx, mm, FX_BASE, 100, 7);
-	end(mm, memcg);
 }
 
 /* Locked pages may be moved, but not swapped out. */
@@ -271,7 +254,6 @@ TEST(locked_pages_are_moved_and_never_taken_out)
 	assert_int_equal(a64_load(&mm->rss), 20);
 	assert_int_equal(fx_munlock(mm, page_va(10), 20), 0);
 	fx_check_run(&fx, mm, page_va(10), 20, 7);
-	end(mm, memcg);
 }
 
 /* Pages of a file, dirty ones too, and of shared memory. */
@@ -302,7 +284,6 @@ TEST(pages_of_files_move_or_are_written)
 		page_put(&fx.e, p);
 	}
 	assert_int_equal(below, PAGES / 2);
-	down(&s);
 }
 
 /* ---- what stays ---- */
@@ -330,7 +311,6 @@ TEST(a_pinned_page_ends_the_shrinking_behind_it)
 	assert_int_equal(res.compacted, 1);
 	assert_int_equal(stat_read(memcg, STAT_PGMIGRATE_FAIL), 3);
 	fx_check_run(&fx, mm, page_va(20), 40, 7);
-	end(mm, memcg);
 }
 
 static struct page *held;
@@ -366,7 +346,6 @@ TEST(what_is_busy_for_a_while_is_tried_again)
 	assert_int_equal(res.compacted, 25);
 	assert_true(stat_read(memcg, STAT_PGMIGRATE_FAIL) >= 1);
 	fx_check_run(&fx, mm, page_va(25), 25, 7);
-	end(mm, memcg);
 }
 
 static int nested;
@@ -395,7 +374,6 @@ TEST(a_second_resize_and_an_unknown_node_are_refused)
 	assert_int_equal(a64_load(&mm->rss), 0);
 	assert_int_equal(resize(0, 60), 0);
 	fx_check_run(&fx, mm, FX_BASE, 50, 7);
-	end(mm, memcg);
 }
 
 /* Swap refuses a page: it stays, and the pool with it. */
@@ -415,7 +393,6 @@ TEST(what_cannot_be_written_stays)
 	assert_int_equal(res.taken, 20);
 	assert_int_equal(resize(0, 40), 0);
 	fx_check_run(&fx, mm, FX_BASE, 40, 7);
-	end(mm, memcg);
 }
 
 /* The nth allocation fails, for every n: what could not be moved is in its old place, and the pool
@@ -441,7 +418,7 @@ TEST(whatever_allocation_fails_the_pool_is_in_one_piece)
 		fx_audit(&fx, 0);
 		fx_check_run(&fx, mm, page_va(16), 16, 7);
 		assert_int_equal(resize(0, 16), 0);
-		end(mm, memcg);
+		fx_down(&fx);
 	}
 }
 
@@ -475,8 +452,4 @@ TEST(moves_are_counted_to_the_owner_and_its_parents)
 	rcu_flush();
 	assert_int_equal(stat_read_local(top, STAT_PGMIGRATE_SUCCESS), 20);
 	assert_int_equal(stat_read(fx.e.tree.root, STAT_PGMIGRATE_SUCCESS), 25);
-	fx_exit(&fx, ma);
-	fx_ungroup(&fx, a);
-	fx_ungroup(&fx, top);
-	fx_down(&fx);
 }

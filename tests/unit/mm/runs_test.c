@@ -19,14 +19,6 @@ static void up(uint32_t npages, uint32_t nr_slots, bool device)
 	fx_fill_run(&fx, mm, FX_BASE, npages, 1);
 }
 
-static void down(void)
-{
-	fx_audit(&fx, 0);
-	fx_exit(&fx, mm);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
-}
-
 static uint64_t at(uint64_t i)
 {
 	return FX_BASE + i * PAGE_SIZE;
@@ -98,7 +90,6 @@ TEST(changed_pages_go_next_to_each_other_whatever_slots_they_came_from)
 	assert_int_equal(page_counter_read(&g->swap), PAGES);
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(fx_check(&fx, mm, at(i), i % 4 ? 1 : 2), 0);
-	down();
 }
 
 /* The page cache gathers writes anyway: a larger part of the file in use gains nothing. */
@@ -114,7 +105,6 @@ TEST(a_store_that_is_no_device_gets_its_pages_back_where_they_were)
 	evict(PAGES);
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(slot_of(i), before[i]);
-	down();
 }
 
 /* Nothing is written for them, so nothing can be gained. */
@@ -133,7 +123,6 @@ TEST(unchanged_pages_keep_their_slots)
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(slot_of(i), before[i]);
 	assert_int_equal(a64_load(&fx.store->nr_writes), writes);
-	down();
 }
 
 /* A program that walks its memory repeatedly needs no more of the file than it has pages. */
@@ -150,7 +139,6 @@ TEST(changed_pages_that_lie_in_a_run_stay_there)
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(slot_of(i), before[i]);
 	fx_check_run(&fx, mm, FX_BASE, PAGES, 2);
-	down();
 }
 
 /* Without a free slot the write is in place, as on any store. */
@@ -163,7 +151,6 @@ TEST(a_full_store_takes_changed_pages_where_they_were)
 	evict(PAGES);
 	assert_int_equal(a64_load(&fx.e.swap->nr_used), PAGES);
 	fx_check_run(&fx, mm, FX_BASE, PAGES, 2);
-	down();
 }
 
 /* Disk space and tables are used up to the highest slot ever handed out: that must not be all of a
@@ -182,5 +169,4 @@ TEST(the_part_of_the_file_that_is_in_use_stays_a_small_multiple_of_the_pages_in_
 	}
 	assert_true(highest_ever < SWAP_LAP * BIG + SWAP_LAP_SPARE + MMU_BATCH_MAX);
 	assert_true(highest_ever >= SWAP_LAP_SPARE);
-	down();
 }

@@ -44,7 +44,6 @@ TEST(shared_memory_goes_to_swap_and_comes_back_for_all)
 	assert_int_equal(byte_at(s.mm, va_of(4)), -EIO);
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	assert_int_equal(filemap_invalidate(s.as, 0, 1), -EINVAL);
-	down(&s);
 }
 
 static const struct mmu_ops *soft_ops;
@@ -67,7 +66,7 @@ static void drop_and_come_back(struct mmu *mmu, struct page *p)
  * that happens. */
 TEST(a_discard_does_not_chase_a_page_that_comes_back)
 {
-	struct mmu_ops ops;
+	static struct mmu_ops ops;
 
 	up_shmem(&eager);
 	for (unsigned i = 0; i < PAGES; i++)
@@ -82,7 +81,6 @@ TEST(a_discard_does_not_chase_a_page_that_comes_back)
 	assert_int_equal(comebacks, 1);
 	expect_stats(eager.g, PAGES, PAGES - 1, 0, PAGES, 0);
 	assert_int_equal(byte_at(eager.mm, va_of(3)), 0);
-	down(&eager);
 }
 
 /* "Everything from here on" is a range like any other, in memory and in swap. */
@@ -100,7 +98,6 @@ TEST(a_discard_of_all_that_is_behind_leaves_what_is_before)
 	assert_int_equal(s.as->nr_cached + s.as->nr_swapped, 2);
 	for (unsigned i = 0; i < PAGES; i++)
 		assert_int_equal(byte_at(s.mm, va_of(i)), i < 2 ? 10 + (int)i : 0);
-	down(&s);
 }
 
 /* A page is charged to the first group to touch it, also when it comes back from swap; the slot
@@ -132,9 +129,6 @@ TEST(shared_memory_is_charged_to_who_touches_it)
 	assert_int_equal(put_byte(mm2, OTHER + PAGE_SIZE, 8), 0);
 	assert_int_equal(byte_at(s.mm, OTHER), 7);
 	fx_audit(&fx, 0);
-	fx_exit(&fx, mm2);
-	fx_ungroup(&fx, g2);
-	down(&s);
 }
 
 /* Without swap, or free slots, it stays in memory, and a group of nothing else is out of memory. */
@@ -158,8 +152,6 @@ TEST(shared_memory_without_swap_stays)
 		assert_int_equal(byte_at(mm, va_of(i)), 1 + i);
 	fx_exit(&fx, mm);
 	file_put(as);
-	fx_ungroup(&fx, g);
-	fx_down(&fx);
 }
 
 /* ---- failures ---- */
@@ -179,7 +171,6 @@ TEST(a_read_that_fails_is_the_readers_and_can_be_tried_again)
 	fx_audit(&fx, 0);
 	a32_store(&s.t->read_errno, 0);
 	assert_int_equal(byte_at(s.mm, va_of(2)), 3);
-	down(&s);
 }
 
 /* The pages stay dirty and in memory, whoever wrote them; the error is reported once. */
@@ -202,7 +193,6 @@ TEST(a_write_that_fails_keeps_the_page_dirty)
 	assert_int_equal(s.t->slots[2 * PAGE_SIZE], 40);
 	assert_int_equal(filemap_writeback(s.as, 0, PAGES), 0);
 	expect_stats(s.g, 1, 1, 0, 0, 0);
-	down(&s);
 }
 
 TEST(shared_memory_that_swap_lost_is_sigbus)
@@ -217,7 +207,6 @@ TEST(shared_memory_that_swap_lost_is_sigbus)
 	a32_store(&fx.store->read_errno, 0);
 	assert_true(event_read(s.g, EVENT_SWAP_READ_ERR) > 0);
 	fx_audit(&fx, 0);
-	down(&s);
 }
 
 /* A story with every step that allocates, reads or writes. 0, or the first error; it ends clean
