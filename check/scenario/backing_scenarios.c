@@ -94,7 +94,7 @@ static void take_out(void)
 static void file_end(void)
 {
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 /* ---- scenarios ---- */
@@ -119,7 +119,7 @@ static void and_replace_setup(void)
 static void and_replace_end(void)
 {
 	expect_zeros(mm);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(backed_touch_and_replace, "backed-touch-and-replace", and_replace_setup,
 		and_replace_end,
@@ -160,7 +160,7 @@ static void and_move_setup(void)
 static void and_move_end(void)
 {
 	fx_read(mm, 0, 1);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(backed_touch_and_move, "backed-touch-and-move", and_move_setup, and_move_end,
 		"a page is read from a file while a changed one of the same place in it is moved "
@@ -180,7 +180,7 @@ static void zeros_out_setup(void)
 static void zeros_out_end(void)
 {
 	expect_zeros(mm);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(backed_zeros_out, "backed-zeros-out", zeros_out_setup, zeros_out_end,
 		"a page that a program has set to zero is taken out, and read: it is zeros, and "

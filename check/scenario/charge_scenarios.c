@@ -70,7 +70,7 @@ static void charged_end(void)
 			 (long long)n);
 	if (n)
 		uncharge_pages(a, n);
-	fx_end();
+	fx_down();
 }
 
 static void limit_by_two_setup(void)
@@ -138,7 +138,7 @@ static void memsw_order_setup(void)
 static void memsw_order_end(void)
 {
 	uncharge_pages(a, 1);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(memsw_order, "memsw-order", memsw_order_setup, memsw_order_end,
@@ -166,7 +166,7 @@ static void oom_and_exit_setup(void)
 	sim_task("exit", task_exit, other, 1, 0);
 }
 
-DEFINE_SCENARIO(oom_and_exit, "oom-and-exit", oom_and_exit_setup, fx_end,
+DEFINE_SCENARIO(oom_and_exit, "oom-and-exit", oom_and_exit_setup, fx_down,
 		"a charge waits for a victim that is on its way out", .no_time = true);
 
 /* The victim has not exited, and the room comes from elsewhere. */
@@ -184,7 +184,7 @@ static void oom_and_room_setup(void)
 	sim_task("madvise", task_zap, third, 1, 0);
 }
 
-DEFINE_SCENARIO(oom_and_room, "oom-and-room", oom_and_room_setup, fx_end,
+DEFINE_SCENARIO(oom_and_room, "oom-and-room", oom_and_room_setup, fx_down,
 		"a charge does not wait for a victim when there is room", .no_time = true);
 
 static void oom_by_two_setup(void)
@@ -203,7 +203,7 @@ static void oom_by_two_setup(void)
 static void oom_by_two_end(void)
 {
 	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 1);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(oom_by_two, "oom-by-two", oom_by_two_setup, oom_by_two_end,
@@ -224,7 +224,7 @@ static void charge_for_a_while(void *arg)
 static void nobody_killed_end(void)
 {
 	expect_is("processes killed", event_read(a, EVENT_OOM_KILL), 0);
-	fx_end();
+	fx_down();
 }
 
 static void read_ahead(void *arg)
@@ -332,7 +332,7 @@ static void high_and_fork_of_swapped_setup(void)
 }
 
 DEFINE_SCENARIO(high_and_fork_of_swapped, "high-and-fork-of-swapped",
-		high_and_fork_of_swapped_setup, fx_end,
+		high_and_fork_of_swapped_setup, fx_down,
 		"above memory.high a child writes to a page that is out, and swap is full");
 
 /* The same at memory.max, which has room for the page or its copy. A process is killed; nothing
@@ -358,7 +358,7 @@ static void max_and_fork_of_swapped_setup(void)
 }
 
 DEFINE_SCENARIO(max_and_fork_of_swapped, "max-and-fork-of-swapped", max_and_fork_of_swapped_setup,
-		fx_end, "at memory.max a child writes to a page that is out, and swap is full");
+		fx_down, "at memory.max a child writes to a page that is out, and swap is full");
 
 /* ---- background reclaim ---- */
 
@@ -392,12 +392,12 @@ static void kswapd_and_wake_setup(void)
 	sim_task("charge", wake_and_wait, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(kswapd_and_wake, "kswapd-and-wake", kswapd_and_wake_setup, fx_end,
+DEFINE_SCENARIO(kswapd_and_wake, "kswapd-and-wake", kswapd_and_wake_setup, fx_down,
 		"background reclaim goes to sleep while a charge wakes it", .no_time = true);
 
 static void rmdir_and_stop(void *arg)
 {
-	fx_remove(arg);
+	fx_ungroup(arg);
 	a32_store(&fx->e.kswapd_stop, 1);
 	kswapd_wake(&fx->e);
 }
@@ -410,5 +410,5 @@ static void kswapd_and_removal_setup(void)
 	sim_task("rmdir", rmdir_and_stop, a, 1, 0);
 }
 
-DEFINE_SCENARIO(kswapd_and_removal, "kswapd-and-removal", kswapd_and_removal_setup, fx_end,
+DEFINE_SCENARIO(kswapd_and_removal, "kswapd-and-removal", kswapd_and_removal_setup, fx_down,
 		"background reclaim walks the tree while a group is removed", .no_time = true);

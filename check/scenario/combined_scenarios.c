@@ -88,7 +88,7 @@ static void fork_end(void)
 {
 	fx_read(mm, 0, 0);
 	fx_read(child, 0, 0);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(
 	move_and_fork, "move-and-fork", move_and_fork_setup, fork_end,
@@ -103,7 +103,7 @@ static void move_both_setup(void)
 	sim_task("child's zap", task_zap, child, 0, 0);
 }
 DEFINE_SCENARIO(
-	move_both, "move-both", move_both_setup, fx_end,
+	move_both, "move-both", move_both_setup, fx_down,
 	"two address spaces that share a page change their group, and one of them gives it up");
 
 /* ---- lowered limits ---- */
@@ -123,7 +123,7 @@ static void swap_in_rmdir_limit_setup(void)
 static void swap_in_rmdir_limit_end(void)
 {
 	below_max("B's memory", &b->memory);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(swap_in_rmdir_limit, "swap-in-rmdir-limit", swap_in_rmdir_limit_setup,
 		swap_in_rmdir_limit_end,
@@ -143,7 +143,7 @@ static void move_cached_limit_setup(void)
 static void move_cached_limit_end(void)
 {
 	below_max("B's memory+swap", &b->memsw);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(move_cached_limit, "move-cached-limit", move_cached_limit_setup,
 		move_cached_limit_end,
@@ -165,7 +165,7 @@ static void move_and_writeback_setup(void)
 	sim_task("move", move_to_b, mm, 0, 0);
 	sim_task("write-back", task_write_back, file, 1, 0);
 }
-DEFINE_SCENARIO(move_and_writeback, "move-and-writeback", move_and_writeback_setup, fx_end,
+DEFINE_SCENARIO(move_and_writeback, "move-and-writeback", move_and_writeback_setup, fx_down,
 		"a dirty page of a file changes its group while it is written back");
 
 static void migrate_move_shmem_setup(void)
@@ -176,7 +176,7 @@ static void migrate_move_shmem_setup(void)
 	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 	sim_task("move", move_to_b, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_move_shmem, "migrate-move-shmem", migrate_move_shmem_setup, fx_end,
+DEFINE_SCENARIO(migrate_move_shmem, "migrate-move-shmem", migrate_move_shmem_setup, fx_down,
 		"a page of shared memory changes its frame and its group");
 
 /* ---- out of memory at two levels ---- */
@@ -211,7 +211,7 @@ static void oom_at_two_levels_setup(void)
 	sim_task("charge to C", wait_in, c, 1, 0);
 	sim_task("exit", task_exit, child, 1, 0);
 }
-DEFINE_SCENARIO(oom_at_two_levels, "oom-at-two-levels", oom_at_two_levels_setup, fx_end,
+DEFINE_SCENARIO(oom_at_two_levels, "oom-at-two-levels", oom_at_two_levels_setup, fx_down,
 		"two levels of a tree are out of memory and wait for one process, which ends",
 		.no_time = true);
 
@@ -237,7 +237,7 @@ static void resize_and_first_frames_setup(void)
 static void resize_and_first_frames_end(void)
 {
 	expect_is("frames it may have", fx->e.node[0].max, resized->frames);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(resize_and_first_frames, "resize-and-first-frames", resize_and_first_frames_setup,
 		resize_and_first_frames_end,

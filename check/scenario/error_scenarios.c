@@ -73,7 +73,7 @@ static void look_at(struct mm *space)
 static void read_end(void)
 {
 	look_at(mm);
-	fx_end();
+	fx_down();
 }
 
 static void read_fails_and_zap_setup(void)
@@ -83,7 +83,7 @@ static void read_fails_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(read_fails_and_zap, "read-fails-and-zap", read_fails_and_zap_setup, fx_end,
+DEFINE_SCENARIO(read_fails_and_zap, "read-fails-and-zap", read_fails_and_zap_setup, fx_down,
 		"a page that cannot be read is given up while it is");
 
 static void read_fails_and_exit_setup(void)
@@ -131,6 +131,6 @@ static void remap_fails_and_migrate_setup(void)
 }
 
 DEFINE_SCENARIO(remap_fails_and_migrate, "remap-fails-and-migrate", remap_fails_and_migrate_setup,
-		fx_end,
+		fx_down,
 		"there is memory for one of two: a page that moves to another frame, and its area "
 		"to another place");

@@ -69,13 +69,13 @@ static void shmem_page(void)
 static void file_end(void)
 {
 	fx_file_holds(file, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 static void stored_end(void)
 {
 	fx_file_holds(file, 0, 1);
-	fx_end();
+	fx_down();
 }
 
 /* ---- seed 4: the last translation ---- */
@@ -103,7 +103,7 @@ static void unmap_and_clean_end(void)
 	page_put(&fx->e, p);
 	if (word != (*store_result == 0 ? 1 : 2))
 		sim_fail(SIM_WRONG, NULL, 0, "I19: the page does not hold what was stored last");
-	fx_end(); /* I19 of the audit checks that a clean page equals its file's content */
+	fx_down(); /* I19 of the audit checks that a clean page equals its file's content */
 }
 DEFINE_SCENARIO(unmap_and_clean, "unmap-and-clean", unmap_and_clean_setup, unmap_and_clean_end,
 		"a file's page is unmapped, written back, and stored to through a translation that "
@@ -150,7 +150,7 @@ static void truncate_and_fault_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("fault", fault_0, other, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_fault, "truncate-and-fault", truncate_and_fault_setup, fx_end,
+DEFINE_SCENARIO(truncate_and_fault, "truncate-and-fault", truncate_and_fault_setup, fx_down,
 		"a page is truncated away while another address space maps it");
 
 static void truncate_and_touch_setup(void)
@@ -159,7 +159,7 @@ static void truncate_and_touch_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("fault", fault_0, mm, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_touch, "truncate-and-touch", truncate_and_touch_setup, fx_end,
+DEFINE_SCENARIO(truncate_and_touch, "truncate-and-touch", truncate_and_touch_setup, fx_down,
 		"a file is truncated while a page of it is brought for the first time");
 
 static void truncate_to_one(void *arg)
@@ -185,7 +185,7 @@ static void truncate_and_store_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("store", fault_0_to_store, mm, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_store, "truncate-and-store", truncate_and_store_setup, fx_end,
+DEFINE_SCENARIO(truncate_and_store, "truncate-and-store", truncate_and_store_setup, fx_down,
 		"a page is truncated away while a thread is let store to it");
 
 static void truncate_and_writeback_setup(void)
@@ -195,7 +195,7 @@ static void truncate_and_writeback_setup(void)
 	sim_task("write-back", task_write_back, file, 1, 0);
 }
 DEFINE_SCENARIO(truncate_and_writeback, "truncate-and-writeback", truncate_and_writeback_setup,
-		fx_end, "a page is truncated away while it is written back");
+		fx_down, "a page is truncated away while it is written back");
 
 static void truncate_and_reclaim_setup(void)
 {
@@ -204,7 +204,7 @@ static void truncate_and_reclaim_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("reclaim", task_reclaim, victim, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_reclaim, "truncate-and-reclaim", truncate_and_reclaim_setup, fx_end,
+DEFINE_SCENARIO(truncate_and_reclaim, "truncate-and-reclaim", truncate_and_reclaim_setup, fx_down,
 		"a page is truncated away while reclaim writes it");
 
 static void truncate_and_unmap_setup(void)
@@ -213,7 +213,7 @@ static void truncate_and_unmap_setup(void)
 	sim_task("truncate", task_truncate, file, 0, 0);
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(truncate_and_unmap, "truncate-and-unmap", truncate_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(truncate_and_unmap, "truncate-and-unmap", truncate_and_unmap_setup, fx_down,
 		"a page is truncated away while its last mapping goes");
 
 /* ---- first touch, and reclaim ---- */
@@ -257,7 +257,7 @@ static void put_and_reclaim_setup(void)
 	sim_task("last put", task_put_file, NULL, 0, 0);
 	sim_task("reclaim", task_reclaim, victim, 1, 0);
 }
-DEFINE_SCENARIO(file_put_and_reclaim, "file-put-and-reclaim", put_and_reclaim_setup, fx_end,
+DEFINE_SCENARIO(file_put_and_reclaim, "file-put-and-reclaim", put_and_reclaim_setup, fx_down,
 		"the last user of a file leaves while reclaim writes a page of it");
 
 /* ---- shared memory ---- */
@@ -274,7 +274,7 @@ static void shmem_out_and_fault_setup(void)
 static void shmem_end(void)
 {
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(shmem_out_and_fault, "shmem-out-and-fault", shmem_out_and_fault_setup, shmem_end,
 		"shared memory goes to swap while another address space wants it", .slow = true);
@@ -319,8 +319,8 @@ static void shmem_put_and_reclaim_setup(void)
 	sim_task("last put", task_put_file, NULL, 0, 0);
 	sim_task("reclaim", task_reclaim, victim, 1, 0);
 }
-DEFINE_SCENARIO(shmem_put_and_reclaim, "shmem-put-and-reclaim", shmem_put_and_reclaim_setup, fx_end,
-		"the last user of shared memory leaves while it goes to swap");
+DEFINE_SCENARIO(shmem_put_and_reclaim, "shmem-put-and-reclaim", shmem_put_and_reclaim_setup,
+		fx_down, "the last user of shared memory leaves while it goes to swap");
 
 /* ---- two writebacks ---- */
 
@@ -359,7 +359,7 @@ static void writeback_of_two_setup(void)
 	sim_task("write-back 0", clean_page, (void *)0, 0, 0);
 	sim_task("write-back 1", clean_page, (void *)1, 1, 0);
 }
-DEFINE_SCENARIO(writeback_of_two, "writeback-of-two", writeback_of_two_setup, fx_end,
+DEFINE_SCENARIO(writeback_of_two, "writeback-of-two", writeback_of_two_setup, fx_down,
 		"two pages of one file are written at once");
 
 /* ---- areas being unmapped ---- */
@@ -370,8 +370,8 @@ static void file_fault_and_munmap_setup(void)
 	sim_task("fault", fault_0_to_store, mm, 0, 0);
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(file_fault_and_munmap, "file-fault-and-munmap", file_fault_and_munmap_setup, fx_end,
-		"a file's page is touched for writing while the area is unmapped");
+DEFINE_SCENARIO(file_fault_and_munmap, "file-fault-and-munmap", file_fault_and_munmap_setup,
+		fx_down, "a file's page is touched for writing while the area is unmapped");
 
 static void file_store_and_munmap_setup(void)
 {
@@ -379,8 +379,8 @@ static void file_store_and_munmap_setup(void)
 	sim_task("write fault", fault_0_to_store, mm, 0, 0);
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(file_store_and_munmap, "file-store-and-munmap", file_store_and_munmap_setup, fx_end,
-		"the first store to a clean page while the area is unmapped");
+DEFINE_SCENARIO(file_store_and_munmap, "file-store-and-munmap", file_store_and_munmap_setup,
+		fx_down, "the first store to a clean page while the area is unmapped");
 
 static void writeback_and_munmap_setup(void)
 {
@@ -394,7 +394,7 @@ DEFINE_SCENARIO(writeback_and_munmap, "writeback-and-munmap", writeback_and_munm
 static void writeback_and_reclaim_setup(void)
 {
 	file_page(true);
-	fx_zap(mm, 0, 1);
+	fx_discard(mm, 0, 1);
 	victim = filemap_lookup(file, 0, &(uint32_t){ 0 });
 	sim_task("write-back", task_write_back, file, 0, 0);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
@@ -410,7 +410,7 @@ static void file_reclaim_and_munmap_setup(void)
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
 DEFINE_SCENARIO(file_reclaim_and_munmap, "file-reclaim-and-munmap", file_reclaim_and_munmap_setup,
-		fx_end, "reclaim walks the areas that map a page while one of them goes");
+		fx_down, "reclaim walks the areas that map a page while one of them goes");
 
 static void put_second(void *arg)
 {
@@ -429,5 +429,5 @@ static void put_by_two_setup(void)
 	sim_task("last put", task_put_file, NULL, 0, 0);
 	sim_task("last put of another", put_second, NULL, 1, 0);
 }
-DEFINE_SCENARIO(file_put_by_two, "file-put-by-two", put_by_two_setup, fx_end,
+DEFINE_SCENARIO(file_put_by_two, "file-put-by-two", put_by_two_setup, fx_down,
 		"two files leave at once");

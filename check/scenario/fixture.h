@@ -5,6 +5,9 @@
  * they bring pages into the scenario's initial state. Every object that tasks may contend for has a
  * name for the drawings.
  *
+ * The functions that tests/fixture/soft_fixture.h has as well mean the same there: up, group, mm,
+ * fork, fork_into, fill, pte, discard, unmap, exit, ungroup, down.
+ *
  * Locks: none; the functions for tasks take the engine's own.
  */
 #ifndef UMEMCG_CHECK_FIXTURE_H
@@ -103,8 +106,8 @@ pte_t fx_pte(struct mm *mm, unsigned page);
 /* ---- actions of tasks ---- */
 
 /* madvise(MADV_DONTNEED). */
-void fx_zap(struct mm *mm, unsigned page, unsigned n);
-void fx_munmap(struct mm *mm, unsigned page, unsigned n);
+void fx_discard(struct mm *mm, unsigned page, unsigned n);
+void fx_unmap(struct mm *mm, unsigned page, unsigned n);
 /* Fork into an empty address space. */
 void fx_fork_into(struct mm *parent, struct mm *child);
 /* A thread's accesses. Words are made from @page and @age, 0 for those of fx_fill. A read must find
@@ -116,7 +119,7 @@ int fx_fault(struct mm *mm, unsigned page, bool write);
 /* The process ends. */
 void fx_exit(struct mm *mm);
 /* rmdir. */
-void fx_remove(struct mem_cgroup *group);
+void fx_ungroup(struct mem_cgroup *group);
 
 /* ---- between any two operations ---- */
 
@@ -128,6 +131,6 @@ void fx_look_mapped(void);
 /* ---- at the end ---- */
 
 /* Audit; then end every address space and group, and count what is left. */
-void fx_end(void);
+void fx_down(void);
 
 #endif

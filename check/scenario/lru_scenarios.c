@@ -87,7 +87,7 @@ static void add_and_isolate_setup(void)
 	sim_task("mover", isolate_page, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_add_and_isolate, "lru-add-and-isolate", add_and_isolate_setup, fx_end,
+DEFINE_SCENARIO(lru_add_and_isolate, "lru-add-and-isolate", add_and_isolate_setup, fx_down,
 		"a page is put on a list while a mover wants it off");
 
 static void add_and_removal_setup(void)
@@ -97,7 +97,7 @@ static void add_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_add_and_removal, "lru-add-and-removal", add_and_removal_setup, fx_end,
+DEFINE_SCENARIO(lru_add_and_removal, "lru-add-and-removal", add_and_removal_setup, fx_down,
 		"a page is put on the list of a group that is removed");
 
 static void isolate_and_removal_setup(void)
@@ -108,7 +108,7 @@ static void isolate_and_removal_setup(void)
 }
 
 DEFINE_SCENARIO(lru_isolate_and_removal, "lru-isolate-and-removal", isolate_and_removal_setup,
-		fx_end, "a page is isolated while removal hands its list to the parent");
+		fx_down, "a page is isolated while removal hands its list to the parent");
 
 static void isolate_and_zap_setup(void)
 {
@@ -117,7 +117,7 @@ static void isolate_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_isolate_and_zap, "lru-isolate-and-zap", isolate_and_zap_setup, fx_end,
+DEFINE_SCENARIO(lru_isolate_and_zap, "lru-isolate-and-zap", isolate_and_zap_setup, fx_down,
 		"reclaim takes the tail of a list while the page there is freed");
 
 /* Swap is full: the search is for pages that already have a slot. */
@@ -143,7 +143,7 @@ static void isolate_cached_and_zap_setup(void)
 
 DEFINE_SCENARIO(
 	lru_isolate_cached_and_zap, "lru-isolate-cached-and-zap", isolate_cached_and_zap_setup,
-	fx_end,
+	fx_down,
 	"reclaim looks for pages of the swap cache on a list, one of which leaves it and is freed");
 
 static void deactivate_and_zap_setup(void)
@@ -156,7 +156,7 @@ static void deactivate_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_deactivate_and_zap, "lru-deactivate-and-zap", deactivate_and_zap_setup, fx_end,
+DEFINE_SCENARIO(lru_deactivate_and_zap, "lru-deactivate-and-zap", deactivate_and_zap_setup, fx_down,
 		"reclaim ages a list while the page on it is freed");
 
 static void zap_and_removal_setup(void)
@@ -166,7 +166,7 @@ static void zap_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(lru_zap_and_removal, "lru-zap-and-removal", zap_and_removal_setup, fx_end,
+DEFINE_SCENARIO(lru_zap_and_removal, "lru-zap-and-removal", zap_and_removal_setup, fx_down,
 		"a page is freed while its group is removed");
 
 static void reclaim_and_removal_setup(void)
@@ -176,7 +176,7 @@ static void reclaim_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(reclaim_and_removal, "reclaim-and-removal", reclaim_and_removal_setup, fx_end,
+DEFINE_SCENARIO(reclaim_and_removal, "reclaim-and-removal", reclaim_and_removal_setup, fx_down,
 		"reclaim walks the tree and looks at the lists of a group that is removed");
 
 static void shrink_and_removal_setup(void)
@@ -186,7 +186,7 @@ static void shrink_and_removal_setup(void)
 	sim_task("rmdir", task_rmdir, a, 1, 0);
 }
 
-DEFINE_SCENARIO(shrink_and_removal, "shrink-and-removal", shrink_and_removal_setup, fx_end,
+DEFINE_SCENARIO(shrink_and_removal, "shrink-and-removal", shrink_and_removal_setup, fx_down,
 		"reclaim swaps out a page of a group that is removed");
 
 /* Reclaim of the parent, at the instant the child's pages arrive on its list. */
@@ -210,7 +210,7 @@ static void parent_isolate_and_removal_setup(void)
 }
 
 DEFINE_SCENARIO(lru_parent_isolate_and_removal, "lru-parent-isolate-and-removal",
-		parent_isolate_and_removal_setup, fx_end,
+		parent_isolate_and_removal_setup, fx_down,
 		"pages are taken off the parent's list while those of a removed group join it");
 
 /* A group's protection depends on its siblings, one of which is removed. */
@@ -229,6 +229,6 @@ static void reclaim_and_sibling_setup(void)
 	sim_task("rmdir", task_rmdir, fx_subgroup(parent, "A2", 0), 1, 0);
 }
 
-DEFINE_SCENARIO(reclaim_and_sibling, "reclaim-and-sibling", reclaim_and_sibling_setup, fx_end,
+DEFINE_SCENARIO(reclaim_and_sibling, "reclaim-and-sibling", reclaim_and_sibling_setup, fx_down,
 		"reclaim adds up what the children of a group claim while one of them is removed",
 		.slow = true);

@@ -114,19 +114,19 @@ static void cached_in_hand(void)
 static void file_end(void)
 {
 	fx_file_holds(file, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 static void pinned_end(void)
 {
 	page_put(&fx->e, victim);
-	fx_end();
+	fx_down();
 }
 
 static void shmem_end(void)
 {
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 /* ---- the last mapping goes ---- */
@@ -214,7 +214,7 @@ static void and_truncate_setup(void)
 	mapped();
 	sim_task("truncate", task_truncate, file, 1, 0);
 }
-DEFINE_SCENARIO(migrate_file_and_truncate, "migrate-file-and-truncate", and_truncate_setup, fx_end,
+DEFINE_SCENARIO(migrate_file_and_truncate, "migrate-file-and-truncate", and_truncate_setup, fx_down,
 		"a page of a file is truncated away while it is replaced", .look = fx_look_mapped);
 
 static void fails_and_truncate_setup(void)
@@ -294,7 +294,7 @@ static void shmem_and_munmap_setup(void)
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
 DEFINE_SCENARIO(migrate_shmem_and_munmap, "migrate-shmem-and-munmap", shmem_and_munmap_setup,
-		fx_end, "a page of shared memory is replaced while its last mapping goes",
+		fx_down, "a page of shared memory is replaced while its last mapping goes",
 		.look = fx_look_mapped);
 
 static void shmem_and_reclaim_setup(void)
@@ -324,7 +324,7 @@ static void shmem_cached_and_put_setup(void)
 	sim_task("last put", task_put_file, NULL, 1, 0);
 }
 DEFINE_SCENARIO(migrate_shmem_cached_and_put, "migrate-shmem-cached-and-put",
-		shmem_cached_and_put_setup, fx_end,
+		shmem_cached_and_put_setup, fx_down,
 		"shared memory in the swap cache is replaced while its last user leaves (seed 3)",
 		.look = fx_look_mapped);
 

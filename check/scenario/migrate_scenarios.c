@@ -89,7 +89,7 @@ static void pinned(void)
 static void pinned_end(void)
 {
 	page_put(&fx->e, victim);
-	fx_end();
+	fx_down();
 }
 
 /* ---- seed 0: the charge ---- */
@@ -104,7 +104,7 @@ static void counted_end(void)
 {
 	expect_is("pgmigrate_success", stat_read(group, STAT_PGMIGRATE_SUCCESS), result->migrated);
 	expect_is("pgmigrate_fail", stat_read(group, STAT_PGMIGRATE_FAIL), result->failed);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(migrate_and_unmap, "migrate-and-unmap", and_unmap_setup, counted_end,
 		"a page is replaced while its mapping goes: counted once, uncharged once (seed 0)");
@@ -115,7 +115,7 @@ static void shared_and_zaps_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 	sim_task("child's zap", task_zap, child, 0, 0);
 }
-DEFINE_SCENARIO(migrate_shared_and_zaps, "migrate-shared-and-zaps", shared_and_zaps_setup, fx_end,
+DEFINE_SCENARIO(migrate_shared_and_zaps, "migrate-shared-and-zaps", shared_and_zaps_setup, fx_down,
 		"a page of two address spaces is replaced while both mappings go");
 
 static void fails_and_zap_setup(void)
@@ -178,7 +178,7 @@ static void cached_and_exit_setup(void)
 	sim_task("exit", task_exit, mm, 1, 0);
 }
 DEFINE_SCENARIO(
-	migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_end,
+	migrate_cached_and_exit, "migrate-cached-and-exit", cached_and_exit_setup, fx_down,
 	"an unmapped page of the swap cache is replaced while its address space ends (seed 3)");
 
 static void cached_and_zap_setup(void)
@@ -186,7 +186,7 @@ static void cached_and_zap_setup(void)
 	cached();
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_cached_and_zap, "migrate-cached-and-zap", cached_and_zap_setup, fx_end,
+DEFINE_SCENARIO(migrate_cached_and_zap, "migrate-cached-and-zap", cached_and_zap_setup, fx_down,
 		"an unmapped page of the swap cache is replaced while its last entry goes");
 
 static void cached_and_fault_setup(void)
@@ -195,14 +195,14 @@ static void cached_and_fault_setup(void)
 	sim_task("fault", fault_0, mm, 1, 0);
 }
 DEFINE_SCENARIO(migrate_cached_and_fault, "migrate-cached-and-fault", cached_and_fault_setup,
-		fx_end, "an unmapped page of the swap cache is replaced while a fault wants it");
+		fx_down, "an unmapped page of the swap cache is replaced while a fault wants it");
 
 static void swapcache_setup(void)
 {
 	cached_mapped();
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_swapcache, "migrate-swapcache", swapcache_setup, fx_end,
+DEFINE_SCENARIO(migrate_swapcache, "migrate-swapcache", swapcache_setup, fx_down,
 		"a mapped page of the swap cache is replaced: it is mapped again (seed 3)");
 
 static void swapcache_and_fault_setup(void)
@@ -211,7 +211,7 @@ static void swapcache_and_fault_setup(void)
 	sim_task("child's fault", fault_0, child, 1, 0);
 }
 DEFINE_SCENARIO(migrate_swapcache_and_fault, "migrate-swapcache-and-fault",
-		swapcache_and_fault_setup, fx_end,
+		swapcache_and_fault_setup, fx_down,
 		"a page of the swap cache that one maps is replaced while the other wants it",
 		.slow = true);
 
@@ -225,7 +225,7 @@ static void cached_and_reclaim_setup(void)
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
 DEFINE_SCENARIO(migrate_cached_and_reclaim, "migrate-cached-and-reclaim", cached_and_reclaim_setup,
-		fx_end, "reclaim and migration want one page of the swap cache");
+		fx_down, "reclaim and migration want one page of the swap cache");
 
 static void and_reclaim_setup(void)
 {
@@ -236,7 +236,7 @@ static void and_reclaim_setup(void)
 	sim_task("migrate", task_migrate_if_listed, victim, 0, 0);
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_and_reclaim, "migrate-and-reclaim", and_reclaim_setup, fx_end,
+DEFINE_SCENARIO(migrate_and_reclaim, "migrate-and-reclaim", and_reclaim_setup, fx_down,
 		"reclaim and migration want one mapped page");
 
 static void twice_setup(void)
@@ -248,7 +248,7 @@ static void twice_setup(void)
 	sim_task("migrate 1", task_migrate_if_listed, victim, 0, 0);
 	sim_task("migrate 2", task_migrate_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_end,
+DEFINE_SCENARIO(migrate_twice, "migrate-twice", twice_setup, fx_down,
 		"two migrations want one page");
 
 /* ---- users of the entries ---- */
@@ -258,7 +258,7 @@ static void and_fault_setup(void)
 	mapped();
 	sim_task("read", task_read, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_and_fault, "migrate-and-fault", and_fault_setup, fx_end,
+DEFINE_SCENARIO(migrate_and_fault, "migrate-and-fault", and_fault_setup, fx_down,
 		"a thread meets a migration entry, waits, and finds what was written");
 
 static void and_write_setup(void)
@@ -270,7 +270,7 @@ static void and_write_setup(void)
 static void and_write_end(void)
 {
 	fx_read(mm, 0, 1);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(migrate_and_write, "migrate-and-write", and_write_setup, and_write_end,
 		"a thread stores while its page is copied: the store is in the new page");
@@ -280,7 +280,7 @@ static void and_munmap_setup(void)
 	mapped();
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_and_munmap, "migrate-and-munmap", and_munmap_setup, fx_end,
+DEFINE_SCENARIO(migrate_and_munmap, "migrate-and-munmap", and_munmap_setup, fx_down,
 		"the area goes while a page of it is replaced");
 
 static void and_mremap_setup(void)
@@ -288,7 +288,7 @@ static void and_mremap_setup(void)
 	mapped();
 	sim_task("mremap", task_mremap, mm, 1, 0);
 }
-DEFINE_SCENARIO(migrate_and_mremap, "migrate-and-mremap", and_mremap_setup, fx_end,
+DEFINE_SCENARIO(migrate_and_mremap, "migrate-and-mremap", and_mremap_setup, fx_down,
 		"the area moves while a page of it is replaced: no migration entry is left behind",
 		.slow = true);
 
@@ -298,5 +298,5 @@ static void and_fork_setup(void)
 	child = fx_empty_mm(group, "child");
 	sim_task("fork", fork_mm, NULL, 1, 0);
 }
-DEFINE_SCENARIO(migrate_and_fork, "migrate-and-fork", and_fork_setup, fx_end,
+DEFINE_SCENARIO(migrate_and_fork, "migrate-and-fork", and_fork_setup, fx_down,
 		"fork copies a migration entry: the child's is found as well");

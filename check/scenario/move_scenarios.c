@@ -50,7 +50,7 @@ static void and_unmap_setup(void)
 	space();
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(move_and_unmap, "move-and-unmap", and_unmap_setup, fx_end,
+DEFINE_SCENARIO(move_and_unmap, "move-and-unmap", and_unmap_setup, fx_down,
 		"a page changes its group while its last mapping goes (seed 4)");
 
 /* A store redirects the entry to a copy: the page stays behind, in the swap cache for the child.
@@ -70,16 +70,16 @@ static void and_cow_setup(void)
 	sim_task("store", fault_to_store, NULL, 1, 0);
 }
 DEFINE_SCENARIO(
-	move_and_cow, "move-and-cow", and_cow_setup, fx_end,
+	move_and_cow, "move-and-cow", and_cow_setup, fx_down,
 	"a page changes its group while a copy takes its place: the drawn interleaving of seed 4");
 
 static void and_fault_setup(void)
 {
 	space();
-	fx_zap(mm, 0, 1);
+	fx_discard(mm, 0, 1);
 	sim_task("fault", fault_0, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_and_fault, "move-and-fault", and_fault_setup, fx_end,
+DEFINE_SCENARIO(move_and_fault, "move-and-fault", and_fault_setup, fx_down,
 		"an address space changes its group while a fault charges a page");
 
 static void cached_and_reclaim_setup(void)
@@ -90,7 +90,7 @@ static void cached_and_reclaim_setup(void)
 	sim_task("reclaim", task_reclaim_if_listed, victim, 1, 0);
 }
 DEFINE_SCENARIO(move_cached_and_reclaim, "move-cached-and-reclaim", cached_and_reclaim_setup,
-		fx_end, "a page of the swap cache changes its group while reclaim drops it");
+		fx_down, "a page of the swap cache changes its group while reclaim drops it");
 
 static void and_migrate_setup(void)
 {
@@ -98,7 +98,7 @@ static void and_migrate_setup(void)
 	wanted();
 	sim_task("migrate", task_migrate_if_listed, victim, 1, 0);
 }
-DEFINE_SCENARIO(move_and_migrate, "move-and-migrate", and_migrate_setup, fx_end,
+DEFINE_SCENARIO(move_and_migrate, "move-and-migrate", and_migrate_setup, fx_down,
 		"a page changes its group while it changes its frame");
 
 static void swapped_and_zap_setup(void)
@@ -107,7 +107,7 @@ static void swapped_and_zap_setup(void)
 	fx_push_out(mm, 0);
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(move_swapped_and_zap, "move-swapped-and-zap", swapped_and_zap_setup, fx_end,
+DEFINE_SCENARIO(move_swapped_and_zap, "move-swapped-and-zap", swapped_and_zap_setup, fx_down,
 		"a swap entry changes its group while it goes");
 
 static void swapped_and_fault_setup(void)
@@ -116,7 +116,7 @@ static void swapped_and_fault_setup(void)
 	fx_push_out(mm, 0);
 	sim_task("fault", fault_0, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_swapped_and_fault, "move-swapped-and-fault", swapped_and_fault_setup, fx_end,
+DEFINE_SCENARIO(move_swapped_and_fault, "move-swapped-and-fault", swapped_and_fault_setup, fx_down,
 		"a swap entry changes its group while its page is brought back");
 
 static void cached_and_zap_setup(void)
@@ -125,7 +125,7 @@ static void cached_and_zap_setup(void)
 	fx_push_to_cache(mm, 0, false);
 	sim_task("zap", task_zap, mm, 1, 0);
 }
-DEFINE_SCENARIO(move_cached_and_zap, "move-cached-and-zap", cached_and_zap_setup, fx_end,
+DEFINE_SCENARIO(move_cached_and_zap, "move-cached-and-zap", cached_and_zap_setup, fx_down,
 		"a page of the swap cache changes its group while its entry goes");
 
 /* The child, which stays, unmaps the page at whose slot the mover's entry points: by the map count
@@ -140,7 +140,7 @@ static void cached_and_unmap_setup(void)
 	fx_fault(child, 0, false);
 	sim_task("zap", task_zap, child, 1, 0);
 }
-DEFINE_SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(move_cached_and_unmap, "move-cached-and-unmap", cached_and_unmap_setup, fx_down,
 		"a page of the swap cache changes its group while another address space unmaps it "
 		"(seed 4)");
 
@@ -172,7 +172,7 @@ static void file_mapped_anew_setup(void)
 	sim_task("fault", fault_0, NULL, 0, 0);
 	sim_task("move", move_file, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_file_mapped_anew, "move-file-mapped-anew", file_mapped_anew_setup, fx_end,
+DEFINE_SCENARIO(move_file_mapped_anew, "move-file-mapped-anew", file_mapped_anew_setup, fx_down,
 		"a page of a file changes its group while one mapping ends and another begins");
 
 /* The group it leaves is removed as soon as it has no address space. */
@@ -191,7 +191,7 @@ static void and_removal_setup(void)
 	space();
 	sim_task("rmdir A", remove_from, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_and_removal, "move-and-removal", and_removal_setup, fx_end,
+DEFINE_SCENARIO(move_and_removal, "move-and-removal", and_removal_setup, fx_down,
 		"charges move out of a group that is being removed");
 
 static void and_munmap_setup(void)
@@ -199,7 +199,7 @@ static void and_munmap_setup(void)
 	space();
 	sim_task("munmap", task_munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(move_and_munmap, "move-and-munmap", and_munmap_setup, fx_end,
+DEFINE_SCENARIO(move_and_munmap, "move-and-munmap", and_munmap_setup, fx_down,
 		"the mover walks areas that are unmapped");
 
 static void remove_source(void *arg)
@@ -220,7 +220,7 @@ static void and_rmdir_setup(void)
 	space();
 	sim_task("rmdir", remove_source, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_and_rmdir, "move-and-rmdir", and_rmdir_setup, fx_end,
+DEFINE_SCENARIO(move_and_rmdir, "move-and-rmdir", and_rmdir_setup, fx_down,
 		"a group is removed while its last address space moves away");
 
 /* Where it ends up depends on who is last; its charge is there, or with the one before. */
@@ -239,14 +239,14 @@ static void twice_setup(void)
 	third = fx_group("C", 8);
 	sim_task("move to C", move_to_third, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_twice, "move-twice", twice_setup, fx_end,
+DEFINE_SCENARIO(move_twice, "move-twice", twice_setup, fx_down,
 		"an address space moves to two groups at once");
 
 /* Its page is charged to a third group, which it has left before. */
 static void remove_third(void *arg)
 {
 	(void)arg;
-	fx_remove(third);
+	fx_ungroup(third);
 }
 
 static void and_rmdir_owner_setup(void)
@@ -261,5 +261,5 @@ static void and_rmdir_owner_setup(void)
 	sim_task("move", move, NULL, 0, 0);
 	sim_task("rmdir C", remove_third, NULL, 1, 0);
 }
-DEFINE_SCENARIO(move_and_rmdir_owner, "move-and-rmdir-owner", and_rmdir_owner_setup, fx_end,
+DEFINE_SCENARIO(move_and_rmdir_owner, "move-and-rmdir-owner", and_rmdir_owner_setup, fx_down,
 		"the mover looks at a page whose owner, a third group, is removed");

@@ -114,7 +114,7 @@ static void resized_end(void)
 		  resized->frames > 1);
 	expect_is("pgmigrate_success", stat_read(fx->e.tree.root, STAT_PGMIGRATE_SUCCESS),
 		  resized->compacted + resized->demoted);
-	fx_end();
+	fx_down();
 }
 
 static void tiers(unsigned npages)
@@ -141,7 +141,7 @@ static void demoted_end(void)
 
 	expect_is("pgdemote_direct", stat_read(root, STAT_PGDEMOTE_DIRECT), demoted);
 	expect_is("pgmigrate_success", stat_read(root, STAT_PGMIGRATE_SUCCESS), demoted);
-	fx_end();
+	fx_down();
 }
 
 /* ---- resizing ---- */
@@ -262,7 +262,7 @@ static void resize_and_grow_end(void)
 
 	if (max != resized[0].frames && max != resized[1].frames)
 		sim_fail(SIM_WRONG, NULL, 0, "%lld frames are nobody's result", (long long)max);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(resize_and_grow, "resize-and-grow", resize_and_grow_setup, resize_and_grow_end,
 		"a node is shrunk and grown at once: one is refused, or one comes after the other");

@@ -61,7 +61,7 @@ static void and_discard_setup(void)
 static void and_discard_end(void)
 {
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(share_slot_and_discard, "share-slot-and-discard", and_discard_setup,
 		and_discard_end,
@@ -77,7 +77,7 @@ static void and_read_end(void)
 {
 	fx_read(mm, 0, 0);
 	fx_read(child, 0, 0);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(share_slot_and_read, "share-slot-and-read", and_read_setup, and_read_end,
 		"a page is to share the slot of a relative's, which is read from it");
@@ -169,7 +169,7 @@ static void and_reuse_setup(void)
 	sim_task("reuse", reuse, other, 1, 0);
 }
 DEFINE_SCENARIO(
-	share_slot_and_reuse, "share-slot-and-reuse", and_reuse_setup, fx_end,
+	share_slot_and_reuse, "share-slot-and-reuse", and_reuse_setup, fx_down,
 	"a page is to share the slot of a relative's, which is freed and used for another page");
 
 /* The page comes back from the slot, which only the child uses then, and is changed. */
@@ -182,7 +182,7 @@ static void and_write_setup(void)
 static void changed_end(void)
 {
 	fx_read(child, 0, 1);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(share_slot_and_write, "share-slot-and-write", and_write_setup, changed_end,
 		"a page is to share the slot of a relative's, which is read from it and changed");
@@ -219,7 +219,7 @@ static void being_written(bool fails)
 static void first_end(void)
 {
 	fx_read(child, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 static void being_written_setup(void)

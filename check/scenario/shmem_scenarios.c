@@ -54,7 +54,7 @@ static void slot_reused_setup(void)
 	sim_task("discard, reuse", reuse_slot, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(shmem_slot_reused, "shmem-slot-reused", slot_reused_setup, fx_end,
+DEFINE_SCENARIO(shmem_slot_reused, "shmem-slot-reused", slot_reused_setup, fx_down,
 		"a swap-in has an entry of shared memory whose slot goes to another page, which "
 		"cannot be read",
 		.slow = true);

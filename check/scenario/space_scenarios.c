@@ -22,7 +22,7 @@ static void touch(void *arg)
 static void unmap_area(void *arg)
 {
 	(void)arg;
-	fx_munmap(mm, 0, 2);
+	fx_unmap(mm, 0, 2);
 }
 
 /* A thread stores through whatever translation its CPU has. */
@@ -83,7 +83,7 @@ static void expect(const char *what, uint64_t is, uint64_t should)
 static void end_with_store(void)
 {
 	expect("the stored word", stored(mm, 0), 7);
-	fx_end();
+	fx_down();
 }
 
 /* ---- set-up ---- */
@@ -118,7 +118,7 @@ static void touch_by_two_setup(void)
 	sim_task("touch 2", touch, (void *)0, 1, 0);
 }
 
-DEFINE_SCENARIO(touch_by_two, "touch-by-two", touch_by_two_setup, fx_end,
+DEFINE_SCENARIO(touch_by_two, "touch-by-two", touch_by_two_setup, fx_down,
 		"two threads touch the first page of an area: one page, one anon_vma, one leaf");
 
 static void one_page(void);
@@ -137,7 +137,7 @@ static void out_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_in_and_munmap, "swap-in-and-munmap", out_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(swap_in_and_munmap, "swap-in-and-munmap", out_and_unmap_setup, fx_down,
 		"a page comes back from swap while its area is unmapped");
 
 static void willneed_and_unmap_setup(void)
@@ -148,7 +148,7 @@ static void willneed_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(willneed_and_munmap, "willneed-and-munmap", willneed_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(willneed_and_munmap, "willneed-and-munmap", willneed_and_unmap_setup, fx_down,
 		"a page is read ahead of use while its area is unmapped");
 
 static void fault_and_reclaim_setup(void)
@@ -159,7 +159,7 @@ static void fault_and_reclaim_setup(void)
 	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
-DEFINE_SCENARIO(fault_and_reclaim, "fault-and-reclaim", fault_and_reclaim_setup, fx_end,
+DEFINE_SCENARIO(fault_and_reclaim, "fault-and-reclaim", fault_and_reclaim_setup, fx_down,
 		"a fault looks at an entry while its page goes to swap");
 
 static void touch_and_unmap_setup(void)
@@ -169,7 +169,7 @@ static void touch_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(touch_and_unmap, "touch-and-unmap", touch_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(touch_and_unmap, "touch-and-unmap", touch_and_unmap_setup, fx_down,
 		"a page is touched while its area is unmapped");
 
 static void store_and_reclaim_setup(void)
@@ -190,7 +190,7 @@ static void store_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 0, 0);
 }
 
-DEFINE_SCENARIO(store_and_zap, "store-and-zap", store_and_zap_setup, fx_end,
+DEFINE_SCENARIO(store_and_zap, "store-and-zap", store_and_zap_setup, fx_down,
 		"a thread stores through its translation while the page is given back");
 
 static void cow_setup(void)
@@ -205,7 +205,7 @@ static void cow_end(void)
 {
 	expect("the parent's word", stored(mm, 0), 7);
 	expect("the child's word", stored(child, 0), 8);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(cow_by_two, "cow-by-two", cow_setup, cow_end,
@@ -237,7 +237,7 @@ static void cow_threads_end(void)
 	soft_read(&fx->soft, mm, 0, FX_VA(0) + STORED_AT + 8, &next, sizeof(next));
 	expect("the second thread's word", next, 9);
 	expect("the child's word", stored(child, 0), 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(cow_by_threads, "cow-by-threads", cow_threads_setup, cow_threads_end,
@@ -257,7 +257,7 @@ static void cow_and_reclaim_end(void)
 {
 	expect("the parent's word", stored(mm, 0), 7);
 	expect("the child's word", stored(child, 0), 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(cow_and_reclaim, "cow-and-reclaim", cow_and_reclaim_setup, cow_and_reclaim_end,
@@ -271,7 +271,7 @@ static void cow_and_unmap_setup(void)
 	sim_task("munmap", unmap_area, NULL, 0, 0);
 }
 
-DEFINE_SCENARIO(cow_and_munmap, "cow-and-munmap", cow_and_unmap_setup, fx_end,
+DEFINE_SCENARIO(cow_and_munmap, "cow-and-munmap", cow_and_unmap_setup, fx_down,
 		"a page is copied for a writer while its area is unmapped");
 
 static void exit_and_reclaim_setup(void)
@@ -282,7 +282,7 @@ static void exit_and_reclaim_setup(void)
 	sim_task("reclaim", task_reclaim, victim, 0, 0);
 }
 
-DEFINE_SCENARIO(exit_and_reclaim, "exit-and-reclaim", exit_and_reclaim_setup, fx_end,
+DEFINE_SCENARIO(exit_and_reclaim, "exit-and-reclaim", exit_and_reclaim_setup, fx_down,
 		"reclaim walks from a page to an address space that ends");
 
 static void fault_and_exit_setup(void)
@@ -293,7 +293,7 @@ static void fault_and_exit_setup(void)
 	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(fault_and_exit, "fault-and-exit", fault_and_exit_setup, fx_end,
+DEFINE_SCENARIO(fault_and_exit, "fault-and-exit", fault_and_exit_setup, fx_down,
 		"a page comes back from swap while its address space ends");
 
 static void mlock_and_exit_setup(void)
@@ -304,7 +304,7 @@ static void mlock_and_exit_setup(void)
 	sim_task("exit of another", task_exit, child, 1, 0);
 }
 
-DEFINE_SCENARIO(mlock_and_exit, "mlock-and-exit", mlock_and_exit_setup, fx_end,
+DEFINE_SCENARIO(mlock_and_exit, "mlock-and-exit", mlock_and_exit_setup, fx_down,
 		"mlock adds up what a group has locked while one of its address spaces ends");
 
 static void remove_other(void *arg)
@@ -330,7 +330,7 @@ static void exit_and_removal_setup(void)
 	sim_task("exit", task_exit, child, 1, 0);
 }
 
-DEFINE_SCENARIO(exit_and_removal, "exit-and-removal", exit_and_removal_setup, fx_end,
+DEFINE_SCENARIO(exit_and_removal, "exit-and-removal", exit_and_removal_setup, fx_down,
 		"a group is removed while its last address space ends");
 
 static void fork_and_reclaim_setup(void)
@@ -348,7 +348,7 @@ static void fork_and_reclaim_end(void)
 {
 	fx_read(child, 0, 0);
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(fork_and_reclaim, "fork-and-reclaim", fork_and_reclaim_setup, fork_and_reclaim_end,
@@ -365,7 +365,7 @@ static void remap_and_reclaim_setup(void)
 static void remap_end(void)
 {
 	expect("the word at its new place", stored(mm, 4), 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(remap_and_reclaim, "remap-and-reclaim", remap_and_reclaim_setup, remap_end,
@@ -383,7 +383,7 @@ static void mlock_end(void)
 {
 	if (!pte_present(fx_pte(mm, 0)))
 		sim_fail(SIM_WRONG, NULL, 0, "a locked page is not in memory");
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(mlock_and_reclaim, "mlock-and-reclaim", mlock_and_reclaim_setup, mlock_end,

@@ -15,8 +15,8 @@ static void fork_and_zap_both(void *arg)
 {
 	(void)arg;
 	fx_fork_into(mm, child);
-	fx_zap(mm, 0, 1);
-	fx_zap(child, 0, 1);
+	fx_discard(mm, 0, 1);
+	fx_discard(child, 0, 1);
 }
 
 /* The same name again: it leads to nothing of the old group. */
@@ -25,7 +25,7 @@ static void rmdir_and_mkdir(void *arg)
 	int err;
 
 	(void)arg;
-	fx_remove(a);
+	fx_ungroup(a);
 	fx->group[0] = group_create(&fx->e, NULL, "A", &err);
 	if (!fx->group[0])
 		sim_fail(SIM_WRONG, NULL, 0, "mkdir failed: %d", err);
@@ -68,7 +68,7 @@ static void cached(bool dirty)
 
 /* ---- at the end ---- */
 
-/* Before fx_end tears everything down: who owns the slots? */
+/* Before fx_down tears everything down: who owns the slots? */
 static void expect_no_old_handles(void)
 {
 	struct swap_device *d = fx->e.swap;
@@ -86,7 +86,7 @@ static void expect_no_old_handles(void)
 static void group_end(void)
 {
 	expect_no_old_handles();
-	fx_end();
+	fx_down();
 }
 
 static void anew_end(void)
@@ -97,7 +97,7 @@ static void anew_end(void)
 	expect_is("the new group has another id", g->id != *old_id, 1);
 	expect_is("swap of the new group", page_counter_read(&g->swap), 0);
 	expect_is("memory+swap of the new group", page_counter_read(&g->memsw), 0);
-	fx_end();
+	fx_down();
 }
 
 /* ---- the slot is used ---- */

@@ -12,7 +12,7 @@ static struct page *victim;
 static void zap_both(void *arg)
 {
 	(void)arg;
-	fx_zap(mm, 0, 2);
+	fx_discard(mm, 0, 2);
 }
 
 static void willneed(void *arg)
@@ -70,7 +70,7 @@ static void readahead_and_zap_setup(void)
 	sim_task("zap", zap_both, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_readahead_and_zap, "swap-readahead-and-zap", readahead_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_readahead_and_zap, "swap-readahead-and-zap", readahead_and_zap_setup, fx_down,
 		"read-ahead brings pages whose only entries are zapped meanwhile (seed 2, type 1)");
 
 static void readahead_and_exit_setup(void)
@@ -80,7 +80,7 @@ static void readahead_and_exit_setup(void)
 }
 
 DEFINE_SCENARIO(swap_readahead_and_exit, "swap-readahead-and-exit", readahead_and_exit_setup,
-		fx_end, "read-ahead works for an address space that ends meanwhile");
+		fx_down, "read-ahead works for an address space that ends meanwhile");
 
 /* The area has no leaf yet. */
 static void touch(void *arg)
@@ -104,7 +104,7 @@ static void willneed_and_touch_setup(void)
 	sim_task("touch", touch, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(willneed_and_touch, "willneed-and-touch", willneed_and_touch_setup, fx_end,
+DEFINE_SCENARIO(willneed_and_touch, "willneed-and-touch", willneed_and_touch_setup, fx_down,
 		"the leaves of a range are walked while the first is made");
 
 static void read_ahead(void *arg)
@@ -134,7 +134,7 @@ const struct scenario scenario_swap_ahead_and_zap = {
 	.text = "a page is read ahead for an entry that is zapped meanwhile, so that nobody will "
 		"want it",
 	.setup = ahead_and_zap_setup,
-	.end = fx_end,
+	.end = fx_down,
 };
 
 static void ahead_and_fault_setup(void)
@@ -148,7 +148,7 @@ const struct scenario scenario_swap_ahead_and_fault = {
 	.text = "a page is read ahead while its fault comes: one of the two reads it, and the "
 		"other finds it",
 	.setup = ahead_and_fault_setup,
-	.end = fx_end,
+	.end = fx_down,
 };
 
 static void ahead_and_exit_setup(void)
@@ -161,7 +161,7 @@ const struct scenario scenario_swap_ahead_and_exit = {
 	.name = "swap-ahead-and-exit",
 	.text = "who reads ahead has the last reference of an address space that ends meanwhile",
 	.setup = ahead_and_exit_setup,
-	.end = fx_end,
+	.end = fx_down,
 };
 
 /* ---- faults ---- */
@@ -174,7 +174,7 @@ static void in_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_in_and_zap, "swap-in-and-zap", in_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_in_and_zap, "swap-in-and-zap", in_and_zap_setup, fx_down,
 		"a fault has read a page and finds its entry changed");
 
 static void cached_in_and_zap_setup(void)
@@ -185,7 +185,7 @@ static void cached_in_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_cached_in_and_zap, "swap-cached-in-and-zap", cached_in_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_cached_in_and_zap, "swap-cached-in-and-zap", cached_in_and_zap_setup, fx_down,
 		"a fault finds its page in the swap cache, locks it, and its entry changed");
 
 static void in_by_two_setup(void)
@@ -196,7 +196,7 @@ static void in_by_two_setup(void)
 	sim_task("fault 2", task_fault, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_in_by_two, "swap-in-by-two", in_by_two_setup, fx_end,
+DEFINE_SCENARIO(swap_in_by_two, "swap-in-by-two", in_by_two_setup, fx_down,
 		"two threads fault on one entry");
 
 static void shared_in_and_zap_setup(void)
@@ -208,7 +208,7 @@ static void shared_in_and_zap_setup(void)
 	sim_task("parent's zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_shared_in_and_zap, "swap-shared-in-and-zap", shared_in_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_shared_in_and_zap, "swap-shared-in-and-zap", shared_in_and_zap_setup, fx_down,
 		"of two address spaces that share an entry one reads it, the other drops it");
 
 static void shared_by_two_setup(void)
@@ -220,7 +220,7 @@ static void shared_by_two_setup(void)
 	sim_task("child", task_read, child, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_shared_by_two, "swap-shared-by-two", shared_by_two_setup, fx_end,
+DEFINE_SCENARIO(swap_shared_by_two, "swap-shared-by-two", shared_by_two_setup, fx_down,
 		"two address spaces that share an entry read it at once: one page, or two that "
 		"hold the same");
 
@@ -235,7 +235,7 @@ static void shared_by_three_setup(void)
 	sim_task("grandchild's exit", task_exit, grandchild, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_shared_by_three, "swap-shared-by-three", shared_by_three_setup, fx_end,
+DEFINE_SCENARIO(swap_shared_by_three, "swap-shared-by-three", shared_by_three_setup, fx_down,
 		"of three address spaces that share an entry one reads it, one drops it, one ends");
 
 /* ---- reclaim ---- */
@@ -251,7 +251,7 @@ static void out_and_store_setup(void)
 static void out_and_store_end(void)
 {
 	fx_read(mm, 0, 1);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(swap_out_and_store, "swap-out-and-store", out_and_store_setup, out_and_store_end,
@@ -272,7 +272,7 @@ static void out_and_restore_end(void)
 	fx_set_young(mm, 0, false);
 	fx_push_out(mm, 0);
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(swap_out_and_restore, "swap-out-and-restore", out_and_restore_setup,
@@ -293,12 +293,12 @@ static void shared_out_and_exit_setup(void)
 }
 
 DEFINE_SCENARIO(swap_shared_out_and_exit, "swap-shared-out-and-exit", shared_out_and_exit_setup,
-		fx_end,
+		fx_down,
 		"reclaim takes a reference of a slot while another address space drops its own");
 
 static void zap_0_then_reclaim(void *arg)
 {
-	fx_zap(mm, 0, 1);
+	fx_discard(mm, 0, 1);
 	reclaim(arg);
 }
 
@@ -317,7 +317,7 @@ static void slot_reused_setup(void)
 static void slot_reused_end(void)
 {
 	fx_read(mm, 1, 0);
-	fx_end();
+	fx_down();
 }
 
 DEFINE_SCENARIO(swap_slot_reused, "swap-slot-reused", slot_reused_setup, slot_reused_end,
@@ -331,7 +331,7 @@ static void out_and_exit_setup(void)
 	sim_task("exit", task_exit, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_out_and_exit, "swap-out-and-exit", out_and_exit_setup, fx_end,
+DEFINE_SCENARIO(swap_out_and_exit, "swap-out-and-exit", out_and_exit_setup, fx_down,
 		"reclaim follows a page's mappings into an address space that ends");
 
 static void out_and_zap_setup(void)
@@ -342,7 +342,7 @@ static void out_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_out_and_zap, "swap-out-and-zap", out_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_out_and_zap, "swap-out-and-zap", out_and_zap_setup, fx_down,
 		"reclaim gives a slot to a page that loses its last mapping (seed 2, type 2)");
 
 static void writer(void *arg)
@@ -364,7 +364,7 @@ static void write_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_write_and_zap, "swap-write-and-zap", write_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_write_and_zap, "swap-write-and-zap", write_and_zap_setup, fx_down,
 		"the last entry goes while its page is under writeback");
 
 static void reclaim_cached_and_zap_setup(void)
@@ -375,7 +375,7 @@ static void reclaim_cached_and_zap_setup(void)
 }
 
 DEFINE_SCENARIO(swap_reclaim_cached_and_zap, "swap-reclaim-cached-and-zap",
-		reclaim_cached_and_zap_setup, fx_end,
+		reclaim_cached_and_zap_setup, fx_down,
 		"reclaim writes a page of the swap cache and drops it while its last entry goes");
 
 static void keep_and_zap_setup(void)
@@ -390,7 +390,7 @@ static void keep_and_zap_setup(void)
 }
 
 DEFINE_SCENARIO(
-	swap_keep_and_zap, "swap-keep-and-zap", keep_and_zap_setup, fx_end,
+	swap_keep_and_zap, "swap-keep-and-zap", keep_and_zap_setup, fx_down,
 	"reclaim locks a mapped page of the swap cache and keeps it; its last mapping goes");
 
 static void write_error_and_zap_setup(void)
@@ -400,7 +400,7 @@ static void write_error_and_zap_setup(void)
 }
 
 DEFINE_SCENARIO(swap_write_error_and_zap, "swap-write-error-and-zap", write_error_and_zap_setup,
-		fx_end, "the last entry goes while its page is under a write that fails");
+		fx_down, "the last entry goes while its page is under a write that fails");
 
 static void drop_and_zap_setup(void)
 {
@@ -409,7 +409,7 @@ static void drop_and_zap_setup(void)
 	sim_task("zap", task_zap, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_end,
+DEFINE_SCENARIO(swap_drop_and_zap, "swap-drop-and-zap", drop_and_zap_setup, fx_down,
 		"reclaim would drop a clean page, finds it referenced, and keeps it while its last "
 		"entry goes");
 
@@ -432,7 +432,7 @@ static void drop_and_map_setup(void)
 	sim_task("fault", task_fault, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_drop_and_map, "swap-drop-and-map", drop_and_map_setup, fx_end,
+DEFINE_SCENARIO(swap_drop_and_map, "swap-drop-and-map", drop_and_map_setup, fx_down,
 		"reclaim would drop a clean page that a fault is about to map");
 
 static void out_and_in_setup(void)
@@ -442,7 +442,7 @@ static void out_and_in_setup(void)
 	sim_task("reader", task_read, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_out_and_in, "swap-out-and-in", out_and_in_setup, fx_end,
+DEFINE_SCENARIO(swap_out_and_in, "swap-out-and-in", out_and_in_setup, fx_down,
 		"a page is written out and faulted in at once");
 
 static void full_and_in_setup(void)
@@ -457,5 +457,5 @@ static void full_and_in_setup(void)
 	sim_task("fault", task_fault, mm, 1, 0);
 }
 
-DEFINE_SCENARIO(swap_full_and_in, "swap-full-and-in", full_and_in_setup, fx_end,
+DEFINE_SCENARIO(swap_full_and_in, "swap-full-and-in", full_and_in_setup, fx_down,
 		"reclaim finds every slot used while a fault gives one back");

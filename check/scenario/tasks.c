@@ -13,11 +13,11 @@ static void need(int err, const char *what)
 
 void task_zap(void *mm)
 {
-	fx_zap(mm, 0, 1);
+	fx_discard(mm, 0, 1);
 }
 void task_munmap(void *mm)
 {
-	fx_munmap(mm, 0, 1);
+	fx_unmap(mm, 0, 1);
 }
 void task_exit(void *mm)
 {
@@ -86,7 +86,7 @@ void task_truncate(void *file)
 }
 void task_rmdir(void *group)
 {
-	fx_remove(group);
+	fx_ungroup(group);
 }
 
 void task_put_file(void *unused)

@@ -74,7 +74,7 @@ static void in_hand(void)
 static void same_end(void)
 {
 	fx_read(mm, 0, 0);
-	fx_end();
+	fx_down();
 }
 
 /* ---- scenarios ---- */
@@ -96,7 +96,7 @@ static void and_write_setup(void)
 static void and_write_end(void)
 {
 	fx_read(mm, 0, 1);
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(withdraw_and_write, "withdraw-and-write", and_write_setup, and_write_end,
 		"a page is taken out of a process that writes to it: the store is in what was "
@@ -115,7 +115,7 @@ static void and_discard_end(void)
 
 	if (soft_read(&fx->soft, mm, 0, FX_VA(0), &word, sizeof(word)) != 0 || word != 0)
 		sim_fail(SIM_WRONG, NULL, 0, "what was thrown away is back");
-	fx_end();
+	fx_down();
 }
 DEFINE_SCENARIO(withdraw_and_discard, "withdraw-and-discard", and_discard_setup, and_discard_end,
 		"a page is taken out of a process that throws it away: it stays away");
@@ -125,7 +125,7 @@ static void and_munmap_setup(void)
 	in_hand();
 	sim_task("munmap", munmap, mm, 1, 0);
 }
-DEFINE_SCENARIO(withdraw_and_munmap, "withdraw-and-munmap", and_munmap_setup, fx_end,
+DEFINE_SCENARIO(withdraw_and_munmap, "withdraw-and-munmap", and_munmap_setup, fx_down,
 		"a page is taken out of a process that unmaps its area", .slow = true);
 
 static void and_mremap_setup(void)
@@ -133,7 +133,7 @@ static void and_mremap_setup(void)
 	in_hand();
 	sim_task("mremap", mremap, mm, 1, 0);
 }
-DEFINE_SCENARIO(withdraw_and_mremap, "withdraw-and-mremap", and_mremap_setup, fx_end,
+DEFINE_SCENARIO(withdraw_and_mremap, "withdraw-and-mremap", and_mremap_setup, fx_down,
 		"a page is taken out of a process that moves its area");
 
 static void and_fork_setup(void)
@@ -156,5 +156,5 @@ static void and_exit_setup(void)
 	in_hand();
 	sim_task("exit", exit_mm, mm, 1, 0);
 }
-DEFINE_SCENARIO(withdraw_and_exit, "withdraw-and-exit", and_exit_setup, fx_end,
+DEFINE_SCENARIO(withdraw_and_exit, "withdraw-and-exit", and_exit_setup, fx_down,
 		"a page is taken out of a process that ends", .slow = true);

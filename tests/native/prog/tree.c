@@ -47,31 +47,14 @@
 
 extern char **environ;
 
+/* clang-format off */
 enum how {
-	FORK,
-	FORK_EXEC,
-	FORK_STATIC,
-	VFORK_EXEC,
-	VFORK_STATIC,
-	SPAWN,
-	CLONE,
-	CLONE_STATIC,
-	CLONE3,
-	SHARED,
-	SIBLING,
-	ORPHAN,
-	SESSION,
-	NEW_PID,
-	NEW_USER,
-	NEW_MOUNT,
-	NEW_TIME,
-	UNSHARED,
-	USER,
-	USER_EXEC,
-	TRACED,
-	HEADLESS,
-	NR_HOWS
+	FORK, FORK_EXEC, FORK_STATIC, VFORK_EXEC, VFORK_STATIC, SPAWN,
+	CLONE, CLONE_STATIC, CLONE3, SHARED, SIBLING, ORPHAN,
+	SESSION, NEW_PID, NEW_USER, NEW_MOUNT, NEW_TIME, UNSHARED,
+	USER, USER_EXEC, TRACED, HEADLESS, NR_HOWS
 };
+/* clang-format on */
 static const char *const how_name[] = { "fork",         "fork-exec", "fork-static", "vfork-exec",
 					"vfork-static", "spawn",     "clone",       "clone-static",
 					"clone3",       "shared",    "sibling",     "orphan",
@@ -82,8 +65,7 @@ static const char *const how_name[] = { "fork",         "fork-exec", "fork-stati
 struct note {
 	bool begins;
 	uint8_t how;
-	double before_ms,
-		ms; /* before it was made; now. Said by itself: who reads it may be late */
+	double before_ms, ms; /* before it was made; now. By itself: its reader may be late */
 };
 
 static uint64_t state;

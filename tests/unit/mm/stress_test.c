@@ -34,11 +34,12 @@ struct mem_cgroup *top, *groups[NR_GROUPS];
 pthread_mutex_t groups_mutex = PTHREAD_MUTEX_INITIALIZER;
 atomic64_t seen[NR_SEEN];
 static struct worker workers[NR_THREADS];
-static atomicptr_t shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
-static atomic32_t stop, pausing, parked, over;
+atomicptr_t stress_shared_mm[NR_OWNERS][NR_SPACES]; /* for visitors, under RCU */
+atomic32_t stress_stop, stress_over;
+static atomic32_t pausing, parked;
 static struct waitq resume;
 
-static void park(void)
+void stress_park(void)
 {
 	while (a32_load(&pausing)) {
 		uint32_t t = waitq_prepare(&resume);
@@ -50,305 +51,6 @@ static void park(void)
 	}
 }
 
-/* ---- owners ---- */
-
-static uint64_t page_va(const struct space *s, uint64_t i)
-{
-	return s->at + i * PAGE_SIZE;
-}
-
-static void fill_block(uint64_t *block, uint64_t seed)
-{
-	for (unsigned i = 0; i < BLOCK / 8; i++)
-		block[i] = seed ? seed * 0x9e3779b97f4a7c15ull + i : 0;
-}
-
-/* The device lost the page: start over with zeros. */
-static void lost_page(struct space *s, uint64_t i)
-{
-	fx_discard(&fx, s->mm, page_va(s, i), 1);
-	s->seed[i] = 0;
-	saw(SEEN_LOST);
-}
-
-static void op_fill(struct worker *w, struct space *s)
-{
-	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 12), block[BLOCK / 8];
-
-	for (; n > 0 && i < PAGES; n--, i++) {
-		uint64_t seed = 1 + draw(w, 1u << 30);
-		int err;
-
-		fill_block(block, seed);
-		err = soft_write(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, block, BLOCK);
-		if (err == 0)
-			s->seed[i] = seed;
-		else if (err == -EIO)
-			lost_page(s, i);
-		else
-			VM_BUG_ON(err != -ENOMEM && err != -ESRCH);
-		saw(SEEN_FILL);
-	}
-}
-
-static void check_page(struct worker *w, struct space *s, uint64_t i)
-{
-	uint64_t want[BLOCK / 8], got[BLOCK / 8];
-	int err = soft_read(&fx.soft, s->mm, w->id, page_va(s, i) + BLOCK_AT, got, BLOCK);
-
-	saw(SEEN_CHECK);
-	if (err == -EIO) {
-		lost_page(s, i);
-		return;
-	}
-	VM_BUG_ON(err && err != -ENOMEM && err != -ESRCH);
-	if (err)
-		return;
-	fill_block(want, s->seed[i]);
-	/* The pages of a space killed in the meantime are gone (reap_killed). */
-	if (memcmp(want, got, BLOCK) == 0 || a32_load(&s->mm->dying))
-		return;
-	fprintf(stderr, "owner %u, page %llx: seed %llx, got %llx, pte %llx\n", w->id,
-		(unsigned long long)page_va(s, i), (unsigned long long)s->seed[i],
-		(unsigned long long)got[0], (unsigned long long)fx_pte(s->mm, page_va(s, i)));
-	VM_BUG_ON("a page holds what it should not");
-}
-
-static void op_check(struct worker *w, struct space *s)
-{
-	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 30);
-
-	for (; n > 0 && i < PAGES; n--, i++)
-		check_page(w, s, i);
-}
-
-static void publish(struct worker *w, struct space *s)
-{
-	aptr_store(&shared_mm[w->id][s - w->space], s->mm);
-}
-
-static void op_exit(struct worker *w, struct space *s)
-{
-	struct mm *mm = s->mm;
-
-	s->mm = NULL;
-	publish(w, s);
-	fx_exit(&fx, mm);
-	saw(SEEN_EXIT);
-}
-
-/* The memory is now in an unknown state: the process would be killed. */
-static void no_memory(struct worker *w, struct space *s)
-{
-	op_exit(w, s);
-	saw(SEEN_NOMEM);
-}
-
-static void op_discard(struct worker *w, struct space *s)
-{
-	uint64_t i = draw(w, PAGES), n = 1 + draw(w, 20);
-
-	if (n > PAGES - i)
-		n = PAGES - i;
-	if (draw(w, 2)) {
-		fx_discard(&fx, s->mm, page_va(s, i), n);
-		saw(SEEN_DISCARD);
-	} else {
-		int err;
-
-		fx_unmap(&fx, s->mm, page_va(s, i), n);
-		err = fx_map(s->mm, page_va(s, i), n);
-		/* An area that could not be cut still exists. */
-		VM_BUG_ON(err && err != -ENOMEM && err != -EEXIST);
-		saw(SEEN_UNMAP);
-		if (err) {
-			no_memory(w, s);
-			return;
-		}
-	}
-	memset(s->seed + i, 0, n * sizeof(s->seed[0]));
-}
-
-static void op_move(struct worker *w, struct space *s)
-{
-	uint64_t to = s->at == AREA ? ELSEWHERE : AREA;
-	int err = fx_remap(&fx, s->mm, s->at, to, PAGES);
-
-	VM_BUG_ON(err && err != -ENOMEM);
-	if (err) {
-		no_memory(w, s);
-		return;
-	}
-	s->at = to;
-	saw(SEEN_MOVE);
-}
-
-static void op_lock(struct worker *w, struct space *s)
-{
-	uint64_t i = draw(w, PAGES - 6);
-
-	if (fx_mlock(s->mm, page_va(s, i), 6) == 0) {
-		op_check(w, s);
-		fx_munlock(s->mm, page_va(s, i), 6);
-		saw(SEEN_LOCK);
-	}
-}
-
-static void op_migrate(struct worker *w, struct space *s)
-{
-	uint64_t i = draw(w, PAGES - 24);
-	struct migrate_result r;
-	int err = migrate_range(s->mm, page_va(s, i), page_va(s, i + 24),
-				(unsigned)draw(w, fx.e.nr_nodes),
-				draw(w, 2) ? MIGRATE_SYSCALL : MIGRATE_COMPACTION, &r);
-
-	VM_BUG_ON(err && err != -EAGAIN && err != -ENOMEM && err != -EOPNOTSUPP);
-	a64_add_relaxed(&seen[SEEN_MIGRATE], r.migrated);
-}
-
-static void op_change(struct worker *w, struct space *s)
-{
-	int err;
-
-	pthread_mutex_lock(&groups_mutex);
-	err = mm_move_group(s->mm, groups[draw(w, NR_GROUPS)], (unsigned)draw(w, 4));
-	pthread_mutex_unlock(&groups_mutex);
-	VM_BUG_ON(err && err != -ENOMEM);
-	saw(SEEN_CHANGE);
-}
-
-/* False: no memory. */
-static bool op_start(struct worker *w, struct space *s)
-{
-	int err;
-
-	pthread_mutex_lock(&groups_mutex);
-	s->mm = fx_mm(&fx, groups[draw(w, NR_GROUPS)]);
-	pthread_mutex_unlock(&groups_mutex);
-	if (!s->mm)
-		return false;
-	s->at = AREA;
-	memset(s->seed, 0, sizeof(s->seed));
-	err = fx_map(s->mm, AREA, PAGES);
-	VM_BUG_ON(err && err != -ENOMEM);
-	if (err || (files && !files_map(s->mm))) {
-		no_memory(w, s);
-		return false;
-	}
-	publish(w, s);
-	return true;
-}
-
-static void op_fork(struct worker *w, struct space *s)
-{
-	struct space *child = &w->space[draw(w, NR_SPACES)];
-	struct mm *mm;
-	bool killed;
-	int err;
-
-	if (child == s)
-		return;
-	if (child->mm)
-		op_exit(w, child);
-	pthread_mutex_lock(&groups_mutex);
-	mm = fx_mm(&fx, draw(w, 4) ? mm_memcg(s->mm) : groups[draw(w, NR_GROUPS)]);
-	pthread_mutex_unlock(&groups_mutex);
-	err = mm ? fx_fork_into(&fx, s->mm, mm) : 0;
-	VM_BUG_ON(err && err != -ENOMEM);
-	killed = !err && mm && a32_load(&s->mm->dying); /* the child may lack pages too */
-	if (err || killed)
-		fx_exit(&fx, mm);
-	if (err || !mm)
-		saw(SEEN_NOMEM);
-	if (killed || err || !mm)
-		return;
-	child->mm = mm;
-	child->at = s->at;
-	memcpy(child->seed, s->seed, sizeof(s->seed));
-	publish(w, child);
-	saw(SEEN_FORK);
-}
-
-static void owner_step(struct worker *w)
-{
-	struct space *s = &w->space[draw(w, NR_SPACES)];
-
-	if (s->mm && a32_load(&s->mm->dying)) {
-		op_exit(w, s);
-		saw(SEEN_KILLED);
-	}
-	if (!s->mm && !op_start(w, s))
-		return;
-	if (files && draw(w, 3) == 0) {
-		w->doing = "file";
-		if (!files_step(s->mm, w->id, &w->random))
-			no_memory(w, s);
-		return;
-	}
-	switch (draw(w, 40)) {
-	case 0:
-		w->doing = "exit";
-		op_exit(w, s);
-		break;
-	case 1:
-	case 2:
-		w->doing = "fork";
-		op_fork(w, s);
-		break;
-	case 3:
-	case 4:
-	case 5:
-		w->doing = "discard";
-		op_discard(w, s);
-		break;
-	case 6:
-	case 7:
-		w->doing = "move";
-		op_move(w, s);
-		break;
-	case 8:
-		w->doing = "lock";
-		op_lock(w, s);
-		break;
-	case 12:
-		w->doing = "change";
-		op_change(w, s);
-		break;
-	case 10:
-	case 11:
-		w->doing = "migrate";
-		op_migrate(w, s);
-		break;
-	case 9:
-		w->doing = "willneed";
-		fault_willneed(s->mm, s->at, s->at + PAGES * PAGE_SIZE);
-		break;
-	default:
-		w->doing = "fill or check";
-		if (draw(w, 2))
-			op_fill(w, s);
-		else
-			op_check(w, s);
-	}
-}
-
-static void owner(void *arg)
-{
-	struct worker *w = arg;
-
-	while (!a32_load(&stop)) {
-		park();
-		owner_step(w);
-	}
-	for (struct space *s = w->space; s < w->space + NR_SPACES; s++) {
-		for (uint64_t i = 0; s->mm && !a32_load(&s->mm->dying) && i < PAGES; i++)
-			check_page(w, s, i);
-		if (s->mm)
-			op_exit(w, s);
-	}
-	a32_add(&over, 1);
-}
-
 /* ---- visitors ---- */
 
 /* A published space, referenced; NULL: none now. */
@@ -357,7 +59,7 @@ static struct mm *visited(uint64_t i)
 	struct mm *mm;
 
 	rcu_rd_lock();
-	mm = aptr_load(&shared_mm[i / NR_SPACES][i % NR_SPACES]);
+	mm = aptr_load(&stress_shared_mm[i / NR_SPACES][i % NR_SPACES]);
 	if (mm && !mm_tryget(mm))
 		mm = NULL;
 	rcu_rd_unlock();
@@ -382,10 +84,10 @@ static void visitor(void *arg)
 {
 	struct worker *w = arg;
 
-	while (!a32_load(&stop)) {
+	while (!a32_load(&stress_stop)) {
 		struct mm *mm;
 
-		park();
+		stress_park();
 		mm = visited(draw(w, NR_OWNERS * NR_SPACES));
 		if (!mm)
 			continue;
@@ -396,22 +98,22 @@ static void visitor(void *arg)
 				visit(w, mm);
 		mm_put(mm);
 	}
-	a32_add(&over, 1);
+	a32_add(&stress_over, 1);
 }
 
 static void keeper(void *arg)
 {
 	struct worker *w = arg;
 
-	while (!a32_load(&stop)) {
-		park();
+	while (!a32_load(&stress_stop)) {
+		stress_park();
 		groups_step(w);
 		nodes_step(w);
 		plat_sleep_ns(300000);
 	}
 	a32_store(&fx.store->fail_every, 0);
 	fault_arm(FAULT_ALLOC, 0);
-	a32_add(&over, 1);
+	a32_add(&stress_over, 1);
 }
 
 /* ---- the test ---- */
@@ -518,7 +220,8 @@ static void say_what_is_left(void)
 static void run(enum soft_kind kind, uint64_t ns)
 {
 	static void (*const role[NR_THREADS])(void *) = {
-		owner, owner, owner, owner, owner, visitor, visitor, keeper,
+		stress_owner, stress_owner, stress_owner, stress_owner,
+		stress_owner, visitor,      visitor,      keeper,
 	};
 	uint64_t begin = plat_now_ns(), end = begin + ns, said = begin;
 	const char *seed = getenv("UMEMCG_STRESS_SEED");
@@ -530,8 +233,8 @@ static void run(enum soft_kind kind, uint64_t ns)
 	if (files)
 		files_up(&fx);
 	waitq_init(&resume);
-	a32_store(&stop, 0);
-	a32_store(&over, 0);
+	a32_store(&stress_stop, 0);
+	a32_store(&stress_over, 0);
 	memset(workers, 0, sizeof(workers));
 	top = fx_group(&fx, NULL, "top", 400);
 	for (unsigned i = 0; i < NR_GROUPS; i++) {
@@ -556,8 +259,8 @@ static void run(enum soft_kind kind, uint64_t ns)
 		pause_and_audit();
 		progress(begin, ns, &said);
 	}
-	a32_store(&stop, 1);
-	wait_for_all(&over);
+	a32_store(&stress_stop, 1);
+	wait_for_all(&stress_over);
 	for (unsigned i = 0; i < NR_THREADS; i++)
 		plat_thread_join(&workers[i].thread);
 	engine_stop(&fx.e);

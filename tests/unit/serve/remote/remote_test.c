@@ -13,121 +13,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "plat/plat.h"
-#include "serve/remote/remote.h"
-#include "test.h"
+#include "remote_server.h"
 
 #define NOBODY    (1u << 31)  /* not a process either */
 #define FOREVER   1000000000u /* steps */
 #define WORD_NS   100000000u  /* interval of progress messages: less often than that */
 #define ANSWER_MS 60000       /* for prompt answers, however busy the machine is */
 
-static struct remote_server server;
-static struct plat_thread thread;
-static int stop_fd;
-static atomic32_t steps_left, begun, ended, stepped;
-static uint32_t member; /* a child of ours: another run of this test has a different one */
-
-static void fake_who(void *arg, uint32_t pid, struct remote_is *out)
+/* A socket, and in *@a the address of a run of our PID with this @suffix. The address's length. */
+static socklen_t address(struct sockaddr_un *a, const char *suffix, int *fd)
 {
-	assert_ptr_equal(arg, &server);
-	out->member = pid == member ? REMOTE_MANAGED : REMOTE_STRANGER;
-	strcpy(out->group, "job");
-	strcpy(out->program, "prog");
-}
+	int n;
 
-/* @m->to is the number of steps. */
-static bool fake_migrate(void *arg, const struct remote_migrate *m, struct remote_moved *out)
-{
-	(void)arg;
-	if (m->pid && m->pid != member) {
-		out->error = -ESRCH;
-		return false;
-	}
-	a32_add(&begun, 1);
-	a32_store(&steps_left, m->to);
-	out->total = m->to;
-	return true;
-}
-
-static bool fake_step(void *arg, struct remote_moved *out)
-{
-	(void)arg;
-	plat_sleep_ns(100 * 1000);
-	out->moved = a32_add(&stepped, 1);
-	return a32_add(&steps_left, (uint32_t)-1) != 0;
-}
-
-static void fake_end(void *arg)
-{
-	(void)arg;
-	a32_add(&ended, 1);
-}
-
-static const struct remote_ops fake = {
-	.who = fake_who,
-	.migrate = fake_migrate,
-	.step = fake_step,
-	.end = fake_end,
-};
-
-static void serve(void *arg)
-{
-	remote_serve(arg, stop_fd);
-}
-
-static pid_t have_child(void)
-{
-	static pid_t child;
-
-	if (child)
-		return child;
-	child = fork();
-	assert_true(child >= 0);
-	if (child)
-		return child;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		(void)pause();
-}
-
-static void begin(void)
-{
-	stop_fd = eventfd(0, EFD_CLOEXEC);
-	member = (uint32_t)have_child();
-	a32_store(&begun, 0);
-	a32_store(&ended, 0);
-	a32_store(&stepped, 0);
-	assert_int_equal(remote_listen(&server, &fake, &server), 0);
-}
-
-static void up(void)
-{
-	begin();
-	assert_int_equal(plat_thread_start(&thread, "remote", serve, &server), 0);
-}
-
-static void down(void)
-{
-	uint64_t one = 1;
-
-	assert_int_equal(write(stop_fd, &one, sizeof(one)), sizeof(one));
-	plat_thread_join(&thread);
-	remote_close(&server);
-	close(stop_fd);
-	assert_int_equal(a32_load(&begun), a32_load(&ended));
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, REMOTE_PREFIX "%d%s", (int)getpid(),
+		     suffix);
+	*fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
 static int dial(void)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d", (int)getpid());
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un a;
+	int fd;
+	socklen_t len = address(&a, "", &fd);
 
-	assert_int_equal(
-		connect(fd, (struct sockaddr *)&a,
-			(socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
-		0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, len), 0);
 	return fd;
 }
 
@@ -202,7 +113,7 @@ TEST(a_run_is_found_while_it_is_there)
 	us = ourselves(runs, n);
 	assert_int_equal(us->is.member, REMOTE_STRANGER);
 	remote_found_free(runs, n);
-	down();
+	test_end();
 	n = remote_find(member, &runs);
 	assert_null(ourselves(runs, n));
 	remote_found_free(runs, n);
@@ -223,7 +134,6 @@ TEST(a_run_is_not_believed_to_have_a_process_that_is_not_below_it)
 	assert_int_equal(us->state, REMOTE_ANSWERED);
 	assert_int_equal(us->is.member, REMOTE_STRANGER);
 	remote_found_free(runs, n);
-	down();
 }
 
 /* A name is taken once; it is free again when its owner has closed it. */
@@ -234,9 +144,8 @@ TEST(a_name_that_is_taken_is_an_error)
 	up();
 	assert_int_equal(remote_listen(&other, &fake, &server), -EADDRINUSE);
 	remote_serve(&other, stop_fd);
-	down();
+	test_end();
 	up();
-	down();
 }
 
 /* A migration proceeds step by step, reports its progress, and at the end its result. */
@@ -259,7 +168,6 @@ TEST(long_work_tells_how_far_it_is)
 	fd = ask_migrate(7, 1);
 	assert_int_equal(last_word(fd, &progress).error, -ESRCH);
 	close(fd);
-	down();
 }
 
 /* While one request is in progress, others are answered, and a second migration is refused. */
@@ -280,7 +188,6 @@ TEST(others_are_answered_while_it_works)
 	expect_answer(fd);
 	close(fd);
 	close(worker);
-	down();
 }
 
 /* Work for a client that went away ends; all work ends when the server stops. */
@@ -300,7 +207,7 @@ TEST(work_ends_with_who_asked_for_it)
 	fd = ask_migrate(0, FOREVER);
 	while (a32_load(&begun) != 3)
 		plat_sleep_ns(1000 * 1000);
-	down();
+	test_end();
 	close(fd);
 }
 
@@ -319,7 +226,6 @@ TEST(a_word_while_it_works_ends_it)
 		;
 	assert_int_equal(type, 0);
 	close(fd);
-	down();
 }
 
 /* Garbage of any length closes its connection and harms no other; a well-formed unknown message is
@@ -358,7 +264,6 @@ TEST(nonsense_ends_its_own_connection_only)
 	assert_int_equal(no.error, -ENOSYS);
 	expect_answer(good);
 	close(good);
-	down();
 }
 
 /* Any number of silent connections: a client that sends is heard at once, and one with work in
@@ -382,7 +287,6 @@ TEST(silent_connections_keep_nobody_out)
 	for (unsigned i = 0; i < 4 * REMOTE_CONNS_MAX; i++)
 		close(silent[i]);
 	close(worker);
-	down();
 }
 
 /* A client that asks and does not read holds up nobody; progress is not reported to it again and
@@ -401,7 +305,6 @@ TEST(who_does_not_read_holds_up_nobody)
 	assert_int_equal(last_word(deaf, &progress).moved, 30000);
 	assert_int_equal(progress, 1);
 	close(deaf);
-	down();
 }
 
 /* A connection that is silent for long is closed, so that it does not hold a descriptor of the run
@@ -415,20 +318,16 @@ TEST(a_silent_connection_is_closed)
 	fd = dial();
 	assert_int_equal(remote_recv(fd, &byte, 1, 0, 0, 3 * REMOTE_SILENT_MS), 0);
 	close(fd);
-	down();
 }
 
 /* Another run of the same name space that listens and never answers, like a stopped one. */
 static int deaf_run(void)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, REMOTE_PREFIX "%d.deaf",
-			 (int)getpid());
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un a;
+	int fd;
+	socklen_t len = address(&a, ".deaf", &fd);
 
-	assert_int_equal(bind(fd, (struct sockaddr *)&a,
-			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
-			 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	return fd;
 }
@@ -465,7 +364,6 @@ TEST(an_answer_outlasts_the_wait_for_the_others)
 	(void)last_word(us->fd, &(unsigned){ 0 });
 	remote_found_free(runs, n);
 	close(deaf);
-	down();
 }
 
 /* A process belongs to one run: a query for it does not wait for the others once that run has
@@ -483,7 +381,6 @@ TEST(a_member_is_found_beside_one_that_does_not_answer)
 	assert_non_null(who_answered(runs, n));
 	remote_found_free(runs, n);
 	close(deaf);
-	down();
 }
 
 /* As another user: how our server looks from there. */
@@ -516,9 +413,8 @@ TEST(another_user_is_refused)
 	/* It has sent before it is accepted: then its connection is closed with an unread
 	 * message. */
 	plat_sleep_ns(300 * 1000 * 1000);
-	assert_int_equal(plat_thread_start(&thread, "remote", serve, &server), 0);
+	start();
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), REMOTE_DENIED);
-	down();
 }
