@@ -87,6 +87,8 @@ static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 	struct msg_call_reply reply;
 	int attached;
 
+	AGENT_ASSERT(is_fork_advice(advice));
+	AGENT_ASSERT(!maplock_is_mine());
 	if (!channel_ask(&call, &reply, &attached) && !reply.error)
 		return 0;
 	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
@@ -105,6 +107,8 @@ static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 	struct msg_call_reply reply;
 	int attached;
 
+	AGENT_ASSERT(is_huge_advice(advice));
+	AGENT_ASSERT(!maplock_is_mine());
 	channel_ask(&call, &reply, &attached);
 }
 
@@ -112,6 +116,7 @@ static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
  * be told. */
 static long follow(uint64_t start, uint64_t len, int advice)
 {
+	AGENT_ASSERT(start % agent_page == 0);
 	if (is_fork_advice(advice))
 		return tell_fork_advice(start, len, advice);
 	if (is_huge_advice(advice))

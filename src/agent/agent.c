@@ -91,6 +91,7 @@ int agent_high_fd(int fd)
 	long high = -EMFILE;
 	size_t i;
 
+	AGENT_ASSERT(fd >= 0);
 	for (i = 0; i < sizeof from / sizeof from[0] && high < 0; i++)
 		high = sys_fcntl(fd, F_DUPFD_CLOEXEC, from[i]);
 	return (int)high;
@@ -114,6 +115,7 @@ static size_t rest_bytes(void)
 
 static char *helper_area(void)
 {
+	AGENT_ASSERT(agent);
 	return (char *)agent + fixed_bytes();
 }
 
@@ -121,6 +123,8 @@ static char *helper_area(void)
  * or both unlocked, and moves of the program's locked pages must be refused. */
 void agent_unlock_region(void)
 {
+	AGENT_ASSERT(agent);
+	AGENT_ASSERT(!maplock_is_mine());
 	sys_call2(SYS_munlock, agent, fixed_bytes() + rest_bytes());
 	huge_unlock();
 	standby_unlock();
@@ -132,6 +136,7 @@ long agent_area(size_t bytes)
 			   0),
 	     err;
 
+	AGENT_ASSERT(bytes > 0 && bytes % agent_page == 0);
 	if (at < 0)
 		return at;
 	sys_madvise((void *)at, bytes, MADV_DONTFORK);
@@ -151,6 +156,7 @@ static int region_make(bool child)
 	size_t rest = rest_bytes();
 	long at;
 
+	AGENT_ASSERT(child == !!agent);
 	if (child) {
 		at = sys_mmap(helper_area(), rest, prot, flags | MAP_FIXED_NOREPLACE, -1, 0);
 		if (at < 0)
@@ -196,6 +202,7 @@ static int get_device(int channel, uint64_t cookie)
 	struct msg_device reply;
 	int n, device;
 
+	AGENT_ASSERT(channel >= 0);
 	msg_init(&hello.h, MSG_HELLO, 1);
 	n = channel_send(channel, &hello, sizeof hello, -1);
 	if (n < 0)
@@ -220,6 +227,7 @@ int agent_staging_uffd(char *staging, int device)
 	};
 	int fd = make_uffd(device);
 
+	AGENT_ASSERT((uintptr_t)staging % agent_page == 0);
 	if (fd < 0)
 		return -1;
 	if (!sys_ioctl(fd, UFFDIO_API, &api) && !sys_ioctl(fd, UFFDIO_REGISTER, &r))

@@ -159,6 +159,9 @@ bool maplock_inherit(void);
 void maplock_lock(void);
 void maplock_unlock(void);
 void maplock_unlock_moved(void);
+/* For assertions: does anybody hold it? Does the calling thread? */
+bool maplock_is_held(void);
+bool maplock_is_mine(void);
 void maps_set_curbrk(void **curbrk);
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, long off);
 int hook_munmap(void *addr, size_t len);

@@ -54,6 +54,8 @@ static bool announce(uint64_t at, uint64_t bytes, int fd, long off, bool *lost)
 	struct stat st;
 	int attached;
 
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(at % agent_page == 0 && bytes % agent_page == 0);
 	*lost = false;
 	if (sys_call2(SYS_fstat, fd, &st))
 		return false;
@@ -103,6 +105,7 @@ static bool find(uint64_t start, uint64_t end, struct msg_call_reply *reply, int
 {
 	struct msg_call call = { .op = CALL_FILE_AT, .start = start, .len = end - start };
 
+	AGENT_ASSERT(!maplock_is_mine());
 	*fd = -1;
 	return end > start && !channel_ask(&call, reply, fd) && !reply->error && *fd >= 0;
 }
@@ -129,6 +132,7 @@ static long grow_elsewhere(uint64_t old, uint64_t old_bytes, uint64_t bytes, int
 	uint64_t mask;
 	bool held;
 
+	AGENT_ASSERT(old_bytes <= bytes);
 	if (sys_failed(at) || !at)
 		return at ? at : -ENOMEM;
 	held = mappings_lock(&mask);

@@ -54,6 +54,7 @@ static int connect_to(const struct sockaddr_un *to, socklen_t size)
 	long fd = sys_call3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	long err;
 
+	AGENT_ASSERT(size > offsetof(struct sockaddr_un, sun_path));
 	if (fd < 0)
 		return (int)fd;
 	sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -93,6 +94,7 @@ bool msg_is(const struct msg_head *h, enum msg_type type)
 /* Send one packet, with the descriptor @attach unless it is negative. */
 int channel_send(int fd, const void *msg, size_t size, int attach)
 {
+	AGENT_ASSERT(fd >= 0 && size > 0);
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -120,6 +122,7 @@ int channel_send(int fd, const void *msg, size_t size, int attach)
  * the kernel drops it. -EMFILE: a descriptor came, and the process is at its limit. */
 int channel_recv(int fd, void *msg, size_t size, int flags, int *attached)
 {
+	AGENT_ASSERT(fd >= 0 && size > 0);
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
@@ -159,6 +162,7 @@ int channel_recv_timed(int fd, void *msg, size_t size, int flags, int *attached,
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	long n;
 
+	AGENT_ASSERT(fd >= 0 && timeout_ms >= 0);
 	do
 		n = sys_call5(SYS_ppoll, &p, 1, &limit, 0, 0);
 	while (n == -EINTR);
@@ -172,6 +176,7 @@ static int ask_on(int fd, struct msg_call *call, struct msg_call_reply *reply, i
 {
 	int n;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	msg_init(&call->h, MSG_CALL, 1);
 	n = channel_send(fd, call, sizeof *call, -1);
 	if (n < 0)
@@ -201,6 +206,7 @@ int channel_ask(struct msg_call *call, struct msg_call_reply *reply, int *attach
 	uint64_t mask;
 	int fd, err;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	*attached = -1;
 	sys_block_signals(&mask);
 	fd = channel_connect();
@@ -232,6 +238,7 @@ int channel_call(enum call_op op, uint64_t start, uint64_t len)
 	uint64_t mask, value;
 	int fd;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	sys_block_signals(&mask);
 	fd = channel_call_open(op, start, len, &value);
 	if (fd >= 0)
@@ -246,6 +253,8 @@ int channel_call_fd(enum call_op op, uint64_t start, uint64_t len)
 	int fd = channel_connect(), got = -1, err;
 	uint64_t value;
 
+	AGENT_ASSERT(sys_signals_blocked());
+	AGENT_ASSERT(!maplock_is_mine());
 	if (fd < 0)
 		return fd;
 	err = call_on(fd, op, start, len, &value, &got);

@@ -30,6 +30,7 @@ static struct hold *keep_word(uint64_t at, uint64_t bytes, uint32_t kind)
 	struct hold *before = kind < HOLD_WORD ? NULL : hold_of(kind),
 		    *h = hold_take(at, at + bytes);
 
+	AGENT_ASSERT(bytes > 0 && kind <= HOLD_ROBUST);
 	if (h)
 		h->kind = kind;
 	hold_drop(before);
@@ -49,6 +50,7 @@ static bool clears(uint64_t flags)
 
 static struct hold *keep_clear_word(uint64_t flags, uint64_t at, uint32_t kind)
 {
+	AGENT_ASSERT(kind <= HOLD_ROBUST);
 	return clears(flags) && at && agent_managed() ? keep_word(at, WORD, kind) : NULL;
 }
 

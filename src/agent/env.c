@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/sys.h"
 #include "serve/process/target.h"
 
 #define MARK "UMEMCG_HIDDEN"
@@ -24,6 +25,7 @@ static void make_line(char *line, size_t size, const char *name, const char *val
 {
 	size_t n = strlen(name);
 
+	AGENT_ASSERT(size > 0);
 	if (!value || n + strlen(value) + 2 > size)
 		return;
 	memcpy(line, name, n);
@@ -109,6 +111,7 @@ static bool list_with_us(char *line, size_t size, const char *others)
 	const size_t name = strlen(TARGET_PRELOAD "="), own = strlen(own_path);
 	const char *list = others ? others + name : "";
 
+	AGENT_ASSERT(size > 0);
 	if (name + own + strlen(list) + 2 > size)
 		return false;
 	memcpy(line, TARGET_PRELOAD "=", name);
@@ -126,6 +129,7 @@ bool env_with_us(char *const *env, char **copy, size_t room, char *line, size_t 
 	bool listed = false;
 	size_t k = 0, i;
 
+	AGENT_ASSERT(room > 0);
 	for (i = 0; env && env[i]; i++)
 		if (is_named(env[i], TARGET_PRELOAD))
 			others = env[i];
@@ -153,6 +157,7 @@ bool env_without_us(char *const *env, char **copy, size_t room, char *line, size
 	const size_t name = strlen(TARGET_PRELOAD "=");
 	size_t k = 0;
 
+	AGENT_ASSERT(room > 0);
 	for (; *env; env++) {
 		if (k + 1 >= room)
 			return false;

@@ -34,6 +34,7 @@ static long read_file(const char *path, void *buf, size_t n, size_t at)
 	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	long fd = sys_call4(SYS_openat, AT_FDCWD, path, flags, 0), got;
 
+	AGENT_ASSERT(n > 0);
 	if (fd < 0)
 		return fd;
 	got = sys_call4(SYS_pread64, fd, buf, n, at);
@@ -154,6 +155,7 @@ static bool below(int dir, const char *path, char *out, size_t size)
 	size_t n = sizeof fds - 1, len = strlen(path);
 	int i = 0;
 
+	AGENT_ASSERT(size > 0);
 	if (dir < 0 || len + sizeof fds + sizeof back > size)
 		return false;
 	memcpy(out, fds, n);

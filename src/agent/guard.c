@@ -68,6 +68,7 @@ static void give_up(int fd)
 {
 	uint64_t mask;
 
+	AGENT_ASSERT(fd >= 0);
 	sys_block_signals(&mask);
 	maplock_lock();
 	if (fd == agent->uffd)
@@ -80,6 +81,7 @@ static void give_up(int fd)
  * parent. */
 static bool insists(int fd)
 {
+	AGENT_ASSERT(agent_managed());
 	if (sys_getpid() != agent->pid)
 		return true;
 	if (__atomic_add_fetch(&agent->closes, 1, __ATOMIC_RELAXED) < INSISTS)

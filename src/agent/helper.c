@@ -86,6 +86,8 @@ static long registered(const struct helper *h, uint64_t src, uint64_t n)
 				   .mode = 1 /* do not wake */ };
 	long err = sys_ioctl(h->setup.uffd, CONTINUE_IOCTL, &c);
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(n > 0 && src % agent_page == 0);
 	if (err == -EAGAIN)
 		return c.mapped > 0 ? 0 : err;
 	return err == -ENOENT ? err : 0;
@@ -102,6 +104,8 @@ static long move(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 	};
 	long err;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(slot + n <= EVICT_PAGES_MAX);
 	if (h->setup.staging_uffd < 0)
 		return -EINVAL; /* before Linux 6.8: everything goes by mremap */
 	err = sys_ioctl(h->setup.staging_uffd, MOVE_IOCTL, &m);
@@ -122,6 +126,7 @@ static long renew_staging(const struct helper *h, unsigned int slot, uint64_t n)
 	long err = sys_mmap(start, len, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 
+	AGENT_ASSERT(slot + n <= EVICT_PAGES_MAX);
 	if (err < 0)
 		return err;
 	/* Pages do not move between a locked mapping and an unlocked one. */
@@ -150,6 +155,8 @@ static long remap(struct helper *h, uint64_t src, unsigned int slot, uint64_t n)
 			     MREMAP_MAYMOVE | MREMAP_FIXED | REMAP_DONTUNMAP, dst);
 	long err;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(slot + n <= EVICT_PAGES_MAX);
 	if (got != (long)(uintptr_t)dst)
 		return got < 0 ? got : -EINVAL;
 	sys_ioctl(h->setup.uffd, UFFDIO_UNREGISTER, &range);
@@ -170,6 +177,8 @@ static uint8_t move_failed(struct helper *h, uint64_t src, unsigned int slot, lo
 {
 	int i;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(err < 0);
 	/* Shared with a forked child, or pinned: copying the page resolves only the former. */
 	if (err == -EBUSY) {
 		huge_split((void *)src, agent_page);
@@ -204,6 +213,8 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	uint8_t *status = h->reply.status + slot;
 	uint64_t i = 0, n = npages;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(npages > 0 && slot + npages <= EVICT_PAGES_MAX);
 	while (i < npages) {
 		long moved = registered(h, src + i * agent_page, n);
 
@@ -239,6 +250,8 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 /* The same without the records of living threads and without held pages. */
 static void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(slot + npages <= EVICT_PAGES_MAX);
 	while (npages) {
 		uint64_t n = hold_movable(src, thread_movable(src, npages));
 
@@ -258,6 +271,7 @@ bool lock_for_moving(void)
 {
 	int i;
 
+	AGENT_ASSERT(sys_signals_blocked());
 	for (i = 0; i < LOCK_TRIES; i++) {
 		if (maplock_trylock()) {
 			if (!__atomic_load_n(&agent->forking, __ATOMIC_ACQUIRE))
@@ -468,6 +482,7 @@ int helper_start(void *area, const struct helper_setup *setup)
 	uint64_t mask;
 	long tid;
 
+	AGENT_ASSERT(setup->channel >= 0 && setup->staging && setup->state);
 	h->setup = *setup;
 	setup->state->clean = 0;
 	setup->state->order = HELPER_WAIT;
@@ -484,6 +499,7 @@ void helper_order(struct helper_state *state, uint32_t order)
 {
 	uint32_t tid;
 
+	AGENT_ASSERT(order != HELPER_WAIT);
 	while (!__atomic_load_n(&state->clean, __ATOMIC_ACQUIRE))
 		sys_futex_wait(&state->clean, 0);
 	__atomic_store_n(&state->order, order, __ATOMIC_RELEASE);

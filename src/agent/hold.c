@@ -28,6 +28,7 @@
 
 static struct hold *hold_at(size_t i)
 {
+	AGENT_ASSERT(i < NR_HOLDS);
 	return (struct hold *)agent_holds() + i;
 }
 
@@ -41,6 +42,7 @@ static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
 
+	AGENT_ASSERT(n > 0 && n <= NR_HOLDS);
 	while (used < n && !__atomic_compare_exchange_n(&agent->holds, &used, n, false,
 							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
@@ -48,6 +50,7 @@ static void note_used(uint32_t n)
 
 static struct hold *find_free(uint32_t tid)
 {
+	AGENT_ASSERT(tid != 0);
 	for (int ended = 0; ended < 2; ended++) {
 		for (size_t i = 0; i < NR_HOLDS; i++) {
 			struct hold *h = hold_at(i);
@@ -92,6 +95,7 @@ struct hold *hold_of(uint32_t kind)
 	uint32_t tid = (uint32_t)sys_call0(SYS_gettid),
 		 used = __atomic_load_n(&agent->holds, __ATOMIC_RELAXED);
 
+	AGENT_ASSERT(agent);
 	for (size_t i = 0; i < used; i++)
 		if (__atomic_load_n(&hold_at(i)->tid, __ATOMIC_RELAXED) == tid &&
 		    hold_at(i)->kind == kind)
@@ -116,6 +120,7 @@ void hold_drop(struct hold *h)
 /* Ask the kernel, which checks that the memory exists: our own touch could crash. */
 long hold_bring(uint64_t start, uint64_t end)
 {
+	AGENT_ASSERT(!maplock_is_mine());
 	start = to_page_start(start);
 	return sys_madvise((void *)start, to_page_end(end) - start, MADV_POPULATE_WRITE);
 }
@@ -132,6 +137,7 @@ static bool known(uint64_t page)
 
 void hold_shared(uint64_t start, uint64_t end, bool again)
 {
+	AGENT_ASSERT(!maplock_is_mine());
 	start = to_page_start(start);
 	end = to_page_end(end);
 	if (agent_managed() && (again || !known(start)) &&
@@ -145,6 +151,8 @@ uint64_t hold_movable(uint64_t start, uint64_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->holds, __ATOMIC_ACQUIRE);
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(start % agent_page == 0);
 	for (size_t i = 0; i < used && n; i++) {
 		struct hold *h = hold_at(i);
 		uint32_t tid = __atomic_load_n(&h->tid, __ATOMIC_ACQUIRE);

@@ -59,6 +59,8 @@ static long move_whole(int uffd, uint64_t start, uint64_t from, int64_t *moved)
 	long err;
 	int i = 0;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(start % HUGE_BYTES == 0 && from % HUGE_BYTES == 0);
 	do {
 		m = (struct move_args){
 			.dst = start, .src = from, .len = HUGE_BYTES, .mode = MOVE_MODE_DONTWAKE
@@ -77,6 +79,8 @@ uint8_t huge_fill(int uffd, uint64_t start)
 	int64_t moved = 0;
 	long err = -EBUSY;
 
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(uffd >= 0);
 	/* The kernel itself fills and locks future mappings. */
 	if (__atomic_load_n(&agent->lock_future, __ATOMIC_RELAXED))
 		return EVICT_REFUSED;
@@ -110,6 +114,7 @@ void huge_split_edges(const void *start, size_t len)
 	const uint64_t first = (uint64_t)start & ~(agent_page - 1);
 	const uint64_t end = ((uint64_t)start + len + agent_page - 1) & ~(agent_page - 1);
 
+	AGENT_ASSERT(!maplock_is_mine());
 	if (first % HUGE_BYTES)
 		huge_split((void *)(first - agent_page), agent_page);
 	if (end % HUGE_BYTES)
@@ -121,6 +126,8 @@ void huge_unlock(void)
 {
 	uint64_t at = __atomic_load_n(&agent->huge_area, __ATOMIC_ACQUIRE);
 
+	AGENT_ASSERT(agent);
+	AGENT_ASSERT(!maplock_is_mine());
 	if (!at)
 		return;
 	sys_call2(SYS_munlock, at, HUGE_BYTES);

@@ -32,6 +32,7 @@ static long tell_kernel(uint64_t start, uint64_t len, bool second, unsigned int 
 	long err;
 	int i;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	for (i = 0, err = -EINTR; i < INTERRUPTED_MAX && err == -EINTR; i++)
 		err = second ? sys_call3(SYS_mlock2, start, len, flags)
 			     : sys_call2(SYS_mlock, start, len);
@@ -43,6 +44,7 @@ long lock_range(uint64_t start, uint64_t len, bool second, unsigned int flags)
 	uint64_t first = page_down(start), bytes = page_up(start + len) - first;
 	long err = 0;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	/* Nothing to lock, or an error of the arguments: the kernel tells. */
 	if (first + bytes <= first || flags & ~(unsigned int)MLOCK_ONFAULT)
 		return tell_kernel(start, len, second, flags);
@@ -67,6 +69,8 @@ long lock_new(uint64_t start, uint64_t end, int prot)
 {
 	long err;
 
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(start % agent_page == 0 && end % agent_page == 0);
 	if (start >= end)
 		return 0;
 	if (prot == PROT_NONE) {
@@ -89,6 +93,7 @@ void lock_new_unmanaged(uint64_t start, size_t len, int prot, int flags)
 {
 	bool copies = (flags & MAP_TYPE) == MAP_PRIVATE && (prot & PROT_WRITE);
 
+	AGENT_ASSERT(!maplock_is_mine());
 	if (prot != PROT_NONE && !copies)
 		sys_call2(SYS_mlock, start, len);
 }
@@ -103,6 +108,7 @@ bool lock_is_locked(uint64_t start)
 /* Locked memory is filled as it grows, and that would be under maplock. */
 void lock_before_growth(uint64_t start, size_t len)
 {
+	AGENT_ASSERT(!maplock_is_mine());
 	sys_call3(SYS_mlock2, start, len, MLOCK_ONFAULT);
 }
 
@@ -138,6 +144,7 @@ static long lock_all(int flags)
 {
 	long ret = 0;
 
+	AGENT_ASSERT(!maplock_is_mine());
 	if (!(flags & MCL_FUTURE) || (flags & MCL_ONFAULT))
 		return sys_call1(SYS_mlockall, flags);
 	if (flags & ~MCL_FUTURE)

@@ -69,13 +69,27 @@ static inline void touch_stack(void)
 
 static void own(void)
 {
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(sys_signals_blocked());
 	__atomic_store_n(&agent->maplock_owner, (uint32_t)sys_call0(SYS_gettid), __ATOMIC_RELEASE);
+}
+
+bool maplock_is_held(void)
+{
+	return agent && __atomic_load_n(&agent->maplock, __ATOMIC_RELAXED) & LOCK_HELD;
+}
+
+bool maplock_is_mine(void)
+{
+	return agent && __atomic_load_n(&agent->maplock_owner, __ATOMIC_RELAXED) ==
+				(uint32_t)sys_call0(SYS_gettid);
 }
 
 bool maplock_trylock(void)
 {
 	uint32_t v = __atomic_load_n(&agent->maplock, __ATOMIC_RELAXED);
 
+	AGENT_ASSERT(!maplock_is_mine());
 	if (v & LOCK_HELD || !__atomic_compare_exchange_n(&agent->maplock, &v, v | LOCK_HELD, false,
 							  __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
@@ -108,6 +122,9 @@ __attribute__((noinline)) void maplock_lock(void)
 {
 	uint32_t *word = &agent->maplock, take = LOCK_HELD, v;
 
+	AGENT_ASSERT(agent);
+	AGENT_ASSERT(sys_signals_blocked());
+	AGENT_ASSERT(!maplock_is_mine());
 	for (;;) {
 		v = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 		touch_stack();
@@ -133,6 +150,7 @@ void maplock_unlock(void)
 {
 	uint32_t v;
 
+	AGENT_ASSERT(maplock_is_held());
 	__atomic_store_n(&agent->maplock_owner, 0, __ATOMIC_RELAXED);
 	v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED), __ATOMIC_RELEASE);
 
@@ -143,6 +161,7 @@ void maplock_unlock(void)
 /* The helper's unlock after a move. */
 void maplock_unlock_moved(void)
 {
+	AGENT_ASSERT(maplock_is_mine());
 	__atomic_fetch_add(&agent->maplock, LOCK_MOVED, __ATOMIC_RELAXED);
 	maplock_unlock();
 }
@@ -172,6 +191,8 @@ static bool register_new(uint64_t start, uint64_t end)
 	};
 	long err;
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(start % agent_page == 0 && end % agent_page == 0);
 	if (start >= end)
 		return true;
 	if (agent->uffd < 0)
@@ -186,6 +207,8 @@ static bool register_new(uint64_t start, uint64_t end)
 
 static void adopt(uint64_t start, uint64_t end)
 {
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(start % agent_page == 0 && end % agent_page == 0);
 	channel_call(CALL_ADOPT, start, end - start);
 }
 
@@ -193,6 +216,8 @@ static void adopt(uint64_t start, uint64_t end)
  * the kernel. */
 static void populate(uint64_t start, size_t len, int prot, int flags)
 {
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(start % agent_page == 0);
 	if (flags & MAP_LOCKED)
 		lock_range(start, len, false, 0);
 	else if ((flags & MAP_POPULATE) && (prot & PROT_WRITE))
@@ -207,6 +232,8 @@ static long fill_new(uint64_t start, uint64_t end, size_t len, int prot, int fla
 {
 	long err = 0;
 
+	AGENT_ASSERT(!maplock_is_mine());
+	AGENT_ASSERT(start % agent_page == 0);
 	if (lock_fills())
 		err = lock_new(start, end, prot);
 	else if (flags & (MAP_POPULATE | MAP_LOCKED))
@@ -237,6 +264,7 @@ static long map_managed(void *addr, size_t len, int prot, int flags, int fd, off
 	bool known = true;
 	long ret;
 
+	AGENT_ASSERT(agent_managed());
 	sys_block_signals(&mask);
 	maplock_lock();
 	ret = sys_mmap(addr, len, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd, off);
@@ -261,6 +289,7 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 	long ret;
 	int fd;
 
+	AGENT_ASSERT(agent_managed());
 	sys_block_signals(&mask);
 	fd = channel_call_fd(CALL_SHARED, 0, page_up(len));
 	if (fd < 0) {
@@ -292,6 +321,8 @@ long maps_attach(void *addr, size_t len, int flags, int fd)
 {
 	long ret;
 
+	AGENT_ASSERT(fd >= 0);
+	AGENT_ASSERT(!maplock_is_mine());
 	UNDER_MAPLOCK(ret, sys_mmap(addr, len, PROT_NONE, flags, fd, 0));
 	return ret;
 }
@@ -408,6 +439,7 @@ static uint64_t move_break(uint64_t addr, uint64_t *old)
 	uint64_t mask, new;
 	bool known;
 
+	AGENT_ASSERT(agent_managed());
 	sys_block_signals(&mask);
 	maplock_lock();
 	*old = (uint64_t)sys_call1(SYS_brk, 0);

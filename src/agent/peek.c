@@ -65,6 +65,7 @@ static bool touch(pid_t pid, uint64_t at)
 	char byte;
 	struct iovec local = { &byte, 1 }, remote = { (void *)at, 1 };
 
+	AGENT_ASSERT(pid > 0);
 	return sys_call6(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0) == 1;
 }
 
@@ -85,6 +86,7 @@ static void digits(char *to, long n)
 	char back[20];
 	int i = 0;
 
+	AGENT_ASSERT(n >= 0);
 	do
 		back[i++] = (char)('0' + n % 10);
 	while (n /= 10);
@@ -98,6 +100,7 @@ long proc_path_of(int fd, char *path, size_t size)
 	char name[PATH_BYTES] = "/proc/self/fd/";
 	long n;
 
+	AGENT_ASSERT(size > 1);
 	if (fd < 0)
 		return 0;
 	digits(name + strlen(name), fd);

@@ -30,6 +30,7 @@ long remap_over(uint64_t from, uint64_t to, uint64_t len)
 	bool held = mappings_lock(&mask);
 	long at = sys_call5(SYS_mremap, from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 
+	AGENT_ASSERT(from % agent_page == 0);
 	if (sys_failed(at))
 		sys_munmap((void *)from, len);
 	mappings_unlock(held, &mask);
@@ -44,6 +45,7 @@ static long map_adopted(void *hint, uint64_t len, int prot, int flags, int fd, o
 	bool held = mappings_lock(&mask);
 	long at = sys_mmap(hint, len, PROT_NONE, flags, fd, off), err = 0;
 
+	AGENT_ASSERT(fd >= 0);
 	mappings_unlock(held, &mask);
 	if (sys_failed(at))
 		return at;
@@ -112,6 +114,8 @@ static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, u
 			      MAP_SHARED, fd, (off_t)(first * agent_page));
 	long err;
 
+	AGENT_ASSERT(fd >= 0);
+	AGENT_ASSERT(start % agent_page == 0 && len % agent_page == 0);
 	if (sys_failed(at))
 		return at;
 	err = remap_over((uint64_t)at, start, len);
@@ -151,6 +155,7 @@ long remap_attach(int id, uint64_t to, int flags)
 	long at = sys_call3(SYS_shmat, id, 0, flags & ~(SHM_REMAP | SHM_RND)), err;
 	struct shmid_ds ds;
 
+	AGENT_ASSERT(to % agent_page == 0);
 	if (sys_failed(at))
 		return at;
 	err = sys_call3(SYS_shmctl, id, IPC_STAT, &ds);

@@ -50,6 +50,8 @@ static size_t bytes_each(void)
 
 static char *area_of(const struct standby *s)
 {
+	AGENT_ASSERT(s >= agent->standby && s < agent->standby + NR_STANDBYS &&
+		     agent->standby_area);
 	return (char *)agent->standby_area + (size_t)(s - agent->standby) * bytes_each();
 }
 
@@ -58,6 +60,7 @@ static bool make_area(void)
 	uint64_t none = 0;
 	long at;
 
+	AGENT_ASSERT(agent);
 	if (__atomic_load_n(&agent->standby_area, __ATOMIC_ACQUIRE))
 		return true;
 	at = agent_area(NR_STANDBYS * bytes_each());
@@ -79,6 +82,7 @@ bool standby_wanted(uint64_t flags)
 /* A child that was killed: a zombie, or already reaped. */
 static bool is_over(pid_t child)
 {
+	AGENT_ASSERT(child > 0);
 	siginfo_t info = { 0 };
 	long err =
 		sys_call5(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0);
@@ -103,6 +107,7 @@ static bool take(struct standby *s, uint32_t self)
 {
 	uint32_t free = 0;
 
+	AGENT_ASSERT(self != 0);
 	if (__atomic_load_n(&s->state.tid, __ATOMIC_ACQUIRE) ||
 	    !__atomic_compare_exchange_n(&s->busy, &free, self, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_RELAXED))
@@ -117,6 +122,8 @@ struct standby *standby_take(int (*fn)(void *), void *arg)
 {
 	const uint32_t self = (uint32_t)sys_call0(SYS_gettid);
 
+	AGENT_ASSERT(fn);
+	AGENT_ASSERT(!maplock_is_mine());
 	if (!make_area())
 		return NULL;
 	for (int i = 0; i < NR_STANDBYS; i++) {
@@ -134,6 +141,7 @@ struct standby *standby_take(int (*fn)(void *), void *arg)
 
 static void set_free(struct standby *s)
 {
+	AGENT_ASSERT(__atomic_load_n(&s->busy, __ATOMIC_RELAXED) != 0);
 	__atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
 	sys_futex_wake(&s->busy, 1);
 }

@@ -180,4 +180,35 @@ static inline void sys_restore_signals(const uint64_t *old)
 	sys_call4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, old, 0, SYS_SIGSET_SIZE);
 }
 
+/* For assertions: does the calling thread block every signal that can be blocked? */
+static inline int sys_signals_blocked(void)
+{
+	const uint64_t never = 1ull << (9 - 1) | 1ull << (19 - 1); /* SIGKILL, SIGSTOP */
+	uint64_t mask = 0;
+
+	sys_call4(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, 0, &mask, SYS_SIGSET_SIZE);
+	return (mask | never) == ~0ull;
+}
+
+/* A precondition of the agent's own code, never of what the program passes. Debug builds check it:
+ * a violation is written to standard error and kills the process. It needs system calls only, so it
+ * may stand in signal handlers, in the helper and in children of vfork. Release builds do not
+ * evaluate it. */
+#define AGENT_TEXT_(x) #x
+#define AGENT_TEXT(x)  AGENT_TEXT_(x)
+#ifdef UMEMCG_DEBUG
+#define AGENT_ASSERT(cond)                                                                         \
+	do {                                                                                       \
+		static const char text_[] =                                                        \
+			"umemcg agent: " __FILE__ ":" AGENT_TEXT(__LINE__) ": " #cond "\n";        \
+		if (__builtin_expect(!(cond), 0)) {                                                \
+			sys_call3(SYS_write, 2, text_, sizeof text_ - 1);                          \
+			for (;;)                                                                   \
+				sys_call2(SYS_kill, sys_getpid(), 9 /* SIGKILL */);                \
+		}                                                                                  \
+	} while (0)
+#else
+#define AGENT_ASSERT(cond) ((void)sizeof(!(cond)))
+#endif
+
 #endif

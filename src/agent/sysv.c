@@ -88,6 +88,8 @@ static long attach(int id, const void *addr, size_t len, int flags, int map_flag
 	struct msg_call_reply reply;
 	int err;
 
+	AGENT_ASSERT(fd >= 0);
+	AGENT_ASSERT((uintptr_t)addr % agent_page == 0);
 	/* A kernel that does not know MAP_FIXED_NOREPLACE takes the address as a hint. */
 	if (mapped && addr && at != (long)addr) {
 		sys_munmap((void *)at, len);

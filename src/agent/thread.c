@@ -52,6 +52,7 @@ static int (*libc_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)
 
 static struct thread_slot *slot_at(size_t i)
 {
+	AGENT_ASSERT(i < NR_SLOTS);
 	return (struct thread_slot *)agent_threads() + i;
 }
 
@@ -74,6 +75,7 @@ void thread_record(uint64_t *start, uint64_t *end)
 
 static bool has_ended(uint32_t tid)
 {
+	AGENT_ASSERT(tid != 0);
 	return tid != CLAIMED && sys_call2(SYS_tkill, tid, 0) == -ESRCH;
 }
 
@@ -82,6 +84,7 @@ static void note_used(uint32_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_RELAXED);
 
+	AGENT_ASSERT(n > 0 && n <= NR_SLOTS);
 	while (used < n && !__atomic_compare_exchange_n(&agent->threads, &used, n, false,
 							__ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
@@ -113,6 +116,8 @@ uint64_t thread_movable(uint64_t start, uint64_t n)
 {
 	uint32_t used = __atomic_load_n(&agent->threads, __ATOMIC_ACQUIRE);
 
+	AGENT_ASSERT(maplock_is_held());
+	AGENT_ASSERT(start % agent_page == 0);
 	for (size_t i = 0; i < used && n; i++) {
 		struct thread_slot *s = slot_at(i);
 		uint32_t tid = __atomic_load_n(&s->tid, __ATOMIC_ACQUIRE);

@@ -30,6 +30,7 @@ static int backed_read(struct backing *b, uint64_t index, void *to, unsigned n)
 	const struct host_backed *f = (const struct host_backed *)b;
 	size_t done = 0, bytes = (size_t)n * PAGE_SIZE, end;
 
+	VM_ASSERT(n > 0);
 	while (done < bytes) {
 		ssize_t got = pread(f->fd, (char *)to + done, bytes - done,
 				    (off_t)(index * PAGE_SIZE + done));
@@ -52,6 +53,7 @@ static void backed_release(struct backing *b)
 {
 	struct host_backed *f = (struct host_backed *)b;
 
+	VM_ASSERT(a32_peek(&b->refcount) == 0);
 	spin_lock(&f->h->objects_lock);
 	list_del(&f->link);
 	f->h->nr_backed--;
@@ -128,6 +130,7 @@ static int open_file(pid_t pid, int number, uint64_t dev, uint64_t ino)
 /* objects_lock held. */
 static struct host_backed *find(struct mmu_host *h, uint64_t dev, uint64_t ino)
 {
+	lockdep_assert_held(&h->objects_lock);
 	list_for_each(f, &h->backed, struct host_backed, link)
 		if (f->dev == dev && f->ino == ino && a32_inc_not_zero(&f->b.refcount))
 			return f;
@@ -172,5 +175,6 @@ struct backing *host_backed_open(struct mmu_host *h, pid_t pid, int fd, uint64_t
 
 int host_backed_fd(const struct backing *b)
 {
+	VM_ASSERT(a32_peek(&b->refcount) > 0);
 	return ((const struct host_backed *)b)->fd;
 }

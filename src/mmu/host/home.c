@@ -17,6 +17,7 @@
 
 int home_init(struct home *h, uint32_t nr_frames, uint32_t nr_pfns)
 {
+	VM_ASSERT(nr_frames > 0);
 	spin_init(&h->lock, RANK_HOME);
 	h->nr = nr_frames;
 	h->nr_pfns = nr_pfns;
@@ -51,14 +52,18 @@ void home_fini(struct home *h)
 /* Take the longest run available: all pages at once, or halves. lock held. */
 static unsigned take_run(struct home *h, const uint32_t *pfns, unsigned n)
 {
+	lockdep_assert_held(&h->lock);
+	VM_ASSERT(n > 0);
 	for (unsigned want = n; want > 0; want /= 2) {
 		size_t first = bitmap_find_run(h->bitmap, h->nr, 0, want);
 
 		if (first == BITMAP_NONE)
 			continue;
 		bitmap_set_range(h->bitmap, first, want);
-		for (unsigned i = 0; i < want; i++)
+		for (unsigned i = 0; i < want; i++) {
+			VM_ASSERT(pfns[i] < h->nr_pfns && !h->frame[pfns[i]]);
 			h->frame[pfns[i]] = (uint32_t)first + i + 1;
+		}
 		return want;
 	}
 	return 0;
@@ -89,6 +94,7 @@ void home_drop(struct home *h, uint32_t pfn)
 {
 	uint32_t f = h->frame[pfn];
 
+	VM_ASSERT(pfn < h->nr_pfns);
 	if (!f)
 		return;
 	h->frame[pfn] = 0;

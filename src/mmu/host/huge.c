@@ -35,6 +35,7 @@ static bool leaf_empty(struct mm *mm, uint64_t base)
 	struct leaf *leaf = leaf_find(mm, base);
 	bool empty = true;
 
+	VM_ASSERT(base % LEAF_SPAN == 0);
 	if (!leaf)
 		return true;
 	spin_lock(&leaf->lock);
@@ -46,18 +47,22 @@ static bool leaf_empty(struct mm *mm, uint64_t base)
 
 static void let_go(struct host_client *c, uint64_t base)
 {
+	VM_ASSERT(base % LEAF_SPAN == 0);
 	a64_store(&c->fill, 0);
 	(void)uffd_wake(c->uffd, base, LEAF_ENTRIES);
 }
 
 void host_fill_forget(struct host_client *c)
 {
+	lockdep_assert_held(&c->batch_lock);
 	let_go(c, (uint64_t)a64_load(&c->fill));
 }
 
 /* No answer: like go_late in withdraw.c. batch_lock held. */
 static void fill_go_late(struct mmu_host *h, struct host_client *c)
 {
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(!a32_peek(&c->is_late));
 	a32_store(&c->fill_late, 1);
 	a32_add(&c->mm->no_reclaim, 1);
 	a32_store(&c->is_late, 1);
@@ -69,6 +74,8 @@ static int ask(struct mmu_host *h, struct host_client *c, uint64_t base)
 {
 	int got = h->transport->fill(c, base);
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(base % LEAF_SPAN == 0);
 	switch (got) {
 	case HOST_MOVED:
 		return 0;
@@ -110,6 +117,7 @@ int host_fill(struct mmu *mmu, struct mm *mm, uint64_t base)
 	struct host_client *c = mm->host;
 	int err = -EAGAIN;
 
+	VM_ASSERT(base > 0 && base % LEAF_SPAN == 0);
 	if (a32_load(&c->dead) || plat_now_ns() < c->fill_next_ns)
 		return -EAGAIN;
 	h->transport->blocking(c);
@@ -146,6 +154,7 @@ static void enter_what_is_there(struct mmu_host *h, struct host_client *c, uint6
 {
 	bool there[LEAF_ENTRIES];
 
+	VM_ASSERT(base % LEAF_SPAN == 0);
 	spin_lock(&c->batch_lock);
 	for (unsigned i = 0; i < LEAF_ENTRIES; i++)
 		there[i] = host_client_has(c, base + i * PAGE_SIZE);
@@ -160,6 +169,7 @@ void host_fill_end(struct mmu *mmu, struct mm *mm, uint64_t base, bool entered)
 {
 	struct host_client *c = mm->host;
 
+	lockdep_assert_held(&c->fill_lock);
 	if (!entered)
 		enter_what_is_there((struct mmu_host *)mmu, c, base);
 	let_go(c, base);
@@ -177,6 +187,8 @@ void host_fill_event(struct host_client *c, uint64_t start, uint64_t end)
 {
 	uint64_t base = (uint64_t)a64_load(&c->fill);
 
+	lockdep_assert_held(&c->mm->mmap_lock);
+	VM_ASSERT(start <= end);
 	if (base && start < base + LEAF_SPAN && base < end)
 		a32_store(&c->fill_torn, 1);
 }
@@ -185,6 +197,8 @@ bool host_fill_awaits(struct host_client *c, uint64_t start, uint64_t end)
 {
 	uint64_t base = (uint64_t)a64_load(&c->fill);
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(start <= end);
 	return a32_load(&c->fill_late) && base && start < base + LEAF_SPAN && base < end;
 }
 

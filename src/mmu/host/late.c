@@ -22,6 +22,8 @@ static int bring_home(struct mmu_host *h, struct host_client *c, struct page *p,
 {
 	int err;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(staged % PAGE_SIZE == 0);
 	if (home_take(&h->home, &p->pfn, 1) != 0)
 		return -ENOMEM;
 	if (host_peek(c, staged, home_data(&h->home, p->pfn)))
@@ -44,6 +46,8 @@ static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 	int err = 0;
 	pte_t pte;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(i < c->late.n);
 	if (host_maps(c->mm, place, p) && (place == va || !host_client_has(c, place)))
 		return bring_home(h, c, p, staged);
 	leaf = leaf_find(c->mm, va);
@@ -60,6 +64,8 @@ static int late_moved(struct mmu_host *h, struct host_client *c, unsigned i)
 
 void host_late_forget(struct mmu_host *h, struct host_client *c)
 {
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(a32_peek(&c->is_late));
 	for (unsigned i = 0; i < c->late.n; i++)
 		page_put(h->engine, c->late.page[i]);
 	c->late.n = 0;
@@ -101,6 +107,8 @@ void host_late_done(struct mmu_host *h, struct host_client *c, const uint8_t *st
 
 void host_late_moved(struct host_client *c, uint64_t from, uint64_t to, uint64_t len)
 {
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(from % PAGE_SIZE == 0 && to % PAGE_SIZE == 0);
 	for (unsigned i = 0; i < c->late.n; i++)
 		if (c->late.place[i] - from < len)
 			c->late.place[i] += to - from;
@@ -115,6 +123,8 @@ static bool rescue(struct mmu_host *h, struct host_client *c, unsigned i, uint64
 {
 	uint64_t staged = c->staging + i * PAGE_SIZE;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(i < c->late.n);
 	if (c->late.page[i] != p || c->late.place[i] != va || !host_client_has(c, staged) ||
 	    host_client_has(c, va))
 		return false;
@@ -126,6 +136,7 @@ int host_is_late(struct mmu_host *h, struct host_client *c, uint64_t va, struct 
 {
 	bool late = false;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	if (!a32_load(&c->is_late))
 		return 0;
 	/* The caller holds a leaf lock, which a withdrawal takes under batch_lock: only try. */
@@ -144,6 +155,7 @@ static void settle_late(struct mmu_host *h, struct host_client *c)
 {
 	const struct host_late late = c->late;
 
+	lockdep_assert_held(&c->batch_lock);
 	if (!a32_load(&c->is_late) || a32_load(&c->fill_late))
 		return;
 	for (unsigned i = 0; i < late.n; i++) {
@@ -178,6 +190,7 @@ void host_helper_gone(struct mmu_host *h, struct host_client *c)
 
 void host_helper_replaced(struct mmu_host *h, struct host_client *c, pid_t task, uint64_t staging)
 {
+	lockdep_assert_held(&c->batch_lock);
 	c->task = task;
 	settle_late(h, c);
 	c->staging = staging;

@@ -40,6 +40,7 @@ static int map_zero(struct mmu_host *h, struct host_client *c, uint64_t va, unsi
 {
 	unsigned done = 0;
 
+	VM_ASSERT(n > 0 && va % PAGE_SIZE == 0);
 	while (done < n) {
 		unsigned k = n - done < HOST_ZERO_PAGES ? n - done : HOST_ZERO_PAGES;
 		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE, h->zeros, k);
@@ -59,6 +60,7 @@ static unsigned contiguous(struct mmu_host *h, struct page **pages, unsigned i, 
 	const char *first = home_data(&h->home, pages[i]->pfn);
 	unsigned k = 1;
 
+	VM_ASSERT(i < n);
 	while (i + k < n && home_data(&h->home, pages[i + k]->pfn) == first + k * PAGE_SIZE)
 		k++;
 	return k;
@@ -71,6 +73,7 @@ static int map_home(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	unsigned done = 0;
 	int err = 0;
 
+	VM_ASSERT(n > 0 && va % PAGE_SIZE == 0);
 	while (done < n && !err) {
 		unsigned k = contiguous(h, pages, done, n);
 		int got = uffd_copy(c->uffd, va + done * PAGE_SIZE,
@@ -103,6 +106,7 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 	struct mmu_host *h = host(mmu);
 	struct host_client *c = mm->host;
 
+	VM_ASSERT(n > 0);
 	if (a32_load(&c->dead))
 		return -ESRCH;
 	if (host_fill_covers(c, va))
@@ -128,6 +132,7 @@ static void host_poison(struct mmu *mmu, struct mm *mm, uint64_t va)
 {
 	struct host_client *c = mm->host;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	(void)mmu;
 	/* Kernels before 6.6 cannot poison a single page: kill the process, as it must not read
 	 * zeros. */
@@ -166,6 +171,7 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 	struct host_client *c = mm->host;
 	int late;
 
+	VM_ASSERT(a32_peek(&page->flags) & PG_locked);
 	if (a32_load(&c->dead))
 		return -ESRCH;
 	if (!page_is_anon(page))

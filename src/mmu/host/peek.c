@@ -28,6 +28,7 @@ static void open_in(const struct host_client *c, int *fd, const char *name)
 
 void host_peek_open(struct host_client *c)
 {
+	lockdep_assert_held(&c->batch_lock);
 	open_in(c, &c->pagemap_fd, "pagemap");
 	open_in(c, &c->mem_fd, "mem");
 }
@@ -36,6 +37,8 @@ bool host_client_has(struct host_client *c, uint64_t va)
 {
 	uint64_t word = 0;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	open_in(c, &c->pagemap_fd, "pagemap");
 	if (pread(c->pagemap_fd, &word, sizeof(word), (off_t)((va >> PAGE_SHIFT) * 8)) !=
 	    (ssize_t)sizeof(word))
@@ -48,6 +51,8 @@ bool host_peek(struct host_client *c, uint64_t va, void *page)
 	struct iovec local = { page, PAGE_SIZE }, remote = { (void *)(uintptr_t)va, PAGE_SIZE };
 	ssize_t n;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	errno = 0;
 	if (process_vm_readv(c->task, &local, 1, &remote, 1, 0) == (ssize_t)PAGE_SIZE)
 		return true;

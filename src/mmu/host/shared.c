@@ -77,6 +77,7 @@ static void pipe_drain(const int *pipe)
 /* Move the pages [index, index + n) of @fd to @frame[]. False: they stay where they were. */
 static bool take_out(const int *pipe, int fd, uint64_t index, unsigned n, void *const *frame)
 {
+	VM_ASSERT(n > 0);
 	if (!pipe_fill(pipe, fd, index, n) || !punch(fd, index, n)) {
 		pipe_drain(pipe);
 		return false;
@@ -107,6 +108,8 @@ static void withdraw_run(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 	void *frame[MMU_BATCH_MAX];
 	bool out;
 
+	lockdep_assert_held(&h->pipe_lock);
+	VM_ASSERT(n > 0 && n <= h->pipe_pages);
 	for (unsigned i = 0; i < n; i++)
 		pfns[i] = reqs[i]->page->pfn;
 	out = home_take(&h->home, pfns, n) == 0;
@@ -164,6 +167,7 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	 * zeros. Usually it is present, brought in for another process. */
 	int got = uffd_copy(c->uffd, va, content ? content : h->zeros, 1);
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	if (got == -EEXIST) {
 		got = content ? overwrite(o, page, content) : 1;
 		(void)uffd_wake(c->uffd, va, 1);
@@ -245,6 +249,7 @@ int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, in
 	struct host_shared *o;
 	int err = object_create(h, nr_pages, &like, &o);
 
+	VM_ASSERT(nr_pages > 0);
 	if (!err)
 		*fd = o->fd;
 	return err;
@@ -255,6 +260,7 @@ struct address_space *host_shared_segment(struct mmu_host *h, uint64_t nr_pages,
 	const struct host_shared like = { .segment = id };
 	struct host_shared *o;
 
+	VM_ASSERT(nr_pages > 0 && id != 0);
 	*err = object_create(h, nr_pages, &like, &o);
 	return *err ? NULL : o->as;
 }
@@ -263,6 +269,7 @@ struct address_space *host_shared_segment_find(struct mmu_host *h, int id)
 {
 	struct address_space *as = NULL;
 
+	VM_ASSERT(id != 0);
 	spin_lock(&h->objects_lock);
 	list_for_each(o, &h->objects, struct host_shared, link)
 		if (o->segment == id && file_tryget(o->as))
@@ -293,6 +300,7 @@ int host_shared_fd(const struct address_space *as)
 {
 	const struct host_shared *o = as->host;
 
+	VM_ASSERT(as->host && a32_peek(&as->refcount) > 0);
 	return o->fd;
 }
 
@@ -313,6 +321,7 @@ void host_shared_adopted(struct mmu_host *h, struct address_space *as)
 	struct host_shared *o = as->host;
 	bool fresh;
 
+	VM_ASSERT(as->host && a32_peek(&as->refcount) > 0);
 	spin_lock(&h->objects_lock);
 	fresh = o->fresh;
 	o->fresh = false;
@@ -325,6 +334,7 @@ void host_shared_discard(struct address_space *as, uint64_t first, uint64_t n)
 {
 	const struct host_shared *o = as->host;
 
+	VM_ASSERT(as->host && a32_peek(&as->refcount) > 0);
 	filemap_discard(as, first, n);
 	(void)punch(o->fd, first, n);
 }
@@ -353,6 +363,7 @@ struct address_space *host_shared_next(struct mmu_host *h, struct address_space 
 	struct address_space *next = NULL;
 	bool after = !prev;
 
+	VM_ASSERT(!prev || a32_peek(&prev->refcount) > 0);
 	spin_lock(&h->objects_lock);
 	list_for_each(o, &h->objects, struct host_shared, link) {
 		if (after && file_tryget(o->as)) {

@@ -63,6 +63,7 @@ bool host_maps(struct mm *mm, uint64_t va, const struct page *p)
 	struct leaf *leaf = leaf_find(mm, va);
 	bool yes;
 
+	VM_ASSERT(va % PAGE_SIZE == 0);
 	if (!leaf)
 		return false;
 	spin_lock(&leaf->lock);
@@ -74,6 +75,7 @@ bool host_maps(struct mm *mm, uint64_t va, const struct page *p)
 /* batch_lock held. */
 static bool is_held(const struct host_client *c, uint64_t va)
 {
+	lockdep_assert_held(&c->batch_lock);
 	list_for_each(d, &c->holds, const struct host_hold, link)
 		if (va >= d->start && va < d->end)
 			return true;
@@ -86,6 +88,8 @@ static void build_ranges(struct mmu_host *h, const struct host_client *c, struct
 {
 	unsigned kept = 0;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(a->n <= MMU_BATCH_MAX);
 	a->nr_ranges = 0;
 	for (unsigned i = 0; i < a->n; i++) {
 		struct mmu_req *q = a->req[i];
@@ -122,6 +126,7 @@ static int take_frames(struct mmu_host *h, struct ask *a)
 {
 	uint32_t pfns[MMU_BATCH_MAX];
 
+	VM_ASSERT(a->n > 0 && a->n <= MMU_BATCH_MAX);
 	for (unsigned i = 0; i < a->n; i++)
 		pfns[i] = a->req[i]->page->pfn;
 	return home_take(&h->home, pfns, a->n);
@@ -130,6 +135,7 @@ static int take_frames(struct mmu_host *h, struct ask *a)
 /* The helper is gone: copy the pages one by one. batch_lock held. */
 static bool read_left(struct mmu_host *h, struct host_client *c, const struct ask *a)
 {
+	lockdep_assert_held(&c->batch_lock);
 	for (unsigned i = 0; i < a->n; i++)
 		if (a->status[i] == HOST_MOVED &&
 		    !host_peek(c, c->staging + i * PAGE_SIZE,
@@ -145,6 +151,7 @@ static bool read_staging(struct mmu_host *h, struct host_client *c, struct ask *
 	unsigned n = 0;
 	ssize_t want = 0;
 
+	lockdep_assert_held(&c->batch_lock);
 	for (unsigned i = 0; i < a->n; i++) {
 		if (a->status[i] != HOST_MOVED)
 			continue;
@@ -177,6 +184,7 @@ static void apply_status(struct mmu_host *h, struct ask *a)
 	};
 
 	for (unsigned i = 0; i < a->n; i++) {
+		VM_ASSERT(a->status[i] <= HOST_BUSY);
 		a->req[i]->result = result[a->status[i]];
 		a64_add_relaxed(count[a->status[i]], 1);
 		if (a->status[i] != HOST_MOVED)
@@ -187,6 +195,8 @@ static void apply_status(struct mmu_host *h, struct ask *a)
 /* No answer: remember what may still happen. batch_lock held. */
 static void go_late(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(!a32_peek(&c->is_late));
 	c->late.n = a->n;
 	for (unsigned i = 0; i < a->n; i++) {
 		c->late.page[i] = a->req[i]->page;
@@ -212,6 +222,8 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 	struct page *now;
 	pte_t pte;
 
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(i < a->n);
 	if (!leaf)
 		return;
 	spin_lock(&leaf->lock);
@@ -230,6 +242,8 @@ static void look_again(struct mmu_host *h, struct host_client *c, struct ask *a,
 
 bool host_was_moved(struct host_client *c, uint64_t va, unsigned slot)
 {
+	lockdep_assert_held(&c->batch_lock);
+	VM_ASSERT(slot < MMU_BATCH_MAX);
 	return host_client_has(c, c->staging + slot * PAGE_SIZE) && !host_client_has(c, va);
 }
 
@@ -239,6 +253,7 @@ static void use_spare(struct host_client *c)
 {
 	uint32_t task = a32_load(&c->spare_task);
 
+	lockdep_assert_held(&c->batch_lock);
 	if (task)
 		c->task = (pid_t)task;
 	a32_store(&c->can_evict, 0);
@@ -248,6 +263,7 @@ static void use_spare(struct host_client *c)
  * it. batch_lock held. */
 static void done_by_the_gone(struct host_client *c, struct ask *a)
 {
+	lockdep_assert_held(&c->batch_lock);
 	use_spare(c);
 	for (unsigned i = 0; i < a->n; i++)
 		a->status[i] = host_was_moved(c, a->req[i]->va, i) ? HOST_MOVED : HOST_BUSY;
@@ -256,6 +272,7 @@ static void done_by_the_gone(struct host_client *c, struct ask *a)
 /* The helper may end between its answer and this. batch_lock held. */
 static bool read_moved(struct mmu_host *h, struct host_client *c, struct ask *a)
 {
+	lockdep_assert_held(&c->batch_lock);
 	if (read_staging(h, c, a))
 		return true;
 	if (errno && errno != ESRCH)
@@ -271,6 +288,7 @@ static void ask_client(struct mmu_host *h, struct host_client *c, struct ask *a)
 	unsigned moved = 0;
 	int err;
 
+	lockdep_assert_held(&c->batch_lock);
 	build_ranges(h, c, a);
 	if (a->n == 0)
 		return;
@@ -334,8 +352,10 @@ void host_withdraw(struct mmu *mmu, struct mmu_req *reqs, unsigned n)
 	struct ask a;
 
 	VM_BUG_ON(n > MMU_BATCH_MAX);
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		VM_ASSERT(a32_peek(&reqs[i].page->flags) & PG_locked);
 		sorted[i] = &reqs[i];
+	}
 	qsort(sorted, n, sizeof(*sorted), by_place);
 	for (unsigned i = 0, k; i < n; i += k) {
 		for (k = 0; i + k < n && sorted[i + k]->mm == sorted[i]->mm; k++)
