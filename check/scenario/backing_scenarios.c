@@ -9,16 +9,6 @@ static struct mm *mm, *child;
 
 /* ---- tasks ---- */
 
-static void discard(void *arg)
-{
-	struct mm *m = arg;
-
-	rw_wrlock(&m->mmap_lock);
-	soft_client_discard(&fx->soft, m, FX_VA(0), FX_VA(1));
-	mm_discard_locked(m, FX_VA(0), FX_VA(1));
-	rw_wrunlock(&m->mmap_lock);
-}
-
 /* mmap with MAP_FIXED of anonymous memory. */
 static void replace(void *arg)
 {
@@ -29,18 +19,6 @@ static void replace(void *arg)
 	mm_unmap_locked(m, FX_VA(0), FX_VA(1));
 	if (vma_insert(m, FX_VA(0), FX_VA(1), VM_READ | VM_WRITE) != 0)
 		sim_fail(SIM_WRONG, NULL, 0, "mmap failed");
-	rw_wrunlock(&m->mmap_lock);
-}
-
-static void fork_mm(void *arg)
-{
-	struct mm *m = arg;
-
-	rw_wrlock(&m->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	if (soft_client_fork(&fx->soft, m, child) != 0 || mm_fork_locked(m, child, 0) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
-	rw_wrunlock(&child->mmap_lock);
 	rw_wrunlock(&m->mmap_lock);
 }
 
@@ -131,7 +109,7 @@ static void and_fork_setup(void)
 	untouched();
 	child = fx_empty_mm(mm_memcg(mm), "child");
 	sim_task("touch", task_read, mm, 0, 0);
-	sim_task("fork", fork_mm, mm, 1, 0);
+	sim_task("fork", task_client_fork, mm, 1, 0);
 }
 
 static void and_fork_end(void)
@@ -190,7 +168,7 @@ static void and_discard_setup(void)
 {
 	in_hand();
 	take_out();
-	sim_task("discard", discard, mm, 1, 0);
+	sim_task("discard", task_client_discard, mm, 1, 0);
 }
 DEFINE_SCENARIO(
 	backed_out_and_discard, "backed-out-and-discard", and_discard_setup, file_end,

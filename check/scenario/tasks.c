@@ -45,6 +45,30 @@ void task_mremap(void *arg)
 	rw_wrunlock(&mm->mmap_lock);
 }
 
+/* ---- of a process ---- */
+
+void task_client_discard(void *arg)
+{
+	struct mm *mm = arg;
+
+	rw_wrlock(&mm->mmap_lock);
+	soft_client_discard(&fx->soft, mm, FX_VA(0), FX_VA(1));
+	mm_discard_locked(mm, FX_VA(0), FX_VA(1));
+	rw_wrunlock(&mm->mmap_lock);
+}
+
+void task_client_fork(void *arg)
+{
+	struct mm *mm = arg, *child = fx->mm[fx->nr_mms - 1];
+
+	rw_wrlock(&mm->mmap_lock);
+	rw_wrlock(&child->mmap_lock);
+	if (soft_client_fork(&fx->soft, mm, child) != 0 || mm_fork_locked(mm, child, 0) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
+	rw_wrunlock(&child->mmap_lock);
+	rw_wrunlock(&mm->mmap_lock);
+}
+
 /* ---- of a page ---- */
 
 void task_reclaim(void *arg)

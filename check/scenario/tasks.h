@@ -21,6 +21,12 @@ void task_fault(void *mm);
 void task_read(void *mm);
 void task_write(void *mm);
 
+/* ---- of a process, on an MMU that does not share: the engine hears of a change after it ---- */
+
+void task_client_discard(void *mm);
+/* Into the address space that was made last. */
+void task_client_fork(void *mm);
+
 /* ---- of a page ---- */
 
 /* Continue as reclaim does with an isolated page. */

@@ -9,17 +9,6 @@ static struct page *victim;
 
 /* ---- tasks ---- */
 
-/* The engine hears of a process's changes to its memory only after they are done. */
-static void discard(void *arg)
-{
-	struct mm *m = arg;
-
-	rw_wrlock(&m->mmap_lock);
-	soft_client_discard(&fx->soft, m, FX_VA(0), FX_VA(1));
-	mm_discard_locked(m, FX_VA(0), FX_VA(1));
-	rw_wrunlock(&m->mmap_lock);
-}
-
 static void munmap(void *arg)
 {
 	struct mm *m = arg;
@@ -38,18 +27,6 @@ static void mremap(void *arg)
 	soft_client_move(&fx->soft, m, FX_VA(0), FX_VA(4), PAGE_SIZE);
 	if (mm_remap_locked(m, FX_VA(0), FX_VA(4), PAGE_SIZE) != 0)
 		sim_fail(SIM_WRONG, NULL, 0, "mremap failed");
-	rw_wrunlock(&m->mmap_lock);
-}
-
-static void fork_mm(void *arg)
-{
-	struct mm *m = arg;
-
-	rw_wrlock(&m->mmap_lock);
-	rw_wrlock(&child->mmap_lock);
-	if (soft_client_fork(&fx->soft, m, child) != 0 || mm_fork_locked(m, child, 0) != 0)
-		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
-	rw_wrunlock(&child->mmap_lock);
 	rw_wrunlock(&m->mmap_lock);
 }
 
@@ -105,7 +82,7 @@ DEFINE_SCENARIO(withdraw_and_write, "withdraw-and-write", and_write_setup, and_w
 static void and_discard_setup(void)
 {
 	in_hand();
-	sim_task("discard", discard, mm, 1, 0);
+	sim_task("discard", task_client_discard, mm, 1, 0);
 }
 
 /* Zeros: a thread that resumed with older ones must leave no trace. */
@@ -140,7 +117,7 @@ static void and_fork_setup(void)
 {
 	in_hand();
 	child = fx_empty_mm(mm_memcg(mm), "child");
-	sim_task("fork", fork_mm, mm, 1, 0);
+	sim_task("fork", task_client_fork, mm, 1, 0);
 }
 
 static void and_fork_end(void)

@@ -330,11 +330,7 @@ installed() {
 
 [ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
 check "help and manual name the same options" help_texts
-if command -v groff >/dev/null; then
-	check "the manual pages render without warnings" manual_renders
-else
-	skip "the manual pages render without warnings" "groff is not installed"
-fi
+check_tool groff "the manual pages render without warnings" manual_renders
 check "bad options are refused in one line that names them" all_refused
 check "bad files are refused in one line that names them" bad_files
 check "what an option does not take is refused" stands_alone
@@ -342,11 +338,7 @@ require_uffd
 require_prog fill refuse reportget staticprog
 limits=:
 check "names of any length leave room for the reason" long_names
-if command -v iconv >/dev/null; then
-	check "bytes that are no text are escaped" strange_names
-else
-	skip "bytes that are no text are escaped" "iconv is not installed"
-fi
+check_tool iconv "bytes that are no text are escaped" strange_names
 if [ -w /dev/full ]; then
 	check "a report that finds no room is no failure of the program's, and said" full_device
 else

@@ -20,6 +20,15 @@
 #                     seconds, in which it comes on any machine, however busy
 # over PID            the process is gone, or a zombie that somebody else has to collect
 #
+# check_tool TOOL NAME CMD...  a test that is skipped where TOOL is not installed
+# skippable NAME CMD...        a test whose CMD ends with 77 where it cannot run, and says why in its last line
+#
+# $report             the JSON report of the latest run
+# under LIMIT CMD...  CMD under umemcg with that limit, and $report
+# value PATH...       a value of $report
+# at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT    as expect, for numbers
+# swapped_at_least MIB         that much went out; unless it did, nothing was tested
+#
 # require_uffd        skip_all unless this process may create a full userfaultfd
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
@@ -52,6 +61,7 @@ test_mount=
 TMP=$(mktemp -d "${TMPDIR:-/var/tmp}/umemcg-test.XXXXXX") || exit 1
 TMPDIR=$TMP
 export TMPDIR
+report=$TMP/report.json
 
 # The shell runs this at its end, whatever the reason.
 lib_end() {
@@ -147,6 +157,57 @@ check() {
 	fi
 	not_ok "$check_name" "$* ended with $check_code"
 	tail -n 40 "$TMP/check.out" | cut -c 1-200 | sed 's/^/#   /'
+}
+
+check_tool() {
+	check_needs=$1
+	shift
+	if [ -n "$check_needs" ] && command -v "$check_needs" >/dev/null; then
+		check "$@"
+	else
+		skip "$1" "${check_needs:-it} is not installed"
+	fi
+}
+
+skippable() {
+	skippable_name=$1
+	shift
+	"$@" >"$TMP/check.out" 2>&1
+	case $? in
+	0) ok "$skippable_name" ;;
+	77) skip "$skippable_name" "$(tail -n 1 "$TMP/check.out")" ;;
+	*) not_ok "$skippable_name" "$(tail -n 40 "$TMP/check.out")" ;;
+	esac
+}
+
+under() {
+	limit=$1
+	shift
+	rm -f "$report"
+	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@"
+}
+
+value() {
+	"$BIN/reportget" "$report" "$@"
+}
+
+at_most() {
+	[ -n "$2" ] && [ "$2" -le "$1" ] && return
+	echo "$3: '$2' is not at most $1"
+	return 1
+}
+
+at_least() {
+	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
+	echo "$3: '$2' is not at least $1"
+	return 1
+}
+
+swapped_at_least() {
+	pages=$(value memory.stat/pswpout)
+	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
+	echo "swapped out: '$pages' pages"
+	return 1
 }
 
 # CAP_SYS_PTRACE is bit 19 of the effective capabilities: the 5th hexadecimal digit from the right.

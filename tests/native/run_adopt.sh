@@ -6,48 +6,10 @@
 require_uffd
 require_prog deep fill lockfuture reportget reserve sampler sparse
 
-report=$TMP/report.json
 samples=$TMP/samples
 MIB=$((1024 * 1024))
 # What measuring may be late by, on a machine that has other things to do.
 SLACK=$((4 * MIB))
-
-# under LIMIT COMMAND...
-under() {
-	limit=$1
-	shift
-	rm -f "$report"
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@"
-}
-
-value() { # PATH
-	"$BIN/reportget" "$report" "$1"
-}
-
-# at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT
-at_most() {
-	[ -n "$2" ] && [ "$2" -le "$1" ] && return
-	echo "$3: '$2' is not at most $1"
-	return 1
-}
-
-at_least() {
-	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
-	echo "$3: '$2' is not at least $1"
-	return 1
-}
-
-# skippable NAME FUNCTION...: 77 is a reason the program has given
-skippable() {
-	skippable_name=$1
-	shift
-	"$@" >"$TMP/check.out" 2>&1
-	case $? in
-	0) ok "$skippable_name" ;;
-	77) skip "$skippable_name" "$(tail -n 1 "$TMP/check.out")" ;;
-	*) not_ok "$skippable_name" "$(tail -n 40 "$TMP/check.out")" ;;
-	esac
-}
 
 # 16 TiB, of which a few pages are there, at both ends and in the middle: managed like any other, and right.
 reserved() {

@@ -9,8 +9,6 @@ require_uffd
 require_prog fill sampler reportget
 plan 13
 
-report=$TMP/report.json
-
 # umemcg_run LIMIT COMMAND...
 umemcg_run() {
 	limit=$1
@@ -19,26 +17,9 @@ umemcg_run() {
 		-- "$@"
 }
 
-value() { # PATH
-	"$BIN/reportget" "$report" "$1"
-}
-
 # reported VALUE PATH: the report says so.
 reported() {
 	expect "$1" "$(value "$2")" "$2"
-}
-
-# at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT
-at_most() {
-	[ -n "$2" ] && [ "$2" -le "$1" ] && return
-	echo "$3: '$2' is not at most $1"
-	return 1
-}
-
-at_least() {
-	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
-	echo "$3: '$2' is not at least $1"
-	return 1
 }
 
 echo_works() {

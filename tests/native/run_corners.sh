@@ -7,23 +7,6 @@ require_uffd
 require_prog fill forks lowest oddcalls reportget staticprog steady xdpframes
 plan 10
 
-report=$TMP/report.json
-
-# under LIMIT COMMAND...
-under() {
-	limit=$1
-	shift
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@"
-}
-
-# Unless so many MiB went out, nothing was tested.
-swapped_at_least() {
-	pages=$("$BIN/reportget" "$report" memory.stat/pswpout)
-	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
-	echo "swapped out: '$pages' pages"
-	return 1
-}
-
 lowest() {
 	under 16M "$BIN/lowest" 24 && swapped_at_least 64
 }

@@ -9,7 +9,6 @@
 require_uffd
 require_prog crossed fill lastexit refuse reporter reportget smallstacks starter staticprog sweep
 
-report=$TMP/report.json
 out=$TMP/out
 err=$TMP/err
 LC_ALL=C
@@ -24,16 +23,7 @@ under() {
 }
 prefix=
 
-value() { "$BIN/reportget" "$report" "$1"; }
-
 shown() { cat "$out" "$err"; return 1; }
-
-# at_least LEAST NUMBER WHAT
-at_least() {
-	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
-	echo "$3: '$2' is not at least $1"
-	return 1
-}
 
 enough=256M
 
@@ -277,11 +267,7 @@ check "a tracer of all threads reads what is swapped out" tracer fork attach
 check "one that seizes them, and shares the memory, too" tracer vm seize 2
 check "a tracer that stops helpers is not waited for without end" tracer_of_helpers
 check "a stopped process gives its memory back" stopped_gives
-if command -v gdb >/dev/null; then
-	check "a debugger outside attaches to the program" debugger_outside
-else
-	skip "a debugger outside attaches to the program" "gdb is not installed"
-fi
+check_tool gdb "a debugger outside attaches to the program" debugger_outside
 check "a library whose functions call each other by name" crossed
 check_wrapped "fakeroot around umemcg and inside" fakeroot
 check_wrapped "eatmydata around umemcg and inside" eatmydata

@@ -14,7 +14,6 @@ plan 26
 log=$TMP/log
 out=$TMP/out
 err=$TMP/err
-report=$TMP/report.json
 direct=
 prefix=
 
@@ -44,8 +43,6 @@ finish() {
 	fi
 	wait "$up"
 }
-
-value() { "$BIN/reportget" "$report" "$1"; }
 
 has_begun() { [ "$(grep -c '^start' "$log" 2>/dev/null)" -ge "$1" ]; }
 

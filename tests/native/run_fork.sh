@@ -7,8 +7,6 @@ require_uffd
 require_prog workers reportget
 plan 5
 
-report=$TMP/report.json
-
 # workers_in LIMIT SWAP WORKERS MIB PERCENT ROUNDS [OPTION...]: they find their memory as they left it.
 workers_in() {
 	limit=$1 swap=$2 workers=$3 mib=$4 percent=$5 rounds=$6
@@ -18,10 +16,8 @@ workers_in() {
 		-- "$BIN/workers" "$workers" "$mib" "$percent" "$rounds"
 }
 
-value() { "$BIN/reportget" "$report" "$1"; }
-
-# at_most WHAT KEY PAGES: a figure of the report.
-at_most() {
+# reported_at_most WHAT KEY PAGES: a figure of the report.
+reported_at_most() {
 	[ "$(value "$2")" -le "$3" ] || { echo "$1: $(value "$2"), more than $3"; return 1; }
 }
 
@@ -30,14 +26,14 @@ at_most() {
 read_only() {
 	workers_in 24 512 8 16 0 2 "$@" || return
 	[ "$(value memory.stat/swpout_shared)" -gt 4096 ] || { echo "nothing was shared"; return 1; }
-	at_most "pages written" memory.stat/pswpout $((4096 * 3 / 2)) && at_most "bytes of swap" memory.swap.peak $((24 << 20))
+	reported_at_most "pages written" memory.stat/pswpout $((4096 * 3 / 2)) && reported_at_most "bytes of swap" memory.swap.peak $((24 << 20))
 }
 
 # A tenth of each is its own: 16 + 8 * 1.6 MiB.
 changing() {
 	workers_in 24 512 8 16 10 2 || return
-	at_most "pages written" memory.stat/pswpout $((4096 * (100 + 8 * 10) / 100 * 3 / 2)) &&
-		at_most "bytes of swap" memory.swap.peak $((44 << 20))
+	reported_at_most "pages written" memory.stat/pswpout $((4096 * (100 + 8 * 10) / 100 * 3 / 2)) &&
+		reported_at_most "bytes of swap" memory.swap.peak $((44 << 20))
 }
 
 # Once each it would not fit.
@@ -48,7 +44,7 @@ generations() {
 	rm -f "$report"
 	bounded "$UMEMCG" run -m 24M --swap-max 512M --swap "$TMP" --report json --report-file "$report" \
 		-- "$BIN/workers" 2 16 5 1 3 || return
-	at_most "bytes of swap" memory.swap.peak $((48 << 20))
+	reported_at_most "bytes of swap" memory.swap.peak $((48 << 20))
 }
 
 check "workers that read what their parent made swap it once" read_only

@@ -9,23 +9,6 @@ require_uffd
 require_prog advices exitwords futexes heirs lockstand outlive pins remaps reportget rewords splices twice
 plan 14
 
-report=$TMP/report.json
-
-# under LIMIT COMMAND...
-under() {
-	limit=$1
-	shift
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@"
-}
-
-# Unless so many MiB went out, nothing was tested.
-swapped_at_least() {
-	pages=$("$BIN/reportget" "$report" memory.stat/pswpout)
-	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
-	echo "swapped out: '$pages' pages"
-	return 1
-}
-
 remaps() {
 	under 16M "$BIN/remaps" 8 16 && swapped_at_least 64
 }

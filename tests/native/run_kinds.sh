@@ -10,30 +10,9 @@ require_uffd
 require_prog devzero fibers fill latebss ownstacks past pastfork reportget staticprog takes
 plan 25
 
-report=$TMP/report.json
 text=$TMP/report.txt
 lib=$BIN/latelib.so
 python=/usr/bin/python3
-
-# under LIMIT COMMAND...
-under() {
-	limit=$1
-	shift
-	rm -f "$report"
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@"
-}
-
-value() { # PATH
-	"$BIN/reportget" "$report" "$1"
-}
-
-# swapped_at_least MIB: so much went out. Unless it did, nothing was tested.
-swapped_at_least() {
-	pages=$(value memory.stat/pswpout)
-	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
-	echo "swapped out: '$pages' pages"
-	return 1
-}
 
 late() { # HOW ROUNDS MIB
 	under 12M "$BIN/latebss" "$lib" "$1" "$2" && swapped_at_least "$3"

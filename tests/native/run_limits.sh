@@ -13,7 +13,6 @@ require_uffd
 require_prog crowd fill forks forkstorm threads execs staticprog threadexec sampler reportget
 
 SLACK_KB=4096
-report=$TMP/report.json
 
 # short_or_long SHORT LONG
 short_or_long() {

@@ -11,7 +11,6 @@ require_prog brkgrow bss debugger execs fill forks madvise mlock mmapstorm mrema
 
 long=${UMEMCG_LONG:-0}
 [ "$long" != 1 ] || BOUND_S=600
-report=$TMP/report.json
 python=/usr/bin/python3
 [ -x "$python" ] || python=$(command -v python3)
 LC_ALL=C
@@ -22,48 +21,11 @@ short_or_long() {
 	if [ "$long" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
 
-# under LIMIT COMMAND...
-under() {
-	limit=$1
-	shift
-	rm -f "$report"
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" \
-		-- "$@"
-}
-
-value() { # PATH
-	"$BIN/reportget" "$report" "$1"
-}
-
-# at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT
-at_most() {
-	[ -n "$2" ] && [ "$2" -le "$1" ] && return
-	echo "$3: '$2' is not at most $1"
-	return 1
-}
-
-at_least() {
-	[ -n "$2" ] && [ "$2" -ge "$1" ] && return
-	echo "$3: '$2' is not at least $1"
-	return 1
-}
-
 # program NAME ARGUMENT...: one of the test programs
 program() {
 	name=$1
 	shift
 	under 64M "$BIN/$name" "$@"
-}
-
-# check_tool TOOL NAME COMMAND...: skipped where TOOL is not installed
-check_tool() {
-	tool=$1
-	shift
-	if [ -n "$tool" ] && command -v "$tool" >/dev/null; then
-		check "$@"
-	else
-		skip "$1" "${tool:-it} is not installed"
-	fi
 }
 
 stress_vm() {

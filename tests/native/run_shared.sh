@@ -9,7 +9,6 @@ require_uffd
 require_prog inorder shared sharedcalls shmobjects sysv sampler reportget
 plan 18
 
-report=$TMP/report.json
 samples=$TMP/samples
 slack_kb=4096
 
@@ -27,14 +26,6 @@ held() {
 	[ "$most" -ge 0 ] || most=$(sed -n 's/^clients_max_kb //p' "$samples")
 	[ "$most" -le $(($1 * 1024 + slack_kb)) ] && return
 	echo "the tree held $most KiB, the limit is $1 MiB"
-	return 1
-}
-
-# swapped_at_least MIB: so much went out, by the report. Unless it did, nothing was tested.
-swapped_at_least() {
-	pages=$("$BIN/reportget" "$report" memory.stat/pswpout)
-	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
-	echo "swapped out: '$pages' pages"
 	return 1
 }
 

@@ -10,14 +10,11 @@ require_uffd
 require_prog tree tree-static escape escape-static late orphan fill reportget
 
 plan 18
-report=$TMP/report.json
 : "${UMEMCG_SEED:=1}"
 
 short_or_long() { # SHORT LONG
 	if [ "${UMEMCG_LONG:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
-
-value() { "$BIN/reportget" "$report" "$@"; }
 
 # Which of the processes that lived for LEAST ms are not in the list; and how many there were, as comments. When the machine
 # gave nobody a CPU (prog/late.c) does not count as life.

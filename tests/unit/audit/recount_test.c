@@ -15,8 +15,7 @@ static void up(void)
 	memset(&report, 0, sizeof(report));
 	g = fx_group(&fx, NULL, "g", 500);
 	h = fx_group(&fx, g, "h", 400);
-	mm = fx_mm(&fx, h);
-	assert_int_equal(fx_map(mm, FX_BASE, 60), 0);
+	mm = fx_mapped_mm(&fx, h, 60);
 	fx_fill_run(&fx, mm, FX_BASE, 60, 1);
 	assert_int_equal(fx_reclaim(&fx, g, 60), 60);
 	fx_check_run(&fx, mm, FX_BASE, 20, 1);

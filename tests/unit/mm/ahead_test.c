@@ -98,8 +98,7 @@ TEST_EACH_KIND(reading_ahead_on_request_ends_at_high)
 	fx_up(&fx, kind, 4096, 4096);
 	g = fx_group(&fx, NULL, "a", 0);
 	h = fx_group(&fx, g, "b", 0);
-	mm = fx_mm(&fx, h);
-	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
+	mm = fx_mapped_mm(&fx, h, 2000);
 	fx_fill_run(&fx, mm, FX_BASE, 2000, 1);
 	assert_int_equal(fx_reclaim(&fx, g, 2000), 2000);
 	a64_store(&g->memory.high, 1000);

@@ -62,8 +62,7 @@ static struct mm *start(int64_t fast, int64_t slow, unsigned n, struct mem_cgrou
 	limit(FAST, fast);
 	limit(SLOW, slow);
 	*memcg = fx_group(&fx, NULL, "g", 0);
-	mm = fx_mm(&fx, *memcg);
-	assert_int_equal(fx_map(mm, FX_BASE, n), 0);
+	mm = fx_mapped_mm(&fx, *memcg, n);
 	fx_fill_run(&fx, mm, FX_BASE, n, 7);
 	set_young(mm, 0, n, false);
 	stock_drain(*memcg);
@@ -163,8 +162,7 @@ TEST(demotion_needs_no_swap)
 	limit(FAST, 100);
 	limit(SLOW, 30);
 	memcg = fx_group(&fx, NULL, "g", 0);
-	mm = fx_mm(&fx, memcg);
-	assert_int_equal(fx_map(mm, FX_BASE, 60), 0);
+	mm = fx_mapped_mm(&fx, memcg, 60);
 	fx_fill_run(&fx, mm, FX_BASE, 60, 7);
 	set_young(mm, 0, 60, false);
 	reclaim_node(&fx.e, FAST, 60, 0, &r);
@@ -197,8 +195,7 @@ TEST(protected_pages_are_not_demoted)
 	start(300, 300, 60, &memcg);
 	safe = fx_group(&fx, NULL, "safe", 0);
 	a64_store(&safe->min, 40);
-	kept = fx_mm(&fx, safe);
-	assert_int_equal(fx_map(kept, FX_BASE, 40), 0);
+	kept = fx_mapped_mm(&fx, safe, 40);
 	fx_fill_run(&fx, kept, FX_BASE, 40, 9);
 	set_young(kept, 0, 40, false);
 	stock_drain(safe);

@@ -11,8 +11,7 @@ static struct mm *swapped_out(enum soft_kind kind, struct mem_cgroup **g)
 
 	fx_up(&fx, kind, 1024, 128);
 	*g = fx_group(&fx, NULL, "a", 300);
-	mm = fx_mm(&fx, *g);
-	assert_int_equal(fx_map(mm, FX_BASE, 40), 0);
+	mm = fx_mapped_mm(&fx, *g, 40);
 	fx_fill_run(&fx, mm, FX_BASE, 40, 1);
 	assert_int_equal(fx_reclaim(&fx, *g, 40), 40);
 	assert_int_equal(a64_load(&mm->swapents), 40);
@@ -112,8 +111,7 @@ TEST_EACH_KIND(pages_that_cannot_be_written_stay_in_memory_and_nothing_is_lost)
 
 		fx_up(&fx, kind, 1024, 128);
 		g = fx_group(&fx, NULL, "a", 100);
-		mm = fx_mm(&fx, g);
-		assert_int_equal(fx_map(mm, FX_BASE, 60), 0);
+		mm = fx_mapped_mm(&fx, g, 60);
 		fx_fill_run(&fx, mm, FX_BASE, 60, 1);
 		a32_store(&fx.store->write_errno, (uint32_t)errnos[k]);
 		assert_int_equal(fx_reclaim(&fx, g, 60), 0);
@@ -142,8 +140,7 @@ TEST_EACH_KIND(a_page_that_could_not_be_written_is_not_given_away_while_others_r
 
 	fx_up(&fx, kind, 1024, 128);
 	g = fx_group(&fx, NULL, "a", 300);
-	a = fx_mm(&fx, g);
-	assert_int_equal(fx_map(a, FX_BASE, 20), 0);
+	a = fx_mapped_mm(&fx, g, 20);
 	fx_fill_run(&fx, a, FX_BASE, 20, 1);
 	a32_store(&fx.store->write_errno, EIO);
 	assert_int_equal(fx_reclaim(&fx, g, 20), 0);
@@ -172,10 +169,8 @@ TEST_EACH_KIND(with_the_swap_file_full_the_group_is_out_of_memory)
 
 	fx_up(&fx, kind, 1024, 20);
 	g = fx_group(&fx, NULL, "a", 50);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 200), 0);
-	for (; i < 200 && !err; i++)
-		err = fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1);
+	mm = fx_mapped_mm(&fx, g, 200);
+	err = fx_fill_some(&fx, mm, FX_BASE, 200, 1, &i);
 	assert_int_equal(err, -ENOMEM);
 	assert_in_range(i, 65, 72);
 	assert_true(event_read(g, EVENT_SWAP_FAIL) > 0);
@@ -192,8 +187,7 @@ TEST_EACH_KIND(ten_pages_of_spare_swap_are_enough)
 
 	fx_up(&fx, kind, 1024, 60);
 	g = fx_group(&fx, NULL, "a", 50);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, g, 100);
 	for (uint64_t k = 0; k < 5; k++)
 		fx_fill_run(&fx, mm, FX_BASE, 100, k);
 	fx_check_run(&fx, mm, FX_BASE, 100, 4);
@@ -225,8 +219,7 @@ TEST_EACH_KIND(no_swap_entry_is_stranded_by_a_zap_while_reclaim_holds_the_pages)
 
 	fx_up(&fx, kind, 1024, 128);
 	g = fx_group(&fx, NULL, "a", 300);
-	zap_mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(zap_mm, FX_BASE, 40), 0);
+	zap_mm = fx_mapped_mm(&fx, g, 40);
 	fx_fill_run(&fx, zap_mm, FX_BASE, 40, 1);
 	fx.soft.withdrawn = zap_while_locked;
 	fx_reclaim(&fx, g, 40);
@@ -252,8 +245,7 @@ TEST_EACH_KIND(no_swap_entry_is_stranded_by_a_zap_while_its_page_is_written)
 
 	fx_up(&fx, kind, 1024, 128);
 	g = fx_group(&fx, NULL, "a", 300);
-	zap_mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(zap_mm, FX_BASE, 40), 0);
+	zap_mm = fx_mapped_mm(&fx, g, 40);
 	fx_fill_run(&fx, zap_mm, FX_BASE, 40, 1);
 	fx.store->during_write = zap_now;
 	fx_reclaim(&fx, g, 40);
@@ -288,10 +280,8 @@ TEST_EACH_KIND(without_a_free_frame_a_fault_fails_and_nothing_leaks)
 
 	fx_up(&fx, kind, 1024, 0);
 	g = fx_group(&fx, NULL, "a", 3000);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
-	for (; i < 2000 && !err; i++)
-		err = fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1);
+	mm = fx_mapped_mm(&fx, g, 2000);
+	err = fx_fill_some(&fx, mm, FX_BASE, 2000, 1, &i);
 	assert_int_equal(err, -ENOMEM);
 	assert_in_range(i, 900, 1025);
 	fx_audit(&fx, 0);

@@ -11,8 +11,7 @@ TEST_EACH_KIND(a_page_never_written_reads_as_zero_and_is_charged)
 
 	fx_up(&fx, kind, 1024, 256);
 	g = fx_group(&fx, NULL, "a", 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, g, 100);
 	assert_int_equal(fx_check(&fx, mm, FX_BASE, 0), 1);
 	assert_true(pte_present(fx_pte(mm, FX_BASE)));
 	assert_int_equal(a64_load(&mm->rss), fx_usage(g));
@@ -58,8 +57,7 @@ TEST(sequential_touches_up_and_down_bring_growing_windows_and_random_ones_small_
 	int64_t up, down;
 
 	fx_up(&fx, SOFT_SHARED, 8192, 0);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 4096), 0);
+	mm = fx_mapped_mm(&fx, NULL, 4096);
 	up = faults_of(mm, FX_BASE, 1000, 1);
 	assert_in_range(up, 1, 25);
 	down = faults_of(mm, FX_BASE + 3000 * PAGE_SIZE, 1000, -1);
@@ -75,8 +73,7 @@ TEST_EACH_KIND(a_stream_goes_on_from_leaf_to_leaf)
 	struct mm *mm;
 
 	fx_up(&fx, kind, 2 * 8 * LEAF_ENTRIES, 0);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 2 * 8 * LEAF_ENTRIES), 0);
+	mm = fx_mapped_mm(&fx, NULL, 2 * 8 * LEAF_ENTRIES);
 	assert_in_range(faults_of(mm, FX_BASE, 8 * LEAF_ENTRIES, 1), 64, 80);
 	assert_in_range(
 		faults_of(mm, FX_BASE + (16 * LEAF_ENTRIES - 1) * PAGE_SIZE, 8 * LEAF_ENTRIES, -1),
@@ -141,8 +138,7 @@ TEST(the_search_for_a_slot_goes_on_where_the_last_one_ended)
 
 	fx_up(&fx, SOFT_SHARED, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 400);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
+	mm = fx_mapped_mm(&fx, g, 300);
 	fx_fill_run(&fx, mm, FX_BASE, 200, 1);
 	assert_int_equal(fx_reclaim(&fx, g, 200), 200);
 	assert_int_equal(fx.e.swap->hint, 200);
@@ -182,8 +178,7 @@ TEST_EACH_KIND(what_was_written_is_read_back_over_swap_and_usage_never_exceeds_m
 
 	fx_up(&fx, kind, 2048, 1024);
 	g = fx_group(&fx, NULL, "a", LIMIT);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, PAGES), 0);
+	mm = fx_mapped_mm(&fx, g, PAGES);
 	fx_fill_run(&fx, mm, FX_BASE, PAGES, 1);
 	fx_audit(&fx, 0);
 	fx_check_run(&fx, mm, FX_BASE, PAGES, 1);
@@ -212,8 +207,7 @@ TEST_EACH_KIND(pages_of_zeros_are_not_written_to_swap)
 
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 50);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 200), 0);
+	mm = fx_mapped_mm(&fx, g, 200);
 	fx_check_zero(&fx, mm, FX_BASE, 200);
 	fx_check_zero(&fx, mm, FX_BASE, 200);
 	assert_int_equal(a64_load(&fx.store->nr_writes), 0);
@@ -231,8 +225,7 @@ TEST_EACH_KIND(a_page_that_was_only_read_is_not_written_again)
 
 	fx_up(&fx, kind, 1024, 1024);
 	g = fx_group(&fx, NULL, "a", 50);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, g, 100);
 	fx_fill_run(&fx, mm, FX_BASE, 100, 3);
 	fx_check_run(&fx, mm, FX_BASE, 100, 3);
 	fx_check_run(&fx, mm, FX_BASE, 100, 3);
@@ -270,8 +263,7 @@ TEST(a_page_back_soon_after_eviction_counts_as_refault_and_becomes_active)
 
 	fx_up(&fx, SOFT_SHARED, 1024, 1024);
 	g = fx_group(&fx, NULL, "a", 500);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, g, 100);
 	fx_fill_run(&fx, mm, FX_BASE, 100, 3);
 	assert_true(fx_reclaim(&fx, g, 10) >= 10);
 	assert_int_equal(stat_read(g, STAT_REFAULT_ANON), 0);
@@ -291,8 +283,7 @@ TEST(a_map_that_is_cut_short_or_refused_for_now_is_tried_again)
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 1024);
 	g = fx_group(&fx, NULL, "a", 60);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 200), 0);
+	mm = fx_mapped_mm(&fx, g, 200);
 	a32_store(&fx.soft.inject.map_max, 3);
 	a32_store(&fx.soft.inject.busy_every, 7);
 	a32_store(&fx.soft.inject.refuse_every, 11);
@@ -313,8 +304,7 @@ TEST(a_page_the_client_has_already_is_left_alone_until_it_is_adopted)
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 0);
 	g = fx_group(&fx, NULL, "a", 60);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	mm = fx_mapped_mm(&fx, g, 16);
 	assert_int_equal(soft_client_touch(&fx.soft, mm, FX_BASE), 0);
 	assert_int_equal(handle_fault(mm, FX_BASE, true), 0);
 	assert_int_equal(a64_load(&mm->rss), 0);
@@ -331,8 +321,7 @@ TEST(a_page_the_client_dropped_without_telling_reads_as_zero)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	mm = fx_mapped_mm(&fx, NULL, 16);
 	fx_fill_run(&fx, mm, FX_BASE, 16, 5);
 	soft_client_discard(&fx.soft, mm, FX_BASE, FX_BASE + 4 * PAGE_SIZE);
 	fx_check_zero(&fx, mm, FX_BASE, 4);
@@ -360,8 +349,7 @@ TEST(an_area_cut_while_a_window_is_read_gets_only_its_own_pages)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	mm = fx_mapped_mm(&fx, NULL, 16);
 	fx_fill_run(&fx, mm, FX_BASE, 16, 5);
 	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 16), 16);
 	for (uint64_t i = 15; i > 11; i--) /* a downward stream: windows of 1, 2, 4 */
@@ -395,8 +383,7 @@ TEST(memory_moved_between_withdrawal_and_unmapping_keeps_its_content)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	mm = fx_mapped_mm(&fx, NULL, 16);
 	fx_fill_run(&fx, mm, FX_BASE, 16, 5);
 	fx.soft.withdrawn = move_while_withdrawn;
 	fx.soft.withdrawn_arg = mm;

@@ -10,8 +10,7 @@ TEST_EACH_KIND(after_a_fork_neither_side_sees_what_the_other_writes)
 
 	fx_up(&fx, kind, 1024, 256);
 	g = fx_group(&fx, NULL, "a", 500);
-	parent = fx_mm(&fx, g);
-	assert_int_equal(fx_map(parent, FX_BASE, 64), 0);
+	parent = fx_mapped_mm(&fx, g, 64);
 	fx_fill_run(&fx, parent, FX_BASE, 40, 1);
 	child = fx_fork(&fx, parent, g);
 	assert_non_null(child);
@@ -41,8 +40,7 @@ TEST(no_number_of_processes_is_too_many_for_a_swapped_page)
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
 	g = fx_group(&fx, NULL, "a", 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 1), 0);
+	mm = fx_mapped_mm(&fx, g, 1);
 	fx_fill_run(&fx, mm, FX_BASE, 1, 1);
 	assert_int_equal(fx_reclaim(&fx, g, 1), 1);
 	entry = pte_entry(fx_pte(mm, FX_BASE));
@@ -60,8 +58,7 @@ TEST(a_page_whose_other_user_is_gone_is_written_in_place)
 	uint32_t pfn;
 
 	fx_up(&fx, SOFT_SHARED, 1024, 0);
-	parent = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(parent, FX_BASE, 1), 0);
+	parent = fx_mapped_mm(&fx, NULL, 1);
 	fx_fill_run(&fx, parent, FX_BASE, 1, 1);
 	pfn = pte_pfn(fx_pte(parent, FX_BASE));
 	child = fx_fork(&fx, parent, NULL);
@@ -78,8 +75,7 @@ TEST_EACH_KIND(swapped_pages_are_shared_after_a_fork_and_read_by_everybody)
 
 	fx_up(&fx, kind, 1024, 256);
 	g = fx_group(&fx, NULL, "a", 300);
-	a = fx_mm(&fx, g);
-	assert_int_equal(fx_map(a, FX_BASE, 40), 0);
+	a = fx_mapped_mm(&fx, g, 40);
 	fx_fill_run(&fx, a, FX_BASE, 40, 1);
 	assert_int_equal(fx_reclaim(&fx, g, 40), 40);
 	b = fx_fork(&fx, a, g);
@@ -114,8 +110,7 @@ TEST_EACH_KIND(a_shared_page_read_by_the_child_first_can_be_reclaimed_from_the_p
 	struct mm *a, *b;
 
 	fx_up(&fx, kind, 1024, 256);
-	a = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(a, FX_BASE, 10), 0);
+	a = fx_mapped_mm(&fx, NULL, 10);
 	fx_fill_run(&fx, a, FX_BASE, 10, 1);
 	assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 10), 10);
 	b = fx_fork(&fx, a, NULL);
@@ -192,8 +187,7 @@ TEST_EACH_KIND(a_child_has_neither_what_is_not_forked_nor_what_is_wiped)
 
 	fx_up(&fx, kind, 1024, 64);
 	g = fx_group(&fx, NULL, "a", 20);
-	a = fx_mm(&fx, g);
-	assert_int_equal(fx_map(a, FX_BASE, 30), 0);
+	a = fx_mapped_mm(&fx, g, 30);
 	fx_fill_run(&fx, a, FX_BASE, 30, 1);
 	rw_wrlock(&a->mmap_lock);
 	assert_int_equal(vma_change_flags(a, FX_BASE, FX_BASE + 10 * PAGE_SIZE, VM_DONTFORK, 0), 0);
@@ -235,8 +229,7 @@ TEST_EACH_KIND(a_hole_cut_into_an_area_splits_it_and_filling_it_joins_it_again)
 	struct mm *mm;
 
 	fx_up(&fx, kind, 4096, 512);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 30), 0);
+	mm = fx_mapped_mm(&fx, NULL, 30);
 	fx_fill_run(&fx, mm, FX_BASE, 30, 1);
 	fx_unmap(&fx, mm, FX_BASE + 10 * PAGE_SIZE, 10);
 	assert_int_equal(mm->nr_vmas, 2);
@@ -307,8 +300,7 @@ TEST(pages_whose_numbers_were_used_again_after_a_move_go_out_in_one_pass)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 16), 0);
+	mm = fx_mapped_mm(&fx, NULL, 16);
 	fx_fill_run(&fx, mm, FX_BASE, 16, 1);
 	assert_int_equal(fx_remap(&fx, mm, half, to, 8), 0);
 	assert_int_equal(fx_map(mm, half, 8), 0);
@@ -330,8 +322,7 @@ TEST(a_move_of_many_leaves_loses_none)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_SHARED, 4096, 0);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, leaves * LEAF_ENTRIES), 0);
+	mm = fx_mapped_mm(&fx, NULL, leaves * LEAF_ENTRIES);
 	for (uint64_t i = 0; i < 16; i++)
 		fx_fill_run(&fx, mm, FX_BASE + i * 2 * LEAF_SPAN, 1, 1);
 	assert_int_equal(fx_remap(&fx, mm, FX_BASE, to, leaves * LEAF_ENTRIES), 0);
@@ -393,8 +384,7 @@ TEST(a_fork_that_nobody_announced_copies_no_page_that_reclaim_has_in_hand)
 	ops = *fx.soft.mmu.ops;
 	ops.withdraw = slow_withdraw;
 	fx.soft.mmu.ops = &ops;
-	parent = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(parent, FX_BASE, 256), 0);
+	parent = fx_mapped_mm(&fx, NULL, 256);
 	fx_fill_run(&fx, parent, FX_BASE, 256, 1);
 	a32_store(&stop_reclaim, 0);
 	assert_int_equal(plat_thread_start(&t, "reclaim", reclaim_always, fx.e.tree.root), 0);

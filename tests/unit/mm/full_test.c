@@ -14,8 +14,7 @@ static void up(enum soft_kind kind, bool device, int64_t blocks, uint64_t pages)
 	fx.store->store.device = device;
 	a64_store(&fx.store->blocks, blocks);
 	g = fx_group(&fx, NULL, "a", LIMIT);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, pages), 0);
+	mm = fx_mapped_mm(&fx, g, pages);
 }
 
 /* There are more slots than blocks, and pages in memory keep their slots as long as many are left.
@@ -54,8 +53,7 @@ TEST_EACH_KIND(a_page_that_a_full_disk_refused_is_not_tried_again_and_again)
 	int err = 0;
 
 	up(kind, false, 20, 200);
-	for (; i < 200 && !err; i++)
-		err = fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1);
+	err = fx_fill_some(&fx, mm, FX_BASE, 200, 1, &i);
 	assert_int_equal(err, -ENOMEM);
 	assert_in_range(i, LIMIT + 15, LIMIT + 22);
 	assert_int_equal(event_read(g, EVENT_OOM_KILL), 1);

@@ -22,8 +22,7 @@ TEST_EACH_KIND(what_is_kept_stays_locked_in_children_and_whatever_is_unlocked)
 
 	fx_up(&fx, kind, 1024, 256);
 	g = fx_group(&fx, NULL, "a", 200);
-	parent = fx_mm(&fx, g);
-	assert_int_equal(fx_map(parent, FX_BASE, 30), 0);
+	parent = fx_mapped_mm(&fx, g, 30);
 	assert_int_equal(fx_mlock(parent, FX_BASE, 20), 0);
 	assert_int_equal(keep(parent, FX_BASE + 10 * PAGE_SIZE, 4), 0);
 	assert_int_equal(fx_munlock(parent, FX_BASE, 30), 0);

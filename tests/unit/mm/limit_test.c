@@ -15,8 +15,7 @@ TEST_EACH_KIND(above_high_the_group_reclaims_itself_and_nobody_is_killed)
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 0);
 	a64_store(&g->memory.high, 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
+	mm = fx_mapped_mm(&fx, g, 300);
 	fx_fill_run(&fx, mm, FX_BASE, 300, 1);
 	/* The next fault pays for what the last one charged; a stock may be full. */
 	assert_true(page_counter_read(&g->memory) <= 100 + FAULT_PAGES_MAX + STOCK_BATCH);
@@ -36,8 +35,7 @@ TEST_EACH_KIND(what_is_charged_above_high_is_owed_until_it_is_paid_for)
 
 	fx_up(&fx, kind, 4096, 4096);
 	g = fx_group(&fx, NULL, "a", 0);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
+	mm = fx_mapped_mm(&fx, g, 2000);
 	fx_fill_run(&fx, mm, FX_BASE, 2000, 1);
 	fx_check_run(&fx, mm, FX_BASE, 2000, 1);
 	a64_store(&g->memory.high, 1500);
@@ -67,8 +65,7 @@ TEST_EACH_KIND(swap_max_holds_and_a_group_that_fills_both_is_out_of_memory)
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 50);
 	page_counter_force_max(&g->swap, 30);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
+	mm = fx_mapped_mm(&fx, g, 300);
 	for (; i < 300 && !err; i++) {
 		err = fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1);
 		assert_true(page_counter_read(&g->swap) <= 30);
@@ -95,8 +92,7 @@ TEST_EACH_KIND(memory_and_swap_together_stay_within_their_limit)
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 50);
 	page_counter_force_max(&g->memsw, 90);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 300), 0);
+	mm = fx_mapped_mm(&fx, g, 300);
 	for (; i < 300 && !err; i++) {
 		err = fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1);
 		assert_true(page_counter_read(&g->memsw) <= 90);
@@ -154,8 +150,7 @@ TEST_EACH_KIND(memory_that_is_only_measured_counts_and_pushes_the_rest_out)
 
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, g, 100);
 	fx_fill_run(&fx, mm, FX_BASE, 90, 1);
 	charge_unmanaged(&fx.e, g, 0, 60);
 	assert_int_equal(fx_usage(g), a64_load(&mm->rss) + 60);
@@ -178,8 +173,7 @@ TEST_EACH_KIND(measured_memory_beyond_the_limit_ends_a_process_at_once)
 
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 50), 0);
+	mm = fx_mapped_mm(&fx, g, 50);
 	fx_fill_run(&fx, mm, FX_BASE, 50, 1);
 	charge_unmanaged(&fx.e, g, 0, 101);
 	charge_settle(&fx.e, g);
@@ -195,8 +189,7 @@ TEST_EACH_KIND(a_lowered_limit_is_met_by_reclaim_and_by_killing_when_that_is_not
 
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 200);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 220), 0);
+	mm = fx_mapped_mm(&fx, g, 220);
 	fx_fill_run(&fx, mm, FX_BASE, 150, 1);
 	assert_int_equal(page_counter_set_max(&g->memory, 100), -EBUSY);
 	page_counter_force_max(&g->memory, 40);
@@ -300,8 +293,7 @@ TEST(low_gives_way_when_nothing_else_is_left_and_min_does_not)
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 512);
 	top = fx_group(&fx, NULL, "top", 0);
 	m = fx_group(&fx, top, "m", 0);
-	mm = fx_mm(&fx, m);
-	assert_int_equal(fx_map(mm, FX_BASE, 100), 0);
+	mm = fx_mapped_mm(&fx, m, 100);
 	fx_fill_run(&fx, mm, FX_BASE, 100, 1);
 	a64_store(&m->min, 1000);
 	reclaim_group(&fx.e, top, 50, 0, &r);
@@ -356,8 +348,7 @@ TEST(background_reclaim_keeps_a_margin_below_the_limit)
 	fx_up(&fx, SOFT_EXCLUSIVE, 2048, 2048);
 	assert_int_equal(engine_start(&fx.e), 0);
 	g = fx_group(&fx, NULL, "a", 600);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 2000), 0);
+	mm = fx_mapped_mm(&fx, g, 2000);
 	for (uint64_t i = 0; i < 2000; i++) {
 		assert_int_equal(fx_fill(&fx, mm, FX_BASE + i * PAGE_SIZE, 1), 0);
 		/* The first time with 581 pages in use. In between the program may be faster than
@@ -385,8 +376,7 @@ TEST(a_removed_group_hands_its_pages_and_slots_to_its_parent_and_is_gone)
 	top = fx_group(&fx, NULL, "top", 0);
 	a = fx_group(&fx, top, "a", 0);
 	b = fx_group(&fx, top, "b", 0);
-	ma = fx_mm(&fx, a);
-	assert_int_equal(fx_map(ma, FX_BASE, 100), 0);
+	ma = fx_mapped_mm(&fx, a, 100);
 	fx_fill_run(&fx, ma, FX_BASE, 100, 1);
 	assert_true(fx_reclaim(&fx, a, 40) >= 40);
 	mb = fx_fork(&fx, ma, b);
@@ -433,8 +423,7 @@ static uint64_t removal_ns(uint64_t n)
 	fx_up(&fx, SOFT_SHARED, 20480, 64);
 	a = fx_group(&fx, NULL, "a", 0);
 	b = fx_group(&fx, NULL, "b", 0);
-	ma = fx_mm(&fx, a);
-	assert_int_equal(fx_map(ma, FX_BASE, n), 0);
+	ma = fx_mapped_mm(&fx, a, n);
 	for (uint64_t i = 0; i < n; i++)
 		assert_int_equal(soft_write(&fx.soft, ma, 0, FX_BASE + i * PAGE_SIZE, "x", 1), 0);
 	mb = fx_fork(&fx, ma, b);
@@ -471,8 +460,7 @@ TEST(metadata_is_a_small_share_of_what_is_managed)
 	struct mm *mm;
 
 	fx_up(&fx, SOFT_SHARED, 16384, 0);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 16384), 0);
+	mm = fx_mapped_mm(&fx, NULL, 16384);
 	for (uint64_t i = 0; i < 16384; i++)
 		assert_int_equal(soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, "x", 1), 0);
 	assert_true(engine_metadata_bytes(&fx.e) * 50 < 16384 * (int64_t)PAGE_SIZE);

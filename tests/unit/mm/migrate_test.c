@@ -34,8 +34,7 @@ static struct mm *start(int64_t max, unsigned n, struct mem_cgroup **memcg)
 
 	fx_up_nodes(&fx, SOFT_SHARED, 4096, 512, 2);
 	*memcg = fx_group(&fx, NULL, "g", max);
-	mm = fx_mm(&fx, *memcg);
-	assert_int_equal(fx_map(mm, FX_BASE, n), 0);
+	mm = fx_mapped_mm(&fx, *memcg, n);
 	fx_fill_run(&fx, mm, FX_BASE, n, 7);
 	return mm;
 }
@@ -220,8 +219,7 @@ TEST(an_unknown_node_and_an_mmu_that_does_not_share_are_refused)
 	assert_int_equal(result.failed, 3);
 	fx_down(&fx);
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 64);
-	mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(mm, FX_BASE, 1), 0);
+	mm = fx_mapped_mm(&fx, NULL, 1);
 	fx_fill_run(&fx, mm, FX_BASE, 1, 7);
 	assert_int_equal(migrate_range(mm, FX_BASE, page_va(1), 1, MIGRATE_SYSCALL, &result),
 			 -EOPNOTSUPP);

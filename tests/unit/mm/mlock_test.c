@@ -10,8 +10,7 @@ TEST_EACH_KIND(locked_pages_stay_in_memory_until_they_are_unlocked)
 
 	fx_up(&fx, kind, 1024, 512);
 	g = fx_group(&fx, NULL, "a", 100);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, 400), 0);
+	mm = fx_mapped_mm(&fx, g, 400);
 	assert_int_equal(fx_mlock(mm, FX_BASE, 89), -ENOMEM);
 	fx_fill_run(&fx, mm, FX_BASE, 20, 1);
 	assert_int_equal(fx_mlock(mm, FX_BASE, 40), 0);
@@ -53,8 +52,7 @@ static void unlock_while_isolated(void *arg, struct mmu_req *reqs, unsigned n)
 TEST(pages_unlocked_while_reclaim_holds_them_become_evictable)
 {
 	fx_up(&fx, SOFT_SHARED, 1024, 64);
-	unlock_mm = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(unlock_mm, FX_BASE, 20), 0);
+	unlock_mm = fx_mapped_mm(&fx, NULL, 20);
 	fx_fill_run(&fx, unlock_mm, FX_BASE, 20, 1);
 	assert_int_equal(fx_mlock(unlock_mm, FX_BASE, 10), 0);
 	for (uint64_t i = 0; i < 20; i++) { /* so that the first pass reaches the withdrawal */
@@ -77,8 +75,7 @@ TEST(a_page_locked_by_a_process_that_ended_is_evictable_from_the_others)
 	struct mm *a, *b;
 
 	fx_up(&fx, SOFT_SHARED, 1024, 64);
-	a = fx_mm(&fx, NULL);
-	assert_int_equal(fx_map(a, FX_BASE, 10), 0);
+	a = fx_mapped_mm(&fx, NULL, 10);
 	assert_int_equal(fx_mlock(a, FX_BASE, 10), 0);
 	fx_fill_run(&fx, a, FX_BASE, 10, 1);
 	assert_int_equal(stat_read(fx.e.tree.root, STAT_UNEVICTABLE), 10);

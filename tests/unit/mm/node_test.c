@@ -38,8 +38,7 @@ static struct mm *start(const struct fx_memory *memory, enum soft_kind kind, int
 	assert_int_equal(resize(0, frames), 0);
 	assert_int_equal(res.frames, frames);
 	*memcg = fx_group(&fx, NULL, "g", 0);
-	mm = fx_mm(&fx, *memcg);
-	assert_int_equal(fx_map(mm, FX_BASE, n), 0);
+	mm = fx_mapped_mm(&fx, *memcg, n);
 	fx_fill_run(&fx, mm, FX_BASE, n, 7);
 	fx_audit(&fx, 0);
 	return mm;

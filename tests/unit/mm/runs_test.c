@@ -14,8 +14,7 @@ static void up(uint32_t npages, uint32_t nr_slots, bool device)
 	fx_up(&fx, SOFT_EXCLUSIVE, 4 * npages, nr_slots);
 	fx.store->store.device = device;
 	g = fx_group(&fx, NULL, "a", 2 * npages);
-	mm = fx_mm(&fx, g);
-	assert_int_equal(fx_map(mm, FX_BASE, npages), 0);
+	mm = fx_mapped_mm(&fx, g, npages);
 	fx_fill_run(&fx, mm, FX_BASE, npages, 1);
 }
 

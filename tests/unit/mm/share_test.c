@@ -14,8 +14,7 @@ static void up(void)
 {
 	fx_up(&fx, SOFT_EXCLUSIVE, 4096, 512);
 	g = fx_group(&fx, NULL, "a", 0);
-	parent = fx_mm(&fx, g);
-	assert_int_equal(fx_map(parent, FX_BASE, N), 0);
+	parent = fx_mapped_mm(&fx, g, N);
 	fx_fill_run(&fx, parent, FX_BASE, N, 1);
 }
 
