@@ -8,9 +8,8 @@
  *
  *     page 0          struct agent, wiped by fork: a child that the agent has not prepared (a raw
  *                     clone(2), _Fork) sees zeros, that is, an unmanaged process and a free lock
- *     page 1          the supervisor's, in such a child (serve/find/mark.c); nobody else touches it.
- *                     Wiped by fork
- *     HELPER_BYTES    the helper's stack and buffers; not inherited by fork
+ *     page 1          the supervisor's, in such a child (serve/find/mark.c); nobody else touches
+ * it. Wiped by fork HELPER_BYTES    the helper's stack and buffers; not inherited by fork
  *     THREAD_BYTES    threads on stacks supplied by the program (thread.c); not inherited by fork
  *     HOLD_BYTES      pages that must not move (hold.c); not inherited by fork
  *     staging         EVICT_PAGES_MAX pages, registered in the staging userfaultfd; not inherited
@@ -117,7 +116,8 @@ int channel_call_fd(enum call_op op, uint64_t start, uint64_t len);
 void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq);
 bool msg_is(const struct msg_head *h, enum msg_type type);
 
-/* helper.c */
+/* evict.c */
+/* Take maplock while no fork is in progress. False: not now. */
 bool lock_for_moving(void);
 
 /* UFFDIO_MOVE. Linux 6.8; newer than the headers of the oldest supported build host. */

@@ -58,9 +58,9 @@ static void follow_stop(struct run *r)
 	signals_stop_self();
 }
 
-/* The signal that stopped it; 0: not stopped. The watcher briefly traces it (serve/process/pause.c), and
- * those stops are reported to us, too: a ptrace stop is no stop, nor is a signal it is about to
- * take. */
+/* The signal that stopped it; 0: not stopped. The watcher briefly traces it
+ * (serve/process/pause.c), and those stops are reported to us, too: a ptrace stop is no stop, nor
+ * is a signal it is about to take. */
 static int stopped_by(const siginfo_t *si)
 {
 	int sig = si->si_status & 0xff;
