@@ -392,3 +392,45 @@ TEST(memory_moved_between_withdrawal_and_unmapping_keeps_its_content)
 	fx_check_run(&fx, mm, FX_BASE + 8 * PAGE_SIZE, 8, 5);
 	fx_audit(&fx, 0);
 }
+
+/* A stream downwards: the next fault's window begins below its page. Returns that page. */
+static uint64_t next_of_a_stream(struct mm *mm)
+{
+	uint64_t i = 250;
+
+	for (unsigned faults = 0; faults < 3; i--) {
+		if (pte_present(fx_pte(mm, FX_BASE + i * PAGE_SIZE)))
+			continue;
+		assert_int_equal(handle_fault(mm, FX_BASE + i * PAGE_SIZE, true), 0);
+		faults++;
+	}
+	while (pte_present(fx_pte(mm, FX_BASE + i * PAGE_SIZE)))
+		i--;
+	return FX_BASE + i * PAGE_SIZE;
+}
+
+/* What keeps a neighbour from being mapped does not keep the page that faulted: one fault maps it,
+ * alone, whether it is new or comes from swap. */
+TEST(an_error_of_a_neighbour_leaves_the_faulting_page_mapped)
+{
+	static const uint32_t errors[] = { EEXIST, ENOENT };
+
+	for (unsigned k = 0; k < 4; k++) {
+		struct mm *mm;
+		uint64_t va;
+
+		fx_up(&fx, SOFT_EXCLUSIVE, 1024, 512);
+		mm = fx_mapped_mm(&fx, NULL, 256);
+		if (k / 2) {
+			fx_fill_run(&fx, mm, FX_BASE, 256, 5);
+			assert_int_equal(fx_reclaim(&fx, fx.e.tree.root, 256), 256);
+		}
+		va = next_of_a_stream(mm);
+		a32_store(&fx.soft.inject.map_errno, errors[k % 2]);
+		assert_int_equal(handle_fault(mm, va, true), 0);
+		assert_int_equal(a32_load(&fx.soft.inject.map_errno), 0);
+		assert_true(pte_present(fx_pte(mm, va)));
+		assert_false(pte_present(fx_pte(mm, va - PAGE_SIZE)) && k < 2);
+		fx_down(&fx);
+	}
+}
