@@ -8,8 +8,7 @@ cd "${1:-$(dirname "$0")/..}"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-# src/serve is not formatted yet.
-find src check tests bench \( -name '*.[ch]' -o -name '*.def' \) ! -path 'src/serve/*' | LC_ALL=C sort >"$tmp/c"
+find src check tests bench \( -name '*.[ch]' -o -name '*.def' \) | LC_ALL=C sort >"$tmp/c"
 { echo README.md; echo ARCHITECTURE.md; echo HACKING.md; find docs -name '*.md' | LC_ALL=C sort; } >"$tmp/documents"
 
 # wider COLUMNS LIST: the lines of the files in LIST that have more.
@@ -22,7 +21,8 @@ wider() {
 }
 
 unformatted() {
-	grep '\.[ch]$' "$tmp/c" | xargs clang-format --dry-run -Werror 2>&1 | grep -E '^[^ ]*:[0-9]+:[0-9]+:' |
+	# src/serve is not formatted yet.
+	grep '\.[ch]$' "$tmp/c" | grep -v '^src/serve/' | xargs clang-format --dry-run -Werror 2>&1 | grep -E '^[^ ]*:[0-9]+:[0-9]+:' |
 		sed 's/^/# /' || true
 }
 

@@ -152,10 +152,10 @@ int adopt_range(struct client *c, uint64_t start, uint64_t len)
 	return adopt_between(c, start, start + len);
 }
 
-/* A page that is missing in shared memory that is not ours, where it is registered all the same: the
- * agent's mremap registers all of a range. Left to its kernel, the thread would fault again without
- * end. What is missing there is zero. mmap_lock, so that no event of the place is overtaken: the
- * kernel refuses the copy while one is unread. */
+/* A page that is missing in shared memory that is not ours, where it is registered all the same:
+ * the agent's mremap registers all of a range. Left to its kernel, the thread would fault again
+ * without end. What is missing there is zero. mmap_lock, so that no event of the place is
+ * overtaken: the kernel refuses the copy while one is unread. */
 static void fill_foreign(struct client *c, uint64_t va)
 {
 	static const _Alignas(PAGE_SIZE) char zeros[PAGE_SIZE];

@@ -244,7 +244,8 @@ static bool lock_hopeless(const struct client *c, uint64_t len)
 /* The kernel has acted on the areas of the range already, and it may extend beyond all of them. */
 static bool is_done(uint32_t op)
 {
-	return op == CALL_FORK_ADVICE || op == CALL_HUGE_ADVICE || op == CALL_REMOVE || op == CALL_WILLNEED;
+	return op == CALL_FORK_ADVICE || op == CALL_HUGE_ADVICE || op == CALL_REMOVE ||
+	       op == CALL_WILLNEED;
 }
 
 /* *@fd: sent with the reply. The caller closes it for CALL_SHARED_AT and CALL_FILE_AT only. */

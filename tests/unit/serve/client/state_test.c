@@ -24,15 +24,11 @@ static struct client *make(enum client_state state)
 /* One row per state, as the drawing has it: the states that may follow. */
 static const char *const follow[NR_CLIENT_STATES] = {
 	/*                          FJSU EIM CE */
-	[CLIENT_FORKED]       = "-x-- --- xx",
-	[CLIENT_JOINING]      = "-xxx --- -x",
-	[CLIENT_SERVED]       = "-xx- --- xx",
-	[CLIENT_UNREADY]      = "-xx- --- xx",
-	[CLIENT_EXECUTING]    = "---- -x- -x",
-	[CLIENT_UNIDENTIFIED] = "---- --x -x",
-	[CLIENT_UNMANAGED]    = "---- --- -x",
-	[CLIENT_CLOSING]      = "-xx- --- xx",
-	[CLIENT_ENDED]        = "---- --- --",
+	[CLIENT_FORKED] = "-x-- --- xx",    [CLIENT_JOINING] = "-xxx --- -x",
+	[CLIENT_SERVED] = "-xx- --- xx",    [CLIENT_UNREADY] = "-xx- --- xx",
+	[CLIENT_EXECUTING] = "---- -x- -x", [CLIENT_UNIDENTIFIED] = "---- --x -x",
+	[CLIENT_UNMANAGED] = "---- --- -x", [CLIENT_CLOSING] = "-xx- --- xx",
+	[CLIENT_ENDED] = "---- --- --",
 };
 
 static bool allowed(int from, int to)
@@ -99,7 +95,7 @@ TEST(the_end_is_final)
 struct race {
 	struct client *c;
 	pthread_barrier_t start;
-	atomic32_t enders;      /* threads that ended it */
+	atomic32_t enders; /* threads that ended it */
 };
 
 static void *end(void *arg)
@@ -130,8 +126,8 @@ TEST(one_of_several_that_end_a_client_wins)
 
 		assert_int_equal(pthread_barrier_init(&r.start, NULL, 4), 0);
 		for (int t = 0; t < 4; t++)
-			assert_int_equal(pthread_create(&thread[t], NULL, t < 2 ? end : close_it,
-							&r), 0);
+			assert_int_equal(
+				pthread_create(&thread[t], NULL, t < 2 ? end : close_it, &r), 0);
 		for (int t = 0; t < 4; t++)
 			(void)pthread_join(thread[t], NULL);
 		assert_int_equal(a32_load(&r.enders), 1);
