@@ -156,7 +156,7 @@ int adopt_range(struct client *c, uint64_t start, uint64_t len)
  * the agent's mremap registers all of a range. Left to its kernel, the thread would fault again
  * without end. What is missing there is zero. mmap_lock, so that no event of the place is
  * overtaken: the kernel refuses the copy while one is unread. */
-static void fill_foreign(struct client *c, uint64_t va)
+static void fill_unmanaged(struct client *c, uint64_t va)
 {
 	static const _Alignas(PAGE_SIZE) char zeros[PAGE_SIZE];
 	struct mm *mm = c->host.mm;
@@ -186,7 +186,7 @@ int adopt_at(struct client *c, uint64_t va)
 		if (insert_shared(c, &a) == 0)
 			return 0;
 		if (c->host.task)
-			fill_foreign(c, va);
+			fill_unmanaged(c, va);
 		return -ENOENT;
 	}
 	return insert_area(c, a.start, a.end, a.flags) == 0 ? 0 : -ENOENT;
