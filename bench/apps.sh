@@ -3,7 +3,7 @@
 #
 #     sh bench/apps.sh [-w WORK,...] [-p PERCENT] [-d DIR] [-t SECONDS] [-o FILE]
 #
-#   -w  a selection of postgres,chromium,zgc,pretouch,tsan,asan,redis,workers,python (all)
+#   -w  a selection of postgres,chromium,zgc,live,pretouch,tsan,asan,redis,workers,python (all)
 #   -p  the limit, in percent of what the application needs without one (50)
 #   -d  where data and both swap files go (/var/tmp)
 #   -t  bound of one run in seconds (180)
@@ -18,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 . "$here/kernel.sh"
 
-works=postgres,chromium,zgc,pretouch,tsan,asan,redis,workers,python
+works=postgres,chromium,zgc,live,pretouch,tsan,asan,redis,workers,python
 base=/var/tmp bound=180 percent=50
 swap_mib=2048 guard_mib=4096
 umemcg=${UMEMCG:-$top/build/umemcg}
@@ -280,11 +280,45 @@ make_zgc() {
 }
 make_pretouch() { make_zgc; }
 
+# Every byte of a live set is checked, at random and in the end; its heap is a memfd, mapped three times.
+need_live() { need_zgc; }
+make_live() {
+	[ ! -e Live.class ] || return 0
+	cat >Live.java <<-'SOURCE'
+		import java.util.*;
+		public class Live {
+			static byte[] fill(long s) { byte[] b = new byte[65536 - 32]; new Random(s).nextBytes(b); return b; }
+			static void check(byte[] b, long s) {
+				if (!Arrays.equals(b, fill(s)))
+					throw new Error("wrong content");
+			}
+			public static void main(String[] a) {
+				int n = 16 * Integer.parseInt(a[0]);
+				byte[][] live = new byte[n][];
+				long[] seed = new long[n];
+				Random r = new Random(1);
+				for (int i = 0; i < n; i++)
+					live[i] = fill(seed[i] = r.nextLong());
+				for (int k = 0; k < n; k++) {
+					int i = r.nextInt(n);
+					check(live[i], seed[i]);
+					live[i] = fill(seed[i] = r.nextLong());
+				}
+				for (int i = 0; i < n; i++)
+					check(live[i], seed[i]);
+				System.out.println("live " + n);
+			}
+		}
+	SOURCE
+	javac Live.java
+}
+
 work_java() {
 	start java "$@" -cp "$dir" Work
 	finish && cp output result
 }
 work_zgc() { work_java -XX:+UseZGC -Xmx256m; }
+work_live() { start java -XX:+UseZGC -Xmx640m -cp "$dir" Live 320 && finish && cp output result; }
 work_pretouch() { work_java -XX:+AlwaysPreTouch -Xms192m -Xmx192m; }
 
 compile() { # COMPILER PROGRAM OPTION...

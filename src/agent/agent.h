@@ -178,7 +178,7 @@ int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
 
 /* advice.c */
-struct iovec;
+struct iovec;  /* sys/uio.h */
 int hook_madvise(void *addr, size_t len, int advice);
 ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice,
 			     unsigned int flags);
@@ -259,7 +259,45 @@ bool backed_within(uint64_t start, uint64_t len);
  * grow. */
 long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target);
 
+/* memfd.c */
+struct stat;
+/* Has there been a memfd that may be managed, in this process or one it was forked from? */
+bool memfd_any(void);
+/* Is @fd one that is managed? *@st: its status. */
+bool memfd_find(int fd, struct stat *st);
+/* Without our mark. */
+void memfd_hide(struct stat *st);
+/* The file @fd must have all its content: it becomes the kernel's. 0, also where it is none of
+ * these; or -ENOMEM. */
+long memfd_leave(int fd);
+long memfd_leave_path(const char *path);
+bool memfd_find_path(const char *path, struct stat *st);
+/* Map it shared. The address, -errno; or 0: the kernel must map it. MAP_POPULATE and MAP_LOCKED are
+ * up to the caller. */
+long memfd_map(void *addr, size_t len, int prot, int flags, int fd, long off);
+/* Make it @bytes long, as ftruncate(2). 0 or -errno; 1: the kernel must do it. */
+long memfd_resize(const struct stat *st, long bytes);
+/* Requests that nobody sees are possible from now on. */
+void memfd_unseen(void);
+
+/* memfd_leave.c */
+/* All descriptors of this process, or those that an exec leaves open. 0 or -ENOMEM. */
+long memfd_leave_all(bool of_exec);
+/* The descriptors that the program about to be executed gets, and the file @path that is executed.
+ * 0 or -ENOMEM. */
+long memfd_before_exec(const char *path);
+/* A new memfd with the content of the memfd @path; negative: it is none, or there was no room. */
+long memfd_copy(const char *path);
+
+/* memfd_io.c */
+/* Transfer from (@out: to) a memfd as read(2) or write(2) does, at byte @at, or for -1 at the
+ * file's position. False: the kernel is to do it. *@done: as the call returns it, with errno. */
+bool memfd_transfer(bool out, int fd, const struct iovec *piece, int n, long at, ssize_t *done);
+bool memfd_transfer_one(bool out, int fd, const void *buf, size_t n, long at, ssize_t *done);
+
 /* remap.c */
+long remap_adopted(enum call_op op, void *hint, uint64_t len, int prot, int flags, int fd,
+		   long off);
 long remap_over(uint64_t from, uint64_t to, uint64_t len);
 bool remap_is_ours(int flags, int fd);
 long remap_object(void *addr, size_t len, int prot, int flags, int fd, long off);

@@ -94,12 +94,23 @@ struct exec {
 	int dir, flags;
 	bool at; /* execveat */
 	const char *path;
+	const char *file; /* the program, as seen from here */
 };
 
 static long execute(const struct exec *x, char *const *argv, char *const *env)
 {
-	return x->at ? sys_call5(SYS_execveat, x->dir, x->path, argv, env, x->flags)
-		     : sys_call3(SYS_execve, x->path, argv, env);
+	long err = x->at ? sys_call5(SYS_execveat, x->dir, x->path, argv, env, x->flags)
+			 : sys_call3(SYS_execve, x->path, argv, env),
+	     fd;
+
+	/* A memfd that was managed is open for writing as the kernel counts, and as it does not
+	 * where it was left alone. */
+	fd = err == -ETXTBSY && memfd_any() ? memfd_copy(x->file) : -1;
+	if (fd < 0)
+		return err;
+	err = sys_call5(SYS_execveat, fd, "", argv, env, AT_EMPTY_PATH);
+	sys_close((int)fd);
+	return err;
 }
 
 /* With an environment with us, or without. */
@@ -118,15 +129,20 @@ static __attribute__((noinline)) long execute_in(const struct exec *x, char *con
 	return execute(x, argv, copy);
 }
 
-/* @path: names the file as seen from here. */
-static long prepared(const struct exec *x, const char *path, char *const *argv, char *const *env)
+/* @x->file is set. */
+static long prepared(const struct exec *x, char *const *argv, char *const *env)
 {
+	const char *path = x->file;
 	enum target target;
 	bool listed, complete, take;
+	long err;
 
 	/* Most failures come from a search through $PATH. */
-	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
+	if (!(agent_managed() || memfd_any()) || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
 		return execute(x, argv, env);
+	err = memfd_before_exec(path);
+	if (err || !agent_managed())
+		return err ? err : execute(x, argv, env);
 	target = target_of(path, read_file);
 	take = (target == TARGET_TAKES || target == TARGET_SILENT) && is_there(env);
 	announce(target, take);
@@ -138,8 +154,8 @@ static long prepared(const struct exec *x, const char *path, char *const *argv, 
 
 int hook_execve(const char *path, char *const *argv, char *const *env)
 {
-	const struct exec x = { .path = path };
-	long err = prepared(&x, path, argv, env);
+	const struct exec x = { .path = path, .file = path };
+	long err = prepared(&x, argv, env);
 
 	errno = (int)-err;
 	return -1;
@@ -174,22 +190,26 @@ static __attribute__((noinline)) long prepared_below(const struct exec *x, char 
 						     char *const *env)
 {
 	size_t size = strlen(x->path) + BELOW_BYTES;
+	struct exec y = *x;
 	char *found;
 
 	if (size > PATH_BYTES)
 		return execute(x, argv, env);
 	found = __builtin_alloca(size);
-	return below(x->dir, x->path, found, size) ? prepared(x, found, argv, env)
+	y.file = found;
+	return below(x->dir, x->path, found, size) ? prepared(&y, argv, env)
 						   : execute(x, argv, env);
 }
 
 int hook_execveat(int dir, const char *path, char *const *argv, char *const *env, int flags)
 {
-	const struct exec x = { .dir = dir, .flags = flags, .at = true, .path = path };
+	const struct exec x = {
+		.dir = dir, .flags = flags, .at = true, .path = path, .file = path
+	};
 	long err;
 
 	if (path[0] == '/' || (dir == AT_FDCWD && path[0]))
-		err = prepared(&x, path, argv, env);
+		err = prepared(&x, argv, env);
 	else
 		err = prepared_below(&x, argv, env);
 	errno = (int)-err;

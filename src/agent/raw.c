@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -62,6 +64,7 @@ static bool is_ours(long nr)
 	case SYS_shmdt:
 	case SYS_shmctl:
 	case SYS_getppid:
+	case SYS_memfd_create:
 		return true;
 	default:
 		return false;
@@ -106,6 +109,8 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return (long)shmat((int)a, (const void *)b, (int)c);
 	case SYS_getppid:
 		return hook_getppid();
+	case SYS_memfd_create:
+		return memfd_create((const char *)a, (unsigned int)b);
 	case SYS_shmdt:
 		return shmdt((const void *)a);
 	default:
@@ -153,6 +158,85 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	}
 }
 
+/* Calls on descriptors, where a memfd may be behind one (memfd.c). */
+static __attribute__((noinline)) long on_memfd(long nr, long a, long b, long c, long d, long e)
+{
+	switch (nr) {
+	case SYS_read:
+		return read((int)a, (void *)b, (size_t)c);
+	case SYS_write:
+		return write((int)a, (const void *)b, (size_t)c);
+	case SYS_readv:
+		return readv((int)a, (const struct iovec *)b, (int)c);
+	case SYS_writev:
+		return writev((int)a, (const struct iovec *)b, (int)c);
+	case SYS_preadv:
+		return preadv((int)a, (const struct iovec *)b, (int)c, d);
+	case SYS_pwritev:
+		return pwritev((int)a, (const struct iovec *)b, (int)c, d);
+	case SYS_preadv2:
+		return preadv2((int)a, (const struct iovec *)b, (int)c, d, (int)e);
+	case SYS_pwritev2:
+		return pwritev2((int)a, (const struct iovec *)b, (int)c, d, (int)e);
+	case SYS_pread64:
+		return pread64((int)a, (void *)b, (size_t)c, d);
+	case SYS_pwrite64:
+		return pwrite64((int)a, (const void *)b, (size_t)c, d);
+	case SYS_ftruncate:
+		return ftruncate((int)a, b);
+	case SYS_fallocate:
+		return fallocate((int)a, (int)b, c, d);
+	case SYS_lseek:
+		return lseek((int)a, b, (int)c);
+	case SYS_fcntl:
+		return fcntl((int)a, (int)b, c);
+	case SYS_sendfile:
+		return sendfile((int)a, (int)b, (off_t *)c, (size_t)d);
+	case SYS_sendmsg:
+		return sendmsg((int)a, (const struct msghdr *)b, (int)c);
+	default:
+		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned int)c, (int)d);
+	}
+}
+
+static bool is_on_descriptor(long nr)
+{
+	switch (nr) {
+	case SYS_read:
+	case SYS_write:
+	case SYS_readv:
+	case SYS_writev:
+	case SYS_preadv:
+	case SYS_pwritev:
+	case SYS_preadv2:
+	case SYS_pwritev2:
+	case SYS_pread64:
+	case SYS_pwrite64:
+	case SYS_ftruncate:
+	case SYS_fallocate:
+	case SYS_lseek:
+	case SYS_fcntl:
+	case SYS_sendfile:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A ring, or a context of the kernel's asynchronous I/O. */
+static bool makes_unseen(long nr)
+{
+	return nr == SYS_io_uring_setup || nr == SYS_io_setup;
+}
+
+static __attribute__((noinline)) long make_unseen(long nr, long a, long b)
+{
+	memfd_unseen();
+	return hook_result(sys_call2(nr, a, b));
+}
+
 /* Takes as many arguments as there may be: those that were not passed are not used. @f would lie in
  * the caller's frame, so it is read where it is known to exist, or as libc does, and never passed
  * on by way of the stack. */
@@ -165,6 +249,12 @@ __attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long 
 		return hook_futex(a, b, c, d, e, f);
 	if ((nr == SYS_clone || nr == SYS_clone3) && agent_managed())
 		return hook_clone(nr, a, b, c, d, e);
+	if (memfd_any() && is_on_descriptor(nr))
+		return on_memfd(nr, a, b, c, d, e);
+	if (memfd_any() && nr == SYS_copy_file_range)
+		return copy_file_range((int)a, (off64_t *)b, (int)c, (off64_t *)d, (size_t)e, (unsigned int)f);
+	if (makes_unseen(nr))
+		return make_unseen(nr, a, b);
 	if (nr == SYS_splice && agent_managed())
 		return splice((int)a, (void *)b, (int)c, (void *)d, (size_t)e, (unsigned int)f);
 	if (is_ours(nr) && agent_managed())

@@ -37,19 +37,21 @@ long remap_over(uint64_t from, uint64_t to, uint64_t len)
 	return sys_failed(at) ? at : 0;
 }
 
-/* Map @len bytes of the object @fd, adopted and with @prot, at an address that the kernel chooses
- * or that @flags ask for, but not over anything. The address or -errno. */
-static long map_adopted(void *hint, uint64_t len, int prot, int flags, int fd, off_t off)
+/* Map @len bytes of the object @fd, adopted by call @op and with @prot, at an address that the
+ * kernel chooses or that @flags ask for, but not over anything. The address or -errno; -ENOENT: it
+ * is no object, and nothing was mapped. */
+long remap_adopted(enum call_op op, void *hint, uint64_t len, int prot, int flags, int fd, long off)
 {
 	uint64_t mask;
 	bool held = mappings_lock(&mask);
-	long at = sys_mmap(hint, len, PROT_NONE, flags, fd, off), err = 0;
+	long at = sys_mmap(hint, len, PROT_NONE, flags, fd, off), err;
 
 	AGENT_ASSERT(fd >= 0);
 	mappings_unlock(held, &mask);
 	if (sys_failed(at))
 		return at;
-	if (channel_call(CALL_ADOPT, (uint64_t)at, len))
+	err = channel_call(op, (uint64_t)at, len);
+	if (err && err != -ENOENT)
 		err = -EAGAIN;
 	if (!err)
 		err = sys_call3(SYS_mprotect, at, len, prot);
@@ -96,10 +98,11 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	if ((flags & MAP_TYPE) == MAP_PRIVATE)
 		return -ENODEV;
 	if (!(flags & MAP_FIXED) || flags & MAP_FIXED_NOREPLACE)
-		return map_adopted(addr, bytes, prot, flags & ~(extra & ~MAP_FIXED), fd, off);
+		return remap_adopted(CALL_ADOPT, addr, bytes, prot, flags & ~(extra & ~MAP_FIXED),
+				     fd, off);
 	if ((uintptr_t)addr % agent_page)
 		return -EINVAL;
-	at = map_adopted(NULL, bytes, prot, flags & ~extra, fd, off);
+	at = remap_adopted(CALL_ADOPT, NULL, bytes, prot, flags & ~extra, fd, off);
 	if (sys_failed(at))
 		return at;
 	err = remap_over((uint64_t)at, (uintptr_t)addr, bytes);
@@ -110,8 +113,9 @@ long remap_object(void *addr, size_t len, int prot, int flags, int fd, off_t off
  * belong to one object, mapped with the same access. */
 static long remap_pages(uint64_t start, uint64_t len, int fd, uint32_t answer, uint64_t first)
 {
-	long at = map_adopted(NULL, len, (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC)),
-			      MAP_SHARED, fd, (off_t)(first * agent_page));
+	const int prot = (int)(answer & (PROT_READ | PROT_WRITE | PROT_EXEC));
+	long at = remap_adopted(CALL_ADOPT, NULL, len, prot, MAP_SHARED, fd,
+				(long)(first * agent_page));
 	long err;
 
 	AGENT_ASSERT(fd >= 0);

@@ -20,6 +20,7 @@
 
 #include "base/text.h"
 #include "mm/swap.h"
+#include "mmu/host/memfd.h"
 #include "mmu/host/uffd.h"
 #include "plat/native/registered.h"
 #include "serve/account/account.h"
@@ -225,7 +226,7 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 static int make_rooms(struct supervisor *s, struct serve_problem *p)
 {
 	static int (*const init[])(struct supervisor *s) = {
-		notice_init, census_init, spares_init, lineage_init, segments_init, pipes_init,
+		notice_init, census_init, spares_init, lineage_init, segments_init, pipes_init, memfds_init,
 		control_init, calls_init, follow_init, find_init, fault_init, spinners_init,
 		watch_init, answers_init,
 	};
@@ -353,6 +354,7 @@ void supervisor_stop(struct supervisor *s)
 	}
 	pipes_fini(s);
 	segments_fini(s);
+	memfds_fini(s);
 	engine_stop(&s->engine);
 	/* Uncharge what was charged ahead and not taken. */
 	(void)stock_drain_tree(s->group);

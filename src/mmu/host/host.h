@@ -118,6 +118,7 @@ struct mmu_host {
 	struct list_head objects;                            /* objects_lock: struct host_shared */
 	struct list_head backed;                             /* objects_lock: backed.h */
 	unsigned nr_backed;                                  /* objects_lock */
+	struct spinlock begin_lock;                          /* memfd.h */
 	struct spinlock pipe_lock;                           /* shared.h */
 	int pipe[2];                                         /* pipe_lock; empty when it is free */
 	unsigned pipe_pages; /* (C) what it holds; 0: shared memory stays with the kernel */

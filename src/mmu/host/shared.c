@@ -20,16 +20,6 @@
 #define PIPE_BYTES   (MMU_BATCH_MAX * PAGE_SIZE)
 #define HUGE_SETTING "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
-struct host_shared {
-	struct list_head link;    /* objects_lock */
-	struct address_space *as; /* (C) */
-	int fd;                   /* (C) */
-	uint64_t dev, ino;        /* (C) */
-	uint64_t maker;           /* (C) */
-	int segment;              /* (C) its id; 0: no System V segment */
-	bool fresh;               /* objects_lock: not mapped yet; its maker's reference keeps it */
-};
-
 /* ---- taking pages out ---- */
 
 static bool punch(int fd, uint64_t index, uint64_t n)
@@ -112,7 +102,7 @@ static void withdraw_run(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 	VM_ASSERT(n > 0 && n <= h->pipe_pages);
 	for (unsigned i = 0; i < n; i++)
 		pfns[i] = reqs[i]->page->pfn;
-	out = home_take(&h->home, pfns, n) == 0;
+	out = !a32_load(&o->stays) && home_take(&h->home, pfns, n) == 0;
 	if (out) {
 		for (unsigned i = 0; i < n; i++)
 			frame[i] = home_data(&h->home, pfns[i]);
@@ -138,25 +128,55 @@ void host_shared_withdraw(struct mmu_host *h, struct mmu_req **reqs, unsigned n)
 	spin_lock(&h->pipe_lock);
 	for (unsigned i = 0, k; i < away; i += k) {
 		const struct page *p = reqs[i]->page;
+		const struct host_shared *o = page_file_mapping(p)->host;
 
 		for (k = 1; i + k < away && k < h->pipe_pages; k++)
 			if (page_file_mapping(reqs[i + k]->page) != page_file_mapping(p) ||
 			    reqs[i + k]->page->index != p->index + k)
 				break;
 		withdraw_run(h, reqs + i, k);
+		/* The last page of a file that is no whole number of pages cannot be taken. */
+		for (unsigned j = i; o->memfd && k > 1 && reqs[i]->result == MMU_BUSY && j < i + k;
+		     j++)
+			if (reqs[j]->result == MMU_BUSY)
+				withdraw_run(h, reqs + j, 1);
 	}
+	spin_unlock(&h->pipe_lock);
+}
+
+void host_shared_settle(struct mmu_host *h)
+{
+	spin_lock(&h->pipe_lock);
 	spin_unlock(&h->pipe_lock);
 }
 
 /* ---- putting pages in ---- */
 
-/* The memfd has content that is not in the books: the content at home is the valid one. */
+/* 1, or -ENOMEM. It does not make the file longer: what lies behind its end is lost, and zeros. */
 static int overwrite(const struct host_shared *o, const struct page *page, const void *content)
 {
-	return pwrite(o->fd, content, PAGE_SIZE, (off_t)(page->index * PAGE_SIZE)) ==
-			       (ssize_t)PAGE_SIZE
-		       ? 1
-		       : -ENOMEM;
+	const uint64_t at = page->index * PAGE_SIZE;
+	uint64_t n = PAGE_SIZE;
+	struct stat st;
+
+	if (o->memfd && fstat(o->fd, &st) == 0 && (uint64_t)st.st_size < at + n)
+		n = (uint64_t)st.st_size > at ? (uint64_t)st.st_size - at : 0;
+	return pwrite(o->fd, content, n, (off_t)at) == (ssize_t)n ? 1 : -ENOMEM;
+}
+
+int host_shared_put_back(struct mmu_host *h, const struct host_shared *o, const struct page *page)
+{
+	const void *content = home_data(&h->home, page->pfn);
+	int err;
+
+	lockdep_assert_held(&page->flags);
+	if (!content)
+		return 0;
+	err = overwrite(o, page, content);
+	if (err < 0)
+		return err;
+	home_drop(&h->home, page->pfn);
+	return 0;
 }
 
 int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page)
@@ -168,6 +188,7 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	int got = uffd_copy(c->uffd, va, content ? content : h->zeros, 1);
 
 	VM_ASSERT(va % PAGE_SIZE == 0);
+	/* The memfd may have content that is not in the books: what is at home is the valid one. */
 	if (got == -EEXIST) {
 		got = content ? overwrite(o, page, content) : 1;
 		(void)uffd_wake(c->uffd, va, 1);
@@ -190,43 +211,54 @@ static int highest_descriptor(void)
 
 static int object_open(struct host_shared *o, uint64_t nr_pages)
 {
-	struct stat st;
+	int err;
 
 	o->fd = memfd_create("umemcg-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (o->fd < 0)
 		return -errno;
-	if (o->fd > highest_descriptor())
-		return -EMFILE;
 	/* A client can open it and must not change its size. */
-	if (ftruncate(o->fd, (off_t)(nr_pages * PAGE_SIZE)) != 0 || fstat(o->fd, &st) != 0 ||
-	    fcntl(o->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
-		return -errno;
-	o->dev = st.st_dev;
-	o->ino = st.st_ino;
-	return 0;
+	if (ftruncate(o->fd, (off_t)(nr_pages * PAGE_SIZE)) == 0 &&
+	    fcntl(o->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return 0;
+	err = -errno;
+	close(o->fd);
+	return err;
 }
 
 static void object_free(struct host_shared *o)
 {
-	if (o->fd >= 0)
-		close(o->fd);
+	spin_fini(&o->size_lock);
+	spin_fini(&o->grow_lock);
+	close(o->fd);
 	plat_free(o);
 }
 
-/* @like holds the attributes that the maker chooses. */
-static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like,
-			 struct host_shared **out)
+static int check_descriptor(struct host_shared *o)
 {
-	struct host_shared *o;
+	struct stat st;
+
+	if (fstat(o->fd, &st) != 0)
+		return -errno;
+	o->dev = st.st_dev;
+	o->ino = st.st_ino;
+	return o->fd > highest_descriptor() ? -EMFILE : 0;
+}
+
+int host_shared_enter(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like,
+		      struct host_shared **out)
+{
+	struct host_shared *o = h->pipe_pages ? plat_alloc(sizeof(*o)) : NULL;
 	int err;
 
-	if (!h->pipe_pages)
-		return -EOPNOTSUPP;
-	o = plat_alloc(sizeof(*o));
-	if (!o)
-		return -ENOMEM;
+	VM_ASSERT(like->fd >= 0);
+	if (!o) {
+		close(like->fd);
+		return h->pipe_pages ? -ENOMEM : -EOPNOTSUPP;
+	}
 	*o = *like;
-	err = object_open(o, nr_pages);
+	spin_init(&o->size_lock, RANK_OBJECT);
+	spin_init(&o->grow_lock, RANK_OBJECT_TABLE);
+	err = check_descriptor(o);
 	if (!err) {
 		o->as = file_create(h->engine, NULL, nr_pages);
 		err = o->as ? 0 : -ENOMEM;
@@ -243,9 +275,18 @@ static int object_create(struct mmu_host *h, uint64_t nr_pages, const struct hos
 	return 0;
 }
 
+/* @like holds the attributes that the maker chooses. */
+static int object_create(struct mmu_host *h, uint64_t nr_pages, struct host_shared *like,
+			 struct host_shared **out)
+{
+	int err = h->pipe_pages ? object_open(like, nr_pages) : -EOPNOTSUPP;
+
+	return err ? err : host_shared_enter(h, nr_pages, like, out);
+}
+
 int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, int *fd)
 {
-	const struct host_shared like = { .maker = maker, .fresh = true };
+	struct host_shared like = { .maker = maker, .fresh = true };
 	struct host_shared *o;
 	int err = object_create(h, nr_pages, &like, &o);
 
@@ -257,7 +298,7 @@ int host_shared_create(struct mmu_host *h, uint64_t nr_pages, uint64_t maker, in
 
 struct address_space *host_shared_segment(struct mmu_host *h, uint64_t nr_pages, int id, int *err)
 {
-	const struct host_shared like = { .segment = id };
+	struct host_shared like = { .segment = id };
 	struct host_shared *o;
 
 	VM_ASSERT(nr_pages > 0 && id != 0);
@@ -310,7 +351,7 @@ struct address_space *host_shared_find(struct mmu_host *h, uint64_t dev, uint64_
 
 	spin_lock(&h->objects_lock);
 	list_for_each(o, &h->objects, struct host_shared, link)
-		if (o->dev == dev && o->ino == ino && file_tryget(o->as))
+		if (!o->gone && o->dev == dev && o->ino == ino && file_tryget(o->as))
 			as = o->as;
 	spin_unlock(&h->objects_lock);
 	return as;
@@ -433,6 +474,7 @@ void host_shared_init(struct mmu_host *h)
 	int size;
 
 	spin_init(&h->objects_lock, RANK_LEAF);
+	spin_init(&h->begin_lock, RANK_OBJECT);
 	spin_init(&h->pipe_lock, RANK_HOST_BATCH);
 	list_init(&h->objects);
 	list_init(&h->backed);

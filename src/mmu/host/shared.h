@@ -12,6 +12,8 @@
  * (docs/decisions/0010-shared-memory.md).
  * In (host_shared_map): UFFDIO_COPY by the client that faulted.
  *
+ * An object is our own memfd; or it is one that the program made, and has descriptors of: memfd.h.
+ *
  * Lock: objects_lock, rank LEAF: the list of objects and their fresh flags. pipe_lock, rank
  * HOST_BATCH: the pipe.
  */
@@ -53,6 +55,35 @@ void host_shared_forget(struct mmu_host *h, uint64_t maker);
 /* Walk: the object after @prev (NULL: the first), referenced; drops @prev's reference. NULL: the
  * end. */
 struct address_space *host_shared_next(struct mmu_host *h, struct address_space *prev);
+
+/* For memfd.c. */
+struct host_shared {
+	struct list_head link;      /* objects_lock */
+	struct address_space *as;   /* (C) */
+	int fd;                     /* (C) */
+	uint64_t dev, ino;          /* (C) */
+	uint64_t maker;             /* (C) */
+	int segment;                /* (C) its id; 0: no System V segment */
+	bool fresh;                 /* objects_lock: not mapped yet; its maker's reference keeps it */
+	bool memfd;                 /* (C) the program made it: */
+	bool held;                  /* objects_lock: ... and may have descriptors: one reference */
+	bool gone;                  /* objects_lock: ... and it is the kernel's: nobody finds it */
+	atomic32_t stays;           /* (A) 1: nothing is taken out any more */
+	unsigned idle;              /* looks at which nobody had it, one after the other; */
+	uint64_t idle_ns;           /* ... no look for descriptors before: host_memfd_sweep */
+	struct spinlock size_lock;  /* rank OBJECT: its size, its holes, its way to the kernel */
+	struct spinlock grow_lock;  /* rank OBJECT_TABLE: the size of the engine's table */
+};
+
+/* Make the object that @like describes, with its memfd open in @like->fd, which is closed on
+ * failure. 0, -EOPNOTSUPP, -ENOMEM, -EMFILE (half of our descriptors are in use). */
+int host_shared_enter(struct mmu_host *h, uint64_t nr_pages, const struct host_shared *like,
+		      struct host_shared **out);
+/* Put the page's content, which is at home, into its file; nothing if it is there. Page locked.
+ * 0 or -ENOMEM. */
+int host_shared_put_back(struct mmu_host *h, const struct host_shared *o, const struct page *page);
+/* No withdrawal that began before is under way. */
+void host_shared_settle(struct mmu_host *h);
 
 /* For mmu_host.c and withdraw.c. */
 int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page);

@@ -21,6 +21,9 @@ void measure_waiting(struct client *c);
 /* Pages have gone from its unmanaged RSS into the books: lower it. @fd caches the open file (-1:
  * not open yet). */
 void measure_lower(struct client *c, int *fd);
+/* @pages of shared memory were in the books until now, and are its unmanaged memory: until the next
+ * look at shared memory, which one that has begun (s->leaves) does not undo. */
+void measure_add_shared(struct client *c, int64_t pages);
 /* The same for one that is about to fork, reclaim kept away: how many pages will its child have
  * outside the books? */
 int64_t measure_for_fork(struct client *c);
@@ -87,6 +90,8 @@ void adopt_areas(struct client *c, uint64_t start, uint64_t len);
 /* Register [start, start + len) remotely and enter what is present; shared memory of our own
  * likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
+/* CALL_MEMFD_MAPPED: 0, -ENOENT: no object of ours; or -errno, and nothing is left in the books. */
+int adopt_object(struct client *c, uint64_t start, uint64_t len);
 
 /* ---- live.c ---- */
 struct live {

@@ -6,12 +6,15 @@
  */
 #include "mm/fault.h"
 #include "mm/filemap.h"
+#include "mm/unmap.h"
 #include "mm/vma.h"
+#include "mmu/host/memfd.h"
 #include "mmu/host/pagemap.h"
 #include "mmu/host/shared.h"
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
 
+#define OBJECT_PAGES_MAX (1ull << 28)  /* 1 TiB; the engine's table of more would be too large */
 #define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
 /* Advice given to part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) also applies to what it has
@@ -46,11 +49,17 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 	struct address_space *as =
 		area->shared ? host_shared_find(&c->s->mmu, area->dev, area->ino) : NULL;
 	struct mm *mm = c->host.mm;
+	const uint64_t pages = (area->offset + (area->end - area->start)) >> PAGE_SHIFT;
 	int err = -ESRCH;
 	uint32_t flags;
 
 	if (!as)
 		return -ENOENT;
+	/* The program makes its own file longer. */
+	if (host_memfd_is(as) && (pages > OBJECT_PAGES_MAX || host_memfd_cover(as, pages) != 0)) {
+		file_put(as);
+		return -ENOMEM;
+	}
 	rw_wrlock(&mm->mmap_lock);
 	flags = VM_READ | VM_WRITE | VM_SHARED | advice_flags(mm, area->start, area->end);
 	if (!client_has_ended(c))
@@ -81,6 +90,30 @@ static void adopt_shared(struct adopt *a, const struct proc_area *area)
 		err = uffd_register(a->c->host.uffd, area->start, area->end - area->start);
 	if (err && err != -ENOENT)
 		a->error = err;
+}
+
+int adopt_object(struct client *c, uint64_t start, uint64_t len)
+{
+	struct mm *mm = c->host.mm;
+	struct proc_area a;
+	int err;
+
+	if (!len || proc_area_at(c->host.task, &c->maps_fd, start, &a) != 0 || a.start > start ||
+	    a.end < start + len || !a.shared)
+		return -ESTALE;
+	/* It may be one mapping with its neighbour. */
+	a.offset += start - a.start;
+	a.start = start;
+	a.end = start + len;
+	err = insert_shared(c, &a);
+	if (!err)
+		err = uffd_register(c->host.uffd, start, len);
+	if (!err || err == -ENOENT)
+		return err;
+	rw_wrlock(&mm->mmap_lock);
+	mm_unmap_locked(mm, start, start + len);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
 }
 
 /* Charge pages that the client already has. */

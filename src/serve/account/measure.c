@@ -233,6 +233,12 @@ void measure_waiting(struct client *c)
 	watcher_wake(c->s);
 }
 
+void measure_add_shared(struct client *c, int64_t pages)
+{
+	a64_add(&c->shared_pages, pages);
+	set_unmanaged(c, a64_load(&c->host.mm->unmanaged) + pages);
+}
+
 void measure_lower(struct client *c, int *fd)
 {
 	int64_t now = look(c, fd);

@@ -320,17 +320,23 @@ void shmem_measure(struct supervisor *s, struct shmem_watch *w)
 {
 	uint64_t start = plat_now_ns(), cost;
 	struct scan n = { .s = s, .w = w };
+	uint32_t leaves = a32_load(&s->leaves);
 	struct client *c = NULL;
+	bool stale;
 
 	assert_thread(THREAD_WATCHER);
-	if (start < w->next_ns)
+	if (start < w->next_ns || a32_load(&s->leaving))
 		return;
 	while ((c = client_next(s, c)))
 		add_client(&n, c);
 	count(&n);
+	/* A memfd that has left the books meanwhile is counted already, but may not be in here. */
+	stale = a32_load(&s->leaving) || a32_load(&s->leaves) != leaves;
 	for (unsigned i = 0; i < n.nr_clients; i++) {
-		a64_store(&n.client[i]->shared_pages, n.pages[i]);
-		a64_store(&n.client[i]->sysv_pages, n.sysv[i]);
+		if (!stale) {
+			a64_store(&n.client[i]->shared_pages, n.pages[i]);
+			a64_store(&n.client[i]->sysv_pages, n.sysv[i]);
+		}
 		client_put(n.client[i]);
 	}
 	free(n.client);

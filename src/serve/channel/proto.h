@@ -35,7 +35,7 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC   0x756d6334u   /* "umc4"; changes with every incompatible change */
+#define PROTO_MAGIC   0x756d6335u   /* "umc5"; changes with every incompatible change */
 #define PROTO_ENV     "UMEMCG_SOCKET"
 #define PROTO_DOOR_ENV "UMEMCG_DOOR"
 #define EVICT_PAGES_MAX 128         /* pages per batch; size of the staging area */
@@ -218,6 +218,15 @@ enum call_op {
 
 	CALL_PIPE_ON,     /* start, len = descriptors: splice or tee is about to pass data from the
 	                   * first, a pipe, to the second */
+
+	/* A memfd of the program's: file ino on dev. -ENOENT: it is the kernel's. May come from a
+	 * child that is no client. */
+	CALL_MEMFD,       /* descriptor arg is new; from now on it is used as below */
+	CALL_MEMFD_MAPPED, /* start, len: it is mapped there, inaccessible */
+	CALL_MEMFD_SIZE,  /* ftruncate to len bytes */
+	CALL_MEMFD_SPACE, /* fallocate: arg = mode, offset and len in bytes */
+	CALL_MEMFD_SEEK,  /* lseek: arg = SEEK_DATA or SEEK_HOLE, offset; value = where */
+	CALL_MEMFD_LEAVE, /* it becomes the kernel's, with all its content. -ENOMEM: no room */
 	NR_CALLS
 };
 
@@ -234,7 +243,7 @@ struct msg_call {
 	uint32_t op;      /* enum call_op */
 	uint32_t arg;
 	uint64_t start, len;
-	uint64_t offset, dev, ino;  /* CALL_FILE */
+	uint64_t offset, dev, ino;  /* CALL_FILE, CALL_MEMFD */
 };
 
 /* The struct shmid_ds fields of a segment. */

@@ -61,6 +61,8 @@ struct supervisor {
 	atomic32_t root_oom_killed;
 	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables, oom_forked;  /* bytes then */
 
+	atomic32_t leaving, leaves;    /* (A) memfds that become the kernel's now; and so far */
+
 	/* Each private to its room: */
 	struct notices *notices;       /* client/notice.c */
 	struct census *census;         /* client/census.c */
@@ -68,6 +70,7 @@ struct supervisor {
 	struct lineage *lineage;       /* client/lineage.c */
 	struct segments *segments;     /* shared/segment.c */
 	struct pipes *pipes;           /* shared/pipes.c */
+	struct memfds *memfds;         /* shared/memfd.c */
 	struct control *control;       /* session/ */
 	struct calls *calls;           /* session/call.c */
 	struct follow *follow;         /* session/follow.c */

@@ -48,7 +48,8 @@ struct calls {
 
 bool call_has_range(const struct msg_call *m)
 {
-	return (m->op < CALL_SHMGET && m->op != CALL_MLOCKALL) || m->op == CALL_SHM_MAPPED;
+	return (m->op < CALL_SHMGET && m->op != CALL_MLOCKALL) || m->op == CALL_SHM_MAPPED ||
+	       m->op == CALL_MEMFD_MAPPED;
 }
 
 static void call_enqueue(struct call_queue *q, struct call *call)
@@ -166,6 +167,7 @@ static void call_remove(struct client *c, uint64_t start, uint64_t end)
 
 	assert_thread(THREAD_CALL);
 	VM_ASSERT(start <= end);
+	adopt_areas(c, start, end - start);
 	for (uint64_t va = start; va < end;) {
 		struct address_space *as = NULL;
 		uint64_t first = 0, n = 0;
@@ -305,6 +307,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_SHARED:
 		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
 	default:
+		if (m->op >= CALL_MEMFD)
+			return memfd_call(c, call->pid, m, &r->value);
 		return segment_call(c, call->fd, m, r, fd);
 	}
 }

@@ -175,16 +175,24 @@ static void refuse_call(struct supervisor *s, struct conn *conn, const struct ms
 	conn_close(s, conn);
 }
 
-/* A vfork child, which is not a client, announces its own exec. */
+/* A vfork child, which is not a client, announces its own exec. A child that was forked past libc
+ * is none, but has its parents' descriptors. */
 static struct client *caller(struct supervisor *s, const struct conn *conn,
 			     const struct msg_call *m)
 {
 	struct client *c = client_managed(s, conn->pid);
+	pid_t pid = conn->pid;
 
 	assert_thread(THREAD_CONTROL);
 	if (!c)
 		c = standby_client(s, conn->pid);
-	return c || m->op != CALL_EXEC ? c : client_managed(s, proc_parent(conn->pid));
+	if (!c && m->op == CALL_EXEC)
+		return client_managed(s, proc_parent(conn->pid));
+	while (!c && m->op >= CALL_MEMFD && pid > 1) {
+		pid = proc_parent(pid);
+		c = client_managed(s, pid);
+	}
+	return c;
 }
 
 static void first_call(struct supervisor *s, struct conn *conn, const struct msg_call *m)

@@ -34,4 +34,17 @@ void pipes_look(struct supervisor *s);
 int backed_map(struct client *c, pid_t pid, const struct msg_call *m);
 int backed_at(struct client *c, uint64_t start, uint64_t end, struct msg_call_reply *r, int *fd);
 
+/* ---- memfd.c ---- */
+/* 0 or -ENOMEM. */
+int memfds_init(struct supervisor *s);
+/* When there is no client any more. */
+void memfds_fini(struct supervisor *s);
+/* CALL_MEMFD and after. @pid: the caller, which may be a child of the client. 0 or -errno for the
+ * caller. */
+int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, uint64_t *value);
+/* Watcher: have the finder drop those that no process has any more. */
+void memfds_look(struct supervisor *s);
+/* Finder: drop them. */
+void memfds_drop(struct supervisor *s);
+
 #endif

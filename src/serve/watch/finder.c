@@ -20,6 +20,7 @@
 
 #include "mm/charge.h"
 #include "serve/account/account.h"
+#include "serve/shared/shared.h"
 #include "serve/watch/parts.h"
 
 #define PAUSE_NS      (20 * 1000000ull)
@@ -169,6 +170,7 @@ void finder_main(void *arg)
 
 		next = look_around(s, asked != a64_load(&s->finder->answered));
 		kinds_note(s);
+		memfds_drop(s);
 		a64_store(&s->finder->answered, asked);
 		waitq_wake(&s->finder->done);
 		waitq_sleep(&s->wake.finder, ticket, next);

@@ -301,6 +301,7 @@ static void tick(struct watch *w)
 	assert_thread(THREAD_WATCHER);
 	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
 	shmem_measure(w->s, &w->shmem);
+	memfds_look(w->s);
 	spare_fill(w->s);
 	huge_look(w->s, &w->huge_next_ns);
 	pipes_look(w->s);

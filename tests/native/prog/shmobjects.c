@@ -1,9 +1,9 @@
 /* tests/native/prog/shmobjects.c - shmobjects [MIB] [CHILDREN] [SECONDS]
  *
- * Shared memory that has a name or a descriptor of the program's own: shm_open, memfd_create, and a
- * segment of the kernel's (by the raw system calls), MIB MiB each. The parent fills the first half
- * of each, CHILDREN children the second, and hold it for SECONDS; so nobody has all of it in its
- * page tables before the end.
+ * Shared memory that is not managed: shm_open, and past libc, by the raw system calls, a memfd and
+ * a segment of the kernel's, MIB MiB each. The parent fills the first half of each, CHILDREN
+ * children the second, and hold it for SECONDS; so nobody has all of it in its page tables before
+ * the end.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -37,7 +37,7 @@ static void make(size_t bytes)
 	snprintf(name, sizeof(name), "/umemcg-test-%d", (int)getpid());
 	object[0] = map_fd(shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600), bytes);
 	EXPECT(shm_unlink(name) == 0);
-	object[1] = map_fd(memfd_create("test", 0), bytes);
+	object[1] = map_fd((int)raw_syscall(SYS_memfd_create, (long)"test", 0, 0), bytes);
 	id = (int)raw_syscall(SYS_shmget, IPC_PRIVATE, (long)bytes, 0600);
 	EXPECT(id >= 0);
 	object[2] = (char *)raw_syscall(SYS_shmat, id, 0, 0);

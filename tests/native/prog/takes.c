@@ -2,11 +2,12 @@
  *
  * Takes MIB of one kind of memory that cannot be managed, keeps it for MS milliseconds, and checks
  * it. KIND: stack the main stack file changed pages of a private mapping of FILE, which has MIB at
- * least shared a memfd, mapped twice, as garbage collectors do sysv a System V segment
+ * least shared a memfd that was made past libc, mapped twice sysv a System V segment
  */
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 
 #include "prog.h"
 
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
 	} else if (strcmp(kind, "shared") == 0) {
 		char *a, *b;
 
-		fd = memfd_create("takes", MFD_CLOEXEC);
+		fd = (int)raw_syscall(SYS_memfd_create, (long)"takes", MFD_CLOEXEC, 0);
 		EXPECT(fd >= 0 && ftruncate(fd, (off_t)(n * PAGE)) == 0);
 		a = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		b = mmap(NULL, n * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
