@@ -288,15 +288,17 @@ long memfd_resize(const struct stat *st, long bytes)
 	return err == -ENOENT ? 1 : err;
 }
 
-/* Under both names: the width of off_t decides which of them the headers call ftruncate. */
+/* Under both names: the width of off_t decides which of them the headers call ftruncate. Each calls
+ * the next one of its own name: see hide.c. */
 #define TRUNCATE(name)                                                                             \
+	NEXT(name)                                                                                 \
 	AGENT_EXPORT int export_##name(int fd, off_t bytes) __asm__(#name);                        \
 	int export_##name(int fd, off_t bytes)                                                     \
 	{                                                                                          \
 		struct stat st;                                                                    \
 		long err = memfd_find(fd, &st) && may_write(fd) ? memfd_resize(&st, bytes) : 1;    \
                                                                                                    \
-		return (int)hook_result(err == 1 ? sys_call2(SYS_ftruncate, fd, bytes) : err);     \
+		return err == 1 ? get_##name()(fd, bytes) : (int)hook_result(err);                 \
 	}
 
 TRUNCATE(ftruncate)
@@ -347,40 +349,44 @@ SPACE(fallocate64, 0)
 SPACE(posix_fallocate, 1)
 SPACE(posix_fallocate64, 1)
 
-/* lseek to content, or to where there is none: a page that is out is no hole. */
-static long seek(int fd, long at, int whence)
+/* lseek to content, or to where there is none: a page that is out is no hole. 0 and *@to, or
+ * -errno; 1: the kernel must do it. */
+static long seek(int fd, long at, int whence, uint64_t *to)
 {
 	struct msg_call call = { .op = CALL_MEMFD_SEEK,
 				 .arg = (uint32_t)whence,
 				 .offset = (uint64_t)at };
 	struct stat st;
-	uint64_t to = 0;
 	long err = -ENOENT;
 
 	if ((whence == SEEK_DATA || whence == SEEK_HOLE) && at >= 0 && memfd_find(fd, &st))
-		err = ask_value(&call, &st, &to);
-	if (err == -ENOENT)
-		return sys_call3(SYS_lseek, fd, at, whence);
-	return err ? err : sys_call3(SYS_lseek, fd, to, SEEK_SET);
+		err = ask_value(&call, &st, to);
+	return err == -ENOENT ? 1 : err;
 }
 
 #define SEEK(name)                                                                                 \
+	NEXT(name)                                                                                 \
 	AGENT_EXPORT off_t export_##name(int fd, off_t at, int whence) __asm__(#name);             \
 	off_t export_##name(int fd, off_t at, int whence)                                          \
 	{                                                                                          \
-		return hook_result(seek(fd, at, whence));                                          \
+		uint64_t to = 0;                                                                   \
+		long err = seek(fd, at, whence, &to);                                              \
+                                                                                                   \
+		if (err == 1)                                                                      \
+			return get_##name()(fd, at, whence);                                       \
+		return err ? hook_result(err) : get_##name()(fd, (off_t)to, SEEK_SET);             \
 	}
 
 SEEK(lseek)
 SEEK(lseek64)
 
 /* The mark stays. */
+NEXT(fchmod)
 AGENT_EXPORT int fchmod(int fd, mode_t mode)
 {
 	struct stat st;
 
-	return (int)hook_result(
-		sys_call2(SYS_fchmod, fd, memfd_find(fd, &st) ? mode | MANAGED : mode));
+	return get_fchmod()(fd, memfd_find(fd, &st) ? mode | MANAGED : mode);
 }
 
 void memfd_unseen(void)
