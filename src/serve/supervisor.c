@@ -228,7 +228,7 @@ static int make_rooms(struct supervisor *s, struct serve_problem *p)
 	static int (*const init[])(struct supervisor *s) = {
 		notice_init, census_init, spares_init, lineage_init, segments_init, pipes_init, memfds_init,
 		control_init, calls_init, follow_init, find_init, fault_init, spinners_init,
-		watch_init, answers_init,
+		watch_init, answers_init, copies_init,
 	};
 	int err = 0;
 

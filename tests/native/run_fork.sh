@@ -1,11 +1,11 @@
 #!/bin/sh
 # tests/native/run_fork.sh - what processes have in common since a fork: it is swapped once, not once a process, and every one finds its
-# own again.
+# own again. What cannot be swapped is charged once.
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog workers reportget
-plan 5
+require_prog family workers reportget
+plan 9
 
 # workers_in LIMIT SWAP WORKERS MIB PERCENT ROUNDS [OPTION...]: they find their memory as they left it.
 workers_in() {
@@ -47,8 +47,47 @@ generations() {
 	reported_at_most "bytes of swap" memory.swap.peak $((48 << 20))
 }
 
+# family_in LIMIT CHILDREN MIB ROUNDS [exits]: memory outside the books that all have since the fork.
+family_in() {
+	limit=$1
+	shift
+	rm -f "$report"
+	bounded "$UMEMCG" run -m "${limit}M" --swap-max 256M --swap "$TMP" --report json --report-file "$report" \
+		-- "$BIN/family" "$@" 2>"$TMP/err" >"$TMP/out"
+	code=$?
+	cat "$TMP/err" "$TMP/out"
+	return $code
+}
+
+# Thirteen have 20 MiB; a third of the limit is left.
+charged_once() { family_in 36 12 20 0 && at_most "bytes of memory" memory.peak $((30 << 20)); }
+
+exits_once() { family_in 36 12 20 0 exits && at_most "bytes of memory" memory.peak $((30 << 20)); }
+
+# There is room for all copies: no more is charged than there is, and no less.
+charged_each() {
+	family_in 400 12 20 8 || return
+	[ "$(value memory.peak)" -ge $((260 << 20)) ] || { echo "$(value memory.peak) for thirteen times 20 MiB"; return 1; }
+	at_most "bytes of memory" memory.peak $((280 << 20))
+}
+
+# There is not: somebody is killed for it, and the limit holds.
+copies_limited() {
+	for how in "" exits; do
+		family_in 40 12 20 8 $how
+		grep -q 'not managed and cannot be swapped' "$TMP/err" || { echo "nobody was killed for it"; return 1; }
+		at_most "bytes of memory" memory.peak $((ALLOWED_MIB << 20)) || return
+	done
+}
+# As main stacks are (docs/limits.md): measured every millisecond, more beside load. Copies that nobody counts are 260 MiB.
+ALLOWED_MIB=64
+
 check "workers that read what their parent made swap it once" read_only
 check "the same with --swap-direct" read_only --swap-direct
 check "those that change some of it swap that besides" changing
 check "swap that holds it once is enough for all" little_swap
 check "so it is for their children's children" generations
+check "what parent and children share outside the books is charged once" charged_once
+check "so it is when some of them end" exits_once
+check "pages of their own are charged to each" charged_each
+check "children that write to all of it are held to the limit" copies_limited

@@ -24,9 +24,49 @@ void measure_lower(struct client *c, int *fd);
 /* @pages of shared memory were in the books until now, and are its unmanaged memory: until the next
  * look at shared memory, which one that has begun (s->leaves) does not undo. */
 void measure_add_shared(struct client *c, int64_t pages);
-/* The same for one that is about to fork, reclaim kept away: how many pages will its child have
- * outside the books? */
+/* The same for one that is about to fork, reclaim kept away: how many pages will its child be
+ * charged outside the books? */
 int64_t measure_for_fork(struct client *c);
+
+/* The same at any time: what two looks show. */
+void measure_settled(struct client *c);
+/* Its unmanaged pages, whoever shares them; or -errno. */
+int64_t measure_own(struct client *c);
+
+/* ---- copies.c, copies_pass.c: pages that are shared since a fork; family.h ---- */
+/* 0 or -ENOMEM. */
+int copies_init(struct supervisor *s);
+/* What @c, which has @own unmanaged pages, is charged for them. */
+int64_t copies_pages(struct client *c, int64_t own, bool watcher);
+/* Pages that it has, and is not charged for. */
+int64_t copies_shared(const struct client *c);
+/* Its minor faults; 0: it has been reaped; -1: unknown. */
+int64_t copies_faults(const struct client *c);
+/* It is about to fork, has been measured since, and had @faults before that. Returns
+ * copies_of_child. */
+int64_t copies_for_fork(struct client *c, int64_t faults);
+/* Unmanaged pages that its next child is charged: it shares all but page tables. */
+int64_t copies_of_child(const struct client *c);
+/* ... and that a child has that nobody announced. */
+int64_t copies_all(const struct client *parent);
+/* It has forked. False: the child is to be charged for copies_all. */
+bool copies_join(struct client *parent, struct client *child, bool announced);
+/* A child that has joined was not the announced one: charge it for @pages. */
+void copies_forsake(struct client *c, int64_t pages);
+/* Its unmanaged RSS is to rise from @known to @now: what is charged for it already. Returns that
+ * RSS then. */
+int64_t copies_take_over(struct client *c, int64_t known, int64_t now);
+/* It was updated, and has grown by @grown. */
+void copies_measured(struct client *c, int64_t grown);
+/* It has ended, and its charge is about to be given back: pages to charge instead; negative: to
+ * uncharge besides. */
+int64_t copies_leave(struct client *c);
+/* Wake the finder if a pass is due. Watcher. */
+void copies_wake(struct supervisor *s);
+/* The pass; @asked: somebody is about to be killed. Returns pages uncharged. Finder. */
+int64_t copies_look(struct supervisor *s, bool asked);
+/* May a pass find anything? */
+bool copies_worth(struct supervisor *s);
 
 /* ---- unseen.c ---- */
 /* Pages of its unmanaged RSS that no pass of the finder has examined. */

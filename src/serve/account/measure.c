@@ -115,28 +115,47 @@ static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t know
 	return seen - known > staged ? seen - staged : known;
 }
 
-/* What one look shows; negative: unknown. */
-static int64_t look(struct client *c, int *statm_fd)
+static int64_t own_pages(struct client *c, int *statm_fd)
 {
 	struct mm *mm = c->host.mm;
 	int64_t before = a64_load(&mm->rss) - a64_load(&mm->rss_shared), after, anon;
-	bool fill;
 
-	assert_referenced(c);
-	fill = a64_load(&c->host.fill) != 0;
-	if (statm_fd == &c->statm_fd && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
-		close(*statm_fd);
-		*statm_fd = -1;
-	}
 	anon = anon_pages(c, statm_fd);
 	if (anon < 0)
 		return anon;
 	/* Count pages that came or went during the look as booked. */
 	after = a64_load(&mm->rss) - a64_load(&mm->rss_shared);
 	anon -= before > after ? before : after;
+	return anon > 0 ? anon : 0;
+}
+
+int64_t measure_own(struct client *c)
+{
+	int fd = -1;
+	int64_t own = own_pages(c, &fd);
+
+	assert_referenced(c);
+	if (fd >= 0)
+		close(fd);
+	return own;
+}
+
+/* What one look shows; negative: unknown. */
+static int64_t look(struct client *c, int *statm_fd)
+{
+	bool watcher = statm_fd == &c->statm_fd, fill = a64_load(&c->host.fill) != 0;
+	struct mm *mm = c->host.mm;
+	int64_t anon;
+
+	assert_referenced(c);
+	if (watcher && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
+		close(*statm_fd);
+		*statm_fd = -1;
+	}
+	anon = own_pages(c, statm_fd);
 	if (anon < 0)
-		anon = 0;
-	anon += a64_load(&c->shared_pages) + tables_pages(c, anon);
+		return anon;
+	anon = copies_pages(c, anon, watcher) + a64_load(&c->shared_pages) + tables_pages(c, anon);
 	fill |= a64_load(&c->host.fill) != 0;
 	if (fill)
 		anon = but_for_fill(anon, a64_load(&mm->unmanaged));
@@ -169,8 +188,13 @@ static void set_unmanaged(struct client *c, int64_t now)
 	VM_ASSERT(now >= 0);
 	if (now - before >= HOT_PAGES)
 		a64_store(&c->grown_ns, (int64_t)plat_now_ns());
-	if (now == before || client_has_ended(c))
+	if (client_has_ended(c))
 		return;
+	if (now == before) {
+		copies_measured(c, 0);
+		return;
+	}
+	before = copies_take_over(c, before, now);
 	known = take_reserve(c, rss, before, now);
 	if (now != known && charge_unmanaged_figure(&s->engine, s->group, rss, known, now) &&
 	    now > known)
@@ -180,6 +204,7 @@ static void set_unmanaged(struct client *c, int64_t now)
 		charge_unmanaged(&s->engine, s->group, a64_xchg(rss, 0), 0);
 	else if (now > before)
 		unseen_note(c);
+	copies_measured(c, now - before);
 }
 
 bool measure(struct client *c)
@@ -249,13 +274,15 @@ void measure_lower(struct client *c, int *fd)
 		set_unmanaged(c, now);
 }
 
-int64_t measure_for_fork(struct client *c)
+void measure_settled(struct client *c)
 {
 	int64_t known = a64_load(&c->host.mm->unmanaged), now, again;
 	int fd = -1;
 
-	assert_thread(THREAD_CALL);
+	assert_thread(THREAD_CALL | THREAD_FINDER);
 	assert_referenced(c);
+	if (client_is_leaving(c))
+		return;
 	now = look(c, &fd);
 	if (now - known >= HOT_PAGES) {
 		plat_sleep_ns(LOOK_AGAIN_NS);
@@ -265,12 +292,16 @@ int64_t measure_for_fork(struct client *c)
 	}
 	if (fd >= 0)
 		close(fd);
-	if (now < 0)
-		now = known;
-	set_unmanaged(c, now);
-	/* Shared memory is not doubled. */
-	now -= a64_load(&c->shared_pages);
-	return now > 0 ? now : 0;
+	if (now >= 0)
+		set_unmanaged(c, now);
+}
+
+int64_t measure_for_fork(struct client *c)
+{
+	int64_t faults = copies_faults(c);
+
+	measure_settled(c);
+	return copies_for_fork(c, faults);
 }
 
 void measure_pause(void)

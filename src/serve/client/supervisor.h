@@ -78,6 +78,7 @@ struct supervisor {
 	struct fault_threads *fault;   /* fault/worker.c */
 	struct spinners *spinners;     /* fault/spinner.c */
 	struct watch_threads *watch;   /* watch/watcher.c */
+	struct copies *copies;         /* account/copies.c */
 	struct finder *finder;         /* watch/finder.c */
 	struct kinds *kinds;           /* watch/kinds.c */
 	struct search *search;         /* watch/search.c */

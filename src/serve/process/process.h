@@ -16,6 +16,7 @@
 struct smaps_area {
 	struct proc_area at;
 	uint32_t flags;       /* SMAPS_ */
+	int64_t rss_kib, pss_kib, private_kib;  /* all; its share; what nobody else has */
 	int64_t anon;         /* anonymous pages that are there */
 	bool entered;         /* the caller's (finder.c) */
 };

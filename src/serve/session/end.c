@@ -15,7 +15,7 @@ enum client_state client_end(struct client *c)
 {
 	struct supervisor *s = c->s;
 	enum client_state was = client_set_state(c, CLIENT_ENDED);
-	int64_t unmanaged;
+	int64_t unmanaged, debt;
 
 	assert_referenced(c);
 	if (was == CLIENT_ENDED)
@@ -29,8 +29,10 @@ enum client_state client_end(struct client *c)
 	fork_over(c, 0);
 	host_client_end(&s->mmu, &c->host);
 	mm_teardown(c->host.mm);
+	debt = copies_leave(c);
 	unmanaged = a64_xchg(&c->host.mm->unmanaged, 0);
-	charge_unmanaged(&s->engine, s->group, unmanaged, 0);
+	charge_unmanaged(&s->engine, s->group, unmanaged + (debt < 0 ? -debt : 0),
+			 debt > 0 ? debt : 0);
 	tables_end(c);
 	reserve_end(c);
 	host_shared_forget(&s->mmu, c->key);

@@ -70,7 +70,7 @@ static int64_t charge_child(struct client *c)
 	int64_t n = 0, want;
 
 	assert_thread(THREAD_CALL);
-	while ((want = booked(c) + a64_load(&mm->unmanaged) - a64_load(&c->shared_pages) - n) > 0) {
+	while ((want = booked(c) + copies_of_child(c) - n) > 0) {
 		int err;
 
 		if (want > FORK_CHARGE_STEP)
@@ -152,9 +152,9 @@ void fork_over(struct client *c, uint64_t cookie)
 
 /* Two forks, one announcement: another thread forked past libc. Either child may be the announced
  * one, so neither is matched with a HELLO: the child that says HELLO is refused and ends itself. */
-static void revoke_announcement(struct supervisor *s, uint64_t cookie)
+static void revoke_announcement(const struct client *parent, uint64_t cookie)
 {
-	struct client *first = client_by_cookie(s, cookie);
+	struct client *first = client_by_cookie(parent->s, cookie);
 
 	assert_thread(THREAD_FAULT);
 	VM_ASSERT(cookie);
@@ -162,6 +162,8 @@ static void revoke_announcement(struct supervisor *s, uint64_t cookie)
 		return;
 	(void)a64_cas(&first->awaits_cookie, (int64_t)cookie, 0);
 	client_entered(first);
+	/* It may change what it shares before its process is known. */
+	copies_forsake(first, copies_all(parent));
 	client_put(first);
 }
 
@@ -174,8 +176,7 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 
 	assert_thread(THREAD_FAULT);
 	lockdep_assert_held(&parent->host.mm->mmap_lock);
-	*unmanaged = a64_load(&parent->host.mm->unmanaged) - a64_load(&parent->shared_pages);
-
+	*unmanaged = copies_all(parent);
 	spin_lock(&parent->fork.lock);
 	cookie = (uint64_t)a64_load(&parent->fork_cookie);
 	again = cookie && parent->fork.taken;
@@ -187,7 +188,7 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 	spin_unlock(&parent->fork.lock);
 	if (!again)
 		return cookie;
-	revoke_announcement(parent->s, cookie);
+	revoke_announcement(parent, cookie);
 	return 0;
 }
 
@@ -247,6 +248,8 @@ void fork_event(struct client *parent, int uffd, int err)
 		if (err || client_has_ended(child)) {
 			uncharge_pages(s->group, charged);
 		} else {
+			if (!copies_join(parent, child, cookie))
+				unmanaged = copies_all(parent);
 			charged = begin_unmanaged(parent, child, charged, unmanaged);
 			err = mm_fork_locked(parent->host.mm, child->host.mm, charged);
 		}

@@ -125,6 +125,7 @@ static int enter(struct supervisor *s, struct conn *conn, const struct msg_hello
 		.staging = m->staging,
 	};
 	s->control->nr_standbys++;
+	a32_store(&c->several, 1);
 	conn->kind = CONN_STANDBY;
 	conn->client = c;
 	choose_spare(c);

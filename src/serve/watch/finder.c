@@ -169,6 +169,7 @@ void finder_main(void *arg)
 		int64_t asked = a64_load(&s->finder->asked), next;
 
 		next = look_around(s, asked != a64_load(&s->finder->answered));
+		a64_add(&s->finder->pages, copies_look(s, asked != a64_load(&s->finder->answered)));
 		kinds_note(s);
 		memfds_drop(s);
 		a64_store(&s->finder->answered, asked);
@@ -192,7 +193,7 @@ bool finder_search(struct supervisor *s, bool wait)
 {
 	int64_t found = a64_load(&s->finder->pages), number, until;
 
-	if (!anything_new(s) || a32_load(&s->stopping))
+	if ((!anything_new(s) && !copies_worth(s)) || a32_load(&s->stopping))
 		return false;
 	number = a64_add(&s->finder->asked, 1);
 	waitq_wake(&s->wake.finder);

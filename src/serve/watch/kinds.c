@@ -120,6 +120,17 @@ static enum serve_kind kind_of_unmanaged(const struct candidate *of)
 	return SERVE_KIND_FOREIGN;
 }
 
+/* What relatives share is in each one's kinds, and counts once: in proportion. */
+static void shrink(int64_t *kind, int64_t room)
+{
+	int64_t all = sum(kind);
+
+	if (room < 0)
+		room = 0;
+	for (int i = 0; all > room && i < SERVE_NR_KINDS; i++)
+		kind[i] = kind[i] * room / all;
+}
+
 /* Break its unmanaged RSS, @pages, down by kind. */
 static void look_at(struct kinds_look *k, const struct candidate *of)
 {
@@ -133,6 +144,7 @@ static void look_at(struct kinds_look *k, const struct candidate *of)
 	if (c->unmanaged) {
 		k->kind[kind_of_unmanaged(of)] = pages - shared;
 	} else if (smaps_areas(c->host.task, add_area, k) == 0) {
+		shrink(k->kind, pages - shared - a64_load(&c->tables));
 		rest = k->registered - a64_load(&mm->rss) + a64_load(&mm->rss_shared);
 		room = pages - shared - a64_load(&c->tables) - sum(k->kind);
 		/* Pages that came during the look are not part of the unmanaged RSS. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "mm/charge.h"
+#include "mm/lru.h"
 #include "mm/reclaim.h"
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
@@ -29,6 +30,7 @@
 #define TICK_MIN_NS    (1000000ull)
 #define TICK_FAST_NS   (250000ull)
 #define SHARE          8
+#define SHARE_FULL     2        /* ... while it is full and somebody takes more */
 #define GROWN_PAGES    16       /* pages per round that stop a process while there is no room */
 #define GROWN_MAX      32
 /* The clock of the CPU time of its threads; clock_getcpuclockid. */
@@ -37,6 +39,7 @@
 #define STOPPED_LOW_NS (30 * 1000000ull)     /* ... while the limit is kept; */
 #define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... if it has pages to reclaim */
 #define RESERVES_FREE  4        /* full: this many reserves or less are free */
+#define COPIES_NS      (20 * 1000ull)        /* of CPU: it may have copied shared pages */
 #define RUNS_NS        (TICK_NS / 10)        /* of CPU per tick: it runs */
 #define AGAIN_MAX      256      /* clients measured twice per round */
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
@@ -61,6 +64,7 @@ struct watch {
 	struct client *stopped[GROWN_MAX];   /* those that are stopped; referenced */
 	unsigned nr_stopped;
 	int64_t need;           /* pages they have taken in this round */
+	int64_t copies, copies_before;  /* pages that families share: so far, in the last round */
 	struct pause pause;
 };
 
@@ -157,6 +161,33 @@ static bool runs(struct client *c, bool tick)
 	return c->watched.runs;
 }
 
+/* Pages of its own that it may have at any moment, where it shares them now, and there may be no
+ * room for all such. */
+static bool may_copy(struct watch *w, const struct client *c)
+{
+	int64_t shared = copies_shared(c);
+
+	w->copies += shared;
+	return shared >= GROWN_PAGES &&
+	       w->copies_before > page_counter_margin(&w->s->group->memory);
+}
+
+/* Has it run since this was asked last? Costs a tenth of a look. */
+static bool has_run(struct client *c)
+{
+	struct timespec t;
+	uint64_t ns;
+
+	assert_thread(THREAD_WATCHER);
+	if (!c->host.pid || clock_gettime(CLOCK_OF(c->host.pid), &t) != 0)
+		return true;
+	ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	if (ns - c->watched.copied_cpu_ns < COPIES_NS)
+		return false;
+	c->watched.copied_cpu_ns = ns;
+	return true;
+}
+
 static bool nearly_full(const struct supervisor *s)
 {
 	return page_counter_margin(&s->group->memory) < RESERVES_FREE * reserve_size(s, 1);
@@ -174,13 +205,14 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 			   unsigned *looked, uint64_t *last)
 {
 	bool alone = c->unmanaged || client_mute(c), growing = measure_hot(c, now);
-	bool hot = alone || growing || (runs(c, tick) && nearly_full(w->s));
+	bool copies = may_copy(w, c), copying = copies && has_run(c);
+	bool hot = alone || growing || copying || (runs(c, tick) && nearly_full(w->s));
 	int64_t rss;
 
 	assert_thread(THREAD_WATCHER);
 	assert_referenced(c);
-	w->nr_hot += hot;
-	w->nr_fast += growing && (alone || a64_load(&c->grown_ns));
+	w->nr_hot += hot || copies;
+	w->nr_fast += copying || (growing && (alone || a64_load(&c->grown_ns)));
 	if (!hot) {
 		if (!tick || c->key <= w->turn || *looked == CLIENTS_A_TICK)
 			return;
@@ -254,6 +286,8 @@ static void look_at_clients(struct watch *w, bool tick)
 	assert_thread(THREAD_WATCHER);
 	w->nr_hot = tables_measure_own(w->s, &w->own_tables);
 	w->nr_fast = 0;
+	w->copies_before = w->copies;
+	w->copies = 0;
 	while ((c = client_next(w->s, c))) {
 		if (ended_silently(c)) {
 			client_end(c);
@@ -286,11 +320,14 @@ static uint64_t sleep_ns(const struct watch *w, uint64_t cost)
 	uint64_t ns = w->pause.n  ? 0
 		      : w->nr_hot ? limit_lasts_ns(w->s)
 				  : TICK_NS,
-		 least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS;
+		 least = w->nr_fast ? TICK_FAST_NS : TICK_MIN_NS, share = SHARE;
 
 	assert_thread(THREAD_WATCHER);
-	if (ns < cost * (SHARE - 1))
-		ns = cost * (SHARE - 1);
+	/* What several take without asking takes as long to see. */
+	if (w->nr_fast && page_counter_margin(&w->s->group->memory) <= reserve_size(w->s, 1))
+		share = SHARE_FULL;
+	if (ns < cost * (share - 1))
+		ns = cost * (share - 1);
 	if (ns < least)
 		ns = least;
 	return ns < TICK_NS ? ns : TICK_NS;
@@ -326,6 +363,13 @@ static bool is_kept_whole(const struct client *c)
 	return gives_pages(c) && a32_load(&c->host.mm->no_reclaim) > 0;
 }
 
+/* Pages that can be reclaimed. */
+static int64_t managed_pages(const struct supervisor *s)
+{
+	return page_counter_read(&s->group->memory) - stat_read_local(s->group, STAT_UNMANAGED) -
+	       a64_load(&memcg_lists(s->group)->aside);
+}
+
 /* Is there room for what the stopped processes take until the next look? */
 static bool may_go_on(const struct watch *w)
 {
@@ -347,7 +391,8 @@ static bool may_go_on(const struct watch *w)
 		if (is_kept_whole(c))
 			return true;
 	}
-	if (gives && most > STOPPED_GIVER_NS)
+	/* ... if there is anything to be taken from it. */
+	if (gives && most > STOPPED_GIVER_NS && managed_pages(w->s) > size)
 		most = STOPPED_GIVER_NS;
 	return yes || stopped_ns > most;
 }
@@ -360,12 +405,6 @@ static void let_all_go(struct watch *w)
 		return;
 	while (w->nr_stopped)
 		client_put(w->stopped[--w->nr_stopped]);
-}
-
-/* Pages that can be reclaimed. */
-static int64_t managed_pages(const struct supervisor *s)
-{
-	return page_counter_read(&s->group->memory) - stat_read_local(s->group, STAT_UNMANAGED);
 }
 
 /* @c has taken memory. In a full group it needs a reserve, and waits while it has none. */
@@ -487,6 +526,7 @@ void watcher_main(void *arg)
 		raise_peak(&w.s->tables_peak, stat_read(w.s->group, STAT_PAGETABLES) +
 						      stat_read(w.s->group, STAT_OWN_TABLES));
 		kinds_wake(w.s);
+		copies_wake(w.s);
 		unsettled(&w);
 		cost = spent_ns() - spent;
 		waitq_sleep(&w.s->wake.watcher, ticket, (int64_t)sleep_ns(&w, cost));

@@ -1,0 +1,264 @@
+/* serve/account/copies.c - reads from /proc what family.h reckons with: minor faults, and how many
+ * pages are still shared.
+ *
+ * Between two passes (copies_pass.c) a figure rises with every minor fault. Most of these have
+ * other reasons: pages that umemcg maps, page cache. So the watcher counts now and then how many of
+ * the shared pages are still shared, in the places that the last pass has found
+ * (/proc/PID/pagemap: some 10 us per MiB).
+ *
+ * Not seen until the next pass: a copy that another process makes in its place (a debugger, a child
+ * of vfork).
+ *
+ * Locks: none of its own. client->copying: the watcher has pages_fd, stat_fd and scanned_ns.
+ */
+#include "serve/account/copies.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mm/charge.h"
+
+#define WORD_PRESENT   (1ull << 63)
+#define WORD_FILE      (1ull << 61)
+#define WORD_EXCLUSIVE (1ull << 56)
+#define WORDS	       512
+#define CHILD_PAGES    16                /* a child writes to before it is measured */
+#define SCAN_FAULTS    16		/* faults that are worth a look */
+#define SCAN_NS	       (4 * 1000000ull) /* between two of a client; */
+#define SCAN_SHARE     32		/* ... and of all, of the time at most */
+
+static void places_hold(struct places *p)
+{
+	a32_add(&p->ref, 1);
+}
+
+void places_put(struct places *p)
+{
+	if (a32_add(&p->ref, -1) == 0)
+		plat_free(p);
+}
+
+int copies_init(struct supervisor *s)
+{
+	if (supervisor_part(&s->copies, sizeof(*s->copies)))
+		return -ENOMEM;
+	spin_init(&s->copies->families.lock, RANK_LEAF);
+	s->copies->families.put = places_put;
+	return 0;
+}
+
+int64_t copies_for_fork(struct client *c, int64_t faults)
+{
+	family_announce(&c->s->copies->families, &c->kin, a64_load(&c->own_pages), faults);
+	return copies_of_child(c);
+}
+
+int64_t copies_of_child(const struct client *c)
+{
+	return a64_load(&c->tables) + CHILD_PAGES;
+}
+
+int64_t copies_all(const struct client *parent)
+{
+	return a64_load(&parent->own_pages) + a64_load(&parent->tables);
+}
+
+bool copies_join(struct client *parent, struct client *child, bool announced)
+{
+	return family_join(&child->s->copies->families, &parent->kin, &child->kin, announced,
+			   a64_load(&parent->own_pages), a64_load(&parent->host.mm->unmanaged));
+}
+
+void copies_forsake(struct client *c, int64_t pages)
+{
+	atomic64_t *figure = &c->host.mm->unmanaged;
+	struct supervisor *s = c->s;
+	int64_t known;
+
+	family_forsake(&s->copies->families, &c->kin);
+	do
+		known = a64_load(figure);
+	while (known < pages && !client_has_ended(c) &&
+	       !charge_unmanaged_figure(&s->engine, s->group, figure, known, pages));
+	if (client_has_ended(c))
+		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+	a32_store(&s->unsettled, 1);
+}
+
+int copies_open(const struct client *c, const char *name)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)c->host.pid, name);
+	return proc_there(c->host.pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+/* Of all its threads, also those that have ended; 0: it has been reaped; -1: unknown. @fd caches
+ * the open file. */
+static int64_t faults_of(const struct client *c, int *fd)
+{
+	long long faults;
+	const char *after;
+	char buf[512];
+	ssize_t n = -1;
+
+	if (a32_load(&c->several) || !c->host.pid)
+		return -1;
+	if (!proc_there(c->host.pid))
+		return 0;
+	if (*fd < 0)
+		*fd = copies_open(c, "stat");
+	if (*fd >= 0)
+		n = pread(*fd, buf, sizeof(buf) - 1, 0);
+	if (n < 0 && (errno == ESRCH || errno == ENOENT))
+		return 0;
+	buf[n > 0 ? n : 0] = '\0';
+	after = strrchr(buf, ')');
+	return after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %lld", &faults) == 1
+		       ? faults
+		       : -1;
+}
+
+int64_t copies_faults(const struct client *c)
+{
+	int fd = -1;
+	int64_t faults = faults_of(c, &fd);
+
+	if (fd >= 0)
+		close(fd);
+	return faults;
+}
+
+static int64_t count_shared(int fd, const struct host_range *r)
+{
+	uint64_t word[WORDS];
+	int64_t shared = 0;
+
+	for (uint64_t i = 0; i < r->npages;) {
+		uint64_t n = r->npages - i < WORDS ? r->npages - i : WORDS;
+		ssize_t got = pread(fd, word, n * sizeof(word[0]),
+				    (off_t)((r->start / PAGE_SIZE + i) * sizeof(word[0])));
+
+		if (got <= 0)
+			return got < 0 ? -1 : shared;
+		n = (uint64_t)got / sizeof(word[0]);
+		for (uint64_t k = 0; k < n; k++)
+			shared +=
+				word[k] & WORD_PRESENT && !(word[k] & (WORD_FILE | WORD_EXCLUSIVE));
+		i += n;
+	}
+	return shared;
+}
+
+/* Anonymous pages in these places that more than one process has; -1: unknown. */
+int64_t places_shared(int fd, const struct places *p)
+{
+	int64_t sum = 0;
+
+	for (unsigned i = 0; fd >= 0 && i < p->n; i++) {
+		int64_t n = count_shared(fd, &p->at[i]);
+
+		if (n < 0)
+			return -1;
+		sum += n;
+	}
+	return fd < 0 ? -1 : sum;
+}
+
+/* Watcher. How many of its faults were copies? */
+static void scan(struct client *c)
+{
+	struct supervisor *s = c->s;
+	struct families *fs = &s->copies->families;
+	uint64_t now = plat_now_ns(), turn;
+	int64_t faults, own, shared;
+	struct share share;
+
+	if (now < s->copies->scan_next_ns || now - c->copying.scanned_ns < SCAN_NS ||
+	    !family_scan(fs, &c->kin, &share, &turn, places_hold))
+		return;
+	faults = faults_of(c, &c->copying.stat_fd);
+	if (faults - share.faults >= SCAN_FAULTS) {
+		if (c->copying.pages_fd < 0)
+			c->copying.pages_fd = copies_open(c, "pagemap");
+		own = measure_own(c);
+		shared = places_shared(c->copying.pages_fd, share.places);
+		if (shared >= 0 && own >= 0)
+			family_scanned(fs, &c->kin, turn, faults, own, shared);
+		c->copying.scanned_ns = now;
+		s->copies->scan_next_ns = now + (plat_now_ns() - now) * SCAN_SHARE;
+	}
+	places_put(share.places);
+}
+
+int64_t copies_pages(struct client *c, int64_t own, bool watcher)
+{
+	struct families *fs = &c->s->copies->families;
+
+	a64_store(&c->own_pages, own);
+	if (!family_shares(fs, &c->kin))
+		return own;
+	if (!watcher)
+		return family_pages(fs, &c->kin, own, copies_faults(c));
+	scan(c);
+	return family_pages(fs, &c->kin, own, faults_of(c, &c->copying.stat_fd));
+}
+
+int64_t copies_shared(const struct client *c)
+{
+	int64_t beside = a64_load(&c->shared_pages) + a64_load(&c->tables);
+	int64_t n = a64_load(&c->own_pages) + beside - a64_load(&c->host.mm->unmanaged);
+
+	return n > 0 && !c->unmanaged ? n : 0;
+}
+
+/* Alone, it has its family's debt as its own pages: they are charged already. */
+int64_t copies_take_over(struct client *c, int64_t known, int64_t now)
+{
+	struct supervisor *s = c->s;
+	atomic64_t *figure = &c->host.mm->unmanaged;
+	int64_t all = a64_load(&c->own_pages) + a64_load(&c->shared_pages) + a64_load(&c->tables),
+		n, k;
+
+	n = now > known && now >= all ? family_alone(&s->copies->families, &c->kin) : 0;
+	while (n > 0 && now > known && !client_has_ended(c)) {
+		k = n < now - known ? n : now - known;
+		if (a64_cas(figure, known, known + k)) {
+			known += k;
+			n -= k;
+			break;
+		}
+		known = a64_load(figure);
+	}
+	if (n > 0)
+		charge_unmanaged(&s->engine, s->group, n, 0);
+	if (client_has_ended(c))
+		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+	return known;
+}
+
+void copies_measured(struct client *c, int64_t grown)
+{
+	struct supervisor *s = c->s;
+	int64_t beside = a64_load(&c->shared_pages) + a64_load(&c->tables), n;
+
+	if (grown > 0 && family_shares(&s->copies->families, &c->kin))
+		a64_add(&s->copies->news, grown);
+	if (a64_load(&c->host.mm->unmanaged) < a64_load(&c->own_pages) + beside)
+		return;
+	n = family_alone(&s->copies->families, &c->kin);
+	if (n > 0)
+		charge_unmanaged(&s->engine, s->group, n, 0);
+}
+
+int64_t copies_leave(struct client *c)
+{
+	int64_t n = family_leave(&c->s->copies->families, &c->kin);
+
+	if (n > 0)
+		a64_add(&c->s->copies->news, n);
+	return n;
+}
