@@ -40,6 +40,9 @@ int copies_init(struct supervisor *s);
 int64_t copies_pages(struct client *c, int64_t own, bool watcher);
 /* Pages that it has, and is not charged for. */
 int64_t copies_shared(const struct client *c);
+/* Has it run since this was asked last, so that it may have copied any? Costs a tenth of a look.
+ * Watcher. */
+bool copies_may_go_on(struct client *c);
 /* Its minor faults; 0: it has been reaped; -1: unknown. */
 int64_t copies_faults(const struct client *c);
 /* It is about to fork, has been measured since, and had @faults before that. Returns

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mm/charge.h"
@@ -26,6 +27,8 @@
 #define WORD_EXCLUSIVE (1ull << 56)
 #define WORDS	       512
 #define CHILD_PAGES    16                /* a child writes to before it is measured */
+#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))
+#define RUN_NS         (20 * 1000ull)    /* of CPU: it may have copied shared pages */
 #define SCAN_FAULTS    16		/* faults that are worth a look */
 #define SCAN_NS	       (4 * 1000000ull) /* between two of a client; */
 #define SCAN_SHARE     32		/* ... and of all, of the time at most */
@@ -205,6 +208,21 @@ int64_t copies_pages(struct client *c, int64_t own, bool watcher)
 		return family_pages(fs, &c->kin, own, copies_faults(c));
 	scan(c);
 	return family_pages(fs, &c->kin, own, faults_of(c, &c->copying.stat_fd));
+}
+
+bool copies_may_go_on(struct client *c)
+{
+	struct timespec t;
+	uint64_t ns;
+
+	assert_thread(THREAD_WATCHER);
+	if (!c->host.pid || clock_gettime(CLOCK_OF(c->host.pid), &t) != 0)
+		return true;
+	ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	if (ns - c->copying.cpu_ns < RUN_NS)
+		return false;
+	c->copying.cpu_ns = ns;
+	return true;
 }
 
 int64_t copies_shared(const struct client *c)

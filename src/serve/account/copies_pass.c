@@ -161,7 +161,8 @@ static void collect(struct look *l)
 	struct client *c = NULL;
 
 	while ((c = client_next(l->s, c))) {
-		if (!family_has(&l->s->copies->families, l->pass.family, &c->kin) || l->n == MEMBERS_MAX)
+		if (l->n == MEMBERS_MAX ||
+		    !family_has(&l->s->copies->families, l->pass.family, &c->kin))
 			continue;
 		client_ref(c);
 		c->copying.turn = l->s->copies->turn;

@@ -53,7 +53,7 @@
 #define UMEMCG_SERVE_CLIENT_H
 
 #include "mmu/host/host.h"
-#include "serve/account/family.h"
+#include "serve/client/family.h"
 #include "serve/channel/proto.h"
 #include "serve/client/supervisor.h"
 #include "serve/process/proc.h"
@@ -134,8 +134,8 @@ struct client {
 	atomic64_t grown_ns;           /* (A) when its unmanaged RSS last grew much; 0: never */
 	atomic64_t shared_pages, sysv_pages;  /* (A) (W) to write; the latter is a part */
 	atomic64_t own_pages;          /* (A) unmanaged pages, whoever shares them */
-	struct kin kin;                /* with whom it shares them; account/family.h */
-	atomic32_t several;            /* (A) 1: processes share its memory; their faults are theirs */
+	struct kin kin;                /* with whom it shares them; client/family.h */
+	atomic32_t several;            /* (A) 1: other processes share its memory */
 	atomic64_t tables;             /* (A) its page tables, part of its unmanaged RSS */
 	int maps_fd;                   /* adoption; -1: not open */
 	int statm_fd;                  /* (W) -1: not open */
@@ -156,6 +156,7 @@ struct client {
 	} measured;                    /* private to account/measure.c */
 	struct {
 		int pages_fd, stat_fd; /* (W) -1: not open */
+		uint64_t cpu_ns;       /* (W) what its threads had run at the last look */
 		uint64_t scanned_ns;   /* (W) when its shared pages were counted */
 		int64_t at;            /* finder: its unmanaged RSS after the last pass */
 		uint64_t turn;         /* finder: the last round that examined it */
@@ -180,7 +181,6 @@ struct client {
 	struct {
 		uint64_t cpu_ns;       /* what its threads had run at the last tick; */
 		bool runs;             /* ... they do */
-		uint64_t copied_cpu_ns;  /* ... at the last look for copies */
 		bool executed;         /* it was looked at after it had executed */
 	} watched;                     /* (W) private to watch/watcher.c */
 	struct {

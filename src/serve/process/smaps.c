@@ -62,7 +62,8 @@ static bool parse_line(const char *line, struct smaps_area *a)
 		a->rss_kib = strtoll(line + 4, NULL, 10);
 	else if (strncmp(line, "Pss:", 4) == 0)
 		a->pss_kib = strtoll(line + 4, NULL, 10);
-	else if (strncmp(line, "Private_Clean:", 14) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
+	else if (strncmp(line, "Private_Clean:", 14) == 0 ||
+		 strncmp(line, "Private_Dirty:", 14) == 0)
 		a->private_kib += strtoll(line + 14, NULL, 10);
 	else if (strncmp(line, "VmFlags:", 8) == 0)
 		a->flags |= parse_flags(line + 8);

@@ -39,7 +39,6 @@
 #define STOPPED_LOW_NS (30 * 1000000ull)     /* ... while the limit is kept; */
 #define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... if it has pages to reclaim */
 #define RESERVES_FREE  4        /* full: this many reserves or less are free */
-#define COPIES_NS      (20 * 1000ull)        /* of CPU: it may have copied shared pages */
 #define RUNS_NS        (TICK_NS / 10)        /* of CPU per tick: it runs */
 #define AGAIN_MAX      256      /* clients measured twice per round */
 #define CLIENTS_A_TICK 24       /* measured at most, in turn */
@@ -172,22 +171,6 @@ static bool may_copy(struct watch *w, const struct client *c)
 	       w->copies_before > page_counter_margin(&w->s->group->memory);
 }
 
-/* Has it run since this was asked last? Costs a tenth of a look. */
-static bool has_run(struct client *c)
-{
-	struct timespec t;
-	uint64_t ns;
-
-	assert_thread(THREAD_WATCHER);
-	if (!c->host.pid || clock_gettime(CLOCK_OF(c->host.pid), &t) != 0)
-		return true;
-	ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-	if (ns - c->watched.copied_cpu_ns < COPIES_NS)
-		return false;
-	c->watched.copied_cpu_ns = ns;
-	return true;
-}
-
 static bool nearly_full(const struct supervisor *s)
 {
 	return page_counter_margin(&s->group->memory) < RESERVES_FREE * reserve_size(s, 1);
@@ -205,7 +188,7 @@ static void look_at_client(struct watch *w, struct client *c, uint64_t now, bool
 			   unsigned *looked, uint64_t *last)
 {
 	bool alone = c->unmanaged || client_mute(c), growing = measure_hot(c, now);
-	bool copies = may_copy(w, c), copying = copies && has_run(c);
+	bool copies = may_copy(w, c), copying = copies && copies_may_go_on(c);
 	bool hot = alone || growing || copying || (runs(c, tick) && nearly_full(w->s));
 	int64_t rss;
 

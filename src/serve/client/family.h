@@ -1,4 +1,4 @@
-/* serve/account/family.h - unmanaged pages that a fork's parent and child still share are charged
+/* serve/client/family.h - unmanaged pages that a fork's parent and child still share are charged
  * once.
  *
  * A family is the clients that descend from one address space by fork without an exec in between.
@@ -16,7 +16,7 @@
  * second term is what it has now, and what others may go on using of what it was charged.
  *
  * I1  The sum of the figures and of the family's debt is at least the number of different unmanaged
- *     pages of its members, at any time. tests/unit/serve/account/family_test.c counts them.
+ *     pages of its members, at any time. tests/unit/serve/client/family_test.c counts them.
  *
  *   fork    the child has paid nothing; part of the parent becomes all that the parent was charged
  *   end     part becomes the family's debt, until the next pass

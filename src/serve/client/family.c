@@ -1,8 +1,8 @@
-/* serve/account/family.c - see family.h. Arithmetic only: who asks has looked up what is passed in.
+/* serve/client/family.c - see family.h. Arithmetic only: who asks has looked up what is passed in.
  *
  * Locks: families->lock, LEAF, in every function.
  */
-#include "serve/account/family.h"
+#include "serve/client/family.h"
 
 static int64_t least(int64_t a, int64_t b)
 {

@@ -1,6 +1,6 @@
-/* tests/unit/serve/account/family_test.c - what a family of forks is charged for pages that it
+/* tests/unit/serve/client/family_test.c - what a family of forks is charged for pages that it
  * shares is at least what there is, whatever its members do and whenever they are looked at (I1 of
- * serve/account/family.h); and after a pass in which nothing happened, no more.
+ * serve/client/family.h); and after a pass in which nothing happened, no more.
  *
  * The model: every page has the set of processes that map it. A write to a shared page is a minor
  * fault and a page of the writer's own. Between any two steps of a pass others fork, write, unmap,
@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "serve/account/family.h"
+#include "serve/client/family.h"
 #include "test.h"
 
 #define PROCESSES 8
