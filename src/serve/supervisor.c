@@ -374,6 +374,7 @@ static void free_rooms(struct supervisor *s)
 	census_fini(s);
 	lineage_fini(s);
 	notice_fini(s);
+	copies_fini(s);
 	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
 		plat_free(part[i]);
 }

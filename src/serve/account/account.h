@@ -36,6 +36,8 @@ int64_t measure_own(struct client *c);
 /* ---- copies.c, copies_pass.c: pages that are shared since a fork; family.h ---- */
 /* 0 or -ENOMEM. */
 int copies_init(struct supervisor *s);
+/* All clients have ended. */
+void copies_fini(struct supervisor *s);
 /* What @c, which has @own unmanaged pages, is charged for them. */
 int64_t copies_pages(struct client *c, int64_t own, bool watcher);
 /* Pages that it has, and is not charged for. */

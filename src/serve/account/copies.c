@@ -53,6 +53,13 @@ int copies_init(struct supervisor *s)
 	return 0;
 }
 
+void copies_fini(struct supervisor *s)
+{
+	spin_fini(&s->copies->families.lock);
+	plat_free(s->copies);
+	s->copies = NULL;
+}
+
 int64_t copies_for_fork(struct client *c, int64_t faults)
 {
 	family_announce(&c->s->copies->families, &c->kin, a64_load(&c->own_pages), faults);
