@@ -178,7 +178,7 @@ int hook_munlock(const void *addr, size_t len);
 int hook_munlockall(void);
 
 /* advice.c */
-struct iovec;  /* sys/uio.h */
+struct iovec; /* sys/uio.h */
 int hook_madvise(void *addr, size_t len, int advice);
 ssize_t hook_process_madvise(int pidfd, const struct iovec *piece, size_t n, int advice,
 			     unsigned int flags);

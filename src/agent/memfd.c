@@ -34,13 +34,13 @@
 
 #include "agent/hooks.h"
 
-#define MADE	  256
+#define MADE      256
 #define BYTES_MIN (64u << 10) /* a smaller one is not worth a descriptor of the supervisor's */
-#define MANAGED	  S_ISVTX
+#define MANAGED   S_ISVTX
 
-static uint32_t any;	    /* (A) */
-static uint32_t unseen;	    /* (A) the program can make requests that pass us by */
-static uint64_t device;	    /* (C) once @any is set */
+static uint32_t any;        /* (A) */
+static uint32_t unseen;     /* (A) the program can make requests that pass us by */
+static uint64_t device;     /* (C) once @any is set */
 static uint64_t made[MADE]; /* (A) inodes, by number; 0: none */
 
 bool memfd_any(void)

@@ -20,9 +20,9 @@
 
 #include "agent/hooks.h"
 
-#define WINDOW	 (4ul << 20)
-#define MOST	 0x7ffff000ul /* bytes of one call, as in the kernel */
-#define PIECES	 1024	      /* UIO_MAXIOV */
+#define WINDOW   (4ul << 20)
+#define MOST     0x7ffff000ul /* bytes of one call, as in the kernel */
+#define PIECES   1024         /* UIO_MAXIOV */
 #define NOT_OURS 1
 
 /* Copy between @buf and byte @at of the file, all in one window. Bytes, or -errno; -ENOENT: it is

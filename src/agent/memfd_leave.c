@@ -175,8 +175,8 @@ struct entry {
 	char name[];
 };
 
-#define LIST_BYTES 512	/* children of vfork have small stacks */
-#define SWEPT	   1024 /* descriptors looked at where /proc is not mounted */
+#define LIST_BYTES 512  /* children of vfork have small stacks */
+#define SWEPT      1024 /* descriptors looked at where /proc is not mounted */
 
 static long leave_one(int fd, bool of_exec)
 {

@@ -252,7 +252,8 @@ __attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long 
 	if (memfd_any() && is_on_descriptor(nr))
 		return on_memfd(nr, a, b, c, d, e);
 	if (memfd_any() && nr == SYS_copy_file_range)
-		return copy_file_range((int)a, (off64_t *)b, (int)c, (off64_t *)d, (size_t)e, (unsigned int)f);
+		return copy_file_range((int)a, (off64_t *)b, (int)c, (off64_t *)d, (size_t)e,
+				       (unsigned int)f);
 	if (makes_unseen(nr))
 		return make_unseen(nr, a, b);
 	if (nr == SYS_splice && agent_managed())

@@ -39,8 +39,8 @@ static void look_at_memory(struct supervisor *s, struct serve_snapshot *now)
 
 	supervisor_snapshot(s, now);
 	now->oom_unmanaged = less(stat[STAT_UNMANAGED] * page, now->memory_current);
-	now->oom_tables = less((stat[STAT_PAGETABLES] + stat[STAT_OWN_TABLES]) * page,
-			       now->oom_unmanaged);
+	now->oom_tables =
+		less((stat[STAT_PAGETABLES] + stat[STAT_OWN_TABLES]) * page, now->oom_unmanaged);
 	now->oom_forked = less(forked_pages(s) * page, now->memory_current - now->oom_unmanaged);
 }
 
@@ -55,8 +55,10 @@ static void why_not_swapped(char *text, size_t size, const struct serve_snapshot
 	else if (now->oom_unmanaged + now->oom_forked <= now->memory_max / 2)
 		return;
 	else if (now->oom_forked > now->oom_unmanaged)
-		snprintf(text, size, "; %s are of processes forked past libc, and cannot be "
-			 "swapped", size_format(part, now->oom_forked));
+		snprintf(text, size,
+			 "; %s are of processes forked past libc, and cannot be "
+			 "swapped",
+			 size_format(part, now->oom_forked));
 	else
 		snprintf(text, size, "; %s are not managed and cannot be swapped",
 			 size_format(part, now->oom_unmanaged));
@@ -81,7 +83,7 @@ static void transport_killed(struct host_client *hc)
 		a64_store(&c->s->oom_forked, now.oom_forked);
 		a32_store(&c->s->root_oom_killed, 1);
 		kinds_at_kill(c, now.oom_unmanaged);
-		return;  /* the final message of the run says it */
+		return; /* the final message of the run says it */
 	}
 	kinds_at_kill(c, now.oom_unmanaged);
 	spin_lock(&c->s->names_lock);

@@ -37,13 +37,13 @@
 #include "serve/shared/shared.h"
 #include "serve/watch/watch.h"
 
-#define FRAME_BYTES     (sizeof(struct page) + 16)
-#define SLOT_BYTES      56              /* of the tables in struct swap_device */
+#define FRAME_BYTES (sizeof(struct page) + 16)
+#define SLOT_BYTES  56 /* of the tables in struct swap_device */
 /* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2
  * ahead, 2 more workers than CPUs, liburcu's, the store's */
-#define OTHER_THREADS   29
-#define THREAD_STACK_GUESS (8ull << 20) /* if 'ulimit -s' is no number */
-#define SPACE_SPARE     (32ull << 20)   /* heap, clients */
+#define OTHER_THREADS      29
+#define THREAD_STACK_GUESS (8ull << 20)  /* if 'ulimit -s' is no number */
+#define SPACE_SPARE        (32ull << 20) /* heap, clients */
 
 static void engine_notice(void *arg, const char *text)
 {
@@ -225,10 +225,10 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 /* Every room's own structure. A failed start ends the process, which frees what was made so far. */
 static int make_rooms(struct supervisor *s, struct serve_problem *p)
 {
-	static int (*const init[])(struct supervisor *s) = {
-		notice_init, census_init, spares_init, lineage_init, segments_init, pipes_init, memfds_init,
-		control_init, calls_init, follow_init, find_init, fault_init, spinners_init,
-		watch_init, answers_init, copies_init,
+	static int (*const init[])(struct supervisor * s) = {
+		notice_init,   census_init,  spares_init,  lineage_init, segments_init, pipes_init,
+		memfds_init,   control_init, calls_init,   follow_init,  find_init,     fault_init,
+		spinners_init, watch_init,   answers_init, copies_init,
 	};
 	int err = 0;
 
@@ -342,7 +342,7 @@ void supervisor_stop(struct supervisor *s)
 	spinners_stop(s);
 	control_join(s);
 	watch_join_watcher(s);
-	follow_stop(s);                /* control thread and watcher query it until they end */
+	follow_stop(s); /* control thread and watcher query it until they end */
 	watch_join(s);
 	find_stop(s);
 	answers_stop(s);
@@ -366,7 +366,7 @@ static void free_rooms(struct supervisor *s)
 {
 	void *const part[] = {
 		s->follow, s->fault, s->spinners, s->watch,
-		s->finder, s->kinds, s->search, s->answers,
+		s->finder, s->kinds, s->search,   s->answers,
 	};
 
 	spares_fini(s);

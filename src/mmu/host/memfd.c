@@ -13,11 +13,11 @@
 #include "mm/lru.h"
 #include "mm/page.h"
 
-#define TMPFS	   0x01021994
-#define NONE	   UINT64_MAX
+#define TMPFS      0x01021994
+#define NONE       UINT64_MAX
 #define IDLE_LOOKS 2
-#define IDLE_NS	   1000000000ull /* between two looks for descriptors that are not counted */
-#define MARK	   S_ISVTX	 /* agent/memfd.c */
+#define IDLE_NS    1000000000ull /* between two looks for descriptors that are not counted */
+#define MARK       S_ISVTX       /* agent/memfd.c */
 
 static uint64_t pages_up(uint64_t bytes)
 {

@@ -94,8 +94,8 @@ int64_t tables_pages(struct client *c, int64_t extra);
 /* @c has ended. */
 void tables_end(struct client *c);
 struct own_tables {
-	int64_t pages;         /* charged for the engine's own tables */
-	uint64_t grown_ns;     /* when they last grew much; 0: never */
+	int64_t pages;     /* charged for the engine's own tables */
+	uint64_t grown_ns; /* when they last grew much; 0: never */
 };
 /* Update what is charged for the engine's own. True: they may be growing fast. Watcher. */
 bool tables_measure_own(struct supervisor *s, struct own_tables *own);
@@ -116,7 +116,7 @@ bool reserves_give_back(struct supervisor *s);
 #define SHMEM_DEVS 32
 struct shmem_watch {
 	uint64_t next_ns;
-	uint64_t memfd_dev;            /* 0: not known yet */
+	uint64_t memfd_dev; /* 0: not known yet */
 	uint64_t dev[SHMEM_DEVS];
 	bool tmpfs[SHMEM_DEVS];
 	unsigned nr_devs;
@@ -144,8 +144,8 @@ struct live {
 	const struct smaps_area *area; /* the one examined now */
 	struct pagemap pagemap;
 	int maps_fd, statm_fd;
-	bool stacks_marked;            /* smaps_marks_stacks */
-	uint64_t found;                /* pages entered */
+	bool stacks_marked; /* smaps_marks_stacks */
+	uint64_t found;     /* pages entered */
 };
 void live_open(struct live *l, struct client *c, bool stacks_marked);
 /* Register the area of a running process and enter it: from then on its misses are ours. 0: done,

@@ -14,8 +14,8 @@
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
 
-#define OBJECT_PAGES_MAX (1ull << 28)  /* 1 TiB; the engine's table of more would be too large */
-#define ADVICE (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
+#define OBJECT_PAGES_MAX (1ull << 28) /* 1 TiB; the engine's table of more would be too large */
+#define ADVICE           (VM_DONTFORK | VM_WIPEONFORK | VM_HUGEPAGE | VM_NOHUGEPAGE)
 
 /* Advice given to part of an area (CALL_FORK_ADVICE, CALL_HUGE_ADVICE) also applies to what it has
  * grown by since: its kernel has one area for all of it. mmap_lock held. */
@@ -75,7 +75,7 @@ static int insert_shared(struct client *c, const struct proc_area *area)
 struct adopt {
 	struct client *c;
 	struct pagemap pagemap;
-	uint64_t from, to;  /* only this part of the address space */
+	uint64_t from, to; /* only this part of the address space */
 	int error;
 };
 
@@ -130,7 +130,7 @@ static void adopt_area(struct adopt *a, uint64_t start, uint64_t end, uint32_t f
 {
 	VM_ASSERT(start < end);
 	if (uffd_register(a->c->host.uffd, start, end - start) != 0)
-		return;  /* stays the kernel's own, measured */
+		return; /* stays the kernel's own, measured */
 	if (insert_area(a->c, start, end, flags) != 0)
 		a->error = -ENOMEM;
 	else if (a->pagemap.fd >= 0)

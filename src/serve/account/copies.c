@@ -25,13 +25,13 @@
 #define WORD_PRESENT   (1ull << 63)
 #define WORD_FILE      (1ull << 61)
 #define WORD_EXCLUSIVE (1ull << 56)
-#define WORDS	       512
-#define CHILD_PAGES    16                /* a child writes to before it is measured */
+#define WORDS          512
+#define CHILD_PAGES    16 /* a child writes to before it is measured */
 #define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))
-#define RUN_NS         (20 * 1000ull)    /* of CPU: it may have copied shared pages */
-#define SCAN_FAULTS    16		/* faults that are worth a look */
-#define SCAN_NS	       (4 * 1000000ull) /* between two of a client; */
-#define SCAN_SHARE     32		/* ... and of all, of the time at most */
+#define RUN_NS         (20 * 1000ull)   /* of CPU: it may have copied shared pages */
+#define SCAN_FAULTS    16               /* faults that are worth a look */
+#define SCAN_NS        (4 * 1000000ull) /* between two of a client; */
+#define SCAN_SHARE     32               /* ... and of all, of the time at most */
 
 static void places_hold(struct places *p)
 {

@@ -6,10 +6,10 @@
 
 struct copies {
 	struct families families;
-	atomic64_t news;               /* (A) pages that families rose by since the last pass */
-	atomic64_t next_ns;            /* (A) finder to write: no pass before, except at a kill */
-	uint64_t turn;                 /* finder */
-	uint64_t scan_next_ns;         /* (W) no look at shared pages before */
+	atomic64_t news;       /* (A) pages that families rose by since the last pass */
+	atomic64_t next_ns;    /* (A) finder to write: no pass before, except at a kill */
+	uint64_t turn;         /* finder */
+	uint64_t scan_next_ns; /* (W) no look at shared pages before */
 };
 
 /* Where a client has pages that may be shared: ranges in ascending order. Constant once shared. */

@@ -26,13 +26,13 @@
 #define TRACKED_MAX 16384 /* pages of all places of a client: more takes too long */
 #define PLACES_MAX  1024
 #define MEMBERS_MAX 128
-#define LEAST	    256 /* pages */
+#define LEAST       256 /* pages */
 #define LEAST_ASKED 16
-#define MATTERS	    8 /* memory.max / MATTERS is unmanaged, and no more than that is free */
-#define SHARE	    10
+#define MATTERS     8 /* memory.max / MATTERS is unmanaged, and no more than that is free */
+#define SHARE       10
 #define PAUSE_NS    (20 * 1000000ull)
-#define TRIES	    3 /* before a kill, when members come and go */
-#define KIB	    ((int64_t)PAGE_SIZE / 1024)
+#define TRIES       3 /* before a kill, when members come and go */
+#define KIB         ((int64_t)PAGE_SIZE / 1024)
 
 struct member {
 	struct client *c; /* referenced */

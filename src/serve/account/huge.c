@@ -47,9 +47,9 @@ void huge_look(struct supervisor *s, uint64_t *next_ns)
 	chosen(SETTINGS "hugepages-2048kB/enabled", word, sizeof(word));
 	if (!word[0] || strcmp(word, "inherit") == 0)
 		chosen(SETTINGS "enabled", word, sizeof(word));
-	a32_store(&s->engine.huge_mode, strcmp(word, "always") == 0   ? HUGE_ALWAYS :
-					strcmp(word, "madvise") == 0 ? HUGE_ADVISED :
-								       HUGE_NEVER);
+	a32_store(&s->engine.huge_mode, strcmp(word, "always") == 0    ? HUGE_ALWAYS
+					: strcmp(word, "madvise") == 0 ? HUGE_ADVISED
+								       : HUGE_NEVER);
 }
 
 bool huge_unwanted(struct client *c)

@@ -29,14 +29,13 @@
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
 
-#define MEASURE_PAGES 256   /* entered between two corrections of double charge */
+#define MEASURE_PAGES 256 /* entered between two corrections of double charge */
 
 void live_open(struct live *l, struct client *c, bool stacks_marked)
 {
 	assert_thread(THREAD_FINDER);
 	assert_referenced(c);
-	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1,
-			    .stacks_marked = stacks_marked };
+	*l = (struct live){ .c = c, .maps_fd = -1, .statm_fd = -1, .stacks_marked = stacks_marked };
 	(void)pagemap_open(&l->pagemap, c->host.task);
 }
 
@@ -63,8 +62,8 @@ static bool still_manageable(struct live *l, uint64_t start, uint64_t end)
 	struct proc_area now;
 
 	lockdep_assert_held(&l->c->host.mm->mmap_lock);
-	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 &&
-	       now.start <= start && now.end >= end && now.manageable && now.flags & VM_WRITE;
+	return proc_area_at(l->c->host.task, &l->maps_fd, start, &now) == 0 && now.start <= start &&
+	       now.end >= end && now.manageable && now.flags & VM_WRITE;
 }
 
 static bool is_our_object(struct client *c, const struct proc_area *a)
@@ -101,8 +100,8 @@ static void take_back(struct live *l, uint64_t start, uint64_t end)
 	for (uint64_t va = start; va < end; va += PAGE_SIZE) {
 		uint64_t stop;
 
-		if (proc_area_at(l->c->host.task, &l->maps_fd, va, &now) != 0 ||
-		    now.start > va || now.end <= va)
+		if (proc_area_at(l->c->host.task, &l->maps_fd, va, &now) != 0 || now.start > va ||
+		    now.end <= va)
 			continue;
 		stop = now.end < end ? now.end : end;
 		if (now.shared && !is_our_object(l->c, &now))
@@ -164,8 +163,7 @@ static void enter_run(uint64_t start, uint64_t end, void *arg)
 static int each_part(struct live *l, const struct smaps_area *a,
 		     int (*fn)(struct live *l, uint64_t, uint64_t, bool, uint32_t))
 {
-	bool top = !(a->flags & SMAPS_REGISTERED) &&
-		   (a->flags & SMAPS_NOHUGE || !l->stacks_marked);
+	bool top = !(a->flags & SMAPS_REGISTERED) && (a->flags & SMAPS_NOHUGE || !l->stacks_marked);
 	int err = 0;
 
 	l->area = a;

@@ -22,10 +22,10 @@
 #include "mmu/host/uffd.h"
 #include "serve/account/account.h"
 
-#define LOOK_AGAIN_NS  (200 * 1000)
-#define HOT_NEW_NS     (100 * 1000000ull)  /* after it was made: it touches what it needs */
-#define HOT_GROWN_NS   (50 * 1000000ull)   /* after it grew */
-#define HOT_PAGES      16                  /* growth that counts */
+#define LOOK_AGAIN_NS (200 * 1000)
+#define HOT_NEW_NS    (100 * 1000000ull) /* after it was made: it touches what it needs */
+#define HOT_GROWN_NS  (50 * 1000000ull)  /* after it grew */
+#define HOT_PAGES     16                 /* growth that counts */
 
 bool measure_hot(const struct client *c, uint64_t now)
 {

@@ -13,10 +13,10 @@
 #include "mm/charge.h"
 #include "serve/account/account.h"
 
-#define RESERVE_PAGES  1024
-#define RESERVE_SHARE  16               /* of memory.max, at most, for all clients together */
-#define RESERVE_STEP   128              /* charged at once */
-#define RESERVE_NS     (50 * 1000000ull)     /* an exec waits no longer for it */
+#define RESERVE_PAGES 1024
+#define RESERVE_SHARE 16                /* of memory.max, at most, for all clients together */
+#define RESERVE_STEP  128               /* charged at once */
+#define RESERVE_NS    (50 * 1000000ull) /* an exec waits no longer for it */
 
 int64_t reserve_size(const struct supervisor *s, unsigned nr)
 {
@@ -90,4 +90,3 @@ bool reserves_give_back(struct supervisor *s)
 	}
 	return any;
 }
-

@@ -14,10 +14,10 @@
 #include "mm/pgtable.h"
 #include "serve/account/account.h"
 
-#define LOOK_NS        (1000000000ull)
-#define LOOK_PAGES     32                  /* growth that may be unnoticed */
-#define HOT_PAGES      16
-#define HOT_NS         (50 * 1000000ull)
+#define LOOK_NS    (1000000000ull)
+#define LOOK_PAGES 32 /* growth that may be unnoticed */
+#define HOT_PAGES  16
+#define HOT_NS     (50 * 1000000ull)
 
 static int64_t distance(int64_t a, int64_t b)
 {

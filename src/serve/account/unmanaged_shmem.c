@@ -27,7 +27,7 @@
 
 #define EVERY_NS  (100 * 1000000ull)
 #define SHARE     50
-#define UNION_MAX (1ull << 28)  /* pages of an object that are told apart */
+#define UNION_MAX (1ull << 28) /* pages of an object that are told apart */
 
 /* PAGEMAP_SCAN (Linux 6.7) is not in Debian 12's headers. */
 struct scan_region_ {
@@ -37,14 +37,14 @@ struct scan_arg_ {
 	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
 	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
 };
-#define PAGEMAP_SCAN_   _IOWR('f', 16, struct scan_arg_)
-#define SCAN_PRESENT    (1u << 3)
-#define SCAN_REGIONS    128
-#define WORD_PRESENT    (1ull << 63)
-#define WORDS_READ      512
+#define PAGEMAP_SCAN_ _IOWR('f', 16, struct scan_arg_)
+#define SCAN_PRESENT  (1u << 3)
+#define SCAN_REGIONS  128
+#define WORD_PRESENT  (1ull << 63)
+#define WORDS_READ    512
 
 struct area {
-	uint64_t dev, ino, start, end, first;  /* first: the object's page at start */
+	uint64_t dev, ino, start, end, first; /* first: the object's page at start */
 	unsigned client;
 	bool sysv;
 };
@@ -52,8 +52,8 @@ struct area {
 struct scan {
 	struct supervisor *s;
 	struct shmem_watch *w;
-	struct client **client;     /* referenced, oldest first */
-	int64_t *pages, *sysv;      /* sysv: the part in segments */
+	struct client **client; /* referenced, oldest first */
+	int64_t *pages, *sysv;  /* sysv: the part in segments */
 	unsigned nr_clients, cap_clients;
 	struct area *area;
 	unsigned nr_areas, cap_areas;
@@ -111,7 +111,7 @@ static bool is_memory(struct shmem_watch *w, pid_t pid, uint64_t dev)
 		if (w->dev[i] == dev)
 			return w->tmpfs[i];
 	if (w->nr_devs == SHMEM_DEVS)
-		w->nr_devs = 0;  /* mounts come and go */
+		w->nr_devs = 0; /* mounts come and go */
 	w->dev[w->nr_devs] = dev;
 	w->tmpfs[w->nr_devs] = mounted_as_tmpfs(pid, dev);
 	return w->tmpfs[w->nr_devs++];
@@ -269,7 +269,7 @@ static void look(const struct scan *n, const struct area *a, struct object *o)
 		return;
 	at = scan_area(fd, a, o);
 	if (at == a->start)
-		read_area(fd, a, at, o);  /* an older kernel */
+		read_area(fd, a, at, o); /* an older kernel */
 	close(fd);
 }
 

@@ -4,14 +4,14 @@
  */
 #include "serve/account/account.h"
 
-#define LEAST       256      /* pages */
-#define NEARLY_FULL 8        /* margin below max / NEARLY_FULL */
+#define LEAST       256 /* pages */
+#define NEARLY_FULL 8   /* margin below max / NEARLY_FULL */
 
 bool unseen_possible(const struct client *c)
 {
 	return !c->unmanaged && c->hooked && a32_load(&c->host.can_evict) &&
-	       !a32_load(&c->entering) && !client_is_leaving(c) &&
-	       !a32_load(&c->host.dead) && !a32_load(&c->host.mm->dying);
+	       !a32_load(&c->entering) && !client_is_leaving(c) && !a32_load(&c->host.dead) &&
+	       !a32_load(&c->host.mm->dying);
 }
 
 /* Pages of its unmanaged RSS that no pass has seen. */

@@ -17,8 +17,8 @@ bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t wan
 
 /* ---- door.c ---- */
 struct door {
-	int fd;               /* listens; -1: there is none */
-	int file;             /* the file it is bound to; -1 */
+	int fd;   /* listens; -1: there is none */
+	int file; /* the file it is bound to; -1 */
 };
 /* Open it in @dir; @name is the socket's. Failure is no error. */
 void door_open(struct door *d, const char *dir, const char *name);

@@ -35,10 +35,10 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC   0x756d6335u   /* "umc5"; changes with every incompatible change */
-#define PROTO_ENV     "UMEMCG_SOCKET"
-#define PROTO_DOOR_ENV "UMEMCG_DOOR"
-#define EVICT_PAGES_MAX 128         /* pages per batch; size of the staging area */
+#define PROTO_MAGIC     0x756d6335u /* "umc5"; changes with every incompatible change */
+#define PROTO_ENV       "UMEMCG_SOCKET"
+#define PROTO_DOOR_ENV  "UMEMCG_DOOR"
+#define EVICT_PAGES_MAX 128 /* pages per batch; size of the staging area */
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -57,15 +57,16 @@ enum msg_type {
 
 struct msg_head {
 	uint32_t magic;
-	uint32_t type;      /* enum msg_type */
-	uint64_t seq;       /* a reply repeats that of its request */
+	uint32_t type; /* enum msg_type */
+	uint64_t seq;  /* a reply repeats that of its request */
 };
 
-#define HELLO_NEED_DEVICE 1u  /* userfaultfd(2) refused: send a device descriptor */
-#define HELLO_CAN_MOVE    2u  /* UFFDIO_MOVE works: pages pinned by I/O are refused, not lost */
-#define HELLO_STANDBY     8u  /* not a client: a helper to take over when the helper of the attached
-                               * userfaultfd's client ends */
-#define HELLO_HOOKED      4u  /* libc's own entry points are redirected, not only the symbols */
+#define HELLO_NEED_DEVICE 1u /* userfaultfd(2) refused: send a device descriptor */
+#define HELLO_CAN_MOVE    2u /* UFFDIO_MOVE works: pages pinned by I/O are refused, not lost */
+#define HELLO_STANDBY                                                                              \
+	8u              /* not a client: a helper to take over when the helper of the attached     \
+			 * userfaultfd's client ends */
+#define HELLO_HOOKED 4u /* libc's own entry points are redirected, not only the symbols */
 
 /* Pages at the top of a thread stack made by libc that stay the kernel's: enough for libc's struct
  * pthread and, where it lies above, the thread-local storage of the libraries below it. */
@@ -83,24 +84,24 @@ struct msg_hello {
 	uint32_t flags;
 	uint32_t helper_tid;
 	uint64_t fork_cookie;
-	uint64_t staging;             /* start of EVICT_PAGES_MAX pages, never managed */
+	uint64_t staging; /* start of EVICT_PAGES_MAX pages, never managed */
 	/* Never adopted: the agent's own memory (first; its second page is for marks, see
 	 * serve/find/mark.c), and what the kernel needs at exit: libc's record of the first thread
 	 * (PRIVATE_RECORD). */
 	uint64_t private_start[4];
-	uint64_t private_end[4];      /* unused entries: 0, 0 */
+	uint64_t private_end[4]; /* unused entries: 0, 0 */
 };
 
 struct msg_device {
 	struct msg_head h;
-	int32_t error;                /* 0: a descriptor is attached; else -errno */
+	int32_t error; /* 0: a descriptor is attached; else -errno */
 	uint32_t pad;
 };
 
 struct msg_ready {
 	struct msg_head h;
-	int32_t error;                /* 0, or -errno: stays unmanaged, the agent ends quietly */
-	uint32_t register_mode;       /* UFFDIO_REGISTER modes for new mappings */
+	int32_t error;          /* 0, or -errno: stays unmanaged, the agent ends quietly */
+	uint32_t register_mode; /* UFFDIO_REGISTER modes for new mappings */
 	/* If getppid(2) of an orphan would return @supervisor, it returns @heir; not in the @root
 	 * process. Pids in the namespace with inode @pid_namespace. */
 	int32_t supervisor, heir, root;
@@ -130,11 +131,11 @@ struct msg_evict {
 };
 
 enum evict_status {
-	EVICT_MOVED = 0,  /* in the staging area, no longer in the program */
-	EVICT_GONE,       /* nothing was there */
-	EVICT_PINNED,     /* in use by I/O: try later */
-	EVICT_REFUSED,    /* the mapping cannot be moved (protection, locked, not anonymous) */
-	EVICT_BUSY,       /* a thread of the program is changing mappings: try again */
+	EVICT_MOVED = 0, /* in the staging area, no longer in the program */
+	EVICT_GONE,      /* nothing was there */
+	EVICT_PINNED,    /* in use by I/O: try later */
+	EVICT_REFUSED,   /* the mapping cannot be moved (protection, locked, not anonymous) */
+	EVICT_BUSY,      /* a thread of the program is changing mappings: try again */
 };
 
 /* Helper -> supervisor: one byte per page; size = offsetof(struct msg_evicted, status) + n. */
@@ -171,79 +172,79 @@ struct msg_leave {
 };
 
 enum call_op {
-	CALL_FORK = 1,    /* about to fork: make room, stop evicting; reply value = cookie */
-	CALL_MLOCK,       /* start, len: about to lock; 0 or -ENOMEM */
-	CALL_MUNLOCK,     /* start, len: has been unlocked */
-	CALL_MLOCKALL,    /* start = MCL_ flags */
+	CALL_FORK = 1, /* about to fork: make room, stop evicting; reply value = cookie */
+	CALL_MLOCK,    /* start, len: about to lock; 0 or -ENOMEM */
+	CALL_MUNLOCK,  /* start, len: has been unlocked */
+	CALL_MLOCKALL, /* start = MCL_ flags */
 	CALL_MUNLOCKALL,
 	CALL_WILLNEED,    /* start, len: read ahead */
 	CALL_ADOPT,       /* start, len: a mapping that the agent could not register, or of a
-	                   * CALL_SHARED */
+			   * CALL_SHARED */
 	CALL_SHARED,      /* len: new shared memory; a memfd is attached to the reply, to be mapped,
-	                   * then CALL_ADOPT */
+			   * then CALL_ADOPT */
 	CALL_EXEC,        /* about to execute a program; a child of vfork may say it for itself;
-	                   * arg: EXEC_ or 0 */
+			   * arg: EXEC_ or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK,
-	                   * given already */
+			   * given already */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) done: shared memory there is zeros,
-	                   * swapped out or not */
+			   * swapped out or not */
 	CALL_SHARED_AT,   /* start, len: which shared memory object is mapped there? Its memfd is
-	                   * attached; value = PROT_ bits and SHARED_AT_LOCKED; -EOPNOTSUPP: none of
-	                   * ours; -EINVAL: the range is not uniform */
+			   * attached; value = PROT_ bits and SHARED_AT_LOCKED; -EOPNOTSUPP: none of
+			   * ours; -EINVAL: the range is not uniform */
 
-	CALL_KEEP,        /* start, len: keep it in memory, also in forked children, even if
-	                   * unlocked; 0 or -ENOMEM */
-	CALL_PIPE,        /* start, len, in bytes, > 0: went into the pipe of descriptor arg by
-	                   * vmsplice */
+	CALL_KEEP, /* start, len: keep it in memory, also in forked children, even if
+		    * unlocked; 0 or -ENOMEM */
+	CALL_PIPE, /* start, len, in bytes, > 0: went into the pipe of descriptor arg by
+		    * vmsplice */
 
 	CALL_HUGE_ADVICE, /* start, len, arg = MADV_HUGEPAGE or _NOHUGEPAGE, given already */
 
-	CALL_FILE,        /* start, len: anonymous memory that nothing can touch yet is to be filled
-	                   * from descriptor arg, which is file ino on dev, from byte offset on */
-	CALL_FILE_AT,     /* start, len: is there such memory? value = PROT_ bits at start, len =
-	                   * offset of the first of it; its file is attached. -ENOENT: no */
+	CALL_FILE,    /* start, len: anonymous memory that nothing can touch yet is to be filled
+		       * from descriptor arg, which is file ino on dev, from byte offset on */
+	CALL_FILE_AT, /* start, len: is there such memory? value = PROT_ bits at start, len =
+		       * offset of the first of it; its file is attached. -ENOENT: no */
 
 	/* System V shared memory. start, len are a memory range only where stated. -EOPNOTSUPP: no
 	 * segment of ours, ask the kernel. */
-	CALL_SHMGET,      /* start = key, len = size, arg = flags; value = id */
-	CALL_SHMAT,       /* start = id, arg = flags; a memfd is attached, len = bytes to map; then
-	                   * CALL_SHM_MAPPED */
-	CALL_SHM_MAPPED,  /* start, len: it is mapped there (len 0: it could not be); arg = id */
-	CALL_SHMDT,       /* start = address, len = 0 or the last answer; value, len = an area to
-	                   * unmap, -EINVAL: none (left) */
-	CALL_SHM_STAT,    /* start = id; seg */
-	CALL_SHM_SET,     /* start = id, len = uid | gid << 32, arg = mode */
-	CALL_SHM_RMID,    /* start = id */
-	CALL_SHM_LOCK,    /* start = id, arg = SHM_LOCK or SHM_UNLOCK */
+	CALL_SHMGET,     /* start = key, len = size, arg = flags; value = id */
+	CALL_SHMAT,      /* start = id, arg = flags; a memfd is attached, len = bytes to map; then
+			  * CALL_SHM_MAPPED */
+	CALL_SHM_MAPPED, /* start, len: it is mapped there (len 0: it could not be); arg = id */
+	CALL_SHMDT,      /* start = address, len = 0 or the last answer; value, len = an area to
+			  * unmap, -EINVAL: none (left) */
+	CALL_SHM_STAT,   /* start = id; seg */
+	CALL_SHM_SET,    /* start = id, len = uid | gid << 32, arg = mode */
+	CALL_SHM_RMID,   /* start = id */
+	CALL_SHM_LOCK,   /* start = id, arg = SHM_LOCK or SHM_UNLOCK */
 
-	CALL_PIPE_ON,     /* start, len = descriptors: splice or tee is about to pass data from the
-	                   * first, a pipe, to the second */
+	CALL_PIPE_ON, /* start, len = descriptors: splice or tee is about to pass data from the
+		       * first, a pipe, to the second */
 
 	/* A memfd of the program's: file ino on dev. -ENOENT: it is the kernel's. May come from a
 	 * child that is no client. */
-	CALL_MEMFD,       /* descriptor arg is new; from now on it is used as below */
+	CALL_MEMFD,        /* descriptor arg is new; from now on it is used as below */
 	CALL_MEMFD_MAPPED, /* start, len: it is mapped there, inaccessible */
-	CALL_MEMFD_SIZE,  /* ftruncate to len bytes */
-	CALL_MEMFD_SPACE, /* fallocate: arg = mode, offset and len in bytes */
-	CALL_MEMFD_SEEK,  /* lseek: arg = SEEK_DATA or SEEK_HOLE, offset; value = where */
-	CALL_MEMFD_LEAVE, /* it becomes the kernel's, with all its content. -ENOMEM: no room */
+	CALL_MEMFD_SIZE,   /* ftruncate to len bytes */
+	CALL_MEMFD_SPACE,  /* fallocate: arg = mode, offset and len in bytes */
+	CALL_MEMFD_SEEK,   /* lseek: arg = SEEK_DATA or SEEK_HOLE, offset; value = where */
+	CALL_MEMFD_LEAVE,  /* it becomes the kernel's, with all its content. -ENOMEM: no room */
 	NR_CALLS
 };
 
-#define SHARED_AT_LOCKED  0x100u       /* it is locked in memory */
-#define EXEC_STATIC       1u           /* will not say HELLO, and takes memory without asking */
-#define EXEC_SILENT       2u           /* has a loader, but will not say HELLO either */
+#define SHARED_AT_LOCKED 0x100u /* it is locked in memory */
+#define EXEC_STATIC      1u     /* will not say HELLO, and takes memory without asking */
+#define EXEC_SILENT      2u     /* has a loader, but will not say HELLO either */
 
 /* Bits set in the ids of our segments. The kernel's ids have them set only above 28671 segments. */
 #define SEGMENT_ID_MARK   0x7000
-#define SEGMENT_BYTES_MIN (64u << 10)  /* smaller ones are not worth a descriptor of ours */
+#define SEGMENT_BYTES_MIN (64u << 10) /* smaller ones are not worth a descriptor of ours */
 
 struct msg_call {
 	struct msg_head h;
-	uint32_t op;      /* enum call_op */
+	uint32_t op; /* enum call_op */
 	uint32_t arg;
 	uint64_t start, len;
-	uint64_t offset, dev, ino;  /* CALL_FILE, CALL_MEMFD */
+	uint64_t offset, dev, ino; /* CALL_FILE, CALL_MEMFD */
 };
 
 /* The struct shmid_ds fields of a segment. */
@@ -258,7 +259,7 @@ struct msg_segment {
 
 struct msg_call_reply {
 	struct msg_head h;
-	int32_t error;    /* 0 or -errno for the caller */
+	int32_t error; /* 0 or -errno for the caller */
 	uint32_t pad;
 	uint64_t value, len;
 	struct msg_segment seg;

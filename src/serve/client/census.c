@@ -24,8 +24,8 @@
 #define LINE_MAX   256
 
 struct census {
-	uint64_t start_ns;             /* (C) */
-	atomic32_t failed;             /* (A) 1: a line is missing, and that was said */
+	uint64_t start_ns; /* (C) */
+	atomic32_t failed; /* (A) 1: a line is missing, and that was said */
 };
 
 /* Only the first failure is reported; the program goes on. */
@@ -35,8 +35,10 @@ static void put_line(struct supervisor *s, const char *line, int n)
 
 	VM_ASSERT(n > 0);
 	if (put != n && !a32_xchg(&s->census->failed, 1))
-		supervisor_notice(s, "option --processes: cannot write the list of processes: %s; "
-				  "it is not complete", put < 0 ? strerror(errno) : "no room");
+		supervisor_notice(s,
+				  "option --processes: cannot write the list of processes: %s; "
+				  "it is not complete",
+				  put < 0 ? strerror(errno) : "no room");
 }
 
 static void put(struct supervisor *s, pid_t pid, const char *kind, uint64_t found_ns, int64_t peak,

@@ -17,7 +17,7 @@
 #include "serve/client/client.h"
 #include "serve/process/proc.h"
 
-#define HOLD_SHARE 8    /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
+#define HOLD_SHARE 8 /* margin below max / HOLD_SHARE: more than background reclaim keeps free */
 #define ALL_START  (16 * PAGE_SIZE)
 
 static void close_if(int fd)

@@ -78,82 +78,82 @@ enum client_state {
 
 /* A helper in another process that shares a client's memory (standby.c). */
 struct standby {
-	struct conn *conn;             /* NULL: none */
+	struct conn *conn; /* NULL: none */
 	pid_t pid, task;
-	uint32_t tid;                  /* the number of task in its own PID namespace */
+	uint32_t tid; /* the number of task in its own PID namespace */
 	uint64_t staging;
 };
 
 struct client {
-	struct host_client host;       /* first: the MMU knows us by it */
-	struct supervisor *s;          /* (C) */
-	struct list_head link;         /* (K) supervisor->clients */
-	atomic32_t ref;                /* (A) list + users */
-	atomic32_t state_word;         /* (A) enum client_state; private to client/client.c */
-	uint64_t key;                  /* (C) identifies it in epoll data; never reused */
-	bool unmanaged;                /* (C) measured and charged; not in the books */
+	struct host_client host; /* first: the MMU knows us by it */
+	struct supervisor *s;    /* (C) */
+	struct list_head link;   /* (K) supervisor->clients */
+	atomic32_t ref;          /* (A) list + users */
+	atomic32_t state_word;   /* (A) enum client_state; private to client/client.c */
+	uint64_t key;            /* (C) identifies it in epoll data; never reused */
+	bool unmanaged;          /* (C) measured and charged; not in the books */
 
 	/* which process it is */
-	uint64_t created_ns;           /* (C) */
-	uint64_t found_ns;             /* when its process became known */
-	pid_t forked_by;               /* (C) its parent when it was made; 0 */
-	uint64_t mark_va;              /* (C) where it can be marked (mark.c); 0: nowhere */
+	uint64_t created_ns; /* (C) */
+	uint64_t found_ns;   /* when its process became known */
+	pid_t forked_by;     /* (C) its parent when it was made; 0 */
+	uint64_t mark_va;    /* (C) where it can be marked (mark.c); 0: nowhere */
 	char comm[32];
-	bool kept;                     /* the keeper knows it */
+	bool kept; /* the keeper knows it */
 
 	/* its helper */
-	int sock;                      /* helper channel; -1 none. Set once, by hello */
-	uint32_t helper_tid;           /* in its own PID namespace */
-	bool hooked;                   /* (C) once can_evict: libc's calls come to the agent */
-	bool forked;                   /* (O) its HELLO was that of a fork's child */
-	atomic32_t entering;           /* (A) 1: not started yet, counted in mm->held */
-	atomic32_t task_changed;       /* (A) 1: statm_fd is of a task that is gone */
-	atomic64_t awaits_cookie;      /* (A) its HELLO will carry this; 0 = none expected */
+	int sock;                 /* helper channel; -1 none. Set once, by hello */
+	uint32_t helper_tid;      /* in its own PID namespace */
+	bool hooked;              /* (C) once can_evict: libc's calls come to the agent */
+	bool forked;              /* (O) its HELLO was that of a fork's child */
+	atomic32_t entering;      /* (A) 1: not started yet, counted in mm->held */
+	atomic32_t task_changed;  /* (A) 1: statm_fd is of a task that is gone */
+	atomic64_t awaits_cookie; /* (A) its HELLO will carry this; 0 = none expected */
 	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
 
 	/* its faults and events */
-	atomic32_t armed;              /* (A) 1: its next message wakes a worker; 0: one reads */
-	atomic32_t faults_wait;        /* (A) 1: for client_let_go */
-	atomic32_t beyond;             /* (A) 1: it may exceed the limit (late.c) */
-	atomic32_t event_turn;         /* (A) odd: messages are read and being applied */
-	atomic64_t fork_cookie;        /* (A) fork->lock to write; 0 = no fork is in progress */
+	atomic32_t armed;       /* (A) 1: its next message wakes a worker; 0: one reads */
+	atomic32_t faults_wait; /* (A) 1: for client_let_go */
+	atomic32_t beyond;      /* (A) 1: it may exceed the limit (late.c) */
+	atomic32_t event_turn;  /* (A) odd: messages are read and being applied */
+	atomic64_t fork_cookie; /* (A) fork->lock to write; 0 = no fork is in progress */
 
 	/* unmanaged: starting.c */
-	atomic32_t unable, told;       /* (A) 1: it cannot say HELLO; its exec was reported */
-	atomic64_t since_ns;           /* (A) when it was announced, or had executed */
-	struct client *before; /* (W) referenced; whose memory it has, while EXECUTING; NULL:
-				* our own child's */
-	int64_t least;                 /* (C) its least unmanaged RSS until it is UNMANAGED */
-	bool is_static;                /* (W) */
-	bool introduced;               /* it has said HELLO, and is another client */
-	char told_comm[32];            /* (N) its name when its exec was reported, or "" */
+	atomic32_t unable, told; /* (A) 1: it cannot say HELLO; its exec was reported */
+	atomic64_t since_ns;     /* (A) when it was announced, or had executed */
+	struct client *before;   /* (W) referenced; whose memory it has, while EXECUTING; NULL:
+				  * our own child's */
+	int64_t least;           /* (C) its least unmanaged RSS until it is UNMANAGED */
+	bool is_static;          /* (W) */
+	bool introduced;         /* it has said HELLO, and is another client */
+	char told_comm[32];      /* (N) its name when its exec was reported, or "" */
 
 	/* what it has; pages */
-	int64_t inherited;             /* (C) what it began with and its parent has as well */
-	atomic64_t reserve, reserve_want;     /* (A) charged ahead; as it should be */
-	atomic64_t grown_ns;           /* (A) when its unmanaged RSS last grew much; 0: never */
-	atomic64_t shared_pages, sysv_pages;  /* (A) (W) to write; the latter is a part */
-	atomic64_t own_pages;          /* (A) unmanaged pages, whoever shares them */
-	struct kin kin;                /* with whom it shares them; client/family.h */
-	atomic32_t several;            /* (A) 1: other processes share its memory */
-	atomic64_t tables;             /* (A) its page tables, part of its unmanaged RSS */
-	int maps_fd;                   /* adoption; -1: not open */
-	int statm_fd;                  /* (W) -1: not open */
+	int64_t inherited;                /* (C) what it began with and its parent has as well */
+	atomic64_t reserve, reserve_want; /* (A) charged ahead; as it should be */
+	atomic64_t grown_ns;              /* (A) when its unmanaged RSS last grew much; 0: never */
+	atomic64_t shared_pages, sysv_pages; /* (A) (W) to write; the latter is a part */
+	atomic64_t own_pages;                /* (A) unmanaged pages, whoever shares them */
+	struct kin kin;                      /* with whom it shares them; client/family.h */
+	atomic32_t several;                  /* (A) 1: other processes share its memory */
+	atomic64_t tables;                   /* (A) its page tables, part of its unmanaged RSS */
+	int maps_fd;                         /* adoption; -1: not open */
+	int statm_fd;                        /* (W) -1: not open */
 
-	uint64_t seq;  /* batch_lock: last request; private to session/transport.c */
-	atomic64_t peak;               /* (A) most pages seen; private to client/census.c */
-	bool spared;  /* (O) client_closing set dying; private to client/client.c */
+	uint64_t seq;    /* batch_lock: last request; private to session/transport.c */
+	atomic64_t peak; /* (A) most pages seen; private to client/census.c */
+	bool spared;     /* (O) client_closing set dying; private to client/client.c */
 	struct {
-		uint64_t asked_ns;     /* when that was looked up */
-		bool off;              /* the process has huge pages switched off */
-	} huge;                        /* host.batch_lock; private to account/huge.c */
+		uint64_t asked_ns; /* when that was looked up */
+		bool off;          /* the process has huge pages switched off */
+	} huge;                    /* host.batch_lock; private to account/huge.c */
 	struct {
-		atomic64_t ns, leaves, extra;  /* (A) when, and beside what, it was measured */
-	} tables_seen;                 /* private to account/tables.c */
+		atomic64_t ns, leaves, extra; /* (A) when, and beside what, it was measured */
+	} tables_seen;                        /* private to account/tables.c */
 	struct {
-		int64_t seen;          /* (W) what the first of two looks showed */
-		bool failed;           /* (W) its memory cannot be read, and that was said */
-	} measured;                    /* private to account/measure.c */
+		int64_t seen; /* (W) what the first of two looks showed */
+		bool failed;  /* (W) its memory cannot be read, and that was said */
+	} measured;           /* private to account/measure.c */
 	struct {
 		int pages_fd, stat_fd; /* (W) -1: not open */
 		uint64_t cpu_ns;       /* (W) what its threads had run at the last look */
@@ -161,37 +161,37 @@ struct client {
 		int64_t at;            /* finder: its unmanaged RSS after the last pass */
 		uint64_t turn;         /* finder: the last round that examined it */
 	} copying;                     /* private to account/copies*.c */
-	atomic64_t known;  /* (A) pages a pass left unmanaged; private to account/unseen.c */
-	unsigned nr_pins;              /* pipes->lock; private to shared/pipes.c */
+	atomic64_t known; /* (A) pages a pass left unmanaged; private to account/unseen.c */
+	unsigned nr_pins; /* pipes->lock; private to shared/pipes.c */
 	struct {
-		struct spinlock lock;  /* rank LEAF: all below */
-		int64_t charged;       /* pages charged ahead for the child; */
-		int64_t unmanaged;     /* ... those of them that will not be in its books */
-		bool taken;            /* an event has used the announcement */
-		bool shielded;         /* reclaim is kept away for it */
-	} fork;                        /* private to session/fork.c */
-	bool announced;  /* (C) its exec was, by its agent; private to session/starting.c */
+		struct spinlock lock; /* rank LEAF: all below */
+		int64_t charged;      /* pages charged ahead for the child; */
+		int64_t unmanaged;    /* ... those of them that will not be in its books */
+		bool taken;           /* an event has used the announcement */
+		bool shielded;        /* reclaim is kept away for it */
+	} fork;                       /* private to session/fork.c */
+	bool announced; /* (C) its exec was, by its agent; private to session/starting.c */
 	struct {
-		bool counted;          /* as a program that stays unmanaged */
-		bool registered;       /* it has said HELLO after all */
-	} named;                       /* (N); private to session/unmanaged.c */
-	struct standby standby[STANDBYS_MAX];  /* (O) private to session/standby.c */
-	pid_t let_go;  /* (W) a helper left to a debugger; private to session/follow.c */
-	atomic32_t mark;               /* (A) MARK_; private to find/mark.c */
+		bool counted;                 /* as a program that stays unmanaged */
+		bool registered;              /* it has said HELLO after all */
+	} named;                              /* (N); private to session/unmanaged.c */
+	struct standby standby[STANDBYS_MAX]; /* (O) private to session/standby.c */
+	pid_t let_go;    /* (W) a helper left to a debugger; private to session/follow.c */
+	atomic32_t mark; /* (A) MARK_; private to find/mark.c */
 	struct {
-		uint64_t cpu_ns;       /* what its threads had run at the last tick; */
-		bool runs;             /* ... they do */
-		bool executed;         /* it was looked at after it had executed */
-	} watched;                     /* (W) private to watch/watcher.c */
+		uint64_t cpu_ns; /* what its threads had run at the last tick; */
+		bool runs;       /* ... they do */
+		bool executed;   /* it was looked at after it had executed */
+	} watched;               /* (W) private to watch/watcher.c */
 	struct {
-		uint64_t since_ns;     /* when its helper was first seen late; 0: it is not */
-		int64_t from;          /* pages it had when it was let exceed the limit */
-	} late;                        /* (W) private to watch/late.c */
-	pid_t told_to_leave;           /* (W) that helper; 0: none; private to watch/leave.c */
+		uint64_t since_ns; /* when its helper was first seen late; 0: it is not */
+		int64_t from;      /* pages it had when it was let exceed the limit */
+	} late;                    /* (W) private to watch/late.c */
+	pid_t told_to_leave;       /* (W) that helper; 0: none; private to watch/leave.c */
 	struct {
-		uint64_t next_ns;      /* no pass before */
-		unsigned tries;        /* passes that something interrupted */
-	} finding;                     /* finder; private to watch/finder.c */
+		uint64_t next_ns; /* no pass before */
+		unsigned tries;   /* passes that something interrupted */
+	} finding;                /* finder; private to watch/finder.c */
 };
 
 /* ---- roster.c ---- */
@@ -299,7 +299,7 @@ void census_end(struct client *c, enum client_state was);
 void census_shared(struct supervisor *s, pid_t pid);
 
 /* ---- stray.c ---- */
-#define STRAY_KEY (1ull << 63)  /* in epoll data: no client's key, but a stray's descriptor */
+#define STRAY_KEY (1ull << 63) /* in epoll data: no client's key, but a stray's descriptor */
 /* 0 or -ENOMEM. */
 int spares_init(struct supervisor *s);
 /* Close all. */

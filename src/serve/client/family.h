@@ -41,33 +41,33 @@ struct places;
 /* Pages, all of them, except for the count of faults. */
 struct share {
 	bool valid;
-	int64_t paid;	       /* charged at the beginning */
-	int64_t own;	       /* what it had then; from the first look on, at the last one */
-	int64_t part;	       /* of what it was charged, what others may use when it ends */
-	int64_t copied;	       /* it may have copied so many before there was @tracked */
+	int64_t paid;          /* charged at the beginning */
+	int64_t own;           /* what it had then; from the first look on, at the last one */
+	int64_t part;          /* of what it was charged, what others may use when it ends */
+	int64_t copied;        /* it may have copied so many before there was @tracked */
 	int64_t tracked;       /* pages in @places that were shared; -1: not known */
-	int64_t left;	       /* of them, those that were no longer shared at the last look */
-	int64_t moved;	       /* by how much its own had grown at that look; may be negative */
-	int64_t faults;	       /* its minor faults at that look */
+	int64_t left;          /* of them, those that were no longer shared at the last look */
+	int64_t moved;         /* by how much its own had grown at that look; may be negative */
+	int64_t faults;        /* its minor faults at that look */
 	struct places *places; /* where it has pages that may be shared; NULL. A reference */
 };
 
 /* All fields: families->lock. */
 struct family {
-	unsigned nr;	  /* members */
+	unsigned nr;      /* members */
 	uint64_t changes; /* members that came, went, or announced a fork; debts that were paid */
-	int64_t debt;	  /* pages: charged, and in no figure */
+	int64_t debt;     /* pages: charged, and in no figure */
 };
 
-struct kin {			/* families->lock */
-	struct family *family;	/* NULL: none */
+struct kin {                    /* families->lock */
+	struct family *family;  /* NULL: none */
 	struct share now, next; /* next: of a pass that is being published. Both count */
-	uint64_t turn;		/* shares that it has had */
+	uint64_t turn;          /* shares that it has had */
 	bool gone;
 };
 
 struct families {
-	struct spinlock lock;	       /* rank LEAF */
+	struct spinlock lock;          /* rank LEAF */
 	void (*put)(struct places *p); /* drop a reference */
 };
 

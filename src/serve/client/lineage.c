@@ -18,13 +18,13 @@
 #define FRESH   1024
 
 struct lineage {
-	struct spinlock lock;          /* all but (C) */
-	pid_t *slot;                   /* a hash table: 0 free, GONE was used */
-	unsigned cap, used;            /* used: slots that are not 0 */
-	struct fresh fresh[FRESH];     /* not examined yet */
+	struct spinlock lock;      /* all but (C) */
+	pid_t *slot;               /* a hash table: 0 free, GONE was used */
+	unsigned cap, used;        /* used: slots that are not 0 */
+	struct fresh fresh[FRESH]; /* not examined yet */
 	unsigned nr_fresh;
-	bool lost;                     /* something is missing in the set or among the fresh ones */
-	bool reported;                 /* (C) the kernel reports forks and execs */
+	bool lost;     /* something is missing in the set or among the fresh ones */
+	bool reported; /* (C) the kernel reports forks and execs */
 };
 
 /* ---- the set; lock held ---- */
@@ -202,7 +202,7 @@ bool lineage_forked(struct supervisor *s, pid_t parent, pid_t child, uint64_t si
 		add(l, child);
 		note(l, child, since_ns);
 	} else {
-		drop(l, child);  /* a new process that reuses the pid of one of ours */
+		drop(l, child); /* a new process that reuses the pid of one of ours */
 	}
 	spin_unlock(&l->lock);
 	return ours;

@@ -9,15 +9,15 @@
 
 #include "serve/client/supervisor.h"
 
-#define NOTICE_EVERY_NS 20000000ull     /* at most fifty notices per second, */
-#define NOTICE_BURST    32              /* ... and a burst of this many */
-#define NOTICE_SAME_NS  5000000000ull   /* the same sentence again */
+#define NOTICE_EVERY_NS 20000000ull   /* at most fifty notices per second, */
+#define NOTICE_BURST    32            /* ... and a burst of this many */
+#define NOTICE_SAME_NS  5000000000ull /* the same sentence again */
 
 struct notices {
 	struct spinlock lock;
-	uint64_t last_ns;               /* when the last one was made; 0: none was */
-	uint64_t full_ns;               /* until when the rate is used up */
-	unsigned left_out;              /* those that exceeded the rate */
+	uint64_t last_ns;  /* when the last one was made; 0: none was */
+	uint64_t full_ns;  /* until when the rate is used up */
+	unsigned left_out; /* those that exceeded the rate */
 	char last[SERVE_TEXT_MAX];
 };
 

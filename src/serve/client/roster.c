@@ -75,9 +75,15 @@ static bool match_forking(const struct client *c, uint64_t cookie)
 	return a64_load(&c->fork_cookie) == (int64_t)cookie;
 }
 
-static bool match_key(const struct client *c, uint64_t key) { return c->key == key; }
+static bool match_key(const struct client *c, uint64_t key)
+{
+	return c->key == key;
+}
 
-struct client *client_get(struct supervisor *s, uint64_t key) { return find(s, match_key, key); }
+struct client *client_get(struct supervisor *s, uint64_t key)
+{
+	return find(s, match_key, key);
+}
 struct client *client_managed(struct supervisor *s, pid_t pid)
 {
 	return find(s, match_managed, (uint64_t)pid);

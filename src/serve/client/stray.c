@@ -23,7 +23,7 @@
 #define NR_SPARES 16
 
 struct spares {
-	atomic32_t fd[NR_SPARES];      /* (A) descriptors; 0: none */
+	atomic32_t fd[NR_SPARES]; /* (A) descriptors; 0: none */
 };
 
 int spares_init(struct supervisor *s)

@@ -18,71 +18,71 @@ struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
 	struct mem_cgroup *group;
-	int64_t max, memsw_max;        /* (C) pages, as configured; late.c adjusts the group's */
-	int64_t high;                  /* (C) pages, as configured; watcher.c adjusts the group's */
-	struct serve_config config;    /* (C) */
-	struct keeper *keeper;         /* (C) NULL: none */
-	char agent_path[4096];         /* (C) */
-	char socket_name[64];          /* (C) */
-	uint64_t pid_namespace;        /* (C) its inode; 0: not known */
-	int device_fd;                 /* (C) /dev/userfaultfd for the programs; -1: none */
-	int control_ep, fault_ep;      /* (C) */
-	int stop_fd;                   /* (C) readable: stop */
-	atomic32_t stopping;           /* (A) */
-	bool started, ready;           /* supervisor_start has succeeded; at least once */
-	atomic32_t root_pid;           /* (A) */
+	int64_t max, memsw_max;     /* (C) pages, as configured; late.c adjusts the group's */
+	int64_t high;               /* (C) pages, as configured; watcher.c adjusts the group's */
+	struct serve_config config; /* (C) */
+	struct keeper *keeper;      /* (C) NULL: none */
+	char agent_path[4096];      /* (C) */
+	char socket_name[64];       /* (C) */
+	uint64_t pid_namespace;     /* (C) its inode; 0: not known */
+	int device_fd;              /* (C) /dev/userfaultfd for the programs; -1: none */
+	int control_ep, fault_ep;   /* (C) */
+	int stop_fd;                /* (C) readable: stop */
+	atomic32_t stopping;        /* (A) */
+	bool started, ready;        /* supervisor_start has succeeded; at least once */
+	atomic32_t root_pid;        /* (A) */
 
 	/* roster.c */
 	struct spinlock clients_lock;
-	struct list_head clients;      /* (K) struct client, by key */
-	uint64_t next_key;             /* (K) */
-	atomic64_t nr_clients, total_clients;  /* (A) now; managed ones ever */
+	struct list_head clients;             /* (K) struct client, by key */
+	uint64_t next_key;                    /* (K) */
+	atomic64_t nr_clients, total_clients; /* (A) now; managed ones ever */
 
 	/* wake.c: where threads sleep */
 	struct {
 		struct waitq watcher, settler, finder, find;
 	} wake;
-	atomic32_t unsettled;          /* (A) unmanaged RSS grew: the limit may be exceeded */
-	atomic32_t unstopped;          /* (A) ... by a process above the limit that a debugger
-					* follows, and that cannot be stopped */
-	atomic32_t reserves_wanted;    /* (A) some client's reserve may be too small */
+	atomic32_t unsettled;       /* (A) unmanaged RSS grew: the limit may be exceeded */
+	atomic32_t unstopped;       /* (A) ... by a process above the limit that a debugger
+				     * follows, and that cannot be stopped */
+	atomic32_t reserves_wanted; /* (A) some client's reserve may be too small */
 
 	/* For the report. */
 	struct spinlock names_lock;
-	unsigned nr_names;             /* (N) programs that stay unmanaged: */
-	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX];  /* (N) */
+	unsigned nr_names; /* (N) programs that stay unmanaged: */
+	char names[SERVE_UNMANAGED_NAMES][SERVE_UNMANAGED_NAME_MAX]; /* (N) */
 	struct serve_unmanaged unmanaged_most,
 		unmanaged_oom; /* (N) at the peak, at the last kill */
 	atomic64_t unmanaged_total, unmeasured_total;
-	atomic64_t found_late_total, found_late_ns;  /* processes found late; the longest delay */
-	atomic64_t metadata_peak;      /* bytes of bookkeeping */
-	atomic64_t unmanaged_peak;     /* pages of unmanaged RSS */
-	atomic64_t tables_peak;        /* pages of page tables, part of that */
+	atomic64_t found_late_total, found_late_ns; /* processes found late; the longest delay */
+	atomic64_t metadata_peak;                   /* bytes of bookkeeping */
+	atomic64_t unmanaged_peak;                  /* pages of unmanaged RSS */
+	atomic64_t tables_peak;                     /* pages of page tables, part of that */
 	atomic32_t root_oom_killed;
-	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables, oom_forked;  /* bytes then */
+	atomic64_t oom_memory, oom_swap, oom_unmanaged, oom_tables, oom_forked; /* bytes then */
 
-	atomic32_t leaving, leaves;    /* (A) memfds that become the kernel's now; and so far */
+	atomic32_t leaving, leaves; /* (A) memfds that become the kernel's now; and so far */
 
 	/* Each private to its room: */
-	struct notices *notices;       /* client/notice.c */
-	struct census *census;         /* client/census.c */
-	struct spares *spares;         /* client/stray.c */
-	struct lineage *lineage;       /* client/lineage.c */
-	struct segments *segments;     /* shared/segment.c */
-	struct pipes *pipes;           /* shared/pipes.c */
-	struct memfds *memfds;         /* shared/memfd.c */
-	struct control *control;       /* session/ */
-	struct calls *calls;           /* session/call.c */
-	struct follow *follow;         /* session/follow.c */
-	struct find *find;             /* find/ */
-	struct fault_threads *fault;   /* fault/worker.c */
-	struct spinners *spinners;     /* fault/spinner.c */
-	struct watch_threads *watch;   /* watch/watcher.c */
-	struct copies *copies;         /* account/copies.c */
-	struct finder *finder;         /* watch/finder.c */
-	struct kinds *kinds;           /* watch/kinds.c */
-	struct search *search;         /* watch/search.c */
-	struct answers *answers;       /* remote/answers.c */
+	struct notices *notices;     /* client/notice.c */
+	struct census *census;       /* client/census.c */
+	struct spares *spares;       /* client/stray.c */
+	struct lineage *lineage;     /* client/lineage.c */
+	struct segments *segments;   /* shared/segment.c */
+	struct pipes *pipes;         /* shared/pipes.c */
+	struct memfds *memfds;       /* shared/memfd.c */
+	struct control *control;     /* session/ */
+	struct calls *calls;         /* session/call.c */
+	struct follow *follow;       /* session/follow.c */
+	struct find *find;           /* find/ */
+	struct fault_threads *fault; /* fault/worker.c */
+	struct spinners *spinners;   /* fault/spinner.c */
+	struct watch_threads *watch; /* watch/watcher.c */
+	struct copies *copies;       /* account/copies.c */
+	struct finder *finder;       /* watch/finder.c */
+	struct kinds *kinds;         /* watch/kinds.c */
+	struct search *search;       /* watch/search.c */
+	struct answers *answers;     /* remote/answers.c */
 };
 
 /* Allocate a room's own structure into *@part, zeroed. 0 or -ENOMEM. */

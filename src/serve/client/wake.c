@@ -8,7 +8,7 @@
 
 #include "serve/client/supervisor.h"
 
-#define PAGE_NS 500     /* to touch a page takes at least this long, on two CPUs */
+#define PAGE_NS 500 /* to touch a page takes at least this long, on two CPUs */
 #define NICE    (-20)
 
 void wake_init(struct supervisor *s)

@@ -23,9 +23,9 @@
 
 #include "serve/fault/fault.h"
 
-#define SPIN_NS     150000ull     /* spin this long after the last fault */
-#define LOOK_NS     1000000ull    /* one sample of the rate */
-#define RATE_MIN    4             /* faults per sample that make it worthwhile */
+#define SPIN_NS  150000ull  /* spin this long after the last fault */
+#define LOOK_NS  1000000ull /* one sample of the rate */
+#define RATE_MIN 4          /* faults per sample that make it worthwhile */
 
 struct spinner {
 	struct plat_thread t;
@@ -34,11 +34,11 @@ struct spinner {
 };
 
 struct spinners {
-	atomic64_t last_fault_ns;      /* (A) when a worker took up a fault last */
-	atomic32_t rate;               /* (A) faults in this sample */
+	atomic64_t last_fault_ns; /* (A) when a worker took up a fault last */
+	atomic32_t rate;          /* (A) faults in this sample */
 	struct waitq wait;
 	struct spinner spinner[NR_SPINNERS_MAX];
-	unsigned nr;                   /* (C) */
+	unsigned nr; /* (C) */
 };
 
 int spinners_init(struct supervisor *s)
@@ -94,7 +94,7 @@ static void spinner_main(void *arg)
 	struct supervisor *s = w->s;
 
 	if (a32_load(&s->stopping) || !settle_on_cpu(w->cpu))
-		return;  /* not allowed: faults are just slower */
+		return; /* not allowed: faults are just slower */
 	while (!a32_load(&s->stopping)) {
 		uint32_t ticket = waitq_prepare(&s->spinners->wait);
 		uint64_t look = plat_now_ns();

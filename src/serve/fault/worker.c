@@ -24,10 +24,10 @@
 #include "serve/process/proc.h"
 #include "serve/session/session.h"
 
-#define READ_BATCH 16
-#define QUEUE_MAX  128
+#define READ_BATCH     16
+#define QUEUE_MAX      128
 #define NR_WORKERS_MAX 16
-#define STALL_TRIES 10000
+#define STALL_TRIES    10000
 
 struct fault_threads {
 	struct plat_thread worker[NR_WORKERS_MAX];
@@ -161,11 +161,12 @@ static unsigned read_messages(struct client *c, struct queue *q)
 		if (m[i].event != UFFD_EVENT_PAGEFAULT)
 			apply_event(c, &m[i], i ? 0 : err);
 		else
-			push(q, (struct fault_msg){
-				.va = m[i].arg.pagefault.address & PAGE_MASK,
-				.tid = m[i].arg.pagefault.feat.ptid,
-				.write = m[i].arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
-			});
+			push(q,
+			     (struct fault_msg){
+				     .va = m[i].arg.pagefault.address & PAGE_MASK,
+				     .tid = m[i].arg.pagefault.feat.ptid,
+				     .write = m[i].arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,
+			     });
 	}
 	a32_add(&c->event_turn, 1);
 	rw_wrunlock(&c->host.mm->mmap_lock);
@@ -229,14 +230,14 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		err = adopt_at(c, f->va);
 		if (err == 0)
 			return false;
-		wake(c, f->va);  /* no such area (any more): the kernel decides */
+		wake(c, f->va); /* no such area (any more): the kernel decides */
 		return true;
 	}
 	switch (err) {
 	case -EAGAIN:
 		return false;
 	case -ETIME:
-		a32_store(&c->faults_wait, 1);  /* no memory now: the watcher retries */
+		a32_store(&c->faults_wait, 1); /* no memory now: the watcher retries */
 		return true;
 	case -ENOENT:
 		wake(c, f->va);
@@ -250,7 +251,7 @@ static bool serve_fault(struct client *c, const struct fault_msg *f)
 		}
 		return true;
 	default:
-		return true;  /* resolved, or woken elsewhere */
+		return true; /* resolved, or woken elsewhere */
 	}
 }
 
@@ -272,7 +273,7 @@ static void serve_client(struct client *c)
 		}
 		spinners_note(c->s);
 		if (q.n > 1)
-			client_rearm(c);  /* several threads: let other workers serve them */
+			client_rearm(c); /* several threads: let other workers serve them */
 		f = pop(&q);
 		if (client_has_ended(c) || serve_fault(c, &f)) {
 			stalled = 0;

@@ -32,11 +32,11 @@
 #include "serve/process/proc.h"
 #include "serve/session/session.h"
 
-#define TICK_NS   (10 * 1000000ull)
-#define UNSURE_NS (60 * 1000000ull)
-#define LATE_NS   (100 * 1000000ull)
+#define TICK_NS    (10 * 1000000ull)
+#define UNSURE_NS  (60 * 1000000ull)
+#define LATE_NS    (100 * 1000000ull)
 #define SHARING_NS (50 * 1000000ull)
-#define FRESH_MAX 64                   /* at once */
+#define FRESH_MAX  64 /* at once */
 
 static bool process_over(pid_t pid)
 {
@@ -247,7 +247,7 @@ static void give_pid(struct client *c, pid_t pid)
 	assert_thread(THREAD_ASKER);
 	assert_referenced(c);
 	client_set_pid(c, pid);
-	client_entered(c);  /* nothing can be reclaimed from it: no privilege for that */
+	client_entered(c); /* nothing can be reclaimed from it: no privilege for that */
 	/* Its memory could not be followed, or the OOM killer chose it before it had a pid. */
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying))
 		client_kill(c, SIGKILL);

@@ -20,10 +20,10 @@
 #include "serve/find/parts.h"
 #include "serve/session/session.h"
 
-#define RECEIVE_SIZE (8 << 20)      /* bytes of messages that may be queued for us */
+#define RECEIVE_SIZE (8 << 20) /* bytes of messages that may be queued for us */
 #define ACK_MS       200
 /* messages before the answer, on a machine that forks all the time */
-#define ACK_TRIES    10000
+#define ACK_TRIES 10000
 
 /* ---- what the kernel reports ---- */
 
@@ -86,7 +86,7 @@ static void read_all(struct find *f)
 			lineage_lost(f->s);
 		if (!m)
 			continue;
-		memcpy(&e, m->data, sizeof(e));  /* the kernel does not align it */
+		memcpy(&e, m->data, sizeof(e)); /* the kernel does not align it */
 		heard(f->s, &e);
 	}
 }

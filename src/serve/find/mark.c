@@ -25,7 +25,7 @@
 #include "serve/find/parts.h"
 #include "serve/process/proc.h"
 
-#define SAY_NS  (20 * 1000000ull)    /* a child that was announced says HELLO itself */
+#define SAY_NS  (20 * 1000000ull) /* a child that was announced says HELLO itself */
 #define PRESENT (1ull << 63)
 
 struct text {

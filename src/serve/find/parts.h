@@ -13,26 +13,26 @@ struct strangers;
 #define NR_ASKERS 6
 struct seen {
 	pid_t pid;
-	bool stranger;                 /* it is not known whether it belongs to the program */
-	bool busy;                     /* an asker has it */
+	bool stranger; /* it is not known whether it belongs to the program */
+	bool busy;     /* an asker has it */
 	uint64_t since_ns, due_ns;
-	uint64_t told_ns;              /* time of its fork or exec, as far as known */
+	uint64_t told_ns; /* time of its fork or exec, as far as known */
 };
 struct seen_list {
 	struct seen *e;
 	unsigned n, cap;
 };
 struct find {
-	struct supervisor *s;          /* (C) */
-	struct spinlock lock;          /* rank LEAF: both lists */
-	struct seen_list pending;      /* processes not classified yet */
-	struct seen_list sharing;      /* processes that share another one's memory */
+	struct supervisor *s;     /* (C) */
+	struct spinlock lock;     /* rank LEAF: both lists */
+	struct seen_list pending; /* processes not classified yet */
+	struct seen_list sharing; /* processes that share another one's memory */
 	struct waitq ask_wait;
 	/* find thread only, like all below */
 	uint64_t next_sharing_ns, next_near_ns, next_walk_ns, walked_ns, next_net_ns;
 	struct strangers *strangers;
 	struct plat_thread thread, asker[NR_ASKERS];
-	int sock;                      /* listen.c: reports of the kernel; -1: there are none */
+	int sock; /* listen.c: reports of the kernel; -1: there are none */
 	struct plat_thread listener;
 };
 

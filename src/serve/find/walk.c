@@ -22,15 +22,15 @@
 #include "serve/find/parts.h"
 #include "serve/process/proc.h"
 
-#define TICK_NS       (10 * 1000000ull)
-#define WALK_TICKS    2                   /* between two walks, */
-#define WALK_MAX      6                   /* ... and at most, with many processes */
-#define WALK_TOLD_NS  (500 * 1000000ull)  /* if the kernel reports forks, too */
-#define WALK_SHARE    2                   /* at most 1 / this of the time */
-#define NEAR_SHARE    4
-#define NET_NS        (1000 * 1000000ull)
-#define NET_SHARE     50
-#define ENVIRON_MAX   (128u << 10)        /* bytes searched */
+#define TICK_NS      (10 * 1000000ull)
+#define WALK_TICKS   2                  /* between two walks, */
+#define WALK_MAX     6                  /* ... and at most, with many processes */
+#define WALK_TOLD_NS (500 * 1000000ull) /* if the kernel reports forks, too */
+#define WALK_SHARE   2                  /* at most 1 / this of the time */
+#define NEAR_SHARE   4
+#define NET_NS       (1000 * 1000000ull)
+#define NET_SHARE    50
+#define ENVIRON_MAX  (128u << 10) /* bytes searched */
 
 /* Processes found not to be the program's; ascending. */
 struct strangers {
@@ -47,7 +47,7 @@ static void walk_near(struct find *f)
 	proc_children(getpid(), find_met, f);
 	while ((c = client_next(s, c))) {
 		pid_t pid = c->unmanaged || client_mute(c) ? c->host.pid
-			    : c->host.pid		   ? 0
+			    : c->host.pid                  ? 0
 							   : c->forked_by;
 
 		if (pid)

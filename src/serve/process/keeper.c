@@ -34,17 +34,17 @@
 
 #include "serve/process/keeper.h"
 
-#define KEEPER_FD 3              /* the socket, in the keeper */
-#define SEND_TIMEOUT_US 100000   /* per message: how long a stuck keeper may delay the supervisor */
-#define DEATH_WAIT_MS 5000       /* how long the keeper waits for the processes it killed */
-#define STOP_WAIT_MS 1000        /* how long the supervisor waits for the keeper */
+#define KEEPER_FD       3      /* the socket, in the keeper */
+#define SEND_TIMEOUT_US 100000 /* per message: how long a stuck keeper may delay the supervisor */
+#define DEATH_WAIT_MS   5000   /* how long the keeper waits for the processes it killed */
+#define STOP_WAIT_MS    1000   /* how long the supervisor waits for the keeper */
 
 enum keeper_op { KEEPER_ADD_PID = 1, KEEPER_DEL_PID, KEEPER_ADD_FD, KEEPER_DEL_FD, KEEPER_DONE };
 
 struct keeper_msg {
 	uint32_t op;
 	uint32_t pad;
-	uint64_t key;           /* a pid for the PID operations */
+	uint64_t key; /* a pid for the PID operations */
 };
 
 struct entry {
@@ -251,8 +251,10 @@ static int receive(struct keeper_msg *m, int *fd)
 	} control;
 	struct iovec iov = { .iov_base = m, .iov_len = sizeof(*m) };
 	struct msghdr h = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
 	};
 	struct cmsghdr *c;
 	ssize_t n;
@@ -306,7 +308,7 @@ static _Noreturn void keeper_main(int sock, pid_t supervisor)
 	detach(sock);
 	pidfd = sys_pidfd_open(supervisor);
 	if (getppid() != supervisor)
-		pidfd = -1;  /* gone already: the pid may be another process by now */
+		pidfd = -1; /* gone already: the pid may be another process by now */
 	while ((ret = receive(&m, &fd)) != 0) {
 		if (ret < 0)
 			continue;

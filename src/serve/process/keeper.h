@@ -14,7 +14,7 @@
 #include <sys/types.h>
 
 struct keeper {
-	int sock;      /* the supervisor's end */
+	int sock; /* the supervisor's end */
 	pid_t pid;
 };
 

@@ -10,7 +10,7 @@
 #include "plat/plat.h"
 #include "serve/process/process.h"
 
-#define KILL_WAIT_NS   (5 * 1000000000ull)
+#define KILL_WAIT_NS (5 * 1000000000ull)
 
 struct kill_walk {
 	pid_t except;

@@ -26,12 +26,11 @@ struct procmap_query_ {
 	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
 	uint64_t vma_name_addr, build_id_addr;
 };
-#define PROCMAP_QUERY_ _IOWR('f', 17, struct procmap_query_)
+#define PROCMAP_QUERY_     _IOWR('f', 17, struct procmap_query_)
 #define PROCMAP_READABLE   0x01
 #define PROCMAP_WRITABLE   0x02
 #define PROCMAP_EXECUTABLE 0x04
 #define PROCMAP_SHARED     0x08
-
 
 bool proc_there(pid_t id)
 {

@@ -21,7 +21,7 @@ DIR *proc_tasks(pid_t pid);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */
 int64_t proc_anon_pages(pid_t pid, int *fd);
 struct proc_sizes {
-	int64_t size, resident, shared;  /* pages */
+	int64_t size, resident, shared; /* pages */
 };
 /* False: unknown. */
 bool proc_sizes(pid_t pid, struct proc_sizes *out);
@@ -30,12 +30,12 @@ int64_t proc_shmem_pages(pid_t pid);
 /* Pages of its page tables; -1: unknown. */
 int64_t proc_table_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
-#define PROC_ENDING 0x04u  /* the kernel's PF_EXITING */
-#define PROC_FORKED 0x40u  /* the kernel's PF_FORKNOEXEC: no exec since it was forked */
+#define PROC_ENDING 0x04u /* the kernel's PF_EXITING */
+#define PROC_FORKED 0x40u /* the kernel's PF_FORKNOEXEC: no exec since it was forked */
 struct proc_stat {
 	char state;
 	pid_t parent;
-	unsigned flags;       /* of the first thread: PROC_ */
+	unsigned flags; /* of the first thread: PROC_ */
 };
 /* False: it is gone. */
 bool proc_stat(pid_t pid, struct proc_stat *st);
@@ -74,11 +74,11 @@ bool proc_is_static(pid_t pid);
 
 struct proc_area {
 	uint64_t start, end;
-	uint32_t flags;       /* VM_ */
-	bool manageable;      /* private, anonymous, not a stack or the kernel's own */
-	bool shared;          /* mapping of file @ino on @dev, from byte @offset */
+	uint32_t flags;  /* VM_ */
+	bool manageable; /* private, anonymous, not a stack or the kernel's own */
+	bool shared;     /* mapping of file @ino on @dev, from byte @offset */
 	uint64_t dev, ino, offset;
-	bool sysv;            /* has the name of a System V segment; not set by proc_area_at */
+	bool sysv; /* has the name of a System V segment; not set by proc_area_at */
 };
 /* End of the addresses that programs can map. */
 uint64_t proc_addresses_end(void);

@@ -8,17 +8,17 @@
 #include "serve/process/proc.h"
 
 /* ---- smaps.c ---- */
-#define SMAPS_REGISTERED 1u   /* in a userfaultfd */
-#define SMAPS_GROWSDOWN  2u   /* a stack */
+#define SMAPS_REGISTERED 1u /* in a userfaultfd */
+#define SMAPS_GROWSDOWN  2u /* a stack */
 #define SMAPS_CODE       4u
-#define SMAPS_SPECIAL    8u   /* not to be taken over */
+#define SMAPS_SPECIAL    8u /* not to be taken over */
 #define SMAPS_NOHUGE     16u
 struct smaps_area {
 	struct proc_area at;
-	uint32_t flags;       /* SMAPS_ */
-	int64_t rss_kib, pss_kib, private_kib;  /* all; its share; what nobody else has */
-	int64_t anon;         /* anonymous pages that are there */
-	bool entered;         /* the caller's (finder.c) */
+	uint32_t flags;                        /* SMAPS_ */
+	int64_t rss_kib, pss_kib, private_kib; /* all; its share; what nobody else has */
+	int64_t anon;                          /* anonymous pages that are there */
+	bool entered;                          /* the caller's (finder.c) */
 };
 /* Every area of a process, with what is there; 0 or -errno. */
 int smaps_areas(pid_t pid, void (*fn)(const struct smaps_area *a, void *arg), void *arg);
@@ -31,9 +31,9 @@ bool smaps_marks_stacks(void);
 struct pause {
 	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
 	unsigned n;
-	pid_t root;           /* our main thread waits for the end of this one */
-	bool refused;         /* a thread of the last one runs on: a debugger follows it */
-	uint64_t since_ns;    /* 0: no process is stopped */
+	pid_t root;        /* our main thread waits for the end of this one */
+	bool refused;      /* a thread of the last one runs on: a debugger follows it */
+	uint64_t since_ns; /* 0: no process is stopped */
 };
 /* Stop the running threads of @pid, except @helper (0: none; in the numbering of the process).
  * Watcher: the tracer is the calling thread. */

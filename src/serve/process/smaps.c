@@ -24,14 +24,22 @@ static uint32_t parse_flags(const char *at)
 		char name[3];
 		uint32_t flag;
 	} known[] = {
-		{ "um", SMAPS_REGISTERED }, { "gd", SMAPS_GROWSDOWN }, { "ex", SMAPS_CODE },
+		{ "um", SMAPS_REGISTERED },
+		{ "gd", SMAPS_GROWSDOWN },
+		{ "ex", SMAPS_CODE },
 		{ "nh", SMAPS_NOHUGE },
 		/* Not to be taken over: the agent's own and what else a child of fork gets
 		 * otherwise; locked, huge pages, devices, shadow stacks; other modes of
 		 * userfaultfd. */
-		{ "dc", SMAPS_SPECIAL }, { "wf", SMAPS_SPECIAL }, { "lo", SMAPS_SPECIAL },
-		{ "ht", SMAPS_SPECIAL }, { "io", SMAPS_SPECIAL }, { "pf", SMAPS_SPECIAL },
-		{ "mm", SMAPS_SPECIAL }, { "ss", SMAPS_SPECIAL }, { "uw", SMAPS_SPECIAL },
+		{ "dc", SMAPS_SPECIAL },
+		{ "wf", SMAPS_SPECIAL },
+		{ "lo", SMAPS_SPECIAL },
+		{ "ht", SMAPS_SPECIAL },
+		{ "io", SMAPS_SPECIAL },
+		{ "pf", SMAPS_SPECIAL },
+		{ "mm", SMAPS_SPECIAL },
+		{ "ss", SMAPS_SPECIAL },
+		{ "uw", SMAPS_SPECIAL },
 		{ "ui", SMAPS_SPECIAL },
 	};
 	uint32_t flags = 0;

@@ -4,9 +4,9 @@
 
 #include "serve/process/target.h"
 
-#define SCRIPTS_MAX 5     /* nested script interpreters: the kernel's limit */
-#define NAME_MAX_   256   /* the kernel reads no more of a script's first line */
-#define HEAD_BYTES  1024  /* header and program headers, as linkers lay them out */
+#define SCRIPTS_MAX 5    /* nested script interpreters: the kernel's limit */
+#define NAME_MAX_   256  /* the kernel reads no more of a script's first line */
+#define HEAD_BYTES  1024 /* header and program headers, as linkers lay them out */
 
 #if defined(__x86_64__)
 #define MACHINE EM_X86_64
@@ -81,7 +81,7 @@ static enum target by_elf(const char *path, const char *head, long got, target_r
 
 	for (size_t i = 0; i < t.n; i++) {
 		size_t at = t.at + i * t.each;
-		Elf64_Phdr part;  /* the type comes first in either class */
+		Elf64_Phdr part; /* the type comes first in either class */
 
 		memset(&part, 0, sizeof(part));
 		if (at + t.each <= (size_t)got)

@@ -18,10 +18,10 @@
 #define TARGET_PRELOAD "LD_PRELOAD"
 
 enum target {
-	TARGET_TAKES,    /* its loader loads the agent; or unknown */
-	TARGET_STATIC,   /* it has no loader */
-	TARGET_REFUSES,  /* its loader complains */
-	TARGET_SILENT,   /* its loader loads the agent, which cannot work there: musl's */
+	TARGET_TAKES,   /* its loader loads the agent; or unknown */
+	TARGET_STATIC,  /* it has no loader */
+	TARGET_REFUSES, /* its loader complains */
+	TARGET_SILENT,  /* its loader loads the agent, which cannot work there: musl's */
 };
 
 /* Read at most @n bytes of file @path, from byte @at on, into @buf. Returns their number; negative:

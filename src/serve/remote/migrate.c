@@ -30,8 +30,8 @@
 #include "serve/process/proc.h"
 #include "serve/remote/migrate.h"
 
-#define FRAMES_A_STEP 65536u   /* examined */
-#define WINDOW_PAGES  64       /* of shared memory, locked at once; faults on them wait */
+#define FRAMES_A_STEP 65536u /* examined */
+#define WINDOW_PAGES  64     /* of shared memory, locked at once; faults on them wait */
 
 /* ---- address spaces ---- */
 
@@ -112,7 +112,7 @@ static void move_leaf(struct migration_job *j, uint64_t base)
 	} else if (client_is_leaving(c)) {
 		j->sum.absent += n;
 	} else if (n) {
-		j->sum.failed += n;  /* a forked child that has not identified itself */
+		j->sum.failed += n; /* a forked child that has not identified itself */
 		j->sum.error = -ESRCH;
 	}
 }
@@ -287,7 +287,7 @@ static bool step_objects(struct migration_job *j)
 		j->index = end;
 		return true;
 	}
-	end -= j->index;  /* pages, from here on */
+	end -= j->index; /* pages, from here on */
 	move_window(j, window, j->index, j->index + end);
 	(void)munmap(window, end * PAGE_SIZE);
 	return true;

@@ -8,16 +8,16 @@
 struct migration_job {
 	struct supervisor *s;
 	const struct nodes *nodes;
-	struct client *only;           /* referenced; NULL: the whole group */
+	struct client *only; /* referenced; NULL: the whole group */
 	unsigned from, to;
 	unsigned stage;
-	struct client *client;         /* spaces: referenced; */
-	uint64_t *leaves;              /* ... its leaves; */
-	unsigned nr_leaves, leaf;      /* ... and the next of them */
-	struct address_space *as;      /* objects: referenced; */
-	uint64_t index, index_end;     /* ... its pages that are left; */
-	uint64_t va;                   /* ... where the next area of @only begins */
-	uint32_t pfn;                  /* frames: the next one */
+	struct client *client;     /* spaces: referenced; */
+	uint64_t *leaves;          /* ... its leaves; */
+	unsigned nr_leaves, leaf;  /* ... and the next of them */
+	struct address_space *as;  /* objects: referenced; */
+	uint64_t index, index_end; /* ... its pages that are left; */
+	uint64_t va;               /* ... where the next area of @only begins */
+	uint32_t pfn;              /* frames: the next one */
 	uint64_t total;
 	struct nodes_moved sum;
 };

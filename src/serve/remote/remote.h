@@ -23,14 +23,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define REMOTE_MAGIC     0x756d7231u   /* changes with every incompatible change */
+#define REMOTE_MAGIC     0x756d7231u /* changes with every incompatible change */
 #define REMOTE_PREFIX    "umemcg-run."
 #define REMOTE_TEXT_MAX  64
 #define REMOTE_NODES_MAX 64
-#define REMOTE_FIND_MS   5000                   /* limit of remote_find for all answers together */
-#define REMOTE_SILENT_MS (3 * REMOTE_FIND_MS)   /* a connection may be silent for this long: the
-                                                 * first to answer remote_find must still be there
-                                                 * after it has waited for the last */
+#define REMOTE_FIND_MS   5000 /* limit of remote_find for all answers together */
+#define REMOTE_SILENT_MS                                                                           \
+	(3 * REMOTE_FIND_MS) /* a connection may be silent for this long: the                      \
+			      * first to answer remote_find must still be there                    \
+			      * after it has waited for the last */
 
 enum remote_type {
 	REMOTE_WHO = 1,
@@ -43,12 +44,12 @@ enum remote_type {
 
 struct remote_head {
 	uint32_t magic;
-	uint32_t type;   /* enum remote_type */
+	uint32_t type; /* enum remote_type */
 };
 
 struct remote_who {
 	struct remote_head h;
-	uint32_t pid;    /* 0: no process in particular */
+	uint32_t pid; /* 0: no process in particular */
 	uint32_t pad;
 };
 
@@ -56,37 +57,37 @@ enum remote_member { REMOTE_STRANGER, REMOTE_MANAGED, REMOTE_NOT_MANAGED };
 
 struct remote_is {
 	struct remote_head h;
-	uint32_t member;                 /* enum remote_member: the process that was asked about */
+	uint32_t member; /* enum remote_member: the process that was asked about */
 	uint32_t pad;
-	char group[REMOTE_TEXT_MAX];     /* NUL-terminated */
-	char program[REMOTE_TEXT_MAX];   /* likewise: the comm of the root process */
+	char group[REMOTE_TEXT_MAX];   /* NUL-terminated */
+	char program[REMOTE_TEXT_MAX]; /* likewise: the comm of the root process */
 };
 
 struct remote_migrate {
 	struct remote_head h;
-	uint32_t pid;                    /* 0: the whole group */
-	uint32_t from, to;               /* memory nodes */
+	uint32_t pid;      /* 0: the whole group */
+	uint32_t from, to; /* memory nodes */
 	uint32_t pad;
 };
 
 /* REMOTE_PROGRESS and REMOTE_DONE. */
 struct remote_moved {
 	struct remote_head h;
-	int32_t error;                   /* DONE: 0, or -errno and nothing was started: -ENOTSUP
-	                                  * built without libnuma, -ENODEV one node only, -ENXIO no
-	                                  * such node, -EBUSY another is in progress, -ESRCH the
-	                                  * process is none of ours, -EMEDIUMTYPE it is not
-	                                  * managed */
-	int32_t why;                     /* the latest reason of a failure, -errno; 0: none */
-	uint64_t total;                  /* pages in memory at the start */
-	uint64_t moved, failed, elsewhere, absent, shared;   /* as in struct nodes_moved */
+	int32_t error;  /* DONE: 0, or -errno and nothing was started: -ENOTSUP
+			 * built without libnuma, -ENODEV one node only, -ENXIO no
+			 * such node, -EBUSY another is in progress, -ESRCH the
+			 * process is none of ours, -EMEDIUMTYPE it is not
+			 * managed */
+	int32_t why;    /* the latest reason of a failure, -errno; 0: none */
+	uint64_t total; /* pages in memory at the start */
+	uint64_t moved, failed, elsewhere, absent, shared; /* as in struct nodes_moved */
 	uint32_t nr_nodes, pad;
 	uint32_t node[REMOTE_NODES_MAX]; /* the machine's */
 };
 
 struct remote_refused {
 	struct remote_head h;
-	int32_t error;                   /* -errno */
+	int32_t error; /* -errno */
 	uint32_t pad;
 };
 
@@ -106,8 +107,8 @@ struct remote_ops {
 #define REMOTE_CONNS_MAX 16
 
 struct remote_conn {
-	int fd;                /* 0: none */
-	uint64_t heard_ns;     /* when it last spoke, or connected */
+	int fd;            /* 0: none */
+	uint64_t heard_ns; /* when it last spoke, or connected */
 };
 
 /* Belongs to the thread in remote_serve. */
@@ -116,9 +117,9 @@ struct remote_server {
 	const struct remote_ops *ops;
 	void *arg;
 	struct remote_conn conn[REMOTE_CONNS_MAX];
-	struct remote_conn *asker;     /* who asked for the job in progress; NULL: none */
-	struct remote_moved moved;     /* progress of that job */
-	uint64_t told_ns;              /* when the asker last got a report */
+	struct remote_conn *asker; /* who asked for the job in progress; NULL: none */
+	struct remote_moved moved; /* progress of that job */
+	uint64_t told_ns;          /* when the asker last got a report */
 };
 
 /* Listen. 0 or -errno; a server that does not listen serves no one. */
@@ -139,16 +140,16 @@ void answers_stop(struct supervisor *s);
 
 enum remote_state {
 	REMOTE_ANSWERED,
-	REMOTE_DENIED,     /* another user's */
-	REMOTE_SILENT,     /* no answer in time: stopped? */
-	REMOTE_OTHER,      /* another version */
+	REMOTE_DENIED, /* another user's */
+	REMOTE_SILENT, /* no answer in time: stopped? */
+	REMOTE_OTHER,  /* another version */
 };
 
 struct remote_run {
 	pid_t pid;
-	int fd;                        /* open when it answered */
+	int fd; /* open when it answered */
 	enum remote_state state;
-	struct remote_is is;           /* when it answered */
+	struct remote_is is; /* when it answered */
 };
 
 /* Ask every run on this machine who it is, and whether @pid (0: none) is one of its processes.

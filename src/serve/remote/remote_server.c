@@ -17,9 +17,9 @@
 #include "serve/remote/remote.h"
 
 #define SILENT_NS  (REMOTE_SILENT_MS * 1000000ull)
-#define TELL_NS    (200 * 1000000ull)    /* between two progress reports */
-#define LOOK_NS    (20 * 1000000ull)     /* between two polls of the connections, during a job */
-#define NO_ROOM_NS (10 * 1000000ull)     /* no descriptor for a connection: pause before retrying */
+#define TELL_NS    (200 * 1000000ull) /* between two progress reports */
+#define LOOK_NS    (20 * 1000000ull)  /* between two polls of the connections, during a job */
+#define NO_ROOM_NS (10 * 1000000ull)  /* no descriptor for a connection: pause before retrying */
 #define TICK_MS    1000
 
 union request {
@@ -165,7 +165,7 @@ static void conn_event(struct remote_server *r, struct remote_conn *c)
 		return;
 	c->heard_ns = plat_now_ns();
 	if (n < (ssize_t)sizeof(q.h) || q.h.magic != REMOTE_MAGIC || r->asker == c)
-		conn_close(r, c);  /* end of file, nonsense, or a message while we work for it */
+		conn_close(r, c); /* end of file, nonsense, or a message while we work for it */
 	else if (is(&q, n, REMOTE_WHO, sizeof(q.who)))
 		who(r, c, &q.who);
 	else if (is(&q, n, REMOTE_MIGRATE, sizeof(q.migrate)))

@@ -21,23 +21,23 @@
 #include "serve/session/conn.h"
 #include "serve/shared/shared.h"
 
-#define WILLNEED_MAX (1ull << 40)  /* bytes examined at most */
-#define TURN_NS (500 * 1000)    /* between two attempts of a fork that waits for another */
+#define WILLNEED_MAX (1ull << 40) /* bytes examined at most */
+#define TURN_NS      (500 * 1000) /* between two attempts of a fork that waits for another */
 
 /* A request of a program thread, on its way to a call thread. */
 struct call {
-	struct list_head link;         /* its queue's lock */
-	struct client *client;         /* referenced */
-	int fd;                        /* a duplicate: reply here */
-	uint64_t cookie;               /* of a fork */
-	pid_t pid;                     /* the caller: the client, or a child of vfork */
+	struct list_head link; /* its queue's lock */
+	struct client *client; /* referenced */
+	int fd;                /* a duplicate: reply here */
+	uint64_t cookie;       /* of a fork */
+	pid_t pid;             /* the caller: the client, or a child of vfork */
 	struct msg_call msg;
 };
 
 struct call_queue {
-	struct supervisor *s;          /* (C) */
-	struct spinlock lock;          /* rank LEAF */
-	struct list_head list;         /* lock; struct call */
+	struct supervisor *s;  /* (C) */
+	struct spinlock lock;  /* rank LEAF */
+	struct list_head list; /* lock; struct call */
 	struct waitq wait;
 };
 

@@ -8,21 +8,27 @@
 #include "serve/channel/channel.h"
 #include "serve/session/session.h"
 
-#define EVICT_TIMEOUT_US 200000  /* an answer later than this is "late" */
+#define EVICT_TIMEOUT_US 200000 /* an answer later than this is "late" */
 
 enum conn_kind {
-	CONN_LISTEN, CONN_STOP, CONN_NEW, CONN_HELPER, CONN_STANDBY, CONN_CLOSING, CONN_CALL
+	CONN_LISTEN,
+	CONN_STOP,
+	CONN_NEW,
+	CONN_HELPER,
+	CONN_STANDBY,
+	CONN_CLOSING,
+	CONN_CALL
 };
 
 struct conn {
-	struct list_head link;         /* control->conns or closing */
+	struct list_head link; /* control->conns or closing */
 	enum conn_kind kind;
 	int fd;
-	pid_t pid;                     /* the peer */
-	uint64_t deadline_ns; /* CONN_NEW: must have spoken by then; CONN_CLOSING: unready.c */
-	struct client *client;         /* referenced; CONN_HELPER, CONN_CALL of a fork */
-	uint64_t cookie;               /* CONN_CALL of a fork: which one */
-	bool started;                  /* CONN_HELPER, CONN_STANDBY: its helper has sent STARTED */
+	pid_t pid;             /* the peer */
+	uint64_t deadline_ns;  /* CONN_NEW: must have spoken by then; CONN_CLOSING: unready.c */
+	struct client *client; /* referenced; CONN_HELPER, CONN_CALL of a fork */
+	uint64_t cookie;       /* CONN_CALL of a fork: which one */
+	bool started;          /* CONN_HELPER, CONN_STANDBY: its helper has sent STARTED */
 };
 
 struct control {
@@ -30,8 +36,8 @@ struct control {
 	struct door door;
 	struct conn listen_conn, door_conn, stop_conn;
 	struct list_head conns;
-	struct list_head closing;      /* of kind CONN_CLOSING */
-	unsigned nr_standbys;          /* of all clients */
+	struct list_head closing; /* of kind CONN_CLOSING */
+	unsigned nr_standbys;     /* of all clients */
 	struct plat_thread thread;
 };
 

@@ -19,11 +19,11 @@
 #include "serve/session/conn.h"
 
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
-#define TICK_MS 500
-#define SILENT_MAX 256            /* silent new connections per process */
-#define NO_ROOM_NS (10 * 1000000) /* out of descriptors: how long to let others go on */
-#define CLOSING_MS 1
-#define WALKS_MAX 16              /* walks to the ancestors, when one exits during the walk */
+#define TICK_MS          500
+#define SILENT_MAX       256            /* silent new connections per process */
+#define NO_ROOM_NS       (10 * 1000000) /* out of descriptors: how long to let others go on */
+#define CLOSING_MS       1
+#define WALKS_MAX        16 /* walks to the ancestors, when one exits during the walk */
 
 union any_msg {
 	struct msg_head h;
@@ -215,7 +215,7 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 	}
 	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 	if (!call_queue(s, c, conn->fd, m, conn->cookie, conn->pid))
-		refuse_call(s, conn, m, -ENOMEM);  /* the caller waits for one, or for nothing */
+		refuse_call(s, conn, m, -ENOMEM); /* the caller waits for one, or for nothing */
 	client_put(c);
 }
 

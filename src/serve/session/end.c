@@ -41,7 +41,7 @@ enum client_state client_end(struct client *c)
 		keeper_del_pid(s->keeper, c->host.pid);
 	if (s->keeper)
 		keeper_del_fd(s->keeper, c->key);
-	client_put(c);  /* the list's */
+	client_put(c); /* the list's */
 	return was;
 }
 

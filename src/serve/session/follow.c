@@ -45,30 +45,30 @@
 #include "serve/process/proc.h"
 #include "serve/session/session.h"
 
-#define BELL        SIGURG            /* ignored by default: a stray one is harmless */
+#define BELL        SIGURG /* ignored by default: a stray one is harmless */
 #define PATIENCE_NS (200 * 1000000ull)
 #define RING_NS     1000000
 
 /* To do: @busy until it is done. */
-enum { FOLLOW_NEW, FOLLOW_AGAIN, NR_FOLLOW_REQUESTS };  /* of the control thread, of the watcher */
+enum { FOLLOW_NEW, FOLLOW_AGAIN, NR_FOLLOW_REQUESTS }; /* of the control thread, of the watcher */
 
 struct follow_request {
-	atomic32_t wanted;             /* (A) a helper; 0: none */
-	atomic32_t busy;               /* (A) 1: not done yet */
-	bool let_go;                   /* else follow it. Written while @wanted is 0 */
+	atomic32_t wanted; /* (A) a helper; 0: none */
+	atomic32_t busy;   /* (A) 1: not done yet */
+	bool let_go;       /* else follow it. Written while @wanted is 0 */
 	struct waitq answered;
 };
 
 struct follow {
 	struct plat_thread thread;
-	bool started;                  /* (C) while there is a control thread */
-	atomic32_t tid;                /* (A) of the thread, while it runs */
-	atomic32_t stopping;           /* (A) */
-	atomic32_t leaving;            /* (A) a helper to be let go when it stops; 0: none */
+	bool started;        /* (C) while there is a control thread */
+	atomic32_t tid;      /* (A) of the thread, while it runs */
+	atomic32_t stopping; /* (A) */
+	atomic32_t leaving;  /* (A) a helper to be let go when it stops; 0: none */
 	struct follow_request request[NR_FOLLOW_REQUESTS];
 };
 
-static struct follow *follower;       /* for the handler: there is one supervisor per process */
+static struct follow *follower; /* for the handler: there is one supervisor per process */
 
 static void answer(struct follow_request *q)
 {
@@ -85,7 +85,7 @@ static void do_request(struct follow *f, struct follow_request *q)
 	if (q->let_go) {
 		a32_store(&f->leaving, (uint32_t)tid);
 		if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0)
-			return;               /* go_on answers */
+			return; /* go_on answers */
 		a32_store(&f->leaving, 0);
 	} else {
 		(void)ptrace(PTRACE_SEIZE, tid, NULL, NULL);
@@ -165,10 +165,10 @@ void follow_look(struct client *c, bool traced)
 	assert_thread(THREAD_WATCHER);
 	VM_ASSERT(!c->unmanaged);
 	if (!gone && !traced)
-		return;               /* a tracer that attaches stops it first */
+		return; /* a tracer that attaches stops it first */
 	outside = traced_outside(c);
 	if (outside == gone || (!outside && proc_tracer(c->host.pid, helper)))
-		return;               /* or the debugger has not detached from all yet */
+		return; /* or the debugger has not detached from all yet */
 	if (request(c->s, &c->s->follow->request[FOLLOW_AGAIN], helper, outside))
 		c->let_go = outside ? helper : 0;
 }
@@ -184,7 +184,7 @@ static void go_on(struct follow *f, pid_t tid, int status)
 	if (WIFSTOPPED(status))
 		(void)ptrace(leaves ? PTRACE_DETACH : PTRACE_CONT, tid, NULL, sig);
 	if (leaves)
-		answer(&f->request[FOLLOW_AGAIN]);   /* only that one lets go */
+		answer(&f->request[FOLLOW_AGAIN]); /* only that one lets go */
 }
 
 static void follow_main(void *arg)
@@ -211,7 +211,7 @@ static void follow_main(void *arg)
 		if (tid > 0)
 			go_on(f, tid, status);
 		else if (tid < 0 && errno == ECHILD && !a32_load(&f->stopping))
-			sigsuspend(&open);    /* until there is a helper to follow */
+			sigsuspend(&open); /* until there is a helper to follow */
 	}
 	a32_store(&f->tid, 0);
 }
@@ -245,7 +245,7 @@ void follow_stop(struct supervisor *s)
 	if (!f->started)
 		return;
 	while (!a32_load(&f->tid))
-		plat_sleep_ns(RING_NS);      /* it has not run yet */
+		plat_sleep_ns(RING_NS); /* it has not run yet */
 	a32_store(&f->stopping, 1);
 	/* Repeat: it may have checked just before, and then wait for ever. */
 	while (a32_load(&f->tid)) {

@@ -17,10 +17,10 @@
 #include "serve/session/session.h"
 
 /* x 1 ms: a child cannot be followed while pages of its parent are in transit */
-#define QUIESCE_TRIES 20000
-#define FORK_CHARGE_STEP 256 /* pages */
-#define FORK_PATIENCE_NS 1000000000ull  /* for busy pages, and for other processes to end */
-#define FORK_RETRY_NS 1000000
+#define QUIESCE_TRIES    20000
+#define FORK_CHARGE_STEP 256           /* pages */
+#define FORK_PATIENCE_NS 1000000000ull /* for busy pages, and for other processes to end */
+#define FORK_RETRY_NS    1000000
 
 static bool fork_announce(struct client *c, uint64_t cookie)
 {
@@ -139,7 +139,7 @@ void fork_over(struct client *c, uint64_t cookie)
 		c->fork.shielded = false;
 	}
 	spin_unlock(&c->fork.lock);
-	uncharge_pages(c->s->group, charged);  /* the fork failed, or had fewer pages */
+	uncharge_pages(c->s->group, charged); /* the fork failed, or had fewer pages */
 	if (shielded) {
 		a32_add(&c->host.mm->no_reclaim, -1);
 		a32_add(&c->host.mm->held, -1);
@@ -204,7 +204,7 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	assert_thread(THREAD_FAULT);
 	lockdep_assert_held(&child->host.mm->mmap_lock);
 	VM_ASSERT(charged >= 0);
-	child->inherited = unmanaged - a64_load(&parent->tables);  /* its tables are its own */
+	child->inherited = unmanaged - a64_load(&parent->tables); /* its tables are its own */
 	if (child->inherited < 0)
 		child->inherited = 0;
 	if (paid > unmanaged)

@@ -12,7 +12,7 @@
 #include "serve/process/proc.h"
 #include "serve/session/conn.h"
 
-#define GONE_TRIES       20      /* x 1 ms */
+#define GONE_TRIES 20 /* x 1 ms */
 
 static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int error, int fd)
 {
@@ -77,7 +77,7 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 
 	assert_thread(THREAD_CONTROL);
 	if (old && old == now) {
-		client_put(old);  /* an asker (find.c) identified the process first */
+		client_put(old); /* an asker (find.c) identified the process first */
 		return true;
 	}
 	if (!old)
@@ -99,7 +99,7 @@ static bool detach_old(struct supervisor *s, pid_t pid, const struct client *now
 		gone = uffd_dead(old->host.uffd);
 		if (gone)
 			break;
-		plat_sleep_ns(1000 * 1000);  /* another process may be reading it in /proc */
+		plat_sleep_ns(1000 * 1000); /* another process may be reading it in /proc */
 	}
 	if (gone) {
 		client_end(old);
@@ -174,7 +174,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		return NULL;
 	}
 	detach_old(s, conn->pid, c);
-	starting_over(s, conn->pid);  /* it may have been found as unmanaged by now */
+	starting_over(s, conn->pid); /* it may have been found as unmanaged by now */
 	client_set_pid(c, conn->pid);
 	if (a32_load(&c->host.dead) || a32_load(&c->host.mm->dying)) {
 		/* Its memory could not be followed, or the OOM killer chose it before it had a

@@ -186,7 +186,7 @@ static void take_over(struct client *c, struct standby *slot)
 	follow_helper(c->s, slot->task);
 	client_change_pid(c, slot->pid);
 	if (client_lives_on(c, slot->conn->started))
-		starting_over(c->s, c->host.pid);  /* it may have been found as unmanaged by now */
+		starting_over(c->s, c->host.pid); /* it may have been found as unmanaged by now */
 	a32_store(&c->task_changed, 1);
 	(void)epoll_ctl(c->s->control_ep, EPOLL_CTL_DEL, old, NULL);
 	close(old);

@@ -28,10 +28,10 @@
 #include "serve/process/target.h"
 #include "serve/session/session.h"
 
-#define START_PAGES    96
-#define START_SHARE    32                       /* at most this part of memory.max */
-#define COMM_BYTES     16                       /* the kernel keeps no more of a process's name */
-#define EXEC_NS        (1000000000ull)          /* an exec that takes longer has failed */
+#define START_PAGES 96
+#define START_SHARE 32              /* at most this part of memory.max */
+#define COMM_BYTES  16              /* the kernel keeps no more of a process's name */
+#define EXEC_NS     (1000000000ull) /* an exec that takes longer has failed */
 
 static int64_t start_pages(const struct supervisor *s)
 {
@@ -74,7 +74,7 @@ int starting_announce(struct client *caller, pid_t pid, uint32_t how)
 		return -EINVAL;
 	c = client_unmanaged(s, pid);
 	if (c) {
-		a64_store(&c->since_ns, (int64_t)plat_now_ns());  /* the previous one failed */
+		a64_store(&c->since_ns, (int64_t)plat_now_ns()); /* the previous one failed */
 	} else {
 		if (charge_pages(&s->engine, s->group, NULL, n, CHARGE_NOOOM) != 0)
 			n = 0;
@@ -123,8 +123,8 @@ static void look_whether_able(struct client *c)
 
 	VM_ASSERT(c->unmanaged);
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)c->host.pid);
-	if (proc_there(c->host.pid) && (target_of(path, read_file) != TARGET_TAKES ||
-					lacks_agent(c->s, c->host.pid)))
+	if (proc_there(c->host.pid) &&
+	    (target_of(path, read_file) != TARGET_TAKES || lacks_agent(c->s, c->host.pid)))
 		a32_store(&c->unable, 1);
 }
 
@@ -177,7 +177,7 @@ void starting_told(struct supervisor *s, pid_t pid)
 
 	assert_thread(THREAD_LISTENER);
 	if (!c) {
-		find_wake(s);  /* it may be over in a moment */
+		find_wake(s); /* it may be over in a moment */
 		return;
 	}
 	if (client_state(c) == CLIENT_EXECUTING) {

@@ -60,7 +60,7 @@ _Static_assert((int)HOST_MOVED == EVICT_MOVED && (int)HOST_GONE == EVICT_GONE &&
 _Static_assert(EVICT_PAGES_MAX == MMU_BATCH_MAX, "one withdrawal is one message");
 
 int transport_evict(struct host_client *hc, const struct host_range *r, unsigned n, uint8_t *status,
-			   unsigned npages)
+		    unsigned npages)
 {
 	struct client *c = (struct client *)hc;
 	struct msg_evict m = { .h = { PROTO_MAGIC, MSG_EVICT, ++c->seq }, .n = n };
@@ -132,7 +132,7 @@ void transport_zap(struct host_client *hc, unsigned n)
 	lockdep_assert_held(&hc->batch_lock);
 	/* A channel that is closing refuses packets before poll reports it closed: exec or exit. */
 	if (err && err != -EPIPE && err != -ECONNRESET)
-		transport_lost(hc);  /* otherwise the staging area would stay full */
+		transport_lost(hc); /* otherwise the staging area would stay full */
 }
 
 /* From now on the control thread waits for the reply. */

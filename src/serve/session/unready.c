@@ -16,7 +16,7 @@
 #include "serve/account/account.h"
 #include "serve/session/conn.h"
 
-#define GIVEN_UP_NS (200 * 1000000ull)   /* if it has not ended by then, it lives on */
+#define GIVEN_UP_NS (200 * 1000000ull) /* if it has not ended by then, it lives on */
 
 void unready_begin(struct conn *conn)
 {

@@ -25,8 +25,8 @@
 #include "serve/shared/shared.h"
 
 #define LOOK_NS (20 * 1000000ull)
-#define STEP	128 /* pages */
-#define LEFT	1024
+#define STEP    128 /* pages */
+#define LEFT    1024
 
 struct memfds {
 	uint64_t look_ns;      /* watcher: the last look */
@@ -101,7 +101,7 @@ static struct client *oldest_user(struct address_space *as)
 	struct client *oldest = NULL;
 
 	rw_rdlock(&as->i_mmap_lock);
-	list_for_each (v, &as->i_mmap, const struct vma, file_link) {
+	list_for_each(v, &as->i_mmap, const struct vma, file_link) {
 		struct client *c = v->mm->host;
 
 		if (!oldest || c->key < oldest->key)

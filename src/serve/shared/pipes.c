@@ -40,28 +40,28 @@
 #include "serve/shared/queue.h"
 #include "serve/shared/shared.h"
 
-#define SHARE 4            /* I3 */
-#define PINS_MAX 4096
+#define SHARE           4 /* I3 */
+#define PINS_MAX        4096
 #define PINS_CLIENT_MAX 1024
-#define QUEUES_MAX 64      /* descriptors of ours */
-#define PASSED_MAX 4
+#define QUEUES_MAX      64 /* descriptors of ours */
+#define PASSED_MAX      4
 
 struct pipes {
 	struct spinlock lock;          /* rank LEAF: all below */
 	struct list_head pins, queues; /* struct pin, the oldest first; struct queue */
 	unsigned nr_queues, nr_pins;
-	int64_t pages;                 /* of all pins */
-	uint64_t looks;                /* that have begun */
+	int64_t pages;  /* of all pins */
+	uint64_t looks; /* that have begun */
 };
 
 struct pin {
 	struct host_hold hold;
 	struct list_head link;
-	struct client *client;     /* referenced */
+	struct client *client; /* referenced */
 	struct queue *queue[PASSED_MAX];
 	unsigned n;
-	int64_t bytes;             /* at most, what was put in last */
-	uint64_t changed;          /* number of the latest examination at the last change (I4) */
+	int64_t bytes;    /* at most, what was put in last */
+	uint64_t changed; /* number of the latest examination at the last change (I4) */
 	bool over;
 };
 
@@ -325,7 +325,8 @@ int pipes_put(struct client *c, uint64_t start, uint64_t len, int number)
 	}
 	*pin = (struct pin){ .hold = { .start = start & ~(PAGE_SIZE - 1),
 				       .end = (start + len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1) },
-			     .bytes = (int64_t)len, .client = c };
+			     .bytes = (int64_t)len,
+			     .client = c };
 	client_ref(c);
 	spin_lock(&c->host.batch_lock);
 	list_add_tail(&pin->hold.link, &c->host.holds);

@@ -61,8 +61,14 @@ struct queue *queue_new(const struct client *c, int number)
 
 	if (!q)
 		return NULL;
-	*q = (struct queue){ .kind = id.kind, .dev = id.dev, .ino = id.ino, .fd = -1, .pidfd = -1,
-			     .pid = c->host.pid, .number = number, .users = 1 };
+	*q = (struct queue){ .kind = id.kind,
+			     .dev = id.dev,
+			     .ino = id.ino,
+			     .fd = -1,
+			     .pidfd = -1,
+			     .pid = c->host.pid,
+			     .number = number,
+			     .users = 1 };
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)q->pid, number);
 	if (id.kind == PIPE)
 		q->fd = open(path, O_PATH | O_CLOEXEC);

@@ -12,11 +12,11 @@ struct queue {
 	struct list_head link;
 	enum kind kind;
 	uint64_t dev, ino;
-	int fd;                /* O_PATH descriptor of a pipe; -1: not a plain pipe */
-	int pidfd, number;     /* otherwise: the process, and its descriptor number */
+	int fd;            /* O_PATH descriptor of a pipe; -1: not a plain pipe */
+	int pidfd, number; /* otherwise: the process, and its descriptor number */
 	pid_t pid;
-	unsigned users;        /* pins, and an examination in progress */
-	int64_t holds, left;   /* bytes in it; of them, not yet attributed to a pin */
+	unsigned users;      /* pins, and an examination in progress */
+	int64_t holds, left; /* bytes in it; of them, not yet attributed to a pin */
 };
 
 struct file_id {

@@ -37,8 +37,8 @@
 #include "serve/account/account.h"
 #include "serve/shared/segment.h"
 
-#define SEQ_MAX 0xffffu
-#define SEQ_SHIFT 15        /* as in the kernel's ids */
+#define SEQ_MAX   0xffffu
+#define SEQ_SHIFT 15 /* as in the kernel's ids */
 #define SLOT_MASK 0x0fffu
 #define BYTES_MAX (1ull << 44)
 
@@ -55,7 +55,7 @@ struct attaching {
 	struct list_head link;
 	uint64_t client;
 	int id;
-	struct address_space *as;   /* referenced */
+	struct address_space *as; /* referenced */
 };
 
 int segments_init(struct supervisor *s)
@@ -259,7 +259,7 @@ static int attach(const struct caller *who, int id, uint32_t flags, struct msg_c
 	if (a && segment_at_home(who))
 		g = find(who->s, id, &as);
 	if (g)
-		err = client_has_ended(who->client)		       ? -EINVAL
+		err = client_has_ended(who->client)                    ? -EINVAL
 		      : segment_permitted(who, g, attach_wants(flags)) ? 0
 								       : -EACCES;
 	if (!err) {

@@ -18,14 +18,14 @@ struct segment {
 	uint64_t size, nr_pages;
 	int32_t cpid, lpid;
 	int64_t atime, dtime, ctime;
-	struct address_space *as;   /* NULL: removed */
+	struct address_space *as; /* NULL: removed */
 };
 
 struct caller {
 	struct client *client;
 	struct supervisor *s;
 	int sock;
-	struct ucred cred;          /* effective ids */
+	struct ucred cred; /* effective ids */
 };
 
 /* ---- segment_access.c ---- */

@@ -23,25 +23,25 @@
 #include "serve/shared/shared.h"
 #include "serve/watch/parts.h"
 
-#define PAUSE_NS      (20 * 1000000ull)
-#define SHARE         20
+#define PAUSE_NS        (20 * 1000000ull)
+#define SHARE           20
 #define PAUSE_URGENT_NS (1000000ull)
-#define SHARE_URGENT  2
-#define WAIT_NS       (2 * 1000000000ll)
-#define AREAS_MAX     65536    /* examined in one pass */
-#define TRIES_MAX     16       /* incomplete passes; then the rest stays as it is */
+#define SHARE_URGENT    2
+#define WAIT_NS         (2 * 1000000000ll)
+#define AREAS_MAX       65536 /* examined in one pass */
+#define TRIES_MAX       16    /* incomplete passes; then the rest stays as it is */
 
 struct finder {
 	struct waitq done;
-	atomic64_t asked, answered;    /* (A) passes requested before a kill, and done */
-	atomic64_t pages;              /* (A) pages the finder has entered */
-	bool stacks_marked;            /* finder: smaps_marks_stacks */
+	atomic64_t asked, answered; /* (A) passes requested before a kill, and done */
+	atomic64_t pages;           /* (A) pages the finder has entered */
+	bool stacks_marked;         /* finder: smaps_marks_stacks */
 };
 
 struct pass {
 	struct smaps_area *area;
 	unsigned nr, cap;
-	int64_t registered;     /* pages present in registered areas */
+	int64_t registered; /* pages present in registered areas */
 };
 
 static void keep_area(const struct smaps_area *a, void *arg)

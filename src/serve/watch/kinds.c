@@ -21,13 +21,13 @@
 
 #define LOOKED_MAX 16
 #define STEP_PAGES 64
-#define STEP_SHARE 8     /* of the last look */
+#define STEP_SHARE 8 /* of the last look */
 #define SHARE      50
 #define PAUSE_NS   (5 * 1000000ull)
 
 struct kinds {
-	atomic64_t next_ns;            /* (A) finder to write: no look before */
-	atomic64_t at;                 /* (A) unmanaged pages at the last look */
+	atomic64_t next_ns; /* (A) finder to write: no look before */
+	atomic64_t at;      /* (A) unmanaged pages at the last look */
 };
 
 int kinds_init(struct supervisor *s)
@@ -36,7 +36,7 @@ int kinds_init(struct supervisor *s)
 }
 
 struct candidate {
-	struct client *c;      /* referenced */
+	struct client *c; /* referenced */
 	int64_t pages;
 	bool is_static, is_fork;
 	char name[sizeof(((struct serve_process *)0)->name)];
@@ -46,7 +46,7 @@ struct kinds_look {
 	struct client *c;
 	int64_t kind[SERVE_NR_KINDS];
 	int64_t registered;
-	uint64_t code_dev, code_ino;   /* the file last mapped as code */
+	uint64_t code_dev, code_ino; /* the file last mapped as code */
 	bool behind_managed;
 };
 
@@ -73,8 +73,8 @@ static enum serve_kind kind_of_private(const struct kinds_look *k, const struct 
 	bool small = a->at.end - a->at.start <= STACK_TOP_PAGES * PAGE_SIZE;
 
 	if (a->at.ino)
-		return a->at.ino == k->code_ino && a->at.dev == k->code_dev ?
-		       SERVE_KIND_LIBRARY : SERVE_KIND_FILE;
+		return a->at.ino == k->code_ino && a->at.dev == k->code_dev ? SERVE_KIND_LIBRARY
+									    : SERVE_KIND_FILE;
 	if (a->flags & SMAPS_GROWSDOWN)
 		return SERVE_KIND_STACK;
 	if (has_record(k->c, &a->at) || (small && k->behind_managed))

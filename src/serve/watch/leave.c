@@ -23,12 +23,12 @@
 #include "serve/session/session.h"
 #include "serve/watch/parts.h"
 
-#define THREADS_LEFT 2   /* first thread and helper */
+#define THREADS_LEFT 2 /* first thread and helper */
 
 struct first {
 	char state;
-	long threads;        /* of the process */
-	uint32_t status;     /* once it has ended, as in wait(2); 0 if not readable */
+	long threads;    /* of the process */
+	uint32_t status; /* once it has ended, as in wait(2); 0 if not readable */
 };
 
 /* After the name, which may contain anything: the state; field 18 is the number of threads; the

@@ -18,8 +18,8 @@
 #define PAUSE_NS   (100 * 1000000ll)
 
 struct search {
-	atomic64_t since;              /* (A) when such an end was first seen */
-	atomic64_t last;               /* (A) ... and last */
+	atomic64_t since; /* (A) when such an end was first seen */
+	atomic64_t last;  /* (A) ... and last */
 };
 
 int search_init(struct supervisor *s)

@@ -7,10 +7,10 @@
 #include "serve/account/account.h"
 #include "serve/watch/parts.h"
 
-#define KILL_AFTER_NS  (200 * 1000000ull)    /* over the limit, and reclaim does not help; */
-#define KILL_LOOSE_NS  (20 * 1000000ull)     /* ... while an unstoppable process takes more */
-#define KILL_SOON_NS   (2 * 1000000000ull)   /* ... while a client can give no pages yet */
-#define SETTLE_NS      (10 * 1000000ull)     /* between two tries */
+#define KILL_AFTER_NS (200 * 1000000ull)  /* over the limit, and reclaim does not help; */
+#define KILL_LOOSE_NS (20 * 1000000ull)   /* ... while an unstoppable process takes more */
+#define KILL_SOON_NS  (2 * 1000000000ull) /* ... while a client can give no pages yet */
+#define SETTLE_NS     (10 * 1000000ull)   /* between two tries */
 
 static void make_reserves(struct supervisor *s)
 {

@@ -26,44 +26,44 @@
 #include "serve/shared/shared.h"
 #include "serve/watch/parts.h"
 
-#define TICK_NS        WATCH_TICK_NS
-#define TICK_MIN_NS    (1000000ull)
-#define TICK_FAST_NS   (250000ull)
-#define SHARE          8
-#define SHARE_FULL     2        /* ... while it is full and somebody takes more */
-#define GROWN_PAGES    16       /* pages per round that stop a process while there is no room */
-#define GROWN_MAX      32
+#define TICK_NS      WATCH_TICK_NS
+#define TICK_MIN_NS  (1000000ull)
+#define TICK_FAST_NS (250000ull)
+#define SHARE        8
+#define SHARE_FULL   2  /* ... while it is full and somebody takes more */
+#define GROWN_PAGES  16 /* pages per round that stop a process while there is no room */
+#define GROWN_MAX    32
 /* The clock of the CPU time of its threads; clock_getcpuclockid. */
-#define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))
-#define STOPPED_NS     (500 * 1000000ull)    /* at most; */
-#define STOPPED_LOW_NS (30 * 1000000ull)     /* ... while the limit is kept; */
-#define STOPPED_GIVER_NS (5 * 1000000ull)    /* ... if it has pages to reclaim */
-#define RESERVES_FREE  4        /* full: this many reserves or less are free */
-#define RUNS_NS        (TICK_NS / 10)        /* of CPU per tick: it runs */
-#define AGAIN_MAX      256      /* clients measured twice per round */
-#define CLIENTS_A_TICK 24       /* measured at most, in turn */
-#define GRACE_NS       (300 * 1000000ull)    /* for a process to say HELLO */
-#define STATIC_NS      (10 * 1000000ull)     /* ... for one that seems unable to */
-#define START_NS        (10 * 1000000000ull)  /* the agent waits this long for READY */
+#define CLOCK_OF(pid)    ((clockid_t)(~(unsigned)(pid) << 3 | 2))
+#define STOPPED_NS       (500 * 1000000ull)   /* at most; */
+#define STOPPED_LOW_NS   (30 * 1000000ull)    /* ... while the limit is kept; */
+#define STOPPED_GIVER_NS (5 * 1000000ull)     /* ... if it has pages to reclaim */
+#define RESERVES_FREE    4                    /* full: this many reserves or less are free */
+#define RUNS_NS          (TICK_NS / 10)       /* of CPU per tick: it runs */
+#define AGAIN_MAX        256                  /* clients measured twice per round */
+#define CLIENTS_A_TICK   24                   /* measured at most, in turn */
+#define GRACE_NS         (300 * 1000000ull)   /* for a process to say HELLO */
+#define STATIC_NS        (10 * 1000000ull)    /* ... for one that seems unable to */
+#define START_NS         (10 * 1000000000ull) /* the agent waits this long for READY */
 
 struct watch {
 	struct supervisor *s;
 	struct shmem_watch shmem;
 	struct own_tables own_tables;
 	uint64_t huge_next_ns;
-	int64_t beyond;         /* pages that the limit was raised by (late.c) */
-	uint64_t turn;          /* key of the client measured last */
-	unsigned nr_hot;        /* clients that may be growing fast; */
-	unsigned nr_fast;       /* ... and probably do, without asking */
-	struct client *again[AGAIN_MAX];  /* referenced */
-	int64_t before[AGAIN_MAX];        /* unmanaged RSS of each before */
+	int64_t beyond;                  /* pages that the limit was raised by (late.c) */
+	uint64_t turn;                   /* key of the client measured last */
+	unsigned nr_hot;                 /* clients that may be growing fast; */
+	unsigned nr_fast;                /* ... and probably do, without asking */
+	struct client *again[AGAIN_MAX]; /* referenced */
+	int64_t before[AGAIN_MAX];       /* unmanaged RSS of each before */
 	unsigned nr_again;
-	struct client *grown[GROWN_MAX];  /* those that have grown in this round; referenced */
+	struct client *grown[GROWN_MAX]; /* those that have grown in this round; referenced */
 	unsigned nr_grown;
-	struct client *stopped[GROWN_MAX];   /* those that are stopped; referenced */
+	struct client *stopped[GROWN_MAX]; /* those that are stopped; referenced */
 	unsigned nr_stopped;
-	int64_t need;           /* pages they have taken in this round */
-	int64_t copies, copies_before;  /* pages that families share: so far, in the last round */
+	int64_t need;                  /* pages they have taken in this round */
+	int64_t copies, copies_before; /* pages that families share: so far, in the last round */
 	struct pause pause;
 };
 

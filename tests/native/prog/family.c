@@ -12,7 +12,7 @@
 
 #include "prog.h"
 
-#define PARTS	     8
+#define PARTS        8
 #define CHILDREN_MAX 64
 
 struct plan {

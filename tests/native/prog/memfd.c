@@ -13,7 +13,7 @@
 
 #include "prog.h"
 
-#define VIEWS	4
+#define VIEWS   4
 #define IO_MOST (64ul * 1024)
 
 static struct view {
@@ -170,7 +170,7 @@ static void read_at(void)
 {
 	static char buf[IO_MOST], more[IO_MOST];
 	const size_t at = below(most), n = 1 + below(IO_MOST),
-		     want = at >= size	    ? 0
+		     want = at >= size      ? 0
 			    : n < size - at ? n
 					    : size - at;
 	const struct iovec piece[2] = { { buf, n / 2 }, { more, n - n / 2 } };
@@ -305,9 +305,9 @@ static void fork_one(void)
 static void step(void)
 {
 	static void (*const act[])(void) = {
-		store,	 store,	  store,   store,   store,    load,	load,
-		load,	 load,	  read_at, read_at, write_at, write_at, map_one,
-		protect, discard, move,	   resize,  punch,    reserve,	look,
+		store,   store,   store,   store,   store,    load,     load,
+		load,    load,    read_at, read_at, write_at, write_at, map_one,
+		protect, discard, move,    resize,  punch,    reserve,  look,
 	};
 
 	act[below(sizeof(act) / sizeof(act[0]))]();

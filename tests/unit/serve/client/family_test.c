@@ -12,9 +12,9 @@
 #include "test.h"
 
 #define PROCESSES 8
-#define PAGES	  600
-#define STEPS	  400
-#define SEEDS	  400
+#define PAGES     600
+#define STEPS     400
+#define SEEDS     400
 
 struct process {
 	bool alive;
@@ -25,7 +25,7 @@ struct process {
 static struct families fs;
 static struct process process[PROCESSES];
 static unsigned page[PAGES]; /* who maps it: a bit for each; 0: free */
-static int64_t debt;	     /* as family_leave and family_pass_finish have said */
+static int64_t debt;         /* as family_leave and family_pass_finish have said */
 static uint64_t state;
 
 static unsigned number(unsigned below)
