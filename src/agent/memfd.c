@@ -35,7 +35,7 @@
 #include "agent/hooks.h"
 
 #define MADE      256
-#define BYTES_MIN (64u << 10) /* a smaller one is not worth a descriptor of the supervisor's */
+#define BYTES_MIN (1u << 20) /* a smaller one is not worth a descriptor of the supervisor's */
 #define MANAGED   S_ISVTX
 
 static uint32_t any;        /* (A) */

@@ -18,9 +18,8 @@ enum swap_bound { SWAP_BOUND_NONE, SWAP_BOUND_DISK, SWAP_BOUND_FILE_SIZE };
 #define OPTIONS_PROBLEM_MAX 1024
 #define SWAP_DEFAULT_FACTOR 4             /* default swap.max = this many times memory.max */
 #define SWAP_FILE_MIN       (1024 * 1024) /* bytes: room that a swap directory must have */
-#define SWAP_FILE_MAX                                                                              \
-	(INT64_C(1) << 43) /* bytes: range of slot numbers, and half of ext4's                     \
-			    * largest file */
+/* Bytes: the range of slot numbers, and half of ext4's largest file. */
+#define SWAP_FILE_MAX (INT64_C(1) << 43)
 
 struct run_options {
 	struct serve_config config; /* notice is not set here */

@@ -11,9 +11,8 @@
 #include "base/text.h"
 #include "cli/run_report.h"
 
-#define MEMSW_NEAR                                                                                 \
-	(1024 * 1024) /* bytes: this close counts as full, as charges come in batches              \
-		       */
+/* Bytes: this close counts as full, as charges come in batches. */
+#define MEMSW_NEAR (1024 * 1024)
 
 static void put_limits(FILE *f, const struct serve_snapshot *s)
 {

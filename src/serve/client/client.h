@@ -31,13 +31,15 @@
  *                 at a time (client_enter).
  *   SERVED        Its helper takes requests.
  *   UNREADY       The channel is closed. The process ends, executes a program, or lives on without
- * a helper (session/unready.c). Its faults are served. CLOSING       It gets no requests, is not
- * found by pid as managed, is not measured, and is no OOM victim. Its faults are served: the kernel
- * may still read the old memory. EXECUTING     Charged ahead; its memory is still that of before
- * the exec, and not measured here. UNIDENTIFIED  Measured. HELLO makes it another, managed client,
- * and ends this one. UNMANAGED     Measured, named in the report, known to the keeper. ENDED It is
- * off the list, or about to be; nothing more is charged to it. Whoever adds to it looks for ENDED
- * afterwards, and takes back what it added.
+ *                 a helper (session/unready.c). Its faults are served.
+ *   CLOSING       It gets no requests, is not found by pid as managed, is not measured, and is no
+ *                 OOM victim. Its faults are served: the kernel may still read the old memory.
+ *   EXECUTING     Charged ahead; its memory is still that of before the exec, and is not measured
+ *                 here.
+ *   UNIDENTIFIED  Measured. HELLO makes it another, managed client, and ends this one.
+ *   UNMANAGED     Measured, named in the report, known to the keeper.
+ *   ENDED         It is off the list, or about to be; nothing more is charged to it. Whoever adds
+ *                 to it looks for ENDED afterwards, and takes back what it added.
  *
  * Every change is a compare-and-swap, sequentially consistent. Of two that change the state at the
  * same time one wins; ENDED wins over all others and is final: client_set_state then does nothing.

@@ -2,9 +2,10 @@
  *
  *   reserves   pages charged ahead (account/reserve.c) are given back
  *   ends       a process has ended or executed a program, so its memory is gone, but the control
- *              thread or the watcher has had no CPU to take it out of the books: wait, LEAVING_NS
- * at most unseen     memory mapped past the agent is entered into the books (finder.c), and can be
- * reclaimed
+ *              thread or the watcher has had no CPU to take it out of the books: wait, at most
+ *              LEAVING_NS
+ *   unseen     memory mapped past the agent is entered into the books (finder.c), and can be
+ *              reclaimed
  *
  * Locks: none. The first thread to see an end sets search->since; so does the first after a pause
  * in the searches.

@@ -4,11 +4,13 @@
  *
  *     clone       a child of raw clone(2), in the same namespaces, takes MIB
  *     namespace   ... in a new PID namespace, where it makes another, which executes PROGRAM, or
- * takes MIB itself headless    a thread takes MIB when the first one is over inner       the same
- * in a child in a new PID namespace, by another thread that is made only then orphan      a child
- * of a child, in a session of its own, whose parent is over late        children of raw clone(2)
- * take MIB, and execute PROGRAM when umemcg has long known them; the memory of every second one
- * lives on, in a process that shares it
+ *                 takes MIB itself
+ *     headless    a thread takes MIB when the first one is over
+ *     inner       the same in a child in a new PID namespace, by another thread that is made only
+ *                 then
+ *     orphan      a child of a child, in a session of its own, whose parent is over
+ *     late        children of raw clone(2) take MIB, and execute PROGRAM when umemcg has long known
+ *                 them; the memory of every second one lives on, in a process that shares it
  *
  * The memory is touched, and kept for a while. Exits with what the process that takes it ended
  * with. Static, as escape-static, nothing of this is managed.

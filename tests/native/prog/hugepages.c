@@ -14,8 +14,10 @@
  *
  * Says how much of it is there after the reads, and in huge pages after the reads, the writes and
  * at the end, in kB, what the reads and writes took, and (-g) what the kernel keeps at the end, and
- * the most it kept at one of the three: hugepages: ok present_read 65536 huge_read 65536
- * huge_written 65536 huge_end 65536 read_ms 12 write_ms 34 again_ms 56 kept_kb 66000 most_kb 66000
+ * the most it kept at one of the three:
+ *
+ *     hugepages: ok present_read 65536 huge_read 65536 huge_written 65536 huge_end 65536
+ *     read_ms 12 write_ms 34 again_ms 56 kept_kb 66000 most_kb 66000
  */
 #include <fcntl.h>
 #include <getopt.h>

@@ -22,9 +22,8 @@
 #include "stress_nodes.h"
 
 #define STALL_NS (120 * SECOND_NS)
-#define SEEN_NS                                                                                    \
-	(200 * SECOND_NS) /* a sanitized run on a busy machine may need longer; tools/soak.sh ends \
-			     it 40 s later */
+/* A sanitized run on a busy machine may need longer; tools/soak.sh ends it 40 s later. */
+#define SEEN_NS     (200 * SECOND_NS)
 #define REAP_NS     1000000ull
 #define PROGRESS_NS (10 * SECOND_NS)
 
