@@ -60,15 +60,15 @@ family_in() {
 }
 
 # Thirteen have 20 MiB; a third of the limit is left.
-charged_once() { family_in 36 12 20 0 && at_most "bytes of memory" memory.peak $((30 << 20)); }
+charged_once() { family_in 36 12 20 0 && reported_at_most "bytes of memory" memory.peak $((30 << 20)); }
 
-exits_once() { family_in 36 12 20 0 exits && at_most "bytes of memory" memory.peak $((30 << 20)); }
+exits_once() { family_in 36 12 20 0 exits && reported_at_most "bytes of memory" memory.peak $((30 << 20)); }
 
 # There is room for all copies: no more is charged than there is, and no less.
 charged_each() {
 	family_in 400 12 20 8 || return
 	[ "$(value memory.peak)" -ge $((260 << 20)) ] || { echo "$(value memory.peak) for thirteen times 20 MiB"; return 1; }
-	at_most "bytes of memory" memory.peak $((280 << 20))
+	reported_at_most "bytes of memory" memory.peak $((280 << 20))
 }
 
 # There is not: somebody is killed for it, and the limit holds.
@@ -76,7 +76,7 @@ copies_limited() {
 	for how in "" exits; do
 		family_in 40 12 20 8 $how
 		grep -q 'not managed and cannot be swapped' "$TMP/err" || { echo "nobody was killed for it"; return 1; }
-		at_most "bytes of memory" memory.peak $((ALLOWED_MIB << 20)) || return
+		reported_at_most "bytes of memory" memory.peak $((ALLOWED_MIB << 20)) || return
 	done
 }
 # As main stacks are (docs/limits.md): measured every millisecond, more beside load. Copies that nobody counts are 260 MiB.

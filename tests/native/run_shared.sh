@@ -128,7 +128,7 @@ pg_up() { # mmap|sysv
 			-c max_connections=20
 		[ "$(id -u)" != 0 ] ||
 			set -- setpriv --reuid "$pg_user" --regid "$(id -g "$pg_user")" --clear-groups "$@"
-		exec timeout -k 5 900 "$BIN/sampler" -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
+		exec timeout -k 5 900 "$BIN/sampler" -1 -i 50 -o "$samples" -- "$UMEMCG" run -m 64M --swap-max 1G \
 			--report json --report-file "$report" -- "$@"
 	) >"$TMP/pg/log" 2>&1 &
 	pg_pid=$!

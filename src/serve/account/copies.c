@@ -9,14 +9,16 @@
  * Not seen until the next pass: a copy that another process makes in its place (a debugger, a child
  * of vfork).
  *
- * Locks: none of its own. client->copying: the watcher has pages_fd, stat_fd and scanned_ns.
+ * Locks: none of its own. client->copying: the watcher has stat_fd and scanned_ns.
  */
 #include "serve/account/copies.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -46,10 +48,16 @@ void places_put(struct places *p)
 
 int copies_init(struct supervisor *s)
 {
+	struct rlimit files;
+
 	if (supervisor_part(&s->copies, sizeof(*s->copies)))
 		return -ENOMEM;
 	spin_init(&s->copies->families.lock, RANK_LEAF);
 	s->copies->families.put = places_put;
+	/* Where descriptors are few, forks need them more. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		s->copies->kept_below =
+			files.rlim_cur / 2 < INT_MAX ? (int)(files.rlim_cur / 2) : INT_MAX;
 	return 0;
 }
 
@@ -125,6 +133,10 @@ static int64_t faults_of(const struct client *c, int *fd)
 		n = pread(*fd, buf, sizeof(buf) - 1, 0);
 	if (n < 0 && (errno == ESRCH || errno == ENOENT))
 		return 0;
+	if (*fd >= c->s->copies->kept_below) {
+		close(*fd);
+		*fd = -1;
+	}
 	buf[n > 0 ? n : 0] = '\0';
 	after = strrchr(buf, ')');
 	return after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %lld", &faults) == 1
@@ -186,16 +198,18 @@ static void scan(struct client *c)
 	uint64_t now = plat_now_ns(), turn;
 	int64_t faults, own, shared;
 	struct share share;
+	int pages_fd;
 
 	if (now < s->copies->scan_next_ns || now - c->copying.scanned_ns < SCAN_NS ||
 	    !family_scan(fs, &c->kin, &share, &turn, places_hold))
 		return;
 	faults = faults_of(c, &c->copying.stat_fd);
 	if (faults - share.faults >= SCAN_FAULTS) {
-		if (c->copying.pages_fd < 0)
-			c->copying.pages_fd = copies_open(c, "pagemap");
+		pages_fd = copies_open(c, "pagemap");
 		own = measure_own(c);
-		shared = places_shared(c->copying.pages_fd, share.places);
+		shared = places_shared(pages_fd, share.places);
+		if (pages_fd >= 0)
+			close(pages_fd);
 		if (shared >= 0 && own >= 0)
 			family_scanned(fs, &c->kin, turn, faults, own, shared);
 		c->copying.scanned_ns = now;

@@ -10,6 +10,7 @@ struct copies {
 	atomic64_t next_ns;    /* (A) finder to write: no pass before, except at a kill */
 	uint64_t turn;         /* finder */
 	uint64_t scan_next_ns; /* (W) no look at shared pages before */
+	int kept_below; /* (C) descriptors from this number on are not kept open; 0: none is */
 };
 
 /* Where a client has pages that may be shared: ranges in ascending order. Constant once shared. */

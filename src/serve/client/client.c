@@ -38,7 +38,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = -1;
-	c->copying.pages_fd = c->copying.stat_fd = -1;
+	c->copying.stat_fd = -1;
 	c->unmanaged = state == CLIENT_EXECUTING;
 	a32_store(&c->state_word, state);
 	c->created_ns = plat_now_ns();
@@ -101,7 +101,6 @@ void client_free(struct client *c)
 	close_if(c->host.mem_fd);
 	close_if(c->sock);
 	close_if(c->statm_fd);
-	close_if(c->copying.pages_fd);
 	close_if(c->copying.stat_fd);
 	close_if(c->maps_fd);
 	spin_fini(&c->host.batch_lock);

@@ -157,12 +157,12 @@ struct client {
 		bool failed;  /* (W) its memory cannot be read, and that was said */
 	} measured;           /* private to account/measure.c */
 	struct {
-		int pages_fd, stat_fd; /* (W) -1: not open */
-		uint64_t cpu_ns;       /* (W) what its threads had run at the last look */
-		uint64_t scanned_ns;   /* (W) when its shared pages were counted */
-		int64_t at;            /* finder: its unmanaged RSS after the last pass */
-		uint64_t turn;         /* finder: the last round that examined it */
-	} copying;                     /* private to account/copies*.c */
+		int stat_fd;         /* (W) -1: not open */
+		uint64_t cpu_ns;     /* (W) what its threads had run at the last look */
+		uint64_t scanned_ns; /* (W) when its shared pages were counted */
+		int64_t at;          /* finder: its unmanaged RSS after the last pass */
+		uint64_t turn;       /* finder: the last round that examined it */
+	} copying;                   /* private to account/copies*.c */
 	atomic64_t known; /* (A) pages a pass left unmanaged; private to account/unseen.c */
 	unsigned nr_pins; /* pipes->lock; private to shared/pipes.c */
 	struct {

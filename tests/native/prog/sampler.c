@@ -1,7 +1,7 @@
 /* tests/native/prog/sampler.c - what a program tree under umemcg really holds, seen from outside.
  *
- *     sampler [-i MS] [-o FILE] [-s FILE] -p PID
- *     sampler [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
+ *     sampler [-1] [-i MS] [-o FILE] [-s FILE] -p PID
+ *     sampler [-1] [-i MS] [-o FILE] [-s FILE] -- PROGRAM [ARGUMENT...]
  *
  * Every MS milliseconds (10): the RssAnon of umemcg (process PID, or PROGRAM), and for its clients
  * the sum of the RssAnon of all its descendants but the keeper, and the memory that they share by
@@ -14,7 +14,8 @@
  *     samples late smeared clients_max_kb supervisor_max_kb sum_max_kb sum_max_ms processes_max
  *     held_max_kb (clients + frames; -1: the frames cannot be told)
  * With PROGRAM the exit code is PROGRAM's. -s keeps each sample: ms, clients, supervisor,
- * processes.
+ * processes. -1: pages that processes share since a fork count once (Pss_Anon, which takes longer
+ * to read), instead of in each of them.
  *
  * A look that was interrupted so that it took longer than SMEAR_US is no sample (smeared): memory
  * that went from one process to another meanwhile would count in both. A sample is not one instant:
@@ -43,12 +44,14 @@
 #define KEEPER "umemcg-keeper"
 #define FRAMES "[anon:umemcg frames]"
 #define SHARED "/memfd:umemcg-shared"
-#define SMEAR_US                                                                                   \
-	5000 /* in which a tree on two CPUs faults in 2000 pages; few of them go to a process that \
-		is not yet read */
-#define NS_PER_MS 1000000l
+/* In 5 ms a tree on two CPUs faults in 2000 pages; few of them go to a process that is not yet
+ * read. Reading what is shared takes longer, and is for programs that change less. */
+#define SMEAR_US        5000
+#define SMEAR_SHARED_US 20000
+#define NS_PER_MS       1000000l
 
 static volatile sig_atomic_t stopped;
+static bool shared_once;
 
 static struct {
 	long samples, late, smeared, clients, supervisor, sum, sum_ms, processes, held;
@@ -85,6 +88,18 @@ static long rss_anon_kb(pid_t pid)
 		return -1;
 	line = strstr(text, "\nRssAnon:");
 	return line ? strtol(line + 9, NULL, 10) : -1;
+}
+
+/* The same, of pages shared since a fork a part. */
+static long pss_anon_kb(pid_t pid)
+{
+	char path[64], text[4096], *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	if (!slurp(path, text, sizeof(text)))
+		return -1;
+	line = strstr(text, "\nPss_Anon:");
+	return line ? strtol(line + 10, NULL, 10) : -1;
 }
 
 /* VmFlags of the frames: MAP_NORESERVE, MADV_NOHUGEPAGE. Threads' stacks are the latter only; a
@@ -177,7 +192,7 @@ static long children_kb(const char *path, pid_t parent, bool top, long *processe
 		at = end;
 		if (top && is_keeper(child))
 			continue;
-		own = rss_anon_kb(child);
+		own = shared_once ? pss_anon_kb(child) : rss_anon_kb(child);
 		sum += own > 0 && has_own_memory(child, parent) ? own : 0;
 		*processes += own >= 0;
 		sum += tree_kb(child, false, processes);
@@ -241,7 +256,7 @@ static bool sample(pid_t pid, long ms, FILE *series)
 	frames = frames < frames_before ? frames : frames_before;
 	if (supervisor < 0)
 		return false;
-	if (now_us() - start > SMEAR_US) {
+	if (now_us() - start > (shared_once ? SMEAR_SHARED_US : SMEAR_US)) {
 		most.smeared++;
 		return true;
 	}
@@ -338,7 +353,7 @@ static pid_t start(char **argv)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sampler [-i MS] [-o FILE] [-s FILE] -p PID | -- PROGRAM "
+	fprintf(stderr, "usage: sampler [-1] [-i MS] [-o FILE] [-s FILE] -p PID | -- PROGRAM "
 			"[ARGUMENT...]\n");
 	return 125;
 }
@@ -351,8 +366,10 @@ int main(int argc, char **argv)
 	pid_t pid = 0;
 	bool child;
 
-	while ((opt = getopt(argc, argv, "+i:o:s:p:")) != -1) {
-		if (opt == 'i')
+	while ((opt = getopt(argc, argv, "+1i:o:s:p:")) != -1) {
+		if (opt == '1')
+			shared_once = true;
+		else if (opt == 'i')
 			interval_ms = strtol(optarg, NULL, 10);
 		else if (opt == 'o')
 			out = must_create(optarg);
