@@ -299,6 +299,7 @@ static int await_ready(const struct attempt *a)
 		high = agent_high_fd(uffd >= 0 ? uffd : a->fd.uffd);
 		agent->uffd = high < 0 ? -1 : high;
 		agent->mode = ready.register_mode;
+		agent->manage_memfd = ready.manage_memfd != 0;
 		parent_set(&ready);
 		agent->pid = (int32_t)sys_getpid();
 	}

@@ -69,6 +69,7 @@ struct agent {
 	uint32_t closes;        /* (A) guard.c: number of refused close calls */
 	int32_t pid;            /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;          /* (C) UFFDIO_REGISTER mode of new mappings */
+	bool manage_memfd;      /* (C) begin to manage memfds (memfd.c) */
 	struct helper_state helper;
 	uint32_t threads;      /* (A) number of thread.c slots ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */

@@ -149,7 +149,7 @@ AGENT_EXPORT int memfd_create(const char *name, unsigned int flags)
 	long fd = sys_call2(SYS_memfd_create, name, flags);
 	struct stat st;
 
-	if (sys_failed(fd) || flags & MFD_HUGETLB || !agent_managed() ||
+	if (sys_failed(fd) || flags & MFD_HUGETLB || !agent_managed() || !agent->manage_memfd ||
 	    agent->pid != sys_getpid() || __atomic_load_n(&unseen, __ATOMIC_RELAXED) ||
 	    sys_call2(SYS_fstat, fd, &st))
 		return (int)hook_result(fd);
@@ -261,8 +261,10 @@ long memfd_map(void *addr, size_t len, int prot, int flags, int fd, long off)
 		return 0;
 	if (!is_plain(prot, flags, fd) || !agent_managed() || agent->pid != sys_getpid())
 		return leave(&st);
+	/* Once its kernel alone has mapped it, it stays so: what is taken out would be a hole
+	 * there. */
 	if (!begin(fd, &st, bytes))
-		return 0;
+		return leave(&st);
 	at = over ? map_over((uintptr_t)addr, bytes, prot, plain, fd, off)
 		  : remap_adopted(CALL_MEMFD_MAPPED, addr, bytes, prot, plain, fd, off);
 	if (at != -EAGAIN)

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@
 #include "serve/process/keeper.h"
 #include "serve/limits.h"
 
+#define ARENAS             4 /* of malloc */
 #define STATUS_INTERVAL_MS 250
 #define REAP_WAIT_MS       2000 /* for processes killed by supervisor_stop */
 
@@ -341,6 +343,9 @@ static int run_supervised(struct run *r)
 	struct serve_problem problem = { 0 };
 	int status, ret;
 
+	/* Each reserves 64 MiB of addresses, and glibc makes eight per CPU: under a limit of
+	 * addresses the stack of a thread would not fit beside them. */
+	mallopt(M_ARENA_MAX, ARENAS);
 	r->supervisor = supervisor_create(&r->options.config, &problem);
 	if (!r->supervisor)
 		return cli_fail("run: %s", problem.text);
@@ -434,6 +439,8 @@ static const char help[] =
 	"      --kernel-sysv       leave System V segments to the kernel, for programs that share "
 	"them\n"
 	"                          with others outside: limited all the same, not swapped\n"
+	"      --manage-memfd      swap memfds, for programs that reach them by mappings: java's "
+	"ZGC\n"
 	"\n"
 	"speed:\n"
 	"      --no-spin           let idle CPUs sleep while pages come and go: slower, less CPU "

@@ -32,6 +32,7 @@ enum {
 	OPT_SWAP_DIRECT,
 	OPT_NO_SPIN,
 	OPT_KERNEL_SYSV,
+	OPT_MANAGE_MEMFD,
 	OPT_NAME,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
 	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
 	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
 	{ "kernel-sysv", no_argument,       NULL, OPT_KERNEL_SYSV },
+	{ "manage-memfd", no_argument,      NULL, OPT_MANAGE_MEMFD },
 	{ "name",        required_argument, NULL, OPT_NAME },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
@@ -200,6 +202,9 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		return true;
 	case OPT_KERNEL_SYSV:
 		c->kernel_sysv = true;
+		return true;
+	case OPT_MANAGE_MEMFD:
+		c->manage_memfd = true;
 		return true;
 	case OPT_NAME:
 		return parse_name(arg, &c->group_name, problem);

@@ -48,7 +48,8 @@ bool huge_fits(enum huge_mode mode, uint32_t flags, uint64_t va, uint64_t start,
 		return false;
 	if (mode == HUGE_ADVISED && !(flags & VM_HUGEPAGE))
 		return false;
-	return base >= start && base < end && end - base >= LEAF_SPAN && room >= HUGE_PAGES;
+	/* 0 stands for no place (host_fill). */
+	return base && base >= start && base < end && end - base >= LEAF_SPAN && room >= HUGE_PAGES;
 }
 
 static int64_t tightest(const struct mem_cgroup *g)

@@ -38,12 +38,13 @@ struct serve_config {
 	const char *swap_dir; /* directory of the swap file; not NULL */
 	bool swap_direct;     /* O_DIRECT */
 	enum store_engine engine;
-	unsigned workers; /* fault workers; 0 = choose */
-	bool no_spin;     /* no spinning CPUs (serve/fault/spinner.c) */
-	bool no_events;   /* listen for no forks (serve/find/listen.c); for tests */
-	bool kernel_sysv; /* System V segments stay the kernel's (serve/shared/segment.c) */
-	int processes_fd; /* list of processes (serve/client/census.c), for appending; 0: none */
-	pid_t heir;       /* of orphans, without umemcg (heir_of_orphans); 0: not known */
+	unsigned workers;  /* fault workers; 0 = choose */
+	bool no_spin;      /* no spinning CPUs (serve/fault/spinner.c) */
+	bool no_events;    /* listen for no forks (serve/find/listen.c); for tests */
+	bool manage_memfd; /* memfds of the program are managed (0026) */
+	bool kernel_sysv;  /* System V segments stay the kernel's (serve/shared/segment.c) */
+	int processes_fd;  /* list of processes (serve/client/census.c), for appending; 0: none */
+	pid_t heir;        /* of orphans, without umemcg (heir_of_orphans); 0: not known */
 	const char *agent_path; /* NULL: beside the executable, then where it is installed */
 	const char *group_name; /* name of the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged

@@ -10,6 +10,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
+once=
 require_prog crowd fill forks forkstorm threads execs staticprog threadexec sampler reportget
 
 SLACK_KB=4096
@@ -31,12 +32,12 @@ sampled() { # NAME
 	echo "${number:--1}"
 }
 
-# sampled_run LIMIT_MIB COMMAND...: its exit code
+# sampled_run LIMIT_MIB COMMAND...: its exit code. $once: what its processes share since a fork counts once.
 sampled_run() {
 	limit_kb=$(($1 << 10))
 	shift
 	rm -f "$report"
-	bounded "$BIN/sampler" -i 10 -o "$TMP/sampled" -- "$UMEMCG" run -m ${limit_kb}K \
+	bounded "$BIN/sampler" ${once:+-1} -i 10 -o "$TMP/sampled" -- "$UMEMCG" run -m ${limit_kb}K \
 		--swap-max 1G --report json --report-file "$report" -- "$@"
 }
 
@@ -113,8 +114,12 @@ stress_vm() {
 
 # A process with data of its own, which is not managed, has many children at once, beside one that fills the group.
 crowd_beside_fill() {
+	once=1
 	holds 20 64 sh -c '"$1/fill" 96 "$2" & sleep 0.5; "$1/crowd" 40 150 50 300 && wait' x "$BIN" \
 		"$(short_or_long fsss fssssssss)"
+	crowd_code=$?
+	once=
+	return $crowd_code
 }
 
 # A program that cannot be managed is measured; the others make room for it.

@@ -16,7 +16,7 @@ slack_kb=4096
 sampled() {
 	limit=$1
 	shift
-	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run -m "$limit" --swap-max 1G --report json \
+	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run --manage-memfd -m "$limit" --swap-max 1G --report json \
 		--report-file "$report" -- "$@"
 }
 
@@ -58,12 +58,12 @@ too_much() {
 
 # Sixteen of 8 MiB, each closed and unmapped, in 24 MiB of memory and swap.
 freed() {
-	bounded "$UMEMCG" run -m 12M --swap-max 40M -- "$BIN/memfdleave" 8 8 close
+	bounded "$UMEMCG" run --manage-memfd -m 12M --swap-max 40M -- "$BIN/memfdleave" 8 8 close
 }
 
 few_descriptors() {
 	(
-		ulimit -n 64 && bounded "$UMEMCG" run -m 64M --swap-max 1G -- "$BIN/memfdleave" 4 4
+		ulimit -n 64 && bounded "$UMEMCG" run --manage-memfd -m 64M --swap-max 1G -- "$BIN/memfdleave" 4 4
 	)
 }
 
@@ -124,7 +124,7 @@ python_memory() {
 
 # Named shared memory is measured, not swapped; it must work all the same.
 python_named() {
-	bounded "$UMEMCG" run -m 96M --swap-max 1G -- python3 - <<-'EOF'
+	bounded "$UMEMCG" run --manage-memfd -m 96M --swap-max 1G -- python3 - <<-'EOF'
 		from multiprocessing import shared_memory, Process
 		import hashlib
 		def child(name, want):

@@ -307,13 +307,15 @@ int64_t copies_look(struct supervisor *s, bool asked)
 	int64_t before = stat_read_local(s->group, STAT_UNMANAGED), freed;
 	int64_t least = asked ? LEAST_ASKED : LEAST;
 	uint64_t start = plat_now_ns(), cost;
+	bool done = false;
 
 	assert_thread(THREAD_FINDER);
 	if (!(asked ? copies_worth(s) : is_due(s)))
 		return 0;
-	for (int i = 0; i < TRIES && !look_around(s, least) && asked; i++)
-		continue;
-	a64_store(&s->copies->news, 0);
+	for (int i = 0; i < TRIES && !done && (!i || asked); i++)
+		done = look_around(s, least);
+	if (done)
+		a64_store(&s->copies->news, 0);
 	freed = before - stat_read_local(s->group, STAT_UNMANAGED);
 	cost = plat_now_ns() - start;
 	a64_store(&s->copies->next_ns, (int64_t)(start + cost + PAUSE_NS + cost * SHARE));

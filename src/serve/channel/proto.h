@@ -105,7 +105,7 @@ struct msg_ready {
 	/* If getppid(2) of an orphan would return @supervisor, it returns @heir; not in the @root
 	 * process. Pids in the namespace with inode @pid_namespace. */
 	int32_t supervisor, heir, root;
-	uint32_t pad;
+	uint32_t manage_memfd; /* 1: memfds may be managed */
 	uint64_t pid_namespace;
 };
 

@@ -23,9 +23,10 @@ static int64_t share_pages(const struct share *s, int64_t own, int64_t faults)
 	/* Its kernel has forgotten it: it has ended, and its memory went before that. */
 	if (faults < s->faults)
 		return s->part;
-	return least(s->paid + s->copied + s->left + s->moved + (faults - s->faults) +
-			     most(own - s->own, 0),
-		     own + s->part);
+	/* What was moved may be more than was paid for it: reads of /proc that do not agree. */
+	return most(0, least(s->paid + s->copied + s->left + s->moved + (faults - s->faults) +
+				     most(own - s->own, 0),
+			     own + s->part));
 }
 
 static bool is_alone(const struct families *fs, const struct kin *k)

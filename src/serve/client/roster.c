@@ -52,17 +52,17 @@ static struct client *find(struct supervisor *s, bool (*match)(const struct clie
 
 static bool match_managed(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->unmanaged && !client_is_leaving(c);
+	return pid && c->host.pid == (pid_t)pid && !c->unmanaged && !client_is_leaving(c);
 }
 
 static bool match_closing(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && !c->unmanaged && client_is_leaving(c);
+	return pid && c->host.pid == (pid_t)pid && !c->unmanaged && client_is_leaving(c);
 }
 
 static bool match_unmanaged(const struct client *c, uint64_t pid)
 {
-	return c->host.pid == (pid_t)pid && c->unmanaged;
+	return pid && c->host.pid == (pid_t)pid && c->unmanaged;
 }
 
 static bool match_cookie(const struct client *c, uint64_t cookie)

@@ -305,7 +305,8 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 	case CALL_FILE_AT:
 		return backed_at(c, m->start, m->start + len, r, fd);
 	case CALL_SHARED:
-		return host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd);
+		return len ? host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd)
+			   : -EINVAL;
 	default:
 		if (m->op >= CALL_MEMFD)
 			return memfd_call(c, call->pid, m, &r->value);

@@ -205,6 +205,8 @@ int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, uint64_t *
 	struct address_space *as;
 	int err;
 
+	if (m->op == CALL_MEMFD && !c->s->config.manage_memfd)
+		return -ENOENT;
 	if (m->op == CALL_MEMFD)
 		return add(c, pid, m);
 	if (m->op == CALL_MEMFD_MAPPED)

@@ -81,6 +81,7 @@ TEST(bad_input_is_named_with_its_remedy)
 		{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
 		{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
 		{ "-m 64M --kernel-sysv=1 true", "--kernel-sysv", "'1'", "no value" },
+		{ "-m 64M --manage-memfd=1 true", "--manage-memfd", "'1'", "no value" },
 		{ "-m 64M --name= true", "--name", "''", "a letter" },
 		{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
 		{ "-m 64M --name a/b true", "--name", "'a/b'", "digits" },
@@ -161,8 +162,10 @@ TEST(switches_are_passed_on)
 	assert_true(o.config.no_spin && !o.config.swap_direct);
 	assert_true(parse("-m 64M --swap-direct true", &o, problem));
 	assert_true(o.config.swap_direct && !o.config.no_spin);
+	assert_true(parse("-m 64M --manage-memfd true", &o, problem));
+	assert_true(o.config.manage_memfd && !o.config.kernel_sysv);
 	assert_true(parse("-m 64M --kernel-sysv true", &o, problem));
-	assert_true(o.config.kernel_sysv && !o.config.no_spin);
+	assert_true(o.config.kernel_sysv && !o.config.no_spin && !o.config.manage_memfd);
 }
 
 /* --help and --version win over anything missing or wrong after them. */

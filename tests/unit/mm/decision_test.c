@@ -100,7 +100,8 @@ TEST(a_leaf_is_filled_at_once_where_its_area_wants_it_and_there_is_room)
 		{ 5 * m - PAGE_SIZE, 4 * m + PAGE_SIZE, 6 * m, 512,
 		  false },                                       /* begins in the leaf */
 		{ 4 * m, 4 * m, 5 * m - PAGE_SIZE, 512, false }, /* ends in it */
-		{ 0, 0, m, 512, true },
+		{ 0, 0, m, 512, false },                         /* 0 is no place */
+		{ m, 0, 2 * m, 512, true },
 	};
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
