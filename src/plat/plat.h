@@ -1,8 +1,8 @@
 /* plat/plat.h - the machine contract: everything the engine may ask of the machine.
  *
  * One engine, two machines. native/ is threads, futexes and liburcu; the simulated machine (check
- * build) is coroutines under an explorer. The include path chooses the machine's folder, which
- * supplies "machine.h": it implements what is listed here and nothing more.
+ * build) is coroutines under an explorer. The build chooses: PLAT_MACHINE is the machine's header,
+ * and implements what is listed here and nothing more.
  *
  * Every access to shared state goes through this file. A field shared by several threads is
  * declared atomic32_t, atomic64_t or atomicptr_t: structures, so an access without its accessor
@@ -80,8 +80,8 @@ enum lock_rank {
 
 enum fault_kind { FAULT_ALLOC, FAULT_READ, FAULT_WRITE, NR_FAULT_KINDS };
 
-/* machine.h also defines sizes: PLAT_NR_CPUS, per-CPU slots; PLAT_CHUNK, page records created at
- * once. */
-#include "machine.h"
+/* The machine is chosen by the build: plat/native/machine.h or plat/sim/machine.h. It also defines
+ * sizes: PLAT_NR_CPUS, per-CPU slots; PLAT_CHUNK, page records created at once. */
+#include PLAT_MACHINE
 
 #endif
