@@ -1,8 +1,8 @@
 /* tests/native/prog/staticprog.c - staticprog [MIB] [HOLD_MS] [PACE_US]
  *
- * Linked statically: nothing can be preloaded into it. Uses 8 MiB, holds them, and ends. PACE_US: it
- * sleeps so long after each MiB. The memory is no malloc's, which fills all of it at once where
- * MALLOC_PERTURB_ says so, as it does for tests of meson's.
+ * Linked statically: nothing can be preloaded into it. Uses 8 MiB, holds them, and ends. PACE_US:
+ * it sleeps so long after each MiB. The memory is not malloc's, which would fill all of it at once
+ * where MALLOC_PERTURB_ says so. Meson sets that for every test.
  */
 #include "prog.h"
 

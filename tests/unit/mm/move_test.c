@@ -248,6 +248,7 @@ static void swap_in_during_move(unsigned mask)
 			 0);
 	assert_int_equal(stat_read_local(to, STAT_ANON), 1);
 	assert_int_equal(stat_read_local(to, STAT_SWAPCACHED), 1);
+	fx_down(&fx);
 }
 
 TEST(a_page_read_from_swap_during_a_move_is_charged_to_the_new_group)
@@ -271,6 +272,7 @@ static void swap_in_without_slots(int64_t room)
 	fx_check_run(&fx, mm, FX_BASE, 1, 7);
 	assert_usage(from, 1 - room, 1 - room, 1);
 	assert_usage(to, room, room, 0);
+	fx_down(&fx);
 }
 
 TEST(a_page_read_from_swap_during_a_move_goes_over_if_there_is_room)
