@@ -233,8 +233,8 @@ static unsigned long untraced(void)
  * Descriptors are copied here, so the caller may close its own at once. */
 int helper_start(void *area, const struct helper_setup *setup)
 {
-	const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-				    CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | untraced();
+	const unsigned long flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_PARENT_SETTID |
+				    CLONE_CHILD_CLEARTID | untraced();
 	struct helper *h = area;
 	uint64_t mask;
 	long tid;
