@@ -28,13 +28,6 @@ held() {
 	return 1
 }
 
-swapped_at_least() {
-	pages=$("$BIN/reportget" "$report" memory.stat/pswpout)
-	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
-	echo "swapped out: '$pages' pages"
-	return 1
-}
-
 # 24 MiB and as much of a shadow, in 16: mappings, the descriptor, its size and its holes.
 random_steps() { # SEED
 	bounded "$BIN/memfd" 24 2000 "$1" && sampled 16M "$BIN/memfd" 24 2000 "$1" && swapped_at_least 32
