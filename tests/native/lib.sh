@@ -28,6 +28,9 @@
 # value PATH...       a value of $report
 # at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT    as expect, for numbers
 # swapped_at_least MIB         that much went out; unless it did, nothing was tested
+# sampled LIMIT CMD...         as under, with $run_options; the sampler looks on from outside and writes $samples
+# held LIMIT_MIB               no sample was above the limit by more than $slack_kb. held_max_kb needs named memory; without
+#                              it only the clients are compared
 #
 # require_uffd        skip_all unless this process may create a full userfaultfd
 # require_tool T...   skip_all unless the programs are there
@@ -62,6 +65,9 @@ TMP=$(mktemp -d "${TMPDIR:-/var/tmp}/umemcg-test.XXXXXX") || exit 1
 TMPDIR=$TMP
 export TMPDIR
 report=$TMP/report.json
+samples=$TMP/samples
+slack_kb=4096
+run_options=
 
 # The shell runs this at its end, whatever the reason.
 lib_end() {
@@ -207,6 +213,22 @@ swapped_at_least() {
 	pages=$(value memory.stat/pswpout)
 	[ -n "$pages" ] && [ "$pages" -ge $(($1 * 256)) ] && return
 	echo "swapped out: '$pages' pages"
+	return 1
+}
+
+sampled() {
+	limit=$1
+	shift
+	# Each word of $run_options is an option.
+	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run $run_options -m "$limit" --swap-max 1G --report json \
+		--report-file "$report" -- "$@"
+}
+
+held() {
+	most=$(sed -n 's/^held_max_kb //p' "$samples")
+	[ "$most" -ge 0 ] || most=$(sed -n 's/^clients_max_kb //p' "$samples")
+	[ "$most" -le $(($1 * 1024 + slack_kb)) ] && return
+	echo "the tree held $most KiB, the limit is $1 MiB"
 	return 1
 }
 

@@ -6,7 +6,6 @@
 require_uffd
 require_prog deep fill lockfuture reportget reserve sampler sparse
 
-samples=$TMP/samples
 MIB=$((1024 * 1024))
 # What measuring may be late by, on a machine that has other things to do.
 SLACK=$((4 * MIB))

@@ -27,7 +27,7 @@ value() { # PATH
 	case $number in '' | *[!0-9]*) echo 0 ;; *) echo "$number" ;; esac
 }
 
-sampled() { # NAME
+sample_of() { # NAME
 	number=$(sed -n "s/^$1 //p" "$TMP/sampled" 2>/dev/null)
 	echo "${number:--1}"
 }
@@ -43,8 +43,8 @@ sampled_run() {
 
 # What the group held at most, in kB.
 held_kb() {
-	held=$(sampled held_max_kb)
-	[ "$held" -ge 0 ] || held=$(($(sampled clients_max_kb) + $(value umemcg/home_peak) / 1024))
+	held=$(sample_of held_max_kb)
+	[ "$held" -ge 0 ] || held=$(($(sample_of clients_max_kb) + $(value umemcg/home_peak) / 1024))
 	echo "$held"
 }
 
@@ -53,9 +53,9 @@ held_once() {
 	sampled_run "$@" || { echo "exit code $?"; return 1; }
 	over=$(($(held_kb) - limit_kb))
 	diag "$(held_kb) kB held of $limit_kb kB, $(($(value memory.peak) / 1024)) kB by the books;" \
-		"umemcg itself $(sampled supervisor_max_kb) kB," \
+		"umemcg itself $(sample_of supervisor_max_kb) kB," \
 		"$(($(value umemcg/home_peak) / 1024)) kB of them frames;" \
-		"$(sampled samples) samples" >>"$TMP/seen"
+		"$(sample_of samples) samples" >>"$TMP/seen"
 	[ $over -le $SLACK_KB ] && return
 	echo "$over kB over the limit of $limit_kb kB"
 	cat "$TMP/sampled"
@@ -70,7 +70,7 @@ holds() {
 	samples=0
 	for run in 1 2 3 4 5; do
 		held_once "$@" || return
-		samples=$((samples + $(sampled samples)))
+		samples=$((samples + $(sample_of samples)))
 		[ $samples -lt "$samples_min" ] || return 0
 	done
 	cat "$TMP/sampled"
@@ -158,7 +158,7 @@ metadata() {
 	sampled_run 64 "$BIN/fill" 256 || return
 	managed=$(($(value memory.peak) + $(value memory.swap.peak)))
 	own=$(value umemcg/metadata_bytes)
-	all=$((($(sampled supervisor_max_kb) << 10) - $(value umemcg/home_peak)))
+	all=$((($(sample_of supervisor_max_kb) << 10) - $(value umemcg/home_peak)))
 	diag "metadata $own bytes, all but frames $all bytes, for $managed bytes" >"$TMP/seen"
 	[ "$own" -gt 0 ] && [ $((own * 50)) -le $managed ] &&
 		{ sanitized || [ $((all * 50)) -le $managed ]; } && return

@@ -8,25 +8,7 @@ require_uffd
 require_prog memfd memfdleave memfdmany sampler reportget
 plan 16
 
-report=$TMP/report.json
-samples=$TMP/samples
-slack_kb=4096
-
-# sampled LIMIT COMMAND...: under umemcg, seen by the sampler.
-sampled() {
-	limit=$1
-	shift
-	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run --manage-memfd -m "$limit" --swap-max 1G --report json \
-		--report-file "$report" -- "$@"
-}
-
-held() {
-	most=$(sed -n 's/^held_max_kb //p' "$samples")
-	[ "$most" -ge 0 ] || most=$(sed -n 's/^clients_max_kb //p' "$samples")
-	[ "$most" -le $(($1 * 1024 + slack_kb)) ] && return
-	echo "the tree held $most KiB, the limit is $1 MiB"
-	return 1
-}
+run_options=--manage-memfd
 
 # 24 MiB and as much of a shadow, in 16: mappings, the descriptor, its size and its holes.
 random_steps() { # SEED

@@ -9,26 +9,6 @@ require_uffd
 require_prog inorder shared sharedcalls shmobjects sysv sampler reportget
 plan 18
 
-samples=$TMP/samples
-slack_kb=4096
-
-# sampled LIMIT COMMAND...: under umemcg, seen by the sampler.
-sampled() {
-	limit=$1
-	shift
-	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run -m "$limit" --swap-max 1G --report json \
-		--report-file "$report" -- "$@"
-}
-
-# held LIMIT_MIB: no sample was above the limit. held_max_kb needs named memory; without it the supervisor's own is in the sum.
-held() {
-	most=$(sed -n 's/^held_max_kb //p' "$samples")
-	[ "$most" -ge 0 ] || most=$(sed -n 's/^clients_max_kb //p' "$samples")
-	[ "$most" -le $(($1 * 1024 + slack_kb)) ] && return
-	echo "the tree held $most KiB, the limit is $1 MiB"
-	return 1
-}
-
 no_store_is_lost() {
 	sampled 16M "$BIN/shared" 64 8 4 && swapped_at_least 48
 }
