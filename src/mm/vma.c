@@ -128,6 +128,17 @@ int vma_link(struct mm *mm, struct vma *v)
 	return 0;
 }
 
+/* Link @v, which is freed if that fails. NULL: it could not be allocated. 0 or -ENOMEM. */
+static int link_fresh(struct mm *mm, struct vma *v)
+{
+	if (!v)
+		return -ENOMEM;
+	if (vma_link(mm, v) == 0)
+		return 0;
+	vma_free(v);
+	return -ENOMEM;
+}
+
 /* Rmap walks read an area under the lock of its file or of any anon_vma on its chain: a change
  * takes them all. */
 static void lock_chains(struct vma *v)
@@ -187,35 +198,20 @@ int vma_insert_file(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 		vma_adjust(v, v->start, end, v->pgoff);
 		return 0;
 	}
-	v = vma_alloc(mm, start, end, pgoff, flags, file, NULL);
-	if (!v)
-		return -ENOMEM;
-	if (vma_link(mm, v) != 0) {
-		vma_free(v);
-		return -ENOMEM;
-	}
-	return 0;
+	return link_fresh(mm, vma_alloc(mm, start, end, pgoff, flags, file, NULL));
 }
 
 int vma_insert_backed(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,
 		      struct backing *backing, uint64_t pgoff)
 {
 	unsigned i = vma_index(mm, start);
-	struct vma *v;
 
 	VM_BUG_ON(!mm->engine->may_back);
 	if (start >= end || (start | end) & ~PAGE_MASK)
 		return -EINVAL;
 	if (i < mm->nr_vmas && mm->vmas[i]->start < end)
 		return -EEXIST;
-	v = vma_alloc(mm, start, end, pgoff, flags, NULL, backing);
-	if (!v)
-		return -ENOMEM;
-	if (vma_link(mm, v) != 0) {
-		vma_free(v);
-		return -ENOMEM;
-	}
-	return 0;
+	return link_fresh(mm, vma_alloc(mm, start, end, pgoff, flags, NULL, backing));
 }
 
 int vma_insert_gaps(struct mm *mm, uint64_t start, uint64_t end, uint32_t flags,

@@ -43,11 +43,25 @@ static void errors(void)
 	close(null);
 }
 
+/* A child checks version 1 of the @n pages from @a, and stores version 2. */
+static void change_in_child(char *a, size_t n)
+{
+	pid_t pid = fork();
+	int status;
+
+	EXPECT(pid >= 0);
+	if (pid == 0) {
+		area_check(a, n, 0, 1, "in a child");
+		area_fill(a, n, 0, 2);
+		_exit(0);
+	}
+	EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static void private_memory(size_t n)
 {
-	int fd = open("/dev/zero", O_RDONLY), status;
+	int fd = open("/dev/zero", O_RDONLY);
 	char *a = map(fd, n, MAP_PRIVATE, NULL, 5 * (off_t)PAGE);
-	pid_t pid;
 
 	area_fill(a, n / 2, 0, 1);
 	a = mremap(a, n * PAGE, 2 * n * PAGE, MREMAP_MAYMOVE);
@@ -60,14 +74,7 @@ static void private_memory(size_t n)
 	area_fill(a + n / 4 * PAGE, n / 4, n / 4, 1);
 	close(fd);
 	area_check(a, n, 0, 1, "of a private mapping");
-	pid = fork();
-	EXPECT(pid >= 0);
-	if (pid == 0) {
-		area_check(a, n, 0, 1, "in a child");
-		area_fill(a, n, 0, 2);
-		_exit(0);
-	}
-	EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+	change_in_child(a, n);
 	area_check(a, n, 0, 1, "after a child has changed its own");
 	EXPECT(madvise(a, n * PAGE, MADV_DONTNEED) == 0);
 	area_check_zero(a, n, "that was dropped");
@@ -76,20 +83,12 @@ static void private_memory(size_t n)
 
 static void shared_memory(size_t n)
 {
-	int fd = open("/dev/zero", O_RDWR), status;
+	int fd = open("/dev/zero", O_RDWR);
 	char *a = map(fd, n, MAP_SHARED, NULL, 0), *other = map(fd, 32, MAP_SHARED, NULL, 0);
-	pid_t pid;
 
 	close(fd);
 	area_fill(a, n, 0, 1);
-	pid = fork();
-	EXPECT(pid >= 0);
-	if (pid == 0) {
-		area_check(a, n, 0, 1, "in a child");
-		area_fill(a, n, 0, 2);
-		_exit(0);
-	}
-	EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+	change_in_child(a, n);
 	area_check(a, n, 0, 2, "that a child has stored");
 	area_check_zero(other, 32, "of another mapping");
 	EXPECT(munmap(a, n * PAGE) == 0);

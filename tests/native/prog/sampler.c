@@ -78,28 +78,27 @@ static bool slurp(const char *path, char *text, size_t size)
 	return true;
 }
 
-/* RssAnon of @pid in kB; -1 when it is gone or a zombie. */
-static long rss_anon_kb(pid_t pid)
+/* The number behind @name in /proc/@pid/@file, in kB; -1: the process is gone or a zombie. */
+static long field_kb(pid_t pid, const char *file, const char *name)
 {
 	char path[64], text[4096], *line;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
 	if (!slurp(path, text, sizeof(text)))
 		return -1;
-	line = strstr(text, "\nRssAnon:");
-	return line ? strtol(line + 9, NULL, 10) : -1;
+	line = strstr(text, name);
+	return line ? strtol(line + strlen(name), NULL, 10) : -1;
 }
 
-/* The same, of pages shared since a fork a part. */
+static long rss_anon_kb(pid_t pid)
+{
+	return field_kb(pid, "status", "\nRssAnon:");
+}
+
+/* The same, with a proportional part of what processes share since a fork. */
 static long pss_anon_kb(pid_t pid)
 {
-	char path[64], text[4096], *line;
-
-	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-	if (!slurp(path, text, sizeof(text)))
-		return -1;
-	line = strstr(text, "\nPss_Anon:");
-	return line ? strtol(line + 10, NULL, 10) : -1;
+	return field_kb(pid, "smaps_rollup", "\nPss_Anon:");
 }
 
 /* VmFlags of the frames: MAP_NORESERVE, MADV_NOHUGEPAGE. Threads' stacks are the latter only; a
