@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "serve/process/keeper.h"
+#include "serve/process/process.h"
 
 #define KEEPER_FD       3      /* the socket, in the keeper */
 #define SEND_TIMEOUT_US 100000 /* per message: how long a stuck keeper may delay the supervisor */
@@ -358,26 +358,8 @@ int keeper_start(struct keeper *k)
 static void keeper_send(struct keeper *k, enum keeper_op op, uint64_t key, int fd)
 {
 	struct keeper_msg m = { .op = op, .key = key };
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
-	struct iovec iov = { .iov_base = &m, .iov_len = sizeof(m) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		h.msg_control = control.buf;
-		h.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&h);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	while (sendmsg(k->sock, &h, MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
+	(void)socket_send(k->sock, &m, sizeof(m), fd, 0);
 }
 
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd)

@@ -49,6 +49,36 @@ static int proc_open(pid_t pid, const char *file)
 	return fd < 0 ? -errno : fd;
 }
 
+/* The same as a stream. 0 or -errno. */
+static int proc_stream(pid_t pid, const char *file, FILE **f)
+{
+	int fd = proc_open(pid, file);
+
+	if (fd < 0)
+		return fd;
+	*f = fdopen(fd, "r");
+	if (*f)
+		return 0;
+	close(fd);
+	return -ENOMEM;
+}
+
+/* The beginning of a file, as a string; empty if it cannot be read. False: it cannot be opened. */
+static bool proc_read(pid_t pid, const char *file, char *buf, size_t size)
+{
+	int fd = proc_open(pid, file);
+	ssize_t n;
+
+	VM_ASSERT(size > 1);
+	buf[0] = '\0';
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	return true;
+}
+
 static int read_sizes(int fd, struct proc_sizes *s)
 {
 	char buf[128];
@@ -92,16 +122,11 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 /* The number in the line of a status file that begins with @name, after a line feed; 0: unknown. */
 static int64_t status_number(pid_t pid, const char *file, const char *name)
 {
-	int fd = proc_open(pid, file);
 	const char *line;
 	char buf[4096];
-	ssize_t n;
 
-	if (fd < 0)
+	if (!proc_read(pid, file, buf, sizeof(buf)))
 		return 0;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = '\0';
 	line = strstr(buf, name);
 	return line ? strtoll(line + strlen(name), NULL, 10) : 0;
 }
@@ -120,17 +145,8 @@ int64_t proc_table_pages(pid_t pid)
 
 void proc_comm(pid_t pid, char *out, size_t size)
 {
-	int fd = proc_open(pid, "comm");
-	ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
-
-	VM_ASSERT(size > 0);
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0) {
+	if (!proc_read(pid, "comm", out, size) || !out[0])
 		snprintf(out, size, "?");
-		return;
-	}
-	out[n] = '\0';
 	out[strcspn(out, "\n")] = '\0';
 }
 
@@ -173,15 +189,10 @@ bool proc_is_static(pid_t pid)
 /* From a stat file. False: there is none. */
 static bool read_stat(pid_t pid, const char *file, struct proc_stat *st)
 {
-	int fd = proc_open(pid, file);
 	char buf[512], *after;
-	ssize_t n;
 
-	if (fd < 0)
+	if (!proc_read(pid, file, buf, sizeof(buf)))
 		return false;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = '\0';
 	/* The name may hold anything; the fields start after its last parenthesis. */
 	after = strrchr(buf, ')');
 	return after && sscanf(after + 1, " %c %d %*d %*d %*d %*d %u", &st->state, &st->parent,
@@ -276,19 +287,13 @@ pid_t proc_live_thread(pid_t pid)
 /* The number of a thread in its own PID namespace: the last one of the line. */
 static pid_t own_number(pid_t pid, pid_t tid)
 {
-	int fd = -1, number = 0, used;
 	char path[64], buf[4096];
+	int number = 0, used;
 	const char *at;
-	ssize_t n = 0;
 
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
-	if (proc_there(tid))
-		fd = proc_open(pid, path);
-	if (fd >= 0) {
-		n = read(fd, buf, sizeof(buf) - 1);
-		close(fd);
-	}
-	buf[n > 0 ? n : 0] = '\0';
+	if (!proc_there(tid) || !proc_read(pid, path, buf, sizeof(buf)))
+		return 0;
 	at = strstr(buf, "\nNSpid:");
 	for (at = at ? strchr(at, '\t') : NULL;
 	     at && *at == '\t' && sscanf(at, "\t%d%n", &number, &used) == 1;)
@@ -344,17 +349,12 @@ bool proc_parse_area(char *line, struct proc_area *a)
 
 int proc_areas(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg)
 {
-	int fd = proc_open(pid, "maps");
 	char line[512];
 	FILE *f;
+	int err = proc_stream(pid, "maps", &f);
 
-	if (fd < 0)
-		return fd;
-	f = fdopen(fd, "r");
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (err)
+		return err;
 	while (fgets(line, sizeof(line), f)) {
 		struct proc_area a;
 
@@ -395,33 +395,22 @@ static int query_area(int fd, uint64_t va, struct proc_area *out)
 
 bool proc_huge_off(pid_t pid)
 {
-	int fd = proc_open(pid, "status");
 	char buf[4096];
-	ssize_t n;
 
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	buf[n > 0 ? n : 0] = '\0';
-	return strstr(buf, "\nTHP_enabled:\t0") != NULL;
+	return proc_read(pid, "status", buf, sizeof(buf)) &&
+	       strstr(buf, "\nTHP_enabled:\t0") != NULL;
 }
 
 int proc_huge_advice(pid_t pid, void (*fn)(const struct proc_area *a, void *arg), void *arg)
 {
-	int fd = proc_open(pid, "smaps");
 	struct proc_area a, next;
 	bool known = false;
 	char line[512];
 	FILE *f;
+	int err = proc_stream(pid, "smaps", &f);
 
-	if (fd < 0)
-		return fd;
-	f = fdopen(fd, "r");
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (err)
+		return err;
 	while (fgets(line, sizeof(line), f)) {
 		if (strncmp(line, "VmFlags:", 8) == 0 && known) {
 			a.flags |= (strstr(line, " hg") ? VM_HUGEPAGE : 0) |

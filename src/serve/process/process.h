@@ -41,6 +41,11 @@ void pause_process(struct pause *p, pid_t pid, uint32_t helper);
 /* Release all; those that have not stopped yet: the next time. Same thread. */
 void pause_end(struct pause *p);
 
+/* ---- socket.c ---- */
+/* Send one packet of @size bytes, with descriptor @fd unless that is -1. @flags: MSG_DONTWAIT never
+ * blocks. 0 or -errno. */
+int socket_send(int sock, const void *msg, size_t size, int fd, int flags);
+
 /* ---- kill.c ---- */
 /* Kill what is left below us, except process @except (0: none). Waits for it, bounded. */
 void tree_kill(pid_t except);
