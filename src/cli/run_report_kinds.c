@@ -19,7 +19,7 @@ static const struct {
 } words[SERVE_NR_KINDS] = {
 	[SERVE_KIND_STATIC] = { "static_programs", "static programs",
 				"link the program dynamically" },
-	[SERVE_KIND_FOREIGN] = { "foreign_programs", "programs without umemcg's library", NULL },
+	[SERVE_KIND_NOAGENT] = { "foreign_programs", "programs without umemcg's library", NULL },
 	[SERVE_KIND_FORKED] = { "forked_past", "processes forked past libc's fork", NULL },
 	[SERVE_KIND_STACK] = { "main_stacks", "main stacks", NULL },
 	[SERVE_KIND_THREAD] = { "thread_records", "libc's records and storage of threads", NULL },

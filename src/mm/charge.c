@@ -351,15 +351,15 @@ void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n)
 
 /* The thread that takes over the value uncharges what it says. So charge an increase before
  * publishing it; uncharge a decrease after. */
-bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure,
-			     int64_t old, int64_t now)
+bool charge_unmanaged_publish(struct engine *e, struct mem_cgroup *memcg, atomic64_t *rss,
+			      int64_t old, int64_t now)
 {
 	bool won;
 
 	VM_ASSERT(old >= 0 && now >= 0);
 	if (now > old)
 		charge_unmanaged(e, memcg, old, now);
-	won = a64_cas(figure, old, now);
+	won = a64_cas(rss, old, now);
 	if (won && now < old)
 		charge_unmanaged(e, memcg, old, now);
 	else if (!won && now > old)

@@ -33,11 +33,11 @@ void uncharge_pages(struct mem_cgroup *memcg, int64_t n);
 /* Change the charge for unmanaged memory from @old to @now pages. Never fails (FORCE): the memory
  * already exists. */
 void charge_unmanaged(struct engine *e, struct mem_cgroup *memcg, int64_t old, int64_t now);
-/* The same for a value that another thread may concurrently take over and uncharge: *@figure goes
+/* The same for unmanaged RSS that another thread may take over and uncharge at any time: *@rss goes
  * from @old to @now and is charged at every instant. False: it was no longer @old; nothing
  * changed. */
-bool charge_unmanaged_figure(struct engine *e, struct mem_cgroup *memcg, atomic64_t *figure,
-			     int64_t old, int64_t now);
+bool charge_unmanaged_publish(struct engine *e, struct mem_cgroup *memcg, atomic64_t *rss,
+			      int64_t old, int64_t now);
 /* @n pages charged by charge_pages become the charge for unmanaged memory. */
 void charge_unmanaged_paid(struct mem_cgroup *memcg, int64_t n);
 /* Reclaim until usage is below max, after a forced charge or a lowered limit; kills as a last

@@ -87,7 +87,7 @@ void supervisor_destroy(struct supervisor *s);
 /* Unmanaged RSS by what it is. */
 enum serve_kind {
 	SERVE_KIND_STATIC,  /* programs without a dynamic loader */
-	SERVE_KIND_FOREIGN, /* others without the agent: set-user-ID, musl's, of 32 bits */
+	SERVE_KIND_NOAGENT, /* others without the agent: set-user-ID, musl's, of 32 bits */
 	SERVE_KIND_FORKED,  /* forks past libc that could not be identified */
 	SERVE_KIND_STACK,   /* main stacks, other areas that grow downwards */
 	SERVE_KIND_THREAD,  /* libc's records of threads, with their storage */

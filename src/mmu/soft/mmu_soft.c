@@ -267,8 +267,7 @@ static void soft_poison(struct mmu *mmu, struct mm *mm, uint64_t va)
 
 static void soft_wake(struct mmu *mmu, struct mm *mm, uint64_t va, uint64_t npages)
 {
-	(void)mm, (void)va, (void)npages;
-	a64_acc(&((struct mmu_soft *)mmu)->nr_wakes, 1);
+	(void)mmu, (void)mm, (void)va, (void)npages;
 }
 
 static void soft_kill(struct mmu *mmu, struct mm *mm)

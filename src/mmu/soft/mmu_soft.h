@@ -72,7 +72,7 @@ struct mmu_soft {
 	void *withdrawn_arg;
 	struct soft_inject inject;
 	atomic64_t nr_home, nr_client; /* pages of content */
-	atomic64_t nr_requests, nr_kills, nr_poisons, nr_wakes, nr_flushes;
+	atomic64_t nr_requests, nr_kills, nr_poisons, nr_flushes;
 };
 
 /* @fault is handle_fault. 0 or -ENOMEM. */

@@ -1,13 +1,13 @@
 /* serve/account/copies.c - reads from /proc what family.h reckons with: minor faults, and how many
  * pages are still shared.
  *
- * Between two passes (copies_pass.c) a figure rises with every minor fault. Most of these have
- * other reasons: pages that umemcg maps, page cache. So the watcher counts now and then how many of
- * the shared pages are still shared, in the places that the last pass has found
+ * Between two passes (copies_pass.c) a member's charge rises with every minor fault. Most of these
+ * are no copies: umemcg maps pages, or the page is in the page cache. So the watcher counts now and
+ * then how many of the shared pages are still shared, where the last pass found them
  * (/proc/PID/pagemap: some 10 us per MiB).
  *
- * Not seen until the next pass: a copy that another process makes in its place (a debugger, a child
- * of vfork).
+ * Not seen until the next pass: a copy that another process makes on its behalf (a debugger, a
+ * child of vfork).
  *
  * Locks: none of its own. client->copying: the watcher has stat_fd and scanned_ns.
  */
@@ -92,17 +92,17 @@ bool copies_join(struct client *parent, struct client *child, bool announced)
 
 void copies_forsake(struct client *c, int64_t pages)
 {
-	atomic64_t *figure = &c->host.mm->unmanaged;
+	atomic64_t *rss = &c->host.mm->unmanaged;
 	struct supervisor *s = c->s;
 	int64_t known;
 
 	family_forsake(&s->copies->families, &c->kin);
 	do
-		known = a64_load(figure);
+		known = a64_load(rss);
 	while (known < pages && !client_has_ended(c) &&
-	       !charge_unmanaged_figure(&s->engine, s->group, figure, known, pages));
+	       !charge_unmanaged_publish(&s->engine, s->group, rss, known, pages));
 	if (client_has_ended(c))
-		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+		charge_unmanaged(&s->engine, s->group, a64_xchg(rss, 0), 0);
 	a32_store(&s->unsettled, 1);
 }
 
@@ -258,24 +258,24 @@ int64_t copies_shared(const struct client *c)
 int64_t copies_take_over(struct client *c, int64_t known, int64_t now)
 {
 	struct supervisor *s = c->s;
-	atomic64_t *figure = &c->host.mm->unmanaged;
+	atomic64_t *rss = &c->host.mm->unmanaged;
 	int64_t all = a64_load(&c->own_pages) + a64_load(&c->shared_pages) + a64_load(&c->tables),
 		n, k;
 
 	n = now > known && now >= all ? family_alone(&s->copies->families, &c->kin) : 0;
 	while (n > 0 && now > known && !client_has_ended(c)) {
 		k = n < now - known ? n : now - known;
-		if (a64_cas(figure, known, known + k)) {
+		if (a64_cas(rss, known, known + k)) {
 			known += k;
 			n -= k;
 			break;
 		}
-		known = a64_load(figure);
+		known = a64_load(rss);
 	}
 	if (n > 0)
 		charge_unmanaged(&s->engine, s->group, n, 0);
 	if (client_has_ended(c))
-		charge_unmanaged(&s->engine, s->group, a64_xchg(figure, 0), 0);
+		charge_unmanaged(&s->engine, s->group, a64_xchg(rss, 0), 0);
 	return known;
 }
 

@@ -1,17 +1,17 @@
 /* serve/account/copies_pass.c - a pass over a family: how many pages does each member share, and
  * with how many others? smaps has the proportional share of every area.
  *
- * A pass (the finder's thread) costs a millisecond per member. It is due where the figures have
+ * A pass (the finder's thread) costs a millisecond per member. It is due where the charges have
  * risen by LEAST since the last one, the group is nearly full, and a part of it that matters is
  * unmanaged; it takes 1 / SHARE of the time at most. Before a kill it is done in any case. The
- * limit does not depend on it: figures that no pass has corrected are too high.
+ * limit does not depend on it: a charge that no pass has corrected is too high.
  *
  * Order, per member: minor faults, own pages, smaps, pagemap, own pages and minor faults again.
  * What happens in between is counted as a copy. A member whose address space is gone, or is another
  * one, ends the pass.
  *
  * Typical sequence: copies_look -> family_pass_begin, walk each member, family_pass_publish (both
- * shares count), measure (figures rise), family_pass_finish, measure (figures fall).
+ * shares count), measure (charges rise), family_pass_finish, measure (charges fall).
  *
  * Locks: none of its own. client->copying: at and turn are the finder's.
  */
@@ -171,7 +171,7 @@ static void collect(struct look *l)
 	}
 }
 
-static int64_t figures(const struct look *l)
+static int64_t charges(const struct look *l)
 {
 	int64_t n = 0;
 
@@ -183,7 +183,7 @@ static int64_t figures(const struct look *l)
 /* Pages that a pass may find to be shared. */
 static int64_t worth(const struct look *l)
 {
-	int64_t n = figures(l) + l->pass.debt;
+	int64_t n = charges(l) + l->pass.debt;
 
 	for (unsigned i = 0; i < l->n; i++)
 		n -= l->member[i].c->copying.at;
@@ -196,8 +196,8 @@ static void measure_all(struct look *l)
 		measure_settled(l->member[i].c);
 }
 
-/* What a figure rises by others have left as debt, most of the time: both would be charged for a
- * moment. */
+/* Most of what a member's charge rises by is in the family's debt already, left there by members
+ * that have ended. The debt is reduced by as much, so that both are charged for a moment only. */
 static void raise_all(struct look *l)
 {
 	for (unsigned i = 0; i < l->n; i++) {

@@ -196,7 +196,7 @@ static void set_unmanaged(struct client *c, int64_t now)
 	}
 	before = copies_take_over(c, before, now);
 	known = take_reserve(c, rss, before, now);
-	if (now != known && charge_unmanaged_figure(&s->engine, s->group, rss, known, now) &&
+	if (now != known && charge_unmanaged_publish(&s->engine, s->group, rss, known, now) &&
 	    now > known)
 		a32_store(&s->unsettled, 1);
 	if (client_has_ended(c))

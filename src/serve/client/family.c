@@ -100,9 +100,9 @@ void family_announce(struct families *fs, struct kin *k, int64_t own, int64_t fa
 
 /* Whatever it was charged, its child may use, also what it has come by since: that does not go with
  * the page. */
-static void owe(struct share *s, int64_t own, int64_t figure)
+static void owe(struct share *s, int64_t own, int64_t charged)
 {
-	s->part = most(s->part, figure);
+	s->part = most(s->part, charged);
 	s->copied += most(own - s->own, 0);
 	s->own = most(s->own, own);
 }
@@ -121,7 +121,7 @@ static void enter(const struct families *fs, struct kin *parent, struct kin *chi
 }
 
 bool family_join(struct families *fs, struct kin *parent, struct kin *child, bool announced,
-		 int64_t own, int64_t figure)
+		 int64_t own, int64_t charged)
 {
 	struct family *fresh = plat_alloc(sizeof(*fresh));
 	struct places *old[2] = { NULL, NULL };
@@ -136,8 +136,8 @@ bool family_join(struct families *fs, struct kin *parent, struct kin *child, boo
 		shares = announced && parent->now.valid;
 	}
 	if (shares) {
-		owe(&parent->now, own, figure);
-		owe(&parent->next, own, figure);
+		owe(&parent->now, own, charged);
+		owe(&parent->next, own, charged);
 		child->now = (struct share){ .valid = true, .own = own, .tracked = -1 };
 	}
 	if (parent->family == fresh)

@@ -6,7 +6,7 @@
  * with a member is a member, too.
  *
  * A member with a valid share is charged less than the unmanaged pages that it has ("own"). Its
- * figure is an upper bound that needs no walk to stay one:
+ * charge is an upper bound that needs no walk to stay one:
  *
  *   min(paid + copied + left + moved + faults since + growth of own since, own + part)
  *
@@ -15,7 +15,7 @@
  * left + moved is how many pages have come, less those that have gone and were not shared. The
  * second term is what it has now, and what others may go on using of what it was charged.
  *
- * I1  The sum of the figures and of the family's debt is at least the number of different unmanaged
+ * I1  The sum of the charges and of the family's debt is at least the number of different unmanaged
  *     pages of its members, at any time. tests/unit/serve/client/family_test.c counts them.
  *
  *   fork    the child has paid nothing; part of the parent becomes all that the parent was charged
@@ -56,7 +56,7 @@ struct share {
 struct family {
 	unsigned nr;      /* members */
 	uint64_t changes; /* members that came, went, or announced a fork; debts that were paid */
-	int64_t debt;     /* pages: charged, and in no figure */
+	int64_t debt;     /* pages: charged, but to no member */
 };
 
 struct kin {                    /* families->lock */
@@ -87,13 +87,13 @@ bool family_shares(struct families *fs, const struct kin *k);
 
 /* @k, which has @own pages, is about to fork, and @faults were read before that. */
 void family_announce(struct families *fs, struct kin *k, int64_t own, int64_t faults);
-/* It has. @figure: what the parent is charged; @own: what the child has. True: the child has a
+/* It has. @charged: what the parent is charged; @own: what the child has. True: the child has a
  * share, and has paid nothing. False: it is to be charged for all it has. */
 bool family_join(struct families *fs, struct kin *parent, struct kin *child, bool announced,
-		 int64_t own, int64_t figure);
+		 int64_t own, int64_t charged);
 /* The child of an announced fork turns out to be somebody else's: no share. */
 void family_forsake(struct families *fs, struct kin *k);
-/* @k has ended. Pages to charge, before its figure is given back; negative: to uncharge, after it.
+/* @k has ended. Pages to charge, before its charge is given back; negative: to uncharge, after it.
  */
 int64_t family_leave(struct families *fs, struct kin *k);
 /* @k is charged for all it has. Pages to uncharge: the debt, if it is the last member. */
@@ -116,10 +116,10 @@ bool family_pass_begin(struct families *fs, const struct kin *k, struct family_p
  * @share. False: the family has changed, and nothing was done. */
 bool family_pass_publish(struct families *fs, const struct family_pass *p, struct kin **k,
 			 struct share *share, unsigned n);
-/* In between a figure has risen by @n: as much of the debt is paid. Pages to uncharge. */
+/* In between a charge has risen by @n: as much of the debt is paid. Pages to uncharge. */
 int64_t family_pass_pay(struct families *fs, struct family_pass *p, struct kin *const *k,
 			unsigned n_kin, int64_t n);
-/* The second, once all figures have risen: pages to uncharge; negative: to charge, as the family
+/* The second, once all charges have risen: pages to uncharge; negative: to charge, as the family
  * has changed. Then the shares are as they were before. */
 int64_t family_pass_finish(struct families *fs, const struct family_pass *p, struct kin **k,
 			   unsigned n);

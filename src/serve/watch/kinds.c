@@ -117,7 +117,7 @@ static enum serve_kind kind_of_unmanaged(const struct candidate *of)
 		return SERVE_KIND_FORKED;
 	if (client_state(of->c) != CLIENT_UNMANAGED && !a32_load(&of->c->unable))
 		return SERVE_KIND_OTHER;
-	return SERVE_KIND_FOREIGN;
+	return SERVE_KIND_NOAGENT;
 }
 
 /* What relatives share is in each one's kinds, and counts once: in proportion. */

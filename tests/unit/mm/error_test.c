@@ -64,13 +64,13 @@ TEST_EACH_KIND(a_lost_page_is_lost_for_everybody_who_shares_it)
 	fx_check_run(&fx, b, FX_BASE + 20 * PAGE_SIZE, 20, 1);
 }
 
-static atomic64_t figure;
-static atomic32_t figure_stop;
+static atomic64_t unmanaged;
+static atomic32_t stop_giving;
 
 static void give_back_always(void *arg)
 {
-	while (!a32_load(&figure_stop))
-		charge_unmanaged(&fx.e, arg, a64_xchg(&figure, 0), 0);
+	while (!a32_load(&stop_giving))
+		charge_unmanaged(&fx.e, arg, a64_xchg(&unmanaged, 0), 0);
 }
 
 /* A process ends while it is measured. What is uncharged for it was charged before: otherwise the
@@ -83,20 +83,20 @@ TEST(what_was_measured_is_charged_before_it_can_be_given_back)
 
 	fx_up(&fx, SOFT_EXCLUSIVE, 1024, 0);
 	root = fx.e.tree.root;
-	a32_store(&figure_stop, 0);
+	a32_store(&stop_giving, 0);
 	assert_int_equal(plat_thread_start(&t, "ends", give_back_always, root), 0);
 	for (int i = 0; i < 200000; i++) {
-		int64_t old = a64_load(&figure);
+		int64_t old = a64_load(&unmanaged);
 
-		won += charge_unmanaged_figure(&fx.e, root, &figure, old,
-					       old > 50 ? old - 50 : old + 30 + i % 60);
+		won += charge_unmanaged_publish(&fx.e, root, &unmanaged, old,
+						old > 50 ? old - 50 : old + 30 + i % 60);
 	}
-	a32_store(&figure_stop, 1);
+	a32_store(&stop_giving, 1);
 	plat_thread_join(&t);
 	assert_true(won > 0);
-	assert_int_equal(page_counter_read(&root->memory), a64_load(&figure));
-	assert_int_equal(stat_read(root, STAT_UNMANAGED), a64_load(&figure));
-	charge_unmanaged(&fx.e, root, a64_xchg(&figure, 0), 0);
+	assert_int_equal(page_counter_read(&root->memory), a64_load(&unmanaged));
+	assert_int_equal(stat_read(root, STAT_UNMANAGED), a64_load(&unmanaged));
+	charge_unmanaged(&fx.e, root, a64_xchg(&unmanaged, 0), 0);
 }
 
 /* Writes fail for a while: pages stay in memory, the group exceeds no limit, and later they can

@@ -52,7 +52,7 @@ static int64_t shared_of(unsigned p)
 	return n;
 }
 
-static int64_t figure_of(unsigned p)
+static int64_t charge_of(unsigned p)
 {
 	return family_pages(&fs, &process[p].kin, own_of(p), process[p].faults);
 }
@@ -62,7 +62,7 @@ static int64_t charged(void)
 	int64_t n = debt;
 
 	for (unsigned p = 0; p < PROCESSES; p++)
-		n += process[p].alive ? figure_of(p) : 0;
+		n += process[p].alive ? charge_of(p) : 0;
 	return n;
 }
 
@@ -153,7 +153,7 @@ static void fork_process(unsigned p, bool announced, void (*meanwhile)(void))
 	start_process(child);
 	for (unsigned i = 0; i < PAGES; i++)
 		page[i] |= (page[i] >> p & 1) << child;
-	(void)family_join(&fs, &process[p].kin, &process[child].kin, announced, own, figure_of(p));
+	(void)family_join(&fs, &process[p].kin, &process[child].kin, announced, own, charge_of(p));
 }
 
 static void scan(unsigned p)
@@ -253,12 +253,12 @@ static void walk(unsigned p, struct share *s)
 	s->part = (int64_t)(part + 1 - 1e-6);
 }
 
-/* What the figures have risen by is paid. */
+/* What the charges have risen by is paid. */
 static void pay(struct family_pass *ps, struct kin **k, const unsigned *who, unsigned n,
 		const int64_t *before)
 {
 	for (unsigned i = 0; i < n; i++) {
-		int64_t more = process[who[i]].alive ? figure_of(who[i]) - before[i] : 0;
+		int64_t more = process[who[i]].alive ? charge_of(who[i]) - before[i] : 0;
 
 		debt -= more > 0 ? family_pass_pay(&fs, ps, k, n, more) : 0;
 	}
@@ -299,7 +299,7 @@ static bool pass(unsigned of)
 		some();
 	}
 	for (unsigned i = 0; i < n; i++)
-		worth[i] = process[who[i]].alive ? figure_of(who[i]) : 0;
+		worth[i] = process[who[i]].alive ? charge_of(who[i]) : 0;
 	if (!family_pass_publish(&fs, &ps, k, share, n))
 		return false;
 	assert_true(charged() >= there());
