@@ -2,7 +2,7 @@
  *
  * The main thread waits for signals, the program and notices; the supervisor's threads serve
  * memory. Setup runs in this order, and each step relies on it: options, report file, signals
- * blocked, supervisor created, keeper forked (before threads), supervisor started, program forked,
+ * blocked, keeper forked (before threads), supervisor created, supervisor started, program forked,
  * watched, released. Teardown runs in the opposite order.
  *
  * Locks: none; see console.h for what other threads may call.
@@ -346,13 +346,14 @@ static int run_supervised(struct run *r)
 	/* Each reserves 64 MiB of addresses, and glibc makes eight per CPU: under a limit of
 	 * addresses the stack of a thread would not fit beside them. */
 	mallopt(M_ARENA_MAX, ARENAS);
-	r->supervisor = supervisor_create(&r->options.config, &problem);
-	if (!r->supervisor)
-		return cli_fail("run: %s", problem.text);
 	ret = keeper_start(&r->keeper);
-	if (ret != 0) {
-		status = cannot_fork(ret);
-		goto destroy;
+	if (ret != 0)
+		return cannot_fork(ret);
+	/* The swap file may need threads: where io_uring is refused it has a pool of them. */
+	r->supervisor = supervisor_create(&r->options.config, &problem);
+	if (!r->supervisor) {
+		keeper_stop(&r->keeper);
+		return cli_fail("run: %s", problem.text);
 	}
 	supervisor_set_keeper(r->supervisor, &r->keeper);
 	if (supervisor_start(r->supervisor, &problem) != 0) {
@@ -363,7 +364,6 @@ static int run_supervised(struct run *r)
 stop_keeper:
 	keeper_stop(&r->keeper);
 	reap_rest();
-destroy:
 	supervisor_destroy(r->supervisor);
 	return status;
 }

@@ -6,8 +6,9 @@
  * free.
  *
  * Sequence of calls:
- *   s = supervisor_create(&config, &problem)   checks the machine, opens the swap file; no thread
  *   keeper_start(...)                          (serve/process/keeper.h) before there are threads
+ *   s = supervisor_create(&config, &problem)   checks the machine, opens the swap file; no thread
+ *                                              but the swap file's, where io_uring is refused
  *   supervisor_start(s)                        starts the threads; the socket listens
  *   fork; in the child: supervisor_child_env(s), execvp(PROGRAM)
  *   supervisor_watch_root(s, pid, unable)
