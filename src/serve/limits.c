@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "plat/plat.h"
 #include "serve/limits.h"
 
 /* Bytes of address space in use (or of private writable memory in it); 0: unknown. */
@@ -34,6 +35,7 @@ static bool has_room(int resource, const char *name, uint64_t bytes, char text[L
 	char limit[SIZE_TEXT_MAX], needed[SIZE_TEXT_MAX];
 	struct rlimit r;
 
+	VM_ASSERT(resource == RLIMIT_AS || resource == RLIMIT_DATA);
 	if (getrlimit(resource, &r) != 0 || r.rlim_cur == RLIM_INFINITY || r.rlim_cur >= need)
 		return true;
 	snprintf(text, LIMITS_TEXT_MAX,
@@ -54,6 +56,7 @@ const char *limits_hint(int error, char text[LIMITS_TEXT_MAX])
 	const bool files = error == -EMFILE;
 	struct rlimit r;
 
+	VM_ASSERT(error <= 0);
 	text[0] = '\0';
 	if (!files && error != -EAGAIN)
 		return text;

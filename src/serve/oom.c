@@ -49,6 +49,7 @@ static void why_not_swapped(char *text, size_t size, const struct serve_snapshot
 {
 	char part[SIZE_TEXT_MAX];
 
+	VM_ASSERT(now->oom_tables <= now->memory_current);
 	text[0] = '\0';
 	if (now->oom_tables > now->memory_max / 2)
 		snprintf(text, size, "; page tables take %s", size_format(part, now->oom_tables));

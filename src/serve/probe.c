@@ -23,6 +23,7 @@ int problem_set(struct serve_problem *p, int error, const char *fmt, ...)
 {
 	va_list ap;
 
+	VM_ASSERT(error < 0);
 	p->error = error;
 	va_start(ap, fmt);
 	vsnprintf(p->text, sizeof(p->text), fmt, ap);
@@ -75,6 +76,7 @@ static int check_proc(struct serve_problem *p)
 
 static int refused(struct serve_problem *p, const char *call)
 {
+	VM_ASSERT(errno > 0);
 	return problem_set(p, -errno,
 			   "%s(2) is refused here (%s), which umemcg cannot do without: allow it "
 			   "in the container's "
@@ -139,6 +141,8 @@ int probe_machine(struct supervisor *s, struct serve_problem *p)
 {
 	int err = check_proc(p);
 
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(s->device_fd == -1 && !s->started);
 	if (!err)
 		err = check_machine(s, p);
 	return err ? err : check_calls(p);

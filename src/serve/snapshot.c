@@ -5,6 +5,7 @@
 
 static int64_t bytes(int64_t pages)
 {
+	VM_ASSERT(pages >= 0);
 	return pages >= PAGE_COUNTER_MAX ? SERVE_UNLIMITED : pages * (int64_t)PAGE_SIZE;
 }
 

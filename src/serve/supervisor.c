@@ -110,6 +110,7 @@ static struct store *open_store(struct supervisor *s, struct serve_problem *p)
 
 static int64_t limit_pages(int64_t bytes)
 {
+	VM_ASSERT(bytes >= 0 || bytes == SERVE_UNLIMITED);
 	return bytes == SERVE_UNLIMITED ? PAGE_COUNTER_MAX : bytes / (int64_t)PAGE_SIZE;
 }
 
@@ -119,6 +120,7 @@ static uint32_t frames_for(int64_t max)
 	struct sysinfo si;
 	uint64_t all;
 
+	VM_ASSERT(max >= 0);
 	(void)sysinfo(&si);
 	all = (uint64_t)si.totalram * si.mem_unit / PAGE_SIZE;
 	if (max < PAGE_COUNTER_MAX && (uint64_t)max * 2 + 65536 < all)
@@ -131,6 +133,7 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	char name[32];
 	int err;
 
+	VM_ASSERT(!s->group);
 	snprintf(name, sizeof(name), "run-%d", (int)getpid());
 	s->group = group_create(&s->engine, NULL,
 				s->config.group_name ? s->config.group_name : name, &err);
@@ -176,6 +179,7 @@ static int make_engine(struct supervisor *s, struct serve_problem *p)
 	uint64_t looked_ns = 0;
 	int err;
 
+	assert_thread(THREAD_MAIN);
 	if (!limits_have_room(space_for(&s->config, frames), text))
 		return problem_set(p, -ENOMEM, "%s", text);
 	if (s->config.swap_size >= (int64_t)PAGE_SIZE) {
@@ -205,6 +209,7 @@ static int make_socket(struct supervisor *s, struct serve_problem *p)
 	uint64_t r[2];
 	int err;
 
+	VM_ASSERT(s->control_ep == -1 && s->fault_ep == -1 && s->stop_fd == -1);
 	if (getrandom(r, sizeof(r), 0) != sizeof(r))
 		return problem_set(p, -EIO, "no random numbers for a socket name");
 	snprintf(s->socket_name, sizeof(s->socket_name), "umemcg-%016" PRIx64 "%016" PRIx64, r[0],
@@ -263,6 +268,8 @@ struct supervisor *supervisor_create(const struct serve_config *config,
 
 void supervisor_set_keeper(struct supervisor *s, struct keeper *k)
 {
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(!s->started && k->pid > 0);
 	s->keeper = k;
 }
 
@@ -272,6 +279,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 	int err = engine_start(&s->engine);
 	char hint[LIMITS_TEXT_MAX];
 
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(!s->started && s->group);
 	if (!err)
 		err = follow_start(s);
 	if (!err)
@@ -301,6 +310,7 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 	const char *before = getenv(TARGET_PRELOAD);
 	char *others = before ? strdup(before) : NULL, *value = NULL;
 
+	VM_ASSERT(s->started && s->agent_path[0] && s->socket_name[0]);
 	/* Leave out the agent of an outer umemcg: two would say HELLO to us. */
 	if (others)
 		target_leave_out(others, others);
@@ -369,6 +379,7 @@ static void free_rooms(struct supervisor *s)
 		s->finder, s->kinds, s->search,   s->answers,
 	};
 
+	VM_ASSERT(!s->started);
 	spares_fini(s);
 	control_close(s);
 	census_fini(s);
@@ -384,6 +395,7 @@ void supervisor_destroy(struct supervisor *s)
 	/* After a failed start, threads still use what would be freed here. Before a start, liburcu
 	 * would create its thread only to wait for it, or abort if it cannot. The end of the
 	 * process frees everything. */
+	assert_thread(THREAD_MAIN);
 	if (!s || !s->ready)
 		return;
 	supervisor_stop(s);

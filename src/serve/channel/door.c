@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
 #include "serve/channel/channel.h"
 
 /* Descriptor numbers that programs rarely reach. */
@@ -31,6 +32,7 @@ static int listen_at(const char *path, int *file)
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
+	VM_ASSERT(strlen(path) < sizeof(a.sun_path));
 	if (fd < 0)
 		return -1;
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
@@ -69,6 +71,7 @@ void door_hand_down(const struct door *d)
 	char number[16];
 	int fd = -1;
 
+	VM_ASSERT((d->fd < 0) == (d->file < 0));
 	for (size_t i = 0; d->file >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		fd = fcntl(d->file, F_DUPFD, numbers[i]);
 	snprintf(number, sizeof(number), "%d", fd);
@@ -80,6 +83,7 @@ void door_hand_down(const struct door *d)
 
 void door_close(struct door *d)
 {
+	VM_ASSERT((d->fd < 0) == (d->file < 0));
 	if (d->fd < 0)
 		return;
 	close(d->fd);

@@ -7,17 +7,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
 #include "serve/channel/channel.h"
 #include "serve/process/process.h"
 
 int msg_send(int sock, const void *msg, size_t size, int fd)
 {
+	VM_ASSERT(size >= sizeof(struct msg_head));
 	return socket_send(sock, msg, size, fd, MSG_DONTWAIT);
 }
 
 /* Keep the first descriptor of a packet, close any others. */
 static void take_fds(struct msghdr *m, int *fd)
 {
+	VM_ASSERT(*fd == -1);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -50,6 +53,7 @@ ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
 	};
 	ssize_t n;
 
+	VM_ASSERT(sock >= 0 && size >= sizeof(struct msg_head));
 	*fd = -1;
 	do
 		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
@@ -62,5 +66,6 @@ ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
 
 bool head_valid(const struct msg_head *h, ssize_t got, uint32_t type, size_t want)
 {
+	VM_ASSERT(type > 0 && type < NR_MSG_TYPES && want >= sizeof(*h));
 	return got == (ssize_t)want && h->magic == PROTO_MAGIC && h->type == type;
 }

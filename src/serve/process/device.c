@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
 #include "serve/process/process.h"
 
 #define MISC_MAJOR 10
@@ -40,6 +41,7 @@ static int open_node_in(const char *dir, int number)
 	char path[4096];
 	int fd;
 
+	VM_ASSERT(number >= 0 && geteuid() == 0);
 	if (snprintf(path, sizeof(path), "%s/.umemcg-userfaultfd-%d", dir, (int)getpid()) >=
 		    (int)sizeof(path) ||
 	    mknod(path, S_IFCHR | 0600, makedev(MISC_MAJOR, (unsigned int)number)) != 0)
@@ -53,6 +55,7 @@ int device_open(const char *dir)
 {
 	int fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC), number;
 
+	VM_ASSERT(proc_single_threaded());
 	if (fd >= 0 || geteuid() != 0)
 		return fd;
 	number = minor_number();

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
+#include "serve/process/proc.h"
 #include "serve/serve.h"
 
 #define WAIT_MS 2000
@@ -39,6 +41,7 @@ pid_t heir_of_orphans(void)
 	pid_t heir = 0, child;
 	int out[2];
 
+	VM_ASSERT(proc_single_threaded());
 	if (pipe(out) != 0)
 		return 0;
 	sigaction(SIGCHLD, &plain, &saved);

@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
 #include "serve/process/process.h"
 
 #define KEEPER_FD       3      /* the socket, in the keeper */
@@ -89,6 +90,7 @@ static struct entry *table_find(struct table *t, bool is_pid, uint64_t key)
 /* Takes @fd. Out of memory: the entry is dropped, but the descriptor stays open. */
 static void table_add(struct table *t, bool is_pid, uint64_t key, int fd)
 {
+	VM_ASSERT(t->n <= t->cap && fd >= -1);
 	if (t->n == t->cap) {
 		size_t cap = t->cap ? 2 * t->cap : 64;
 		struct entry *e = realloc(t->e, cap * sizeof(*e));
@@ -158,6 +160,7 @@ static void add_children_of(struct table *t, size_t i, const char *tid)
 	int child;
 	FILE *f;
 
+	VM_ASSERT(i < t->n && t->e[i].is_pid);
 	snprintf(path, sizeof(path), "/proc/%d/task/%.16s/children", parent, tid);
 	f = fopen(path, "re");
 	if (!f)
@@ -186,6 +189,7 @@ static void add_children(struct table *t, size_t i)
 	char path[64];
 	DIR *d;
 
+	VM_ASSERT(i < t->n && t->e[i].is_pid);
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)t->e[i].key);
 	d = opendir(path);
 	if (!d)
@@ -278,6 +282,7 @@ static void detach(int sock)
 	sigset_t all;
 	int null;
 
+	VM_ASSERT(sock >= 0 && proc_single_threaded());
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setsid();
@@ -338,6 +343,7 @@ int keeper_start(struct keeper *k)
 	pid_t self = getpid();
 	int pair[2], ret;
 
+	VM_ASSERT(proc_single_threaded());
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return -errno;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
@@ -359,21 +365,25 @@ static void keeper_send(struct keeper *k, enum keeper_op op, uint64_t key, int f
 {
 	struct keeper_msg m = { .op = op, .key = key };
 
+	VM_ASSERT(k->sock >= 0);
 	(void)socket_send(k->sock, &m, sizeof(m), fd, 0);
 }
 
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd)
 {
+	VM_ASSERT(pid > 0 && pidfd >= 0);
 	keeper_send(k, KEEPER_ADD_PID, (uint64_t)pid, pidfd);
 }
 
 void keeper_del_pid(struct keeper *k, pid_t pid)
 {
+	VM_ASSERT(pid > 0);
 	keeper_send(k, KEEPER_DEL_PID, (uint64_t)pid, -1);
 }
 
 void keeper_add_fd(struct keeper *k, uint64_t key, int fd)
 {
+	VM_ASSERT(fd >= 0);
 	keeper_send(k, KEEPER_ADD_FD, key, fd);
 }
 
@@ -387,6 +397,7 @@ void keeper_stop(struct keeper *k)
 	int64_t deadline = now_ms() + STOP_WAIT_MS;
 	struct timespec pause = { .tv_nsec = 1000000 };
 
+	VM_ASSERT(k->pid > 0);
 	keeper_send(k, KEEPER_DONE, 0, -1);
 	close(k->sock);
 	/* ECHILD: the thread that reaps all children of this process was faster. */

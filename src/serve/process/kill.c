@@ -23,6 +23,7 @@ static void kill_one(pid_t pid, pid_t parent, void *arg)
 	struct pollfd p;
 	pid_t now;
 
+	VM_ASSERT(pid > 0 && pid != getpid());
 	if (pid == k->except)
 		return;
 	/* The pid may have been reused since it was listed: kill only what is still ours. Orphans
@@ -42,6 +43,7 @@ void tree_kill(pid_t except)
 	uint64_t until = plat_now_ns() + KILL_WAIT_NS;
 	struct kill_walk k = { .except = except };
 
+	VM_ASSERT(except >= 0);
 	do {
 		k.left = 0;
 		proc_descendants(getpid(), kill_one, &k);

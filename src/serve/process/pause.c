@@ -77,6 +77,7 @@ static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 	long signal = 0;
 	int status;
 
+	VM_ASSERT(pid > 0 && tid > 0);
 	if (!now)
 		return true;
 	/* It has exited, and its parent hears of it now; an exec by another thread waits for
@@ -101,6 +102,7 @@ void pause_end(struct pause *p)
 {
 	unsigned kept = 0;
 
+	VM_ASSERT(p->n <= PAUSE_MAX && !p->n == !p->since_ns);
 	for (unsigned i = 0; i < p->n; i++) {
 		if (let_go(p, p->pid[i], p->tid[i]))
 			continue;

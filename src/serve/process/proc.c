@@ -40,11 +40,12 @@ bool proc_there(pid_t id)
 static int proc_open(pid_t pid, const char *file)
 {
 	char path[128];
-	int fd;
+	int fd, n;
 
 	if (!proc_there(pid))
 		return -ESRCH;
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	n = snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	VM_ASSERT((size_t)n < sizeof(path));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -84,6 +85,7 @@ static int read_sizes(int fd, struct proc_sizes *s)
 	char buf[128];
 	ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
 
+	VM_ASSERT(fd >= 0);
 	if (n <= 0)
 		return n < 0 ? -errno : -ESRCH;
 	buf[n] = '\0';
@@ -108,6 +110,7 @@ int64_t proc_anon_pages(pid_t pid, int *fd)
 	struct proc_sizes s;
 	int err;
 
+	VM_ASSERT(*fd >= -1);
 	if (*fd < 0) {
 		int got = proc_open(pid, "statm");
 
@@ -125,6 +128,7 @@ static int64_t status_number(pid_t pid, const char *file, const char *name)
 	const char *line;
 	char buf[4096];
 
+	VM_ASSERT(name[0] == '\n');
 	if (!proc_read(pid, file, buf, sizeof(buf)))
 		return 0;
 	line = strstr(buf, name);
@@ -291,6 +295,7 @@ static pid_t own_number(pid_t pid, pid_t tid)
 	int number = 0, used;
 	const char *at;
 
+	VM_ASSERT(tid > 0);
 	snprintf(path, sizeof(path), "task/%d/status", (int)tid);
 	if (!proc_there(tid) || !proc_read(pid, path, buf, sizeof(buf)))
 		return 0;
@@ -377,6 +382,7 @@ static int query_area(int fd, uint64_t va, struct proc_area *out)
 		.vma_name_addr = (uintptr_t)name,
 	};
 
+	VM_ASSERT(fd >= 0);
 	if (ioctl(fd, PROCMAP_QUERY_, &q) != 0)
 		return -errno;
 	out->start = q.vma_start;
@@ -458,7 +464,7 @@ int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)
 	struct area_find f = { .va = va, .out = out };
 	int err;
 
-	VM_ASSERT(pid > 0);
+	VM_ASSERT(pid > 0 && *maps_fd >= -1);
 	if (*maps_fd < 0)
 		*maps_fd = proc_open(pid, "maps");
 	if (*maps_fd < 0)

@@ -16,6 +16,8 @@
  * thread in that loop starved the thread that dropped them for 950 ms, all that the kernel allows
  * it. */
 bool proc_there(pid_t id);
+/* Has this process one thread only? For assertions; true if unknown. */
+bool proc_single_threaded(void);
 /* The directory of its threads; NULL. */
 DIR *proc_tasks(pid_t pid);
 /* Pages of RssAnon, or -errno. @fd caches the open file (-1: not open yet). */

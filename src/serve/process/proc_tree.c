@@ -1,4 +1,5 @@
-/* serve/process/proc_tree.c - the process tree, from /proc. Processes come and go during the walk.
+/* serve/process/proc_tree.c - the process tree and our own threads, from /proc. Processes come and
+ * go during the walk.
  *
  * Locks: none.
  */
@@ -6,12 +7,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plat/plat.h"
 #include "serve/process/process.h"
 
 #define GENERATIONS_MAX 4096
+#define JOINED_WAITS    100 /* of a millisecond */
 
 /* Processes whose children are still to be listed. A list, not recursion: a tree may be thousands
  * deep. */
@@ -22,6 +26,7 @@ struct to_visit {
 
 static void visit_later(struct to_visit *v, pid_t pid)
 {
+	VM_ASSERT(v->n <= v->room);
 	if (v->n == v->room) {
 		size_t room = v->room ? 2 * v->room : 64;
 		pid_t *more = realloc(v->pid, room * sizeof(*more));
@@ -74,6 +79,7 @@ void proc_descendants(pid_t top, void (*fn)(pid_t pid, pid_t parent, void *arg),
 {
 	struct to_visit v = { 0 };
 
+	VM_ASSERT(top > 0);
 	visit_later(&v, top);
 	while (v.n)
 		visit(v.pid[--v.n], &v, fn, arg);
@@ -110,6 +116,43 @@ void proc_kill_ours(pid_t tid)
 	/* The thread waits for its page, so the number is still its own. But the number is the one
 	 * from a userfaultfd: if the thread is in another PID namespace, it means another process,
 	 * or none. */
-	if (proc_is_ours(tid) && same_namespace(tid))
-		(void)kill(tid, SIGKILL);
+	if (!proc_is_ours(tid) || !same_namespace(tid))
+		return;
+	VM_ASSERT(tid > 1); /* kill(2) takes other numbers for many processes */
+	(void)kill(tid, SIGKILL);
+}
+
+/* Threads of ours beside io_uring's, which run no code of ours. */
+static unsigned own_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task"); /* NULL: another PID namespace's */
+	struct dirent *d;
+	unsigned n = 0;
+
+	while (dir && (d = readdir(dir))) {
+		char name[32];
+
+		if (d->d_name[0] == '.')
+			continue;
+		proc_comm((pid_t)atoi(d->d_name), name, sizeof(name));
+		n += strncmp(name, "iou-", 4) != 0;
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* The kernel lists a thread for an instant after it was joined. */
+bool proc_single_threaded(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return true; /* its runtime has a thread */
+#else
+	for (int i = 0; own_threads() > 1; i++) {
+		if (i == JOINED_WAITS)
+			return false;
+		plat_sleep_ns(1000000);
+	}
+	return true;
+#endif
 }
