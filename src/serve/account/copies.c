@@ -249,9 +249,9 @@ bool copies_may_go_on(struct client *c)
 int64_t copies_shared(const struct client *c)
 {
 	int64_t beside = a64_load(&c->shared_pages) + a64_load(&c->tables);
-	int64_t n = a64_load(&c->own_pages) + beside - a64_load(&c->host.mm->unmanaged);
+	int64_t has = a64_load(&c->own_pages) + beside;
 
-	return n > 0 && !c->unmanaged ? n : 0;
+	return c->unmanaged ? 0 : share_of_others(has, a64_load(&c->host.mm->unmanaged));
 }
 
 /* Alone, it has its family's debt as its own pages: they are charged already. */

@@ -20,6 +20,29 @@ struct places {
 	struct host_range at[];
 };
 
+/* What a member that has @own unmanaged pages pays, if @less of them are the parts of others. Both
+ * are looked up at different instants: @less may be the larger one. */
+static inline int64_t share_paid(int64_t own, int64_t less)
+{
+	return own > less ? own - less : 0;
+}
+
+/* How many of @has pages others are charged for, if the client is charged @charged. A charge is an
+ * upper bound, and may be the larger one. */
+static inline int64_t share_of_others(int64_t has, int64_t charged)
+{
+	return has > charged ? has - charged : 0;
+}
+
+#define PASS_TRIES 3 /* before a kill, when members come and go */
+
+/* Is a pass to be done, after @tried of them? It is void if a member came or went: before a kill it
+ * is tried again, otherwise the next one is soon enough. */
+static inline bool pass_again(unsigned tried, bool done, bool before_kill)
+{
+	return !tried || (!done && before_kill && tried < PASS_TRIES);
+}
+
 void places_put(struct places *p);
 /* Anonymous pages in these places that more than one process has; -1: unknown. @fd: pagemap. */
 int64_t places_shared(int fd, const struct places *p);

@@ -31,7 +31,6 @@
 #define MATTERS     8 /* memory.max / MATTERS is unmanaged, and no more than that is free */
 #define SHARE       10
 #define PAUSE_NS    (20 * 1000000ull)
-#define TRIES       3 /* before a kill, when members come and go */
 #define KIB         ((int64_t)PAGE_SIZE / 1024)
 
 struct member {
@@ -137,7 +136,7 @@ static bool walk(struct member *m, struct share *sh)
 	if (smaps_areas(m->c->host.task, add_area, m) != 0)
 		return false;
 	less = m->less / KIB;
-	sh->paid = sh->own > less ? sh->own - less : 0;
+	sh->paid = share_paid(sh->own, less);
 	sh->part = (m->part + KIB - 1) / KIB;
 	track(m, sh);
 	/* What goes in between is counted as a copy; the other way round it would not be counted at
@@ -312,7 +311,7 @@ int64_t copies_look(struct supervisor *s, bool asked)
 	assert_thread(THREAD_FINDER);
 	if (!(asked ? copies_worth(s) : is_due(s)))
 		return 0;
-	for (int i = 0; i < TRIES && !done && (!i || asked); i++)
+	for (unsigned i = 0; pass_again(i, done, asked); i++)
 		done = look_around(s, least);
 	if (done)
 		a64_store(&s->copies->news, 0);

@@ -407,6 +407,9 @@ static void has_grown(struct watch *w, struct client *c)
 	 * end. */
 	if (left >= least || (left > 0 && managed_pages(s) < least) || is_kept_whole(c))
 		return;
+	/* The fork of a child that has not said HELLO may charge it between two looks. */
+	if (!c->host.pid)
+		return;
 	w->pause.root = (pid_t)a32_load(&s->root_pid);
 	pause_process(&w->pause, c->host.pid, c->helper_tid);
 	if (w->pause.refused && left < 0)
