@@ -1,10 +1,10 @@
 /* check/draw/report_bug.c - where in a failing schedule the named bug is: a row of its own, because
  * an omission is no operation.
  *
- * The engine passes bug_on() more often than it misbehaves there. So the schedule is rerun with the
- * engine correct at one of these times and wrong at all others: if the failure goes away, that one
- * is shown. Where none is needed (either of two suffices, an endless loop) those are shown that are
- * adjacent to something that matters.
+ * The engine may pass bug_on() several times without harm before it does harm. So the schedule is
+ * rerun with the engine correct at one of these times and wrong at all others: if the failure goes
+ * away, that one is shown. Where none is needed (either of two suffices, an endless loop) those are
+ * shown that are adjacent to something that matters.
  *
  * The set-up may already have gone wrong. It has no column: it is named above the drawing.
  */

@@ -5,8 +5,8 @@
  * they bring pages into the scenario's initial state. Every object that tasks may contend for has a
  * name for the drawings.
  *
- * The functions that tests/fixture/soft_fixture.h has as well mean the same there: up, group, mm,
- * fork, fork_into, fill, pte, discard, unmap, exit, ungroup, down.
+ * These functions mean the same as in tests/fixture/soft_fixture.h: up, group, mm, fork, fork_into,
+ * fill, pte, discard, unmap, exit, ungroup, down.
  *
  * Locks: none; the functions for tasks take the engine's own.
  */

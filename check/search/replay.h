@@ -3,7 +3,7 @@
  *     SCENARIO/BUG/RUNS/SUM
  *
  *   BUG   the named bug that was enabled, "-" for none
- *   RUNS  who ran how long: a3b2a1 = the first task 3 operations, the second 2, the first 1. Tasks
+ *   RUNS  the tasks in turn, with operations: a3b2a1 = first task 3, second 2, first 1. Tasks
  *         are a .. z, A .. F in order of birth. Suffix "~cd": c and d of the set-up were left out.
  *   SUM   8 hexadecimal digits over every operation (task, kind, object, line): a build in which
  *         the schedule would mean something else refuses the word.

@@ -77,8 +77,8 @@ static long advise(uint64_t start, uint64_t len, int advice)
 	return ret;
 }
 
-/* If the supervisor was not told, it would give a child what was swapped out. So undo advice that
- * cannot be reported. */
+/* A supervisor that does not know of the advice would give swapped-out pages to a child. So undo
+ * advice that cannot be reported. */
 static long tell_fork_advice(uint64_t start, uint64_t len, int advice)
 {
 	struct msg_call call = {

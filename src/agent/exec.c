@@ -8,8 +8,8 @@
  * A loader that cannot load us (32 bits, another root without us) would say so on the program's
  * standard error. So the program file is examined as seen from here: root, mount namespace and
  * working directory are already its own. Such a program gets an environment without us; what it
- * starts is not managed either. One that can load us, but would get an environment without us, gets
- * one with us (env.c).
+ * starts is not managed either. If the loader can load us and the environment lacks us, env.c adds
+ * us.
  *
  * Only libc's own functions are redirected (hook.c), through which all the others go; the symbols
  * are not replaced, so that other libraries' wrappers are still called. Also runs in vfork

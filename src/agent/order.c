@@ -3,8 +3,8 @@
  * A runtime that must be first (AddressSanitizer of gcc) checks its position in the list of
  * dl_iterate_phdr, and refuses to run if another library is before it. Ours is loaded first, but
  * takes nothing from such a runtime: each of our functions calls the next one of its name, which is
- * the runtime's. So it is reported after the library that follows it. It stays in the list: an
- * unwinder of a stack through our functions looks for them there.
+ * the runtime's. So we report the library that follows ours first, and ours second. We cannot leave
+ * ours out: an unwinder looks it up when our functions are on the stack.
  *
  * Locks: none; libc holds its own over the walk.
  */

@@ -1,6 +1,6 @@
 /* base/hash.h - spreading keys over tables.
  *
- * Not for checksums and not against an adversary. Leaf.
+ * Not for checksums, and not safe against chosen keys. Leaf.
  */
 #ifndef UMEMCG_BASE_HASH_H
 #define UMEMCG_BASE_HASH_H

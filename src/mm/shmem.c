@@ -7,9 +7,9 @@
  * The page lock is held over each step, so a page is in the table or in the swap cache, never in
  * both.
  *
- * A caller read the table before locking anything: by now its entry may name a slot that belongs to
- * another page. The result, success or failure, counts only if the table still has the entry; then
- * the table's reference has kept the slot.
+ * A caller reads the table before it locks anything, so the entry may be stale: its slot may belong
+ * to another page by now. So the result, success or failure, is valid only if the table still has
+ * the entry: its reference then kept the slot.
  *
  * Where a fault costs a round trip (an MMU that withdraws), shmem_bring also brings in what a
  * stream will touch next, in one read. These pages are charged only if that needs no OOM kill;

@@ -62,7 +62,7 @@ struct serve_problem {
 	char text[SERVE_TEXT_MAX];
 };
 
-/* The process that gets our orphans while we are no subreaper; 0: unknown. Before there are
+/* The process that would inherit our orphans if we were no subreaper; 0: unknown. Before there are
  * threads. */
 pid_t heir_of_orphans(void);
 struct supervisor *supervisor_create(const struct serve_config *config,

@@ -80,10 +80,10 @@ int uffd_poison(int fd, uint64_t va)
 	return ioctl(fd, UFFDIO_POISON, &p) == 0 ? 0 : -errno;
 }
 
-/* Request what the kernel refuses everywhere: to write-protect a page as it is copied, where
- * nothing is registered for that. The kernel first checks for unread events, then the address
- * space, then the area, and does nothing in any case. Any request with an effect could hit memory
- * of the program, which can be at any address. Returns the errno. */
+/* Make a request that the kernel refuses at every address: copy a page write-protected, although no
+ * area is registered for write protection. The kernel first checks for unread events, then the
+ * address space, then the area, and does nothing in any case. Any request with an effect could hit
+ * memory of the program, which can be at any address. Returns the errno. */
 static int refused(int fd)
 {
 	static const _Alignas(PAGE) char nothing[PAGE];

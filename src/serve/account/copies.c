@@ -114,8 +114,8 @@ int copies_open(const struct client *c, const char *name)
 	return proc_there(c->host.pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-/* Of all its threads, also those that have ended; 0: it has been reaped; -1: unknown. @fd caches
- * the open file. */
+/* Minor faults of all its threads, including those that have ended; 0: it has been reaped; -1:
+ * unknown. @fd caches the open file. */
 static int64_t faults_of(const struct client *c, int *fd)
 {
 	long long faults;
@@ -254,7 +254,7 @@ int64_t copies_shared(const struct client *c)
 	return c->unmanaged ? 0 : share_of_others(has, a64_load(&c->host.mm->unmanaged));
 }
 
-/* Alone, it has its family's debt as its own pages: they are charged already. */
+/* The last member takes over its family's debt: these pages are charged already. */
 int64_t copies_take_over(struct client *c, int64_t known, int64_t now)
 {
 	struct supervisor *s = c->s;

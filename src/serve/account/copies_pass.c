@@ -7,8 +7,8 @@
  * limit does not depend on it: a charge that no pass has corrected is too high.
  *
  * Order, per member: minor faults, own pages, smaps, pagemap, own pages and minor faults again.
- * What happens in between is counted as a copy. A member whose address space is gone, or is another
- * one, ends the pass.
+ * Whatever happens in between is counted as a copy. The pass ends if a member's address space is
+ * gone or was replaced.
  *
  * Typical sequence: copies_look -> family_pass_begin, walk each member, family_pass_publish (both
  * shares count), measure (charges rise), family_pass_finish, measure (charges fall).
@@ -85,7 +85,8 @@ static bool is_there(const struct client *c)
 	       !uffd_dead(c->host.uffd);
 }
 
-/* Its own pages: twice, as pages on their way count for an instant. */
+/* Reads its own pages twice, since pages in transit count for an instant; the smaller number is
+ * right. */
 static bool own_before(struct look *l)
 {
 	for (unsigned i = 0; i < l->n; i++) {
@@ -139,8 +140,8 @@ static bool walk(struct member *m, struct share *sh)
 	sh->paid = share_paid(sh->own, less);
 	sh->part = (m->part + KIB - 1) / KIB;
 	track(m, sh);
-	/* What goes in between is counted as a copy; the other way round it would not be counted at
-	 * all. */
+	/* A page that goes between the two looks is counted as a copy. In the opposite order it
+	 * would not be counted at all. */
 	own = measure_own(m->c);
 	grown = own - sh->own;
 	sh->own = own;
@@ -149,9 +150,9 @@ static bool walk(struct member *m, struct share *sh)
 	/* A huge page is one fault. */
 	if (sh->copied >= 0 && sh->copied < grown)
 		sh->copied = grown;
-	/* What it gave up meanwhile others may have been seen to share with it. */
+	/* Others may have been seen to share the pages that it has given up since. */
 	sh->part += sh->copied + (grown < 0 ? -grown : 0);
-	/* Asked last: all this was about it, then. */
+	/* Checked last: so all of the above was about this process. */
 	return sh->copied >= 0 && own >= 0 && is_there(m->c);
 }
 
@@ -211,7 +212,7 @@ static void raise_all(struct look *l)
 	}
 }
 
-/* False: somebody came or went meanwhile. */
+/* False: a member came or went during the pass. */
 static bool do_pass(struct look *l)
 {
 	struct families *fs = &l->s->copies->families;

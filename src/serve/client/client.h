@@ -229,16 +229,17 @@ void client_put(struct client *c);
 void client_free(struct client *c);
 /* Its process becomes known. What was known before stays. */
 void client_set_pid(struct client *c, pid_t pid);
-/* Its memory lives on in process @pid, whose main helper is @c's from now on. Control thread. */
+/* Process @pid shares its memory and takes over: the main helper there is now @c's. Control
+ * thread. */
 void client_change_pid(struct client *c, pid_t pid);
 /* Have the keeper look after it. */
 void client_keep(struct client *c);
 void client_kill(struct client *c, int sig);
-/* Its process is gone, or executes another program; its memory may be there a while. Control
+/* Its process has ended or is executing another program; its memory may remain for a while. Control
  * thread. */
 void client_closing(struct client *c);
-/* Its memory is there for good: host.pid shares it, with a helper that has @started. True: it had
- * been CLOSING. Control thread. */
+/* Its memory stays in use: process host.pid shares it. @started: the helper there listens already.
+ * True: the client was CLOSING. Control thread. */
 bool client_lives_on(struct client *c, bool started);
 /* Until its helper has started a client may exceed the limit, a page at a time: nothing of it can
  * be taken. */

@@ -98,8 +98,8 @@ void family_announce(struct families *fs, struct kin *k, int64_t own, int64_t fa
 	put(fs, old);
 }
 
-/* Whatever it was charged, its child may use, also what it has come by since: that does not go with
- * the page. */
+/* Its child may use all that it was charged for, including pages that came since: their charge does
+ * not end with the page. */
 static void owe(struct share *s, int64_t own, int64_t charged)
 {
 	s->part = most(s->part, charged);

@@ -11,9 +11,9 @@
  *   min(paid + copied + left + moved + faults since + growth of own since, own + part)
  *
  * A page of its own, where it shared one, costs it a minor fault, although its own stays the same.
- * A look at how many of the shared pages are no longer shared tells such faults from others: then
- * left + moved is how many pages have come, less those that have gone and were not shared. The
- * second term is what it has now, and what others may go on using of what it was charged.
+ * Counting the shared pages that are no longer shared tells such faults from others: left + moved
+ * is then how many pages have come, less those that have gone and were not shared. The second term
+ * is what it has now, plus the part of its charge that others may still use.
  *
  * I1  The sum of the charges and of the family's debt is at least the number of different unmanaged
  *     pages of its members, at any time. tests/unit/serve/client/family_test.c counts them.
@@ -79,19 +79,19 @@ struct family_pass {
 	unsigned nr;
 };
 
-/* What @k counts for that has @own unmanaged pages. @faults: its minor faults, 0 when it has
- * been reaped; negative: unknown. */
+/* What @k is charged if it has @own unmanaged pages. @faults: its minor faults; 0: it has been
+ * reaped; negative: unknown. */
 int64_t family_pages(struct families *fs, const struct kin *k, int64_t own, int64_t faults);
 /* Does anybody share pages with it? */
 bool family_shares(struct families *fs, const struct kin *k);
 
-/* @k, which has @own pages, is about to fork, and @faults were read before that. */
+/* @k, which has @own pages, is about to fork. @faults was read before. */
 void family_announce(struct families *fs, struct kin *k, int64_t own, int64_t faults);
-/* It has. @charged: what the parent is charged; @own: what the child has. True: the child has a
- * share, and has paid nothing. False: it is to be charged for all it has. */
+/* @parent has forked. @charged: what it is charged; @own: what the child has. True: the child has a
+ * share, and has paid nothing. False: charge it for all it has. */
 bool family_join(struct families *fs, struct kin *parent, struct kin *child, bool announced,
 		 int64_t own, int64_t charged);
-/* The child of an announced fork turns out to be somebody else's: no share. */
+/* The child of an announced fork turns out to have another parent: no share. */
 void family_forsake(struct families *fs, struct kin *k);
 /* @k has ended. Pages to charge, before its charge is given back; negative: to uncharge, after it.
  */

@@ -5,9 +5,9 @@
  * record it is a client marked "dead" (session/fork.c). If not (no memory even for that) it is a
  * stray: we keep its userfaultfd open until we end, because closing it would produce the zeros.
  *
- * The kernel hands out a child's userfaultfd with the event. While there is no free descriptor it
- * keeps the event, and the parent in its fork. So we keep a few descriptors in reserve for that
- * case. They are refilled as clients end.
+ * The kernel hands out a child's userfaultfd with the event. If we have no free descriptor, the
+ * event stays queued and the parent stays in its fork. So we keep a few descriptors in reserve.
+ * They are refilled as clients end.
  *
  * Locks: none. A spare is taken by compare-and-swap.
  */

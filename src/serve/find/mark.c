@@ -10,8 +10,8 @@
  * it. The process that has the text there is the child. The page stays registered only while we
  * write it. A child's children do not inherit the mark.
  *
- * A client whose memory has several processes (standby.c) is marked, too: when its own process ends
- * the others cannot be compared with it any more.
+ * A client whose memory several processes share (standby.c) is marked, too: once its own process
+ * has ended, the others cannot be compared with it.
  *
  * Locks: none. The thread that changes client->mark from MARK_NONE to MARK_BUSY places the mark.
  */

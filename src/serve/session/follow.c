@@ -4,8 +4,8 @@
  * A helper is a thread of the program's process and visible to anyone who lists its threads. A
  * tracer that attaches to all of them (LeakSanitizer, crash reporters, debuggers) would stop the
  * helper too, and then wait for a page that only the helper can make room for. A thread has one
- * tracer: what we follow refuses any other with EPERM, which tracers treat like a thread that is
- * about to end, and skip.
+ * tracer. Any other that tries to trace a thread we follow gets EPERM; tracers take it for a thread
+ * about to exit, and skip it.
  *
  * A helper goes on while its process is stopped: its part in the stop is over once it has stopped,
  * and we continue it at once; so pages of stopped processes can be reclaimed. Signals reach it as

@@ -84,10 +84,11 @@ int follow_init(struct supervisor *s);
 int follow_start(struct supervisor *s);
 /* Control thread and watcher are gone. */
 void follow_stop(struct supervisor *s);
-/* Have helper @tid followed, if that is permitted. Waits until it is, bounded. Control thread. */
+/* Have the follow thread trace helper @tid, if that is permitted. Waits for it, bounded. Control
+ * thread. */
 void follow_helper(struct supervisor *s, pid_t tid);
-/* A debugger outside the tree may have come, or gone. @traced: its first thread is stopped by one.
- * Watcher. */
+/* A debugger outside the tree may have attached or detached. @traced: its first thread is stopped
+ * by one. Watcher. */
 void follow_look(struct client *c, bool traced);
 /* The thread that follows; 0: it does not run. */
 pid_t follow_tracer(const struct supervisor *s);

@@ -64,8 +64,8 @@ static bool next_area(struct address_space *as, struct client **c, uint64_t *sta
 	return *c != NULL;
 }
 
-/* What of [start, end) is still the object's is the kernel's from now on. Threads that wait for a
- * page go on, and find it in the file. */
+/* Leave to the kernel what the object still has in [start, end). Threads that wait for a page go
+ * on, and find it in the file. */
 static void release_area(struct client *c, const struct address_space *as, uint64_t start,
 			 uint64_t end)
 {

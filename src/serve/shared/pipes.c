@@ -19,7 +19,7 @@
  * I5  No file is queried before it is known to be a pipe or a socket: a client may name any
  *     descriptor, and other files answer only when their server does.
  *
- * A range that is put again into a queue it is already in gets no second pin.
+ * A range that is already in a queue gets no second pin when it is put there again.
  *
  * A pin names addresses; what the program maps there later is left alone just as long.
  *

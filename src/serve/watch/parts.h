@@ -27,9 +27,9 @@ void kinds_note(struct supervisor *s);
 int search_init(struct supervisor *s);
 
 /* ---- late.c ---- */
-/* How many pages @c has beyond the limit as its helper is stopped. Watcher. */
+/* How many pages @c has above the limit while its helper is stopped. Watcher. */
 int64_t late_look(struct client *c, uint64_t now);
-/* All clients together have @pages beyond it, and had @was. Watcher. */
+/* Raise the limit by @pages, the sum over all clients; so far it was raised by @was. Watcher. */
 void late_adjust(struct supervisor *s, int64_t was, int64_t pages);
 
 /* ---- leave.c ---- */

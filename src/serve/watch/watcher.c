@@ -417,7 +417,8 @@ static void has_grown(struct watch *w, struct client *c)
 	keep_client(w->stopped, &w->nr_stopped, c);
 }
 
-/* Have room made for what was taken without asking. The takers wait for it. */
+/* Wake the settler if memory was taken without a charge. Those who took it wait until there is
+ * room. */
 static void unsettled(struct watch *w)
 {
 	struct supervisor *s = w->s;
