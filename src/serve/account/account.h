@@ -11,8 +11,8 @@
 /* ---- measure.c ---- */
 /* May it be growing fast? Watcher. */
 bool measure_hot(const struct client *c, uint64_t now);
-/* Update its unmanaged RSS; the client has a process that has executed. True: it seems to have
- * grown, which counts if measure_again, after a measure_pause, sees it too. Watcher. */
+/* Update the unmanaged RSS of @c, whose process has executed a program. True: it seems to have
+ * grown; that counts only if measure_again sees it too, after a measure_pause. Watcher. */
 bool measure(struct client *c);
 void measure_pause(void);
 void measure_again(struct client *c);
@@ -21,16 +21,16 @@ void measure_waiting(struct client *c);
 /* Pages have gone from its unmanaged RSS into the books: lower it. @fd caches the open file (-1:
  * not open yet). */
 void measure_lower(struct client *c, int *fd);
-/* @pages of shared memory were in the books until now, and are its unmanaged memory: until the next
- * look at shared memory, which one that has begun (s->leaves) does not undo. */
+/* @pages of shared memory leave the books of @c, and count as its unmanaged memory until the next
+ * look at shared memory. A look that is under way does not undo that (s->leaves). */
 void measure_add_shared(struct client *c, int64_t pages);
-/* The same for one that is about to fork, reclaim kept away: how many pages will its child be
- * charged outside the books? */
+/* Measure a client that is about to fork, with reclaim kept away. Returns how many pages its child
+ * will be charged outside the books. */
 int64_t measure_for_fork(struct client *c);
 
-/* The same at any time: what two looks show. */
+/* Update its unmanaged RSS to what two looks confirm. At any time. */
 void measure_settled(struct client *c);
-/* Its unmanaged pages, whoever shares them; or -errno. */
+/* Its unmanaged pages, shared or not; or -errno. */
 int64_t measure_own(struct client *c);
 
 /* ---- copies.c, copies_pass.c: pages that are shared since a fork; family.h ---- */
@@ -42,33 +42,33 @@ void copies_fini(struct supervisor *s);
 int64_t copies_pages(struct client *c, int64_t own, bool watcher);
 /* Pages that it has, and is not charged for. */
 int64_t copies_shared(const struct client *c);
-/* Has it run since this was asked last, so that it may have copied any? Costs a tenth of a look.
+/* Has it run since the last call, so that it may have copied pages? Costs a tenth of a look.
  * Watcher. */
 bool copies_may_go_on(struct client *c);
 /* Its minor faults; 0: it has been reaped; -1: unknown. */
 int64_t copies_faults(const struct client *c);
-/* It is about to fork, has been measured since, and had @faults before that. Returns
+/* @c is about to fork. It had @faults minor faults, and was measured after that. Returns
  * copies_of_child. */
 int64_t copies_for_fork(struct client *c, int64_t faults);
 /* Unmanaged pages that its next child is charged: it shares all but page tables. */
 int64_t copies_of_child(const struct client *c);
-/* ... and that a child has that nobody announced. */
+/* The same for a child whose fork was not announced. */
 int64_t copies_all(const struct client *parent);
-/* It has forked. False: the child is to be charged for copies_all. */
+/* @parent has forked. False: charge the child for copies_all. */
 bool copies_join(struct client *parent, struct client *child, bool announced);
 /* A child that has joined was not the announced one: charge it for @pages. */
 void copies_forsake(struct client *c, int64_t pages);
-/* Its unmanaged RSS is to rise from @known to @now: what is charged for it already. Returns that
- * RSS then. */
+/* The unmanaged RSS of @c is about to rise from @known to @now. Take over what the family is
+ * charged for that already. Returns the RSS after that. */
 int64_t copies_take_over(struct client *c, int64_t known, int64_t now);
-/* It was updated, and has grown by @grown. */
+/* The unmanaged RSS of @c was updated, and has grown by @grown. */
 void copies_measured(struct client *c, int64_t grown);
-/* It has ended, and its charge is about to be given back: pages to charge instead; negative: to
- * uncharge besides. */
+/* @c has ended; call before its charge is given back. Returns pages to charge in its place;
+ * negative: to uncharge as well. */
 int64_t copies_leave(struct client *c);
 /* Wake the finder if a pass is due. Watcher. */
 void copies_wake(struct supervisor *s);
-/* The pass; @asked: somebody is about to be killed. Returns pages uncharged. Finder. */
+/* Do the passes that are due. @asked: an OOM kill is next. Returns pages uncharged. Finder. */
 int64_t copies_look(struct supervisor *s, bool asked);
 /* May a pass find anything? */
 bool copies_worth(struct supervisor *s);
@@ -78,12 +78,12 @@ bool copies_worth(struct supervisor *s);
 int64_t unseen_pages(struct client *c);
 /* A pass has examined all of it. */
 void unseen_none(struct client *c);
-/* Can memory of it be found at all? */
+/* Can the finder find memory of @c at all? */
 bool unseen_possible(const struct client *c);
 /* From how many unseen pages on it is worth a pass. */
 int64_t unseen_threshold(const struct client *c, bool urgent);
 #define UNSEEN_URGENT 64
-/* Is so little left that it is urgent? */
+/* Is the group so full that a pass is urgent? */
 bool unseen_is_urgent(const struct supervisor *s);
 /* Its unmanaged RSS was measured: wake the finder if that is worth it. */
 void unseen_note(struct client *c);
@@ -104,7 +104,7 @@ void tables_forget_own(struct supervisor *s, struct own_tables *own);
 /* ---- reserve.c ---- */
 /* Pages that a growing process should have in reserve when @nr of them grow. */
 int64_t reserve_size(const struct supervisor *s, unsigned nr);
-/* Take at most @n pages of it: how many. They stay charged. */
+/* Take up to @n pages of the reserve; returns how many. They stay charged. */
 int64_t reserve_take(struct client *c, int64_t n);
 /* Have @want pages in reserve. May wait for reclaim. */
 void reserve_make(struct client *c, int64_t want);
@@ -160,7 +160,7 @@ void live_close(struct live *l);
 /* Pass the machine's setting on to the engine; @next_ns is the caller's, 0 at first: at most one
  * look per second. */
 void huge_look(struct supervisor *s, uint64_t *next_ns);
-/* The advice given to areas before we could hear of it. */
+/* Enter the huge page advice that areas were given before the agent could report it. */
 void huge_adopt(struct client *c);
 /* Has the process switched huge pages off for itself (PR_SET_THP_DISABLE)? batch_lock held. */
 bool huge_unwanted(struct client *c);

@@ -206,11 +206,11 @@ struct client *client_get(struct supervisor *s, uint64_t key);
 /* The client of a process; the managed one, if it has an unmanaged one, too. */
 struct client *client_by_pid(struct supervisor *s, pid_t pid);
 struct client *client_managed(struct supervisor *s, pid_t pid);
-/* ... one whose helper has gone: its process ends, or executes a program. */
+/* The managed client of @pid whose helper has gone: its process ends, or executes a program. */
 struct client *client_closed(struct supervisor *s, pid_t pid);
 struct client *client_unmanaged(struct supervisor *s, pid_t pid);
 struct client *client_by_cookie(struct supervisor *s, uint64_t cookie);
-/* Whose fork it is, while the fork is in progress. */
+/* The parent of the fork with @cookie, while the fork is in progress. */
 struct client *client_forking(struct supervisor *s, uint64_t cookie);
 /* Walk: the client after @prev in the list, referenced; drops @prev. NULL at the end. */
 struct client *client_next(struct supervisor *s, struct client *prev);
@@ -227,12 +227,12 @@ void client_ref(struct client *c);
 void client_put(struct client *c);
 /* The last reference of its address space is gone. */
 void client_free(struct client *c);
-/* Its process becomes known. What was known before stays. */
+/* Its process is @pid. No effect if its process is known already. */
 void client_set_pid(struct client *c, pid_t pid);
 /* Process @pid shares its memory and takes over: the main helper there is now @c's. Control
  * thread. */
 void client_change_pid(struct client *c, pid_t pid);
-/* Have the keeper look after it. */
+/* Report its process to the keeper. */
 void client_keep(struct client *c);
 void client_kill(struct client *c, int sig);
 /* Its process has ended or is executing another program; its memory may remain for a while. Control
@@ -250,9 +250,10 @@ int client_listen(struct client *c);
 /* The worker that was woken has read everything, or is about to block: the next message wakes a
  * worker again. */
 void client_rearm(struct client *c);
-/* Is @va the agent's own? *@end, which is above, comes down to where that changes. */
+/* Does @va belong to the agent itself? Lowers *@end, which is above @va, to where the answer
+ * changes. */
 bool client_private(const struct client *c, uint64_t va, uint64_t *end);
-/* Is the process over, as far as that can be told without its channel? */
+/* Has the process exited, as far as can be told without its channel? */
 bool client_exited(const struct client *c);
 /* Must its faults wait? Its helper does not answer, and it must not take the rest of the group's
  * memory from those that give theirs back. True: they wait until client_let_go. */
@@ -291,10 +292,10 @@ static inline bool client_mute(const struct client *c)
 }
 
 /* ---- census.c ---- */
-/* The list of processes begins. 0 or -ENOMEM. */
+/* Begin the list of processes (--processes). 0 or -ENOMEM. */
 int census_init(struct supervisor *s);
 void census_fini(struct supervisor *s);
-/* Look at how much it has now. */
+/* Raise its peak to what it has now. */
 void census_peak(struct client *c);
 /* Its memory is about to be given back, or passes to another process; @was: its state. */
 void census_end(struct client *c, enum client_state was);
