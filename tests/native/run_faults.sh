@@ -8,8 +8,8 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog steady freeze spoil identity fill oomhog reportget knock refuse proto_fuzz
-plan 26
+require_prog steady freeze spoil identity fill oomhog reportget knock knock-static refuse proto_fuzz
+plan 27
 
 log=$TMP/log
 out=$TMP/out
@@ -381,6 +381,14 @@ strangers() {
 	expect answered "$(cat "$out")" "a member" && expect refused "$told" "a stranger"
 }
 
+# Below us, but no client: a static program has no agent. Its shell has one, and goes on.
+no_client() {
+	start 16M 64M sh -c '"$0-static" -c && "$0" -c && echo "start $$" >"$1"' "$BIN/knock" "$log"
+	wait_for 1 || return
+	finish
+	expect 0 $? "exit code" && expect "Invalid argument Success" "$(tr '\n' ' ' <"$out" | sed 's/ $//')" "the replies"
+}
+
 # As in many containers.
 no_io_uring() {
 	: >"$log"
@@ -451,6 +459,7 @@ fi
 check "signals end the tree" signalled
 check "a closed standard error does not matter" closed_stderr
 check "a process outside the tree is not spoken to" strangers
+check "a request of a process that is no client is refused" no_client
 "$BIN/refuse" io_uring_setup true >/dev/null
 if [ $? -ne 77 ]; then
 	check "where io_uring is refused, threads do its work" no_io_uring

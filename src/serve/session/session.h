@@ -32,19 +32,19 @@ void calls_stop(struct supervisor *s);
 /* CALL_FORK. 0; -EAGAIN: another fork is in progress; -EBUSY: it has ended; -ECONNRESET: the caller
  * went away. Call thread: waits for reclaim. */
 int fork_call(struct client *c, uint64_t cookie);
-/* The connection of a CALL_FORK closed: the fork is over, one way or the other. @cookie 0:
- * whichever it is. */
+/* The connection of a CALL_FORK has closed: the fork has succeeded or failed. @cookie 0: any fork
+ * in progress. */
 void fork_over(struct client *c, uint64_t cookie);
-/* The event. @uffd is the child's; @err: why the child cannot be followed; 0: it can. The parent's
- * mmap_lock is held for writing. */
+/* Apply the fork event. @uffd is the child's; @err: why the child cannot be followed; 0: it can.
+ * The parent's mmap_lock is held for writing. */
 void fork_event(struct client *parent, int uffd, int err);
 
 /* ---- end.c ---- */
 /* The address space is gone: give everything back. Returns the state it was in; ENDED: another
  * thread ended it. Nothing locked. */
 enum client_state client_end(struct client *c);
-/* Has it executed a program, so that @c is not its client any more? Then @c has ended, or does with
- * its memory. */
+/* Has the process executed a program, so that @c is no longer its client? If so, @c has ended, or
+ * ends when its old memory is gone. */
 bool client_left(struct client *c);
 
 /* ---- starting.c ---- */
@@ -53,30 +53,29 @@ bool client_left(struct client *c);
 int starting_announce(struct client *caller, pid_t pid, uint32_t how);
 /* @pid has no client and has executed a program. */
 void starting_found(struct supervisor *s, pid_t pid);
-/* @pid is our own child, which is about to execute one (@unable: supervisor_watch_root). */
+/* @pid is our own child, which is about to execute a program (@unable: supervisor_watch_root). */
 void starting_root(struct supervisor *s, pid_t pid, const char *unable);
-/* The kernel reports that @pid, the program's, has executed a program. */
+/* The kernel has reported that @pid, a process below us, has executed a program. */
 void starting_told(struct supervisor *s, pid_t pid);
-/* A client that never said HELLO has ended, and @was in that state: has it run a program that could
- * not? */
+/* A client that never said HELLO has ended; @was: its last state. Had it run a program that could
+ * not say HELLO? */
 bool starting_was_unable(const struct client *c, enum client_state was);
 /* @pid is managed from now on. */
 void starting_over(struct supervisor *s, pid_t pid);
-/* Is its memory that of the program it was to execute? Watcher. */
+/* Has the exec taken place, so that its memory is that of the new program? Watcher. */
 bool starting_has_executed(struct client *c);
 bool starting_failed(const struct client *c);
 /* It was found while it said HELLO. */
 bool starting_said_hello(const struct client *c);
 
 /* ---- unmanaged.c: the names of programs that stay unmanaged ---- */
-/* It has not said HELLO, and will not. Watcher. */
+/* Name @c: it has not said HELLO, and will not. Watcher. */
 void unmanaged_give_name(struct client *c);
-/* @c was given a name and has said HELLO after all: however long it took on a busy machine, its
- * program is not unmanaged. Another program of the same process (exec) does not speak for the one
- * before it. */
+/* @c was named and has said HELLO after all: its program was only slow, so remove the name. This
+ * holds for one program: the HELLO of the next one (exec) says nothing about it. */
 void unmanaged_registered(struct client *c);
-/* @c has ended, and @was in that state. Without a name: if it was killed for the limit, or could
- * not say HELLO, it gets one. */
+/* @c has ended; @was: its last state. Name it if it has no name and was killed for the limit, or
+ * could not say HELLO. */
 void unmanaged_ended(struct client *c, enum client_state was);
 
 /* ---- follow.c: the thread that traces the helpers ---- */

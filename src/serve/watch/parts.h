@@ -11,8 +11,8 @@ void finder_main(void *supervisor);
 
 /* ---- finder.c ---- */
 int finder_init(struct supervisor *s);
-/* A kill is near: what has come since the last look is examined first. True: pages were found, or,
- * where @wait is false, may be soon. */
+/* Before an OOM kill: examine what has come since the last look. True: pages were found, or, if
+ * @wait is false, may be found soon. */
 bool finder_search(struct supervisor *s, bool wait);
 
 /* ---- kinds.c ---- */
@@ -20,7 +20,7 @@ int kinds_init(struct supervisor *s);
 /* Wake the finder when unmanaged RSS has grown enough since the last look for a new one.
  * Watcher. */
 void kinds_wake(struct supervisor *s);
-/* That look. Finder. */
+/* Take that look. Finder. */
 void kinds_note(struct supervisor *s);
 
 /* ---- search.c ---- */
