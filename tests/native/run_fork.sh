@@ -62,6 +62,9 @@ family_in() {
 # Thirteen have 20 MiB; a third of the limit is left.
 charged_once() { family_in 36 12 20 0 && reported_at_most "bytes of memory" memory.peak $((30 << 20)); }
 
+# 201 have 20 MiB, and 150 KiB each of their own.
+many_once() { family_in 60 200 20 0 && reported_at_most "bytes of memory" memory.peak $((84 << 20)); }
+
 exits_once() { family_in 36 12 20 0 exits && reported_at_most "bytes of memory" memory.peak $((30 << 20)); }
 
 # There is room for all copies: no more is charged than there is, and no less.
@@ -88,6 +91,7 @@ check "those that change some of it swap that besides" changing
 check "swap that holds it once is enough for all" little_swap
 check "so it is for their children's children" generations
 check "what parent and children share outside the books is charged once" charged_once
+check "so it is for two hundred children" many_once
 check "so it is when some of them end" exits_once
 check "pages of their own are charged to each" charged_each
 check "children that write to all of it are held to the limit" copies_limited

@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #define WORD_PRESENT   (1ull << 63)
 #define WORD_FILE      (1ull << 61)
 #define WORD_EXCLUSIVE (1ull << 56)
+#define WORD_PFN       ((1ull << 55) - 1)
 #define WORDS          512
 #define CHILD_PAGES    16 /* a child writes to before it is measured */
 #define CLOCK_OF(pid)  ((clockid_t)(~(unsigned)(pid) << 3 | 2))
@@ -46,6 +48,28 @@ void places_put(struct places *p)
 		plat_free(p);
 }
 
+/* The frame of the kernel's zero page; 0: unknown (the kernel shows frames to CAP_SYS_ADMIN). */
+static uint64_t zero_frame(void)
+{
+	volatile const char *at =
+		mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t word = 0;
+
+	if (at != MAP_FAILED && fd >= 0) {
+		(void)at[0];
+		if (pread(fd, &word, sizeof(word),
+			  (off_t)((uintptr_t)at / PAGE_SIZE * sizeof(word))) != sizeof(word) ||
+		    !(word & WORD_PRESENT))
+			word = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (at != MAP_FAILED)
+		munmap((void *)(uintptr_t)at, PAGE_SIZE);
+	return word & WORD_PFN;
+}
+
 int copies_init(struct supervisor *s)
 {
 	struct rlimit files;
@@ -54,6 +78,7 @@ int copies_init(struct supervisor *s)
 		return -ENOMEM;
 	spin_init(&s->copies->families.lock, RANK_LEAF);
 	s->copies->families.put = places_put;
+	s->copies->zero_frame = zero_frame();
 	/* Where descriptors are few, forks need them more. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
 		s->copies->kept_below =
@@ -154,7 +179,14 @@ int64_t copies_faults(const struct client *c)
 	return faults;
 }
 
-static int64_t count_shared(int fd, const struct host_range *r)
+/* The zero page belongs to nobody; one that is read must not hide a page that was copied. */
+static bool is_shared(uint64_t word, uint64_t zero_frame)
+{
+	return word & WORD_PRESENT && !(word & (WORD_FILE | WORD_EXCLUSIVE)) &&
+	       (!zero_frame || (word & WORD_PFN) != zero_frame);
+}
+
+static int64_t count_shared(int fd, const struct host_range *r, uint64_t zero_frame)
 {
 	uint64_t word[WORDS];
 	int64_t shared = 0;
@@ -168,20 +200,18 @@ static int64_t count_shared(int fd, const struct host_range *r)
 			return got < 0 ? -1 : shared;
 		n = (uint64_t)got / sizeof(word[0]);
 		for (uint64_t k = 0; k < n; k++)
-			shared +=
-				word[k] & WORD_PRESENT && !(word[k] & (WORD_FILE | WORD_EXCLUSIVE));
+			shared += is_shared(word[k], zero_frame);
 		i += n;
 	}
 	return shared;
 }
 
-/* Anonymous pages in these places that more than one process has; -1: unknown. */
-int64_t places_shared(int fd, const struct places *p)
+int64_t places_shared(int fd, const struct places *p, uint64_t zero_frame)
 {
 	int64_t sum = 0;
 
 	for (unsigned i = 0; fd >= 0 && i < p->n; i++) {
-		int64_t n = count_shared(fd, &p->at[i]);
+		int64_t n = count_shared(fd, &p->at[i], zero_frame);
 
 		if (n < 0)
 			return -1;
@@ -207,7 +237,7 @@ static void scan(struct client *c)
 	if (faults - share.faults >= SCAN_FAULTS) {
 		pages_fd = copies_open(c, "pagemap");
 		own = measure_own(c);
-		shared = places_shared(pages_fd, share.places);
+		shared = places_shared(pages_fd, share.places, s->copies->zero_frame);
 		if (pages_fd >= 0)
 			close(pages_fd);
 		if (shared >= 0 && own >= 0)

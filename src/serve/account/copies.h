@@ -10,6 +10,7 @@ struct copies {
 	atomic64_t next_ns;    /* (A) finder to write: no pass before, except at a kill */
 	uint64_t turn;         /* finder */
 	uint64_t scan_next_ns; /* (W) no look at shared pages before */
+	uint64_t zero_frame;   /* (C) */
 	int kept_below; /* (C) descriptors from this number on are not kept open; 0: none is */
 };
 
@@ -44,8 +45,9 @@ static inline bool pass_again(unsigned tried, bool done, bool before_kill)
 }
 
 void places_put(struct places *p);
-/* Anonymous pages in these places that more than one process has; -1: unknown. @fd: pagemap. */
-int64_t places_shared(int fd, const struct places *p);
+/* Anonymous pages in these places that more than one process has; -1: unknown. @fd: pagemap.
+ * @zero_frame: of the zero page, which does not count; 0: unknown, and it counts. */
+int64_t places_shared(int fd, const struct places *p, uint64_t zero_frame);
 /* /proc/PID/@name of the client's process; -1. */
 int copies_open(const struct client *c, const char *name);
 

@@ -25,7 +25,7 @@
 
 #define TRACKED_MAX 16384 /* pages of all places of a client: more takes too long */
 #define PLACES_MAX  1024
-#define MEMBERS_MAX 128
+#define MEMBERS_MAX 1024
 #define LEAST       256 /* pages */
 #define LEAST_ASKED 16
 #define MATTERS     8 /* memory.max / MATTERS is unmanaged, and no more than that is free */
@@ -117,7 +117,7 @@ static void track(struct member *m, struct share *sh)
 	if (!m->places || m->tracked > TRACKED_MAX)
 		return;
 	fd = copies_open(m->c, "pagemap");
-	sh->tracked = places_shared(fd, m->places);
+	sh->tracked = places_shared(fd, m->places, m->c->s->copies->zero_frame);
 	if (fd >= 0)
 		close(fd);
 	if (sh->tracked < 0)

@@ -13,7 +13,7 @@
 #include "prog.h"
 
 #define PARTS        8
-#define CHILDREN_MAX 64
+#define CHILDREN_MAX 512
 
 struct plan {
 	unsigned children, rounds;
