@@ -23,6 +23,7 @@
 
 #define ZERO_MAJOR 1
 #define ZERO_MINOR 5
+#define ZERO_LEAST (64u << 10) /* bytes */
 
 static uintptr_t thread_maker;           /* pthread_create, in the library that defines it */
 static uintptr_t maker_start, maker_end; /* that library's code; 0, 0: unknown */
@@ -65,16 +66,17 @@ static bool is_zero_device(int fd)
 	       st.st_rdev == makedev(ZERO_MAJOR, ZERO_MINOR);
 }
 
-/* Left to /dev/zero: what the kernel would refuse (a descriptor not open for that, an offset within
- * a page, code from a file system without code) or would not allow to be changed later. */
+/* Left to /dev/zero: mappings that are too small to matter, so that /proc/PID/map_files has them;
+ * those that the kernel would refuse (a descriptor not open for that, an offset within a page, code
+ * from a file system without code) or would not allow to be changed later. */
 int origin_flags(size_t len, int prot, int flags, int fd, long off)
 {
 	const int type = flags & MAP_TYPE;
 	long mode;
 
-	if (flags & MAP_ANONYMOUS || fd < 0 || (prot && !(prot & PROT_WRITE)) || prot & PROT_EXEC ||
-	    (type != MAP_PRIVATE && type != MAP_SHARED) || off < 0 || off % (long)agent_page ||
-	    off + (long)len < off || !is_zero_device(fd))
+	if (flags & MAP_ANONYMOUS || fd < 0 || len < ZERO_LEAST || (prot && !(prot & PROT_WRITE)) ||
+	    prot & PROT_EXEC || (type != MAP_PRIVATE && type != MAP_SHARED) || off < 0 ||
+	    off % (long)agent_page || off + (long)len < off || !is_zero_device(fd))
 		return flags;
 	mode = sys_fcntl(fd, F_GETFL, 0);
 	if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) == O_WRONLY ||

@@ -1,4 +1,4 @@
-/* base/size.c - sizes as people write them: "64M", "1GiB", "max". See size.h for the grammar.
+/* base/size.c - sizes as people write them: "64M", "1.5GiB", "max". See size.h for the grammar.
  *
  * Leaf: pure functions, no state, no locks.
  */
@@ -9,6 +9,8 @@
 #include <strings.h>
 
 #include "base/size.h"
+
+#define FRACTION INT64_C(1000000000)
 
 static const char *skip_space(const char *s)
 {
@@ -37,28 +39,78 @@ static const char *read_unit(const char *s, unsigned *shift)
 	return *s == 'b' || *s == 'B' ? s + 1 : s;
 }
 
+/* Read the digits at @s into *@n. False: above 2^63-1. */
+static bool read_number(const char **s, int64_t *n)
+{
+	bool fits = true;
+
+	for (*n = 0; **s >= '0' && **s <= '9'; (*s)++)
+		fits &= !__builtin_mul_overflow(*n, 10, n) &&
+			!__builtin_add_overflow(*n, **s - '0', n);
+	return fits;
+}
+
+/* Read the digits at @s as a fraction, in units of 1 / FRACTION; further digits do not count. */
+static int64_t read_fraction(const char **s)
+{
+	int64_t n = 0, place = FRACTION;
+
+	for (; **s >= '0' && **s <= '9'; (*s)++) {
+		place /= 10;
+		n += (**s - '0') * place;
+	}
+	return n;
+}
+
+static bool is_no_limit(const char *s)
+{
+	return (strncasecmp(s, "max", 3) == 0 && end_of(s + 3) == 0) ||
+	       (strncasecmp(s, "infinity", 8) == 0 && end_of(s + 8) == 0);
+}
+
 int size_parse(const char *text, int64_t *bytes)
 {
 	const char *s = skip_space(text);
-	int64_t n = 0;
-	bool too_big = false;
+	int64_t n, part = 0;
+	bool fits, fraction;
 	unsigned shift;
 
-	if (strncasecmp(s, "max", 3) == 0 && end_of(s + 3) == 0) {
+	if (is_no_limit(s)) {
 		*bytes = SIZE_BYTES_MAX;
 		return 0;
 	}
 	if (*s < '0' || *s > '9')
 		return -EINVAL;
-	for (; *s >= '0' && *s <= '9'; s++)
-		too_big |= __builtin_mul_overflow(n, 10, &n) ||
-			   __builtin_add_overflow(n, *s - '0', &n);
+	fits = read_number(&s, &n);
+	fraction = s[0] == '.' && s[1] >= '0' && s[1] <= '9';
+	if (fraction) {
+		s++;
+		part = read_fraction(&s);
+	}
 	s = read_unit(s, &shift);
-	if (end_of(s) != 0)
+	if (end_of(s) != 0 || (fraction && !shift))
 		return -EINVAL;
-	if (too_big || __builtin_mul_overflow(n, INT64_C(1) << shift, &n))
+	if (!fits || __builtin_mul_overflow(n, INT64_C(1) << shift, &n) ||
+	    __builtin_add_overflow(n, (int64_t)(((__int128)part << shift) / FRACTION), &n))
 		return -ERANGE;
 	*bytes = n;
+	return 0;
+}
+
+int size_parse_percent(const char *text, int64_t whole, int64_t *bytes)
+{
+	const char *s = skip_space(text);
+	int64_t n;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	if (!read_number(&s, &n))
+		n = INT64_MAX;
+	if (*s != '%' || end_of(s + 1) != 0)
+		return -EINVAL;
+	if (n < 1 || n > 100)
+		return -ERANGE;
+	*bytes = (int64_t)((__int128)whole * n / 100);
 	return 0;
 }
 

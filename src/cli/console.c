@@ -17,9 +17,9 @@
 #define CLEAR_LINE      "\r\033[K"
 #define COLUMNS_DEFAULT 80
 
-int console_init(struct console *c, bool want_status)
+int console_init(struct console *c, bool want_status, bool quiet)
 {
-	*c = (struct console){ .live = want_status && isatty(STDERR_FILENO) };
+	*c = (struct console){ .live = want_status && isatty(STDERR_FILENO), .quiet = quiet };
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return -errno;
@@ -39,6 +39,8 @@ void console_notice(void *console, const char *text)
 {
 	struct console *c = console;
 
+	if (c->quiet)
+		return;
 	pthread_mutex_lock(&c->lock);
 	if (c->nr < CONSOLE_NOTICES)
 		snprintf(c->notice[c->nr++], CONSOLE_TEXT_MAX, "%s", text);

@@ -22,13 +22,14 @@ struct console {
 	unsigned nr;                                    /* (L) notices not yet written */
 	unsigned lost;                                  /* (L) notices dropped for lack of room */
 	int event_fd;                                   /* readable when there are notices */
+	bool quiet;                                     /* notices are dropped */
 	bool live;  /* a status line was requested, on a terminal */
 	bool shown; /* a status line is on the screen */
 	bool stuck; /* notices wait until standard error accepts them */
 };
 
 /* 0 or -errno. */
-int console_init(struct console *c, bool want_status);
+int console_init(struct console *c, bool want_status, bool quiet);
 void console_fini(struct console *c);
 /* Queue one sentence. Any thread; never waits for the terminal. Has the type of
  * serve_config.notice. */

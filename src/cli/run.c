@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,12 +26,15 @@
 #include "cli/run_exec.h"
 #include "cli/run_limits.h"
 #include "cli/run_options.h"
+#include "cli/run_output.h"
 #include "cli/run_report.h"
 #include "serve/process/keeper.h"
 #include "serve/limits.h"
 
 #define ARENAS             4 /* of malloc */
 #define STATUS_INTERVAL_MS 250
+#define LEFT_LOOKS         5
+#define LEFT_PAUSE_NS      (10 * 1000000ull)
 #define REAP_WAIT_MS       2000 /* for processes killed by supervisor_stop */
 
 struct run {
@@ -43,9 +46,9 @@ struct run {
 	struct supervisor *supervisor;
 	struct child child;
 	int signal_fd;
-	int report_fd;      /* -1: standard error */
-	bool report_append; /* the report file is also the program's output */
+	struct run_output output;
 	bool ended;
+	int died_of;     /* signal that ended the root process, not for want of memory; 0: none */
 	bool stopped;    /* the root process is stopped by a signal */
 	int wait_status; /* of the root process, once it has ended */
 	uint64_t start_ns, status_ns;
@@ -206,6 +209,44 @@ static int exit_status(const struct run *r, const struct serve_snapshot *snap)
 	return WEXITSTATUS(r->wait_status);
 }
 
+static int ended_by(const struct run *r)
+{
+	return !r->child.exec_error && WIFSIGNALED(r->wait_status) ? WTERMSIG(r->wait_status) : 0;
+}
+
+static uint64_t microseconds(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void take_cpu_time(struct run_result *result)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_CHILDREN, &usage) != 0)
+		return;
+	result->user_us = microseconds(usage.ru_utime);
+	result->system_us = microseconds(usage.ru_stime);
+}
+
+/* Those that are about to end by themselves are not worth a word. */
+static void say_left(struct run *r)
+{
+	char text[CONSOLE_TEXT_MAX];
+	unsigned n = 0;
+
+	for (int i = 0; i < LEFT_LOOKS; i++) {
+		n = supervisor_left(r->supervisor);
+		if (!n)
+			return;
+		plat_sleep_ns(LEFT_PAUSE_NS);
+	}
+	snprintf(text, sizeof(text), "'%s' has ended; %u %s that it left behind still ran, and %s",
+		 TEXT_NAME(r->options.argv[0]), n, n == 1 ? "process" : "processes",
+		 n == 1 ? "was ended" : "were ended");
+	console_notice(&r->console, text);
+}
+
 static void say_why(const struct run *r, const struct serve_snapshot *snap)
 {
 	char text[OOM_TEXT_MAX], why[EXEC_TEXT_MAX];
@@ -219,87 +260,7 @@ static void say_why(const struct run *r, const struct serve_snapshot *snap)
 	cli_fail("%s", text);
 }
 
-/* Writes the whole report or a message; never changes the program's exit status. */
-static void write_report(const struct run *r, const struct serve_snapshot *snap, int status)
-{
-	const struct run_options *o = &r->options;
-	struct run_result result = {
-		.program = o->argv[0],
-		.exit_status = status,
-		.elapsed_us = (plat_now_ns() - r->start_ns) / 1000,
-	};
-	int fd = r->report_fd >= 0 ? r->report_fd : STDERR_FILENO;
-	char *text =
-		o->report == REPORT_JSON ? report_json(snap, &result) : report_text(snap, &result);
-	size_t len = text ? strlen(text) : 0, done = 0;
-	ssize_t n = 0;
-
-	if (!text) {
-		cli_fail("no memory for the report");
-		return;
-	}
-	if (o->report == REPORT_JSON)
-		text[len++] = '\n'; /* replaces the final NUL */
-	/* The program's last line may lack its newline. JSON may begin with white space, and is the
-	 * last thing we write. */
-	if (o->report == REPORT_JSON && r->report_fd < 0 && write(fd, "\n", 1) < 0)
-		errno = 0;
-	/* Pipes and devices refuse truncation; there is nothing to truncate then. */
-	if (r->report_fd >= 0 &&
-	    (r->report_append ? lseek(fd, 0, SEEK_END) : ftruncate(fd, 0)) != 0)
-		errno = 0;
-	for (; done < len && n >= 0; done += n > 0 ? (size_t)n : 0)
-		n = write(fd, text + done, len - done);
-	if (n < 0)
-		cli_fail("option --report-file: cannot write '%s': %s",
-			 o->report_file ? TEXT_NAME(o->report_file) : "standard error",
-			 strerror(errno));
-	free(text);
-}
-
 /* ---- construction ---------------------------------------------------------------------------- */
-
-static bool same_file(int a, int b)
-{
-	struct stat x, y;
-
-	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
-	       x.st_ino == y.st_ino;
-}
-
-static int open_report(struct run *r)
-{
-	const char *name = r->options.report_file;
-
-	r->report_fd = -1;
-	if (!name)
-		return 0;
-	r->report_fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-	if (r->report_fd < 0)
-		return cli_fail(
-			"run: option --report-file: cannot write '%s': %s; name a file in a "
-			"directory that can be written",
-			TEXT_NAME(name), strerror(errno));
-	r->report_append =
-		same_file(r->report_fd, STDOUT_FILENO) || same_file(r->report_fd, STDERR_FILENO);
-	return 0;
-}
-
-static int open_processes(struct run *r)
-{
-	const char *name = r->options.processes_file;
-	int fd;
-
-	if (!name)
-		return 0;
-	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-	if (fd < 0)
-		return cli_fail("run: option --processes: cannot write '%s': %s; name a file in a "
-				"directory that can be written",
-				TEXT_NAME(name), strerror(errno));
-	r->options.config.processes_fd = fd;
-	return 0;
-}
 
 static int cannot_fork(int error)
 {
@@ -311,8 +272,9 @@ static int cannot_fork(int error)
 
 static int run_program(struct run *r)
 {
+	struct run_result result = { .program = r->options.argv[0], .argv = r->options.argv };
 	struct serve_snapshot snap;
-	int status, ret;
+	int ret;
 
 	r->start_ns = r->status_ns = plat_now_ns();
 	ret = child_start(&r->child, r->options.argv, &r->signals, &r->limits, r->supervisor);
@@ -327,15 +289,22 @@ static int run_program(struct run *r)
 	child_release(&r->child);
 	watch(r);
 	console_clear(&r->console);
+	if (!r->child.exec_error)
+		say_left(r);
 	supervisor_stop(r->supervisor);
 	supervisor_snapshot(r->supervisor, &snap);
 	console_flush(&r->console);
-	status = exit_status(r, &snap);
+	result.exit_status = exit_status(r, &snap);
+	result.signal = ended_by(r);
+	result.elapsed_us = (plat_now_ns() - r->start_ns) / 1000;
+	r->died_of = snap.root_oom_killed ? 0 : result.signal;
+	reap(r);
+	take_cpu_time(&result);
 	say_why(r, &snap);
 	if (r->options.report != REPORT_NONE && !r->child.exec_error)
-		write_report(r, &snap, status);
+		output_report(&r->output, &r->options, &snap, &result);
 	child_fini(&r->child);
-	return status;
+	return result.exit_status;
 }
 
 static int run_supervised(struct run *r)
@@ -381,10 +350,23 @@ static void fill_stdio(void)
 		close(fd);
 }
 
+static void warn_of_options(struct run *r)
+{
+	char text[CONSOLE_TEXT_MAX];
+
+	if (!run_options_swap_in_memory(&r->options))
+		return;
+	snprintf(text, sizeof(text),
+		 "swap directory '%s' is a tmpfs, which keeps its files in memory: what is swapped "
+		 "out there frees nothing; give a directory on a disk with --swap DIR",
+		 TEXT_NAME(r->options.config.swap_dir));
+	console_notice(&r->console, text);
+}
+
 static int run_main(int argc, char **argv)
 {
 	char problem[OPTIONS_PROBLEM_MAX];
-	struct run r = { .report_fd = -1 };
+	struct run r = { 0 };
 	int status, ret;
 
 	fill_stdio();
@@ -397,9 +379,9 @@ static int run_main(int argc, char **argv)
 	if (!run_limits_take(&r.limits, problem, sizeof(problem)) ||
 	    !run_options_check(&r.options, problem))
 		return cli_fail("run: %s", problem);
-	if (open_report(&r) != 0 || open_processes(&r) != 0)
+	if (output_open(&r.output, &r.options) != 0)
 		return EXIT_OURS;
-	ret = console_init(&r.console, r.options.verbose);
+	ret = console_init(&r.console, r.options.verbose, r.options.quiet);
 	if (ret != 0)
 		return cli_fail("run: cannot start: %s", strerror(-ret));
 	r.options.config.no_events = getenv("UMEMCG_NO_EVENTS") != NULL;
@@ -410,8 +392,11 @@ static int run_main(int argc, char **argv)
 		return cli_fail("run: cannot start: %s", strerror(-r.signal_fd));
 	r.options.config.heir = heir_of_orphans();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	warn_of_options(&r);
 	status = run_supervised(&r);
 	console_fini(&r.console);
+	if (r.died_of == SIGINT || r.died_of == SIGQUIT)
+		signals_die_of(r.died_of);
 	return status;
 }
 
@@ -421,12 +406,16 @@ static const char help[] =
 	"Runs PROGRAM and all its descendants under one memory limit. What does not fit goes to a\n"
 	"swap file of its own.\n"
 	"\n"
-	"limits (SIZE: bytes, with K, M, G or T for powers of 1024; or max):\n"
+	"limits (SIZE: bytes, with K, M, G or T for powers of 1024; 50%, of the machine's memory;\n"
+	"or max):\n"
 	"  -m, --memory-max SIZE   most memory the tree may have; required; at least 1M\n"
 	"      --memory-high SIZE  reclaim from here on; default max\n"
 	"      --swap-max SIZE     most swap; 0 for none; default 4 x memory-max (none with -m "
 	"max)\n"
 	"      --memsw-max SIZE    most memory and swap together; default max\n"
+	"      --memory SIZE       as for docker: --memory-max\n"
+	"      --memory-swap SIZE  as for docker: memory and swap together; -1 for all there is\n"
+	"  -p, --property P=SIZE   as for systemd-run: MemoryMax, MemoryHigh or MemorySwapMax\n"
 	"\n"
 	"swap file:\n"
 	"      --swap DIR          its directory; default $TMPDIR or /var/tmp\n"
@@ -448,14 +437,18 @@ static const char help[] =
 	"\n"
 	"reports:\n"
 	"      --report FORMAT     at the end, a report on standard error: text or json\n"
-	"      --report-file FILE  write the report there instead\n"
+	"      --report-file FILE  write the report there instead; - is standard output\n"
 	"      --processes FILE    write a line for each program that ran: pid, managed or "
 	"measured,\n"
 	"                          when it was found, the most memory it had, name\n"
 	"  -v, --verbose           a live status line on a terminal, and a text report at the end\n"
+	"  -q, --quiet             say nothing unless umemcg fails or the program is killed for "
+	"memory\n"
 	"\n"
 	"  -h, --help              this text\n"
 	"  -V, --version           the version\n"
+	"\n"
+	"Options in the environment variable UMEMCG_OPTIONS come before those given here.\n"
 	"\n"
 	"exit status: the program's; 128+N when signal N killed it; 137 when it ran out of memory\n"
 	"and swap; 125 when umemcg itself failed; 126 when PROGRAM cannot be executed; 127 when\n"

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -86,6 +87,21 @@ void signals_stop_self(void)
 	pthread_sigmask(SIG_UNBLOCK, &stop, &old);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	sigaction(SIGTSTP, &saved, NULL);
+}
+
+_Noreturn void signals_die_of(int sig)
+{
+	struct sigaction plain = { .sa_handler = SIG_DFL };
+	struct rlimit none = { 0 };
+	sigset_t set;
+
+	setrlimit(RLIMIT_CORE, &none);
+	sigaction(sig, &plain, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	raise(sig);
+	_exit(EXIT_SIGNAL + sig);
 }
 
 static _Noreturn void child_main(char **argv, int go_fd, int exec_fd,

@@ -45,6 +45,8 @@ bool signal_goes_on(const struct signalfd_siginfo *si, pid_t root, bool root_in_
 bool stop_is_for_job(pid_t root, int sig);
 /* Stop like the terminal's suspend key. Returns when continued. */
 void signals_stop_self(void);
+/* End by @sig, which ended the program: a shell's loop ends only then. Without a core file. */
+_Noreturn void signals_die_of(int sig);
 
 /* Fork. 0 or -errno. */
 int child_start(struct child *c, char **argv, const struct saved_signals *saved,

@@ -13,8 +13,11 @@
 
 struct run_result {
 	const char *program;
-	int exit_status; /* exit status of umemcg run */
+	char *const *argv; /* the program and its arguments, NULL terminated; NULL: none */
+	int exit_status;   /* of umemcg run */
+	int signal;        /* that ended the program; 0: none did */
 	uint64_t elapsed_us;
+	uint64_t user_us, system_us; /* CPU time of the processes that have been waited for */
 };
 
 /* The caller frees the text. NULL: out of memory. */

@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -130,11 +131,41 @@ static bool put_unmanaged(cJSON *own, const char *key, const struct serve_unmana
 	return processes != NULL;
 }
 
+static bool put_command(cJSON *own, char *const *argv)
+{
+	cJSON *words = cJSON_AddArrayToObject(own, "command");
+
+	for (; words && argv && *argv; argv++) {
+		size_t size = 4 * strlen(*argv) + 1;
+		char *plain = malloc(size);
+		cJSON *item =
+			plain ? cJSON_CreateString((text_plain(plain, size, *argv), plain)) : NULL;
+
+		free(plain);
+		if (!item || !cJSON_AddItemToArray(words, item))
+			return false;
+	}
+	return words != NULL;
+}
+
+/* The keys are those of the cpu controller. */
+static bool put_cpu(cJSON *root, const struct run_result *r)
+{
+	cJSON *cpu = cJSON_AddObjectToObject(root, "cpu.stat");
+
+	return cpu && put_number(cpu, "usage_usec", (int64_t)(r->user_us + r->system_us)) &&
+	       put_number(cpu, "user_usec", (int64_t)r->user_us) &&
+	       put_number(cpu, "system_usec", (int64_t)r->system_us);
+}
+
 static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct run_result *r)
 {
 	cJSON *own = cJSON_AddObjectToObject(root, "umemcg");
 
-	return own && put_number(own, "exit_status", r->exit_status) &&
+	return own && cJSON_AddStringToObject(own, "version", UMEMCG_VERSION) &&
+	       put_command(own, r->argv) && cJSON_AddStringToObject(own, "group", s->group_name) &&
+	       put_number(own, "exit_status", r->exit_status) &&
+	       put_number(own, "signal", r->signal) &&
 	       put_number(own, "elapsed_usec", (int64_t)r->elapsed_us) &&
 	       cJSON_AddBoolToObject(own, "root_oom_killed", s->root_oom_killed) &&
 	       cJSON_AddStringToObject(own, "store", s->store_name) &&
@@ -157,7 +188,7 @@ char *report_json(const struct serve_snapshot *s, const struct run_result *r)
 	char *text = NULL;
 
 	if (root && put_limits(root, s) && put_events(root, s) && put_stat(root, s) &&
-	    put_own(root, s, r))
+	    put_cpu(root, r) && put_own(root, s, r))
 		text = cJSON_Print(root);
 	cJSON_Delete(root);
 	return text;

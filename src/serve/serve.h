@@ -150,8 +150,11 @@ struct serve_snapshot {
 	struct serve_unmanaged unmanaged_most; /* at about the peak of unmanaged RSS */
 	struct serve_unmanaged unmanaged_oom;  /* at the last OOM kill */
 	bool swap_disk_full; /* a write of the swap file found the file system (or a quota) full */
+	const char *group_name;
 	const char *store_name; /* "io_uring", "thread-pool", "none" */
 };
+/* Processes of the tree that still run. Main thread. */
+unsigned supervisor_left(const struct supervisor *s);
 void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out);
 
 #endif

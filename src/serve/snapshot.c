@@ -58,5 +58,6 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->oom_forked = a64_load(&s->oom_forked);
 	out->oom_tables = a64_load(&s->oom_tables);
 	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
+	out->group_name = g->name;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
 }

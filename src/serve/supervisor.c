@@ -333,6 +333,12 @@ void supervisor_watch_root(struct supervisor *s, pid_t pid, const char *unable)
 	starting_root(s, pid, unable);
 }
 
+unsigned supervisor_left(const struct supervisor *s)
+{
+	assert_thread(THREAD_MAIN);
+	return tree_count(s->keeper ? s->keeper->pid : 0);
+}
+
 void supervisor_stop(struct supervisor *s)
 {
 	uint64_t one = 1;

@@ -47,7 +47,9 @@ all_refused() {
 	refused --swap-max "'100000T'" 8T max -- -m 64M --swap-max 100000T echo started &&
 	refused --swap-max "'512'" 4K 0 -- -m 64M --swap-max 512 echo started &&
 	refused -m/--memory-max "''" 64M -- -m "" echo started &&
-	refused "'--mem'" ambiguous --memory-max --memsw-max -- -m 64M --mem 1G echo started &&
+	refused "'--mem'" unknown "the memory limit is -m SIZE" -- --mem 1G echo started &&
+	refused "'--me'" ambiguous --memory-max --memsw-max -- -m 64M --me 1G echo started &&
+	refused --swap "'1G' is not a directory" --swap-max 1G -- -m 64M --swap 1G echo started &&
 	refused -m/--memory-max "'0'" -- -m 64M -m 0 echo started
 }
 

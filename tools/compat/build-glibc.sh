@@ -36,7 +36,7 @@ for h in support test-skeleton.c include/array_length.h include/libc-diag.h incl
 done
 : >inc/libc-symbols.h
 : >inc/config.h
-flags='-O2 -g -w -std=gnu11 -D_GNU_SOURCE -include limits.h -Iinc -iquote src/support -DMODULE_NAME=testsuite -DIS_IN(x)=0
+flags='-O2 -g -w -std=gnu11 -D_GNU_SOURCE -include limits.h -Iinc -iquote src/support -idirafter src/support -DMODULE_NAME=testsuite -DIS_IN(x)=0
 	-DTIMEOUTFACTOR=1 -Dattribute_hidden= -Dlibc_hidden_proto(x)= -Dlibc_hidden_def(x)='
 for path in $(grep -oE 'error please -D[A-Z_]+' src/support/support_paths.c | sed 's/.*-D//'); do
 	flags="$flags -D$path=\"/\"" # what these tests do not use

@@ -14,6 +14,7 @@
 
 struct kill_walk {
 	pid_t except;
+	bool spare; /* count them only */
 	unsigned left;
 };
 
@@ -33,9 +34,17 @@ static void kill_one(pid_t pid, pid_t parent, void *arg)
 		return;
 	now = proc_parent(pid);
 	if ((now == parent || now == getpid()) && poll(&p, 1, 0) == 0 &&
-	    syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0)
+	    (k->spare || syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0) == 0))
 		k->left++;
 	close(p.fd);
+}
+
+unsigned tree_count(pid_t except)
+{
+	struct kill_walk k = { .except = except, .spare = true };
+
+	proc_descendants(getpid(), kill_one, &k);
+	return k.left;
 }
 
 void tree_kill(pid_t except)

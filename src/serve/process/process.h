@@ -49,6 +49,8 @@ int socket_send(int sock, const void *msg, size_t size, int fd, int flags);
 /* ---- kill.c ---- */
 /* Kill what is left below us, except process @except (0: none). Waits for it, bounded. */
 void tree_kill(pid_t except);
+/* Processes below us, except @except and those that have ended. */
+unsigned tree_count(pid_t except);
 
 /* ---- device.c ---- */
 /* A device that makes userfaultfds, by a node in @dir if need be; -1: there is no way. */

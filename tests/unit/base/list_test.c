@@ -14,57 +14,97 @@
 #define GIB (INT64_C(1) << 30)
 #define TIB (INT64_C(1) << 40)
 
+static const struct {
+	const char *text;
+	int err;
+	int64_t bytes;
+} sizes[] = {
+	{ "0", 0, 0 },
+	{ "4096", 0, 4096 },
+	{ "64M", 0, 64 * MIB },
+	{ "64m", 0, 64 * MIB },
+	{ "64MB", 0, 64 * MIB },
+	{ "64MiB", 0, 64 * MIB },
+	{ "64mib", 0, 64 * MIB },
+	{ "1G", 0, GIB },
+	{ "3K", 0, 3 * KIB },
+	{ "2T", 0, 2 * TIB },
+	{ "512B", 0, 512 },
+	{ "max", 0, SIZE_BYTES_MAX },
+	{ "MAX\n", 0, SIZE_BYTES_MAX },
+	{ " 64M \n", 0, 64 * MIB },
+	{ "9223372036854775807", 0, INT64_MAX },
+	{ "8388607T", 0, 8388607 * TIB },
+	{ "1.5G", 0, GIB + GIB / 2 },
+	{ "0.5g", 0, GIB / 2 },
+	{ "0.25MiB", 0, 256 * KIB },
+	{ "1.0001K", 0, KIB },
+	{ "2.9999999999999999999999K", 0, 3 * KIB - 1 },
+	{ "8388607.999999999T", 0, INT64_MAX - 1099 },
+	{ "infinity", 0, SIZE_BYTES_MAX },
+	{ "Infinity\n", 0, SIZE_BYTES_MAX },
+	{ "9223372036854775808", -ERANGE, 0 },
+	{ "18446744073709551616", -ERANGE, 0 },
+	{ "99999999999999999999999999", -ERANGE, 0 },
+	{ "99999999999999999999999999K", -ERANGE, 0 },
+	{ "8388608T", -ERANGE, 0 },
+	{ "8589934592G", -ERANGE, 0 },
+	{ "", -EINVAL, 0 },
+	{ " ", -EINVAL, 0 },
+	{ "-1", -EINVAL, 0 },
+	{ "+1", -EINVAL, 0 },
+	{ "-64M", -EINVAL, 0 },
+	{ "64Q", -EINVAL, 0 },
+	{ "64MM", -EINVAL, 0 },
+	{ "64MiBs", -EINVAL, 0 },
+	{ "64Mi", -EINVAL, 0 },
+	{ "64iB", -EINVAL, 0 },
+	{ "64 M", -EINVAL, 0 },
+	{ "1.5", -EINVAL, 0 },
+	{ "1.5B", -EINVAL, 0 },
+	{ "1.G", -EINVAL, 0 },
+	{ ".5G", -EINVAL, 0 },
+	{ "1.5.5G", -EINVAL, 0 },
+	{ "1,5G", -EINVAL, 0 },
+	{ "50%", -EINVAL, 0 },
+	{ "infinite", -EINVAL, 0 },
+	{ "0x10", -EINVAL, 0 },
+	{ "M", -EINVAL, 0 },
+	{ "maximum", -EINVAL, 0 },
+	{ "99999999999999999999999999Q", -EINVAL, 0 },
+};
+
 /* Every form a person may write, and what it must not be mistaken for. */
 TEST(sizes_are_parsed_or_refused)
+{
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		int64_t bytes = -7;
+		int err = size_parse(sizes[i].text, &bytes);
+
+		if (err != sizes[i].err || bytes != (err ? -7 : sizes[i].bytes))
+			fail_msg("\"%s\": error %d, %lld bytes", sizes[i].text, err,
+				 (long long)bytes);
+	}
+}
+
+TEST(a_percentage_is_a_part_of_the_whole)
 {
 	static const struct {
 		const char *text;
 		int err;
 		int64_t bytes;
 	} table[] = {
-		{ "0", 0, 0 },
-		{ "4096", 0, 4096 },
-		{ "64M", 0, 64 * MIB },
-		{ "64m", 0, 64 * MIB },
-		{ "64MB", 0, 64 * MIB },
-		{ "64MiB", 0, 64 * MIB },
-		{ "64mib", 0, 64 * MIB },
-		{ "1G", 0, GIB },
-		{ "3K", 0, 3 * KIB },
-		{ "2T", 0, 2 * TIB },
-		{ "512B", 0, 512 },
-		{ "max", 0, SIZE_BYTES_MAX },
-		{ "MAX\n", 0, SIZE_BYTES_MAX },
-		{ " 64M \n", 0, 64 * MIB },
-		{ "9223372036854775807", 0, INT64_MAX },
-		{ "8388607T", 0, 8388607 * TIB },
-		{ "9223372036854775808", -ERANGE, 0 },
-		{ "18446744073709551616", -ERANGE, 0 },
-		{ "99999999999999999999999999", -ERANGE, 0 },
-		{ "99999999999999999999999999K", -ERANGE, 0 },
-		{ "8388608T", -ERANGE, 0 },
-		{ "8589934592G", -ERANGE, 0 },
-		{ "", -EINVAL, 0 },
-		{ " ", -EINVAL, 0 },
-		{ "-1", -EINVAL, 0 },
-		{ "+1", -EINVAL, 0 },
-		{ "-64M", -EINVAL, 0 },
-		{ "64Q", -EINVAL, 0 },
-		{ "64MM", -EINVAL, 0 },
-		{ "64MiBs", -EINVAL, 0 },
-		{ "64Mi", -EINVAL, 0 },
-		{ "64iB", -EINVAL, 0 },
-		{ "64 M", -EINVAL, 0 },
-		{ "1.5G", -EINVAL, 0 },
-		{ "0x10", -EINVAL, 0 },
-		{ "M", -EINVAL, 0 },
-		{ "maximum", -EINVAL, 0 },
-		{ "99999999999999999999999999Q", -EINVAL, 0 },
+		{ "50%", 0, 4 * GIB },    { "1%", 0, 8 * GIB / 100 },
+		{ " 100% ", 0, 8 * GIB }, { "0%", -ERANGE, 0 },
+		{ "101%", -ERANGE, 0 },   { "99999999999999999999999%", -ERANGE, 0 },
+		{ "1.5%", -EINVAL, 0 },   { "%", -EINVAL, 0 },
+		{ "-5%", -EINVAL, 0 },    { "50", -EINVAL, 0 },
+		{ "50%%", -EINVAL, 0 },   { "50%M", -EINVAL, 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		int64_t bytes = -7;
-		int err = size_parse(table[i].text, &bytes);
+		int err = size_parse_percent(table[i].text, 8 * GIB, &bytes);
 
 		if (err != table[i].err || bytes != (err ? -7 : table[i].bytes))
 			fail_msg("\"%s\": error %d, %lld bytes", table[i].text, err,

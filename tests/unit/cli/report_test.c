@@ -115,7 +115,7 @@ TEST(long_names_leave_room_for_the_reason)
 		fail_msg("%s", text);
 	snprintf(line, sizeof(line), "-m %.2000s true", name);
 	assert_false(parse(line, &o, problem));
-	assert_non_null(strstr(problem, "64M, 1GiB"));
+	assert_non_null(strstr(problem, "64M, 1.5GiB"));
 	snprintf(line, sizeof(line), "-m 64M --swap %.2000s true", name);
 	assert_true(parse(line, &o, problem));
 	assert_false(run_options_check(&o, problem));
@@ -203,6 +203,7 @@ static void fill(struct serve_snapshot *s)
 			.process = { { "a\033[2J", 7, 5 * MIB, SERVE_KIND_FILE },
 				     { "b\"", 8, 1 * MIB, SERVE_KIND_STACK } },
 		},
+		.group_name = "job",
 		.store_name = "io_uring",
 	};
 	for (int i = 0; i < NR_STATS; i++)
@@ -241,7 +242,16 @@ static bool is_utf8(const char *text)
  * bytes. */
 TEST(the_json_report_has_every_key)
 {
-	struct run_result result = { .program = "p", .exit_status = 9, .elapsed_us = 5 };
+	char *const argv[] = { "p", "a \"b\"\n", "\377", NULL };
+	struct run_result result = {
+		.program = "p",
+		.argv = argv,
+		.exit_status = 9,
+		.signal = 3,
+		.elapsed_us = 5,
+		.user_us = 70,
+		.system_us = 8,
+	};
 	struct serve_snapshot s;
 	cJSON *root, *own, *look, *process;
 	char *text;
@@ -260,6 +270,16 @@ TEST(the_json_report_has_every_key)
 		assert_int_equal(get(get(root, event_file(i)), event_key(i))->valuedouble, i + 1);
 	own = get(root, "umemcg");
 	assert_int_equal(get(own, "exit_status")->valuedouble, 9);
+	assert_int_equal(get(own, "signal")->valuedouble, 3);
+	assert_string_equal(get(own, "version")->valuestring, UMEMCG_VERSION);
+	assert_string_equal(get(own, "group")->valuestring, "job");
+	assert_int_equal(cJSON_GetArraySize(get(own, "command")), 3);
+	assert_string_equal(cJSON_GetArrayItem(get(own, "command"), 1)->valuestring,
+			    "a \"b\"\\x0a");
+	assert_string_equal(cJSON_GetArrayItem(get(own, "command"), 2)->valuestring, "\\xff");
+	assert_int_equal(get(get(root, "cpu.stat"), "usage_usec")->valuedouble, 78);
+	assert_int_equal(get(get(root, "cpu.stat"), "user_usec")->valuedouble, 70);
+	assert_int_equal(get(get(root, "cpu.stat"), "system_usec")->valuedouble, 8);
 	assert_string_equal(get(own, "store")->valuestring, "io_uring");
 	assert_int_equal(get(own, "unmanaged_peak")->valuedouble, 7 * MIB);
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);

@@ -89,14 +89,22 @@ static void job_expect(struct job *j, const char *text)
 	}
 }
 
-/* The exit status. */
-static int job_end(struct job *j)
+/* As waitpid says it. */
+static int job_wait(struct job *j)
 {
 	int status;
 
 	job_expect(j, NULL);
 	close(j->fd);
 	assert_int_equal(waitpid(j->pid, &status, 0), j->pid);
+	return status;
+}
+
+/* The exit status. */
+static int job_end(struct job *j)
+{
+	int status = job_wait(j);
+
 	assert_true(WIFEXITED(status));
 	return WEXITSTATUS(status);
 }
@@ -123,6 +131,26 @@ TEST(the_exit_status_is_the_programs)
 	expect_run("", "", "exit 3", 3, NULL);
 	expect_run("", "", "kill -TERM $$", 128 + SIGTERM, NULL);
 	expect_run("", "", "kill -KILL $$", 128 + SIGKILL, NULL);
+}
+
+/* A shell ends its loop when what it waits for has died of the terminal's signal. */
+TEST(the_terminals_signals_end_umemcg_as_they_end_the_program)
+{
+	static const int signals[] = { SIGINT, SIGQUIT };
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		char script[64];
+		struct job j;
+		int status;
+
+		snprintf(script, sizeof(script), "ulimit -c 0; kill -%d $$", signals[i]);
+		job_start(&j, "--report text", script);
+		status = job_wait(&j);
+		assert_true(WIFSIGNALED(status));
+		assert_false(WCOREDUMP(status));
+		assert_int_equal(WTERMSIG(status), signals[i]);
+		assert_non_null(strstr(j.output, i ? "with status 131" : "with status 130"));
+	}
 }
 
 TEST(a_program_that_cannot_run_has_its_own_status)
@@ -156,6 +184,14 @@ TEST(notices_are_lines_and_have_a_bound)
 	expect_run("flood", "", "exit 0", 0, "umemcg: 68 more messages were dropped\n");
 }
 
+TEST(quiet_leaves_out_notices_and_no_failure)
+{
+	expect_run("notice", "-q", "exit 0", 0, NULL);
+	expect_run("flood", "--quiet", "exit 0", 0, NULL);
+	expect_run("create", "-q", "echo started", 125, "umemcg: run: fake: no permission\n");
+	expect_run("oom", "-q", "kill -KILL $$", 137, "ran out of memory");
+}
+
 TEST(the_report_goes_to_standard_error_or_to_the_file)
 {
 	char name[] = "/tmp/cli-run-test.XXXXXX", options[64], text[4096];
@@ -178,7 +214,34 @@ TEST(the_report_goes_to_standard_error_or_to_the_file)
 	assert_null(strstr(text, "xx"));
 }
 
-/* What is left of the tree when the root has ended is killed. */
+/* "-" is standard output, although umemcg gives its own up when the program starts. */
+TEST(the_report_may_go_to_standard_output)
+{
+	int out[2], status;
+	char text[4096];
+	ssize_t n, len = 0;
+	pid_t pid;
+
+	assert_int_equal(pipe(out), 0);
+	pid = fork();
+	if (pid == 0) {
+		dup2(out[1], STDOUT_FILENO);
+		close(out[0]);
+		close(out[1]);
+		close(STDERR_FILENO);
+		run("--report-file -", "echo mine");
+	}
+	close(out[1]);
+	while ((n = read(out[0], text + len, sizeof(text) - 1 - (size_t)len)) > 0)
+		len += n;
+	text[len] = '\0';
+	close(out[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(strncmp(text, "mine\numemcg: sh ended with status 0", 35), 0);
+}
+
+/* What is left of the tree when the root has ended is killed, and said. */
 TEST(descendants_end_with_the_root)
 {
 	struct job j;
@@ -187,6 +250,8 @@ TEST(descendants_end_with_the_root)
 	job_start(&j, "", "sleep 1000 & echo pid $!");
 	assert_int_equal(job_end(&j), 0);
 	assert_int_equal(sscanf(j.output, "pid %d", &pid), 1);
+	assert_non_null(strstr(j.output, "\numemcg: 'sh' has ended; 1 process that it left behind "
+					 "still ran, and was ended\n"));
 	assert_int_equal(kill(pid, 0), -1);
 	assert_int_equal(errno, ESRCH);
 }
