@@ -6,9 +6,10 @@
  * time. It is also taken at an OOM kill. So the look at the maximum may be slightly older than the
  * maximum.
  *
- * A kill does not wait for walks: unmanaged RSS, names and what is static are recorded, the victim
- * is killed, then the walks follow. Memory that is gone by then counts as the kind that most of the
- * victim's memory was at the last look.
+ * A kill does not wait for walks, except a short one: unmanaged RSS, names and what is static are
+ * recorded, the victim is killed, then the walks follow. Memory that is gone by then counts as the
+ * kind that most of the victim's memory was at the last look. A victim that has most of the
+ * unmanaged memory, and few pages, is looked at before the kill: a walk of a millisecond.
  *
  * Locks: none but names_lock, for the results.
  */
@@ -19,11 +20,12 @@
 #include "serve/session/session.h"
 #include "serve/watch/parts.h"
 
-#define LOOKED_MAX 16
-#define STEP_PAGES 64
-#define STEP_SHARE 8 /* of the last look */
-#define SHARE      50
-#define PAUSE_NS   (5 * 1000000ull)
+#define LOOKED_MAX  16
+#define FIRST_PAGES 32768 /* that a victim may have and be looked at before the kill */
+#define STEP_PAGES  64
+#define STEP_SHARE  8 /* of the last look */
+#define SHARE       50
+#define PAUSE_NS    (5 * 1000000ull)
 
 struct kinds {
 	atomic64_t next_ns; /* (A) finder to write: no look before */
@@ -316,9 +318,17 @@ static void fit(struct serve_unmanaged *u)
 			u->process[i].bytes = u->total;
 }
 
-static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, unsigned n)
+static bool is_looked_at_first(const struct client *victim, const struct candidate *all, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
+	return n && all[0].c == victim &&
+	       a64_load(&victim->host.mm->rss) + all[0].pages <= FIRST_PAGES;
+}
+
+/* Of @all those from @from on. */
+static void walk(struct supervisor *s, struct serve_unmanaged *u, struct candidate *all, unsigned n,
+		 unsigned from)
+{
+	for (unsigned i = from; i < n; i++) {
 		add_process(s, u, &all[i]);
 		client_put(all[i].c);
 	}
@@ -351,7 +361,7 @@ void kinds_note(struct supervisor *s)
 	assert_thread(THREAD_FINDER);
 	if (!is_due(s, pages) || (int64_t)start < a64_load(&s->kinds->next_ns))
 		return;
-	walk(s, &u, all, choose(s, &u, all, pages * (int64_t)PAGE_SIZE));
+	walk(s, &u, all, choose(s, &u, all, pages * (int64_t)PAGE_SIZE), 0);
 	a64_store(&s->kinds->at, pages);
 	spin_lock(&s->names_lock);
 	if (u.total >= s->unmanaged_most.total)
@@ -366,10 +376,14 @@ void kinds_at_kill(struct client *victim, int64_t total)
 	struct supervisor *s = victim->s;
 	struct candidate all[LOOKED_MAX];
 	struct serve_unmanaged u;
-	unsigned n = choose(s, &u, all, total);
+	unsigned n = choose(s, &u, all, total), looked = is_looked_at_first(victim, all, n);
 
+	if (looked) {
+		add_process(s, &u, &all[0]);
+		client_put(all[0].c);
+	}
 	client_kill(victim, SIGKILL);
-	walk(s, &u, all, n);
+	walk(s, &u, all, n, looked);
 	spin_lock(&s->names_lock);
 	s->unmanaged_oom = u;
 	if (u.total >= s->unmanaged_most.total)
