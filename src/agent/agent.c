@@ -475,9 +475,9 @@ __attribute__((constructor)) static void agent_start(void)
 	origin_init();
 	peek_init();
 	hide_init();
-	if (!name || !__register_atfork || emulated() || !channel_set_name(name))
+	if (!name || !__register_atfork || emulated() || !way_set_name(name))
 		return;
-	channel_set_door(getenv(PROTO_DOOR_ENV));
+	way_set_door(getenv(PROTO_DOOR_ENV));
 	env_init();
 	dl_iterate_phdr(find_own, NULL);
 	/* The first thread's record is in memory of the dynamic linker. */
@@ -487,7 +487,9 @@ __attribute__((constructor)) static void agent_start(void)
 		agent_debug("umemcg: not managed:", err);
 	else
 		__register_atfork(fork_prepare, fork_parent, fork_child, __dso_handle);
-	if (!err)
+	if (!err) {
+		way_keep_door();
 		env_hide();
+	}
 	errno = saved;
 }

@@ -103,9 +103,17 @@ int agent_high_fd(int fd);
 int agent_staging_uffd(char *staging, int device);
 void agent_unlock_region(void);
 
+/* way.c */
+/* Remember the supervisor's abstract name. False: it cannot be one. */
+bool way_set_name(const char *name);
+/* Remember the other two ways, as $UMEMCG_DOOR describes them; NULL: there are none. */
+void way_set_door(const char *text);
+/* Have the door's descriptor, if the program was given one and closed it. */
+void way_keep_door(void);
+
 /* channel.c: every function returns >= 0 or -errno. */
-bool channel_set_name(const char *name);
-void channel_set_door(const char *number);
+#define CALL_TIMEOUT_S 30
+/* A connected socket; way.c. */
 int channel_connect(void);
 int channel_send(int fd, const void *msg, size_t size, int attach);
 int channel_recv(int fd, void *msg, size_t size, int flags, int *attached);

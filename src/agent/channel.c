@@ -1,83 +1,17 @@
-/* agent/channel.c - the connection to the supervisor: connect, send and receive with descriptors,
- * calls.
+/* agent/channel.c - the connection to the supervisor: send and receive with descriptors, calls. How
+ * it is made: way.c.
  *
  * Raw system calls only: the helper and signal handlers use this. Every call makes a new
  * connection, so that program threads never share one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "agent/agent.h"
 #include "agent/sys.h"
-
-#define CALL_TIMEOUT_S 30
-
-static struct sockaddr_un address = { .sun_family = AF_UNIX };
-static socklen_t address_size;
-
-/* The fallback where the abstract name is not visible: another network namespace. Empty path:
- * none. */
-static struct sockaddr_un door = { .sun_family = AF_UNIX };
-
-/* Remember the supervisor's abstract name. */
-bool channel_set_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	if (!n || n >= sizeof address.sun_path)
-		return false;
-	memcpy(address.sun_path + 1, name, n);
-	address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
-	return true;
-}
-
-/* Remember the descriptor of the supervisor's door, in decimal digits; NULL: there is none. */
-void channel_set_door(const char *number)
-{
-	static const char fds[] = "/proc/self/fd/";
-	size_t n = number ? strlen(number) : 0;
-
-	if (!n || n >= sizeof door.sun_path - sizeof fds)
-		return;
-	memcpy(door.sun_path, fds, sizeof fds - 1);
-	memcpy(door.sun_path + sizeof fds - 1, number, n);
-}
-
-static int connect_to(const struct sockaddr_un *to, socklen_t size)
-{
-	struct timeval limit = { .tv_sec = CALL_TIMEOUT_S };
-	long fd = sys_call3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	long err;
-
-	AGENT_ASSERT(size > offsetof(struct sockaddr_un, sun_path));
-	if (fd < 0)
-		return (int)fd;
-	sys_call5(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	do
-		err = sys_call3(SYS_connect, fd, to, size);
-	while (err == -EINTR);
-	if (err < 0) {
-		sys_close((int)fd);
-		return (int)err;
-	}
-	return (int)fd;
-}
-
-/* A connected socket. A supervisor that accepts no connections costs CALL_TIMEOUT_S at most. */
-int channel_connect(void)
-{
-	int fd = connect_to(&address, address_size), other;
-
-	if (fd != -ECONNREFUSED || !door.sun_path[0])
-		return fd;
-	other = connect_to(&door, sizeof door);
-	return other < 0 ? fd : other;
-}
 
 void msg_init(struct msg_head *h, enum msg_type type, uint64_t seq)
 {

@@ -19,7 +19,7 @@
 #define MARK "UMEMCG_HIDDEN"
 
 static char own_path[ENV_PATH_BYTES]; /* "": unknown */
-static char socket_line[96], door_line[32];
+static char socket_line[96], door_line[160];
 
 static void make_line(char *line, size_t size, const char *name, const char *value)
 {

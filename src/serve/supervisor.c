@@ -24,6 +24,7 @@
 #include "mmu/host/uffd.h"
 #include "plat/native/registered.h"
 #include "serve/account/account.h"
+#include "serve/channel/channel.h"
 #include "serve/client/lineage.h"
 #include "serve/fault/fault.h"
 #include "serve/find/find.h"
@@ -268,9 +269,15 @@ struct supervisor *supervisor_create(const struct serve_config *config,
 
 void supervisor_set_keeper(struct supervisor *s, struct keeper *k)
 {
+	const char *dir = control_door_dir(s);
+	char file[DOOR_DIR_MAX + sizeof(DOOR_FILE)];
+
 	assert_thread(THREAD_MAIN);
 	VM_ASSERT(!s->started && k->pid > 0);
 	s->keeper = k;
+	snprintf(file, sizeof(file), "%s/" DOOR_FILE, dir);
+	if (dir[0])
+		keeper_remove(k, file);
 }
 
 int supervisor_start(struct supervisor *s, struct serve_problem *problem)

@@ -1,15 +1,24 @@
-/* serve/channel/door.c - a second way to the supervisor, for processes in other network namespaces.
+/* serve/channel/door.c - two more ways to the supervisor, for processes that cannot see its name.
  *
  * The name of an abstract socket is known in one network namespace only. A program that enters
  * another (unshare -n, ip netns exec, sandboxes) would run unmanaged there, and so would its
- * children. So there is a second socket, bound to a file that is unlinked at once. A descriptor of
- * that file is inherited down the process tree, and connect(2) reaches it as /proc/self/fd/NUMBER.
- * Processes that closed it or see no /proc still have the name.
+ * children. So there are two more ways:
  *
- * Without it umemcg works as before: a failure here is not an error.
+ *   the door  one end of a pair of sockets, inherited down the process tree. It needs no name, no
+ *             /proc and no file, so it also works in an empty root directory. Who wants a
+ *             connection makes a pair of its own and sends one end of it through the door
+ *             (MSG_CONNECT). The end of a connection comes back on the other; the kernel says who
+ *             made the pair (SO_PEERCRED). The connection is not the pair itself: its other end
+ *             would be shared with who sent it, and could be made to block us.
+ *   the path  a socket with a file name, in a directory of the run: for programs that are executed
+ *             after all descriptors were closed. Names of files do not depend on the network
+ *             namespace. The file is removed at the end; the keeper removes it if umemcg is killed.
  *
- * Locks: none; runs before there are threads.
+ * Without them umemcg works as before: a failure here is not an error.
+ *
+ * Locks: none. Opened and closed while there are no other threads; else the control thread only.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,75 +26,142 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "plat/plat.h"
 #include "serve/channel/channel.h"
 
+#define SEND_TIMEOUT_S 30 /* as of connections that the agent makes by name */
+
 /* Descriptor numbers that programs rarely reach. */
 static const int numbers[] = { 988, 499, 235, 51, 19 };
 
-/* Listen on @path, then unlink it: only we have a descriptor of it, *@file. */
-static int listen_at(const char *path, int *file)
+void door_place(struct door *d, const char *name)
+{
+	static const char *const dirs[] = { "/run", "/tmp", "/var/tmp" };
+
+	d->fd = d->out = d->listen_fd = -1;
+	d->dir[0] = '\0';
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !d->dir[0]; i++)
+		if (access(dirs[i], W_OK | X_OK) == 0)
+			snprintf(d->dir, sizeof(d->dir), "%s/%s", dirs[i], name);
+}
+
+/* Other users' processes reach the socket only where they may be of the program: where we are root.
+ * Who connects is checked later, as with the name. */
+static int listen_in(const char *dir)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool root = geteuid() == 0;
+	int fd;
 
-	VM_ASSERT(strlen(path) < sizeof(a.sun_path));
-	if (fd < 0)
+	if (!dir[0] || mkdir(dir, 0700) != 0)
 		return -1;
-	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-		/* For the program's processes under any user: as with the name, the peer is checked
-		 * later. */
-		(void)chmod(path, 0666);
-		*file = open(path, O_PATH | O_CLOEXEC);
-		(void)unlink(path);
-		if (*file >= 0 && listen(fd, SOMAXCONN) == 0)
-			return fd;
-		if (*file >= 0)
-			close(*file);
-		*file = -1;
-	}
-	close(fd);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/" DOOR_FILE, dir);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+	    chmod(a.sun_path, root ? 0666 : 0600) == 0 && chmod(dir, root ? 0711 : 0700) == 0 &&
+	    listen(fd, SOMAXCONN) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	door_remove(dir);
 	return -1;
 }
 
-void door_open(struct door *d, const char *dir, const char *name)
+void door_open(struct door *d)
 {
-	char path[64];
-	/* A directory's path may be longer than a socket address. */
-	int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int pair[2];
 
-	d->fd = d->file = -1;
-	if (at < 0)
+	d->listen_fd = listen_in(d->dir);
+	if (d->listen_fd < 0)
+		d->dir[0] = '\0';
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/.%.32s", at, name);
-	d->fd = listen_at(path, &d->file);
-	close(at);
+	d->fd = pair[0];
+	d->out = pair[1];
+}
+
+/* "NUMBER.INODE:PATH". A number that has become another file is recognized by the inode. */
+static void describe(const struct door *d, int number, char *text, size_t size)
+{
+	struct stat st = { 0 };
+	int n = 0;
+
+	if (number >= 0 && fstat(number, &st) == 0)
+		n = snprintf(text, size, "%d.%" PRIu64, number, (uint64_t)st.st_ino);
+	if (d->dir[0])
+		snprintf(text + n, size - (size_t)n, ":%s/" DOOR_FILE, d->dir);
 }
 
 void door_hand_down(const struct door *d)
 {
-	char number[16];
+	char text[sizeof(d->dir) + 64] = "";
 	int fd = -1;
 
-	VM_ASSERT((d->fd < 0) == (d->file < 0));
-	for (size_t i = 0; d->file >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		fd = fcntl(d->file, F_DUPFD, numbers[i]);
-	snprintf(number, sizeof(number), "%d", fd);
-	if (fd < 0)
-		unsetenv(PROTO_DOOR_ENV);
+	VM_ASSERT((d->fd < 0) == (d->out < 0));
+	for (size_t i = 0; d->out >= 0 && fd < 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		fd = fcntl(d->out, F_DUPFD, numbers[i]);
+	describe(d, fd, text, sizeof(text));
+	if (text[0])
+		setenv(PROTO_DOOR_ENV, text, 1);
 	else
-		setenv(PROTO_DOOR_ENV, number, 1);
+		unsetenv(PROTO_DOOR_ENV);
+}
+
+int door_request(const struct door *d)
+{
+	struct msg_head h;
+	int fd;
+	ssize_t n = msg_recv(d->fd, &h, sizeof(h), MSG_DONTWAIT, &fd);
+
+	VM_ASSERT(d->fd >= 0);
+	if (n == 0 || n == -ECONNRESET)
+		return -EPIPE;
+	if (n > 0 && head_valid(&h, n, MSG_CONNECT, sizeof(h)) && fd >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -EAGAIN;
+}
+
+int door_answer(int to)
+{
+	struct msg_head h = { PROTO_MAGIC, MSG_CONNECTED, 1 };
+	struct timeval limit = { .tv_sec = SEND_TIMEOUT_S };
+	int pair[2];
+
+	VM_ASSERT(to >= 0);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return -errno;
+	(void)setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (msg_send(to, &h, sizeof(h), pair[1]) != 0) {
+		close(pair[0]);
+		pair[0] = -EPIPE;
+	}
+	close(pair[1]);
+	return pair[0];
+}
+
+void door_remove(const char *dir)
+{
+	char path[DOOR_DIR_MAX + sizeof(DOOR_FILE)];
+
+	if (!dir[0])
+		return;
+	snprintf(path, sizeof(path), "%s/" DOOR_FILE, dir);
+	(void)unlink(path);
+	(void)rmdir(dir);
 }
 
 void door_close(struct door *d)
 {
-	VM_ASSERT((d->fd < 0) == (d->file < 0));
-	if (d->fd < 0)
-		return;
-	close(d->fd);
-	close(d->file);
+	const int fds[] = { d->fd, d->out, d->listen_fd };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	door_remove(d->dir);
 }

@@ -38,7 +38,7 @@ static void take_fds(struct msghdr *m, int *fd)
 	}
 }
 
-ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
+ssize_t msg_recv(int sock, void *buf, size_t size, int flags, int *fd)
 {
 	union {
 		struct cmsghdr align;
@@ -56,7 +56,7 @@ ssize_t msg_recv(int sock, void *buf, size_t size, int *fd)
 	VM_ASSERT(sock >= 0 && size >= sizeof(struct msg_head));
 	*fd = -1;
 	do
-		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
+		n = recvmsg(sock, &m, MSG_CMSG_CLOEXEC | flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

@@ -1,11 +1,14 @@
 /* serve/channel/proto.h - the protocol between the agent in a client process and the supervisor.
  *
- * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; if that is unset, the file
- * of descriptor $UMEMCG_DOOR (serve/channel/door.c). One packet = one message = struct msg_head and
+ * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; where that is not visible,
+ * the two ways that $UMEMCG_DOOR describes (serve/channel/door.c). One packet = one message = struct msg_head and
  * a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order:
  * both ends are on one machine. The supervisor speaks only to processes below it; it takes the
  * sender's identity from the kernel (SO_PEERCRED), never from the message. Anything malformed ends
  * that connection and the client behind it, and no other.
+ *
+ * Through the door: CONNECT, with one end of a pair attached -> CONNECTED on that pair, with a
+ * connection attached. It is the process's that made the pair.
  *
  * Two kinds of connection:
  *   helper channel  one per client process, opened by HELLO, lives in the helper thread's own file
@@ -35,9 +38,9 @@
 
 #include <stdint.h>
 
-#define PROTO_MAGIC     0x756d6335u /* "umc5"; changes with every incompatible change */
+#define PROTO_MAGIC     0x756d6336u /* "umc6"; changes with every incompatible change */
 #define PROTO_ENV       "UMEMCG_SOCKET"
-#define PROTO_DOOR_ENV  "UMEMCG_DOOR"
+#define PROTO_DOOR_ENV  "UMEMCG_DOOR"   /* "DESCRIPTOR.INODE:PATH", or one half of it */
 #define EVICT_PAGES_MAX 128 /* pages per batch; size of the staging area */
 
 enum msg_type {
@@ -52,6 +55,8 @@ enum msg_type {
 	MSG_STARTED,
 	MSG_FILL,
 	MSG_LEAVE,
+	MSG_CONNECT, /* struct msg_head only */
+	MSG_CONNECTED,
 	NR_MSG_TYPES
 };
 
@@ -228,6 +233,9 @@ enum call_op {
 	CALL_MEMFD_SPACE,  /* fallocate: arg = mode, offset and len in bytes */
 	CALL_MEMFD_SEEK,   /* lseek: arg = SEEK_DATA or SEEK_HOLE, offset; value = where */
 	CALL_MEMFD_LEAVE,  /* it becomes the kernel's, with all its content. -ENOMEM: no room */
+
+	CALL_DOOR, /* the door's descriptor was closed: it is attached to the reply. May come from a
+		    * child that is no client */
 	NR_CALLS
 };
 

@@ -40,12 +40,20 @@
 #define DEATH_WAIT_MS   5000   /* how long the keeper waits for the processes it killed */
 #define STOP_WAIT_MS    1000   /* how long the supervisor waits for the keeper */
 
-enum keeper_op { KEEPER_ADD_PID = 1, KEEPER_DEL_PID, KEEPER_ADD_FD, KEEPER_DEL_FD, KEEPER_DONE };
+enum keeper_op {
+	KEEPER_ADD_PID = 1,
+	KEEPER_DEL_PID,
+	KEEPER_ADD_FD,
+	KEEPER_DEL_FD,
+	KEEPER_REMOVE,
+	KEEPER_DONE
+};
 
 struct keeper_msg {
 	uint32_t op;
 	uint32_t pad;
-	uint64_t key; /* a pid for the PID operations */
+	uint64_t key;               /* a pid for the PID operations */
+	char file[KEEPER_FILE_MAX]; /* KEEPER_REMOVE */
 };
 
 struct entry {
@@ -304,8 +312,22 @@ static void detach(int sock)
 	}
 }
 
+static void remove_file(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	char dir[KEEPER_FILE_MAX];
+
+	if (!slash || (size_t)(slash - file) >= sizeof(dir))
+		return;
+	memcpy(dir, file, (size_t)(slash - file));
+	dir[slash - file] = '\0';
+	(void)unlink(file);
+	(void)rmdir(dir);
+}
+
 static _Noreturn void keeper_main(int sock, pid_t supervisor)
 {
+	char file[KEEPER_FILE_MAX] = "";
 	struct table t = { 0 };
 	struct keeper_msg m;
 	int fd, ret, pidfd;
@@ -326,12 +348,17 @@ static _Noreturn void keeper_main(int sock, pid_t supervisor)
 		case KEEPER_DEL_FD:
 			table_del(&t, m.op == KEEPER_DEL_PID, m.key);
 			break;
+		case KEEPER_REMOVE:
+			memcpy(file, m.file, sizeof(file));
+			break;
 		case KEEPER_DONE:
+			remove_file(file);
 			_exit(0);
 		}
 	}
 	hurry(supervisor, pidfd);
 	kill_tree(&t);
+	remove_file(file);
 	_exit(0);
 }
 
@@ -361,12 +388,25 @@ int keeper_start(struct keeper *k)
 	return 0;
 }
 
-static void keeper_send(struct keeper *k, enum keeper_op op, uint64_t key, int fd)
+static void keeper_tell(struct keeper *k, struct keeper_msg m, int fd)
 {
-	struct keeper_msg m = { .op = op, .key = key };
-
 	VM_ASSERT(k->sock >= 0);
 	(void)socket_send(k->sock, &m, sizeof(m), fd, 0);
+}
+
+static void keeper_send(struct keeper *k, enum keeper_op op, uint64_t key, int fd)
+{
+	keeper_tell(k, (struct keeper_msg){ .op = op, .key = key }, fd);
+}
+
+void keeper_remove(struct keeper *k, const char *file)
+{
+	struct keeper_msg m = { .op = KEEPER_REMOVE };
+
+	if (strlen(file) >= sizeof(m.file))
+		return;
+	memcpy(m.file, file, strlen(file) + 1);
+	keeper_tell(k, m, -1);
 }
 
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd)

@@ -18,8 +18,13 @@ struct keeper {
 	pid_t pid;
 };
 
+#define KEEPER_FILE_MAX 96 /* bytes, with the terminating 0 */
+
 /* Fork the keeper. Call before any thread exists. 0 or -errno. */
 int keeper_start(struct keeper *k);
+/* At its end, orderly or not, it removes @file and the directory that it is in, if the directory is
+ * empty then. A longer name is ignored. */
+void keeper_remove(struct keeper *k, const char *file);
 /* Add a process or a descriptor. Thread safe. Errors are ignored: the keeper is a second line of
  * defence. @fd is duplicated; the caller keeps its own. @key identifies it for removal. */
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd);

@@ -250,7 +250,13 @@ static bool is_done(uint32_t op)
 	       op == CALL_WILLNEED;
 }
 
-/* *@fd: sent with the reply. The caller closes it for CALL_SHARED_AT and CALL_FILE_AT only. */
+/* Is the descriptor of its reply a duplicate, to be closed? */
+static bool lends(uint32_t op)
+{
+	return op == CALL_SHARED_AT || op == CALL_FILE_AT || op == CALL_DOOR;
+}
+
+/* *@fd: sent with the reply. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
@@ -304,6 +310,9 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 		return backed_map(c, call->pid, m);
 	case CALL_FILE_AT:
 		return backed_at(c, m->start, m->start + len, r, fd);
+	case CALL_DOOR:
+		*fd = control_door(c->s);
+		return *fd < 0 ? *fd : 0;
 	case CALL_SHARED:
 		return len ? host_shared_create(&c->s->mmu, len >> PAGE_SHIFT, c->key, fd)
 			   : -EINVAL;
@@ -357,7 +366,7 @@ static void call_main(void *arg)
 		 * end yet. */
 		if (msg_send(call->fd, &r, sizeof(r), fd) != 0 && call->cookie)
 			fork_over(call->client, call->cookie);
-		if ((call->msg.op == CALL_SHARED_AT || call->msg.op == CALL_FILE_AT) && fd >= 0)
+		if (lends(call->msg.op) && fd >= 0)
 			close(fd);
 		close(call->fd);
 		client_put(call->client);

@@ -12,6 +12,7 @@
 
 enum conn_kind {
 	CONN_LISTEN,
+	CONN_DOOR,
 	CONN_STOP,
 	CONN_NEW,
 	CONN_HELPER,
@@ -34,14 +35,23 @@ struct conn {
 struct control {
 	int listen_fd;
 	struct door door;
-	struct conn listen_conn, door_conn, stop_conn;
+	struct conn listen_conn, path_conn, door_conn, stop_conn;
 	struct list_head conns;
 	struct list_head closing; /* of kind CONN_CLOSING */
 	unsigned nr_standbys;     /* of all clients */
 	struct plat_thread thread;
 };
 
+/* ---- accept.c ---- */
+void accept_one(struct supervisor *s, int listen_fd);
+/* Somebody asks for a connection, or has shut the door. */
+void accept_at_door(struct supervisor *s, struct conn *door);
+
 /* ---- control.c ---- */
+/* Wait for these events of @conn; @op as of epoll_ctl. */
+void conn_watch(struct supervisor *s, struct conn *conn, uint32_t events, int op);
+/* A duplicate of the door's descriptor for the program, to be closed, or -errno. Call threads. */
+int control_door(const struct supervisor *s);
 /* The helper of @conn is gone: true, another has taken its place, and @conn is no more. */
 bool helper_replace(struct conn *conn);
 

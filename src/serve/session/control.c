@@ -5,6 +5,7 @@
  * threads. A connection with a malformed message is closed; if it was a client's helper channel the
  * client is killed.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,12 +19,8 @@
 #include "serve/process/proc.h"
 #include "serve/session/conn.h"
 
-#define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
-#define TICK_MS          500
-#define SILENT_MAX       256            /* silent new connections per process */
-#define NO_ROOM_NS       (10 * 1000000) /* out of descriptors: how long to let others go on */
-#define CLOSING_MS       1
-#define WALKS_MAX        16 /* walks to the ancestors, when one exits during the walk */
+#define TICK_MS    500
+#define CLOSING_MS 1
 
 union any_msg {
 	struct msg_head h;
@@ -32,7 +29,7 @@ union any_msg {
 	struct msg_evicted evicted;
 };
 
-static void watch(struct supervisor *s, struct conn *conn, uint32_t events, int op)
+void conn_watch(struct supervisor *s, struct conn *conn, uint32_t events, int op)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = conn };
 
@@ -52,70 +49,6 @@ static void conn_close(struct supervisor *s, struct conn *conn)
 	plat_free(conn);
 }
 
-static bool too_many_silent(struct supervisor *s, pid_t pid)
-{
-	unsigned n = 0;
-
-	assert_thread(THREAD_CONTROL);
-	list_for_each(conn, &s->control->conns, struct conn, link)
-		n += conn->kind == CONN_NEW && conn->pid == pid;
-	return n >= SILENT_MAX;
-}
-
-/* Is the peer a client, or a descendant of one or of us? The socket's name is no secret
- * (/proc/net/unix): another process could make itself a member or get /dev/userfaultfd. */
-static bool is_member(struct supervisor *s, pid_t peer)
-{
-	pid_t up, pid = peer;
-	int walks = 0;
-
-	assert_thread(THREAD_CONTROL);
-	if (lineage_has(s, peer))
-		return true;
-	while (pid > 1 && pid != getpid()) {
-		struct client *c = client_by_pid(s, pid);
-
-		if (c) {
-			client_put(c);
-			return true;
-		}
-		up = proc_parent(pid);
-		/* It was reaped after its child had named it: the child has another parent by
-		 * now. */
-		pid = up < 0 && pid != peer && walks++ < WALKS_MAX ? peer : up;
-	}
-	return pid == getpid();
-}
-
-static void accept_one(struct supervisor *s, int listen_fd)
-{
-	struct conn *conn;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-
-	assert_thread(THREAD_CONTROL);
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
-			plat_sleep_ns(NO_ROOM_NS);
-		return;
-	}
-	conn = plat_alloc(sizeof(*conn));
-	if (!conn || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0 ||
-	    (geteuid() != 0 && cred.uid != geteuid()) || !is_member(s, cred.pid) ||
-	    too_many_silent(s, cred.pid)) {
-		plat_free(conn);
-		close(fd);
-		return;
-	}
-	conn->kind = CONN_NEW;
-	conn->fd = fd;
-	conn->pid = cred.pid;
-	conn->deadline_ns = plat_now_ns() + SPEAK_TIMEOUT_NS;
-	list_add_tail(&conn->link, &s->control->conns);
-	watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_ADD);
-}
-
 static void first_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd)
 {
 	struct client *c;
@@ -124,7 +57,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	assert_thread(THREAD_CONTROL);
 	if (m->flags & HELLO_STANDBY) {
 		if (standby_hello(s, conn, m, fd)) {
-			watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+			conn_watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
 			/* Its predecessor has ended already. */
 			if (client_state(conn->client) == CLIENT_CLOSING &&
 			    conn->client->host.serve)
@@ -140,7 +73,7 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 	if (c) {
 		conn->kind = CONN_HELPER;
 		conn->client = c;
-		watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+		conn_watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
 	} else if (!again) {
 		conn_close(s, conn);
 	}
@@ -213,7 +146,7 @@ static void first_call(struct supervisor *s, struct conn *conn, const struct msg
 		client_ref(c);
 		conn->cookie = fork_cookie();
 	}
-	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+	conn_watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 	if (!call_queue(s, c, conn->fd, m, conn->cookie, conn->pid))
 		refuse_call(s, conn, m, -ENOMEM); /* the caller waits for one, or for nothing */
 	client_put(c);
@@ -223,7 +156,7 @@ static void first_message(struct supervisor *s, struct conn *conn)
 {
 	union any_msg m;
 	int fd;
-	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), 0, &fd);
 
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(conn->kind == CONN_NEW);
@@ -246,7 +179,7 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	struct client *c = conn->client;
 	struct msg_started m;
 	int fd;
-	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+	ssize_t n = msg_recv(conn->fd, &m, sizeof(m), 0, &fd);
 
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(conn->kind == CONN_HELPER && !conn->started);
@@ -260,7 +193,7 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	(void)client_set_state(c, CLIENT_SERVED);
 	a32_store(&c->host.can_evict, 1);
 	client_entered(c);
-	watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+	conn_watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 }
 
 bool helper_replace(struct conn *conn)
@@ -291,11 +224,11 @@ static void helper_event(struct supervisor *s, struct conn *conn, uint32_t event
 	if (events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))) {
 		struct msg_evicted m;
 		int fd;
-		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), 0, &fd);
 
 		if (fd >= 0)
 			close(fd);
-		watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+		conn_watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 		if (n > 0 && m.n <= EVICT_PAGES_MAX &&
 		    head_valid(&m.h, n, MSG_EVICTED, offsetof(struct msg_evicted, status) + m.n))
 			host_late_done(&s->mmu, &c->host, m.status, m.n);
@@ -349,6 +282,9 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 	case CONN_LISTEN:
 		accept_one(s, conn->fd);
 		break;
+	case CONN_DOOR:
+		accept_at_door(s, conn);
+		break;
 	case CONN_STOP:
 		break;
 	case CONN_NEW:
@@ -362,7 +298,7 @@ static void conn_event(struct supervisor *s, struct conn *conn, uint32_t events)
 		break;
 	case CONN_STANDBY:
 		if (standby_event(conn, events & EPOLLIN && !(events & (EPOLLRDHUP | EPOLLHUP))))
-			watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
+			conn_watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 		else
 			conn_close(s, conn);
 		break;
@@ -420,7 +356,7 @@ int control_init(struct supervisor *s)
 	if (supervisor_part(&s->control, sizeof(*c)))
 		return -ENOMEM;
 	c = s->control;
-	c->listen_fd = c->door.fd = c->door.file = -1;
+	c->listen_fd = c->door.fd = c->door.out = c->door.listen_fd = -1;
 	list_init(&c->conns);
 	list_init(&c->closing);
 	return 0;
@@ -440,7 +376,7 @@ int control_open(struct supervisor *s)
 			     strlen(s->socket_name))) != 0 ||
 	    listen(c->listen_fd, 1024) != 0)
 		return -errno;
-	door_open(&c->door, s->config.swap_dir, s->socket_name);
+	door_place(&c->door, s->socket_name);
 	return 0;
 }
 
@@ -448,19 +384,37 @@ int control_start(struct supervisor *s)
 {
 	struct control *c = s->control;
 	struct epoll_event listen_ev = { .events = EPOLLIN, .data.ptr = &c->listen_conn };
+	struct epoll_event path_ev = { .events = EPOLLIN, .data.ptr = &c->path_conn };
 	struct epoll_event door_ev = { .events = EPOLLIN, .data.ptr = &c->door_conn };
 	struct epoll_event stop_ev = { .events = EPOLLIN, .data.ptr = &c->stop_conn };
 
 	assert_thread(THREAD_MAIN);
 	c->listen_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->listen_fd };
-	c->door_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->door.fd };
+	door_open(&c->door);
+	c->path_conn = (struct conn){ .kind = CONN_LISTEN, .fd = c->door.listen_fd };
+	c->door_conn = (struct conn){ .kind = CONN_DOOR, .fd = c->door.fd };
 	c->stop_conn = (struct conn){ .kind = CONN_STOP, .fd = s->stop_fd };
 	if (epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->listen_fd, &listen_ev) != 0 ||
+	    (c->door.listen_fd >= 0 &&
+	     epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->door.listen_fd, &path_ev) != 0) ||
 	    (c->door.fd >= 0 &&
 	     epoll_ctl(s->control_ep, EPOLL_CTL_ADD, c->door.fd, &door_ev) != 0) ||
 	    epoll_ctl(s->control_ep, EPOLL_CTL_ADD, s->stop_fd, &stop_ev) != 0)
 		return -errno;
 	return plat_thread_start(&c->thread, "umemcg-control", control_main, s);
+}
+
+const char *control_door_dir(const struct supervisor *s)
+{
+	return s->control->door.dir;
+}
+
+int control_door(const struct supervisor *s)
+{
+	int fd = fcntl(s->control->door.out, F_DUPFD_CLOEXEC, 0);
+
+	assert_thread(THREAD_CALL);
+	return fd < 0 ? -errno : fd;
 }
 
 void control_hand_down(const struct supervisor *s)

@@ -19,6 +19,8 @@ void control_join(struct supervisor *s);
 void control_close(struct supervisor *s);
 /* In the forked child: the second socket. */
 void control_hand_down(const struct supervisor *s);
+/* The directory of its socket with a file name; "": none. */
+const char *control_door_dir(const struct supervisor *s);
 
 /* ---- call.c: requests that may wait, and their threads ---- */
 #define NR_CALL_THREADS 4

@@ -152,7 +152,7 @@ bool standby_event(struct conn *conn, bool readable)
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(conn->kind == CONN_STANDBY && conn->client);
 	if (readable && slot && !conn->started) {
-		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), &fd);
+		ssize_t n = msg_recv(conn->fd, &m, sizeof(m), 0, &fd);
 
 		if (fd >= 0)
 			close(fd);

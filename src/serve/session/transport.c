@@ -31,7 +31,7 @@ static int read_evicted(struct client *c, uint64_t seq, uint8_t *status, unsigne
 	int fd;
 
 	lockdep_assert_held(&c->host.batch_lock);
-	n = msg_recv(c->sock, &m, sizeof(m), &fd);
+	n = msg_recv(c->sock, &m, sizeof(m), 0, &fd);
 	if (fd >= 0)
 		close(fd);
 	if (n == -EAGAIN || n == -EWOULDBLOCK)
