@@ -10,13 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,17 +29,12 @@ extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (
 extern void *__dso_handle __attribute__((visibility("hidden")));
 
 #define READY_TIMEOUT_MS 10000
-#define FEATURE_MOVE     (1ull << 16) /* Linux 6.8 */
-
-#ifndef USERFAULTFD_IOC_NEW
-#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
-#endif
 
 struct agent *agent;
 unsigned long agent_page;
 
 static bool debug, hooked;
-static bool no_move; /* behave as on a kernel without UFFDIO_MOVE (tests) */
+bool agent_no_move;
 static bool give_up; /* after exec, behave as if READY did not come in time (tests) */
 static uint64_t own_start, own_end;       /* this library's writable segments */
 static uint64_t thread_start, thread_end; /* libc's record of the first thread */
@@ -97,11 +90,6 @@ int agent_high_fd(int fd)
 	return (int)high;
 }
 
-static size_t staging_bytes(void)
-{
-	return EVICT_PAGES_MAX * agent_page;
-}
-
 static size_t fixed_bytes(void)
 {
 	return FIXED_PAGES * agent_page;
@@ -110,13 +98,18 @@ static size_t fixed_bytes(void)
 /* The size of the region after the fixed pages. */
 static size_t rest_bytes(void)
 {
-	return HELPER_BYTES + THREAD_BYTES + HOLD_BYTES + staging_bytes();
+	return HELPER_BYTES + THREAD_BYTES + HOLD_BYTES + EVICT_PAGES_MAX * agent_page;
 }
 
-static char *helper_area(void)
+char *agent_helper_area(void)
 {
 	AGENT_ASSERT(agent);
 	return (char *)agent + fixed_bytes();
+}
+
+char *agent_staging(void)
+{
+	return agent_helper_area() + HELPER_BYTES + THREAD_BYTES + HOLD_BYTES;
 }
 
 /* Undo what mlockall did to the region. Pages move only between two mappings that are both locked
@@ -158,10 +151,10 @@ static int region_make(bool child)
 
 	AGENT_ASSERT(child == !!agent);
 	if (child) {
-		at = sys_mmap(helper_area(), rest, prot, flags | MAP_FIXED_NOREPLACE, -1, 0);
+		at = sys_mmap(agent_helper_area(), rest, prot, flags | MAP_FIXED_NOREPLACE, -1, 0);
 		if (at < 0)
 			return (int)at;
-		if ((char *)at != helper_area()) {
+		if ((char *)at != agent_helper_area()) {
 			sys_munmap((void *)at, rest);
 			return -EEXIST;
 		}
@@ -176,76 +169,27 @@ static int region_make(bool child)
 			return -EINVAL;
 		}
 	}
-	sys_madvise(helper_area(), rest, MADV_DONTFORK);
-	sys_madvise(helper_area(), rest, MADV_NOHUGEPAGE);
+	sys_madvise(agent_helper_area(), rest, MADV_DONTFORK);
+	sys_madvise(agent_helper_area(), rest, MADV_NOHUGEPAGE);
 	return 0;
 }
 
 /* Unmap all but the fixed pages: another thread may be about to look at them. */
 static void region_drop(void)
 {
-	sys_munmap(helper_area(), rest_bytes());
-}
-
-static int make_uffd(int device)
-{
-	if (device >= 0)
-		return (int)sys_ioctl(device, USERFAULTFD_IOC_NEW,
-				      (void *)(long)(O_CLOEXEC | O_NONBLOCK));
-	return (int)sys_call1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-}
-
-/* userfaultfd(2) is refused: ask the supervisor for a device that makes them. */
-static int get_device(int channel, uint64_t cookie)
-{
-	struct msg_hello hello = { .flags = HELLO_NEED_DEVICE, .fork_cookie = cookie };
-	struct msg_device reply;
-	int n, device;
-
-	AGENT_ASSERT(channel >= 0);
-	msg_init(&hello.h, MSG_HELLO, 1);
-	n = channel_send(channel, &hello, sizeof hello, -1);
-	if (n < 0)
-		return n;
-	n = channel_recv_timed(channel, &reply, sizeof reply, 0, &device, READY_TIMEOUT_MS);
-	if (n == sizeof reply && msg_is(&reply.h, MSG_DEVICE) && !reply.error && device >= 0)
-		return device;
-	if (n >= 0 && device >= 0)
-		sys_close(device);
-	return -EPERM;
-}
-
-/* The second userfaultfd moves pages into the staging area. It has no events, so that dropping
- * staged pages waits for nobody. A touch of an empty staging page fails instead of waiting forever:
- * mlockall touches everything. -1 on a kernel without UFFDIO_MOVE. */
-int agent_staging_uffd(char *staging, int device)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = FEATURE_MOVE | UFFD_FEATURE_SIGBUS };
-	struct uffdio_register r = {
-		.range = { .start = (uintptr_t)staging, .len = staging_bytes() },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = make_uffd(device);
-
-	AGENT_ASSERT((uintptr_t)staging % agent_page == 0);
-	if (fd < 0)
-		return -1;
-	if (!sys_ioctl(fd, UFFDIO_API, &api) && !sys_ioctl(fd, UFFDIO_REGISTER, &r))
-		return fd;
-	sys_close(fd);
-	return -1;
+	sys_munmap(agent_helper_area(), rest_bytes());
 }
 
 /* A forked child gets its main userfaultfd from the kernel, through the supervisor. */
 static int make_descriptors(struct attempt *a, uint64_t cookie)
 {
-	int fd = make_uffd(-1);
+	int fd = agent_make_uffd(-1);
 
 	if (fd == -EPERM) {
-		a->device = get_device(a->fd.channel, cookie);
+		a->device = agent_get_device(a->fd.channel, cookie);
 		if (a->device < 0)
 			return a->device;
-		fd = make_uffd(a->device);
+		fd = agent_make_uffd(a->device);
 	}
 	if (fd < 0)
 		return fd;
@@ -253,7 +197,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie)
 		sys_close(fd);
 	else
 		a->fd.uffd = fd;
-	a->fd.staging_uffd = no_move ? -1 : agent_staging_uffd(a->fd.staging, a->device);
+	a->fd.staging_uffd = agent_staging_uffd(a->fd.staging, a->device);
 	if (a->device >= 0)
 		sys_close(a->device);
 	a->device = -1;
@@ -324,13 +268,13 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 	int err;
 
 	a->fd.state = &agent->helper;
-	a->fd.staging = helper_area() + HELPER_BYTES + THREAD_BYTES + HOLD_BYTES;
+	a->fd.staging = agent_staging();
 	err = make_descriptors(a, cookie);
 	if (err < 0)
 		return err;
 	if (!cookie)
 		hooked = hook_install();
-	err = helper_start(helper_area(), &a->fd);
+	err = helper_start(agent_helper_area(), &a->fd);
 	if (err < 0)
 		return err;
 	a->helper = true;
@@ -468,7 +412,7 @@ __attribute__((constructor)) static void agent_start(void)
 	int saved = errno, err;
 
 	debug = getenv("UMEMCG_AGENT_DEBUG") != NULL;
-	no_move = getenv("UMEMCG_AGENT_NO_MOVE") != NULL;
+	agent_no_move = getenv("UMEMCG_AGENT_NO_MOVE") != NULL;
 	give_up = getenv("UMEMCG_AGENT_GIVE_UP") != NULL;
 	agent_page = getauxval(AT_PAGESZ);
 	guard_init();

@@ -100,8 +100,22 @@ static inline void *agent_holds(void)
 /* agent.c */
 void agent_debug(const char *what, long value);
 int agent_high_fd(int fd);
-int agent_staging_uffd(char *staging, int device);
+/* Where the helper is (helper_start), and its staging area. */
+char *agent_helper_area(void);
+char *agent_staging(void);
 void agent_unlock_region(void);
+
+/* uffd.c: a descriptor or -errno. */
+/* Behave as on a kernel without UFFDIO_MOVE (tests). */
+extern bool agent_no_move;
+/* @device: where userfaultfd(2) is refused; else -1. */
+int agent_make_uffd(int device);
+int agent_get_device(int channel, uint64_t cookie);
+int agent_staging_uffd(char *staging, int device);
+
+/* alone.c */
+long hook_unshare(long flags);
+long hook_setns(long fd, long type);
 
 /* way.c */
 /* Remember the supervisor's abstract name. False: it cannot be one. */

@@ -170,6 +170,15 @@ static void take_ready(struct helper *h)
 		h->setup.uffd = uffd;
 }
 
+static void say_started(const struct helper *h)
+{
+	struct msg_started m = { .helper_tid = (uint32_t)sys_call0(SYS_gettid) };
+
+	msg_init(&m.h, MSG_STARTED, 0);
+	if (channel_send(h->setup.channel, &m, sizeof m, -1) < 0)
+		helper_die();
+}
+
 /* A standby's process is over when its last other thread has ended; the standby must not keep
  * it. */
 static int next_message(struct helper *h)
@@ -201,9 +210,7 @@ static void run(void *arg)
 	if (order == HELPER_LEAVE)
 		leave();
 	take_ready(h);
-	msg_init(&h->reply.h, MSG_STARTED, 0);
-	if (channel_send(h->setup.channel, &h->reply.h, sizeof(struct msg_started), -1) < 0)
-		helper_die();
+	say_started(h);
 	for (;;) {
 		n = next_message(h);
 		if (n < (int)sizeof h->in.head)
@@ -214,6 +221,8 @@ static void run(void *arg)
 			zap(h, n);
 		else if (msg_is(&h->in.head, MSG_FILL))
 			fill(h, n);
+		else if (msg_is(&h->in.head, MSG_RETIRE))
+			leave();
 		else if (msg_is(&h->in.head, MSG_LEAVE) && n == sizeof h->in.leave)
 			helper_end_process(h->in.leave.status);
 		else

@@ -6,11 +6,15 @@
  * reports to a process about its own threads excludes it.
  *
  * Only results that look like that directory are checked again; any other stat of the program costs
- * one extra call.
+ * one extra call. A sandbox may look at it by a descriptor of /proc, from a root directory where
+ * /proc is not visible (Chromium's zygote). Then the directory itself is asked whether one of the
+ * two threads in it is a helper.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "agent/agent.h"
@@ -24,6 +28,9 @@
 
 #define TASK_MODE (S_IFDIR | 0555)
 #define LINKS_MIN 4 /* ".", "..", the calling thread, and the helper */
+
+#define NAME_BYTES    32
+#define ENTRIES_BYTES 512 /* four entries of 24 or 32 bytes */
 
 /* Every function calls the next one of its own name, never another: if another preloaded library
  * has one of these call the other by name, it would recurse into us without end (libfakeroot does).
@@ -71,19 +78,62 @@ static inline void *next_of(int i)
 	return next[i];
 }
 
-static bool is_own_task(const struct stat *st)
+/* Is the entry @name of the list of threads @list a helper? */
+static bool names_helper(int list, const char *name)
+{
+	char path[NAME_BYTES], text[sizeof HELPER_NAME];
+	size_t n = strlen(name);
+	long fd, got;
+
+	AGENT_ASSERT(list >= 0);
+	if (*name < '0' || *name > '9' || n + sizeof "/comm" > sizeof path)
+		return false;
+	memcpy(path, name, n);
+	memcpy(path + n, "/comm", sizeof "/comm");
+	fd = sys_call4(SYS_openat, list, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	got = sys_call3(SYS_read, fd, text, sizeof text);
+	sys_close((int)fd);
+	return got == (long)sizeof text && !memcmp(text, HELPER_NAME, sizeof text - 1);
+}
+
+/* Does the directory, of two threads, list a helper? */
+static bool lists_helper(int dir, const char *path)
+{
+	_Alignas(struct dirent64) char entries[ENTRIES_BYTES];
+	long list = sys_call4(SYS_openat, dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
+	bool found = false;
+
+	if (list < 0)
+		return false;
+	n = sys_call3(SYS_getdents64, list, entries, sizeof entries);
+	for (long at = 0; at < n && !found;) {
+		const struct dirent64 *e = (const struct dirent64 *)(entries + at);
+
+		found = names_helper((int)list, e->d_name);
+		at += e->d_reclen;
+	}
+	sys_close((int)list);
+	return found;
+}
+
+static bool is_own_task(const struct stat *st, int dir, const char *path)
 {
 	struct stat own;
 
-	return agent_managed() && agent->pid == sys_getpid() &&
-	       sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &own, 0) == 0 &&
-	       own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+	if (!agent_managed() || agent->pid != sys_getpid())
+		return false;
+	if (sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &own, 0) == 0)
+		return own.st_dev == st->st_dev && own.st_ino == st->st_ino;
+	return st->st_nlink == LINKS_MIN && lists_helper(dir, path);
 }
 
-static int without_helper(int ret, struct stat *st)
+/* @ret and @st: the result for @path in directory @dir. */
+static int without_helper(int ret, struct stat *st, int dir, const char *path)
 {
 	if (!ret && st->st_mode == TASK_MODE && !st->st_size && st->st_nlink >= LINKS_MIN &&
-	    is_own_task(st))
+	    is_own_task(st, dir, path))
 		st->st_nlink--;
 	if (!ret)
 		memfd_hide(st);
@@ -116,6 +166,13 @@ static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 #define PASS_XFD   version, PASS_FD
 #define PASS_XAT   version, PASS_AT
 
+#define WHERE_PATH  AT_FDCWD, path
+#define WHERE_FD    fd, "."
+#define WHERE_AT    dir, *path ? path : "."
+#define WHERE_XPATH WHERE_PATH
+#define WHERE_XFD   WHERE_FD
+#define WHERE_XAT   WHERE_AT
+
 #define ASK_PATH(flags)  kernel_stat(AT_FDCWD, path, st, flags)
 #define ASK_FD(flags)    kernel_stat(fd, "", st, flags)
 #define ASK_AT(flags)    kernel_stat(dir, path, st, how)
@@ -129,7 +186,8 @@ static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 	{                                                                                          \
 		int (*fn)(TYPE_##kind) = (__typeof__(fn))next_of(NEXT_##symbol);                   \
                                                                                                    \
-		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st);               \
+		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st,        \
+				      WHERE_##kind);               \
 	}
 
 STAT_FUNCTIONS(EXPORT)

@@ -64,6 +64,8 @@ static bool is_ours(long nr)
 	case SYS_shmdt:
 	case SYS_shmctl:
 	case SYS_getppid:
+	case SYS_unshare:
+	case SYS_setns:
 	case SYS_memfd_create:
 		return true;
 	default:
@@ -109,6 +111,10 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return (long)shmat((int)a, (const void *)b, (int)c);
 	case SYS_getppid:
 		return hook_getppid();
+	case SYS_unshare:
+		return hook_result(hook_unshare(a));
+	case SYS_setns:
+		return hook_result(hook_setns(a, b));
 	case SYS_memfd_create:
 		return memfd_create((const char *)a, (unsigned int)b);
 	case SYS_shmdt:

@@ -27,9 +27,13 @@
  *          this is the helper channel.
  *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with the
  *          child's userfaultfd attached.
+ *   alone  (a call that needs a process of one thread): HELLO (HELLO_AGAIN, staging) on a new
+ *          connection -> READY, and RETIRE to the helper, which ends. The new connection is the
+ *          helper channel from now on. The call; a new helper. READY says -EBUSY where a request is
+ *          late: nothing has changed then.
  *   then   STARTED from the helper: from now on it answers
  *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one
- *          at a time; or FILL -> EVICTED. LEAVE at any time, once.
+ *          at a time; or FILL -> EVICTED. LEAVE at any time, once; RETIRE between two requests.
  *
  * This header is shared with src/agent and includes only the standard library.
  */
@@ -55,6 +59,7 @@ enum msg_type {
 	MSG_STARTED,
 	MSG_FILL,
 	MSG_LEAVE,
+	MSG_RETIRE,  /* struct msg_head only */
 	MSG_CONNECT, /* struct msg_head only */
 	MSG_CONNECTED,
 	NR_MSG_TYPES
@@ -71,6 +76,9 @@ struct msg_head {
 #define HELLO_STANDBY                                                                              \
 	8u              /* not a client: a helper to take over when the helper of the attached     \
 			 * userfaultfd's client ends */
+#define HELLO_AGAIN                                                                                \
+	16u             /* a client: its helper is to end (RETIRE), and another will take over      \
+			 * this channel */
 #define HELLO_HOOKED 4u /* libc's own entry points are redirected, not only the symbols */
 
 /* Pages at the top of a thread stack made by libc that stay the kernel's: enough for libc's struct
@@ -118,6 +126,8 @@ struct msg_ready {
  * reading. Until then that thread may need pages itself, and an EVICT would wait for it. */
 struct msg_started {
 	struct msg_head h;
+	uint32_t helper_tid; /* in its own PID namespace */
+	uint32_t pad;
 };
 
 struct evict_range {

@@ -107,7 +107,7 @@ struct client {
 	int sock;                 /* helper channel; -1 none. Set once, by hello */
 	uint32_t helper_tid;      /* in its own PID namespace */
 	bool hooked;              /* (C) once can_evict: libc's calls come to the agent */
-	bool forked;              /* (O) its HELLO was that of a fork's child */
+	bool keeps_us;            /* (O) pages of it may be with us only: it is served to its end */
 	atomic32_t entering;      /* (A) 1: not started yet, counted in mm->held */
 	atomic32_t task_changed;  /* (A) 1: statm_fd is of a task that is gone */
 	atomic64_t awaits_cookie; /* (A) its HELLO will carry this; 0 = none expected */

@@ -30,6 +30,7 @@ struct conn {
 	struct client *client; /* referenced; CONN_HELPER, CONN_CALL of a fork */
 	uint64_t cookie;       /* CONN_CALL of a fork: which one */
 	bool started;          /* CONN_HELPER, CONN_STANDBY: its helper has sent STARTED */
+	bool again;            /* CONN_HELPER: the client had another before (again.c) */
 };
 
 struct control {
@@ -62,6 +63,12 @@ bool helper_replace(struct conn *conn);
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd,
 		     bool *again);
 bool hello_sane(const struct msg_hello *m);
+
+/* ---- again.c ---- */
+/* A first message: false, close the connection; true, it is a helper channel from now on. */
+bool again_hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m);
+/* The new helper has started: it is @tid, in its own PID namespace. */
+void again_started(struct client *c, uint32_t tid);
 
 /* ---- standby.c ---- */
 /* A first message: false, close the connection; true, it is a standby's from now on. @uffd is

@@ -69,6 +69,15 @@ static void first_hello(struct supervisor *s, struct conn *conn, const struct ms
 			close(fd);
 		return;
 	}
+	if (m->flags & HELLO_AGAIN) {
+		if (again_hello(s, conn, m))
+			conn_watch(s, conn, EPOLLIN | EPOLLRDHUP, EPOLL_CTL_MOD);
+		else
+			conn_close(s, conn);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	c = hello(s, conn, m, fd, &again);
 	if (c) {
 		conn->kind = CONN_HELPER;
@@ -190,6 +199,8 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 		return;
 	}
 	conn->started = true;
+	if (conn->again)
+		again_started(c, m.helper_tid);
 	(void)client_set_state(c, CLIENT_SERVED);
 	a32_store(&c->host.can_evict, 1);
 	client_entered(c);

@@ -184,7 +184,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		client_put(c);
 		return NULL;
 	}
-	c->forked = true;
+	c->keeps_us = true;
 	attach(c, conn, m);
 	measure_waiting(c);
 	reply_ready(s, conn->fd, m->h.seq, 0, c->host.uffd);

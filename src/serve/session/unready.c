@@ -8,7 +8,8 @@
  *
  * After an exec none of its pages has left its memory yet. So the client ends, with its
  * userfaultfd, the kernel serves the process itself again, and the watcher finds it as an unmanaged
- * process. A fork's child may have pages that only we have: it is served as long as it lives.
+ * process. A fork's child may have pages that only we have, and so may a client that had another
+ * helper before: it is served as long as it lives.
  *
  * Locks: none. Control thread only.
  */
@@ -63,7 +64,7 @@ bool unready_waits(struct conn *conn)
 			  "%s (%d) was not answered in time and is not managed: its memory is "
 			  "counted, and not swapped",
 			  c->comm, (int)c->host.pid);
-	if (!c->forked)
+	if (!c->keeps_us)
 		leave_to_kernel(c);
 	return false;
 }

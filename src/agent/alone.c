@@ -1,0 +1,165 @@
+/* agent/alone.c - calls that the kernel allows only to a process with one thread.
+ *
+ * Those that make or enter a user namespace, and setns(2) into a time namespace: they change what
+ * all threads have in common, or must have. Sandboxes make them on themselves (Chromium's zygote).
+ * The program has one thread, and the helper is a second. So the helper ends, the call is made, and
+ * a new helper starts. In between the supervisor asks for no page. The program's memory is served
+ * as always.
+ *
+ * The new helper's channel is open before the old helper ends: the supervisor would take the end of
+ * the only channel for the end of the program.
+ *
+ * Caught: unshare(3), setns(3), and both by syscall(2). Locks: none; signals are blocked.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "agent/hooks.h"
+
+#define READY_MS   10000
+#define GONE_NS    100000 /* between two looks whether the helper is gone */
+#define GONE_TRIES 20000
+#define LINKS      4 /* of the list of threads: ".", "..", the caller, the helper */
+
+#if defined(__x86_64__)
+#define CALL_FSTATAT SYS_newfstatat
+#else
+#define CALL_FSTATAT SYS_fstatat
+#endif
+
+/* Where /proc is not there to tell, it may be. */
+static bool only_the_helper_is_in_the_way(void)
+{
+	struct stat st;
+
+	if (!agent_managed() || agent->uffd < 0 || sys_getpid() != agent->pid)
+		return false;
+	return sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &st, 0) != 0 ||
+	       st.st_nlink == LINKS;
+}
+
+static void pause_a_little(void)
+{
+	const struct timespec some = { .tv_nsec = GONE_NS };
+
+	sys_call2(SYS_nanosleep, &some, 0);
+}
+
+/* The helper's channel is @fd->channel from now on, and it ends. 0 or -errno: nothing happened. */
+static int retire(const struct helper_setup *fd)
+{
+	struct msg_hello hello = { .flags = HELLO_AGAIN, .staging = (uintptr_t)fd->staging };
+	struct msg_ready ready;
+	int n;
+
+	AGENT_ASSERT(sys_signals_blocked());
+	msg_init(&hello.h, MSG_HELLO, 1);
+	n = channel_send(fd->channel, &hello, sizeof hello, -1);
+	/* Only peek at READY: the new helper takes it. */
+	if (n >= 0)
+		n = channel_recv_timed(fd->channel, &ready, sizeof ready, MSG_PEEK, NULL, READY_MS);
+	if (n < 0)
+		return n;
+	return n == sizeof ready && msg_is(&ready.h, MSG_READY) ? ready.error : -EPROTO;
+}
+
+/* Wait until it is no thread of the process any more, and has closed its descriptors. */
+static void await_end(uint32_t tid)
+{
+	const long pid = sys_getpid();
+	uint32_t seen;
+
+	while ((seen = __atomic_load_n(&agent->helper.tid, __ATOMIC_ACQUIRE)))
+		sys_futex_wait_shared(&agent->helper.tid, seen);
+	for (int i = 0; i < GONE_TRIES && sys_call3(SYS_tgkill, pid, tid, 0) != -ESRCH; i++)
+		pause_a_little();
+}
+
+/* The kernel takes a thread out of the list of threads a moment after its number. */
+static long call_alone(long nr, long a, long b, long refusal)
+{
+	long err = refusal;
+
+	for (int i = 0; i < GONE_TRIES / 100 && err == refusal; i++) {
+		err = sys_call2(nr, a, b);
+		if (err == refusal)
+			pause_a_little();
+	}
+	return err;
+}
+
+static long without_helper(long nr, long a, long b, long refusal)
+{
+	struct helper_setup fd = { .uffd = agent->uffd, .staging_uffd = -1 };
+	uint32_t tid = __atomic_load_n(&agent->helper.tid, __ATOMIC_ACQUIRE);
+	int device = -1, probe;
+	long err = refusal;
+
+	AGENT_ASSERT(sys_signals_blocked() && !maplock_is_mine());
+	fd.staging = agent_staging();
+	fd.state = &agent->helper;
+	fd.channel = channel_connect();
+	if (fd.channel < 0)
+		return refusal;
+	probe = agent_make_uffd(-1);
+	if (probe >= 0)
+		sys_close(probe);
+	else
+		device = agent_get_device(fd.channel, 0);
+	if (!retire(&fd)) {
+		await_end(tid);
+		err = call_alone(nr, a, b, refusal);
+		fd.staging_uffd = agent_staging_uffd(fd.staging, device);
+		/* If it cannot be started the channel ends, and the supervisor serves us without. */
+		if (helper_start(agent_helper_area(), &fd) > 0)
+			helper_order(&agent->helper, HELPER_GO);
+	}
+	sys_close(fd.channel);
+	if (fd.staging_uffd >= 0)
+		sys_close(fd.staging_uffd);
+	if (device >= 0)
+		sys_close(device);
+	return err;
+}
+
+/* @refusal: what the kernel says to a process of several threads. */
+static long alone(long nr, long a, long b, long refusal)
+{
+	long err = sys_call2(nr, a, b);
+	uint64_t mask;
+
+	if (err != refusal || !only_the_helper_is_in_the_way())
+		return err;
+	sys_block_signals(&mask);
+	err = without_helper(nr, a, b, refusal);
+	sys_restore_signals(&mask);
+	return err;
+}
+
+long hook_unshare(long flags)
+{
+	if (flags & (CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM))
+		return alone(SYS_unshare, flags, 0, -EINVAL);
+	return sys_call1(SYS_unshare, flags);
+}
+
+long hook_setns(long fd, long type)
+{
+	long err = alone(SYS_setns, fd, type, -EUSERS);
+
+	return err == -EINVAL ? alone(SYS_setns, fd, type, -EINVAL) : err;
+}
+
+AGENT_EXPORT int unshare(int flags)
+{
+	return (int)hook_result(hook_unshare(flags));
+}
+
+AGENT_EXPORT int setns(int fd, int type)
+{
+	return (int)hook_result(hook_setns(fd, type));
+}
