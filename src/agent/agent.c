@@ -313,7 +313,7 @@ static int attach(uint64_t cookie)
 }
 
 /* Signals stay blocked across the fork, so that a handler that forks cannot intervene. */
-static void fork_prepare(void)
+void agent_fork_prepare(void)
 {
 	forking.prepared = false;
 	if (!agent_managed())
@@ -330,7 +330,7 @@ static void fork_prepare(void)
 	maplock_unlock();
 }
 
-static void fork_parent(void)
+void agent_fork_parent(void)
 {
 	if (!forking.prepared)
 		return;
@@ -352,7 +352,7 @@ static bool supervisor_lost(int err)
 }
 
 /* The parent's descriptor refers to the parent's memory. */
-static void fork_child(void)
+void agent_fork_child(bool same_network)
 {
 	int err = forking.call < 0 ? forking.call : -EPROTO;
 
@@ -368,9 +368,14 @@ static void fork_child(void)
 		agent_debug("umemcg: the child of a fork is not managed:", err);
 	/* If the supervisor could not be reached before the fork, the parent is in a network
 	 * namespace of its own, or is dying together with all others. */
-	if (forking.call >= 0 && supervisor_lost(err))
+	if (forking.call >= 0 && same_network && supervisor_lost(err))
 		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
 	sys_restore_signals(&forking.mask);
+}
+
+static void fork_child(void)
+{
+	agent_fork_child(true);
 }
 
 static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
@@ -430,7 +435,7 @@ __attribute__((constructor)) static void agent_start(void)
 	if (err)
 		agent_debug("umemcg: not managed:", err);
 	else
-		__register_atfork(fork_prepare, fork_parent, fork_child, __dso_handle);
+		__register_atfork(agent_fork_prepare, agent_fork_parent, fork_child, __dso_handle);
 	if (!err) {
 		way_keep_door();
 		env_hide();

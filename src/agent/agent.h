@@ -100,6 +100,12 @@ static inline void *agent_holds(void)
 /* agent.c */
 void agent_debug(const char *what, long value);
 int agent_high_fd(int fd);
+/* Around a fork. The first two run in the parent, and signals are blocked in between; the last in the
+ * child, which has its own copy of the thread-local storage. @same_network: the supervisor is as
+ * visible as before the fork; where it is not, its process is dead. */
+void agent_fork_prepare(void);
+void agent_fork_parent(void);
+void agent_fork_child(bool same_network);
 /* Where the helper is (helper_start), and its staging area. */
 char *agent_helper_area(void);
 char *agent_staging(void);
@@ -116,6 +122,16 @@ int agent_staging_uffd(char *staging, int device);
 /* alone.c */
 long hook_unshare(long flags);
 long hook_setns(long fd, long type);
+
+/* filter.c */
+#define FILTER_REGISTER 1u
+#define FILTER_NAME     2u
+#define FILTER_DOOR     4u
+#define FILTER_TKILL    8u
+/* Has the program put a seccomp filter on itself that forbids it? @what: one of FILTER_. */
+bool filter_forbids(uint32_t what);
+long hook_seccomp(long operation, long flags, long program);
+long hook_prctl(long option, long b, long c, long d, long e);
 
 /* way.c */
 /* Remember the supervisor's abstract name. False: it cannot be one. */

@@ -10,6 +10,12 @@
  * Threads of libc do not come here: libc makes the system call inline, and maps their stacks so
  * that their records are not managed.
  *
+ * A child without CLONE_VM is a fork, and is made managed like one (agent.c); the kernel has copied
+ * its memory, and libc's clone gives it a stack of the copy. What it may not tolerate is left out:
+ * descriptors or thread-local storage that are not a copy, and a parent that waits for its exec,
+ * from which nothing could be taken meanwhile. Of syscall(2) and a program's own instructions the
+ * supervisor learns by the fork's event only.
+ *
  * I1  The code after the system call uses no stack in the child, which may have another one
  *     (raw.c).
  */
@@ -65,8 +71,31 @@ static void settle(struct hold *h, long tid)
 		hold_drop(h);
 }
 
+struct fork {
+	int (*fn)(void *);
+	void *arg;
+	bool same_network;
+};
+
+static bool is_fork(uint64_t flags)
+{
+	return agent_managed() &&
+	       !(flags & (CLONE_VM | CLONE_FILES | CLONE_SETTLS | CLONE_VFORK));
+}
+
+/* What such a child runs in place of the program's function. */
+static int fork_run(void *fork)
+{
+	const struct fork *f = fork;
+
+	agent_fork_child(f->same_network);
+	return f->fn(f->arg);
+}
+
 AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
+	struct fork f = { fn, arg, !(flags & CLONE_NEWNET) };
+	bool forks = fn && stack && is_fork((uint64_t)(unsigned int)flags);
 	struct standby *s = NULL;
 	struct hold *h;
 	pid_t *parent_tid, *child_tid;
@@ -88,8 +117,15 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid, HOLD_CALL);
 	if (fn && stack && standby_wanted((uint64_t)(unsigned int)flags))
 		s = standby_take(fn, arg);
+	if (forks) {
+		agent_fork_prepare();
+		fn = fork_run;
+		arg = &f;
+	}
 	tid = libc_clone(s ? standby_run : fn, stack, flags, s ? s : arg, parent_tid, tls,
 			 child_tid);
+	if (forks)
+		agent_fork_parent();
 	if (s)
 		standby_await(s, tid);
 	settle(h, tid);

@@ -102,7 +102,7 @@ bool maplock_inherit(void)
 {
 	uint32_t dead = __atomic_load_n(&agent->maplock_owner, __ATOMIC_ACQUIRE);
 
-	return dead && sys_call2(SYS_tkill, dead, 0) == -ESRCH &&
+	return dead && !filter_forbids(FILTER_TKILL) && sys_call2(SYS_tkill, dead, 0) == -ESRCH &&
 	       __atomic_compare_exchange_n(&agent->maplock_owner, &dead,
 					   (uint32_t)sys_call0(SYS_gettid), false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_RELAXED);
@@ -182,7 +182,7 @@ void maplock_unlock_moved(void)
 	} while (0)
 
 /* Register a new mapping; under maplock. False if the supervisor must do it: our descriptor is
- * gone. */
+ * gone, or a filter forbids its use. */
 static bool register_new(uint64_t start, uint64_t end)
 {
 	struct uffdio_register r = {
@@ -195,7 +195,7 @@ static bool register_new(uint64_t start, uint64_t end)
 	AGENT_ASSERT(start % agent_page == 0 && end % agent_page == 0);
 	if (start >= end)
 		return true;
-	if (agent->uffd < 0)
+	if (agent->uffd < 0 || filter_forbids(FILTER_REGISTER))
 		return false;
 	err = sys_ioctl(agent->uffd, UFFDIO_REGISTER, &r);
 	if (err != -EBADF && err != -ENOTTY)

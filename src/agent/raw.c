@@ -66,6 +66,8 @@ static bool is_ours(long nr)
 	case SYS_getppid:
 	case SYS_unshare:
 	case SYS_setns:
+	case SYS_prctl:
+	case SYS_seccomp:
 	case SYS_memfd_create:
 		return true;
 	default:
@@ -115,6 +117,10 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 		return hook_result(hook_unshare(a));
 	case SYS_setns:
 		return hook_result(hook_setns(a, b));
+	case SYS_prctl:
+		return hook_result(hook_prctl(a, b, c, d, e));
+	case SYS_seccomp:
+		return hook_result(hook_seccomp(a, b, c));
 	case SYS_memfd_create:
 		return memfd_create((const char *)a, (unsigned int)b);
 	case SYS_shmdt:

@@ -76,7 +76,8 @@ void thread_record(uint64_t *start, uint64_t *end)
 static bool has_ended(uint32_t tid)
 {
 	AGENT_ASSERT(tid != 0);
-	return tid != CLAIMED && sys_call2(SYS_tkill, tid, 0) == -ESRCH;
+	return tid != CLAIMED && !filter_forbids(FILTER_TKILL) &&
+	       sys_call2(SYS_tkill, tid, 0) == -ESRCH;
 }
 
 /* The helper looks at the slots up to the last one ever used. */

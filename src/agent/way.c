@@ -129,10 +129,13 @@ static int by_door(void)
 	return fd;
 }
 
-static int (*const ways[NR_WAYS])(void) = {
-	[WAY_NAME] = by_name,
-	[WAY_DOOR] = by_door,
-	[WAY_PATH] = by_path,
+static const struct {
+	int (*connect)(void);
+	uint32_t filter; /* FILTER_ that forbids it */
+} ways[NR_WAYS] = {
+	[WAY_NAME] = { by_name, FILTER_NAME },
+	[WAY_DOOR] = { by_door, FILTER_DOOR },
+	[WAY_PATH] = { by_path, FILTER_NAME },
 };
 
 /* No other way would do better. */
@@ -147,11 +150,11 @@ static bool no_room(int err)
 int channel_connect(void)
 {
 	uint32_t first = __atomic_load_n(&last_way, __ATOMIC_RELAXED);
-	int err = -ECONNREFUSED;
+	int err = -EPERM;
 
 	for (uint32_t i = 0; i < NR_WAYS; i++) {
 		uint32_t way = (first + i) % NR_WAYS;
-		int fd = ways[way]();
+		int fd = filter_forbids(ways[way].filter) ? -EPERM : ways[way].connect();
 
 		if (fd >= 0 && way != first)
 			__atomic_store_n(&last_way, way, __ATOMIC_RELAXED);
