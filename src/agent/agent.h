@@ -100,9 +100,9 @@ static inline void *agent_holds(void)
 /* agent.c */
 void agent_debug(const char *what, long value);
 int agent_high_fd(int fd);
-/* Around a fork. The first two run in the parent, and signals are blocked in between; the last in the
- * child, which has its own copy of the thread-local storage. @same_network: the supervisor is as
- * visible as before the fork; where it is not, its process is dead. */
+/* Around a fork. The first two run in the parent, and signals are blocked in between; the last in
+ * the child, which has its own copy of the thread-local storage. @same_network: the supervisor is
+ * as visible as before the fork; where it is not, its process is dead. */
 void agent_fork_prepare(void);
 void agent_fork_parent(void);
 void agent_fork_child(bool same_network);

@@ -114,7 +114,7 @@ static long without_helper(long nr, long a, long b, long refusal)
 		await_end(tid);
 		err = call_alone(nr, a, b, refusal);
 		fd.staging_uffd = agent_staging_uffd(fd.staging, device);
-		/* If it cannot be started the channel ends, and the supervisor serves us without. */
+		/* If it cannot be started the channel ends, and we are served without. */
 		if (helper_start(agent_helper_area(), &fd) > 0)
 			helper_order(&agent->helper, HELPER_GO);
 	}

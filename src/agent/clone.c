@@ -79,8 +79,7 @@ struct fork {
 
 static bool is_fork(uint64_t flags)
 {
-	return agent_managed() &&
-	       !(flags & (CLONE_VM | CLONE_FILES | CLONE_SETTLS | CLONE_VFORK));
+	return agent_managed() && !(flags & (CLONE_VM | CLONE_FILES | CLONE_SETTLS | CLONE_VFORK));
 }
 
 /* What such a child runs in place of the program's function. */

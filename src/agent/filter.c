@@ -222,8 +222,7 @@ long hook_seccomp(long operation, long flags, long program)
 	const struct sock_fprog *p = (const struct sock_fprog *)program;
 
 	if (operation == SECCOMP_SET_MODE_FILTER && agent_managed())
-		return install(SYS_seccomp, operation, flags, p,
-			       flags & SECCOMP_FILTER_FLAG_TSYNC);
+		return install(SYS_seccomp, operation, flags, p, flags & SECCOMP_FILTER_FLAG_TSYNC);
 	return sys_call3(SYS_seccomp, operation, flags, program);
 }
 

@@ -186,8 +186,7 @@ static int kernel_stat(int dir, const char *path, struct stat *st, int flags)
 	{                                                                                          \
 		int (*fn)(TYPE_##kind) = (__typeof__(fn))next_of(NEXT_##symbol);                   \
                                                                                                    \
-		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st,        \
-				      WHERE_##kind);               \
+		return without_helper(fn ? fn(PASS_##kind) : ASK_##kind(flags), st, WHERE_##kind); \
 	}
 
 STAT_FUNCTIONS(EXPORT)

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog crossed fill lastexit refuse reporter reportget smallstacks starter staticprog sweep
+require_prog apart crossed fill lastexit refuse reporter reportget smallstacks starter staticprog sweep
 
 out=$TMP/out
 err=$TMP/err
@@ -263,6 +263,38 @@ little_stack() {
 	same "$BIN/smallstacks"
 }
 
+# Who is not managed cannot be swapped, and is killed in a limit that it does not fit into.
+apart() { # HOW MIB LIMIT
+	under "$3" "$BIN/apart" "$1" "$2"
+	code=$?
+	[ "$code" -ne 77 ] || { cat "$out"; return 77; }
+	[ "$code" -eq 0 ] || shown || return 1
+	expect 0 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total &&
+		at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
+in_bubble() {
+	under 16M bwrap --ro-bind / / --dev /dev --proc /proc "$@" "$BIN/apart" inside 24 || shown || return
+	expect 0 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total &&
+		at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
+}
+
+# The directory of the run is gone, also when nobody could remove it in order.
+leaves_nothing() {
+	rm -f "$TMP/place"
+	"$UMEMCG" run -m 64M sh -c 'echo "${UMEMCG_DOOR#*:}" >"$0.new" && mv "$0.new" "$0" && sleep 600' "$TMP/place" &
+	run=$!
+	until_true test -s "$TMP/place" || return
+	place=$(dirname "$(cat "$TMP/place")")
+	[ -S "$place/door" ] || { echo "no socket in $place"; return 1; }
+	kill -KILL $run
+	wait $run 2>/dev/null
+	gone() { [ ! -e "$place" ]; }
+	until_true gone || return
+	under 64M sh -c 'test -S "${UMEMCG_DOOR#*:}" && echo "${UMEMCG_DOOR#*:}"' || return
+	[ ! -e "$(dirname "$(cat "$out")")" ]
+}
+
 check "a tracer of all threads reads what is swapped out" tracer fork attach
 check "one that seizes them, and shares the memory, too" tracer vm seize 2
 check "a tracer that stops helpers is not waited for without end" tracer_of_helpers
@@ -285,4 +317,9 @@ check "a program with an environment of its own is managed, and sees no other" e
 check "a program is executed where there is little stack" little_stack
 check "a program that was just executed is answered" asks_at_once
 check "a program that closes all descriptors" swept
+skippable "a child in namespaces of its own, without any descriptor, is managed" apart raw 24 16M
+skippable "so is a sandbox of one thread in an empty root, and what it forks under a filter" apart clone 24 16M
+check_tool bwrap "and a program in a sandbox with all namespaces" in_bubble --unshare-all
+check_tool bwrap "and in one that sees other directories" in_bubble --unshare-all --tmpfs /run --tmpfs /tmp
+check "a run leaves no directory behind, killed or not" leaves_nothing
 check "a program whose last thread ends by itself ends with its status" ends

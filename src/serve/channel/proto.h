@@ -1,11 +1,11 @@
 /* serve/channel/proto.h - the protocol between the agent in a client process and the supervisor.
  *
  * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; where that is not visible,
- * the two ways that $UMEMCG_DOOR describes (serve/channel/door.c). One packet = one message = struct msg_head and
- * a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native byte order:
- * both ends are on one machine. The supervisor speaks only to processes below it; it takes the
- * sender's identity from the kernel (SO_PEERCRED), never from the message. Anything malformed ends
- * that connection and the client behind it, and no other.
+ * the two ways that $UMEMCG_DOOR describes (serve/channel/door.c). One packet = one message =
+ * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native
+ * byte order: both ends are on one machine. The supervisor speaks only to processes below it; it
+ * takes the sender's identity from the kernel (SO_PEERCRED), never from the message. Anything
+ * malformed ends that connection and the client behind it, and no other.
  *
  * Through the door: CONNECT, with one end of a pair attached -> CONNECTED on that pair, with a
  * connection attached. It is the process's that made the pair.
@@ -44,8 +44,8 @@
 
 #define PROTO_MAGIC     0x756d6336u /* "umc6"; changes with every incompatible change */
 #define PROTO_ENV       "UMEMCG_SOCKET"
-#define PROTO_DOOR_ENV  "UMEMCG_DOOR"   /* "DESCRIPTOR.INODE:PATH", or one half of it */
-#define EVICT_PAGES_MAX 128 /* pages per batch; size of the staging area */
+#define PROTO_DOOR_ENV  "UMEMCG_DOOR" /* "DESCRIPTOR.INODE:PATH", or one half of it */
+#define EVICT_PAGES_MAX 128           /* pages per batch; size of the staging area */
 
 enum msg_type {
 	MSG_HELLO = 1,
@@ -74,10 +74,10 @@ struct msg_head {
 #define HELLO_NEED_DEVICE 1u /* userfaultfd(2) refused: send a device descriptor */
 #define HELLO_CAN_MOVE    2u /* UFFDIO_MOVE works: pages pinned by I/O are refused, not lost */
 #define HELLO_STANDBY                                                                              \
-	8u              /* not a client: a helper to take over when the helper of the attached     \
+	8u /* not a client: a helper to take over when the helper of the attached     \
 			 * userfaultfd's client ends */
 #define HELLO_AGAIN                                                                                \
-	16u             /* a client: its helper is to end (RETIRE), and another will take over      \
+	16u /* a client: its helper is to end (RETIRE), and another will take over      \
 			 * this channel */
 #define HELLO_HOOKED 4u /* libc's own entry points are redirected, not only the symbols */
 

@@ -15,7 +15,7 @@
 #define SPEAK_TIMEOUT_NS (5 * 1000000000ull)
 #define SILENT_MAX       256            /* silent new connections per process */
 #define NO_ROOM_NS       (10 * 1000000) /* out of descriptors: how long to let others go on */
-#define WALKS_MAX        16 /* walks to the ancestors, when one exits during the walk */
+#define WALKS_MAX        16             /* walks to the ancestors, when one exits during the walk */
 
 static bool too_many_silent(struct supervisor *s, pid_t pid)
 {

@@ -26,7 +26,7 @@ static bool is_idle(struct client *c)
 /* The old channel, for the last time. */
 static void retire(struct client *c)
 {
-	struct msg_head m = { PROTO_MAGIC, MSG_RETIRE, ++c->seq };
+	struct msg_head m = { PROTO_MAGIC, MSG_RETIRE, 0 };
 
 	lockdep_assert_held(&c->host.batch_lock);
 	(void)msg_send(c->sock, &m, sizeof(m), -1);
