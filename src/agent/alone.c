@@ -23,6 +23,8 @@
 #define READY_MS   10000
 #define GONE_NS    100000 /* between two looks whether the helper is gone */
 #define GONE_TRIES 20000
+#define BUSY_NS    1000000
+#define BUSY_TRIES 5000
 #define LINKS      4 /* of the list of threads: ".", "..", the caller, the helper */
 
 #if defined(__x86_64__)
@@ -42,9 +44,9 @@ static bool only_the_helper_is_in_the_way(void)
 	       st.st_nlink == LINKS;
 }
 
-static void pause_a_little(void)
+static void pause_for(long ns)
 {
-	const struct timespec some = { .tv_nsec = GONE_NS };
+	const struct timespec some = { .tv_nsec = ns };
 
 	sys_call2(SYS_nanosleep, &some, 0);
 }
@@ -76,7 +78,7 @@ static void await_end(uint32_t tid)
 	while ((seen = __atomic_load_n(&agent->helper.tid, __ATOMIC_ACQUIRE)))
 		sys_futex_wait_shared(&agent->helper.tid, seen);
 	for (int i = 0; i < GONE_TRIES && sys_call3(SYS_tgkill, pid, tid, 0) != -ESRCH; i++)
-		pause_a_little();
+		pause_for(GONE_NS);
 }
 
 /* The kernel takes a thread out of the list of threads a moment after its number. */
@@ -87,7 +89,31 @@ static long call_alone(long nr, long a, long b, long refusal)
 	for (int i = 0; i < GONE_TRIES / 100 && err == refusal; i++) {
 		err = sys_call2(nr, a, b);
 		if (err == refusal)
-			pause_a_little();
+			pause_for(GONE_NS);
+	}
+	return err;
+}
+
+/* A channel for the next helper, and the end of this one's. *@device: where userfaultfd(2) is
+ * refused; else -1. 0; -EBUSY: the helper has not started yet, or has not answered. */
+static int change_channel(struct helper_setup *fd, int *device)
+{
+	int probe = agent_make_uffd(-1), err;
+
+	AGENT_ASSERT(sys_signals_blocked() && !maplock_is_mine());
+	*device = -1;
+	fd->channel = channel_connect();
+	if (probe >= 0)
+		sys_close(probe);
+	if (fd->channel < 0)
+		return fd->channel;
+	if (probe < 0)
+		*device = agent_get_device(fd->channel, 0);
+	err = retire(fd);
+	if (err) {
+		sys_close(fd->channel);
+		if (*device >= 0)
+			sys_close(*device);
 	}
 	return err;
 }
@@ -96,34 +122,30 @@ static long without_helper(long nr, long a, long b, long refusal)
 {
 	struct helper_setup fd = { .uffd = agent->uffd, .staging_uffd = -1 };
 	uint32_t tid = __atomic_load_n(&agent->helper.tid, __ATOMIC_ACQUIRE);
-	int device = -1, probe;
-	long err = refusal;
+	int device = -1, err = -EBUSY;
+	long ret;
 
-	AGENT_ASSERT(sys_signals_blocked() && !maplock_is_mine());
 	fd.staging = agent_staging();
 	fd.state = &agent->helper;
-	fd.channel = channel_connect();
-	if (fd.channel < 0)
-		return refusal;
-	probe = agent_make_uffd(-1);
-	if (probe >= 0)
-		sys_close(probe);
-	else
-		device = agent_get_device(fd.channel, 0);
-	if (!retire(&fd)) {
-		await_end(tid);
-		err = call_alone(nr, a, b, refusal);
-		fd.staging_uffd = agent_staging_uffd(fd.staging, device);
-		/* If it cannot be started the channel ends, and we are served without. */
-		if (helper_start(agent_helper_area(), &fd) > 0)
-			helper_order(&agent->helper, HELPER_GO);
+	for (int i = 0; i < BUSY_TRIES && err == -EBUSY; i++) {
+		err = change_channel(&fd, &device);
+		if (err == -EBUSY)
+			pause_for(BUSY_NS);
 	}
+	if (err)
+		return refusal;
+	await_end(tid);
+	ret = call_alone(nr, a, b, refusal);
+	fd.staging_uffd = agent_staging_uffd(fd.staging, device);
+	/* If it cannot be started the channel ends, and we are served without. */
+	if (helper_start(agent_helper_area(), &fd) > 0)
+		helper_order(&agent->helper, HELPER_GO);
 	sys_close(fd.channel);
 	if (fd.staging_uffd >= 0)
 		sys_close(fd.staging_uffd);
 	if (device >= 0)
 		sys_close(device);
-	return err;
+	return ret;
 }
 
 /* @refusal: what the kernel says to a process of several threads. */
