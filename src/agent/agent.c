@@ -316,7 +316,7 @@ static int attach(uint64_t cookie)
 void agent_fork_prepare(void)
 {
 	forking.prepared = false;
-	if (!agent_managed())
+	if (!agent_managed() || filter_forbids(FILTER_JOIN))
 		return;
 	sys_block_signals(&forking.mask);
 	forking.prepared = true;

@@ -128,6 +128,7 @@ long hook_setns(long fd, long type);
 #define FILTER_NAME     2u
 #define FILTER_DOOR     4u
 #define FILTER_TKILL    8u
+#define FILTER_JOIN     16u
 /* Has the program put a seccomp filter on itself that forbids it? @what: one of FILTER_. */
 bool filter_forbids(uint32_t what);
 long hook_seccomp(long operation, long flags, long program);

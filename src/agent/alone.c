@@ -38,7 +38,8 @@ static bool only_the_helper_is_in_the_way(void)
 {
 	struct stat st;
 
-	if (!agent_managed() || agent->uffd < 0 || sys_getpid() != agent->pid)
+	if (!agent_managed() || agent->uffd < 0 || sys_getpid() != agent->pid ||
+	    filter_forbids(FILTER_JOIN | FILTER_REGISTER))
 		return false;
 	return sys_call4(CALL_FSTATAT, AT_FDCWD, "/proc/self/task", &st, 0) != 0 ||
 	       st.st_nlink == LINKS;

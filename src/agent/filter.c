@@ -8,6 +8,7 @@
  *   name      a connection by name or path: the door (way.c)
  *   door      a connection through the door: none, and nothing can be asked
  *   tkill     whether the owner of maplock is dead: it is waited for
+ *   join      a helper, in a child of fork or after unshare: the child is not managed
  *
  * What the agent needs in any case is in docs/limits.md. A filter of one thread counts for all, and
  * for the children of forks: what it forbids is left out everywhere. The helper was there before,
@@ -18,12 +19,14 @@
  *
  * Locks: none; bits are only ever added.
  */
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -37,13 +40,13 @@
 #define ARCH AUDIT_ARCH_AARCH64
 #endif
 
-#define ALL (FILTER_REGISTER | FILTER_NAME | FILTER_DOOR | FILTER_TKILL)
-
 static uint32_t forbidden; /* (A) FILTER_ */
+static uint32_t unknown;   /* (A) filters that are being put on all threads */
 
 bool filter_forbids(uint32_t what)
 {
-	return __atomic_load_n(&forbidden, __ATOMIC_RELAXED) & what;
+	return __atomic_load_n(&forbidden, __ATOMIC_RELAXED) & what ||
+	       __atomic_load_n(&unknown, __ATOMIC_RELAXED);
 }
 
 /* ---- classic BPF, as the kernel runs it for seccomp ---- */
@@ -155,7 +158,7 @@ static uint32_t run(const struct sock_fprog *p, const struct seccomp_data *d)
 
 /* ---- the agent's calls ---- */
 
-static bool allows(const struct sock_fprog *p, long nr, long a, long b, long c)
+static uint32_t action(const struct sock_fprog *p, long nr, long a, long b, long c)
 {
 	/* Where an address is passed, that of something on the stack. */
 	const uint64_t address = (uintptr_t)&p;
@@ -165,9 +168,37 @@ static bool allows(const struct sock_fprog *p, long nr, long a, long b, long c)
 		.instruction_pointer = (uintptr_t)&run,
 		.args = { (uint64_t)a, (uint64_t)b, (uint64_t)c, address },
 	};
-	uint32_t action = run(p, &d) & SECCOMP_RET_ACTION_FULL;
 
-	return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
+	return run(p, &d) & SECCOMP_RET_ACTION_FULL;
+}
+
+static bool allows(const struct sock_fprog *p, long nr, long a, long b, long c)
+{
+	uint32_t what = action(p, nr, a, b, c);
+
+	return what == SECCOMP_RET_ALLOW || what == SECCOMP_RET_LOG;
+}
+
+/* Does the process survive the call? The agent withdraws where it fails. */
+static bool spares(const struct sock_fprog *p, long nr, long a, long b, long c)
+{
+	uint32_t what = action(p, nr, a, b, c);
+
+	return what == SECCOMP_RET_ERRNO || allows(p, nr, a, b, c);
+}
+
+static bool spares_joining(const struct sock_fprog *p)
+{
+	const long address = (long)(uintptr_t)&p;
+	const int thread = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_PARENT_SETTID |
+			   CLONE_CHILD_CLEARTID;
+
+	return spares(p, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, 0, 0) &&
+	       spares(p, SYS_ioctl, 3, (long)UFFDIO_API, address) &&
+	       spares(p, SYS_ioctl, 3, (long)UFFDIO_REGISTER, address) &&
+	       spares(p, SYS_clone, thread, address, address) &&
+	       spares(p, SYS_prctl, PR_GET_SECCOMP, 0, 0) &&
+	       spares(p, SYS_fcntl, 3, F_DUPFD_CLOEXEC, 989);
 }
 
 static bool allows_talk(const struct sock_fprog *p)
@@ -196,26 +227,29 @@ static uint32_t forbids(const struct sock_fprog *p)
 		bits |= FILTER_DOOR;
 	if (!allows(p, SYS_tkill, agent->helper.tid, 0, 0))
 		bits |= FILTER_TKILL;
+	if (!spares_joining(p))
+		bits |= FILTER_JOIN;
 	return bits;
 }
 
 /* The system call that installs filter @p, on all threads if @all. */
 static long install(long nr, long a, long b, const struct sock_fprog *p, bool all)
 {
-	uint32_t before = __atomic_load_n(&forbidden, __ATOMIC_RELAXED);
 	long err;
 
 	/* It is read after the kernel has read it: it may be no address at all. Until then the
 	 * other threads are careful. */
 	if (all)
-		__atomic_fetch_or(&forbidden, ALL, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&unknown, 1, __ATOMIC_SEQ_CST);
 	err = sys_call3(nr, a, b, p);
 	if (!err)
-		before |= forbids(p);
-	if (!err || all)
-		__atomic_store_n(&forbidden, before, __ATOMIC_RELAXED);
+		__atomic_fetch_or(&forbidden, forbids(p), __ATOMIC_SEQ_CST);
+	if (all)
+		__atomic_fetch_sub(&unknown, 1, __ATOMIC_SEQ_CST);
 	return err;
 }
+
+static void *libc_prctl;
 
 long hook_seccomp(long operation, long flags, long program)
 {
@@ -235,12 +269,20 @@ long hook_prctl(long option, long b, long c, long d, long e)
 
 AGENT_EXPORT int prctl(int option, ...)
 {
+	int (*next)(int, ...) = (__typeof__(next))__atomic_load_n(&libc_prctl, __ATOMIC_ACQUIRE);
 	long arg[4];
 	va_list ap;
 
+	/* The next one of this name: a sanitizer's runtime may have one. */
+	if (!next) {
+		next = (__typeof__(next))dlsym(RTLD_NEXT, "prctl");
+		__atomic_store_n(&libc_prctl, (void *)next, __ATOMIC_RELEASE);
+	}
 	va_start(ap, option);
 	for (int i = 0; i < 4; i++)
 		arg[i] = va_arg(ap, long);
 	va_end(ap);
+	if (next && (option != PR_SET_SECCOMP || !agent_managed()))
+		return next(option, arg[0], arg[1], arg[2], arg[3]);
 	return (int)hook_result(hook_prctl(option, arg[0], arg[1], arg[2], arg[3]));
 }

@@ -273,6 +273,14 @@ apart() { # HOW MIB LIMIT
 		at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
 
+# The child is not managed.
+filtered_fork() {
+	under 160M "$BIN/apart" filter 24
+	code=$?
+	cat "$out" "$err"
+	return $code
+}
+
 in_bubble() {
 	under 16M bwrap --ro-bind / / --dev /dev --proc /proc "$@" "$BIN/apart" inside 24 || shown || return
 	expect 0 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total &&
@@ -319,6 +327,7 @@ check "a program that was just executed is answered" asks_at_once
 check "a program that closes all descriptors" swept
 skippable "a child in namespaces of its own, without any descriptor, is managed" apart raw 24 16M
 skippable "so is a sandbox of one thread in an empty root, and what it forks under a filter" apart clone 24 16M
+skippable "a process forks under a filter that kills it for the agent's calls" filtered_fork
 check_tool bwrap "and a program in a sandbox with all namespaces" in_bubble --unshare-all
 check_tool bwrap "and in one that sees other directories" in_bubble --unshare-all --tmpfs /run --tmpfs /tmp
 check "a run leaves no directory behind, killed or not" leaves_nothing

@@ -372,13 +372,22 @@ garbage() {
 
 # The name is in /proc/net/unix for everybody. A member is answered, so that a refusal says something.
 strangers() {
-	start 16M 64M sh -c '"$0"; echo "start $$" >"$1"; exec sleep 60' "$BIN/knock" "$log"
+	start 16M 64M sh -c '"$0"; "$0" "${UMEMCG_DOOR#*:}"; echo "start $$" >"$1"; exec sleep 60' "$BIN/knock" "$log"
 	wait_for 1 || return
 	name=$(tr '\0' '\n' <"/proc/$(sed -n 's/^start //p' "$log")/environ" | sed -n 's/^UMEMCG_SOCKET=//p')
 	told=$("$BIN/knock" "$name")
+	path=$(tr '\0' '\n' <"/proc/$(sed -n 's/^start //p' "$log")/environ" | sed -n 's/^UMEMCG_DOOR=[^:]*://p')
+	told=$told,$("$BIN/knock" "$path")
+	if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+		cp "$BIN/knock" "$TMP/knock" && chmod 755 "$TMP" "$TMP/knock"
+		told=$told,$(setpriv --reuid=nobody --regid=nogroup --clear-groups "$TMP/knock" "$path")
+	else
+		told=$told,refused
+	fi
 	kill "$up"
 	finish
-	expect answered "$(cat "$out")" "a member" && expect refused "$told" "a stranger"
+	expect "answered answered" "$(tr '\n' ' ' <"$out" | sed 's/ $//')" "a member, by name and by path" &&
+		expect refused,refused,refused "$told" "a stranger, by name, by path, as another user"
 }
 
 # Below us, but no client: a static program has no agent. Its shell has one, and goes on.

@@ -6,6 +6,7 @@
  *            its own, closes all descriptors the same way, and executes this program as "inside"
  *   clone    the same with libc's clone, and with all that follows
  *   inside   memory, and a child of a fork
+ *   filter   the same under the filter of the next
  *   zygote   enters a user namespace once more, and an empty root directory; looks whether it has
  *            one thread; forks by clone into a PID namespace. The child puts a filter on itself
  *            that kills it for what a sandboxed process may not do, and uses more memory, new and
@@ -182,9 +183,11 @@ static void outside(char **argv)
 int main(int argc, char **argv)
 {
 	if (argc != 3)
-		fail("usage: apart raw|clone|inside|zygote MIB");
+		fail("usage: apart raw|clone|inside|filter|zygote MIB");
 	n = arg_number(argc, argv, 2, 16) * PAGES_PER_MIB;
-	if (strcmp(argv[1], "inside") == 0)
+	if (strcmp(argv[1], "filter") == 0)
+		restrict_calls();
+	if (strcmp(argv[1], "inside") == 0 || strcmp(argv[1], "filter") == 0)
 		inside();
 	else if (strcmp(argv[1], "zygote") == 0)
 		zygote();

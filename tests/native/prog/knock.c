@@ -1,7 +1,7 @@
 /* tests/native/prog/knock.c - knock [NAME]
  *                             knock -c
  *
- * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET) for the device that makes userfaultfds,
+ * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET), or the file /NAME, for the device that makes userfaultfds,
  * as an agent does that may not make one itself. Prints "answered", or "refused" when the
  * connection is closed instead; exits 0 either way. -c: announce a fork, as the agent of a client
  * does. Prints the error of the reply.
@@ -37,9 +37,10 @@ int main(int argc, char **argv)
 
 	if (!name || strlen(name) >= sizeof(a.sun_path) - 1)
 		fail("usage: knock NAME, or under umemcg");
-	memcpy(a.sun_path + 1, name, strlen(name));
+	memcpy(a.sun_path + (name[0] != '/'), name, strlen(name));
 	if (connect(sock, (struct sockaddr *)&a,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))) != 0)
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (name[0] != '/') +
+				strlen(name))) != 0)
 		fail("connect: %s", strerror(errno));
 	if (announces)
 		return announce_fork(sock);
