@@ -2,9 +2,9 @@
  *
  * Transport: Unix SOCK_SEQPACKET, abstract name "\0" + $UMEMCG_SOCKET; where that is not visible,
  * the two ways that $UMEMCG_DOOR describes (serve/channel/door.c). One packet = one message =
- * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there). Native
- * byte order: both ends are on one machine. The supervisor speaks only to processes below it; it
- * takes the sender's identity from the kernel (SO_PEERCRED), never from the message. Anything
+ * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there).
+ * Native byte order: both ends are on one machine. The supervisor speaks only to processes below
+ * it; it takes the sender's identity from the kernel (SO_PEERCRED), never from the message. Anything
  * malformed ends that connection and the client behind it, and no other.
  *
  * Through the door: CONNECT, with one end of a pair attached -> CONNECTED on that pair, with a

@@ -21,7 +21,8 @@
  *   every state --> ENDED
  *
  * A standby may take over from SERVED, UNREADY and CLOSING: to SERVED if its helper has sent
- * STARTED, else to JOINING.
+ * STARTED, else to JOINING. A client that is SERVED becomes JOINING, too, while its helper is
+ * replaced (session/again.c).
  *
  * What a state promises:
  *   FORKED        It has books, and no channel. Its faults are served. Without a pid its process is

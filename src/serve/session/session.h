@@ -17,7 +17,7 @@ int control_start(struct supervisor *s);
 /* Once stop_fd is readable. */
 void control_join(struct supervisor *s);
 void control_close(struct supervisor *s);
-/* In the forked child: the second socket. */
+/* In the forked child: the two other ways in (channel/door.c). */
 void control_hand_down(const struct supervisor *s);
 /* The directory of its socket with a file name; "": none. */
 const char *control_door_dir(const struct supervisor *s);

@@ -1,10 +1,10 @@
 /* tests/native/prog/knock.c - knock [NAME]
  *                             knock -c
  *
- * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET), or the file /NAME, for the device that makes userfaultfds,
- * as an agent does that may not make one itself. Prints "answered", or "refused" when the
- * connection is closed instead; exits 0 either way. -c: announce a fork, as the agent of a client
- * does. Prints the error of the reply.
+ * Ask the supervisor whose socket is NAME ($UMEMCG_SOCKET), or the file /NAME, for the device that
+ * makes userfaultfds, as an agent does that may not make one itself. Prints "answered", or
+ * "refused" when the connection is closed instead; exits 0 either way. -c: announce a fork, as the
+ * agent of a client does. Prints the error of the reply.
  */
 #include <stddef.h>
 #include <sys/socket.h>
