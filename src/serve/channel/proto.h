@@ -4,8 +4,8 @@
  * the two ways that $UMEMCG_DOOR describes (serve/channel/door.c). One packet = one message =
  * struct msg_head and a body of exactly the type's size (EVICT and EVICTED: variable, see there).
  * Native byte order: both ends are on one machine. The supervisor speaks only to processes below
- * it; it takes the sender's identity from the kernel (SO_PEERCRED), never from the message. Anything
- * malformed ends that connection and the client behind it, and no other.
+ * it; it takes the sender's identity from the kernel (SO_PEERCRED), never from the message.
+ * Anything malformed ends that connection and the client behind it, and no other.
  *
  * Through the door: CONNECT, with one end of a pair attached -> CONNECTED on that pair, with a
  * connection attached. It is the process's that made the pair.
