@@ -134,13 +134,6 @@ static bool has_client(struct supervisor *s, pid_t pid)
 	return c != NULL;
 }
 
-/* A zombie that waits for its parent to reap it; it has no memory. The first thread may be over
- * while others are not. */
-static bool is_over(pid_t pid, const struct proc_stat *st)
-{
-	return (st->state == 'Z' || st->flags & PROC_ENDING) && !proc_live_thread(pid);
-}
-
 /* It is exiting while a client still holds its memory: freeing that takes time, and some of its
  * threads may still exist. Measured as an unknown process, it would be charged twice and named as
  * not managed. */
@@ -160,7 +153,7 @@ static bool tell(struct find *f, pid_t pid)
 	struct proc_stat st;
 
 	VM_ASSERT(thread_is(THREAD_FIND | THREAD_ASKER));
-	if (!proc_stat(pid, &st) || has_client(f->s, pid) || is_over(pid, &st) ||
+	if (!proc_stat(pid, &st) || has_client(f->s, pid) || proc_over(pid, &st) ||
 	    ends_as_client(f->s, pid, &st))
 		return true;
 	if (st.flags & PROC_FORKED)
@@ -392,7 +385,7 @@ static void look_at_sharing(struct find *f)
 
 	assert_thread(THREAD_FIND);
 	while ((pid = next_sharing(f, &i)))
-		if (!proc_stat(pid, &st) || !(st.flags & PROC_FORKED) || is_over(pid, &st)) {
+		if (!proc_stat(pid, &st) || !(st.flags & PROC_FORKED) || proc_over(pid, &st)) {
 			forget_sharing(f, pid);
 			(void)tell(f, pid);
 		} else if (again) {

@@ -288,6 +288,12 @@ pid_t proc_live_thread(pid_t pid)
 	return found;
 }
 
+bool proc_over(pid_t pid, const struct proc_stat *st)
+{
+	VM_ASSERT(pid > 0);
+	return (st->state == 'Z' || st->flags & PROC_ENDING) && !proc_live_thread(pid);
+}
+
 /* The number of a thread in its own PID namespace: the last one of the line. */
 static pid_t own_number(pid_t pid, pid_t tid)
 {

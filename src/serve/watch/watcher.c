@@ -92,6 +92,7 @@ static bool met_twice(const struct client *c)
  * charged twice until the next tick. */
 static bool name_or_end(struct client *c, bool tick)
 {
+	struct proc_stat st;
 	uint64_t age_ns;
 
 	assert_thread(THREAD_WATCHER);
@@ -109,9 +110,15 @@ static bool name_or_end(struct client *c, bool tick)
 		return true;
 	}
 	age_ns = plat_now_ns() - (uint64_t)a64_load(&c->since_ns);
-	if (age_ns > GRACE_NS ||
-	    (age_ns > STATIC_NS && (a32_load(&c->unable) || proc_is_static(c->host.pid))))
-		unmanaged_give_name(c);
+	if (age_ns <= GRACE_NS &&
+	    (age_ns <= STATIC_NS || (!a32_load(&c->unable) && !proc_is_static(c->host.pid))))
+		return false;
+	/* Met at its end: the first of a PID namespace stays until all others are gone. */
+	if (proc_stat(c->host.pid, &st) && proc_over(c->host.pid, &st)) {
+		client_end(c);
+		return true;
+	}
+	unmanaged_give_name(c);
 	return false;
 }
 
