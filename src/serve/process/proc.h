@@ -41,9 +41,9 @@ struct proc_stat {
 };
 /* False: it is gone. */
 bool proc_stat(pid_t pid, struct proc_stat *st);
-/* Has it no memory any more, by what @st says of it? A zombie that waits for its parent, or the first
- * process of a PID namespace, which waits for all others. The first thread may be over while others
- * are not. */
+/* Has it no memory any more, by what @st says of it? A zombie that waits for its parent, or the
+ * first process of a PID namespace, which waits for all others. The first thread may be over while
+ * others are not. */
 bool proc_over(pid_t pid, const struct proc_stat *st);
 /* A thread of @pid, other than the first one, that has not exited; 0: none. */
 pid_t proc_live_thread(pid_t pid);
