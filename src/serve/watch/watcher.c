@@ -113,8 +113,11 @@ static bool name_or_end(struct client *c, bool tick)
 	if (age_ns <= GRACE_NS &&
 	    (age_ns <= STATIC_NS || (!a32_load(&c->unable) && !proc_is_static(c->host.pid))))
 		return false;
-	/* Met at its end: the first of a PID namespace stays until all others are gone. */
-	if (proc_stat(c->host.pid, &st) && proc_over(c->host.pid, &st)) {
+	/* Met at its end, which may take long: the first of a PID namespace stays until all others
+	 * are gone, and a busy machine lets threads wait. */
+	if (proc_stat(c->host.pid, &st) &&
+	    (proc_over(c->host.pid, &st) ||
+	     (st.flags & PROC_ENDING && !a64_load(&c->host.mm->unmanaged)))) {
 		client_end(c);
 		return true;
 	}
