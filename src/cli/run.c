@@ -33,7 +33,7 @@
 
 #define ARENAS             4 /* of malloc */
 #define STATUS_INTERVAL_MS 250
-#define LEFT_LOOKS         5
+#define LEFT_LOOKS         20
 #define LEFT_PAUSE_NS      (10 * 1000000ull)
 #define REAP_WAIT_MS       2000 /* for processes killed by supervisor_stop */
 
