@@ -18,6 +18,7 @@
  *
  * Locks: none. Opened and closed while there are no other threads; else the control thread only.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,12 +29,15 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plat/plat.h"
 #include "serve/channel/channel.h"
 
 #define SEND_TIMEOUT_S 30 /* as of connections that the agent makes by name */
+#define STALE_S        60 /* before a directory that nobody listens in is removed */
+#define DOOR_PREFIX    "umemcg-"
 
 /* Descriptor numbers that programs rarely reach. */
 static const int numbers[] = { 988, 499, 235, 51, 19 };
@@ -44,6 +48,7 @@ void door_place(struct door *d, const char *name)
 
 	d->fd = d->out = d->listen_fd = -1;
 	d->dir[0] = '\0';
+	VM_ASSERT(strncmp(name, DOOR_PREFIX, sizeof(DOOR_PREFIX) - 1) == 0);
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]) && !d->dir[0]; i++)
 		if (access(dirs[i], W_OK | X_OK) == 0)
 			snprintf(d->dir, sizeof(d->dir), "%s/%s", dirs[i], name);
@@ -71,10 +76,52 @@ static int listen_in(const char *dir)
 	return -1;
 }
 
+/* Does nobody listen there any more? One that is being made looks like that for an instant. */
+static bool is_stale(const char *dir)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	bool stale = false;
+	struct stat st;
+	int fd;
+
+	if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    st.st_mtime > time(NULL) - STALE_S)
+		return false;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(a.sun_path, sizeof(a.sun_path), "%.*s/" DOOR_FILE, DOOR_DIR_MAX, dir);
+	if (fd >= 0)
+		stale = connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0 && errno == ECONNREFUSED;
+	if (fd >= 0)
+		close(fd);
+	return stale;
+}
+
+/* Remove what runs have left whose keeper was killed with them. */
+static void sweep(const char *beside)
+{
+	const char *slash = strrchr(beside, '/');
+	char top[DOOR_DIR_MAX], dir[DOOR_DIR_MAX];
+	struct dirent *e;
+	DIR *list;
+
+	if (!slash)
+		return;
+	snprintf(top, sizeof(top), "%.*s", (int)(slash - beside), beside);
+	list = opendir(top);
+	while (list && (e = readdir(list)))
+		if (strncmp(e->d_name, DOOR_PREFIX, sizeof(DOOR_PREFIX) - 1) == 0 &&
+		    snprintf(dir, sizeof(dir), "%s/%s", top, e->d_name) < (int)sizeof(dir) &&
+		    is_stale(dir))
+			door_remove(dir);
+	if (list)
+		closedir(list);
+}
+
 void door_open(struct door *d)
 {
 	int pair[2];
 
+	sweep(d->dir);
 	d->listen_fd = listen_in(d->dir);
 	if (d->listen_fd < 0)
 		d->dir[0] = '\0';
