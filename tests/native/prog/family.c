@@ -46,10 +46,23 @@ static void check(const struct plan *p, unsigned who, unsigned parts)
 	}
 }
 
+/* One that was killed holds up nobody. The parent does not hear of all: grandchildren are orphans. */
+static void take_turn(const struct plan *p)
+{
+	unsigned holder = 0;
+
+	while (!__atomic_compare_exchange_n(p->busy, &holder, (unsigned)getpid(), false,
+					    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		if (kill((pid_t)holder, 0) == 0 || errno != ESRCH) {
+			usleep(1000);
+			holder = 0;
+		}
+	}
+}
+
 static void write_part(const struct plan *p, unsigned who, unsigned part)
 {
-	while (__atomic_exchange_n(p->busy, 1, __ATOMIC_ACQUIRE))
-		usleep(1000);
+	take_turn(p);
 	for (size_t i = part; i < p->bytes / PAGE; i += PARTS) {
 		uint64_t w = word(i, who);
 
@@ -93,9 +106,7 @@ static int run(struct plan *p)
 		if (!pid)
 			child(p, i);
 	}
-	/* A killed child holds up nobody: whoever writes is the one. */
 	while (wait(&status) > 0) {
-		__atomic_store_n(p->busy, 0, __ATOMIC_RELEASE);
 		wrong += status != 0;
 		if (WIFSIGNALED(status))
 			__atomic_add_fetch(p->arrived, 2 * p->children, __ATOMIC_ACQ_REL);
