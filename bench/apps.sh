@@ -60,10 +60,7 @@ cleanup() {
 # COMMAND in the column's cgroup and, in umemcg's column, under it. Ends with COMMAND.
 enter() {
 	if [ "$column" = umemcg ]; then
-		# java's heap is in a memfd there, which it reaches by mappings only.
-		manage=
-		case $work in zgc | live) manage=--manage-memfd ;; esac
-		set -- "$umemcg" run $manage -m "${limit_mib}M" --swap-max "${swap_mib}M" --swap "$dir" \
+		set -- "$umemcg" run -m "${limit_mib}M" --swap-max "${swap_mib}M" --swap "$dir" \
 			--report json --report-file "$dir/report.json" -- "$@"
 	fi
 	exec timeout -k 5 "$bound" sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' x "$kernel_cgroup" "$@"

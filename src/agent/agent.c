@@ -243,7 +243,7 @@ static int await_ready(const struct attempt *a)
 		high = agent_high_fd(uffd >= 0 ? uffd : a->fd.uffd);
 		agent->uffd = high < 0 ? -1 : high;
 		agent->mode = ready.register_mode;
-		agent->manage_memfd = ready.manage_memfd != 0;
+		agent->kernel_memfd = ready.kernel_memfd != 0;
 		parent_set(&ready);
 		agent->pid = (int32_t)sys_getpid();
 	}
@@ -319,6 +319,7 @@ void agent_fork_prepare(void)
 	if (!agent_managed() || filter_forbids(FILTER_JOIN))
 		return;
 	sys_block_signals(&forking.mask);
+	memfd_forks();
 	forking.prepared = true;
 	forking.cookie = 0;
 	forking.uffd = agent->uffd;
@@ -356,6 +357,7 @@ void agent_fork_child(bool same_network)
 {
 	int err = forking.call < 0 ? forking.call : -EPROTO;
 
+	memfd_forked();
 	if (!forking.prepared)
 		return;
 	if (forking.call >= 0)

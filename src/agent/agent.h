@@ -69,7 +69,7 @@ struct agent {
 	uint32_t closes;        /* (A) guard.c: number of refused close calls */
 	int32_t pid;            /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;          /* (C) UFFDIO_REGISTER mode of new mappings */
-	bool manage_memfd;      /* (C) begin to manage memfds (memfd.c) */
+	bool kernel_memfd;      /* (C) memfds are the kernel's */
 	struct helper_state helper;
 	uint32_t threads;      /* (A) number of thread.c slots ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
@@ -303,37 +303,32 @@ long backed_grow(void *old, size_t old_len, size_t len, int flags, void *target)
 struct stat;
 /* Has there been a memfd that may be managed, in this process or one it was forked from? */
 bool memfd_any(void);
-/* Is @fd one that is managed? *@st: its status. */
-bool memfd_find(int fd, struct stat *st);
-/* Without our mark. */
-void memfd_hide(struct stat *st);
-/* The file @fd must have all its content: it becomes the kernel's. 0, also where it is none of
- * these; or -ENOMEM. */
-long memfd_leave(int fd);
-long memfd_leave_path(const char *path);
+/* Is @fd the stub of a managed one, or a descriptor that the program opened with O_PATH? *@st: its
+ * status. */
+bool memfd_is_stub(int fd, struct stat *st);
+/* Is the file @path a memfd? */
 bool memfd_find_path(const char *path, struct stat *st);
+/* F_GETFL of a descriptor that is no stub. */
+int memfd_mode(void);
+/* If @fd is a stub the file becomes the kernel's, and @fd real. 1: it is real; 0: it is none of
+ * these; or -ENOMEM: it is a stub still. */
+long memfd_restore(int fd);
+/* The same for @n of them. True: one is a stub still; errno is set. */
+bool memfd_refused(const int *fd, int n);
+/* The call that was just made with them failed. True: it is to be made again. */
+bool memfd_again(const int *fd, int n);
+/* @fd comes from another process: it, real; or -ENOMEM, and it is closed. */
+long memfd_taken(int fd);
+/* A fork is about to be made; this is its child. */
+void memfd_forks(void);
+void memfd_forked(void);
 /* Map it shared. The address, -errno; or 0: the kernel must map it. MAP_POPULATE and MAP_LOCKED are
  * up to the caller. */
 long memfd_map(void *addr, size_t len, int prot, int flags, int fd, long off);
-/* Make it @bytes long, as ftruncate(2). 0 or -errno; 1: the kernel must do it. */
-long memfd_resize(const struct stat *st, long bytes);
-/* Requests that nobody sees are possible from now on. */
-void memfd_unseen(void);
 
-/* memfd_leave.c */
-/* All descriptors of this process, or those that an exec leaves open. 0 or -ENOMEM. */
-long memfd_leave_all(bool of_exec);
-/* The descriptors that the program about to be executed gets, and the file @path that is executed.
- * 0 or -ENOMEM. */
-long memfd_before_exec(const char *path);
+/* memfd_calls.c */
 /* A new memfd with the content of the memfd @path; negative: it is none, or there was no room. */
 long memfd_copy(const char *path);
-
-/* memfd_io.c */
-/* Transfer from (@out: to) a memfd as read(2) or write(2) does, at byte @at, or for -1 at the
- * file's position. False: the kernel is to do it. *@done: as the call returns it, with errno. */
-bool memfd_transfer(bool out, int fd, const struct iovec *piece, int n, long at, ssize_t *done);
-bool memfd_transfer_one(bool out, int fd, const void *buf, size_t n, long at, ssize_t *done);
 
 /* remap.c */
 long remap_adopted(enum call_op op, void *hint, uint64_t len, int prot, int flags, int fd,

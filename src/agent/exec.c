@@ -135,14 +135,10 @@ static long prepared(const struct exec *x, char *const *argv, char *const *env)
 	const char *path = x->file;
 	enum target target;
 	bool listed, complete, take;
-	long err;
 
 	/* Most failures come from a search through $PATH. */
-	if (!(agent_managed() || memfd_any()) || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
+	if (!agent_managed() || sys_call3(SYS_faccessat, AT_FDCWD, path, X_OK))
 		return execute(x, argv, env);
-	err = memfd_before_exec(path);
-	if (err || !agent_managed())
-		return err ? err : execute(x, argv, env);
 	target = target_of(path, read_file);
 	take = (target == TARGET_TAKES || target == TARGET_SILENT) && is_there(env);
 	announce(target, take);

@@ -148,6 +148,8 @@ AGENT_EXPORT void closefrom(int low)
 AGENT_EXPORT int dup2(int from, int to)
 {
 	guard_ready();
+	if (memfd_refused(&from, 1))
+		return -1;
 	make_way(to);
 	return libc_dup2(from, to);
 }
@@ -155,6 +157,8 @@ AGENT_EXPORT int dup2(int from, int to)
 AGENT_EXPORT int dup3(int from, int to, int flags)
 {
 	guard_ready();
+	if (memfd_refused(&from, 1))
+		return -1;
 	make_way(to);
 	return libc_dup3(from, to, flags);
 }

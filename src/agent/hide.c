@@ -135,8 +135,6 @@ static int without_helper(int ret, struct stat *st, int dir, const char *path)
 	if (!ret && st->st_mode == TASK_MODE && !st->st_size && st->st_nlink >= LINKS_MIN &&
 	    is_own_task(st, dir, path))
 		st->st_nlink--;
-	if (!ret)
-		memfd_hide(st);
 	return ret;
 }
 

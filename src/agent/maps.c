@@ -342,6 +342,8 @@ static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, o
 	long ret;
 
 	UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
+	if (ret == -EBADF && memfd_restore(fd) > 0) /* it became a stub in between */
+		UNDER_MAPLOCK(ret, sys_mmap(addr, len, prot, flags, fd, off));
 	if ((unsigned long)ret <= -4096ul && lock_fills())
 		lock_new_unmanaged((uint64_t)ret, len, prot, flags);
 	return ret;

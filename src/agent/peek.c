@@ -5,7 +5,7 @@
  * failures are examined: any other read or write of the program costs no more than a call. The
  * target process need not be managed by the same supervisor, or at all.
  *
- * The same functions are where memfds are read and written (memfd_io.c).
+ * The same functions read and write memfds (memfd.c).
  *
  * The helper thread is not one of the program's threads. If a debugger attached to it and stopped
  * it like those, it could not return its process's pages, and the debugger itself may be waiting
@@ -169,9 +169,9 @@ static ssize_t peek_in(ssize_t (*next)(int, void *, size_t, off_t), int fd, void
 {
 	ssize_t done;
 
-	if (at >= 0 && memfd_any() && memfd_transfer_one(false, fd, buf, n, at, &done))
-		return done;
 	done = next(fd, buf, n, at);
+	if (done < 0 && memfd_again(&fd, 1))
+		done = next(fd, buf, n, at);
 	return cut(done, n, at) ? carry_on(false, fd, buf, n, at, done) : done;
 }
 
@@ -180,9 +180,9 @@ static ssize_t peek_out(ssize_t (*next)(int, const void *, size_t, off_t), int f
 {
 	ssize_t done;
 
-	if (at >= 0 && memfd_any() && memfd_transfer_one(true, fd, buf, n, at, &done))
-		return done;
 	done = next(fd, buf, n, at);
+	if (done < 0 && memfd_again(&fd, 1))
+		done = next(fd, buf, n, at);
 	return cut(done, n, at) ? carry_on(true, fd, (void *)(uintptr_t)buf, n, at, done) : done;
 }
 
@@ -229,9 +229,9 @@ static ssize_t peek_pieces(bool out, ssize_t (*next)(int, const struct iovec *, 
 	ssize_t done;
 	size_t all = 0;
 
-	if (at >= 0 && memfd_any() && memfd_transfer(out, fd, piece, n, at, &done))
-		return done;
 	done = next(fd, piece, n, at);
+	if (done < 0 && memfd_again(&fd, 1))
+		done = next(fd, piece, n, at);
 	for (int i = 0; i < n && (done > 0 || errno == EIO); i++)
 		all += piece[i].iov_len;
 	return all && cut(done, all, at) ? carry_on_pieces(out, fd, piece, n, at, done) : done;
@@ -272,9 +272,9 @@ AGENT_EXPORT ssize_t read(int fd, void *buf, size_t n)
 	ssize_t done;
 
 	peek_ready();
-	if (memfd_any() && memfd_transfer_one(false, fd, buf, n, -1, &done))
-		return done;
 	done = libc_read(fd, buf, n);
+	if (done < 0 && memfd_again(&fd, 1))
+		done = libc_read(fd, buf, n);
 	return done < 0 && errno == EIO ? from_position(false, fd, buf, n) : done;
 }
 
@@ -283,9 +283,9 @@ AGENT_EXPORT ssize_t write(int fd, const void *buf, size_t n)
 	ssize_t done;
 
 	peek_ready();
-	if (memfd_any() && memfd_transfer_one(true, fd, buf, n, -1, &done))
-		return done;
 	done = libc_write(fd, buf, n);
+	if (done < 0 && memfd_again(&fd, 1))
+		done = libc_write(fd, buf, n);
 	return done < 0 && errno == EIO ? from_position(true, fd, (void *)(uintptr_t)buf, n) : done;
 }
 

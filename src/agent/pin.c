@@ -163,15 +163,3 @@ LIBURING(io_uring_register_buf_ring, keep_ring(reg),
 LIBURING(io_uring_register, pin_registered(operation, arg, n),
 	 (unsigned int fd, unsigned int operation, const void *arg, unsigned int n), fd, operation,
 	 arg, n)
-
-/* Requests of a ring are seen by nobody, whatever descriptor they are about. */
-LIBURING(io_uring_queue_init, memfd_unseen(),
-	 (unsigned int entries, struct io_uring *ring, unsigned int flags), entries, ring, flags)
-LIBURING(io_uring_queue_init_params, memfd_unseen(),
-	 (unsigned int entries, struct io_uring *ring, struct io_uring_params *p), entries, ring, p)
-LIBURING(io_uring_queue_init_mem, memfd_unseen(),
-	 (unsigned int entries, struct io_uring *ring, struct io_uring_params *p, void *memory,
-	  size_t size),
-	 entries, ring, p, memory, size)
-LIBURING(io_uring_setup, memfd_unseen(), (unsigned int entries, struct io_uring_params *p), entries,
-	 p)

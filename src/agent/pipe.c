@@ -136,14 +136,15 @@ AGENT_EXPORT ssize_t tee(int in, int out, size_t len, unsigned int flags)
 AGENT_EXPORT ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t len,
 			    unsigned int flags)
 {
+	ssize_t done;
+
 	if (!LIBC(splice)) {
 		errno = ENOSYS;
 		return -1;
 	}
-	if (memfd_any() && (memfd_leave(in) || memfd_leave(out))) {
-		errno = ENOMEM;
-		return -1;
-	}
 	pass_on(in, out);
-	return libc_splice(in, in_at, out, out_at, len, flags);
+	done = libc_splice(in, in_at, out, out_at, len, flags);
+	if (done < 0 && memfd_again((const int[]){ in, out }, 2))
+		done = libc_splice(in, in_at, out, out_at, len, flags);
+	return done;
 }

@@ -19,6 +19,9 @@
 
 #include "agent/hooks.h"
 
+/* Not in the oldest libc that this is built with. */
+extern int pidfd_getfd(int pidfd, int fd, unsigned int flags);
+
 static __attribute__((noinline)) long failed(long err)
 {
 	errno = (int)-err;
@@ -170,45 +173,67 @@ static __attribute__((noinline)) long ours(long nr, long a, long b, long c, long
 	}
 }
 
-/* Calls on descriptors, where a memfd may be behind one (memfd.c). */
-static __attribute__((noinline)) long on_memfd(long nr, long a, long b, long c, long d, long e)
+/* Calls on descriptors that pass one on, or that we answer, where a memfd may be behind it
+ * (memfd.c). False: none of them. */
+static bool on_memfd_named(long nr, long a, long b, long c, long d, long *ret)
 {
 	switch (nr) {
-	case SYS_read:
-		return read((int)a, (void *)b, (size_t)c);
-	case SYS_write:
-		return write((int)a, (const void *)b, (size_t)c);
-	case SYS_readv:
-		return readv((int)a, (const struct iovec *)b, (int)c);
-	case SYS_writev:
-		return writev((int)a, (const struct iovec *)b, (int)c);
-	case SYS_preadv:
-		return preadv((int)a, (const struct iovec *)b, (int)c, d);
-	case SYS_pwritev:
-		return pwritev((int)a, (const struct iovec *)b, (int)c, d);
-	case SYS_preadv2:
-		return preadv2((int)a, (const struct iovec *)b, (int)c, d, (int)e);
-	case SYS_pwritev2:
-		return pwritev2((int)a, (const struct iovec *)b, (int)c, d, (int)e);
-	case SYS_pread64:
-		return pread64((int)a, (void *)b, (size_t)c, d);
-	case SYS_pwrite64:
-		return pwrite64((int)a, (const void *)b, (size_t)c, d);
 	case SYS_ftruncate:
-		return ftruncate((int)a, b);
+		*ret = ftruncate((int)a, b);
+		return true;
 	case SYS_fallocate:
-		return fallocate((int)a, (int)b, c, d);
-	case SYS_lseek:
-		return lseek((int)a, b, (int)c);
+		*ret = fallocate((int)a, (int)b, c, d);
+		return true;
 	case SYS_fcntl:
-		return fcntl((int)a, (int)b, c);
+		*ret = fcntl((int)a, (int)b, c);
+		return true;
 	case SYS_sendfile:
-		return sendfile((int)a, (int)b, (off_t *)c, (size_t)d);
+		*ret = sendfile((int)a, (int)b, (off_t *)c, (size_t)d);
+		return true;
 	case SYS_sendmsg:
-		return sendmsg((int)a, (const struct msghdr *)b, (int)c);
+		*ret = sendmsg((int)a, (const struct msghdr *)b, (int)c);
+		return true;
+	case SYS_sendmmsg:
+		*ret = sendmmsg((int)a, (struct mmsghdr *)b, (unsigned int)c, (int)d);
+		return true;
+	case SYS_dup:
+		*ret = dup((int)a);
+		return true;
+#ifdef SYS_dup2
+	case SYS_dup2:
+		*ret = dup2((int)a, (int)b);
+		return true;
+#endif
+	case SYS_dup3:
+		*ret = dup3((int)a, (int)b, (int)c);
+		return true;
 	default:
-		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned int)c, (int)d);
+		return false;
 	}
+}
+
+static __attribute__((noinline)) long on_memfd(long nr, long a, long b, long c, long d, long e,
+					       long f)
+{
+	const int fd = (int)a;
+	long ret;
+
+	if (on_memfd_named(nr, a, b, c, d, &ret))
+		return ret;
+	if (nr == SYS_mmap)
+		return (long)hook_mmap((void *)a, (size_t)b, (int)c, (int)d, (int)e, f);
+	if (nr == SYS_copy_file_range)
+		return copy_file_range((int)a, (off64_t *)b, (int)c, (off64_t *)d, (size_t)e,
+				       (unsigned int)f);
+	if (nr == SYS_splice)
+		return splice((int)a, (void *)b, (int)c, (void *)d, (size_t)e, (unsigned int)f);
+	if (nr == SYS_pread64)
+		return pread64((int)a, (void *)b, (size_t)c, d);
+	if (nr == SYS_pwrite64)
+		return pwrite64((int)a, (const void *)b, (size_t)c, d);
+	ret = hook_result(sys_call6(nr, a, b, c, d, e, f));
+	return ret == -1 && memfd_again(&fd, 1) ? hook_result(sys_call6(nr, a, b, c, d, e, f))
+						: ret;
 }
 
 static bool is_on_descriptor(long nr)
@@ -231,22 +256,32 @@ static bool is_on_descriptor(long nr)
 	case SYS_sendfile:
 	case SYS_sendmsg:
 	case SYS_sendmmsg:
+	case SYS_copy_file_range:
+	case SYS_splice:
+	case SYS_mmap:
+	case SYS_dup:
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_dup3:
+	case SYS_fsync:
+	case SYS_fdatasync:
+	case SYS_syncfs:
+	case SYS_fadvise64:
+	case SYS_readahead:
+	case SYS_sync_file_range:
+	case SYS_flock:
+	case SYS_ioctl:
+	case SYS_fchmod:
+	case SYS_fchown:
+	case SYS_fsetxattr:
+	case SYS_fgetxattr:
+	case SYS_flistxattr:
+	case SYS_fremovexattr:
 		return true;
 	default:
 		return false;
 	}
-}
-
-/* A ring, or a context of the kernel's asynchronous I/O. */
-static bool makes_unseen(long nr)
-{
-	return nr == SYS_io_uring_setup || nr == SYS_io_setup;
-}
-
-static __attribute__((noinline)) long make_unseen(long nr, long a, long b)
-{
-	memfd_unseen();
-	return hook_result(sys_call2(nr, a, b));
 }
 
 /* Takes as many arguments as there may be: those that were not passed are not used. @f would lie in
@@ -262,12 +297,11 @@ __attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long 
 	if ((nr == SYS_clone || nr == SYS_clone3) && agent_managed())
 		return hook_clone(nr, a, b, c, d, e);
 	if (memfd_any() && is_on_descriptor(nr))
-		return on_memfd(nr, a, b, c, d, e);
-	if (memfd_any() && nr == SYS_copy_file_range)
-		return copy_file_range((int)a, (off64_t *)b, (int)c, (off64_t *)d, (size_t)e,
-				       (unsigned int)f);
-	if (makes_unseen(nr))
-		return make_unseen(nr, a, b);
+		return on_memfd(nr, a, b, c, d, e, f);
+#ifdef SYS_pidfd_getfd
+	if (nr == SYS_pidfd_getfd)
+		return pidfd_getfd((int)a, (int)b, (unsigned int)c);
+#endif
 	if (nr == SYS_splice && agent_managed())
 		return splice((int)a, (void *)b, (int)c, (void *)d, (size_t)e, (unsigned int)f);
 	if (is_ours(nr) && agent_managed())

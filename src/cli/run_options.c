@@ -26,7 +26,7 @@ enum {
 	OPT_SWAP_DIRECT,
 	OPT_NO_SPIN,
 	OPT_KERNEL_SYSV,
-	OPT_MANAGE_MEMFD,
+	OPT_KERNEL_MEMFD,
 	OPT_NAME,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
@@ -46,7 +46,7 @@ static const struct option long_options[] = {
 	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
 	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
 	{ "kernel-sysv", no_argument,       NULL, OPT_KERNEL_SYSV },
-	{ "manage-memfd", no_argument,      NULL, OPT_MANAGE_MEMFD },
+	{ "kernel-memfd", no_argument,      NULL, OPT_KERNEL_MEMFD },
 	{ "name",        required_argument, NULL, OPT_NAME },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
@@ -109,8 +109,8 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	case OPT_KERNEL_SYSV:
 		c->kernel_sysv = true;
 		return true;
-	case OPT_MANAGE_MEMFD:
-		c->manage_memfd = true;
+	case OPT_KERNEL_MEMFD:
+		c->kernel_memfd = true;
 		return true;
 	case OPT_NAME:
 		return value_name(arg, &c->group_name, problem);

@@ -28,7 +28,7 @@ static const struct {
 	[SERVE_KIND_FILE] = { "private_file_pages", "changed pages of private file mappings",
 			      "read the file instead of mapping it" },
 	[SERVE_KIND_SHARED] = { "shared_memory", "shared memory with a name or a descriptor",
-				"use anonymous shared memory; --manage-memfd if it is a memfd" },
+				"use anonymous shared memory" },
 	[SERVE_KIND_SYSV] = { "sysv_segments", "System V segments of the kernel's", NULL },
 	/* Both are transient: such memory is managed once it is found. */
 	[SERVE_KIND_PENDING] = { "pending", "pages on their way", NULL },

@@ -42,7 +42,7 @@ struct serve_config {
 	unsigned workers;  /* fault workers; 0 = choose */
 	bool no_spin;      /* no spinning CPUs (serve/fault/spinner.c) */
 	bool no_events;    /* listen for no forks (serve/find/listen.c); for tests */
-	bool manage_memfd; /* memfds of the program are managed (0026) */
+	bool kernel_memfd; /* memfds stay the kernel's (0028) */
 	bool kernel_sysv;  /* System V segments stay the kernel's (serve/shared/segment.c) */
 	int processes_fd;  /* list of processes (serve/client/census.c), for appending; 0: none */
 	pid_t heir;        /* of orphans, without umemcg (heir_of_orphans); 0: not known */

@@ -28,7 +28,7 @@
 # value PATH...       a value of $report
 # at_most MOST NUMBER WHAT, at_least LEAST NUMBER WHAT    as expect, for numbers
 # swapped_at_least MIB         that much went out; unless it did, nothing was tested
-# sampled LIMIT CMD...         as under, with $run_options; the sampler looks on from outside and writes $samples
+# sampled LIMIT CMD...         as under; the sampler looks on from outside and writes $samples
 # held LIMIT_MIB               no sample was above the limit by more than $slack_kb. held_max_kb needs named memory; without
 #                              it only the clients are compared
 #
@@ -67,7 +67,6 @@ export TMPDIR
 report=$TMP/report.json
 samples=$TMP/samples
 slack_kb=4096
-run_options=
 
 # The shell runs this at its end, whatever the reason.
 lib_end() {
@@ -219,8 +218,7 @@ swapped_at_least() {
 sampled() {
 	limit=$1
 	shift
-	# Each word of $run_options is an option.
-	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run $run_options -m "$limit" --swap-max 1G --report json \
+	bounded "$BIN/sampler" -o "$samples" -- "$UMEMCG" run -m "$limit" --swap-max 1G --report json \
 		--report-file "$report" -- "$@"
 }
 

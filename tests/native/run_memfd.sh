@@ -5,18 +5,27 @@
 
 . "$(dirname "$0")/lib.sh"
 require_uffd
-require_prog memfd memfdleave memfdmany sampler reportget
-plan 16
+require_prog memfd memfdcalls memfdleave memfdmany memfdpass sampler reportget
+plan 21
 
-run_options=--manage-memfd
-
-# 24 MiB and as much of a shadow, in 16: mappings, the descriptor, its size and its holes.
+# 24 MiB and as much of a shadow, in 16: mappings, its size and its holes.
 random_steps() { # SEED
-	bounded "$BIN/memfd" 24 2000 "$1" && sampled 16M "$BIN/memfd" 24 2000 "$1" && swapped_at_least 32
+	bounded "$BIN/memfd" 24 3000 "$1" && sampled 16M "$BIN/memfd" 24 3000 "$1" && swapped_at_least 32
 }
 
-ways() {
-	bounded "$BIN/memfdleave" 8 24 && sampled 20M "$BIN/memfdleave" 8 24 && swapped_at_least 64
+ways() { # PROGRAM
+	bounded "$BIN/$1" 16 24 && sampled 28M "$BIN/$1" 16 24 && swapped_at_least 64
+}
+
+# Result, errno and content of every call are compared. There is room for all of it, but not for anything else beside it.
+calls() { # SEED...
+	for seed in "$@"; do
+		bounded "$BIN/memfdcalls" "$seed" 400 >"$TMP/want" 9<&- || return
+		under 24M "$BIN/memfdcalls" "$seed" 400 >"$TMP/got" && cmp "$TMP/want" "$TMP/got" && swapped_at_least 1 && continue
+		echo "seed $seed:"
+		diff "$TMP/want" "$TMP/got" | head -n 8
+		return 1
+	done
 }
 
 # Four processes, 16 MiB in 8: a store of any of them is found by the same one later.
@@ -31,15 +40,31 @@ too_much() {
 	sampled 12M "$BIN/memfdleave" 16 8 too-much && swapped_at_least 8
 }
 
-# Sixteen of 8 MiB, each closed and unmapped, in 24 MiB of memory and swap.
+# Whoever opens it finds nothing, and its process does not go on.
+outside() {
+	under 12M "$BIN/memfdpass" 16 8 outside >"$TMP/out" 2>"$TMP/err" && grep -q "opened, and read 0" "$TMP/out" &&
+		grep -q "is killed: another process opens a memfd" "$TMP/err" && return
+	cat "$TMP/out" "$TMP/err"
+	return 1
+}
+
+# Eight of 16 MiB, each closed and unmapped, in 48 MiB of memory and swap.
 freed() {
-	bounded "$UMEMCG" run --manage-memfd -m 12M --swap-max 40M -- "$BIN/memfdleave" 8 8 close
+	bounded "$UMEMCG" run -m 20M --swap-max 28M -- "$BIN/memfdleave" 16 8 close
 }
 
 few_descriptors() {
 	(
-		ulimit -n 64 && bounded "$UMEMCG" run --manage-memfd -m 64M --swap-max 1G -- "$BIN/memfdleave" 4 4
+		ulimit -n 64 && bounded "$UMEMCG" run -m 64M --swap-max 1G -- "$BIN/memfdleave" 16 4
 	)
+}
+
+# The option leaves it to the kernel: it does not fit.
+kernels() {
+	bounded "$UMEMCG" run -m 12M --swap-max 1G --kernel-memfd -- "$BIN/memfd" 24 3000 1 2>"$TMP/err" && return 1
+	grep -q "shared memory" "$TMP/err" && return
+	cat "$TMP/err"
+	return 1
 }
 
 # ---- languages ----
@@ -75,16 +100,16 @@ java_zgc() {
 python_memory() {
 	sampled 64M python3 - <<-'EOF'
 		import mmap, os, hashlib
-		n = 48 << 20
+		n = 24 << 20
 		fd = os.memfd_create("heap")
-		os.ftruncate(fd, n)
+		os.posix_fallocate(fd, 0, n)
 		m = mmap.mmap(fd, n)
 		want = hashlib.sha256()
 		for i in range(0, n, 1 << 20):
 		    b = hashlib.shake_128(str(i).encode()).digest(1 << 20)
 		    m[i:i + len(b)] = b
 		    want.update(b)
-		other = [bytearray(os.urandom(1 << 20)) for _ in range(32)]
+		other = [bytearray(os.urandom(1 << 20)) for _ in range(64)]
 		got = hashlib.sha256()
 		for i in range(0, n, 1 << 20):
 		    got.update(os.pread(fd, 1 << 20, i))
@@ -99,7 +124,7 @@ python_memory() {
 
 # Named shared memory is measured, not swapped; it must work all the same.
 python_named() {
-	bounded "$UMEMCG" run --manage-memfd -m 96M --swap-max 1G -- python3 - <<-'EOF'
+	bounded "$UMEMCG" run -m 96M --swap-max 1G -- python3 - <<-'EOF'
 		from multiprocessing import shared_memory, Process
 		import hashlib
 		def child(name, want):
@@ -119,18 +144,23 @@ python_named() {
 	EOF
 }
 
-check "2000 random operations on a memfd leave what they leave on plain memory" random_steps 1
+check "3000 random operations on a heap leave what they leave on plain memory" random_steps 1
 check "what it held stayed below the limit" held 16
-check "so do 2000 others" random_steps 2
-check "and 2000 more" random_steps 3
+check "so do 3000 others" random_steps 2
+check "and 3000 more" random_steps 3
 check "processes that store to the same pages lose none of it" many 8M 16
 check "nor where a process needs all of it in memory, and there is no room" many 8M 16 leave
 check "nor where it becomes the kernel's while the others go on" many 24M 20 leave 24
-check "whatever reaches its content past a mapping finds all of it" ways
-check "what that held stayed below the limit" held 20
+check "whatever reaches its content past a mapping finds all of it" ways memfdleave
+check "what that held stayed below the limit" held 28
+check "so does whoever else gets at it" ways memfdpass
+check "400 random calls do what they do without umemcg" calls 1 2 3
+check "so do 400 others of each" calls 37 39 103 118
 check "a call that needs more of it than fits fails, and nothing is lost" too_much
+check "where another process opens it and it does not fit, nobody reads holes" outside
 check "a memfd that nobody has any more is free" freed
 check "without descriptors it is the kernel's" few_descriptors
+check "--kernel-memfd leaves it to the kernel" kernels
 if command -v javac >/dev/null && java -XX:+UseZGC -version >/dev/null 2>&1; then
 	check "java's ZGC works with a live set of twice its limit" java_zgc
 	check "what java held stayed below the limit" held 160

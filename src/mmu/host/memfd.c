@@ -10,14 +10,12 @@
 #include <unistd.h>
 
 #include "mm/filemap.h"
-#include "mm/lru.h"
 #include "mm/page.h"
 
 #define TMPFS      0x01021994
 #define NONE       UINT64_MAX
 #define IDLE_LOOKS 2
-#define IDLE_NS    1000000000ull /* between two looks for descriptors that are not counted */
-#define MARK       S_ISVTX       /* agent/memfd.c */
+#define IDLE_NS    1000000000ull /* between two looks for descriptors */
 
 static uint64_t pages_up(uint64_t bytes)
 {
@@ -25,75 +23,48 @@ static uint64_t pages_up(uint64_t bytes)
 }
 
 /* Our own descriptor of the file, or -errno. */
-static int open_file(pid_t pid, int number, uint64_t dev, uint64_t ino)
+static int open_file(const struct host_memfd_new *n)
 {
 	struct statfs fs;
 	struct stat st;
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)n->pid, n->number);
 	/* Look before opening: opening a pipe or a device has effects. */
 	if (stat(path, &st) != 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_nlink)
 		return -EOPNOTSUPP;
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino && fstatfs(fd, &fs) == 0 &&
-	    fs.f_type == TMPFS)
+	if (fstat(fd, &st) == 0 && st.st_dev == n->dev && st.st_ino == n->ino &&
+	    fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS)
 		return fd;
 	close(fd);
 	return -ESTALE;
 }
 
-/* Does anybody but us have the file open, or mapped? A lease is for the only one. If it is broken
- * before it is given back, the signal is one that is ignored. */
-static bool alone(const struct host_shared *o)
+/* A lease is for the only one who has opened the file. If somebody waits for its end the signal is
+ * one that is ignored. */
+static bool take_lease(int fd)
 {
-	if (fcntl(o->fd, F_SETSIG, SIGURG) != 0 || fcntl(o->fd, F_SETLEASE, F_WRLCK) != 0)
-		return false;
-	(void)fcntl(o->fd, F_SETLEASE, F_UNLCK);
-	return true;
+	return fcntl(fd, F_SETSIG, SIGURG) == 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
 }
 
-static bool set_mark(int fd, bool on)
+/* The descriptor that memfd_create(2) returned is none that was opened. But it had a lock on this
+ * byte, which lasts as long as a copy or a mapping of it. */
+static bool is_alone(int fd, int64_t byte)
 {
-	struct stat st;
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
 
-	return fstat(fd, &st) == 0 &&
-	       fchmod(fd, (st.st_mode & 07777 & ~(mode_t)MARK) | (on ? MARK : 0)) == 0;
+	return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_UNLCK;
 }
 
-/* Enter what the program had written before. What cannot be charged stays in the file, as memory
- * that is not managed. */
-static void enter_present(struct mmu_host *h, struct address_space *as, struct mm *mm)
+static bool is_empty(int fd)
 {
-	const struct host_shared *o = as->host;
-	off_t at = 0, end;
-
-	while ((at = lseek(o->fd, at, SEEK_DATA)) >= 0 &&
-	       (end = lseek(o->fd, at, SEEK_HOLE)) > at) {
-		if (host_memfd_cover(as, pages_up((uint64_t)end)) != 0)
-			return;
-		for (uint64_t i = (uint64_t)at >> PAGE_SHIFT; i < pages_up((uint64_t)end); i++) {
-			struct page *p;
-			int err = filemap_new_page(h->engine, mm, 0, &p);
-
-			if (err)
-				return;
-			err = filemap_insert(as, p, i, 0);
-			if (!err) {
-				home_drop(&h->home, p->pfn); /* its content is in the file */
-				page_set(p, PG_uptodate);
-				lru_add(p);
-			}
-			page_unlock(h->engine, p);
-			page_put(h->engine, p);
-		}
-		at = end;
-	}
+	return lseek(fd, 0, SEEK_DATA) < 0 && errno == ENXIO;
 }
 
 /* Drop the reference that stands for descriptors. */
@@ -106,6 +77,9 @@ static void unhold(struct mmu_host *h, struct address_space *as)
 	held = o->held;
 	o->held = false;
 	spin_unlock(&h->objects_lock);
+	/* A descriptor that we did not find must not find holes. */
+	if (held && !a32_load(&o->stays))
+		(void)ftruncate(o->fd, 0);
 	if (held)
 		file_put(as);
 }
@@ -122,47 +96,33 @@ void host_memfd_part(struct mmu_host *h, struct address_space *as)
 }
 
 /* begin_lock held. */
-static int begin(struct mmu_host *h, int fd, struct address_space **as)
+static int begin(struct mmu_host *h, int fd, const struct host_memfd_new *n)
 {
-	struct host_shared like = { .memfd = true, .held = true, .fd = fd }, *o;
-	int err;
+	const struct host_shared like = {
+		.memfd = true, .held = true, .fd = fd, .pid = n->pid, .number = n->number
+	};
+	struct host_shared *o;
 
 	lockdep_assert_held(&h->begin_lock);
-	/* Where leases do not work, or do not count it, its end would not be known. */
-	if (alone(&like) || errno != EAGAIN) {
-		close(fd);
-		return -EOPNOTSUPP;
-	}
-	err = host_shared_enter(h, 0, &like, &o);
-	if (err)
-		return err;
-	*as = o->as;
-	file_get(*as);
-	if (set_mark(fd, true))
-		return 0;
-	a32_store(&o->stays, 1);
-	host_memfd_part(h, *as);
-	file_put(*as);
+	if (take_lease(fd) && is_alone(fd, n->locked) && is_empty(fd) &&
+	    fcntl(fd, F_GET_SEALS) == F_SEAL_SEAL)
+		return host_shared_enter(h, 0, &like, &o);
+	close(fd);
 	return -EOPNOTSUPP;
 }
 
-int host_memfd_add(struct mmu_host *h, struct mm *mm, pid_t pid, int number, uint64_t dev,
-		   uint64_t ino)
+int host_memfd_add(struct mmu_host *h, const struct host_memfd_new *n)
 {
 	struct address_space *as;
 	int err = 0, fd;
 
 	spin_lock(&h->begin_lock);
-	as = host_shared_find(h, dev, ino);
+	as = host_shared_find(h, n->dev, n->ino);
 	if (as) {
 		file_put(as);
 	} else {
-		fd = open_file(pid, number, dev, ino);
-		err = fd < 0 ? fd : begin(h, fd, &as);
-		if (!err) {
-			enter_present(h, as, mm);
-			file_put(as);
-		}
+		fd = open_file(n);
+		err = fd < 0 ? fd : begin(h, fd, n);
 	}
 	spin_unlock(&h->begin_lock);
 	return err;
@@ -173,6 +133,14 @@ bool host_memfd_is(const struct address_space *as)
 	const struct host_shared *o = as->host;
 
 	return o && o->memfd;
+}
+
+uint64_t host_memfd_ino(const struct address_space *as)
+{
+	const struct host_shared *o = as->host;
+
+	VM_ASSERT(o && o->memfd);
+	return o->ino;
 }
 
 int host_memfd_cover(struct address_space *as, uint64_t nr_pages)
@@ -227,13 +195,13 @@ static void let_go(struct mmu_host *h, struct page *p)
 	page_put(h->engine, p);
 }
 
-static int bring_all(struct mmu_host *h, struct address_space *as, struct mm *mm)
+static int bring_all(struct mmu_host *h, struct address_space *as, struct mm *mm, uint64_t until_ns)
 {
 	uint64_t i = 0;
 
 	while ((i = filemap_next(as, i, as->nr_pages)) < as->nr_pages) {
 		struct page *p;
-		int err = hold_page(h, as, mm, i++, &p);
+		int err = plat_now_ns() < until_ns ? hold_page(h, as, mm, i++, &p) : -ETIME;
 
 		if (err)
 			return err;
@@ -242,7 +210,8 @@ static int bring_all(struct mmu_host *h, struct address_space *as, struct mm *mm
 	return 0;
 }
 
-int host_memfd_bring(struct mmu_host *h, struct address_space *as, struct mm *mm, int64_t most)
+int host_memfd_bring(struct mmu_host *h, struct address_space *as, struct mm *mm, int64_t most,
+		     uint64_t until_ns)
 {
 	struct host_shared *o = as->host;
 	int err = -ENOMEM;
@@ -255,11 +224,9 @@ int host_memfd_bring(struct mmu_host *h, struct address_space *as, struct mm *mm
 	a32_store(&o->stays, 1);
 	host_shared_settle(h);
 	if ((int64_t)(as->nr_cached + as->nr_swapped) <= most)
-		err = bring_all(h, as, mm);
+		err = bring_all(h, as, mm, until_ns);
 	if (err)
 		a32_store(&o->stays, 0);
-	else
-		(void)set_mark(o->fd, false);
 	spin_unlock(&o->size_lock);
 	return err;
 }
@@ -371,49 +338,32 @@ int host_memfd_allocate(struct mmu_host *h, struct address_space *as, struct mm 
 	return err;
 }
 
-/* ---- where it has content; size_lock held ---- */
+/* ---- who waits for it ---- */
 
-/* The next page from @i on that has content, in the file or in the books; @end: none. */
-static uint64_t next_data(const struct host_shared *o, uint64_t i, uint64_t end)
+bool host_memfd_asked(const struct address_space *as)
 {
-	const uint64_t known = o->as->nr_pages < end ? o->as->nr_pages : end;
-	const off_t in_file = lseek(o->fd, (off_t)(i << PAGE_SHIFT), SEEK_DATA);
-	uint64_t next = i < known ? filemap_next(o->as, i, known) : end;
+	const struct host_shared *o = as->host;
 
-	if (next == known)
-		next = end;
-	if (in_file >= 0 && (uint64_t)in_file >> PAGE_SHIFT < next)
-		next = (uint64_t)in_file >> PAGE_SHIFT;
-	return next;
+	return !a32_load(&o->stays) && fcntl(o->fd, F_GETLEASE) != F_WRLCK;
 }
 
-int host_memfd_seek(struct address_space *as, int whence, uint64_t at, uint64_t *to)
+void host_memfd_open(struct address_space *as)
+{
+	const struct host_shared *o = as->host;
+
+	(void)fcntl(o->fd, F_SETLEASE, F_UNLCK);
+}
+
+void host_memfd_clear(struct mmu_host *h, struct address_space *as)
 {
 	struct host_shared *o = as->host;
-	uint64_t i = at >> PAGE_SHIFT, end;
-	struct stat st;
-	int err = 0;
 
-	VM_ASSERT(whence == SEEK_DATA || whence == SEEK_HOLE);
 	spin_lock(&o->size_lock);
-	if (is_kernels(o))
-		err = -ENOENT;
-	else if (fstat(o->fd, &st) != 0 || at >= (uint64_t)st.st_size)
-		err = -ENXIO;
-	if (!err) {
-		end = pages_up((uint64_t)st.st_size);
-		if (whence == SEEK_DATA)
-			i = next_data(o, i, end);
-		while (whence == SEEK_HOLE && i < end && next_data(o, i, end) == i)
-			i++;
-		*to = i << PAGE_SHIFT > at ? i << PAGE_SHIFT : at;
-		if (*to >= (uint64_t)st.st_size) {
-			*to = (uint64_t)st.st_size;
-			err = whence == SEEK_DATA ? -ENXIO : 0;
-		}
-	}
+	a32_store(&o->stays, 1);
+	host_shared_settle(h);
+	(void)ftruncate(o->fd, 0);
+	filemap_discard(as, 0, NONE);
 	spin_unlock(&o->size_lock);
-	return err;
 }
 
 /* ---- its end ---- */
@@ -428,20 +378,25 @@ static bool is_mapped(struct address_space *as)
 	return mapped;
 }
 
-/* Nobody has it, or only a descriptor that the kernel does not count. */
+/* The descriptor that it began with is the likely one. */
 static bool is_unused(struct address_space *as)
 {
 	const struct host_shared *o = as->host;
+	char path[64];
+	struct stat st;
 
-	return o->memfd && !is_mapped(as) && alone(o);
+	if (!o->memfd || is_mapped(as))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)o->pid, o->number);
+	return stat(path, &st) != 0 || st.st_dev != o->dev || st.st_ino != o->ino;
 }
 
-bool host_memfd_unused(struct mmu_host *h)
+bool host_memfd_needs(struct mmu_host *h)
 {
 	struct address_space *as = NULL;
 
 	while ((as = host_shared_next(h, as)))
-		if (is_unused(as)) {
+		if (host_memfd_is(as) && (host_memfd_asked(as) || is_unused(as))) {
 			file_put(as);
 			return true;
 		}

@@ -15,6 +15,7 @@
 
 #include "mm/filemap.h"
 #include "mm/page.h"
+#include "mm/swap_io.h"
 #include "mmu/host/uffd.h"
 
 #define PIPE_BYTES   (MMU_BATCH_MAX * PAGE_SIZE)
@@ -173,10 +174,9 @@ int host_shared_put_back(struct mmu_host *h, const struct host_shared *o, const 
 	if (!content)
 		return 0;
 	err = overwrite(o, page, content);
-	if (err < 0)
-		return err;
-	home_drop(&h->home, page->pfn);
-	return 0;
+	if (err > 0)
+		home_drop(&h->home, page->pfn);
+	return err < 0 ? err : 0;
 }
 
 int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, struct page *page)
@@ -188,9 +188,9 @@ int host_shared_map(struct mmu_host *h, struct host_client *c, uint64_t va, stru
 	int got = uffd_copy(c->uffd, va, content ? content : h->zeros, 1);
 
 	VM_ASSERT(va % PAGE_SIZE == 0);
-	/* The memfd may have content that is not in the books: what is at home is the valid one. */
+	/* What is at home is valid, what is not in the books is not; but zeros are never newer. */
 	if (got == -EEXIST) {
-		got = content ? overwrite(o, page, content) : 1;
+		got = content && !content_is_zero(content) ? overwrite(o, page, content) : 1;
 		(void)uffd_wake(c->uffd, va, 1);
 	}
 	if (got == 1 && content)
@@ -454,7 +454,7 @@ static bool takes_references(const int *pipe, int fd)
 	return yes;
 }
 
-/* In a large page that is referenced elsewhere, a hole is zero-filled, not punched. */
+/* A hole in a large page that is referenced elsewhere is zero-filled. */
 static bool pages_are_small(void)
 {
 	char text[256];

@@ -66,10 +66,12 @@ struct host_shared {
 	int segment;              /* (C) its id; 0: no System V segment */
 	bool fresh;               /* objects_lock: not mapped yet; its maker's reference keeps it */
 	bool memfd;               /* (C) the program made it: */
-	bool held;                /* objects_lock: ... and may have descriptors: one reference */
+	pid_t pid;                /* (C) ... in this process, */
+	int number;               /* (C) ... as this descriptor; */
+	bool held;                /* objects_lock: ... it may have descriptors: one reference */
 	bool gone;                /* objects_lock: ... and it is the kernel's: nobody finds it */
 	atomic32_t stays;         /* (A) 1: nothing is taken out any more */
-	unsigned idle;            /* looks at which nobody had it, one after the other; */
+	unsigned idle;            /* looks at which it was unused, one after the other; */
 	uint64_t idle_ns;         /* ... no look for descriptors before: host_memfd_sweep */
 	struct spinlock size_lock; /* rank OBJECT: its size, its holes, its way to the kernel */
 	struct spinlock grow_lock; /* rank OBJECT_TABLE: the size of the engine's table */

@@ -118,7 +118,7 @@ struct msg_ready {
 	/* If getppid(2) of an orphan would return @supervisor, it returns @heir; not in the @root
 	 * process. Pids in the namespace with inode @pid_namespace. */
 	int32_t supervisor, heir, root;
-	uint32_t manage_memfd; /* 1: memfds may be managed */
+	uint32_t kernel_memfd; /* 1: memfds stay the kernel's */
 	uint64_t pid_namespace;
 };
 
@@ -235,19 +235,24 @@ enum call_op {
 	CALL_PIPE_ON, /* start, len = descriptors: splice or tee is about to pass data from the
 		       * first, a pipe, to the second */
 
-	/* A memfd of the program's: file ino on dev. -ENOENT: it is the kernel's. May come from a
-	 * child that is no client. */
-	CALL_MEMFD,        /* descriptor arg is new; from now on it is used as below */
+	/* A memfd of the program's: file ino on dev. -ENOENT: it is the kernel's, and always was.
+	 * May come from a child that is no client. */
+	CALL_MEMFD,        /* descriptor arg is a stub; from now on it is used as below */
+	CALL_MEMFD_FILE,   /* a descriptor to map is attached */
 	CALL_MEMFD_MAPPED, /* start, len: it is mapped there, inaccessible */
 	CALL_MEMFD_SIZE,   /* ftruncate to len bytes */
 	CALL_MEMFD_SPACE,  /* fallocate: arg = mode, offset and len in bytes */
-	CALL_MEMFD_SEEK,   /* lseek: arg = SEEK_DATA or SEEK_HOLE, offset; value = where */
-	CALL_MEMFD_LEAVE,  /* it becomes the kernel's, with all its content. -ENOMEM: no room */
+	CALL_MEMFD_LEAVE,  /* it becomes the kernel's, with all its content, if it is not; a
+			    * descriptor is attached, or it can be opened. -ENOMEM: no room */
 
 	CALL_DOOR, /* the door's descriptor was closed: it is attached to the reply. May come from a
 		    * child that is no client */
 	NR_CALLS
 };
+
+/* The byte of a new memfd that is locked while a descriptor or a mapping has it
+ * (mmu/host/memfd.h). */
+#define MEMFD_LOCKED_AT (1ll << 62)
 
 #define SHARED_AT_LOCKED 0x100u /* it is locked in memory */
 #define EXEC_STATIC      1u     /* will not say HELLO, and takes memory without asking */

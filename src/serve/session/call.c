@@ -253,10 +253,10 @@ static bool is_done(uint32_t op)
 /* Is the descriptor of its reply a duplicate, to be closed? */
 static bool lends(uint32_t op)
 {
-	return op == CALL_SHARED_AT || op == CALL_FILE_AT || op == CALL_DOOR;
+	return op == CALL_SHARED_AT || op == CALL_FILE_AT || op >= CALL_MEMFD;
 }
 
-/* *@fd: sent with the reply. */
+/* *@fd: sent with the reply. The caller closes it where it lends. */
 static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 {
 	const struct msg_call *m = &call->msg;
@@ -318,7 +318,7 @@ static int do_call(const struct call *call, struct msg_call_reply *r, int *fd)
 			   : -EINVAL;
 	default:
 		if (m->op >= CALL_MEMFD)
-			return memfd_call(c, call->pid, m, &r->value);
+			return memfd_call(c, call->pid, m, fd);
 		return segment_call(c, call->fd, m, r, fd);
 	}
 }

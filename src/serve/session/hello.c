@@ -24,7 +24,7 @@ static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int 
 		.heir = s->pid_namespace ? (int32_t)s->config.heir : 0,
 		.root = (int32_t)a32_load(&s->root_pid),
 		.pid_namespace = s->pid_namespace,
-		.manage_memfd = s->config.manage_memfd,
+		.kernel_memfd = s->config.kernel_memfd,
 	};
 
 	(void)msg_send(sock, &m, sizeof(m), fd);

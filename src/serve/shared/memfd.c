@@ -1,15 +1,18 @@
-/* serve/shared/memfd.c - memfds that programs make: what the agent asks about them (agent/memfd.c).
+/* serve/shared/memfd.c - memfds that programs make: what the agent asks about them (agent/memfd.c),
+ * and what is done for whoever opens one by its name in /proc.
  *
  * The object and its file are in mmu/host/memfd.h. Here are the areas: an object that becomes the
  * kernel's leaves the books of every process that maps it, and userfaultfd.
  *
+ * The kernel lets a process that opens the file wait for some time (LEASE_TIME). If its content
+ * cannot be brought back in that time, or does not fit into the limit, the processes that map it
+ * are killed and it is empty: nobody may read holes.
+ *
  * Locks: mmap_lock, one area at a time.
  */
-#include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mm/filemap.h"
@@ -21,27 +24,48 @@
 #include "serve/account/account.h"
 #include "serve/client/client.h"
 #include "serve/client/supervisor.h"
-#include "serve/process/proc.h"
+#include "serve/shared/memfd.h"
 #include "serve/shared/shared.h"
 
-#define LOOK_NS (20 * 1000000ull)
-#define STEP    128 /* pages */
-#define LEFT    1024
+#define LOOK_NS  (20 * 1000000ull)
+#define STEP     128 /* pages */
+#define PATIENCE 25  /* LOOK_NS: unmanaged memory that is gone is measured some time later */
 
-struct memfds {
-	uint64_t look_ns;      /* watcher: the last look */
-	atomic64_t left[LEFT]; /* (A) inodes of those that are never managed */
-};
+#define LEASE_TIME   "/proc/sys/fs/lease-break-time"
+#define LEASE_SPARE  10 /* seconds of that time that are not used */
+#define LEASE_NEEDED 20 /* below it nothing is managed */
+#define SECOND_NS    1000000000ull
+
+static uint64_t lease_ns(void)
+{
+	FILE *f = fopen(LEASE_TIME, "re");
+	unsigned int seconds = 0;
+	int n = f ? fscanf(f, "%u", &seconds) : 0;
+
+	if (f)
+		fclose(f);
+	if (n != 1 || (seconds && seconds < LEASE_NEEDED))
+		return 0;
+	return seconds ? (seconds - LEASE_SPARE) * SECOND_NS : UINT64_MAX / 2;
+}
 
 int memfds_init(struct supervisor *s)
 {
-	return supervisor_part(&s->memfds, sizeof(*s->memfds));
+	int err = supervisor_part(&s->memfds, sizeof(*s->memfds));
+
+	if (!err) {
+		s->memfds->lease_ns = lease_ns();
+		stubs_init(s->memfds);
+	}
+	return err;
 }
 
 void memfds_fini(struct supervisor *s)
 {
-	if (s->memfds)
+	if (s->memfds) {
 		host_memfd_fini(&s->mmu);
+		stubs_fini(s->memfds);
+	}
 	plat_free(s->memfds);
 	s->memfds = NULL;
 }
@@ -94,9 +118,8 @@ static int64_t most_pages(const struct client *c)
 	return mlock_limit(a64_load(&g->memory.max), stat_read_local(g, STAT_UNMANAGED));
 }
 
-/* The oldest process that maps it, referenced; NULL: none does. Its unmanaged memory it will be
- * (shmem.c). */
-static struct client *oldest_user(struct address_space *as)
+/* Of the processes that map it the oldest that is younger than @key, referenced; NULL: none. */
+static struct client *next_user(struct address_space *as, uint64_t key)
 {
 	struct client *oldest = NULL;
 
@@ -104,13 +127,30 @@ static struct client *oldest_user(struct address_space *as)
 	list_for_each(v, &as->i_mmap, const struct vma, file_link) {
 		struct client *c = v->mm->host;
 
-		if (!oldest || c->key < oldest->key)
+		if (c->key > key && (!oldest || c->key < oldest->key))
 			oldest = c;
 	}
 	if (oldest)
 		client_ref(oldest);
 	rw_rdunlock(&as->i_mmap_lock);
 	return oldest;
+}
+
+/* Its unmanaged memory it will be (shmem.c). */
+static struct client *oldest_user(struct address_space *as)
+{
+	return next_user(as, 0);
+}
+
+static void release_areas(struct address_space *as)
+{
+	struct client *user;
+	uint64_t start, end;
+
+	while (next_area(as, &user, &start, &end)) {
+		release_area(user, as, start, end);
+		client_put(user);
+	}
 }
 
 /* From the books to unmanaged memory, a few at a time: others must not get the room meanwhile. */
@@ -129,29 +169,42 @@ static void hand_over(struct address_space *as, struct client *to)
 	}
 }
 
+/* ---- it becomes the kernel's ---- */
+
 /* All content is in the file. */
-static void part(struct client *c, struct address_space *as)
+static void part(struct supervisor *s, struct address_space *as)
 {
-	struct supervisor *s = c->s;
-	struct client *user, *to = oldest_user(as);
-	uint64_t start, end;
+	struct client *to = oldest_user(as);
 
 	a32_add(&s->leaving, 1);
+	stubs_keep(s->memfds, as);
 	host_memfd_part(&s->mmu, as);
-	while (next_area(as, &user, &start, &end)) {
-		release_area(user, as, start, end);
-		client_put(user);
-	}
+	release_areas(as);
 	hand_over(as, to);
+	host_memfd_open(as);
 	a32_add(&s->leaves, 1);
 	a32_add(&s->leaving, -1);
 	if (to)
 		client_put(to);
 }
 
-static int leave(struct client *c, struct address_space *as)
+/* 0: it is the kernel's, and this call has done it; 1: another has; or -errno. */
+static int leave(struct client *c, struct address_space *as, uint64_t until_ns)
 {
-	int err = host_memfd_bring(&c->s->mmu, as, c->host.mm, most_pages(c));
+	int err = host_memfd_bring(&c->s->mmu, as, c->host.mm, most_pages(c), until_ns);
+
+	for (int i = 0; err == -ENOMEM && i < PATIENCE; i++) {
+		plat_sleep_ns(LOOK_NS);
+		err = host_memfd_bring(&c->s->mmu, as, c->host.mm, most_pages(c), until_ns);
+	}
+	if (!err)
+		part(c->s, as);
+	return err;
+}
+
+static int leave_call(struct client *c, struct address_space *as)
+{
+	int err = leave(c, as, UINT64_MAX);
 
 	if (err < 0)
 		supervisor_notice(c->s,
@@ -159,77 +212,122 @@ static int leave(struct client *c, struct address_space *as)
 				  "it is used for "
 				  "needs all of them in memory, and fails",
 				  c->comm, (int)c->host.pid);
-	else if (!err)
-		part(c, as);
 	return err < 0 ? err : 0;
 }
 
-/* A file that was passed on before it was ever mapped must not begin any more, whoever maps it. A
- * later one with the same inode number does not, either. */
-static atomic64_t *left(struct supervisor *s, uint64_t ino)
+static int file_call(struct address_space *as, int *fd)
 {
-	return &s->memfds->left[ino % LEFT];
-}
-
-/* Can the process make requests that nobody sees? It may have made its ring by system calls of its
- * own. */
-static bool has_ring(pid_t pid)
-{
-	static const char ring[] = "anon_inode:[io_uring]";
-	char path[64], target[sizeof(ring)];
-	const struct dirent *e;
-	bool found = false;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	while (dir && !found && (e = readdir(dir)))
-		found = readlinkat(dirfd(dir), e->d_name, target, sizeof(target)) ==
-				(ssize_t)sizeof(ring) - 1 &&
-			!memcmp(target, ring, sizeof(ring) - 1);
-	if (dir)
-		closedir(dir);
-	return found;
+	*fd = fcntl(host_shared_fd(as), F_DUPFD_CLOEXEC, 0);
+	return *fd < 0 ? -errno : 0;
 }
 
 static int add(struct client *c, pid_t pid, const struct msg_call *m)
 {
-	if (has_ring(pid) || (uint64_t)a64_load(left(c->s, m->ino)) == m->ino)
+	const struct host_memfd_new n = { .pid = pid,
+					  .number = (int)m->arg,
+					  .dev = m->dev,
+					  .ino = m->ino,
+					  .locked = MEMFD_LOCKED_AT };
+
+	if (c->s->config.kernel_memfd || !c->s->memfds->lease_ns)
 		return -EOPNOTSUPP;
-	return host_memfd_add(&c->s->mmu, c->host.mm, pid, (int)m->arg, m->dev, m->ino);
+	return host_memfd_add(&c->s->mmu, &n);
 }
 
-int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, uint64_t *value)
+static int object_call(struct client *c, struct address_space *as, const struct msg_call *m,
+		       int *fd)
 {
 	struct mmu_host *h = &c->s->mmu;
-	struct address_space *as;
-	int err;
 
-	if (m->op == CALL_MEMFD && !c->s->config.manage_memfd)
+	if (!host_memfd_is(as))
 		return -ENOENT;
+	switch (m->op) {
+	case CALL_MEMFD_FILE:
+		return file_call(as, fd);
+	case CALL_MEMFD_SIZE:
+		return host_memfd_resize(h, as, c->host.mm, m->len);
+	case CALL_MEMFD_SPACE:
+		return host_memfd_allocate(h, as, c->host.mm, (int)m->arg, m->offset, m->len);
+	default:
+		return leave_call(c, as);
+	}
+}
+
+int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, int *fd)
+{
+	struct supervisor *s = c->s;
+	struct address_space *as;
+	int err = -ENOENT;
+
 	if (m->op == CALL_MEMFD)
 		return add(c, pid, m);
 	if (m->op == CALL_MEMFD_MAPPED)
 		return adopt_object(c, m->start, m->len);
-	if (m->op == CALL_MEMFD_LEAVE)
-		a64_store(left(c->s, m->ino), (int64_t)m->ino);
-	as = host_shared_find(h, m->dev, m->ino);
-	if (!as)
-		return -ENOENT;
-	if (!host_memfd_is(as))
-		err = -ENOENT;
-	else if (m->op == CALL_MEMFD_SIZE)
-		err = host_memfd_resize(h, as, c->host.mm, m->len);
-	else if (m->op == CALL_MEMFD_SPACE)
-		err = host_memfd_allocate(h, as, c->host.mm, (int)m->arg, m->offset, m->len);
-	else if (m->op == CALL_MEMFD_SEEK)
-		err = m->arg == SEEK_DATA || m->arg == SEEK_HOLE
-			      ? host_memfd_seek(as, (int)m->arg, m->offset, value)
-			      : -EINVAL;
-	else
-		err = leave(c, as);
-	file_put(as);
-	return err;
+	as = host_shared_find(&s->mmu, m->dev, m->ino);
+	if (as) {
+		err = object_call(c, as, m, fd);
+		file_put(as);
+	}
+	if (m->op != CALL_MEMFD_LEAVE || (err && err != -ENOENT))
+		return err;
+	return stubs_find(s->memfds, m->dev, m->ino, fd) || !err ? 0 : -ENOENT;
+}
+
+/* ---- whoever opens it ---- */
+
+/* They are killed first: they must not go on without it. */
+static void kill_users(struct supervisor *s, struct address_space *as)
+{
+	struct client *user;
+	uint64_t key = 0;
+
+	while ((user = next_user(as, key))) {
+		key = user->key;
+		supervisor_notice(s,
+				  "%s (%d) is killed: another process opens a memfd of it, which "
+				  "has more pages than fit into its limit",
+				  user->comm, (int)user->host.pid);
+		client_kill(user, SIGKILL);
+		client_put(user);
+	}
+	host_memfd_clear(&s->mmu, as);
+	host_memfd_part(&s->mmu, as);
+	release_areas(as);
+}
+
+/* If nobody maps it, any process will do to charge what is brought back to. */
+static struct client *payer(struct supervisor *s, struct address_space *as)
+{
+	struct client *c = oldest_user(as);
+
+	if (c)
+		return c;
+	while ((c = client_next(s, c)))
+		if (!c->unmanaged)
+			return c;
+	return NULL;
+}
+
+static void open_up(struct supervisor *s, struct address_space *as)
+{
+	const uint64_t until = plat_now_ns() + s->memfds->lease_ns;
+	struct client *c = payer(s, as);
+
+	if (!c || leave(c, as, until) < 0) {
+		kill_users(s, as);
+		host_memfd_open(as);
+	}
+	if (c)
+		client_put(c);
+}
+
+static void open_asked(struct supervisor *s)
+{
+	struct address_space *as = NULL;
+
+	while ((as = host_shared_next(&s->mmu, as)))
+		if (host_memfd_is(as) && host_memfd_asked(as))
+			open_up(s, as);
 }
 
 void memfds_look(struct supervisor *s)
@@ -239,50 +337,13 @@ void memfds_look(struct supervisor *s)
 	if (now - s->memfds->look_ns < LOOK_NS)
 		return;
 	s->memfds->look_ns = now;
-	if (host_memfd_unused(&s->mmu))
+	if (host_memfd_needs(&s->mmu) || stubs_kept(s->memfds))
 		waitq_wake(&s->wake.finder);
 }
 
-/* ---- descriptors that the kernel does not count ---- */
-
-struct descriptor {
-	uint64_t dev, ino;
-	bool found;
-};
-
-static void look_through(pid_t pid, pid_t parent, void *arg)
+void memfds_tend(struct supervisor *s)
 {
-	static const char name[] = "/memfd:";
-	struct descriptor *d = arg;
-	const struct dirent *e;
-	char path[64], target[sizeof(name)];
-	struct stat st;
-	DIR *dir;
-
-	(void)parent;
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = d->found || !proc_there(pid) ? NULL : opendir(path);
-	/* The name first: to ask for the status of any other file might wait for its server. */
-	while (dir && !d->found && (e = readdir(dir)))
-		if (readlinkat(dirfd(dir), e->d_name, target, sizeof(target)) >=
-			    (ssize_t)sizeof(name) - 1 &&
-		    !strncmp(target, name, sizeof(name) - 1) &&
-		    fstatat(dirfd(dir), e->d_name, &st, 0) == 0)
-			d->found = st.st_dev == d->dev && st.st_ino == d->ino;
-	if (dir)
-		closedir(dir);
-}
-
-static bool has_descriptor(void *arg, uint64_t dev, uint64_t ino)
-{
-	struct descriptor d = { .dev = dev, .ino = ino };
-
-	(void)arg;
-	proc_descendants(getpid(), look_through, &d);
-	return d.found;
-}
-
-void memfds_drop(struct supervisor *s)
-{
-	host_memfd_sweep(&s->mmu, has_descriptor, s);
+	open_asked(s);
+	host_memfd_sweep(&s->mmu, stubs_exist, s);
+	stubs_drop(s->memfds);
 }

@@ -40,11 +40,12 @@ int memfds_init(struct supervisor *s);
 /* When there is no client any more. */
 void memfds_fini(struct supervisor *s);
 /* CALL_MEMFD and after. @pid: the caller, which may be a child of the client. 0 or -errno for the
- * caller. */
-int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, uint64_t *value);
-/* Watcher: have the finder drop those that no process has any more. */
+ * caller; *@fd: its descriptor, to be closed. */
+int memfd_call(struct client *c, pid_t pid, const struct msg_call *m, int *fd);
+/* Watcher: have the finder look after them, if there is anything to do. */
 void memfds_look(struct supervisor *s);
-/* Finder: drop them. */
-void memfds_drop(struct supervisor *s);
+/* Finder: those that somebody waits to open become the kernel's; those that no process has any more
+ * are dropped. */
+void memfds_tend(struct supervisor *s);
 
 #endif

@@ -171,7 +171,7 @@ void finder_main(void *arg)
 		next = look_around(s, asked != a64_load(&s->finder->answered));
 		a64_add(&s->finder->pages, copies_look(s, asked != a64_load(&s->finder->answered)));
 		kinds_note(s);
-		memfds_drop(s);
+		memfds_tend(s);
 		a64_store(&s->finder->answered, asked);
 		waitq_wake(&s->finder->done);
 		waitq_sleep(&s->wake.finder, ticket, next);

@@ -95,25 +95,36 @@ __attribute__((unused)) static double now_us(void)
 
 /* Past libc, whose syscall(2) is redirected: what the program's kernel says, or does. As syscall(2)
  * otherwise. */
-__attribute__((unused)) static long raw_syscall(long nr, long a, long b, long c)
+__attribute__((unused)) static long raw_syscall6(long nr, long a, long b, long c, long d, long e,
+						 long f)
 {
 #if defined(__x86_64__)
+	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
 	long ret;
 
 	__asm__ volatile("syscall"
 			 : "=a"(ret)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
 	register long x8 __asm__("x8") = nr, ret __asm__("x0") = a, x1 __asm__("x1") = b,
-			 x2 __asm__("x2") = c;
+			 x2 __asm__("x2") = c, x3 __asm__("x3") = d, x4 __asm__("x4") = e,
+			 x5 __asm__("x5") = f;
 
-	__asm__ volatile("svc 0" : "+r"(ret) : "r"(x8), "r"(x1), "r"(x2) : "memory");
+	__asm__ volatile("svc 0"
+			 : "+r"(ret)
+			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
 #endif
 	if ((unsigned long)ret <= -4096ul)
 		return ret;
 	errno = (int)-ret;
 	return -1;
+}
+
+__attribute__((unused)) static long raw_syscall(long nr, long a, long b, long c)
+{
+	return raw_syscall6(nr, a, b, c, 0, 0, 0);
 }
 
 __attribute__((unused)) static char *map_bytes(size_t n)

@@ -92,7 +92,7 @@ static const struct {
 	{ "-m 64M --swap-direct=yes true", "--swap-direct", "'yes'", "no value" },
 	{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
 	{ "-m 64M --kernel-sysv=1 true", "--kernel-sysv", "'1'", "no value" },
-	{ "-m 64M --manage-memfd=1 true", "--manage-memfd", "'1'", "no value" },
+	{ "-m 64M --kernel-memfd=1 true", "--kernel-memfd", "'1'", "no value" },
 	{ "-m 64M --name= true", "--name", "''", "a letter" },
 	{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
 	{ "-m 64M --name a/b true", "--name", "'a/b'", "digits" },
@@ -205,10 +205,10 @@ TEST(switches_are_passed_on)
 	assert_true(o.config.no_spin && !o.config.swap_direct);
 	assert_true(parse("-m 64M --swap-direct true", &o, problem));
 	assert_true(o.config.swap_direct && !o.config.no_spin);
-	assert_true(parse("-m 64M --manage-memfd true", &o, problem));
-	assert_true(o.config.manage_memfd && !o.config.kernel_sysv);
+	assert_true(parse("-m 64M --kernel-memfd true", &o, problem));
+	assert_true(o.config.kernel_memfd && !o.config.kernel_sysv);
 	assert_true(parse("-m 64M --kernel-sysv true", &o, problem));
-	assert_true(o.config.kernel_sysv && !o.config.no_spin && !o.config.manage_memfd);
+	assert_true(o.config.kernel_sysv && !o.config.no_spin && !o.config.kernel_memfd);
 }
 
 static bool parse_with(const char *environment, const char *line, struct run_options *o,
