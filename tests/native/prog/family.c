@@ -46,7 +46,7 @@ static void check(const struct plan *p, unsigned who, unsigned parts)
 	}
 }
 
-/* One that was killed holds up nobody. The parent does not hear of all: grandchildren are orphans. */
+/* One that was killed holds up nobody. The parent hears of its own children only. */
 static void take_turn(const struct plan *p)
 {
 	unsigned holder = 0;
