@@ -31,7 +31,9 @@ extern const struct command migrate_command;
 extern const struct command run_command;
 
 /* Print one line to standard error: "umemcg: " and the text, with unprintable characters as "\xNN".
- * Pass names of any length as TEXT_NAME. Returns EXIT_OURS. */
+ * Pass names of any length as TEXT_NAME. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for an error. Returns EXIT_OURS. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Write @text to standard output. 0, or EXIT_OURS after a message. */
 int cli_print(const char *text);

@@ -13,19 +13,34 @@
 #define PREFIX      "umemcg: "
 #define MESSAGE_MAX 2048 /* bytes: enough for the longest names that TEXT_NAME leaves */
 
-int cli_fail(const char *format, ...)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
 {
 	char text[MESSAGE_MAX], line[4 * MESSAGE_MAX] = PREFIX;
-	va_list args;
 
-	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	(void)text_plain(line + strlen(PREFIX), sizeof(line) - strlen(PREFIX) - 1, text);
 	strcat(line, "\n");
 	/* If standard error cannot be written, there is no one left to tell. */
 	if (write(STDERR_FILENO, line, strlen(line)) < 0)
 		errno = 0;
+}
+
+void cli_say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+int cli_fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
 	return EXIT_OURS;
 }
 

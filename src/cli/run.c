@@ -270,12 +270,24 @@ static int cannot_fork(int error)
 			limits_hint(error, hint));
 }
 
+/* Said before the program can write anything. */
+static void say_mode(struct run *r)
+{
+	struct serve_snapshot snap;
+
+	if (!r->options.verbose)
+		return;
+	supervisor_snapshot(r->supervisor, &snap);
+	cli_say("mode %s", snap.mode);
+}
+
 static int run_program(struct run *r)
 {
 	struct run_result result = { .program = r->options.argv[0], .argv = r->options.argv };
 	struct serve_snapshot snap;
 	int ret;
 
+	say_mode(r);
 	r->start_ns = r->status_ns = plat_now_ns();
 	ret = child_start(&r->child, r->options.argv, &r->signals, &r->limits, r->supervisor);
 	if (ret != 0)
@@ -430,6 +442,9 @@ static const char help[] =
 	"                          with others outside: limited all the same, not swapped\n"
 	"      --kernel-memfd      leave memfds to the kernel, those that are heaps (java's ZGC), "
 	"too\n"
+	"\n"
+	"mode:\n"
+	"      --mode MODE         auto (default), kernel-fork, kernel or user: see umemcg doctor\n"
 	"\n"
 	"speed:\n"
 	"      --no-spin           let idle CPUs sleep while pages come and go: slower, less CPU "

@@ -27,6 +27,7 @@ enum {
 	OPT_NO_SPIN,
 	OPT_KERNEL_SYSV,
 	OPT_KERNEL_MEMFD,
+	OPT_MODE,
 	OPT_NAME,
 	OPT_REPORT,
 	OPT_REPORT_FILE,
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
 	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
 	{ "kernel-sysv", no_argument,       NULL, OPT_KERNEL_SYSV },
 	{ "kernel-memfd", no_argument,      NULL, OPT_KERNEL_MEMFD },
+	{ "mode",        required_argument, NULL, OPT_MODE },
 	{ "name",        required_argument, NULL, OPT_NAME },
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
@@ -112,6 +114,8 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	case OPT_KERNEL_MEMFD:
 		c->kernel_memfd = true;
 		return true;
+	case OPT_MODE:
+		return value_mode(arg, &c->mode, problem);
 	case OPT_NAME:
 		return value_name(arg, &c->group_name, problem);
 	case OPT_REPORT:

@@ -99,6 +99,7 @@ char *report_text(const struct serve_snapshot *s, const struct run_result *r)
 	put_name(f, "umemcg: ", r->program);
 	fprintf(f, " ended with status %d after %.2f s\n", r->exit_status,
 		(double)r->elapsed_us / 1e6);
+	fprintf(f, "  mode         %s\n", s->mode);
 	put_limits(f, s);
 	put_activity(f, s);
 	put_errors(f, s);

@@ -168,6 +168,7 @@ static bool put_own(cJSON *root, const struct serve_snapshot *s, const struct ru
 	       put_number(own, "signal", r->signal) &&
 	       put_number(own, "elapsed_usec", (int64_t)r->elapsed_us) &&
 	       cJSON_AddBoolToObject(own, "root_oom_killed", s->root_oom_killed) &&
+	       cJSON_AddStringToObject(own, "mode", s->mode) &&
 	       cJSON_AddStringToObject(own, "store", s->store_name) &&
 	       put_number(own, "metadata_bytes", s->metadata_bytes) &&
 	       put_number(own, "home_peak", s->home_peak) &&

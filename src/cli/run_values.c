@@ -3,6 +3,7 @@
  * Locks: none.
  */
 #include "cli/run_values.h"
+#include "serve/place.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -110,6 +111,15 @@ bool value_report(const char *text, enum report_format *format, char problem[OPT
 				    "json",
 				    TEXT_NAME(text));
 	return true;
+}
+
+bool value_mode(const char *text, enum serve_mode *mode, char problem[OPTIONS_PROBLEM_MAX])
+{
+	return serve_mode_parse(text, mode) ||
+	       options_fail(problem,
+			    "option --mode: '%s' is not a mode; accepted are auto, kernel-fork, "
+			    "kernel and user",
+			    TEXT_NAME(text));
 }
 
 bool value_path(const char *option, const char *text, const char *kind, const char **path,

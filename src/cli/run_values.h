@@ -18,6 +18,8 @@ bool value_bytes(const char *option, const char *text, int64_t least, int64_t *b
 bool value_swap(const char *option, const char *text, int64_t *bytes,
 		char problem[OPTIONS_PROBLEM_MAX]);
 bool value_report(const char *text, enum report_format *format, char problem[OPTIONS_PROBLEM_MAX]);
+/* A mode of umemcg run. */
+bool value_mode(const char *text, enum serve_mode *mode, char problem[OPTIONS_PROBLEM_MAX]);
 /* Not empty. @kind: "file", "directory". */
 bool value_path(const char *option, const char *text, const char *kind, const char **path,
 		char problem[OPTIONS_PROBLEM_MAX]);

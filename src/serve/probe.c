@@ -1,149 +1,266 @@
-/* serve/probe.c - can umemcg work on this machine? Tries what has no alternative, and says what to
- * change if it fails.
+/* serve/probe.c - looks at what this place permits. Tries what can be tried; place.c decides.
  *
  * Locks: none; runs before there are threads.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
+#include <linux/connector.h>
+#include <linux/io_uring.h>
+#include <linux/netlink.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "mmu/host/uffd.h"
 #include "serve/client/supervisor.h"
+#include "serve/place.h"
 #include "serve/probe.h"
 #include "serve/process/process.h"
 
-int problem_set(struct serve_problem *p, int error, const char *fmt, ...)
+#define CAP_SYS_PTRACE_BIT 19
+#define USER_MODE_ONLY     1 /* UFFD_USER_MODE_ONLY; newer than the oldest headers */
+
+/* The number in a file of the kernel's, after @name if that is not NULL; PLACE_UNKNOWN. */
+static int64_t number_in(const char *path, const char *name, int base)
 {
-	va_list ap;
+	char buf[4096];
+	const char *at = buf;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
 
-	VM_ASSERT(error < 0);
-	p->error = error;
-	va_start(ap, fmt);
-	vsnprintf(p->text, sizeof(p->text), fmt, ap);
-	va_end(ap);
-	return error;
-}
-
-static bool sysctl_unprivileged(void)
-{
-	FILE *f = fopen("/proc/sys/vm/unprivileged_userfaultfd", "re");
-	int value = 0;
-
-	if (f) {
-		if (fscanf(f, "%d", &value) != 1)
-			value = 0;
-		fclose(f);
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return PLACE_UNKNOWN;
+	buf[n] = '\0';
+	if (name) {
+		at = strstr(buf, name);
+		if (!at)
+			return PLACE_UNKNOWN;
+		at += strlen(name);
 	}
-	return value == 1;
-}
-
-static int not_permitted(struct serve_problem *p)
-{
-	return problem_set(p, -EPERM,
-			   "not permitted to use userfaultfd with fork events: run as root; or "
-			   "give umemcg CAP_SYS_PTRACE "
-			   "(setcap cap_sys_ptrace+ep umemcg) and set "
-			   "vm.unprivileged_userfaultfd=1; or give it CAP_SYS_PTRACE and access "
-			   "to /dev/userfaultfd");
+	return (int64_t)strtoull(at, NULL, base);
 }
 
 /* All lookups of clients in /proc use our PID numbering. */
-static int check_proc(struct serve_problem *p)
+static int look_at_proc(void)
 {
 	char self[16];
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
 
 	if (n < 0)
-		return problem_set(p, -ENOENT,
-				   "there is no /proc, by which umemcg follows the program: mount "
-				   "it (mount -t proc proc "
-				   "/proc)");
+		return -ENOENT;
 	self[n] = '\0';
-	if (strtol(self, NULL, 10) != getpid())
-		return problem_set(p, -ESRCH,
-				   "/proc is that of another PID namespace: mount this one's "
-				   "(mount -t proc proc /proc, "
-				   "unshare --mount-proc)");
-	return 0;
-}
-
-static int refused(struct serve_problem *p, const char *call)
-{
-	VM_ASSERT(errno > 0);
-	return problem_set(p, -errno,
-			   "%s(2) is refused here (%s), which umemcg cannot do without: allow it "
-			   "in the container's "
-			   "seccomp profile",
-			   call, strerror(errno));
+	return strtol(self, NULL, 10) == getpid() ? 0 : -ESRCH;
 }
 
 /* Calls on clients that have no alternative: read memory, kill. Tried on ourselves. */
-static int check_calls(struct serve_problem *p)
+static void look_at_calls(struct place *p)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0), err = 0;
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	char from = 0, to;
 	struct iovec local = { &to, 1 }, remote = { &from, 1 };
 
-	if (pidfd < 0)
-		return refused(p, "pidfd_open");
-	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) != 0)
-		err = refused(p, "pidfd_send_signal");
-	else if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
-		err = refused(p, "process_vm_readv");
-	close(pidfd);
+	p->pidfd_err = pidfd < 0 ? -errno : 0;
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) != 0)
+		p->signal_err = -errno;
+	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
+		p->readv_err = -errno;
+	if (pidfd >= 0)
+		close(pidfd);
+}
+
+static int make_uffd(int device, int flags)
+{
+	int fd = device >= 0 ? ioctl(device, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK)
+			     : (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A descriptor whose events were refused is of no more use: each try has its own. */
+static int try_api(int device, bool forks)
+{
+	int fd = make_uffd(device, 0), err = fd < 0 ? fd : uffd_api(fd, forks);
+
+	if (fd >= 0)
+		close(fd);
 	return err;
 }
 
-/* May we and our clients use userfaultfd with fork events? The clients have none of our
- * capabilities. */
-static int check_machine(struct supervisor *s, struct serve_problem *p)
+static int error_of(int fd)
 {
-	int fd, err;
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
 
-	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
-		return problem_set(p, -ENOTSUP,
-				   "this kernel has pages of %ld bytes: umemcg knows only %lu",
-				   sysconf(_SC_PAGESIZE), PAGE_SIZE);
-	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	err = fd < 0 ? -errno : 0;
-	if (err == -ENOSYS)
-		return problem_set(p, err,
-				   "this kernel has no userfaultfd: umemcg needs Linux 5.14 or "
-				   "later with CONFIG_USERFAULTFD");
-	s->device_fd = device_open(s->config.swap_dir);
-	if (fd < 0 && s->device_fd >= 0)
-		fd = ioctl(s->device_fd, _IO(0xAA, 0x00), O_CLOEXEC | O_NONBLOCK);
-	err = fd < 0 ? err : uffd_api(fd);
-	if (fd >= 0)
-		close(fd);
-	if (err == -EPERM || err == -EACCES ||
-	    (geteuid() != 0 && s->device_fd < 0 && !sysctl_unprivileged()))
-		return not_permitted(p);
-	if (err)
-		return problem_set(p, err, "userfaultfd does not work here: %s", strerror(-err));
-	if (s->device_fd < 0 && !sysctl_unprivileged())
+static void look_at_uffd(struct place *p, const char *swap_dir, int *device_fd)
+{
+	int device;
+
+	p->uffd_err = error_of(make_uffd(-1, 0));
+	p->uffd_user_err = error_of(make_uffd(-1, USER_MODE_ONLY));
+	*device_fd = device_open(swap_dir);
+	p->device_err = *device_fd >= 0                         ? 0
+			: access("/dev/userfaultfd", F_OK) == 0 ? -EACCES
+								: -ENOENT;
+	/* The descriptor that the programs will have. */
+	device = p->uffd_err ? *device_fd : -1;
+	p->fork_err = try_api(device, true);
+	p->api_err = p->fork_err ? try_api(device, false) : 0;
+}
+
+void place_look(struct place *p, const char *swap_dir, int *device_fd)
+{
+	struct utsname name;
+	int64_t caps;
+
+	*p = (struct place){ .page_size = sysconf(_SC_PAGESIZE), .root = geteuid() == 0 };
+	if (uname(&name) == 0)
+		snprintf(p->kernel, sizeof(p->kernel), "%.31s", name.release);
+#if defined(__x86_64__)
+	p->fork_possible = false; /* not built yet */
+#endif
+	p->proc_err = look_at_proc();
+	p->sysctl = (int)number_in("/proc/sys/vm/unprivileged_userfaultfd", NULL, 10);
+	p->yama = (int)number_in("/proc/sys/kernel/yama/ptrace_scope", NULL, 10);
+	caps = number_in("/proc/self/status", "\nCapEff:", 16);
+	p->capabilities = caps == PLACE_UNKNOWN ? 0 : (uint64_t)caps;
+	p->cap_ptrace = p->capabilities >> CAP_SYS_PTRACE_BIT & 1;
+	p->no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+	p->seccomp = (int)number_in("/proc/self/status", "\nSeccomp:", 10);
+	look_at_calls(p);
+	look_at_uffd(p, swap_dir, device_fd);
+}
+
+static int try_ring(void)
+{
+	struct io_uring_params params = { 0 };
+
+	return error_of((int)syscall(SYS_io_uring_setup, 1, &params) < 0
+				? -errno
+				: open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+static int try_connector(void)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC };
+	int fd = socket(PF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_CONNECTOR), err;
+
+	if (fd < 0)
+		return -errno;
+	err = bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int try_realtime(void)
+{
+	const struct sched_param one = { .sched_priority = 1 };
+	struct sched_param was;
+	int policy = sched_getscheduler(0), err;
+
+	if (policy < 0 || sched_getparam(0, &was) != 0)
+		return -errno;
+	err = sched_setscheduler(0, SCHED_RR, &one) != 0 ? -errno : 0;
+	if (!err)
+		(void)sched_setscheduler(0, policy, &was);
+	return err;
+}
+
+/* Is there a group of ours with a memory controller that we may configure? */
+static bool is_delegated(void)
+{
+	char line[512] = "", path[768];
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strncmp(line, "0::/", 4) == 0;
+	if (f)
+		fclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	if (!found)
+		return false;
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%.500s/cgroup.subtree_control", line + 3);
+	if (access(path, W_OK) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%.500s/cgroup.controllers", line + 3);
+	f = fopen(path, "re");
+	found = f && fgets(line, sizeof(line), f) && strstr(line, "memory");
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static const char *file_system(const char *dir, int *err)
+{
+	static const struct {
+		unsigned long magic;
+		const char *name;
+	} known[] = {
+		{ 0xef53, "ext4" },      { 0x58465342, "xfs" },     { 0x9123683e, "btrfs" },
+		{ 0x01021994, "tmpfs" }, { 0x794c7630, "overlay" }, { 0x6969, "nfs" },
+		{ 0x2fc12fc1, "zfs" },   { 0x0bd00bd0, "lustre" },  { 0xf2f52010, "f2fs" },
+		{ 0x65735546, "fuse" },  { 0x47504653, "gpfs" },
+	};
+	struct statfs fs;
+
+	*err = statfs(dir, &fs) != 0 ? -errno : access(dir, W_OK | X_OK) != 0 ? -errno : 0;
+	for (size_t i = 0; !*err && i < sizeof(known) / sizeof(known[0]); i++)
+		if ((unsigned long)fs.f_type == known[i].magic)
+			return known[i].name;
+	return "other";
+}
+
+void place_look_more(struct place_more *m, const char *swap_dir)
+{
+	struct rlimit r;
+
+	*m = (struct place_more){ .memlock = SERVE_UNLIMITED };
+	if (getrlimit(RLIMIT_MEMLOCK, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+		m->memlock = (int64_t)r.rlim_cur;
+	m->io_uring_err = try_ring();
+	m->connector_err = try_connector();
+	m->realtime_err = try_realtime();
+	m->delegated = is_delegated();
+	snprintf(m->swap_dir, sizeof(m->swap_dir), "%s", swap_dir);
+	snprintf(m->swap_fs, sizeof(m->swap_fs), "%s", file_system(swap_dir, &m->swap_err));
+}
+
+int probe_machine(struct supervisor *s, struct serve_problem *p)
+{
+	struct place place;
+	struct place_verdict v;
+
+	assert_thread(THREAD_MAIN);
+	VM_ASSERT(s->device_fd == -1 && !s->started);
+	place_look(&place, s->config.swap_dir, &s->device_fd);
+	place_judge(&place, s->config.mode, &v);
+	if (v.mode == SERVE_MODE_NONE) {
+		*p = v.problem;
+		return p->error;
+	}
+	s->mode = v.mode;
+	/* An ordinary user's programs cannot change their user, unless they are set-user-ID. */
+	if (place.root && s->device_fd < 0 && place.sysctl != 1)
 		supervisor_notice(s, "programs that change their user (su, PostgreSQL) will be "
 				     "measured, but not swapped: there is "
 				     "no /dev/userfaultfd here; give it to the container (--device "
 				     "/dev/userfaultfd), or set "
 				     "vm.unprivileged_userfaultfd=1");
 	return 0;
-}
-
-int probe_machine(struct supervisor *s, struct serve_problem *p)
-{
-	int err = check_proc(p);
-
-	assert_thread(THREAD_MAIN);
-	VM_ASSERT(s->device_fd == -1 && !s->started);
-	if (!err)
-		err = check_machine(s, p);
-	return err ? err : check_calls(p);
 }

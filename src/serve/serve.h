@@ -30,7 +30,17 @@
 #define SERVE_MEMORY_MIN (1024 * 1024) /* bytes: the smallest memory.max accepted */
 #define SERVE_TEXT_MAX   512
 
+/* How faults and forks reach us, the best first. */
+enum serve_mode {
+	SERVE_MODE_AUTO,        /* the best that works */
+	SERVE_MODE_KERNEL_FORK, /* faults of the kernel, too; it reports forks */
+	SERVE_MODE_KERNEL,      /* faults of the kernel, too; the agent takes part in forks */
+	SERVE_MODE_USER,        /* faults of the program's own instructions only; not built yet */
+	SERVE_MODE_NONE,        /* none works */
+};
+
 struct serve_config {
+	enum serve_mode mode; /* that was asked for */
 	int64_t memory_max;   /* bytes, rounded down to pages; SERVE_UNLIMITED */
 	int64_t memory_high;  /* bytes; SERVE_UNLIMITED */
 	int64_t swap_max;     /* bytes; 0 = no swap; SERVE_UNLIMITED is taken as the store's size */
@@ -152,6 +162,7 @@ struct serve_snapshot {
 	bool swap_disk_full; /* a write of the swap file found the file system (or a quota) full */
 	const char *group_name;
 	const char *store_name; /* "io_uring", "thread-pool", "none" */
+	const char *mode;       /* "kernel-fork", "kernel" */
 };
 /* Processes of the tree that still run. Main thread. */
 unsigned supervisor_left(const struct supervisor *s);

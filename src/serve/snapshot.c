@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "serve/client/client.h"
+#include "serve/place.h"
 
 static int64_t bytes(int64_t pages)
 {
@@ -60,4 +61,5 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	out->swap_disk_full = a32_load(&s->engine.swap_disk_full) != 0;
 	out->group_name = g->name;
 	out->store_name = s->engine.swap ? s->engine.swap->store->ops->name : "none";
+	out->mode = serve_mode_name(s->mode);
 }

@@ -6,11 +6,11 @@
 
 #define PAGE 4096ul
 
-int uffd_api(int fd)
+int uffd_api(int fd, bool forks)
 {
 	struct uffdio_api api = {
 		.api = UFFD_API,
-		.features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP |
+		.features = (forks ? UFFD_FEATURE_EVENT_FORK : 0) | UFFD_FEATURE_EVENT_REMAP |
 			    UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
 			    UFFD_FEATURE_THREAD_ID,
 	};

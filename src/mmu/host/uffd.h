@@ -19,8 +19,9 @@ struct uffdio_poison {
 #define UFFD_FEATURE_POISON (1 << 14)
 #endif
 
-/* Enable the events that the supervisor depends on. -EPERM: fork events need CAP_SYS_PTRACE. */
-int uffd_api(int fd);
+/* Enable the events that the supervisor depends on. @forks: those of forks, too, which need
+ * CAP_SYS_PTRACE (-EPERM). */
+int uffd_api(int fd, bool forks);
 int uffd_register(int fd, uint64_t start, uint64_t len);
 /* Wakes threads that wait there. */
 int uffd_unregister(int fd, uint64_t start, uint64_t len);

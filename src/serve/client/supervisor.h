@@ -21,6 +21,7 @@ struct supervisor {
 	int64_t max, memsw_max;     /* (C) pages, as configured; late.c adjusts the group's */
 	int64_t high;               /* (C) pages, as configured; watcher.c adjusts the group's */
 	struct serve_config config; /* (C) */
+	enum serve_mode mode;       /* (C) that was chosen */
 	struct keeper *keeper;      /* (C) NULL: none */
 	char agent_path[4096];      /* (C) */
 	char socket_name[64];       /* (C) */

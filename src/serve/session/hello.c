@@ -118,7 +118,9 @@ static struct client *hello_exec(struct supervisor *s, struct conn *conn, const 
 {
 	struct client *c;
 	/* A blocking read would make a worker wait for ever. */
-	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ? -errno : uffd_api(fd);
+	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0
+			  ? -errno
+			  : uffd_api(fd, s->mode == SERVE_MODE_KERNEL_FORK);
 
 	assert_thread(THREAD_CONTROL);
 	VM_ASSERT(fd >= 0);

@@ -93,6 +93,8 @@ static const struct {
 	{ "-m 64M --no-spin=yes true", "--no-spin", "'yes'", "no value" },
 	{ "-m 64M --kernel-sysv=1 true", "--kernel-sysv", "'1'", "no value" },
 	{ "-m 64M --kernel-memfd=1 true", "--kernel-memfd", "'1'", "no value" },
+	{ "-m 64M --mode= true", "--mode", "''", "kernel-fork, kernel" },
+	{ "-m 64M --mode none true", "--mode", "'none'", "auto" },
 	{ "-m 64M --name= true", "--name", "''", "a letter" },
 	{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
 	{ "-m 64M --name a/b true", "--name", "'a/b'", "digits" },
@@ -272,6 +274,20 @@ TEST(a_percentage_is_of_the_machines_memory)
 	assert_true(parse("-m 50% --swap-max 10% true", &o, problem));
 	assert_int_equal(o.config.memory_max, all / 2);
 	assert_int_equal(o.config.swap_max, all / 10);
+}
+
+/* The best is the default. */
+TEST(a_mode_can_be_asked_for)
+{
+	char problem[OPTIONS_PROBLEM_MAX];
+	struct run_options o;
+
+	assert_true(parse("-m 64M true", &o, problem));
+	assert_int_equal(o.config.mode, SERVE_MODE_AUTO);
+	assert_true(parse("-m 64M --mode kernel true", &o, problem));
+	assert_int_equal(o.config.mode, SERVE_MODE_KERNEL);
+	assert_true(parse("-m 64M --mode user --mode=kernel-fork true", &o, problem));
+	assert_int_equal(o.config.mode, SERVE_MODE_KERNEL_FORK);
 }
 
 /* --help and --version win over anything missing or wrong after them. */
