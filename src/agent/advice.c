@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "agent/fork.h"
 #include "agent/hooks.h"
 
 #ifndef MADV_POPULATE_READ
@@ -117,8 +118,13 @@ static void tell_huge_advice(uint64_t start, uint64_t len, int advice)
 static long follow(uint64_t start, uint64_t len, int advice)
 {
 	AGENT_ASSERT(start % agent_page == 0);
-	if (is_fork_advice(advice))
-		return tell_fork_advice(start, len, advice);
+	if (is_fork_advice(advice)) {
+		long err = tell_fork_advice(start, len, advice);
+
+		if (advice == MADV_DOFORK)
+			guard_all();
+		return err;
+	}
 	if (is_huge_advice(advice))
 		tell_huge_advice(start, len, advice);
 	/* If the supervisor was not told it would restore swapped pages, so report failure. */

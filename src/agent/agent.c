@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/fork.h"
 #include "agent/sys.h"
 
 /* Weak: another libc (musl) has none, and would not load us. There the agent does nothing and is in
@@ -38,15 +38,6 @@ bool agent_no_move;
 static bool give_up; /* after exec, behave as if READY did not come in time (tests) */
 static uint64_t own_start, own_end;       /* this library's writable segments */
 static uint64_t thread_start, thread_end; /* libc's record of the first thread */
-
-/* State passed from fork's prepare handler to the other two, in the forking thread. */
-static __thread struct {
-	bool prepared;
-	int call; /* open until fork has returned in the parent; -1 */
-	int uffd; /* the parent's, by its number in the child's table */
-	uint64_t cookie;
-	uint64_t mask;
-} forking __attribute__((tls_model("initial-exec")));
 
 /* One attempt to become managed. */
 struct attempt {
@@ -180,8 +171,9 @@ static void region_drop(void)
 	sys_munmap(agent_helper_area(), rest_bytes());
 }
 
-/* A forked child gets its main userfaultfd from the kernel, through the supervisor. */
-static int make_descriptors(struct attempt *a, uint64_t cookie)
+/* A forked child gets its main userfaultfd from the kernel, through the supervisor, unless it was
+ * forked as fork.c does. */
+static int make_descriptors(struct attempt *a, uint64_t cookie, const struct own_fork *f)
 {
 	int fd = agent_make_uffd(-1);
 
@@ -193,7 +185,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie)
 	}
 	if (fd < 0)
 		return fd;
-	if (cookie)
+	if (cookie && !f)
 		sys_close(fd);
 	else
 		a->fd.uffd = fd;
@@ -244,11 +236,15 @@ static int await_ready(const struct attempt *a)
 		agent->uffd = high < 0 ? -1 : high;
 		agent->mode = ready.register_mode;
 		agent->kernel_memfd = ready.kernel_memfd != 0;
+		agent->own_forks = ready.own_forks != 0;
 		parent_set(&ready);
 		agent->pid = (int32_t)sys_getpid();
 	}
 	if (uffd >= 0)
 		sys_close(uffd);
+	/* Its children would read zeros. */
+	if (!ready.error && ready.own_forks && !fork_site_return)
+		return -ENOSYS;
 	return ready.error;
 }
 
@@ -263,13 +259,13 @@ static void close_all(struct attempt *a)
 	}
 }
 
-static int attach_steps(struct attempt *a, uint64_t cookie)
+static int attach_steps(struct attempt *a, uint64_t cookie, struct own_fork *f)
 {
 	int err;
 
 	a->fd.state = &agent->helper;
 	a->fd.staging = agent_staging();
-	err = make_descriptors(a, cookie);
+	err = make_descriptors(a, cookie, f);
 	if (err < 0)
 		return err;
 	if (!cookie)
@@ -285,11 +281,14 @@ static int attach_steps(struct attempt *a, uint64_t cookie)
 		sys_close(a->fd.staging_uffd);
 	a->fd.staging_uffd = -1;
 	err = say_hello(a, cookie);
-	return err < 0 ? err : await_ready(a);
+	if (err >= 0)
+		err = await_ready(a);
+	if (!err && f)
+		fork_child_guard(f);
+	return err;
 }
 
-/* Become managed; @cookie is 0 after exec. A failure restores the state before the call. */
-static int attach(uint64_t cookie)
+int agent_attach(uint64_t cookie, struct own_fork *f)
 {
 	struct attempt a = { .fd = { .channel = -1, .uffd = -1, .staging_uffd = -1 },
 			     .device = -1 };
@@ -300,7 +299,7 @@ static int attach(uint64_t cookie)
 		return a.fd.channel;
 	err = region_make(cookie != 0);
 	if (!err) {
-		err = attach_steps(&a, cookie);
+		err = attach_steps(&a, cookie, f);
 		if (a.helper)
 			helper_order(&agent->helper, err ? HELPER_LEAVE : HELPER_GO);
 		if (err)
@@ -310,74 +309,6 @@ static int attach(uint64_t cookie)
 	}
 	close_all(&a);
 	return err;
-}
-
-/* Signals stay blocked across the fork, so that a handler that forks cannot intervene. */
-void agent_fork_prepare(void)
-{
-	forking.prepared = false;
-	if (!agent_managed() || filter_forbids(FILTER_JOIN))
-		return;
-	sys_block_signals(&forking.mask);
-	memfd_forks();
-	forking.prepared = true;
-	forking.cookie = 0;
-	forking.uffd = agent->uffd;
-	/* The supervisor makes room for the child, also from our own pages, and then stops moving
-	 * pages. */
-	forking.call = channel_call_open(CALL_FORK, 0, 0, &forking.cookie);
-	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
-	maplock_lock(); /* wait for a move that the supervisor has abandoned */
-	maplock_unlock();
-}
-
-void agent_fork_parent(void)
-{
-	if (!forking.prepared)
-		return;
-	/* The supervisor takes the end of the connection as the end of the fork, so the helper must
-	 * be willing before it. Shut down, not only closed: a child forked by another thread since
-	 * may hold a copy. */
-	__atomic_fetch_sub(&agent->forking, 1, __ATOMIC_ACQ_REL);
-	if (forking.call >= 0) {
-		sys_call2(SYS_shutdown, forking.call, SHUT_RDWR);
-		sys_close(forking.call);
-	}
-	sys_restore_signals(&forking.mask);
-}
-
-/* The parent's swapped-out pages are then lost to the child too, and no helper watches over it. */
-static bool supervisor_lost(int err)
-{
-	return err == -ECONNREFUSED || err == -ECONNRESET || err == -EPIPE || err == -EPROTO;
-}
-
-/* The parent's descriptor refers to the parent's memory. */
-void agent_fork_child(bool same_network)
-{
-	int err = forking.call < 0 ? forking.call : -EPROTO;
-
-	memfd_forked();
-	if (!forking.prepared)
-		return;
-	if (forking.call >= 0)
-		sys_close(forking.call);
-	if (forking.uffd >= 0)
-		sys_close(forking.uffd);
-	if (forking.call >= 0 && forking.cookie)
-		err = attach(forking.cookie);
-	if (err)
-		agent_debug("umemcg: the child of a fork is not managed:", err);
-	/* If the supervisor could not be reached before the fork, the parent is in a network
-	 * namespace of its own, or is dying together with all others. */
-	if (forking.call >= 0 && same_network && supervisor_lost(err))
-		sys_call2(SYS_kill, sys_getpid(), SIGKILL);
-	sys_restore_signals(&forking.mask);
-}
-
-static void fork_child(void)
-{
-	agent_fork_child(true);
 }
 
 static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
@@ -433,11 +364,12 @@ __attribute__((constructor)) static void agent_start(void)
 	dl_iterate_phdr(find_own, NULL);
 	/* The first thread's record is in memory of the dynamic linker. */
 	thread_record(&thread_start, &thread_end);
-	err = attach(0);
+	err = agent_attach(0, NULL);
 	if (err)
 		agent_debug("umemcg: not managed:", err);
 	else
-		__register_atfork(agent_fork_prepare, agent_fork_parent, fork_child, __dso_handle);
+		__register_atfork(agent_fork_prepare, agent_fork_parent, atfork_child,
+				  __dso_handle);
 	if (!err) {
 		way_keep_door();
 		env_hide();

@@ -70,6 +70,8 @@ struct agent {
 	int32_t pid;            /* (C) differs from getpid() in a vfork child */
 	uint64_t mode;          /* (C) UFFDIO_REGISTER mode of new mappings */
 	bool kernel_memfd;      /* (C) memfds are the kernel's */
+	bool own_forks;         /* (C) the kernel reports no forks (fork.c) */
+	uint32_t guarded;       /* (A) fork.c: there may be guards */
 	struct helper_state helper;
 	uint32_t threads;      /* (A) number of thread.c slots ever used */
 	uint64_t huge_area;    /* (A) huge.c: where the helper makes huge pages; 0: none yet */
@@ -99,6 +101,10 @@ static inline void *agent_holds(void)
 
 /* agent.c */
 void agent_debug(const char *what, long value);
+struct own_fork; /* fork.h */
+/* Become managed; @cookie is 0 after exec; @f: of a fork that the kernel does not report. A failure
+ * restores the state before the call. 0 or -errno. */
+int agent_attach(uint64_t cookie, struct own_fork *f);
 int agent_high_fd(int fd);
 /* Around a fork. The first two run in the parent, and signals are blocked in between; the last in
  * the child, which has its own copy of the thread-local storage. @same_network: the supervisor is
@@ -141,6 +147,8 @@ bool way_set_name(const char *name);
 void way_set_door(const char *text);
 /* Have the door's descriptor, if the program was given one and closed it. */
 void way_keep_door(void);
+/* atfork.c: agent_fork_child, as libc's handler. */
+void atfork_child(void);
 
 /* channel.c: every function returns >= 0 or -errno. */
 #define CALL_TIMEOUT_S 30
@@ -208,7 +216,6 @@ int hook_munmap(void *addr, size_t len);
 void *hook_mremap(void *old, size_t old_len, size_t len, int flags, ...);
 int hook_brk(void *addr);
 void *maps_brk(void *addr);
-long maps_attach(void *addr, size_t len, int flags, int fd);
 
 /* lock.c */
 int hook_mlock(const void *addr, size_t len);

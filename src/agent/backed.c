@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "agent/fork.h"
 #include "agent/hooks.h"
 
 #define BYTES_MIN (1ul << 20)
@@ -79,6 +80,8 @@ long backed_map(void *addr, size_t len, int prot, int flags, int fd, long off)
 			   MAP_PRIVATE | MAP_ANONYMOUS | (flags & kept), -1, 0);
 	long err;
 
+	if (held && !sys_failed(at))
+		guard_new((uint64_t)at, (uint64_t)at + bytes);
 	mappings_unlock(held, &mask);
 	if (sys_failed(at))
 		return 0;

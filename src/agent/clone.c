@@ -24,6 +24,7 @@
 #include <sched.h>
 #include <stdarg.h>
 
+#include "agent/fork.h"
 #include "agent/hooks.h"
 
 #define WORD 4ul
@@ -91,6 +92,42 @@ static int fork_run(void *fork)
 	return f->fn(f->arg);
 }
 
+struct start {
+	struct own_fork fork;
+	int (*fn)(void *);
+	void *arg;
+};
+
+/* On the child's stack; @arg is in the copy of its parent's. */
+static int begin(void *arg)
+{
+	struct start *s = arg;
+
+	fork_child_begin(&s->fork);
+	return s->fn(s->arg);
+}
+
+/* A child with a copy of our memory (fork.c). */
+static int clone_own(int (*fn)(void *), void *stack, int flags, void *arg, pid_t *parent_tid,
+		     void *tls, pid_t *child_tid)
+{
+	struct start s = { .fn = fn, .arg = arg };
+	const struct fork_words w = {
+		.parent_tid = parent_tid, .child_tid = child_tid, .error = &errno, .stack = stack
+	};
+	int tid, err = fork_begin(&s.fork, &w);
+
+	if (err) {
+		errno = -err;
+		return -1;
+	}
+	tid = libc_clone(begin, stack, flags & ~CLONE_VFORK, &s, parent_tid, tls, child_tid);
+	err = errno;
+	fork_parent_done(&s.fork, tid);
+	errno = err;
+	return tid;
+}
+
 AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	struct fork f = { fn, arg, !(flags & CLONE_NEWNET) };
@@ -113,6 +150,8 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 		errno = ENOSYS;
 		return -1;
 	}
+	if (fn && stack && fork_is_own((uint64_t)(unsigned int)flags))
+		return clone_own(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	h = keep_clear_word((uint64_t)(unsigned int)flags, (uintptr_t)child_tid, HOLD_CALL);
 	if (fn && stack && standby_wanted((uint64_t)(unsigned int)flags))
 		s = standby_take(fn, arg);
@@ -166,6 +205,14 @@ __attribute__((noinline, optimize("omit-frame-pointer"))) long hook_clone(long n
 {
 	const struct clone_args *args = (const struct clone_args *)a;
 
+	/* On a stack of its own the child cannot say HELLO before it returns to the program: it is
+	 * past the agent (fork.c). */
+	if (nr == SYS_clone && !b && fork_is_own((uint64_t)a))
+		return hook_result(fork_clone((uint64_t)a, NULL, (int *)c, (int *)clear_word(d, e),
+					      clear_word(e, d)));
+	if (nr == SYS_clone3 && args && b >= CLONE_ARGS_SIZE_VER0 && b <= (long)sizeof *args &&
+	    !args->stack && fork_is_own(args->flags))
+		return hook_result(fork_clone3(args, (size_t)b));
 	if (nr == SYS_clone)
 		(void)keep_clear_word((uint64_t)a, clear_word(d, e), HOLD_ASKED);
 	else if (args && (uint64_t)b >= CLONE_ARGS_SIZE_VER0)

@@ -15,6 +15,7 @@ struct helper {
 		struct msg_zap zap;
 		struct msg_fill fill;
 		struct msg_leave leave;
+		struct msg_guard guard;
 	} in;
 };
 

@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "agent/evict.h"
+#include "agent/fork.h"
 #include "agent/sys.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -98,6 +100,17 @@ static void fill(struct helper *h, int size)
 	if (channel_send(h->setup.channel, &h->reply, offsetof(struct msg_evicted, status) + 1,
 			 -1) < 0)
 		helper_die();
+}
+
+static void guard(const struct helper *h, int size)
+{
+	const struct msg_guard *m = &h->in.guard;
+
+	if (size < (int)offsetof(struct msg_guard, range) || m->n > EVICT_PAGES_MAX ||
+	    (size_t)size != offsetof(struct msg_guard, range) + m->n * sizeof m->range[0])
+		helper_die();
+	__atomic_store_n(&agent->guarded, 1, __ATOMIC_RELEASE);
+	guard_ranges(m->range, m->n, MADV_DONTFORK);
 }
 
 static void zap(struct helper *h, int size)
@@ -219,6 +232,8 @@ static void run(void *arg)
 			evict(h, n);
 		else if (msg_is(&h->in.head, MSG_ZAP))
 			zap(h, n);
+		else if (msg_is(&h->in.head, MSG_GUARD))
+			guard(h, n);
 		else if (msg_is(&h->in.head, MSG_FILL))
 			fill(h, n);
 		else if (msg_is(&h->in.head, MSG_RETIRE))

@@ -4,9 +4,11 @@
  * exported symbol does not catch them. A jump is written over each function's first bytes instead;
  * the replacements never come back, so the original need not survive.
  *
- * All or nothing, except for exec: a libc that cannot be redirected (a function too short, mprotect
- * refused) is left as it is, and only the exported symbols work. Runs in the constructor, normally
- * before there is a second thread.
+ * Of fork only the system call is redirected (fork.c): libc does its own work around it.
+ *
+ * All or nothing, except for exec and fork: a libc that cannot be redirected (a function too short,
+ * mprotect refused) is left as it is, and only the exported symbols work. Runs in the constructor,
+ * normally before there is a second thread.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -15,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
+#include "agent/fork.h"
 #include "agent/sys.h"
 
 #if defined(__x86_64__)
@@ -123,6 +125,65 @@ static void write_jump(const struct redirect *r)
 	__builtin___clear_cache(r->entry, r->entry + JUMP_BYTES);
 }
 
+/* ---- the system call of fork ---- */
+
+#if defined(__x86_64__)
+/* mov $SYS_clone, %eax; syscall */
+static const uint8_t site_code[] = { 0xb8, SYS_clone, 0, 0, 0, 0x0f, 0x05 };
+#define SITE_JUMP 5 /* jmp rel32; the rest is never reached */
+
+static char *site, *site_stub;
+
+/* Find the instruction, once, in the function that forks. The jump there reaches 2 GiB: it leads to
+ * a stub behind our jump in mmap, whose body is not used any more. */
+static void find_site(const struct symbols *s, void *libc, char *spare, size_t spare_size)
+{
+	static const char *const in[] = { "_Fork", "fork" };
+	size_t i, k;
+
+	site = NULL;
+	if (!spare || spare_size < 2 * JUMP_BYTES)
+		return;
+	for (i = 0; i < sizeof in / sizeof in[0] && !site; i++) {
+		char *f = dlsym(libc, in[i]);
+		size_t n = f ? symbol_size(s, in[i], f) : 0, found = 0;
+
+		for (k = 0; k + sizeof site_code <= n; k++) {
+			if (memcmp(f + k, site_code, sizeof site_code))
+				continue;
+			site = f + k;
+			found++;
+		}
+		if (found > 1)
+			site = NULL;
+	}
+	site_stub = spare + JUMP_BYTES;
+}
+
+static void write_site(void)
+{
+	const struct redirect stub = { .target = (void *)fork_site_entry, .entry = site_stub };
+	int32_t to;
+
+	if (!site)
+		return;
+	to = (int32_t)(site_stub - (site + SITE_JUMP));
+	fork_site_return = site + sizeof site_code;
+	write_jump(&stub);
+	site[0] = (char)0xe9;
+	memcpy(site + 1, &to, sizeof to);
+}
+#else
+static char *const site;
+
+static void find_site(const struct symbols *s, void *libc, char *spare, size_t spare_size)
+{
+	(void)s, (void)libc, (void)spare, (void)spare_size;
+}
+
+static void write_site(void) {}
+#endif
+
 /* One mprotect over all of them: only the written pages are copied. */
 static bool write_jumps(uintptr_t first, uintptr_t end)
 {
@@ -136,6 +197,7 @@ static bool write_jumps(uintptr_t first, uintptr_t end)
 	for (i = 0; i < NR_REDIRECTS; i++)
 		if (redirects[i].entry)
 			write_jump(&redirects[i]);
+	write_site();
 	sys_call3(SYS_mprotect, start, len, PROT_READ | PROT_EXEC);
 	return true;
 }
@@ -147,7 +209,7 @@ bool hook_install(void)
 	void *libc = dlopen("libc.so.6", RTLD_NOLOAD | RTLD_LAZY);
 	uintptr_t first = UINTPTR_MAX, end = 0;
 	struct symbols symbols;
-	size_t i;
+	size_t i, size;
 
 	if (!libc || !symbols_open(&symbols, libc))
 		return false;
@@ -156,17 +218,25 @@ bool hook_install(void)
 		uintptr_t entry;
 
 		redirects[i].entry = dlsym(libc, redirects[i].name);
-		if (!redirects[i].entry ||
-		    symbol_size(&symbols, redirects[i].name, redirects[i].entry) < JUMP_BYTES) {
+		size = redirects[i].entry
+			       ? symbol_size(&symbols, redirects[i].name, redirects[i].entry)
+			       : 0;
+		if (size < JUMP_BYTES) {
 			agent_debug(redirects[i].name, -1);
 			if (!redirects[i].optional)
 				return false;
 			redirects[i].entry = NULL;
 			continue;
 		}
+		if (redirects[i].target == (void *)hook_mmap && !site)
+			find_site(&symbols, libc, redirects[i].entry, size);
 		entry = (uintptr_t)redirects[i].entry;
 		first = entry < first ? entry : first;
 		end = entry + JUMP_BYTES > end ? entry + JUMP_BYTES : end;
+	}
+	if (site) {
+		first = (uintptr_t)site < first ? (uintptr_t)site : first;
+		end = (uintptr_t)site + JUMP_BYTES > end ? (uintptr_t)site + JUMP_BYTES : end;
 	}
 	return write_jumps(first, end);
 }

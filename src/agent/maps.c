@@ -27,8 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/fork.h"
+#include "agent/hooks.h"
 #include "agent/maps.h"
-#include "agent/sys.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
@@ -305,6 +306,8 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 	maplock_lock();
 	ret = sys_mmap(addr, len, prot, flags & ~(MAP_ANONYMOUS | MAP_POPULATE | MAP_LOCKED), fd,
 		       0);
+	if ((unsigned long)ret <= -4096ul)
+		guard_new((uint64_t)ret, (uint64_t)ret + page_up(len));
 	maplock_unlock();
 	sys_close(fd);
 	sys_restore_signals(&mask);
@@ -312,19 +315,6 @@ static long map_shared(void *addr, size_t len, int prot, int flags)
 		return ret;
 	adopt((uint64_t)ret, (uint64_t)ret + page_up(len));
 	return fill_new((uint64_t)ret, (uint64_t)ret + page_up(len), len, prot, flags);
-}
-
-/* Map a memfd of the supervisor's that may have content, for sysv.c. mlockall must not make the
- * kernel fill it before it is registered: a hole may be a page in swap. The caller has it adopted,
- * then allows @prot. */
-long maps_attach(void *addr, size_t len, int flags, int fd)
-{
-	long ret;
-
-	AGENT_ASSERT(fd >= 0);
-	AGENT_ASSERT(!maplock_is_mine());
-	UNDER_MAPLOCK(ret, sys_mmap(addr, len, PROT_NONE, flags, fd, 0));
-	return ret;
 }
 
 /* Huge pages and small areas stay with the kernel. */

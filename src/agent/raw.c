@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -296,6 +297,10 @@ __attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long 
 		return hook_futex(a, b, c, d, e, f);
 	if ((nr == SYS_clone || nr == SYS_clone3) && agent_managed())
 		return hook_clone(nr, a, b, c, d, e);
+#ifdef SYS_fork
+	if (nr == SYS_fork && agent_managed())
+		return hook_clone(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+#endif
 	if (memfd_any() && is_on_descriptor(nr))
 		return on_memfd(nr, a, b, c, d, e, f);
 #ifdef SYS_pidfd_getfd

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
+#include "agent/fork.h"
 #include "agent/hooks.h"
 
 #define OBJECT_NAME "/memfd:umemcg-shared"
@@ -47,6 +48,8 @@ long remap_adopted(enum call_op op, void *hint, uint64_t len, int prot, int flag
 	long at = sys_mmap(hint, len, PROT_NONE, flags, fd, off), err;
 
 	AGENT_ASSERT(fd >= 0);
+	if (held && !sys_failed(at))
+		guard_new((uint64_t)at, (uint64_t)at + to_page_end(len));
 	mappings_unlock(held, &mask);
 	if (sys_failed(at))
 		return at;

@@ -54,6 +54,14 @@ static inline long sys_clone_thread(unsigned long flags, void **sp, uint32_t *ti
 	return ret;
 }
 
+/* clone(2) as the kernel takes it. */
+static inline long sys_clone_raw(uint64_t flags, void *stack, int *parent_tid, int *child_tid,
+				 uint64_t tls)
+{
+	return sys_call6(SYS_clone, (long)flags, (long)stack, (long)parent_tid, (long)child_tid,
+			 (long)tls, 0);
+}
+
 #elif defined(__aarch64__)
 
 static inline long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
@@ -99,6 +107,13 @@ static inline long sys_clone_thread(unsigned long flags, void **sp, uint32_t *ti
 			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4)
 			 : "memory", "cc");
 	return x0;
+}
+
+static inline long sys_clone_raw(uint64_t flags, void *stack, int *parent_tid, int *child_tid,
+				 uint64_t tls)
+{
+	return sys_call6(SYS_clone, (long)flags, (long)stack, (long)parent_tid, (long)tls,
+			 (long)child_tid, 0);
 }
 
 #else

@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
-#include "agent/agent.h"
-#include "agent/sys.h"
+#include "agent/fork.h"
+#include "agent/hooks.h"
 
 static long result(long ret)
 {
@@ -78,12 +78,28 @@ static int place(const void **addr, int flags, int *map_flags)
 	return 0;
 }
 
+/* Map a memfd of the supervisor's that may have content. mlockall must not make the
+ * kernel fill it before it is registered: a hole may be a page in swap. The caller has it adopted,
+ * then allows @prot. */
+static long map_object(void *addr, size_t len, int flags, int fd)
+{
+	uint64_t mask;
+	bool held = mappings_lock(&mask);
+	long ret = sys_mmap(addr, len, PROT_NONE, flags, fd, 0);
+
+	AGENT_ASSERT(fd >= 0);
+	if (held && !sys_failed(ret))
+		guard_new((uint64_t)ret, (uint64_t)ret + to_page_end(len));
+	mappings_unlock(held, &mask);
+	return ret;
+}
+
 /* The memfd @fd, @len bytes of segment @id, is mapped. The address or -errno. */
 static long attach(int id, const void *addr, size_t len, int flags, int map_flags, int fd)
 {
 	const int prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
 			 (flags & SHM_EXEC ? PROT_EXEC : 0);
-	long at = maps_attach((void *)(uintptr_t)addr, len, map_flags, fd);
+	long at = map_object((void *)(uintptr_t)addr, len, map_flags, fd);
 	bool mapped = (unsigned long)at <= -4096ul;
 	struct msg_call_reply reply;
 	int err;

@@ -26,6 +26,7 @@ static const char *const names[] = {
 #define ALLOW_SECCOMP                                                                              \
 	"start the container with '--security-opt seccomp=unconfined', or with a profile that "    \
 	"has { \"names\": [\"userfaultfd\"], \"action\": \"SCMP_ACT_ALLOW\" }"
+#define BE_ROOT     "run as root, where no_new_privs is not set"
 #define GIVE_PTRACE "run as root, or give umemcg CAP_SYS_PTRACE (setcap cap_sys_ptrace+ep umemcg)"
 
 const char *serve_mode_name(enum serve_mode mode)
@@ -156,12 +157,15 @@ static void describe(const struct place *p, struct place_verdict *v)
 		v->more = NULL;
 		break;
 	case SERVE_MODE_KERNEL:
-		v->cost = "a fork asks umemcg; one past libc loses what may be swapped";
-		v->more = p->root ? "start the container with '--cap-add SYS_PTRACE'" : GIVE_PTRACE;
+		v->cost = "forks take longer; a child that is forked past libc ends by SIGSEGV at "
+			  "memory of which pages were in swap";
+		v->more = p->root           ? "start the container with '--cap-add SYS_PTRACE'"
+			  : p->no_new_privs ? BE_ROOT
+					    : GIVE_PTRACE;
 		break;
 	default:
 		v->cost = "nothing can be run";
-		v->more = refuses_calls(p) ? ALLOW_SECCOMP : ALLOW_DEVICE;
+		v->more = v->problem.text; /* each reason has its remedy */
 		break;
 	}
 }

@@ -46,7 +46,9 @@ struct place_verdict {
 	enum serve_mode mode; /* SERVE_MODE_NONE: @problem says why */
 	struct serve_problem problem;
 	const char *cost; /* of the mode, a sentence */
-	const char *more; /* the one change that would give more; NULL: there is nothing more */
+	const char *
+		more; /* the one change that would give more; NULL: there is nothing more. Without a
+			   * mode: the problem's text, which ends with it */
 };
 
 /* "kernel-fork", ...; "none". */

@@ -132,7 +132,7 @@ void place_look(struct place *p, const char *swap_dir, int *device_fd)
 	if (uname(&name) == 0)
 		snprintf(p->kernel, sizeof(p->kernel), "%.31s", name.release);
 #if defined(__x86_64__)
-	p->fork_possible = false; /* not built yet */
+	p->fork_possible = true;
 #endif
 	p->proc_err = look_at_proc();
 	p->sysctl = (int)number_in("/proc/sys/vm/unprivileged_userfaultfd", NULL, 10);

@@ -89,6 +89,8 @@ struct host_client {
 	atomic32_t
 		spare_task;   /* another task with this memory, in case the helper exits; 0: none */
 	atomic32_t can_evict; /* there is a helper that can move pages */
+	atomic32_t frozen;    /* its process forks without an event (serve/session/fork.c): no page
+			       * comes, no message is read. mmap_lock held for writing to set */
 	atomic32_t dead;
 	struct spinlock batch_lock; /* rank HOST_BATCH: one request at a time; protects late and the
 				       transport */

@@ -109,6 +109,8 @@ static int host_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **p
 	VM_ASSERT(n > 0);
 	if (a32_load(&c->dead))
 		return -ESRCH;
+	if (a32_load(&c->frozen))
+		return -EAGAIN;
 	if (host_fill_covers(c, va))
 		return -EBUSY;
 	if (!page_is_anon(pages[0]))
@@ -174,6 +176,8 @@ static int host_refresh(struct mmu *mmu, struct mm *mm, uint64_t va, struct page
 	VM_ASSERT(a32_peek(&page->flags) & PG_locked);
 	if (a32_load(&c->dead))
 		return -ESRCH;
+	if (a32_load(&c->frozen))
+		return -EAGAIN;
 	if (!page_is_anon(page))
 		return host_shared_map(h, c, va, page);
 	if (a32_load(&c->asking))

@@ -135,6 +135,9 @@ void adopt_areas(struct client *c, uint64_t start, uint64_t len);
 /* Register [start, start + len) remotely and enter what is present; shared memory of our own
  * likewise. */
 int adopt_range(struct client *c, uint64_t start, uint64_t len);
+/* The child of a fork that was not reported has its books: register what its parent had. 0 or
+ * -errno: it must not run. Control thread. */
+int adopt_forked(struct client *c);
 /* CALL_MEMFD_MAPPED: 0, -ENOENT: no object of ours; or -errno, and nothing is left in the books. */
 int adopt_object(struct client *c, uint64_t start, uint64_t len);
 

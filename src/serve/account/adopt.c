@@ -156,6 +156,58 @@ static void consider(const struct proc_area *area, void *arg)
 	}
 }
 
+/* The top of a thread's stack, with libc's record, is the kernel's: its own area, just above one of
+ * the books (account.h). mmap_lock held. */
+static bool is_stack_top(const struct mm *mm, uint64_t start, uint64_t end)
+{
+	return end - start <= STACK_TOP_PAGES * PAGE_SIZE && !vma_find(mm, start) &&
+	       vma_find(mm, start - PAGE_SIZE);
+}
+
+static bool is_object(struct client *c, const struct proc_area *area)
+{
+	struct address_space *as = host_shared_find(&c->s->mmu, area->dev, area->ino);
+
+	if (as)
+		file_put(as);
+	return as != NULL;
+}
+
+/* Register what the parent had registered. What the books have must be. */
+static void register_forked(const struct proc_area *area, void *arg)
+{
+	struct adopt *a = arg;
+	struct mm *mm = a->c->host.mm;
+
+	if (area->shared ? !is_object(a->c, area) : !area->manageable)
+		return;
+	for (uint64_t va = area->start, stop; va < area->end; va = stop) {
+		const struct vma *v;
+		int err = 0;
+
+		stop = area->end;
+		if (client_private(a->c, va, &stop))
+			continue;
+		rw_rdlock(&mm->mmap_lock);
+		if (area->shared || !is_stack_top(mm, va, stop))
+			err = uffd_register(a->c->host.uffd, va, stop - va);
+		v = err ? vma_next(mm, va) : NULL;
+		if (v && v->start < stop)
+			a->error = err;
+		rw_rdunlock(&mm->mmap_lock);
+	}
+}
+
+int adopt_forked(struct client *c)
+{
+	struct adopt a = { .c = c };
+	int err = proc_areas(c->host.task, register_forked, &a);
+
+	assert_thread(THREAD_CONTROL);
+	assert_referenced(c);
+	return err ? err : a.error;
+}
+
 static int adopt_between(struct client *c, uint64_t from, uint64_t to)
 {
 	struct adopt a = { .c = c, .from = from, .to = to };

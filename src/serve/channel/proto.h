@@ -27,13 +27,16 @@
  *          this is the helper channel.
  *   fork:  parent CALL_FORK -> cookie; fork; child HELLO (fork_cookie = cookie) -> READY with the
  *          child's userfaultfd attached.
+ *          In mode kernel (READY.own_forks) the kernel reports none. Parent: CALL_FORK -> cookie;
+ *          CALL_AREAS with AREAS_FREEZE -> AREAS; fork. Child: HELLO (fork_cookie, a userfaultfd of
+ *          its own attached) -> READY. Then the parent gets a second CALL_REPLY to its CALL_FORK.
  *   alone  (a call that needs a process of one thread): HELLO (HELLO_AGAIN, staging) on a new
  *          connection -> READY, and RETIRE to the helper, which ends. The new connection is the
  *          helper channel from now on. The call; a new helper. READY says -EBUSY where a request is
  *          late: nothing has changed then.
  *   then   STARTED from the helper: from now on it answers
  *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one
- *          at a time; or FILL -> EVICTED. LEAVE at any time, once; RETIRE between two requests.
+ *          at a time; or FILL -> EVICTED. GUARD before an EVICT. LEAVE at any time, once; RETIRE between two requests.
  *
  * This header is shared with src/agent and includes only the standard library.
  */
@@ -62,6 +65,8 @@ enum msg_type {
 	MSG_RETIRE,  /* struct msg_head only */
 	MSG_CONNECT, /* struct msg_head only */
 	MSG_CONNECTED,
+	MSG_GUARD,
+	MSG_AREAS,
 	NR_MSG_TYPES
 };
 
@@ -120,6 +125,8 @@ struct msg_ready {
 	int32_t supervisor, heir, root;
 	uint32_t kernel_memfd; /* 1: memfds stay the kernel's */
 	uint64_t pid_namespace;
+	uint32_t own_forks; /* 1: the kernel reports no fork, the agent takes part in it */
+	uint32_t pad;
 };
 
 /* Helper -> supervisor, once: the program's thread has finished its HELLO and the helper is
@@ -186,6 +193,26 @@ struct msg_leave {
 	uint32_t pad;
 };
 
+/* Supervisor -> helper, with own_forks: pages may be missing here from now on, and a child that is
+ * made past the agent must not have these ranges (MADV_DONTFORK). No reply. Sent with exactly n
+ * ranges, as EVICT. */
+struct msg_guard {
+	struct msg_head h;
+	uint32_t n;
+	uint32_t pad;
+	struct evict_range range[EVICT_PAGES_MAX];
+};
+
+/* The reply to CALL_AREAS: what a child of a fork must have, although it may be guarded. Ranges in
+ * the order of addresses; from @next on there are more, 0: there are none. Always whole. */
+struct msg_areas {
+	struct msg_head h;
+	int32_t error; /* 0 or -errno: do not fork */
+	uint32_t n;
+	uint64_t next;
+	struct evict_range range[EVICT_PAGES_MAX];
+};
+
 enum call_op {
 	CALL_FORK = 1, /* about to fork: make room, stop evicting; reply value = cookie */
 	CALL_MLOCK,    /* start, len: about to lock; 0 or -ENOMEM */
@@ -201,6 +228,7 @@ enum call_op {
 			   * arg: EXEC_ or 0 */
 	CALL_FORK_ADVICE, /* start, len, arg = MADV_DONTFORK, _DOFORK, _WIPEONFORK or _KEEPONFORK,
 			   * given already */
+	CALL_AREAS,       /* start: its AREAS from there on; arg: AREAS_ */
 	CALL_REMOVE,      /* start, len: madvise(MADV_REMOVE) done: shared memory there is zeros,
 			   * swapped out or not */
 	CALL_SHARED_AT,   /* start, len: which shared memory object is mapped there? Its memfd is
@@ -255,6 +283,8 @@ enum call_op {
 #define MEMFD_LOCKED_AT (1ll << 62)
 
 #define SHARED_AT_LOCKED 0x100u /* it is locked in memory */
+#define AREAS_FREEZE     1u /* no page comes or goes until the fork's child has said HELLO */
+#define AREAS_NONE       2u /* nothing is guarded: no ranges */
 #define EXEC_STATIC      1u     /* will not say HELLO, and takes memory without asking */
 #define EXEC_SILENT      2u     /* has a loader, but will not say HELLO either */
 

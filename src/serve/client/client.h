@@ -141,6 +141,7 @@ struct client {
 	atomic32_t several;                  /* (A) 1: other processes share its memory */
 	atomic64_t tables;                   /* (A) its page tables, part of its unmanaged RSS */
 	int maps_fd;                         /* adoption; -1: not open */
+	int guard_fd;                        /* the same file, under batch_lock; -1: not open */
 	int statm_fd;                        /* (W) -1: not open */
 
 	uint64_t seq;    /* batch_lock: last request; private to session/transport.c */

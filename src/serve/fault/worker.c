@@ -143,7 +143,9 @@ static unsigned read_messages(struct client *c, struct queue *q)
 		room = READ_BATCH;
 	rw_wrlock(&c->host.mm->mmap_lock);
 	a32_add(&c->event_turn, 1);
-	got = client_has_ended(c) ? -1 : read(c->host.uffd, m, room * sizeof(m[0]));
+	got = client_has_ended(c) || a32_load(&c->host.frozen)
+		      ? -1
+		      : read(c->host.uffd, m, room * sizeof(m[0]));
 	while (got < 0 && !client_has_ended(c) && (errno == EMFILE || errno == ENFILE)) {
 		/* A fork, and no free descriptor for its child's userfaultfd. The event stays
 		 * queued, and the parent in its fork. */
@@ -312,7 +314,9 @@ static void worker_main(void *arg)
 			continue;
 		a32_store(&c->armed, 0);
 		serve_client(c);
-		client_rearm(c);
+		/* Its messages stay unread until fork_thaw, which rearms it. */
+		if (!a32_load(&c->host.frozen))
+			client_rearm(c);
 		client_put(c);
 	}
 }

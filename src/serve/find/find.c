@@ -8,6 +8,7 @@
  *     it has not, and shares a client's memory     part of that client (vfork, CLONE_VM)
  *     ... and has the mark of a client (mark.c)    that client: a fork child that says no HELLO;
  *                                                  or part of it, while another takes over
+ *     ... and its parent is just forking           asked again: it may say HELLO (mode kernel)
  *     ... and no client is unidentified            a fork of an unmanaged process: measured
  *     ... and one is                               asked again for UNSURE_NS, then measured: its
  *                                                  pages may count twice, but are never missed
@@ -273,13 +274,17 @@ static bool identify(struct find *f, pid_t pid, uint64_t since_ns)
 	}
 	if (unsure && plat_now_ns() - since_ns < UNSURE_NS)
 		return false;
+	if (past_may_speak(s, st.parent))
+		return false;
 	if (shares_for_sure(s, pid)) {
 		note_sharing(f, pid);
 		return true;
 	}
 	/* It may have said HELLO or executed a program in the meantime. */
-	if (!tell(f, pid) && !process_over(pid))
+	if (!tell(f, pid) && !process_over(pid)) {
+		past_tell(s, pid, st.parent);
 		starting_found(s, pid);
+	}
 	return true;
 }
 

@@ -71,4 +71,11 @@ enum { MARK_NONE, MARK_BUSY, MARK_PLACED, MARK_FAILED };
 struct client *mark_find(struct supervisor *s, pid_t pid, pid_t parent, uint64_t since_ns,
 			 bool *unsure);
 
+/* ---- past.c ---- */
+/* Is a fork of its parent in progress that is not reported? Then the child is charged ahead, and
+ * either says HELLO, or is one past the agent, which is seen when that fork is over. */
+bool past_may_speak(struct supervisor *s, pid_t parent);
+/* @pid, a child of a client, says no HELLO: it has none of what may be in swap. */
+void past_tell(struct supervisor *s, pid_t pid, pid_t parent);
+
 #endif

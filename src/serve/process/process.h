@@ -13,6 +13,7 @@
 #define SMAPS_CODE       4u
 #define SMAPS_SPECIAL    8u /* not to be taken over */
 #define SMAPS_NOHUGE     16u
+#define SMAPS_DONTFORK   32u
 struct smaps_area {
 	struct proc_area at;
 	uint32_t flags;                        /* SMAPS_ */

@@ -31,7 +31,7 @@ static uint32_t parse_flags(const char *at)
 		/* Not to be taken over: the agent's own and what else a child of fork gets
 		 * otherwise; locked, huge pages, devices, shadow stacks; other modes of
 		 * userfaultfd. */
-		{ "dc", SMAPS_SPECIAL },
+		{ "dc", SMAPS_DONTFORK },
 		{ "wf", SMAPS_SPECIAL },
 		{ "lo", SMAPS_SPECIAL },
 		{ "ht", SMAPS_SPECIAL },

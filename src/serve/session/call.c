@@ -337,6 +337,16 @@ static struct call *next_call(struct call_queue *q)
 	return call;
 }
 
+/* If the caller has gone, the end of its fork's connection thaws the client. */
+static void reply_areas(const struct call *call)
+{
+	struct msg_areas m = { .h = { PROTO_MAGIC, MSG_AREAS, call->msg.h.seq } };
+
+	assert_thread(THREAD_CALL);
+	m.error = areas_call(call->client, call->msg.start, call->msg.arg, &m);
+	(void)msg_send(call->fd, &m, sizeof(m), -1);
+}
+
 static void call_main(void *arg)
 {
 	struct call_queue *q = arg;
@@ -352,6 +362,13 @@ static void call_main(void *arg)
 			if (a32_load(&q->s->stopping))
 				return;
 			waitq_sleep(&q->wait, ticket, -1);
+			continue;
+		}
+		if (call->msg.op == CALL_AREAS) {
+			reply_areas(call);
+			close(call->fd);
+			client_put(call->client);
+			plat_free(call);
 			continue;
 		}
 		r = (struct msg_call_reply){ .h = { PROTO_MAGIC, MSG_CALL_REPLY,

@@ -56,6 +56,9 @@ int control_door(const struct supervisor *s);
 /* The helper of @conn is gone: true, another has taken its place, and @conn is no more. */
 bool helper_replace(struct conn *conn);
 
+/* The child of the fork with that cookie is registered: its parent, which waits, may go on. */
+void control_forked(struct supervisor *s, uint64_t cookie);
+
 /* ---- hello.c ---- */
 /* A first message on a new connection was a HELLO. @fd is an attached descriptor or -1 (taken).
  * Returns the client (referenced) the connection is now the helper channel of, NULL: close it; or

@@ -207,6 +207,18 @@ static void helper_started(struct supervisor *s, struct conn *conn)
 	conn_watch(s, conn, EPOLLRDHUP, EPOLL_CTL_MOD);
 }
 
+void control_forked(struct supervisor *s, uint64_t cookie)
+{
+	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, 2 } };
+
+	assert_thread(THREAD_CONTROL);
+	if (s->mode != SERVE_MODE_KERNEL)
+		return;
+	list_for_each(conn, &s->control->conns, struct conn, link)
+		if (conn->kind == CONN_CALL && conn->cookie == cookie)
+			(void)msg_send(conn->fd, &r, sizeof(r), -1);
+}
+
 bool helper_replace(struct conn *conn)
 {
 	struct client *c = conn->client;

@@ -5,6 +5,9 @@
  * what reclaim has in progress there is done. The fork event, which a fault worker reads, takes the
  * charge for the child and copies the books. The end of the connection is the end of the fork.
  *
+ * In mode kernel no event comes. The agent freezes its client before the system call (fork_freeze),
+ * and the child's HELLO brings a userfaultfd of its own (fork_child), in place of the event.
+ *
  * Locks: client->fork.lock, rank LEAF, for the announcement; mmap_lock of parent and child for the
  * books.
  */
@@ -13,6 +16,7 @@
 #include "mm/charge.h"
 #include "mm/fork.h"
 #include "mm/reclaim.h"
+#include "mmu/host/uffd.h"
 #include "serve/account/account.h"
 #include "serve/session/session.h"
 
@@ -144,8 +148,63 @@ void fork_over(struct client *c, uint64_t cookie)
 		a32_add(&c->host.mm->no_reclaim, -1);
 		a32_add(&c->host.mm->held, -1);
 	}
-	if (mine)
+	if (mine) {
+		fork_thaw(c);
 		kswapd_wake(&c->s->engine);
+	}
+}
+
+/* ---- a fork without an event ---- */
+
+/* With mmap_lock: whoever maps a page holds it, and looks at @frozen. */
+int fork_freeze(struct client *c)
+{
+	struct mm *mm = c->host.mm;
+	int err = 0;
+
+	assert_thread(THREAD_CALL);
+	assert_referenced(c);
+	rw_wrlock(&mm->mmap_lock);
+	if (a32_load(&c->host.is_late) || c->s->mode != SERVE_MODE_KERNEL)
+		err = -EAGAIN;
+	spin_lock(&c->fork.lock);
+	if (!err && (!a64_load(&c->fork_cookie) || !c->fork.shielded))
+		err = -EAGAIN;
+	if (!err)
+		a32_store(&c->host.frozen, 1);
+	spin_unlock(&c->fork.lock);
+	rw_wrunlock(&mm->mmap_lock);
+	return err;
+}
+
+void fork_thaw(struct client *c)
+{
+	assert_referenced(c);
+	if (a32_xchg(&c->host.frozen, 0))
+		client_rearm(c);
+}
+
+int fork_child(struct supervisor *s, uint64_t cookie, int uffd)
+{
+	struct client *parent = client_forking(s, cookie);
+	int err = 0;
+
+	assert_thread(THREAD_CONTROL);
+	VM_ASSERT(cookie && uffd >= 0);
+	if (!parent || !a32_load(&parent->host.frozen)) {
+		if (parent)
+			client_put(parent);
+		return -ENOENT;
+	}
+	rw_wrlock(&parent->host.mm->mmap_lock);
+	/* Its hooks wait. A change of mappings past them is of unknown order with the fork. */
+	if (uffd_changing(parent->host.uffd))
+		err = -EBUSY;
+	fork_event(parent, uffd, err);
+	rw_wrunlock(&parent->host.mm->mmap_lock);
+	fork_thaw(parent);
+	client_put(parent);
+	return err;
 }
 
 /* ---- the event; the parent's mmap_lock held for writing ---- */
@@ -156,7 +215,7 @@ static void revoke_announcement(const struct client *parent, uint64_t cookie)
 {
 	struct client *first = client_by_cookie(parent->s, cookie);
 
-	assert_thread(THREAD_FAULT);
+	VM_ASSERT(thread_is(THREAD_FAULT | THREAD_CONTROL));
 	VM_ASSERT(cookie);
 	if (!first)
 		return;
@@ -174,7 +233,7 @@ static uint64_t take_announcement(struct client *parent, int64_t *charged, int64
 	uint64_t cookie;
 	bool again;
 
-	assert_thread(THREAD_FAULT);
+	VM_ASSERT(thread_is(THREAD_FAULT | THREAD_CONTROL));
 	lockdep_assert_held(&parent->host.mm->mmap_lock);
 	*unmanaged = copies_all(parent);
 	spin_lock(&parent->fork.lock);
@@ -201,7 +260,7 @@ static int64_t begin_unmanaged(const struct client *parent, struct client *child
 	struct supervisor *s = child->s;
 	int64_t paid = charged - (a64_load(&from->rss) - a64_load(&from->rss_shared));
 
-	assert_thread(THREAD_FAULT);
+	VM_ASSERT(thread_is(THREAD_FAULT | THREAD_CONTROL));
 	lockdep_assert_held(&child->host.mm->mmap_lock);
 	VM_ASSERT(charged >= 0);
 	child->inherited = unmanaged - a64_load(&parent->tables); /* its tables are its own */
@@ -232,7 +291,7 @@ void fork_event(struct client *parent, int uffd, int err)
 	uint64_t cookie = take_announcement(parent, &charged, &unmanaged);
 	struct client *child = client_create(s, uffd, CLIENT_FORKED);
 
-	assert_thread(THREAD_FAULT);
+	VM_ASSERT(thread_is(THREAD_FAULT | THREAD_CONTROL));
 	lockdep_assert_held(&parent->host.mm->mmap_lock);
 	VM_ASSERT(uffd >= 0);
 	if (!child) {

@@ -24,7 +24,9 @@ static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int 
 		.heir = s->pid_namespace ? (int32_t)s->config.heir : 0,
 		.root = (int32_t)a32_load(&s->root_pid),
 		.pid_namespace = s->pid_namespace,
-		.kernel_memfd = s->config.kernel_memfd,
+		/* Forks without events know nothing of stubs. */
+		.kernel_memfd = s->config.kernel_memfd || s->mode == SERVE_MODE_KERNEL,
+		.own_forks = s->mode == SERVE_MODE_KERNEL,
 	};
 
 	(void)msg_send(sock, &m, sizeof(m), fd);
@@ -188,9 +190,34 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 	}
 	c->keeps_us = true;
 	attach(c, conn, m);
+	/* No part of it has run, and none will before READY. */
+	if (s->mode == SERVE_MODE_KERNEL && adopt_forked(c) != 0) {
+		if (!uffd_dead(c->host.uffd) && !client_exited(c))
+			supervisor_notice(s,
+					  "cannot follow a fork of %s (%d): its memory changed "
+					  "meanwhile: its child is killed",
+					  c->comm, (int)c->forked_by);
+		client_kill(c, SIGKILL);
+	}
 	measure_waiting(c);
-	reply_ready(s, conn->fd, m->h.seq, 0, c->host.uffd);
+	reply_ready(s, conn->fd, m->h.seq, 0, s->mode == SERVE_MODE_KERNEL ? -1 : c->host.uffd);
+	control_forked(s, m->fork_cookie);
 	return c;
+}
+
+/* The child of a fork that was not reported. 0: hello_fork finds it. Takes @fd. */
+static int hello_own_fork(struct supervisor *s, struct conn *conn, const struct msg_hello *m,
+			  int fd)
+{
+	int err = fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ? -errno : uffd_api(fd, false);
+
+	assert_thread(THREAD_CONTROL);
+	if (!err && !(err = fork_child(s, m->fork_cookie, fd)))
+		return 0;
+	if (err != -EBUSY)
+		close(fd);
+	reply_ready(s, conn->fd, m->h.seq, err, -1);
+	return err;
 }
 
 static void send_device(struct supervisor *s, struct conn *conn, uint64_t seq)
@@ -215,6 +242,10 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 	} else if (m->flags & HELLO_NEED_DEVICE && fd < 0) {
 		send_device(s, conn, m->h.seq);
 		*again = s->device_fd >= 0;
+	} else if (m->fork_cookie && s->mode == SERVE_MODE_KERNEL) {
+		if (fd >= 0 && hello_own_fork(s, conn, m, fd) == 0)
+			c = hello_fork(s, conn, m);
+		return c;
 	} else if (m->fork_cookie) {
 		c = hello_fork(s, conn, m);
 	} else if (fd >= 0) {

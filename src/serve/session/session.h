@@ -30,6 +30,10 @@ int calls_start(struct supervisor *s);
 /* Once s->stopping is set. */
 void calls_stop(struct supervisor *s);
 
+/* ---- areas.c ---- */
+/* CALL_AREAS; @how: AREAS_. 0 or -errno. */
+int areas_call(struct client *c, uint64_t from, uint32_t how, struct msg_areas *out);
+
 /* ---- fork.c ---- */
 /* CALL_FORK. 0; -EAGAIN: another fork is in progress; -EBUSY: it has ended; -ECONNRESET: the caller
  * went away. Call thread: waits for reclaim. */
@@ -37,6 +41,14 @@ int fork_call(struct client *c, uint64_t cookie);
 /* The connection of a CALL_FORK has closed: the fork has succeeded or failed. @cookie 0: any fork
  * in progress. */
 void fork_over(struct client *c, uint64_t cookie);
+/* From now on no page comes to the client and none of its messages is read, until fork_thaw: its
+ * kernel is about to copy its memory without an event. Its fork is announced. 0; -EAGAIN: it is
+ * not, or some pages are in transit. Call thread. */
+int fork_freeze(struct client *c);
+void fork_thaw(struct client *c);
+/* The child of such a fork has said HELLO with @cookie and @uffd, which is taken: copy the books.
+ * Then client_by_cookie finds it. 0 or -errno: it must not run. Control thread. */
+int fork_child(struct supervisor *s, uint64_t cookie, int uffd);
 /* Apply the fork event. @uffd is the child's; @err: why the child cannot be followed; 0: it can.
  * The parent's mmap_lock is held for writing. */
 void fork_event(struct client *parent, int uffd, int err);

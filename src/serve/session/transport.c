@@ -14,6 +14,7 @@
 #include "mm/fault.h"
 #include "serve/account/account.h"
 #include "serve/channel/channel.h"
+#include "serve/process/proc.h"
 #include "serve/session/session.h"
 
 static void protocol_error(struct client *c)
@@ -59,6 +60,49 @@ _Static_assert((int)HOST_MOVED == EVICT_MOVED && (int)HOST_GONE == EVICT_GONE &&
 	       "the same words on both sides");
 _Static_assert(EVICT_PAGES_MAX == MMU_BATCH_MAX, "one withdrawal is one message");
 
+/* The areas that the pages leave, as the kernel maps them: a child that is made past the agent must
+ * not have them (agent/fork.c). They are named each time: only the kernel knows what is there now.
+ * 0 or -errno. */
+static int list_guards(struct client *c, const struct host_range *r, unsigned n,
+		       struct msg_guard *m)
+{
+	uint64_t done = 0;
+
+	lockdep_assert_held(&c->host.batch_lock);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t end = r[i].start + r[i].npages * PAGE_SIZE;
+
+		while (done < end) {
+			uint64_t at = done > r[i].start ? done : r[i].start;
+			struct proc_area a;
+			int err = proc_area_at(c->host.task, &c->guard_fd, at, &a);
+
+			if (err)
+				return err;
+			done = a.end > at ? a.end : at + PAGE_SIZE;
+			if (at < a.start || at >= a.end)
+				continue; /* unmapped: the helper finds nothing there */
+			m->range[m->n++] =
+				(struct evict_range){ a.start, (a.end - a.start) >> PAGE_SHIFT };
+		}
+	}
+	return 0;
+}
+
+/* The helper takes its messages in order: this comes before the EVICT. */
+static int send_guards(struct client *c, const struct host_range *r, unsigned n)
+{
+	struct msg_guard m = { .h = { PROTO_MAGIC, MSG_GUARD, c->seq } };
+	int err;
+
+	if (c->s->mode != SERVE_MODE_KERNEL)
+		return 0;
+	err = list_guards(c, r, n, &m);
+	return err ? err
+		   : msg_send(c->sock, &m,
+			      offsetof(struct msg_guard, range) + m.n * sizeof(m.range[0]), -1);
+}
+
 int transport_evict(struct host_client *hc, const struct host_range *r, unsigned n, uint8_t *status,
 		    unsigned npages)
 {
@@ -70,7 +114,10 @@ int transport_evict(struct host_client *hc, const struct host_range *r, unsigned
 	VM_ASSERT(n > 0 && n <= npages && npages <= EVICT_PAGES_MAX);
 	for (unsigned i = 0; i < n; i++)
 		m.range[i] = (struct evict_range){ r[i].start, r[i].npages };
-	err = msg_send(c->sock, &m, offsetof(struct msg_evict, range) + n * sizeof(m.range[0]), -1);
+	err = send_guards(c, r, n);
+	if (!err)
+		err = msg_send(c->sock, &m,
+			       offsetof(struct msg_evict, range) + n * sizeof(m.range[0]), -1);
 	if (err == -EPIPE || err == -ECONNRESET)
 		return -EPIPE;
 	if (err) {

@@ -42,6 +42,7 @@ struct pass {
 	struct smaps_area *area;
 	unsigned nr, cap;
 	int64_t registered; /* pages present in registered areas */
+	bool guards;        /* what is registered may have a guard (agent/fork.c) */
 };
 
 static void keep_area(const struct smaps_area *a, void *arg)
@@ -52,6 +53,9 @@ static void keep_area(const struct smaps_area *a, void *arg)
 	assert_thread(THREAD_FINDER);
 	if (!a->at.manageable || !(a->at.flags & VM_WRITE) ||
 	    a->flags & (SMAPS_GROWSDOWN | SMAPS_SPECIAL))
+		return;
+	/* The agent's own, or kept from children: but for guards. */
+	if (a->flags & SMAPS_DONTFORK && !(p->guards && a->flags & SMAPS_REGISTERED))
 		return;
 	if (a->flags & SMAPS_REGISTERED) {
 		p->registered += a->anon;
@@ -96,7 +100,7 @@ static bool look_at(struct client *c, bool urgent)
 {
 	uint64_t start = plat_now_ns(), cost, pause;
 	struct mm *mm = c->host.mm;
-	struct pass p = { 0 };
+	struct pass p = { .guards = c->s->mode == SERVE_MODE_KERNEL };
 	struct live l;
 	bool all = true;
 

@@ -205,6 +205,7 @@ static void fill(struct serve_snapshot *s)
 		},
 		.group_name = "job",
 		.store_name = "io_uring",
+		.mode = "kernel",
 	};
 	for (int i = 0; i < NR_STATS; i++)
 		s->stat[i] = i + 1;
@@ -281,6 +282,7 @@ TEST(the_json_report_has_every_key)
 	assert_int_equal(get(get(root, "cpu.stat"), "user_usec")->valuedouble, 70);
 	assert_int_equal(get(get(root, "cpu.stat"), "system_usec")->valuedouble, 8);
 	assert_string_equal(get(own, "store")->valuestring, "io_uring");
+	assert_string_equal(get(own, "mode")->valuestring, "kernel");
 	assert_int_equal(get(own, "unmanaged_peak")->valuedouble, 7 * MIB);
 	assert_int_equal(cJSON_GetArraySize(get(own, "unmanaged_processes")), 2);
 	assert_string_equal(cJSON_GetArrayItem(get(own, "unmanaged_processes"), 0)->valuestring,
