@@ -27,6 +27,7 @@ struct command {
 };
 
 extern const struct command check_command;
+extern const struct command doctor_command;
 extern const struct command migrate_command;
 extern const struct command run_command;
 

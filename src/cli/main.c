@@ -9,6 +9,7 @@
 
 static const struct command *const commands[] = {
 	&run_command,
+	&doctor_command,
 	&migrate_command,
 	&check_command,
 };
