@@ -36,12 +36,53 @@
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
 #
+# $UMEMCG_MODE        in the environment: kernel. The whole script then runs as an ordinary user without capabilities and
+#                     without new privileges, who may open a /dev/userfaultfd of a mount namespace of his own: mode kernel
+# ordinary            does it?
+# as_root NAME CMD... a test that is skipped then, since it needs root itself
+#
 # $test_mount         what a test has mounted, if anything: unmounted at the end, also when the script is interrupted
 #
 # sanitized           is the program built with the address sanitizer, whose memory is in its own then?
 #
 # $UMEMCG the program, $BIN the test programs, $TMP a directory of this test, removed at the end;
 # umemcg's swap files go there too (TMPDIR).
+
+# In place of this script, as root: the same script as that user, with a node of the device.
+become_ordinary() {
+	number=$(sed -n 's/ userfaultfd$//p' /proc/misc 2>/dev/null | tr -d ' ')
+	[ "$(id -u)" = 0 ] && [ -n "$number" ] && command -v setpriv >/dev/null && [ -e /dev/userfaultfd ] || {
+		echo "1..0 # SKIP mode kernel is tested by root, with /dev/userfaultfd and setpriv"
+		exit 0
+	}
+	ordinary_drop="setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
+	$ordinary_drop test -r "$1" || {
+		echo "1..0 # SKIP an ordinary user may not read $1"
+		exit 0
+	}
+	umask 022
+	ordinary_dev=$(mktemp -d "${TMPDIR:-/var/tmp}/umemcg-dev.XXXXXX") && mknod "$ordinary_dev/u" c 10 "$number" &&
+		chmod 666 "$ordinary_dev/u" || exit 1
+	exec 8<&0
+	unshare -m sh -c '
+		mount --bind "$1/u" /dev/userfaultfd && rm -rf "$1" || exit 1
+		drop=$2
+		shift 2
+		HOME=/var/tmp PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin exec $drop sh "$@"' sh \
+		"$ordinary_dev" "$ordinary_drop" "$@" <&8 8<&-
+	exit $?
+}
+
+ordinary() { [ "${UMEMCG_MODE-}" = kernel ]; }
+
+if ordinary && [ -z "${UMEMCG_ORDINARY-}" ]; then
+	UMEMCG_ORDINARY=1
+	export UMEMCG_ORDINARY
+	case $0 in
+	/*) become_ordinary "$0" "$@" ;;
+	*) become_ordinary "$PWD/$0" "$@" ;;
+	esac
+fi
 
 lib_dir=$(cd "$(dirname "$0")" && pwd)
 lib_top=$(cd "$lib_dir/../.." && pwd)
@@ -67,6 +108,8 @@ export TMPDIR
 report=$TMP/report.json
 samples=$TMP/samples
 slack_kb=4096
+# The directory of the sources is not his.
+! ordinary || cd "$TMP" || exit 1
 
 # The shell runs this at its end, whatever the reason.
 lib_end() {
@@ -162,6 +205,14 @@ check() {
 	fi
 	not_ok "$check_name" "$* ended with $check_code"
 	tail -n 40 "$TMP/check.out" | cut -c 1-200 | sed 's/^/#   /'
+}
+
+as_root() {
+	if ordinary; then
+		skip "$1" "it needs root"
+	else
+		check "$@"
+	fi
 }
 
 check_tool() {

@@ -149,7 +149,7 @@ check "what is touched in order comes many pages a fault" few_faults
 check "a member that is killed leaves the others their memory" killed_member
 check "members that give up a part leave it to the others" some_unmap
 check "system calls, moves, advice, locks and semaphores work on it" calls
-check "System V segments have the ids, keys, rights and ends of the manual" segments
+as_root "System V segments have the ids, keys, rights and ends of the manual" segments
 check "--kernel-sysv leaves them to the kernel" kernel_segments
 check "what was attached stayed below the limit" held 8
 check "shared objects that are not managed count, and once" objects_counted
