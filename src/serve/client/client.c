@@ -143,7 +143,8 @@ void client_set_pid(struct client *c, pid_t pid)
 		c->host.pid = pid;
 	}
 	spin_unlock(&s->clients_lock);
-	if (first && !client_may_register(c))
+	/* One that executes a program, too: its memory from before, which the keeper knew, ends. */
+	if (first)
 		client_keep(c);
 	if (!first)
 		close_if(pidfd);
@@ -153,7 +154,7 @@ void client_keep(struct client *c)
 {
 	struct keeper *k = c->s->keeper;
 
-	if (!k || c->host.pidfd < 0)
+	if (!k || c->host.pidfd < 0 || c->kept)
 		return;
 	keeper_add_pid(k, c->host.pid, c->host.pidfd);
 	c->kept = true;

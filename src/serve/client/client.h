@@ -38,7 +38,7 @@
  *   EXECUTING     Charged ahead; its memory is still that of before the exec, and is not measured
  *                 here.
  *   UNIDENTIFIED  Measured. HELLO makes it another, managed client, and ends this one.
- *   UNMANAGED     Measured, named in the report, known to the keeper.
+ *   UNMANAGED     Measured, named in the report.
  *   ENDED         It is off the list, or about to be; nothing more is charged to it. Whoever adds
  *                 to it looks for ENDED afterwards, and takes back what it added.
  *
