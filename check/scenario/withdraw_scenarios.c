@@ -128,6 +128,41 @@ static void and_fork_end(void)
 DEFINE_SCENARIO(withdraw_and_fork, "withdraw-and-fork", and_fork_setup, and_fork_end,
 		"a page is taken out of a process that forks: both have it");
 
+/* ---- a fork that is not reported (serve/session/fork.c) ---- */
+
+/* The system call itself comes between the freeze and the copy of the books. */
+static void fork_alone(void *arg)
+{
+	struct mm *m = arg;
+
+	soft_freeze(&fx->soft, m);
+	if (soft_client_fork(&fx->soft, m, child) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
+	rw_wrlock(&m->mmap_lock);
+	rw_wrlock(&child->mmap_lock);
+	if (mm_fork_locked(m, child, 0) != 0)
+		sim_fail(SIM_WRONG, NULL, 0, "fork failed");
+	rw_wrunlock(&child->mmap_lock);
+	rw_wrunlock(&m->mmap_lock);
+	soft_thaw(&fx->soft);
+}
+
+/* Nothing is withdrawn from a process that forks: reclaim is kept away before. */
+static void fork_and_swapin_setup(void)
+{
+	fx_up_withdrawing(FX_SLOTS);
+	fx->soft.freezes = true;
+	waitq_init(&fx->soft.thawed);
+	mm = fx_mm(fx_group("A", 8), "mm", 1);
+	fx_fill(mm, 0);
+	fx_push_out(mm, 0);
+	child = fx_empty_mm(mm_memcg(mm), "child");
+	sim_task("fork", fork_alone, mm, 0, 0);
+	sim_task("read", task_read, mm, 1, 0);
+}
+DEFINE_SCENARIO(fork_and_swapin, "fork-unreported-and-swapin", fork_and_swapin_setup, and_fork_end,
+		"a process forks unreported, and a page of it comes in: both have it");
+
 static void and_exit_setup(void)
 {
 	in_hand();

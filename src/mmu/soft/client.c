@@ -124,6 +124,9 @@ int client_map(struct mmu *mmu, struct mm *mm, uint64_t va, struct page **pages,
 	unsigned max = a32_load(&s->inject.map_max);
 	int err = -(int)a32_xchg(&s->inject.map_errno, 0);
 
+	/* The caller holds mmap_lock, as who freezes does. */
+	if (!err && s->freezes && a32_load(&s->frozen))
+		err = -EAGAIN;
 	if (err)
 		return err;
 	if (max && n > max)
@@ -199,8 +202,11 @@ static bool try_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf
 int client_access(struct mmu_soft *s, struct mm *mm, uint64_t va, void *buf, size_t len, bool write)
 {
 	while (!try_access(s, mm, va, buf, len, write)) {
+		uint32_t ticket = s->freezes ? waitq_prepare(&s->thawed) : 0;
 		int err = s->fault(mm, va, write);
 
+		if (err == -EAGAIN && s->freezes && a32_load(&s->frozen))
+			waitq_sleep(&s->thawed, ticket, -1);
 		if (err && err != -EAGAIN && err != -ENOENT)
 			return err;
 	}
@@ -284,6 +290,24 @@ int soft_client_fork(struct mmu_soft *s, struct mm *parent, struct mm *child)
 		plat_free(copies);
 	}
 	return err;
+}
+
+void soft_freeze(struct mmu_soft *s, struct mm *mm)
+{
+	VM_ASSERT(s->freezes && s->kind == SOFT_EXCLUSIVE);
+	if (bug_on(FREEZE_WITHOUT_LOCK)) {
+		a32_store(&s->frozen, 1);
+		return;
+	}
+	rw_wrlock(&mm->mmap_lock);
+	a32_store(&s->frozen, 1);
+	rw_wrunlock(&mm->mmap_lock);
+}
+
+void soft_thaw(struct mmu_soft *s)
+{
+	a32_store(&s->frozen, 0);
+	waitq_wake(&s->thawed);
 }
 
 void soft_client_exit(struct mmu_soft *s, struct mm *mm)

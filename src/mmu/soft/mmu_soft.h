@@ -71,6 +71,9 @@ struct mmu_soft {
 	void (*withdrawn)(void *arg, struct mmu_req *reqs, unsigned n);
 	void *withdrawn_arg;
 	struct soft_inject inject;
+	bool freezes;        /* (C) soft_freeze is used */
+	atomic32_t frozen;   /* no page comes to any client; mmap_lock of whose it is, to set */
+	struct waitq thawed; /* with @freezes */
 	atomic64_t nr_home, nr_client; /* pages of content */
 	atomic64_t nr_requests, nr_kills, nr_poisons, nr_flushes;
 };
@@ -92,6 +95,10 @@ void soft_client_discard(struct mmu_soft *s, struct mm *mm, uint64_t start, uint
 void soft_client_move(struct mmu_soft *s, struct mm *mm, uint64_t from, uint64_t to, uint64_t len);
 /* fork: every page of @parent is copied into @child. 0 or -ENOMEM. */
 int soft_client_fork(struct mmu_soft *s, struct mm *parent, struct mm *child);
+/* Around a fork that is not reported: the books of @mm stay what its memory is, unless something is
+ * withdrawn. Needs s->freezes and s->thawed, which the fixture sets. */
+void soft_freeze(struct mmu_soft *s, struct mm *mm);
+void soft_thaw(struct mmu_soft *s);
 /* Process exit: free its memory. NULL: of all processes. */
 void soft_client_exit(struct mmu_soft *s, struct mm *mm);
 /* Put zeros at @va behind the engine's back. */
