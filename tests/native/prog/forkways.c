@@ -7,7 +7,8 @@
  *
  *   - children by a system call instruction of our own. They may be ended by SIGSEGV; a page that
  *     they can read has its content
- *   - children that are killed at once, and parents that end while a thread of theirs forks
+ *   - children that are killed at once, parents that end while a thread of theirs forks, and one
+ *     that has no room for a mapping
  *
  * A page holds its number and its version everywhere; there is no version 0.
  */
@@ -16,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -362,6 +364,34 @@ static void kill_at_once(void)
 		fail("whose children were killed ended with %#x", status);
 }
 
+/* Without room for a mapping a child may be unable to go on, and be killed: its parent goes on. */
+static void no_room(void)
+{
+	const struct rlimit limit = { .rlim_cur = MIB, .rlim_max = MIB };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		EXPECT(!setrlimit(RLIMIT_AS, &limit));
+		for (int i = 0; i < 2; i++) {
+			pid_t child = fork();
+
+			if (child == 0) {
+				check_all("without room");
+				_exit(0);
+			}
+			EXPECT(child > 0 && waitpid(child, &status, 0) == child);
+			if (status && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL))
+				fail("a child without room ended with %#x", status);
+		}
+		check_all("the parent of who had no room");
+		_exit(0);
+	}
+	EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (status)
+		fail("who had no room ended with %#x", status);
+}
+
 /* ---- the tree ---- */
 
 static void grow(void)
@@ -446,9 +476,14 @@ int main(int argc, char **argv)
 		write_page(i);
 	for (size_t i = 0; i < SHARED_PAGES; i++)
 		shared[i * WORDS] = word_of(i, 7);
+	/* Shared memory goes out for it. */
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < pages; i++)
+			EXPECT(*(volatile uint64_t *)(void *)(memory + i * PAGE));
 	/* Before any fork that the agent has seen. */
 	for (int i = 0; i < 4; i++)
 		past_the_agent();
+	no_room();
 	grow();
 	return ok("%zu MiB", mib);
 }
