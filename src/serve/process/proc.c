@@ -471,10 +471,13 @@ int proc_area_at(pid_t pid, int *maps_fd, uint64_t va, struct proc_area *out)
 	int err;
 
 	VM_ASSERT(pid > 0 && *maps_fd >= -1);
-	if (*maps_fd < 0)
-		*maps_fd = proc_open(pid, "maps");
-	if (*maps_fd < 0)
-		return *maps_fd;
+	if (*maps_fd < 0) {
+		int fd = proc_open(pid, "maps");
+
+		if (fd < 0)
+			return fd;
+		*maps_fd = fd;
+	}
 	err = query_area(*maps_fd, va, out);
 	if (err != -ENOTTY && err != -EINVAL)
 		return err;
