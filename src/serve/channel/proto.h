@@ -36,7 +36,8 @@
  *          late: nothing has changed then.
  *   then   STARTED from the helper: from now on it answers
  *   then   EVICT -> EVICTED -> (supervisor reads the staging area) -> ZAP, any number of times, one
- *          at a time; or FILL -> EVICTED. GUARD before an EVICT. LEAVE at any time, once; RETIRE between two requests.
+ *          at a time; or FILL -> EVICTED. GUARD before an EVICT. LEAVE at any time, once; RETIRE
+ *          between two requests.
  *
  * This header is shared with src/agent and includes only the standard library.
  */
