@@ -117,17 +117,17 @@ char *agent_helper_area(void);
 char *agent_staging(void);
 void agent_unlock_region(void);
 
-/* uffd.c: a descriptor or -errno. */
 /* Behave as on a kernel without UFFDIO_MOVE (tests). */
 extern bool agent_no_move;
-/* @device: where userfaultfd(2) is refused; else -1. */
+
+/* uffd.c: a descriptor or -errno. @device: where userfaultfd(2) is refused; else -1. */
 int agent_make_uffd(int device);
 int agent_get_device(int channel, uint64_t cookie);
 int agent_staging_uffd(char *staging, int device);
 
 /* alone.c */
-long hook_unshare(long flags);
-long hook_setns(long fd, long type);
+int hook_unshare(int flags);
+int hook_setns(int fd, int type);
 
 /* filter.c */
 #define FILTER_REGISTER 1u

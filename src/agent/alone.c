@@ -9,7 +9,9 @@
  * The new helper's channel is open before the old helper ends: the supervisor would take the end of
  * the only channel for the end of the program.
  *
- * Caught: unshare(3), setns(3), and both by syscall(2). Locks: none; signals are blocked.
+ * Caught: unshare(3) and setns(3), by their symbols, in libc itself, and by syscall(2).
+ *
+ * Locks: none; signals are blocked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -163,26 +165,29 @@ static long alone(long nr, long a, long b, long refusal)
 	return err;
 }
 
-long hook_unshare(long flags)
+/* A process that has left its PID or time namespace for its children can have no new thread. So it
+ * leaves these when the helper is there again. */
+int hook_unshare(int flags)
 {
-	if (flags & (CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM))
-		return alone(SYS_unshare, flags, 0, -EINVAL);
-	return sys_call1(SYS_unshare, flags);
+	const int later = flags & (CLONE_NEWPID | CLONE_NEWTIME);
+	long err = sys_call1(SYS_unshare, flags);
+
+	if (err == -EINVAL && flags & (CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) {
+		err = alone(SYS_unshare, flags & ~later, 0, -EINVAL);
+		if (!err && later)
+			err = sys_call1(SYS_unshare, later);
+	}
+	return (int)hook_result(err);
 }
 
-long hook_setns(long fd, long type)
+int hook_setns(int fd, int type)
 {
 	long err = alone(SYS_setns, fd, type, -EUSERS);
 
-	return err == -EINVAL ? alone(SYS_setns, fd, type, -EINVAL) : err;
+	if (err == -EINVAL)
+		err = alone(SYS_setns, fd, type, -EINVAL);
+	return (int)hook_result(err);
 }
 
-AGENT_EXPORT int unshare(int flags)
-{
-	return (int)hook_result(hook_unshare(flags));
-}
-
-AGENT_EXPORT int setns(int fd, int type)
-{
-	return (int)hook_result(hook_setns(fd, type));
-}
+AGENT_EXPORT extern __typeof__(unshare) unshare __attribute__((alias("hook_unshare")));
+AGENT_EXPORT extern __typeof__(setns) setns __attribute__((alias("hook_setns")));

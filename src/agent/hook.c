@@ -55,6 +55,8 @@ static struct redirect redirects[] = {
 	{ .name = "execve", .target = (void *)hook_execve, .optional = true },
 	{ .name = "execveat", .target = (void *)hook_execveat, .optional = true },
 	{ .name = "fexecve", .target = (void *)hook_fexecve, .optional = true },
+	{ .name = "unshare", .target = (void *)hook_unshare, .optional = true },
+	{ .name = "setns", .target = (void *)hook_setns, .optional = true },
 };
 
 #define NR_REDIRECTS (sizeof redirects / sizeof redirects[0])

@@ -118,9 +118,9 @@ static __attribute__((noinline)) long other(long nr, long a, long b, long c, lon
 	case SYS_getppid:
 		return hook_getppid();
 	case SYS_unshare:
-		return hook_result(hook_unshare(a));
+		return hook_unshare((int)a);
 	case SYS_setns:
-		return hook_result(hook_setns(a, b));
+		return hook_setns((int)a, (int)b);
 	case SYS_prctl:
 		return hook_result(hook_prctl(a, b, c, d, e));
 	case SYS_seccomp:
