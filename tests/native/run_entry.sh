@@ -281,8 +281,11 @@ filtered_fork() {
 	return $code
 }
 
+# The programs are seen there, wherever they were built.
 in_bubble() {
-	under 16M bwrap --ro-bind / / --dev /dev --proc /proc "$@" "$BIN/apart" inside 24 || shown || return
+	built=$(dirname "$UMEMCG")
+	under 16M bwrap --ro-bind / / --dev /dev --proc /proc "$@" --ro-bind "$built" "$built" --ro-bind "$BIN" "$BIN" \
+		"$BIN/apart" inside 24 || shown || return
 	expect 0 "$(value umemcg/unmanaged_total)" umemcg/unmanaged_total &&
 		at_least $((8 << 20)) "$(value memory.swap.peak)" memory.swap.peak
 }
