@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 require_uffd
 require_prog family workers reportget
-plan 9
+plan 10
 
 # workers_in LIMIT SWAP WORKERS MIB PERCENT ROUNDS [OPTION...]: they find their memory as they left it.
 workers_in() {

@@ -44,10 +44,15 @@ most_of() { # WANT_KB
 	return 1
 }
 
+# A helper that gets no CPU for 200 ms is late: one of three.
 gets_as_many() { # ARGUMENT...
-	alone -r 2000 "$@" $mib || return
-	want=$(figure huge_end)
-	limited 128M -r 2000 -c "$@" $mib && most_of "$want"
+	for try in 1 2 3; do
+		alone -r 2000 "$@" $mib || return
+		want=$(figure huge_end)
+		limited 128M -r 2000 -c "$@" $mib || return
+		most_of "$want" && return
+	done
+	return 1
 }
 
 gets_none() { # ARGUMENT...
