@@ -62,10 +62,17 @@ static int64_t read_fraction(const char **s)
 	return n;
 }
 
+static bool is_word(const char *s, const char *word)
+{
+	for (; *word; s++, word++)
+		if ((*s | 0x20) != *word)
+			return false;
+	return end_of(s) == 0;
+}
+
 static bool is_no_limit(const char *s)
 {
-	return (strncasecmp(s, "max", 3) == 0 && end_of(s + 3) == 0) ||
-	       (strncasecmp(s, "infinity", 8) == 0 && end_of(s + 8) == 0);
+	return is_word(s, "max") || is_word(s, "infinity");
 }
 
 int size_parse(const char *text, int64_t *bytes)

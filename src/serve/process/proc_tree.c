@@ -122,6 +122,12 @@ void proc_kill_ours(pid_t tid)
 	(void)kill(tid, SIGKILL);
 }
 
+#ifdef __SANITIZE_THREAD__
+#define SANITIZER_THREADS 1
+#else
+#define SANITIZER_THREADS 0
+#endif
+
 /* Threads of ours beside io_uring's, which run no code of ours. */
 static unsigned own_threads(void)
 {
@@ -145,14 +151,10 @@ static unsigned own_threads(void)
 /* The kernel lists a thread for an instant after it was joined. */
 bool proc_single_threaded(void)
 {
-#ifdef __SANITIZE_THREAD__
-	return true; /* its runtime has a thread */
-#else
-	for (int i = 0; own_threads() > 1; i++) {
+	for (int i = 0; own_threads() > 1 + SANITIZER_THREADS; i++) {
 		if (i == JOINED_WAITS)
 			return false;
 		plat_sleep_ns(1000000);
 	}
 	return true;
-#endif
 }
