@@ -6,29 +6,7 @@
 require_uffd
 require_prog alone fill reportget
 
-out=$TMP/out
-err=$TMP/err
-LC_ALL=C
-export LC_ALL
-
-# under LIMIT COMMAND...: to $out and $err
-under() {
-	limit=$1
-	shift
-	rm -f "$report"
-	bounded "$UMEMCG" run -m "$limit" --swap-max 1G --report json --report-file "$report" -- "$@" >"$out" 2>"$err"
-}
-
-shown() { cat "$out" "$err"; return 1; }
-
-# same COMMAND...: the same output, standard error and exit status as without umemcg.
-same() {
-	bounded "$@" >"$TMP/want" 2>"$TMP/want.err"
-	want=$?
-	under 256M "$@"
-	expect $want $? "exit status" && cmp "$TMP/want" "$out" && cmp "$TMP/want.err" "$err" && return
-	shown
-}
+. "$(dirname "$0")/same.sh"
 
 # Everything is managed, and what was in swap is right afterwards.
 alone() {
