@@ -5,21 +5,22 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/console.h"
-
-#define CLEAR_LINE      "\r\033[K"
-#define COLUMNS_DEFAULT 80
+#include "serve/process/proc.h"
 
 int console_init(struct console *c, bool want_status, bool quiet)
 {
-	*c = (struct console){ .live = want_status && isatty(STDERR_FILENO), .quiet = quiet };
+	*c = (struct console){ .live = want_status &&
+				       status_row_possible(STDERR_FILENO, getenv("TERM")),
+			       .quiet = quiet };
+	status_row_init(&c->row, STDERR_FILENO, NULL);
 	c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->event_fd < 0)
 		return -errno;
@@ -84,7 +85,6 @@ static void flush(struct console *c, bool wait)
 	while (wait || !(c->stuck = !writable())) {
 		if (!take_notice(c, text))
 			return;
-		console_clear(c);
 		cli_fail("%s", text);
 	}
 }
@@ -99,13 +99,6 @@ void console_try_flush(struct console *c)
 	flush(c, false);
 }
 
-static void put(const char *text, size_t len)
-{
-	/* Failure to write a status line is not worth a message. */
-	if (write(STDERR_FILENO, text, len) < 0)
-		errno = 0;
-}
-
 /* Editors, pagers and other full-screen programs read key by key: they own the whole screen. */
 static bool has_the_screen(void)
 {
@@ -114,29 +107,35 @@ static bool has_the_screen(void)
 	return tcgetattr(STDERR_FILENO, &t) == 0 && !(t.c_lflag & ICANON);
 }
 
+/* Does the terminal belong to our group, or to one that an interactive shell below us has made? */
+static bool is_foreground(void)
+{
+	const pid_t group = tcgetpgrp(STDERR_FILENO);
+	pid_t pid = group;
+
+	if (group == getpgrp())
+		return true;
+	while (pid > 1 && pid != getpid())
+		pid = proc_parent(pid);
+	return pid == getpid();
+}
+
+void console_set_keeper(struct console *c, struct keeper *keeper)
+{
+	c->row.keeper = keeper;
+}
+
 void console_status(struct console *c, const char *text)
 {
-	struct winsize size = { 0 };
-	char line[256];
-	int columns, n;
-
-	if (!c->live || tcgetpgrp(STDERR_FILENO) != getpgrp())
+	if (!c->live || !is_foreground())
 		return;
-	if (has_the_screen()) {
-		c->shown = false;
-		return;
-	}
-	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	columns = size.ws_col ? size.ws_col : COLUMNS_DEFAULT;
-	/* One column less, so that the cursor does not wrap. */
-	n = snprintf(line, sizeof(line), CLEAR_LINE "%.*s", columns - 1, text);
-	put(line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
-	c->shown = true;
+	if (has_the_screen())
+		status_row_leave(&c->row);
+	else
+		status_row_show(&c->row, text);
 }
 
 void console_clear(struct console *c)
 {
-	if (c->shown)
-		put(CLEAR_LINE, strlen(CLEAR_LINE));
-	c->shown = false;
+	status_row_release(&c->row);
 }

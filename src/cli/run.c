@@ -132,17 +132,19 @@ static void handle_signals(struct run *r)
 	}
 }
 
-static void update_status(struct run *r)
+/* At the latest after STATUS_INTERVAL_MS; @at_once: the program has not begun. */
+static void update_status(struct run *r, bool at_once)
 {
 	struct serve_snapshot snap;
 	char line[STATUS_MAX];
 	uint64_t now = plat_now_ns();
 	double seconds = (double)(now - r->status_ns) / 1e9;
 
-	if (!r->console.live || seconds * 1000 < STATUS_INTERVAL_MS)
+	if (!r->console.live || (!at_once && seconds * 1000 < STATUS_INTERVAL_MS))
 		return;
 	supervisor_snapshot(r->supervisor, &snap);
-	report_status(line, &snap, (double)(snap.stat[STAT_PGFAULT] - r->status_faults) / seconds);
+	report_status(line, &snap,
+		      at_once ? 0 : (double)(snap.stat[STAT_PGFAULT] - r->status_faults) / seconds);
 	console_status(&r->console, line);
 	r->status_ns = now;
 	r->status_faults = snap.stat[STAT_PGFAULT];
@@ -166,7 +168,7 @@ static void watch(struct run *r)
 			handle_signals(r);
 		if (p[1].revents)
 			console_try_flush(&r->console);
-		update_status(r);
+		update_status(r, false);
 	}
 	if (r->child.exec_fd >= 0)
 		child_read_exec(&r->child);
@@ -289,9 +291,13 @@ static int run_program(struct run *r)
 
 	say_mode(r);
 	r->start_ns = r->status_ns = plat_now_ns();
+	/* A program that asks for the terminal's size finds the status line taken off it. */
+	update_status(r, true);
 	ret = child_start(&r->child, r->options.argv, &r->signals, &r->limits, r->supervisor);
-	if (ret != 0)
+	if (ret != 0) {
+		console_clear(&r->console);
 		return cannot_fork(ret);
+	}
 	if (r->child.pidfd >= 0)
 		keeper_add_pid(&r->keeper, r->child.pid, r->child.pidfd);
 	supervisor_watch_root(r->supervisor, r->child.pid,
@@ -337,6 +343,7 @@ static int run_supervised(struct run *r)
 		return cli_fail("run: %s", problem.text);
 	}
 	supervisor_set_keeper(r->supervisor, &r->keeper);
+	console_set_keeper(&r->console, &r->keeper);
 	if (supervisor_start(r->supervisor, &problem) != 0) {
 		status = cli_fail("run: %s", problem.text);
 		goto stop_keeper;

@@ -181,9 +181,7 @@ void report_status(char line[STATUS_MAX], const struct serve_snapshot *s, double
 {
 	char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
 
-	/* The program's next output comes right after it. */
-	snprintf(line, STATUS_MAX,
-		 "memory %s / %s  swap %s  faults %.0f/s  processes %" PRIu64 "  ",
+	snprintf(line, STATUS_MAX, "memory %s / %s  swap %s  faults %.0f/s  processes %" PRIu64,
 		 size_format(a, s->memory_current), size_format(b, s->memory_max),
 		 size_format(c, s->swap_current), faults_per_s, s->processes_now);
 }

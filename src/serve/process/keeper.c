@@ -9,7 +9,8 @@
  * I1  Every table entry owns its descriptor (-1: it could not be received).
  * I2  A process is signalled through its pidfd only: a recycled pid is never hit.
  * I3  The keeper holds none of the program's files: its own descriptors are the socket, three times
- *     /dev/null, a pidfd of the supervisor, and what it was sent.
+ *     /dev/null, a pidfd of the supervisor, and what it was sent (the terminal is there while the
+ *     supervisor has it changed).
  *
  * Locks: none. The supervisor's threads send whole packets on one socket, which the kernel orders.
  */
@@ -33,6 +34,7 @@
 #include <unistd.h>
 
 #include "plat/plat.h"
+#include "serve/process/keeper_terminal.h"
 #include "serve/process/process.h"
 
 #define KEEPER_FD       3      /* the socket, in the keeper */
@@ -46,14 +48,15 @@ enum keeper_op {
 	KEEPER_ADD_FD,
 	KEEPER_DEL_FD,
 	KEEPER_REMOVE,
+	KEEPER_TERMINAL,
 	KEEPER_DONE
 };
 
 struct keeper_msg {
 	uint32_t op;
 	uint32_t pad;
-	uint64_t key;               /* a pid for the PID operations */
-	char file[KEEPER_FILE_MAX]; /* KEEPER_REMOVE */
+	uint64_t key;               /* a pid for the PID operations; KEEPER_TERMINAL: the sizes */
+	char text[KEEPER_TEXT_MAX]; /* KEEPER_REMOVE: a file; KEEPER_TERMINAL: what restores it */
 };
 
 struct entry {
@@ -315,7 +318,7 @@ static void detach(int sock)
 static void remove_file(const char *file)
 {
 	const char *slash = strrchr(file, '/');
-	char dir[KEEPER_FILE_MAX];
+	char dir[KEEPER_TEXT_MAX];
 
 	if (!slash || (size_t)(slash - file) >= sizeof(dir))
 		return;
@@ -327,7 +330,8 @@ static void remove_file(const char *file)
 
 static _Noreturn void keeper_main(int sock, pid_t supervisor)
 {
-	char file[KEEPER_FILE_MAX] = "";
+	char file[KEEPER_TEXT_MAX] = "";
+	struct keeper_terminal terminal = { .fd = -1 };
 	struct table t = { 0 };
 	struct keeper_msg m;
 	int fd, ret, pidfd;
@@ -349,7 +353,10 @@ static _Noreturn void keeper_main(int sock, pid_t supervisor)
 			table_del(&t, m.op == KEEPER_DEL_PID, m.key);
 			break;
 		case KEEPER_REMOVE:
-			memcpy(file, m.file, sizeof(file));
+			memcpy(file, m.text, sizeof(file));
+			break;
+		case KEEPER_TERMINAL:
+			terminal_set(&terminal, fd, m.key, m.text);
 			break;
 		case KEEPER_DONE:
 			remove_file(file);
@@ -358,6 +365,7 @@ static _Noreturn void keeper_main(int sock, pid_t supervisor)
 	}
 	hurry(supervisor, pidfd);
 	kill_tree(&t);
+	terminal_restore(&terminal);
 	remove_file(file);
 	_exit(0);
 }
@@ -403,10 +411,19 @@ void keeper_remove(struct keeper *k, const char *file)
 {
 	struct keeper_msg m = { .op = KEEPER_REMOVE };
 
-	if (strlen(file) >= sizeof(m.file))
+	if (strlen(file) >= sizeof(m.text))
 		return;
-	memcpy(m.file, file, strlen(file) + 1);
+	memcpy(m.text, file, strlen(file) + 1);
 	keeper_tell(k, m, -1);
+}
+
+void keeper_terminal(struct keeper *k, int fd, const char *text, uint16_t rows, uint16_t rows_now)
+{
+	struct keeper_msg m = { .op = KEEPER_TERMINAL, .key = rows | (uint64_t)rows_now << 16 };
+
+	VM_ASSERT(strlen(text) < sizeof(m.text));
+	memcpy(m.text, text, strlen(text) + 1);
+	keeper_tell(k, m, fd);
 }
 
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd)

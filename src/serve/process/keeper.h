@@ -18,13 +18,16 @@ struct keeper {
 	pid_t pid;
 };
 
-#define KEEPER_FILE_MAX 96 /* bytes, with the terminating 0 */
+#define KEEPER_TEXT_MAX 96 /* bytes, with the terminating 0 */
 
 /* Fork the keeper. Call before any thread exists. 0 or -errno. */
 int keeper_start(struct keeper *k);
 /* At its end, orderly or not, it removes @file and the directory that it is in, if the directory is
  * empty then. A longer name is ignored. */
 void keeper_remove(struct keeper *k, const char *file);
+/* If the supervisor is killed, @text is written to the terminal at @fd, and its size is set from
+ * @rows_now rows back to @rows. This replaces what was said before; @fd -1: nothing to restore. */
+void keeper_terminal(struct keeper *k, int fd, const char *text, uint16_t rows, uint16_t rows_now);
 /* Add a process or a descriptor. Thread safe. Errors are ignored: the keeper is a second line of
  * defence. @fd is duplicated; the caller keeps its own. @key identifies it for removal. */
 void keeper_add_pid(struct keeper *k, pid_t pid, int pidfd);

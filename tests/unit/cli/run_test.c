@@ -363,12 +363,14 @@ TEST(the_keeper_ends_the_tree_of_a_killed_supervisor)
  * leader in between reports how the job stopped and ended. */
 static void job_on_terminal(struct job *j, const char *options, const char *script)
 {
+	const struct winsize size = { .ws_row = 24, .ws_col = 80 };
 	int status;
 	pid_t leader, pid;
 
 	fflush(NULL);
 	j->len = 0;
-	leader = forkpty(&j->fd, NULL, NULL, NULL);
+	setenv("TERM", "vt100", 1);
+	leader = forkpty(&j->fd, NULL, NULL, &size);
 	assert_true(leader >= 0);
 	j->pid = leader;
 	if (leader > 0)
@@ -450,8 +452,10 @@ TEST(a_terminal_that_is_closed_ends_the_program)
 	assert_int_equal(WEXITSTATUS(status), 7);
 }
 
-/* A status line is shown on a terminal, on one line, and is gone before the report. The program
+/* A status line is shown on a terminal, in its last row, and is gone before the report. The program
  * waits until it was seen. */
+#define STATUS_ROW "\033[24;1H\033[m\033[2K"
+
 TEST(the_status_line_is_for_terminals)
 {
 	struct job j;
@@ -461,13 +465,13 @@ TEST(the_status_line_is_for_terminals)
 	assert_int_equal(pipe(go), 0);
 	snprintf(script, sizeof(script), "read line </dev/fd/%d", go[0]);
 	job_on_terminal(&j, "-v", script);
-	job_expect(&j, "\r\033[Kmemory ");
+	job_expect(&j, STATUS_ROW "memory ");
 	assert_int_equal(write(go[1], "\n", 1), 1);
 	job_expect(&j, "[status 0]");
 	close(go[0]);
 	close(go[1]);
-	line = strstr(j.output, "\r\033[Kmemory ");
-	report = strstr(j.output, "\r\033[Kumemcg: sh ended");
+	line = strstr(j.output, STATUS_ROW "memory ");
+	report = strstr(j.output, "umemcg: sh ended");
 	assert_non_null(line);
 	assert_non_null(report);
 	assert_true(line < report);
@@ -478,5 +482,5 @@ TEST(the_status_line_is_for_terminals)
 	expect_run("", "-v", "sleep 0.6", 0, "umemcg: sh ended");
 	job_start(&j, "-v", "sleep 0.6");
 	assert_int_equal(job_end(&j), 0);
-	assert_null(strchr(j.output, '\r'));
+	assert_null(strchr(j.output, '\033'));
 }
