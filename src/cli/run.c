@@ -28,14 +28,14 @@
 #include "cli/run_options.h"
 #include "cli/run_output.h"
 #include "cli/run_report.h"
+#include "cli/run_status.h"
 #include "serve/process/keeper.h"
 #include "serve/limits.h"
 
-#define ARENAS             4 /* of malloc */
-#define STATUS_INTERVAL_MS 250
-#define LEFT_LOOKS         20
-#define LEFT_PAUSE_NS      (10 * 1000000ull)
-#define REAP_WAIT_MS       2000 /* for processes killed by supervisor_stop */
+#define ARENAS        4 /* of malloc */
+#define LEFT_LOOKS    20
+#define LEFT_PAUSE_NS (10 * 1000000ull)
+#define REAP_WAIT_MS  2000 /* for processes killed by supervisor_stop */
 
 struct run {
 	struct run_options options;
@@ -51,8 +51,8 @@ struct run {
 	int died_of;     /* signal that ended the root process, not for want of memory; 0: none */
 	bool stopped;    /* the root process is stopped by a signal */
 	int wait_status; /* of the root process, once it has ended */
-	uint64_t start_ns, status_ns;
-	int64_t status_faults;
+	uint64_t start_ns;
+	struct run_status status;
 };
 
 /* ---- the program's life ---------------------------------------------------------------------- */
@@ -132,24 +132,6 @@ static void handle_signals(struct run *r)
 	}
 }
 
-/* At the latest after STATUS_INTERVAL_MS; @at_once: the program has not begun. */
-static void update_status(struct run *r, bool at_once)
-{
-	struct serve_snapshot snap;
-	char line[STATUS_MAX];
-	uint64_t now = plat_now_ns();
-	double seconds = (double)(now - r->status_ns) / 1e9;
-
-	if (!r->console.live || (!at_once && seconds * 1000 < STATUS_INTERVAL_MS))
-		return;
-	supervisor_snapshot(r->supervisor, &snap);
-	report_status(line, &snap,
-		      at_once ? 0 : (double)(snap.stat[STAT_PGFAULT] - r->status_faults) / seconds);
-	console_status(&r->console, line);
-	r->status_ns = now;
-	r->status_faults = snap.stat[STAT_PGFAULT];
-}
-
 static void watch(struct run *r)
 {
 	while (!r->ended) {
@@ -161,14 +143,14 @@ static void watch(struct run *r)
 
 		if (r->console.stuck)
 			p[1] = (struct pollfd){ .fd = STDERR_FILENO, .events = POLLOUT };
-		poll(p, 3, r->console.live ? STATUS_INTERVAL_MS : -1);
+		poll(p, 3, run_status_pause_ms(&r->status, &r->console));
 		if (p[2].revents)
 			child_read_exec(&r->child);
 		if (p[0].revents)
 			handle_signals(r);
 		if (p[1].revents)
 			console_try_flush(&r->console);
-		update_status(r, false);
+		run_status_update(&r->status, &r->console, r->supervisor, false);
 	}
 	if (r->child.exec_fd >= 0)
 		child_read_exec(&r->child);
@@ -290,9 +272,10 @@ static int run_program(struct run *r)
 	int ret;
 
 	say_mode(r);
-	r->start_ns = r->status_ns = plat_now_ns();
+	r->start_ns = plat_now_ns();
+	run_status_init(&r->status, r->options.argv[0]);
 	/* A program that asks for the terminal's size finds the status line taken off it. */
-	update_status(r, true);
+	run_status_update(&r->status, &r->console, r->supervisor, true);
 	ret = child_start(&r->child, r->options.argv, &r->signals, &r->limits, r->supervisor);
 	if (ret != 0) {
 		console_clear(&r->console);

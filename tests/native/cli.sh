@@ -284,6 +284,25 @@ out_of_memory() {
 		grep -q "umemcg: '.*fill' was killed: .* of 8.0 MiB.* of 4.0 MiB); raise -m or --swap-max" "$TMP/err"
 }
 
+# It goes about its 100 MiB until it is told.
+thrashing() {
+	cat >"$TMP/wander" <<-'END'
+		BEGIN {
+			for (i = 0; i < 1500000; i++)
+				a[i] = i
+			while ((getline line <until) <= 0) {
+				close(until)
+				for (j = 0; j < 20000; j++)
+					x += a[int(rand() * 1500000)]
+			}
+		}
+	END
+	ended 0 -m 16M --swap-max 512M -- timeout 200 awk -v until="$TMP/err" -f "$TMP/wander" || return 1
+	expect 1 "$(wc -l <"$TMP/err")" lines &&
+		grep -q "^umemcg: 'timeout' is thrashing: [0-9]* % of its time .* raise -m$" "$TMP/err" || return 1
+	ended 124 -q -m 16M --swap-max 512M -- timeout 12 awk -v until=/dev/null -f "$TMP/wander" && expect "" "$(cat "$TMP/err")" "with -q"
+}
+
 json() {
 	ended 0 --memory-high 48M --swap-max 128M --report json --report-file "$TMP/r" -- "$BIN/fill" 8 || return 1
 	expect "" "$(cat "$TMP/err")" "standard error" || return 1
@@ -367,6 +386,7 @@ fi
 limits=:
 check "the program's limits are its own" limits_of_the_program
 check "out of memory is one sentence with limits, usage and remedy" out_of_memory
+check "a program that waits for its memory most of the time is told so, once" thrashing
 check "exit statuses are the program's, 126 and 127" statuses
 check "a program without its interpreter is found, and cannot run" no_interpreter
 if unshare --fork --pid --mount-proc true 2>/dev/null; then

@@ -64,8 +64,7 @@ static int proc_stream(pid_t pid, const char *file, FILE **f)
 	return -ENOMEM;
 }
 
-/* The beginning of a file, as a string; empty if it cannot be read. False: it cannot be opened. */
-static bool proc_read(pid_t pid, const char *file, char *buf, size_t size)
+bool proc_read(pid_t pid, const char *file, char *buf, size_t size)
 {
 	int fd = proc_open(pid, file);
 	ssize_t n;

@@ -32,6 +32,9 @@ int64_t proc_shmem_pages(pid_t pid);
 /* Pages of its page tables; -1: unknown. */
 int64_t proc_table_pages(pid_t pid);
 void proc_comm(pid_t pid, char *out, size_t size);
+/* What /proc/@pid/@file holds, as far as it fits, as a string; empty if it
+ * cannot be read. False: the process is gone. */
+bool proc_read(pid_t pid, const char *file, char *buf, size_t size);
 #define PROC_ENDING 0x04u /* the kernel's PF_EXITING */
 #define PROC_FORKED 0x40u /* the kernel's PF_FORKNOEXEC: no exec since it was forked */
 struct proc_stat {
