@@ -21,6 +21,8 @@ ninja -C "$dir" >"$dir/ninja.log" 2>&1 || {
 	echo "0 passed, 1 failed, 0 skipped"
 	exit 1
 }
+programs=$(meson test -C "$dir" --no-rebuild --list "$@" 2>/dev/null | grep -c .)
+echo "$programs programs; a line when one has ended. Single tests follow."
 meson test -C "$dir" --no-rebuild "$@" 2>&1 | tee "$dir/test.log" | sed -u -n '/^ *[0-9]*\/[0-9]* /p'
 if [ ! -s "$log" ]; then
 	cat "$dir/test.log"
