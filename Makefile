@@ -11,6 +11,9 @@
 #   make mutate     which synchronisation of the engine the checker's scenarios need; MUTATE='-j 4' passes arguments
 #   make compat COMPAT=glibc    programs that are not ours, with and without umemcg: the same verdicts? (HACKING.md)
 #   make soak MINUTES=60   the stress tests for a long time, plain and under the thread sanitizer in turn
+#   make deb        Debian packages in build-deb
+#   make deb-test   installs them in a new Debian 12 (debootstrap), uses and purges them; as root
+#   make dist-binary   a tarball in build-deb that runs from any directory
 #   make install PREFIX=/usr/local DESTDIR=
 #   make clean      removes the build directories
 #   make help       this list
@@ -77,6 +80,15 @@ soak: setup
 	@tools/configure.sh build-tsan $(TEST_OPTIONS) -Db_sanitize=thread
 	@tools/soak.sh $(MINUTES) build-test build-tsan
 
+deb:
+	@tools/deb.sh build-deb
+
+deb-test: deb
+	@tools/deb-test.sh build-deb
+
+dist-binary:
+	@tools/dist-binary.sh build-deb
+
 install: all
 	@DESTDIR=$(DESTDIR) meson install -C build --no-rebuild
 
@@ -84,6 +96,6 @@ help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
 clean:
-	rm -rf build build-test build-asan build-tsan build-bench
+	rm -rf build build-test build-asan build-tsan build-bench build-dist build-deb
 
-.PHONY: all setup test test-quick test-asan test-tsan demo bench bench-engine mutate compat soak install help clean
+.PHONY: all setup test test-quick test-asan test-tsan demo bench bench-engine mutate compat soak deb deb-test dist-binary install help clean

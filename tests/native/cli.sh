@@ -285,6 +285,15 @@ out_of_memory() {
 }
 
 # It goes about its 100 MiB until it is told.
+completion() {
+	bash -c '. "$1" && PATH=${2%/*}:$PATH
+		to() { COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _umemcg umemcg; echo "${COMPREPLY[*]}"; }
+		to umemcg d; to umemcg run --memory-h; to umemcg run -m 64M --report ""; to umemcg check --bug uncharge-
+		to umemcg check fork-unr; to umemcg help mig; to umemcg run -m 64M --mode kernel-f' bash "$top/completion/umemcg.bash" "$UMEMCG" >"$TMP/out"
+	expect "doctor --memory-high text json uncharge-test-then-set fork-unreported-and-swapin migrate kernel-fork" \
+		"$(tr "\n" " " <"$TMP/out" | sed "s/ $//")" completions
+}
+
 thrashing() {
 	cat >"$TMP/wander" <<-'END'
 		BEGIN {
@@ -363,6 +372,7 @@ installed() {
 [ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
 check "help and manual name the same options" help_texts
 check_tool groff "the manual pages render without warnings" manual_renders
+check_tool bash "bash completes commands, options and their values" completion
 check "bad options are refused in one line that names them" all_refused
 check "bad files are refused in one line that names them" bad_files
 check "what an option does not take is refused" stands_alone
