@@ -1,7 +1,7 @@
 # bench/kernel.sh - the kernel's memory controller as a bench column. Sourced by bench/run.sh.
 #
 # kernel_probe DIR             sets kernel_reason: empty, or why it cannot be measured here
-# kernel_begin LIMIT SWAP DIR  (bytes, bytes) a cgroup of our own at $kernel_cgroup, and a swap file
+# kernel_begin LIMIT SWAP DIR  (bytes, bytes) a cgroup of our own at $kernel_cgroup, and a swap file unless SWAP is 0
 # kernel_oom                   true when the OOM killer was at work in the cgroup
 # kernel_end                   removes what kernel_begin made; harmless when there is nothing
 # kernel_pswpout               pages that the machine has written to swap so far
@@ -83,7 +83,7 @@ kernel_make_cgroup() { # LIMIT SWAP
 
 kernel_begin() {
 	kernel_zswap_off
-	kernel_make_swap "$2" "$3" && kernel_make_cgroup "$1" "$2"
+	{ [ "$2" -eq 0 ] || kernel_make_swap "$2" "$3"; } && kernel_make_cgroup "$1" "$2"
 }
 
 kernel_oom() {
