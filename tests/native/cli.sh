@@ -242,6 +242,17 @@ keys_documented() {
 	[ "$(wc -l <"$TMP/in-report")" -gt 30 ] && diff "$TMP/in-report" "$TMP/in-man"
 }
 
+# A program that is killed for what it has unmanaged, so that no array is empty; an object of which only the numbers
+# differ. "max" is what a size may be.
+report_documented() {
+	page=$top/docs/report.md
+	ended 137 -m 12M --swap-max 8M --report json --report-file "$TMP/r" -- "$BIN/staticprog" 64 3000 1000 || return 1
+	awk -f "$top/tests/native/report-paths.awk" "$TMP/r" | sed "/^memory.[a-z.]* number$/s/number/size/" | sort -u >"$TMP/printed"
+	sed -n 's/^| `\(.*\)` | \([a-z]*\) | .*[a-z].* |$/\1 \2/p' "$page" |
+		sed '/{most,oom}/{h;s//most/p;g;s//oom/}' | sort >"$TMP/documented"
+	[ "$(wc -l <"$TMP/printed")" -gt 100 ] && diff "$TMP/documented" "$TMP/printed"
+}
+
 manual_renders() {
 	for page in "$top"/docs/man/*.1; do
 		groff -man -Tutf8 -ww -z "$page" 2>"$TMP/err" || return 1
@@ -416,6 +427,7 @@ check "a signal to umemcg reaches the program" terminated
 check "the processes of a killed umemcg end" killed
 check "the JSON report holds what the controller's files would" json
 check "every key of the JSON report is in the manual" keys_documented
+check "docs/report.md has the keys and types that are printed, and no others" report_documented
 check "a report in the program's output is behind it" report_behind_output
 check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
