@@ -94,7 +94,10 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "help") == 0)
 		return help_command(argc - 1, argv + 1);
 	if (argv[1][0] == '-')
-		return cli_fail("unknown option '%s'; try 'umemcg --help'", TEXT_NAME(argv[1]));
+		return cli_fail(
+			"unknown option '%s'; options come after a command, as in 'umemcg run -m "
+			"64M PROGRAM'",
+			TEXT_NAME(argv[1]));
 	command = find_command(argv[1]);
 	return command ? command->main(argc - 1, argv + 1) : unknown_command(argv[1]);
 }

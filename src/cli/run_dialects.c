@@ -9,6 +9,7 @@
 #include "base/size.h"
 #include "base/text.h"
 #include "cli/run_values.h"
+#include "plat/plat.h"
 
 bool dialect_property(struct run_options *o, const char *text, char problem[OPTIONS_PROBLEM_MAX])
 {
@@ -119,4 +120,35 @@ const char *dialect_hint(const char *name, size_t len)
 		if (strlen(table[i].name) == len && strncmp(table[i].name, name, len) == 0)
 			return table[i].hint;
 	return NULL;
+}
+
+const char *dialect_letter(int letter)
+{
+	switch (letter) {
+	case 'i':
+	case 't':
+		return "the program has this terminal anyway, so leave it out";
+	case 'd':
+		return "umemcg stays with its program; end the line with & for the background";
+	case 'M':
+	case 'l':
+		return "the memory limit is -m SIZE";
+	case 'c':
+		return "umemcg limits nothing but memory";
+	default:
+		return "see 'umemcg help run'";
+	}
+}
+
+const char *dialect_order(char *const *argv)
+{
+	int64_t bytes;
+
+	VM_ASSERT(argv);
+	if (argv[0] && size_parse(argv[0], &bytes) == 0)
+		return "a limit alone is no program: give -m in front of it, for example -m 64M";
+	for (int i = 1; argv[0] && argv[i]; i++)
+		if (strncmp(argv[i], "-m", 2) == 0 || strncmp(argv[i], "--memory", 8) == 0)
+			return "what comes after the program is the program's: give -m before it";
+	return "give the limit of the program's memory, for example -m 64M, or max";
 }

@@ -16,5 +16,10 @@ bool dialect_memory_swap(struct run_options *o, const char *text,
 			 char problem[OPTIONS_PROBLEM_MAX]);
 /* The answer to "--@name" (@len bytes), as the rest of a sentence; NULL: none. */
 const char *dialect_hint(const char *name, size_t len);
+/* The same for "-@letter"; never NULL. */
+const char *dialect_letter(int letter);
+/* What to do about a limit that is missing before the program @argv (which may be none), and
+ * may be in it, or be it. */
+const char *dialect_order(char *const *argv);
 
 #endif

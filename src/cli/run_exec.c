@@ -98,9 +98,12 @@ int exec_exit_status(const char *name, int error)
 
 const char *exec_why(char text[EXEC_TEXT_MAX], const char *name, int error)
 {
+	struct stat st;
 	char path[PATH_MAX], interpreter[INTERPRETER_MAX];
 
-	if (error != ENOENT || !find_program(name, path))
+	if (error == EACCES && stat(name, &st) == 0 && S_ISDIR(st.st_mode))
+		snprintf(text, EXEC_TEXT_MAX, "it is a directory");
+	else if (error != ENOENT || !find_program(name, path))
 		snprintf(text, EXEC_TEXT_MAX, "%s", strerror(error));
 	else if (interpreter_of(path, interpreter))
 		snprintf(text, EXEC_TEXT_MAX, "its interpreter '%s' does not exist", interpreter);

@@ -178,7 +178,7 @@ static bool refuse(int val, char **argv, char *problem)
 				    TEXT_NAME(strchr(arg, '=') ? strchr(arg, '=') + 1 : ""));
 	if (optopt == 0)
 		return refuse_long(arg, problem);
-	return options_fail(problem, "unknown option '-%c'; see 'umemcg help run'", optopt);
+	return options_fail(problem, "unknown option '-%c'; %s", optopt, dialect_letter(optopt));
 }
 
 static void set_defaults(struct run_options *o)
@@ -214,9 +214,8 @@ static bool complete(struct run_options *o, char *problem)
 	char memsw[SIZE_TEXT_MAX], memory[SIZE_TEXT_MAX];
 
 	if (c->memory_max < 0)
-		return options_fail(problem,
-				    "option -m/--memory-max is missing; give the limit of the "
-				    "program's memory, for example -m 64M, or max");
+		return options_fail(problem, "option -m/--memory-max is missing; %s",
+				    dialect_order(o->argv));
 	if (c->memsw_max < c->memory_max)
 		return options_fail(problem,
 				    "option --memsw-max: %s is below the memory limit of %s; it "

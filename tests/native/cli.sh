@@ -53,6 +53,89 @@ all_refused() {
 	refused -m/--memory-max "'0'" -- -m 64M -m 0 echo started
 }
 
+# What people bring from elsewhere, or type by mistake: ARGUMENTS | what the one line has to say.
+wrong_uses() {
+	while IFS="|" read -r arguments want; do
+		# shellcheck disable=SC2086
+		bounded "$UMEMCG" $arguments >"$TMP/out" 2>"$TMP/err"
+		code=$?
+		[ "$code" -eq 125 ] || [ "$code" -eq 126 ] || { echo "$code after: $arguments"; return 1; }
+		expect "" "$(cat "$TMP/out")" "standard output of $arguments" &&
+			expect 1 "$(wc -l <"$TMP/err")" "lines after $arguments" || return 1
+		grep -qF -e "${want# }" "$TMP/err" || { echo "no ${want# } in: $(cat "$TMP/err")"; return 1; }
+	done <<-END
+		run | -m/--memory-max is missing
+		run true -m 64M | what comes after the program is the program's
+		run true --memory 64M | what comes after the program is the program's
+		run 64M true | a limit alone is no program
+		run -m | needs a value
+		run -m 64M -- | no program to run
+		run -m 1.5.2G true | '1.5.2G' is not a size
+		run -m 1e9 true | '1e9' is not a size
+		run -m 0x40 true | '0x40' is not a size
+		run -m 64 true | with a unit it is 64M
+		run -m 150% true | 1% to 100%
+		run -m 0% true | 1% to 100%
+		run -m unlimited true | or max
+		run -m =64M true | '=64M' is not a size
+		run -m 64M --swap-max true | 'true' is not a size
+		run -m 64M --swap-max=-5 true | '-5' is not a size
+		run -m 64M --memory-high x true | 'x' is not a size
+		run --memory 64m --memory-swap 32m true | --swap-max counts swap alone
+		run --memory 64m --memory-swap 1g --swap-max 1g true | exclude each other
+		run -p CPUQuota=20% -m 64M true | MemoryMax=SIZE
+		run -p MemoryLow=20M -m 64M true | MemoryHigh=SIZE
+		run --property=MemoryMax true | MemoryMax=SIZE
+		run --cpus 2 -m 64M true | limits nothing but memory
+		run --cpuset-cpus 0 -m 64M true | limits nothing but memory
+		run --pids-limit 9 -m 64M true | limits nothing but memory
+		run --memory-reservation 20m -m 64M true | --memory-high SIZE
+		run --oom-kill-disable -m 64M true | is killed
+		run --memory-swappiness 10 -m 64M true | --swap-max 0
+		run --shm-size 1g -m 64M true | counts like the rest of -m
+		run --rm -m 64M true | leave it out
+		run --user -m 64M true | leave it out
+		run --scope -m 64M true | leave it out
+		run --slice x -m 64M true | leave it out
+		run --unit x -m 64M true | --name NAME
+		run --env A=B -m 64M true | use env(1)
+		run --ulimit x -m 64M true | prlimit(1)
+		run -it -m 64M true | leave it out
+		run -d -m 64M true | & for the background
+		run --mem 64M true | the memory limit is -m SIZE
+		run --swap-size 1G -m 64M true | --swap-max SIZE
+		run --timeout 5 -m 64M true | use timeout(1)
+		run --json -m 64M true | --report json
+		run --stats -m 64M true | --report text
+		run --log-file x -m 64M true | --report-file FILE
+		run -m 64M --mode fast true | kernel-fork
+		run -m 64M --report xml true | text and json
+		run -m 64M --report-file /none/x true | name a file in a directory
+		run -m 64M --processes /none/x true | name a file in a directory
+		run -m 64M --name 1abc true | give a letter
+		run -m 64M --verbose=3 true | takes no value
+		run -m 64M --no-spin=1 true | takes no value
+		run -m 64M --memory-m 1 true | '1'
+		run -m 64M -z true | unknown option '-z'
+		run -m 64M / | it is a directory
+		run -m 64M /etc/passwd | Permission denied
+		-m 64M true | umemcg run -m 64M PROGRAM
+		runn -m 64M true | the commands are: run
+		help runn | the commands are: run
+		help run run | one command
+		migrate | no PID or GROUP
+		migrate 1 --from 0 | --to is missing
+		migrate 1 --from x --to 1 | not the number of a memory node
+		migrate 1 --from 0 --to 0 | both node 0
+		doctor now | --json or nothing
+		check nosuch | --list
+		check --bug nosuch | --list-bugs
+		check --random 0 | from 1 to
+		check --format pdf | text and html
+		check --jobs 0 | from 1 to 64
+	END
+}
+
 bad_files() {
 	touch "$TMP/file"
 	refused --swap "'$TMP/none'" "No such file" -- -m 64M --swap "$TMP/none" echo started &&
@@ -385,6 +468,7 @@ check "help and manual name the same options" help_texts
 check_tool groff "the manual pages render without warnings" manual_renders
 check_tool bash "bash completes commands, options and their values" completion
 check "bad options are refused in one line that names them" all_refused
+check "nearly seventy wrong uses have an answer that helps" wrong_uses
 check "bad files are refused in one line that names them" bad_files
 check "what an option does not take is refused" stands_alone
 require_uffd
