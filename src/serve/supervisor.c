@@ -348,13 +348,17 @@ unsigned supervisor_left(const struct supervisor *s)
 
 void supervisor_stop(struct supervisor *s)
 {
+	unsigned left;
 	uint64_t one = 1;
 	struct client *c = NULL;
 
 	assert_thread(THREAD_MAIN);
 	if (!s->started)
 		return;
-	tree_kill(s->keeper ? s->keeper->pid : 0);
+	left = tree_kill(s->keeper ? s->keeper->pid : 0);
+	if (left)
+		supervisor_notice(s, "%u of its processes do not end although they were killed",
+				  left);
 	while ((c = client_next(s, c)))
 		if (c->sock < 0)
 			client_end(c);

@@ -2,6 +2,7 @@
  *
  * Locks: none.
  */
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -10,7 +11,7 @@
 #include "plat/plat.h"
 #include "serve/process/process.h"
 
-#define KILL_WAIT_NS (5 * 1000000000ull)
+#define KILL_WAIT_NS (5 * 1000000000ull) /* in which not one of them ends */
 
 struct kill_walk {
 	pid_t except;
@@ -47,16 +48,22 @@ unsigned tree_count(pid_t except)
 	return k.left;
 }
 
-void tree_kill(pid_t except)
+unsigned tree_kill(pid_t except)
 {
 	uint64_t until = plat_now_ns() + KILL_WAIT_NS;
 	struct kill_walk k = { .except = except };
+	unsigned least = UINT_MAX;
 
 	VM_ASSERT(except >= 0);
 	do {
 		k.left = 0;
 		proc_descendants(getpid(), kill_one, &k);
+		if (k.left < least) {
+			least = k.left;
+			until = plat_now_ns() + KILL_WAIT_NS;
+		}
 		if (k.left)
 			plat_sleep_ns(2 * 1000000);
 	} while (k.left && plat_now_ns() < until);
+	return k.left;
 }

@@ -48,8 +48,9 @@ void pause_end(struct pause *p);
 int socket_send(int sock, const void *msg, size_t size, int fd, int flags);
 
 /* ---- kill.c ---- */
-/* Kill what is left below us, except process @except (0: none). Waits for it, bounded. */
-void tree_kill(pid_t except);
+/* Kill what is left below us, except process @except (0: none), and wait until all have ended, or
+ * until none has for five seconds. The number of those left. */
+unsigned tree_kill(pid_t except);
 /* Processes below us, except @except and those that have ended. */
 unsigned tree_count(pid_t except);
 
