@@ -17,7 +17,11 @@
 #define UMEMCG_AGENT_USER_ENTRY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* Not there in a build of the entry alone. */
+#define USER_ROOM __attribute__((weak, visibility("hidden")))
 
 /* One system call as the program makes it. */
 struct user_regs {
@@ -32,22 +36,36 @@ struct user_regs {
 /* Make the call: its result, or -errno, as the kernel returns it. No lock is held, and signals are
  * as the program has them: a handler may interrupt it, make calls of its own, and never return. Of
  * fork, clone and clone3 it sees those without CLONE_VM and without a stack; it returns twice. */
-long user_call(const struct user_regs *r);
+long user_call(const struct user_regs *r) USER_ROOM;
 /* The same call with CLONE_VM is about to be made: hold what the kernel will touch. 0, or -errno:
  * do not make it. */
-long user_share(const struct user_regs *r);
+long user_share(const struct user_regs *r) USER_ROOM;
+/* The calling thread is about to end: see to what the kernel will touch then. */
+void user_leave(void) USER_ROOM;
 /* A fault was raised at this context: was it the agent's own touch of program memory? Then it has
  * changed the context, and true says that the thread goes on with it. In a signal handler. */
-bool user_fixup(void *ucontext);
+bool user_fixup(void *ucontext) USER_ROOM;
 
 /* ---- supplied by the entry ---- */
 
 /* Take over the program's system calls, from the calling thread on, which is the only one. @cache:
- * the value of UMEMCG_CACHE, or NULL. 0; or -errno: nothing was changed. */
+ * the folder of the tables of sites, or NULL: none. 0; or -errno: nothing was changed. */
 int entry_start(const char *cache);
-/* In the child of a fork, as soon as it may touch memory: its only thread is taken over again. */
+/* In the child of a fork, before signals are allowed and before anything of the program runs: its
+ * only thread is taken over again. Again: nothing. */
 void entry_forked(void);
 /* Is the calling process taken over? */
 bool entry_active(void);
+/* Make the system call: the kernel's result. For user_call: a handler that interrupts it must be
+ * able to tell what it interrupts. */
+long entry_raw(const struct user_regs *r);
+/* Call fn(r) with all vector registers saved: code that is not compiled without them, the rest of
+ * the agent for one, changes them, and a system call does not. Takes 3 KiB of stack. */
+long entry_with_vectors(long (*fn)(const struct user_regs *), const struct user_regs *r);
+/* As syscall(2), but it returns the kernel's result, and goes the way of a taken-over call. */
+long entry_syscall(long nr, long a, long b, long c, long d, long e, long f);
+/* Copy @n bytes where either side may be no memory of the program: 0 or -EFAULT. Not while SIGSEGV
+ * is blocked. */
+long entry_copy(void *to, const void *from, size_t n);
 
 #endif

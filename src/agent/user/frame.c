@@ -1,0 +1,256 @@
+/* agent/user/frame.c - signals on their way to the program's handlers, and back.
+ *
+ * The kernel delivers every signal on the thread's own stack of ours, with all signals blocked, to
+ * entry_on_signal. From there:
+ *
+ *     SIGSYS of a dispatched call    the context goes on at user_entry, or it is a return from a
+ *                                    handler: its frame takes the place of this one
+ *     a fault that the agent caused  the context goes on where user_fixup says
+ *     a signal of the program's      the frame is copied to where the kernel would have put it; the
+ *                                    context is the handler's first instruction, with the mask that
+ *                                    the kernel would have set
+ *
+ * Then it returns, and the kernel makes the context and the mask effective at once. Of the program's
+ * memory only user mode touches anything, so a page that is out is served. A page that is no memory
+ * ends the process with SIGSEGV, as a frame there does.
+ *
+ * I1  Nothing is left on our stack when the program's handler runs.
+ *
+ * Locks: none here.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "agent/user/inside.h"
+
+#if defined(__x86_64__)
+
+#define DISPATCHED     2 /* si_code of SIGSYS: SYS_USER_DISPATCH */
+#define INFO_BYTES     128
+#define LEGACY_BYTES   512
+#define SOFTWARE_BYTES 464 /* where the kernel's own words lie in the legacy part */
+#define CLEARED        (0x400ull | 0x10000ull | 0x100ull) /* flags DF, RF, TF */
+
+/* ucontext as the kernel lays it out: libc's has a longer mask. */
+struct context {
+	uint64_t flags, link;
+	struct user_stack stack;
+	uint64_t reg[23]; /* REG_ of ucontext.h */
+	uint64_t fp;
+	uint64_t reserved[8];
+	uint64_t mask;
+};
+
+struct frame {
+	uint64_t restorer;
+	struct context uc;
+	char info[INFO_BYTES];
+};
+
+_Static_assert(sizeof(struct frame) == 440, "the kernel's struct rt_sigframe");
+
+static void copy(void *to, const void *from, size_t n)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+}
+
+/* The size of the vector registers' part. */
+static size_t fp_size(const char *fp)
+{
+	const uint32_t *sw = (const uint32_t *)(fp + SOFTWARE_BYTES);
+
+	return sw[0] == FP_XSTATE_MAGIC1 && sw[1] >= LEGACY_BYTES ? sw[1] : LEGACY_BYTES;
+}
+
+/* ---- a signal that the program has no handler for ---- */
+
+static void die(int sig, const siginfo_t *si)
+{
+	entry_set_default(sig);
+	/* A fault comes again; anything else is sent. It is blocked until we return. */
+	if (si->si_code <= 0 || sig == SIGSYS)
+		sys_call4(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_call0(SYS_gettid), sig, si);
+}
+
+static _Noreturn void die_here(void)
+{
+	static const uint64_t none;
+
+	entry_set_default(SIGSEGV);
+	sys_call3(SYS_tgkill, sys_getpid(), sys_call0(SYS_gettid), SIGSEGV);
+	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &none, 0, SYS_SIGSET_SIZE);
+	for (;;)
+		sys_call1(SYS_exit_group, 128 + SIGSEGV);
+}
+
+/* ---- to the handler ---- */
+
+static bool is_within(const struct user_stack *ss, uint64_t sp)
+{
+	return sp > ss->sp && sp - ss->sp <= ss->size;
+}
+
+/* Where the frame's end belongs. */
+static uint64_t frame_top(const struct user_thread *t, const struct user_action *a, uint64_t sp,
+			  bool *alternate)
+{
+	const struct user_stack *ss = &t->alt;
+
+	*alternate = a->flags & SA_ONSTACK && ss->size &&
+		     (ss->flags & ENTRY_AUTODISARM || !is_within(ss, sp));
+	return *alternate ? ss->sp + ss->size : sp - ENTRY_RED_ZONE;
+}
+
+/* The mask that was in effect: where a call with a mask of its own was interrupted, that one. The
+ * kernel's frame has the mask to go back to. */
+static uint64_t effective_mask(const struct context *uc)
+{
+	const struct user_regs *r = (const struct user_regs *)uc->reg[REG_RBX];
+	uint64_t mask;
+
+	if (uc->reg[REG_RIP] == (uintptr_t)entry_raw_return && entry_is_masked_call(r->nr) &&
+	    uc->reg[REG_RAX] == (uint64_t)-EINTR && entry_mask_of(r, &mask))
+		return mask;
+	return uc->mask;
+}
+
+/* The copy of the kernel's frame @k where the program expects it. */
+static struct frame *put_frame(struct user_thread *t, const struct user_action *a,
+			       const struct frame *k)
+{
+	const char *fp = (const char *)k->uc.fp;
+	size_t n = fp ? fp_size(fp) : 0;
+	bool alternate;
+	uint64_t top = frame_top(t, a, k->uc.reg[REG_RSP], &alternate), fp_at, at;
+	struct frame *f;
+
+	fp_at = (top - n) & ~63ull;
+	at = ((fp_at - sizeof *f) & ~15ull) - 8;
+	if (alternate ? at < t->alt.sp
+		      : t->alt.size && is_within(&t->alt, k->uc.reg[REG_RSP]) && at < t->alt.sp &&
+				!(t->alt.flags & ENTRY_AUTODISARM))
+		die_here();
+	f = (struct frame *)at;
+	copy((void *)fp_at, fp, n);
+	copy(f, k, sizeof *k);
+	f->restorer = a->restorer;
+	f->uc.fp = n ? fp_at : 0;
+	f->uc.stack = t->alt;
+	if (!t->alt.size)
+		f->uc.stack.flags |= ENTRY_DISABLE;
+	f->uc.mask = k->uc.mask | t->masked;
+	if (alternate && t->alt.flags & ENTRY_AUTODISARM)
+		t->alt = (struct user_stack){ .flags = ENTRY_DISABLE };
+	return f;
+}
+
+static void to_handler(struct user_thread *t, int sig, const struct user_action *a, struct frame *k)
+{
+	uint64_t mask = effective_mask(&k->uc) | a->mask;
+	struct frame *f = put_frame(t, a, k);
+
+	if (!(a->flags & SA_NODEFER))
+		mask |= SIGBIT(sig);
+	t->masked |= mask & OUR_SIGNALS;
+	k->uc.mask = mask & ~OUR_SIGNALS;
+	k->uc.fp = 0; /* a handler begins with the registers' initial values */
+	k->uc.reg[REG_RIP] = a->handler;
+	k->uc.reg[REG_RSP] = (uintptr_t)f;
+	k->uc.reg[REG_RDI] = (uint64_t)sig;
+	k->uc.reg[REG_RSI] = (uintptr_t)f->info;
+	k->uc.reg[REG_RDX] = (uintptr_t)&f->uc;
+	k->uc.reg[REG_RAX] = 0;
+	k->uc.reg[REG_EFL] &= ~CLEARED;
+}
+
+/* ---- back ---- */
+
+/* The program is at rt_sigreturn: its frame takes the place of ours, and we return from that. */
+static void from_handler(struct user_thread *t, struct frame *k)
+{
+	const struct frame *f = (const struct frame *)(k->uc.reg[REG_RSP] - 8);
+	struct user_stack own = k->uc.stack, alt = t->alt;
+	bool on =
+		alt.size && !(alt.flags & ENTRY_AUTODISARM) && is_within(&alt, k->uc.reg[REG_RSP]);
+	char *fp = (char *)k->uc.fp;
+	uint64_t theirs = f->uc.fp;
+
+	if (theirs && fp) {
+		/* More than the kernel saves is of no use to it. */
+		size_t n = fp_size((const char *)theirs), room = fp_size(fp);
+
+		copy(fp, (const void *)theirs, n < room ? n : room);
+	}
+	copy(&k->uc, &f->uc, sizeof k->uc);
+	k->uc.fp = theirs ? (uintptr_t)fp : 0;
+	if (!on) { /* as the kernel, which changes none that is in use */
+		t->alt = k->uc.stack;
+		t->alt.flags &= ENTRY_AUTODISARM;
+		if (!t->alt.size)
+			t->alt.flags |= ENTRY_DISABLE;
+	}
+	k->uc.stack = own;
+	t->masked = k->uc.mask & OUR_SIGNALS;
+	k->uc.mask &= ~OUR_SIGNALS;
+	entry_raise_pending(t);
+}
+
+/* ---- the one handler ---- */
+
+static void dispatched(struct user_thread *t, struct frame *k)
+{
+	uint64_t *reg = k->uc.reg;
+
+	if (reg[REG_RAX] == SYS_rt_sigreturn) {
+		from_handler(t, k);
+		return;
+	}
+	reg[REG_RCX] = reg[REG_R11] = reg[REG_RIP];
+	reg[REG_RIP] = (uintptr_t)user_entry;
+}
+
+/* Did our own copying meet a bad address? */
+static bool copy_fixup(struct context *uc)
+{
+	if (uc->reg[REG_RIP] != (uintptr_t)entry_copy_at)
+		return false;
+	uc->reg[REG_RIP] = (uintptr_t)entry_copy_bad;
+	return true;
+}
+
+static bool is_fault(int sig, const siginfo_t *si)
+{
+	return (sig == SIGSEGV || sig == SIGBUS) && si->si_code > 0;
+}
+
+void entry_on_signal(int sig, void *info, void *context)
+{
+	struct frame *k = (struct frame *)((char *)context - offsetof(struct frame, uc));
+	struct user_thread *t = entry_self_at(&k);
+	const siginfo_t *si = info;
+	struct user_action a;
+
+	if (sig == SIGSYS && si->si_code == DISPATCHED) {
+		dispatched(t, k);
+		return;
+	}
+	if (is_fault(sig, si) && (copy_fixup(&k->uc) || (user_fixup && user_fixup(context))))
+		return;
+	if (t->masked & SIGBIT(sig)) {
+		if (si->si_code > 0)
+			die(sig, si);
+		else
+			t->pending |= SIGBIT(sig);
+		return;
+	}
+	a = entry_action(t->actions, sig, true);
+	if (a.handler == (uintptr_t)SIG_IGN && !is_fault(sig, si))
+		return;
+	if (a.handler == (uintptr_t)SIG_DFL || a.handler == (uintptr_t)SIG_IGN)
+		die(sig, si);
+	else
+		to_handler(t, sig, &a, k);
+}
+
+#endif
