@@ -1,7 +1,7 @@
 #!/bin/sh
 # The direction of includes, as a TAP test: a file may use its own folder and the folders above it in the
 # list below, never those below it. And what makes the engine portable to the simulated machine: it sees
-# the machine only through the contract, src/plat/*.h.
+# the machine only through the contract, src/plat/*.h. The agent and its room for mode user use each other.
 # Usage: tools/check-includes.sh [SOURCE_ROOT]
 set -eu
 cd "${1:-$(dirname "$0")/..}"
@@ -16,6 +16,7 @@ BEGIN {
 	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit " rooms " agent cli scenario search draw command", order, " ")
 	for (i = 1; i <= n; i++)
 		rank[order[i]] = i
+	rank["agent/user"] = rank["agent"]
 	split("memcg mm mmu/soft audit", list, " ")
 	for (i in list)
 		engine[list[i]] = 1

@@ -10,8 +10,8 @@
  *                                    context is the handler's first instruction, with the mask that
  *                                    the kernel would have set
  *
- * Then it returns, and the kernel makes the context and the mask effective at once. Of the program's
- * memory only user mode touches anything, so a page that is out is served. A page that is no memory
+ * Then it returns, and the kernel makes the context and the mask effective at once. The program's
+ * memory is touched by user mode only, so a page that is out is served. A page that is no memory
  * ends the process with SIGSEGV, as a frame there does.
  *
  * I1  Nothing is left on our stack when the program's handler runs.
