@@ -158,7 +158,7 @@ static bool frames_fit(void)
 	return getauxval(AT_MINSIGSTKSZ) <= ENTRY_STACK_BYTES / 2;
 }
 
-int entry_start(const char *cache)
+int entry_start(void)
 {
 	struct user_thread *t;
 	long err;
@@ -172,7 +172,7 @@ int entry_start(const char *cache)
 		return (int)err;
 	t = entry_thread_first();
 	entry_signals_start(t);
-	(void)cache;
+	entry_patch_start();
 	__atomic_store_n(&active, 1, __ATOMIC_RELEASE);
 	err = entry_thread_on(t);
 	AGENT_ASSERT(!err);
@@ -187,15 +187,15 @@ void entry_forked(void)
 		return;
 	t = entry_thread_only();
 	entry_signals_forked(t);
+	entry_patch_forked();
 	entry_thread_on(t);
 	forked = true;
 }
 
 #else
 
-int entry_start(const char *cache)
+int entry_start(void)
 {
-	(void)cache;
 	return -ENOSYS;
 }
 

@@ -1,6 +1,6 @@
 /* agent/user/entry.h - how the program's system calls reach the agent in mode user.
  *
- * Two ways in, one function behind them. Known instructions in libc and ld.so are jumps (patch.c);
+ * Two ways in, one function behind them. Instructions that are used often become jumps (patch.c);
  * every other one raises SIGSYS (dispatch.c), whose handler only rewrites the context. Both end in
  * entry_call, which runs on the program's stack, outside any handler, under the program's signal
  * mask; it calls user_call(), which makes the system call and returns its result. So a call blocks,
@@ -48,9 +48,9 @@ bool user_fixup(void *ucontext) USER_ROOM;
 
 /* ---- supplied by the entry ---- */
 
-/* Take over the program's system calls, from the calling thread on, which is the only one. @cache:
- * the folder of the tables of sites, or NULL: none. 0; or -errno: nothing was changed. */
-int entry_start(const char *cache);
+/* Take over the program's system calls, from the calling thread on, which is the only one. 0; or
+ * -errno: nothing was changed. */
+int entry_start(void);
 /* In the child of a fork, before signals are allowed and before anything of the program runs: its
  * only thread is taken over again. Again: nothing. */
 void entry_forked(void);

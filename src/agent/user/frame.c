@@ -206,7 +206,8 @@ static void dispatched(struct user_thread *t, struct frame *k)
 		from_handler(t, k);
 		return;
 	}
-	reg[REG_RCX] = reg[REG_R11] = reg[REG_RIP];
+	entry_count(reg[REG_RIP], reg[REG_RAX]);
+	reg[REG_RCX] = reg[REG_RIP];
 	reg[REG_RIP] = (uintptr_t)user_entry;
 }
 
@@ -237,6 +238,7 @@ void entry_on_signal(int sig, void *info, void *context)
 	}
 	if (is_fault(sig, si) && (copy_fixup(&k->uc) || (user_fixup && user_fixup(context))))
 		return;
+	k->uc.reg[REG_RIP] = entry_rewind(k->uc.reg[REG_RIP]);
 	if (t->masked & SIGBIT(sig)) {
 		if (si->si_code > 0)
 			die(sig, si);

@@ -114,6 +114,8 @@ struct user_thread *entry_thread_first(void);
 /* In the child of a fork: forget all others. Returns the calling thread's, which has another
  * place. */
 struct user_thread *entry_thread_only(void);
+/* Was there ever a second one? */
+bool entry_threaded(void);
 /* A thread without thread-local storage of its own is about to exist. */
 void entry_share_storage(void);
 /* Make the record's stack the calling thread's alternate one; turn dispatch on for it. */
@@ -144,6 +146,14 @@ void entry_raise_pending(struct user_thread *t);
 
 /* ---- frame.c ---- */
 void entry_on_signal(int sig, void *info, void *uc);
+
+/* ---- patch.c ---- */
+void entry_patch_start(void);
+void entry_patch_forked(void);
+/* The system call instruction before @ip has been dispatched with this number. In the handler. */
+void entry_count(uint64_t ip, uint64_t nr);
+/* Where a context that may be in a stub begins again. */
+uint64_t entry_rewind(uint64_t ip);
 
 /* ---- share.c ---- */
 /* clone, clone3 or vfork with CLONE_VM: returns only if it failed early. */

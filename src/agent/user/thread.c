@@ -61,6 +61,11 @@ void entry_set_self(struct user_thread *t)
 	self = t;
 }
 
+bool entry_threaded(void)
+{
+	return __atomic_load_n(&used, __ATOMIC_ACQUIRE) > 1;
+}
+
 static bool has_ended(uint32_t tid)
 {
 	return tid != CLAIMED && sys_call2(SYS_tkill, tid, 0) == -ESRCH;
