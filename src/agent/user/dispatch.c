@@ -124,8 +124,12 @@ long entry_call(struct entry_frame *f)
 	case SYS_prctl:
 		/* A second user of dispatch would have to be told apart from us. */
 		return r->arg[0] == PR_SET_SYSCALL_USER_DISPATCH ? -EINVAL : user_call(r);
+	case SYS_execve:
+	case SYS_execveat:
+		return entry_exec(entry_self(), r);
 	default:
-		return entry_is_masked_call(r->nr) ? entry_masked_call(r) : user_call(r);
+		return entry_is_masked_call(r->nr) ? entry_masked_call(entry_self(), r)
+						   : user_call(r);
 	}
 }
 

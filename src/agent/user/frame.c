@@ -27,7 +27,6 @@
 #if defined(__x86_64__)
 
 #define DISPATCHED     2 /* si_code of SIGSYS: SYS_USER_DISPATCH */
-#define INFO_BYTES     128
 #define LEGACY_BYTES   512
 #define SOFTWARE_BYTES 464 /* where the kernel's own words lie in the legacy part */
 #define CLEARED        (0x400ull | 0x10000ull | 0x100ull) /* flags DF, RF, TF */
@@ -45,7 +44,7 @@ struct context {
 struct frame {
 	uint64_t restorer;
 	struct context uc;
-	char info[INFO_BYTES];
+	char info[ENTRY_INFO_BYTES];
 };
 
 _Static_assert(sizeof(struct frame) == 440, "the kernel's struct rt_sigframe");
@@ -104,14 +103,14 @@ static uint64_t frame_top(const struct user_thread *t, const struct user_action 
 
 /* The mask that was in effect: where a call with a mask of its own was interrupted, that one. The
  * kernel's frame has the mask to go back to. */
-static uint64_t effective_mask(const struct context *uc)
+static uint64_t effective_mask(const struct user_thread *t, const struct context *uc)
 {
 	const struct user_regs *r = (const struct user_regs *)uc->reg[REG_RBX];
 	uint64_t mask;
 
 	if (uc->reg[REG_RIP] == (uintptr_t)entry_raw_return && entry_is_masked_call(r->nr) &&
 	    uc->reg[REG_RAX] == (uint64_t)-EINTR && entry_mask_of(r, &mask))
-		return mask;
+		return mask | t->call_masked;
 	return uc->mask;
 }
 
@@ -137,8 +136,6 @@ static struct frame *put_frame(struct user_thread *t, const struct user_action *
 	f->restorer = a->restorer;
 	f->uc.fp = n ? fp_at : 0;
 	f->uc.stack = t->alt;
-	if (!t->alt.size)
-		f->uc.stack.flags |= ENTRY_DISABLE;
 	f->uc.mask = k->uc.mask | t->masked;
 	if (alternate && t->alt.flags & ENTRY_AUTODISARM)
 		t->alt = (struct user_stack){ .flags = ENTRY_DISABLE };
@@ -147,7 +144,7 @@ static struct frame *put_frame(struct user_thread *t, const struct user_action *
 
 static void to_handler(struct user_thread *t, int sig, const struct user_action *a, struct frame *k)
 {
-	uint64_t mask = effective_mask(&k->uc) | a->mask;
+	uint64_t mask = effective_mask(t, &k->uc) | a->mask;
 	struct frame *f = put_frame(t, a, k);
 
 	if (!(a->flags & SA_NODEFER))
@@ -170,9 +167,8 @@ static void to_handler(struct user_thread *t, int sig, const struct user_action 
 static void from_handler(struct user_thread *t, struct frame *k)
 {
 	const struct frame *f = (const struct frame *)(k->uc.reg[REG_RSP] - 8);
-	struct user_stack own = k->uc.stack, alt = t->alt;
-	bool on =
-		alt.size && !(alt.flags & ENTRY_AUTODISARM) && is_within(&alt, k->uc.reg[REG_RSP]);
+	struct user_stack own = k->uc.stack;
+	uint64_t sp = k->uc.reg[REG_RSP];
 	char *fp = (char *)k->uc.fp;
 	uint64_t theirs = f->uc.fp;
 
@@ -184,12 +180,7 @@ static void from_handler(struct user_thread *t, struct frame *k)
 	}
 	copy(&k->uc, &f->uc, sizeof k->uc);
 	k->uc.fp = theirs ? (uintptr_t)fp : 0;
-	if (!on) { /* as the kernel, which changes none that is in use */
-		t->alt = k->uc.stack;
-		t->alt.flags &= ENTRY_AUTODISARM;
-		if (!t->alt.size)
-			t->alt.flags |= ENTRY_DISABLE;
-	}
+	entry_set_stack(t, &k->uc.stack, sp); /* as the kernel, whatever it says */
 	k->uc.stack = own;
 	t->masked = k->uc.mask & OUR_SIGNALS;
 	k->uc.mask &= ~OUR_SIGNALS;
@@ -243,7 +234,7 @@ void entry_on_signal(int sig, void *info, void *context)
 		if (si->si_code > 0)
 			die(sig, si);
 		else
-			t->pending |= SIGBIT(sig);
+			entry_keep_pending(t, sig, si);
 		return;
 	}
 	a = entry_action(t->actions, sig, true);

@@ -30,7 +30,9 @@
 #define NR_SIGNALS 64
 #define SIGBIT(n)  (1ull << ((n)-1))
 /* Signals that the program neither blocks nor takes from us: SIGBUS, SIGSEGV, SIGSYS. */
-#define OUR_SIGNALS (SIGBIT(7) | SIGBIT(11) | SIGBIT(31))
+#define NR_OUR_SIGNALS   3
+#define ENTRY_INFO_BYTES 128
+#define OUR_SIGNALS      (SIGBIT(7) | SIGBIT(11) | SIGBIT(31))
 
 #define ENTRY_ONSTACK    1u
 #define ENTRY_DISABLE    2u
@@ -71,6 +73,7 @@ struct user_thread {
 	char *stack;           /* its alternate stack; NULL: none was made yet */
 	uint64_t masked;       /* (T) of OUR_SIGNALS, what the program blocks */
 	uint64_t pending;      /* (T) of these, what came meanwhile */
+	uint64_t call_masked;  /* (T) of OUR_SIGNALS, what the mask of a call has */
 	struct user_stack alt; /* (T) the program's alternate stack */
 	struct user_actions *actions;
 	/* (B) for share.c */
@@ -87,10 +90,13 @@ struct entry_room {
 	struct entry_frame frame;
 	struct user_stack kernel_stack;
 	uint64_t clone_args[32];
+	struct user_action kernel_action;
+	uint64_t exec_mask;
+	char pending[NR_OUR_SIGNALS][ENTRY_INFO_BYTES]; /* (T) siginfo of what is pending */
 };
 
-#define ENTRY_STACK_USABLE (ENTRY_STACK_BYTES - 512)
-_Static_assert(sizeof(struct entry_room) <= 512, "it has room");
+#define ENTRY_STACK_USABLE (ENTRY_STACK_BYTES - 1024)
+_Static_assert(sizeof(struct entry_room) <= 1024, "it has room");
 
 /* ---- entry.c ---- */
 void user_entry(void);
@@ -131,8 +137,14 @@ void entry_signals_forked(struct user_thread *t);
 long entry_sigaction(struct user_thread *t, const struct user_regs *r);
 long entry_sigaltstack(struct user_thread *t, const struct user_regs *r);
 long entry_sigprocmask(struct user_thread *t, const struct user_regs *r);
+/* Change the program's alternate stack, with its stack pointer at @sp. 0 or -errno. */
+long entry_set_stack(struct user_thread *t, const struct user_stack *new, uint64_t sp);
 /* A call that has a mask for its duration. */
-long entry_masked_call(const struct user_regs *r);
+long entry_masked_call(struct user_thread *t, const struct user_regs *r);
+/* execve or execveat: what the new program is to inherit. */
+long entry_exec(struct user_thread *t, const struct user_regs *r);
+/* One of OUR_SIGNALS came while it was blocked. */
+void entry_keep_pending(struct user_thread *t, int sig, const void *info);
 bool entry_is_masked_call(long nr);
 /* Read that mask. False: it has none. */
 bool entry_mask_of(const struct user_regs *r, uint64_t *mask);

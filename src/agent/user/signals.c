@@ -135,7 +135,12 @@ static long change(struct user_thread *t, int sig, const struct user_action *new
 	err = sys_call4(SYS_rt_sigaction, sig, new ? in : NULL, out, SETSIZE);
 	if (err)
 		return err;
-	*old = out->handler == (uintptr_t)entry_on_signal ? *at : *out;
+	*old = *out;
+	if (out->restorer == (uintptr_t)entry_restorer) {
+		*old = *at;
+		if (!is_ours(sig) && !is_handler(out->handler)) /* SA_RESETHAND */
+			old->handler = out->handler;
+	}
 	/* A handler that is about to run was taken before the change. */
 	if (new && (is_ours(sig) || is_handler(new->handler)))
 		*at = *new;
@@ -210,33 +215,53 @@ static bool is_on(const struct user_stack *ss, uint64_t sp)
 	return !(ss->flags & ENTRY_AUTODISARM) && sp > ss->sp && sp - ss->sp <= ss->size;
 }
 
+long entry_set_stack(struct user_thread *t, const struct user_stack *new, uint64_t sp)
+{
+	const uint32_t mode = new->flags & ~ENTRY_AUTODISARM;
+
+	if (t->alt.size && is_on(&t->alt, sp))
+		return -EPERM;
+	if (mode != ENTRY_DISABLE && mode != ENTRY_ONSTACK && mode)
+		return -EINVAL;
+	if (mode != ENTRY_DISABLE && new->size < MIN_STACK)
+		return -ENOMEM;
+	t->alt = (struct user_stack){ .flags = new->flags };
+	if (mode != ENTRY_DISABLE) {
+		t->alt.sp = new->sp;
+		t->alt.size = new->size;
+	}
+	return 0;
+}
+
 long entry_sigaltstack(struct user_thread *t, const struct user_regs *r)
 {
 	struct user_stack new = { 0 }, old = t->alt;
-	uint32_t mode;
+	long err;
 
 	if (r->arg[0] && entry_copy(&new, (const void *)r->arg[0], sizeof new))
 		return -EFAULT;
-	old.flags = (old.size ? 0 : ENTRY_DISABLE) | (old.flags & ENTRY_AUTODISARM);
-	if (old.size && is_on(&t->alt, r->sp))
+	old.flags &= ENTRY_AUTODISARM;
+	if (!old.size)
+		old.flags |= ENTRY_DISABLE;
+	else if (is_on(&t->alt, r->sp))
 		old.flags |= ENTRY_ONSTACK;
-	if (r->arg[0]) {
-		mode = new.flags & ~ENTRY_AUTODISARM;
-		if (old.flags & ENTRY_ONSTACK)
-			return -EPERM;
-		if (mode != ENTRY_DISABLE && mode != ENTRY_ONSTACK && mode)
-			return -EINVAL;
-		if (mode == ENTRY_DISABLE)
-			new.sp = new.size = 0;
-		else if (new.size < MIN_STACK)
-			return -ENOMEM;
-		new.pad = 0;
-		t->alt = new;
-	}
-	return r->arg[1] ? entry_copy((void *)r->arg[1], &old, sizeof old) : 0;
+	err = r->arg[0] ? entry_set_stack(t, &new, r->sp) : 0;
+	return !err && r->arg[1] ? entry_copy((void *)r->arg[1], &old, sizeof old) : err;
 }
 
 /* ---- masks ---- */
+
+static char *pending_info(struct user_thread *t, int sig)
+{
+	return t->room->pending[sig == SIGBUS ? 0 : sig == SIGSEGV ? 1 : 2];
+}
+
+void entry_keep_pending(struct user_thread *t, int sig, const void *info)
+{
+	if (!(t->pending & SIGBIT(sig)))
+		__builtin_memcpy(pending_info(t, sig), info, ENTRY_INFO_BYTES);
+	t->pending |= SIGBIT(sig);
+}
 
 void entry_raise_pending(struct user_thread *t)
 {
@@ -246,7 +271,8 @@ void entry_raise_pending(struct user_thread *t)
 	t->pending &= ~now;
 	for (sig = 1; now && sig <= NR_SIGNALS; sig++)
 		if (now & SIGBIT(sig))
-			sys_call3(SYS_tgkill, sys_getpid(), sys_call0(SYS_gettid), sig);
+			sys_call4(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_call0(SYS_gettid), sig,
+				  pending_info(t, sig));
 }
 
 static long changed(int how, uint64_t set, uint64_t *masked)
@@ -362,7 +388,7 @@ bool entry_mask_of(const struct user_regs *r, uint64_t *mask)
 	return read_mask(r, &p, mask) > 0;
 }
 
-long entry_masked_call(const struct user_regs *r)
+long entry_masked_call(struct user_thread *t, const struct user_regs *r)
 {
 	struct user_regs mine = *r;
 	struct packed_mask p;
@@ -370,11 +396,67 @@ long entry_masked_call(const struct user_regs *r)
 	bool packed;
 	int i;
 
-	if (read_mask(r, &p, &mask) <= 0 || !(mask & OUR_SIGNALS))
+	if (read_mask(r, &p, &mask) <= 0)
+		return user_call(r);
+	t->call_masked = mask & OUR_SIGNALS;
+	if (!t->call_masked)
 		return user_call(r);
 	mask &= ~OUR_SIGNALS;
 	i = mask_argument(r->nr, &packed);
 	p.at = (uintptr_t)&mask;
 	mine.arg[i] = packed ? (long)&p : (long)&mask;
 	return user_call(&mine);
+}
+
+/* ---- exec ---- */
+
+/* Of OUR_SIGNALS, those that the new program is to find ignored. Without a second thread that could
+ * be dispatched meanwhile. */
+static void ignore_ours(struct user_thread *t, bool yes)
+{
+	static const struct user_action ignored = { .handler = (uintptr_t)SIG_IGN };
+	struct user_action a = { 0 };
+	int sig;
+
+	for (sig = 1; sig <= NR_SIGNALS; sig++) {
+		if (!is_ours(sig) || t->actions->a[sig].handler != (uintptr_t)SIG_IGN ||
+		    (entry_threaded() && !t->actions->private))
+			continue;
+		t->room->kernel_action = yes ? ignored : a;
+		if (!yes)
+			for_kernel(sig, &t->room->kernel_action);
+		sys_call4(SYS_rt_sigaction, sig, &t->room->kernel_action, 0, SETSIZE);
+	}
+}
+
+/* While these are blocked for real a bad pointer would kill: it is found before. */
+static bool are_bad(const struct user_regs *r)
+{
+	char c;
+	int i, first_pointer = r->nr == SYS_execveat;
+
+	for (i = first_pointer; i < first_pointer + 3; i++)
+		if (r->arg[i] && entry_copy(&c, (const void *)r->arg[i], 1))
+			return true;
+	return false;
+}
+
+long entry_exec(struct user_thread *t, const struct user_regs *r)
+{
+	uint64_t ignored = 0;
+	long err;
+	int sig;
+
+	for (sig = 1; sig <= NR_SIGNALS; sig++)
+		if (is_ours(sig) && t->actions->a[sig].handler == (uintptr_t)SIG_IGN)
+			ignored |= SIGBIT(sig);
+	if ((!ignored && !t->masked) || are_bad(r))
+		return user_call(r);
+	t->room->exec_mask = t->masked;
+	sys_call4(SYS_rt_sigprocmask, SIG_BLOCK, &t->room->exec_mask, 0, SETSIZE);
+	ignore_ours(t, true);
+	err = user_call(r);
+	ignore_ours(t, false);
+	sys_call4(SYS_rt_sigprocmask, SIG_UNBLOCK, &t->room->exec_mask, 0, SETSIZE);
+	return err;
 }

@@ -180,6 +180,7 @@ struct user_thread *entry_thread_first(void)
 	AGENT_ASSERT(!t->tid);
 	t->tid = CLAIMED;
 	clear(t);
+	t->alt.flags = 0; /* the kernel's for a new program, other than for a new thread */
 	give_stack(t);
 	return t;
 }
