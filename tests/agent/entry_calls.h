@@ -1,6 +1,6 @@
 /* tests/agent/entry_calls.h - groups of system calls whose results are the same, line by line, with
- * and without the agent's entry (entry_test.sh). A group prints what it saw, and nothing that differs
- * between two runs.
+ * and without the agent's entry (entry_test.sh). A group prints what it saw, and nothing that
+ * differs between two runs.
  */
 #ifndef UMEMCG_TESTS_ENTRY_CALLS_H
 #define UMEMCG_TESTS_ENTRY_CALLS_H

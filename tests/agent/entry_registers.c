@@ -1,7 +1,7 @@
-/* tests/agent/entry_registers.c - what a system call instruction leaves as it was: all registers but
- * rax, rcx and r11, the vector registers, the flags, and the 128 bytes below the stack pointer.
+/* tests/agent/entry_registers.c - what a system call instruction leaves as it was: all registers
+ * but rax, rcx and r11, the vector registers, and the 128 bytes below the stack pointer.
  *
- * Three forms of the instruction, as libc has them: with the number just before it, with a comparison
+ * The instruction in the forms that libc has: with the number just before it, with each comparison
  * behind it, and with neither.
  */
 #include "entry_calls.h"
@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* in: 32 bytes for ymm7, then 12 registers; out: the same, two words of the red zone, the flags, the
- * result. The frame: rdi is out. */
+/* rdi: 32 bytes for ymm7, then 12 registers; rsi: where the same goes, then two words of the red
+ * zone, and the result. */
 /* clang-format off */
 #define PROBE(name, before, behind)                                                                \
 	__asm__(".text\n.type " name ", @function\n" name ":\n\t"                                  \

@@ -50,7 +50,7 @@ if [ "$(through "$calls" active 2>&1)" != "goes through" ]; then
 fi
 check "calls and their errors" group calls 1 40
 check "pointers to nothing are EFAULT" group pointers 1 40
-check "registers, flags and the red zone are kept" group registers 1 2
+check "registers and the red zone are kept" group registers 1 2
 check "actions are what the program said" group actions 1 2
 check "masks have what the program blocks" group masks 1 40
 check "handlers run on the program's stack, and may leave it" group frames 1 40

@@ -26,6 +26,10 @@ bool entry_active(void)
 
 #if defined(__x86_64__)
 
+/* Newer than the oldest libc that this is built with. */
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
@@ -98,39 +102,60 @@ static long forks(struct user_thread *t, struct entry_frame *f)
 	return 0;
 }
 
-long entry_call(struct entry_frame *f)
+static __attribute__((noinline)) long special_call(struct entry_frame *f)
 {
 	const struct user_regs *r = &f->r;
-	struct user_thread *t;
+	struct user_thread *t = entry_self();
 	uint64_t flags;
 
 	switch (r->nr) {
 	case SYS_rt_sigaction:
-		return entry_sigaction(entry_self(), r);
+		return entry_sigaction(t, r);
 	case SYS_rt_sigprocmask:
-		return entry_sigprocmask(entry_self(), r);
+		return entry_sigprocmask(t, r);
 	case SYS_sigaltstack:
-		return entry_sigaltstack(entry_self(), r);
+		return entry_sigaltstack(t, r);
 	case SYS_clone:
 	case SYS_clone3:
 	case SYS_fork:
 	case SYS_vfork:
-		t = entry_self();
 		return entry_shares(r, &flags) ? entry_share(t, f, flags) : forks(t, f);
 	case SYS_exit:
-		end_thread(entry_self(), r->arg[0]);
+		end_thread(t, r->arg[0]);
 	case SYS_exit_group:
-		return end_process(entry_self(), r);
+		return end_process(t, r);
+	case SYS_execve:
+	case SYS_execveat:
+		return entry_exec(t, r);
 	case SYS_prctl:
 		/* A second user of dispatch would have to be told apart from us. */
 		return r->arg[0] == PR_SET_SYSCALL_USER_DISPATCH ? -EINVAL : user_call(r);
-	case SYS_execve:
-	case SYS_execveat:
-		return entry_exec(entry_self(), r);
 	default:
-		return entry_is_masked_call(r->nr) ? entry_masked_call(entry_self(), r)
-						   : user_call(r);
+		AGENT_ASSERT(entry_is_masked_call(r->nr));
+		return entry_masked_call(t, r);
 	}
+}
+
+#define WORD(nr)   ((nr) / 64)
+#define IN(nr, at) (WORD(nr) == (at) ? 1ull << (nr) % 64 : 0)
+#define SPECIAL(at)                                                                                \
+	(IN(SYS_rt_sigaction, at) | IN(SYS_rt_sigprocmask, at) | IN(SYS_sigaltstack, at) |         \
+	 IN(SYS_clone, at) | IN(SYS_clone3, at) | IN(SYS_fork, at) | IN(SYS_vfork, at) |           \
+	 IN(SYS_exit, at) | IN(SYS_exit_group, at) | IN(SYS_execve, at) | IN(SYS_execveat, at) |   \
+	 IN(SYS_prctl, at) | IN(SYS_rt_sigsuspend, at) | IN(SYS_ppoll, at) |                       \
+	 IN(SYS_epoll_pwait, at) | IN(SYS_epoll_pwait2, at) | IN(SYS_pselect6, at) |               \
+	 IN(SYS_io_pgetevents, at))
+
+/* Most calls are one look at this away from user_call. */
+long entry_call(struct entry_frame *f)
+{
+	static const uint64_t special[8] = { SPECIAL(0), SPECIAL(1), SPECIAL(2), SPECIAL(3),
+					     SPECIAL(4), SPECIAL(5), SPECIAL(6), SPECIAL(7) };
+	const uint64_t nr = (uint64_t)f->r.nr;
+
+	if (nr < 512 && special[nr / 64] >> nr % 64 & 1)
+		return special_call(f);
+	return user_call(&f->r);
 }
 
 /* ---- on ---- */

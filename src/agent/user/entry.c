@@ -1,14 +1,15 @@
 /* agent/user/entry.c - the instructions around a system call of the program.
  *
  * user_entry is reached by a jump, with all registers as at the program's own instruction but rcx,
- * which that instruction destroys: it has the address behind the instruction. It steps over the red zone, saves what C may change
- * (struct entry_frame), calls entry_call, and goes on with all registers as the kernel leaves them.
+ * which that instruction destroys: it has the address behind the instruction. It steps over the red
+ * zone, saves what C may change (struct entry_frame), calls entry_call, and goes on with all
+ * registers as the kernel leaves them.
  *
  * Unwinders pass through here: a cancelled thread ends inside its system call. So every
  * instruction has its frame described, and C is compiled with tables.
  *
- * entry_raw makes a call with its arguments in memory. What a handler needs to know about the call
- * it has interrupted, rbx tells: it has the address of the arguments.
+ * entry_raw makes a call with its arguments in memory. While it waits rbx has their address, so
+ * that a handler knows which call it has interrupted.
  *
  * x86-64 only.
  */
@@ -21,7 +22,7 @@ _Static_assert(offsetof(struct entry_frame, r.ip) == 56, "entry.c pushes in this
 _Static_assert(offsetof(struct entry_frame, r.sp) == 64, "entry.c pushes in this order");
 _Static_assert(offsetof(struct entry_frame, bx) == 72, "entry.c pushes in this order");
 _Static_assert(offsetof(struct entry_frame, bp) == 112, "entry.c pushes in this order");
-_Static_assert(sizeof(struct entry_frame) == 136, "entry.c pushes in this order");
+_Static_assert(sizeof(struct entry_frame) == 128, "entry.c pushes in this order");
 
 #define FUNCTION(name)                                                                             \
 	".hidden " name "\n.globl " name "\n.type " name ", @function\n.balign 16\n" name ":\n\t"
@@ -36,14 +37,12 @@ __asm__(".text\n"
 	".cfi_register %rip, %rcx\n\t"
 	"lea -128(%rsp), %rsp\n\t"
 	".cfi_def_cfa_offset 128\n\t"
-	"pushfq\n\t"
-	".cfi_def_cfa_offset 136\n\t"
 	"push %rcx\n\t"
-	".cfi_def_cfa_offset 144\n\t"
-	".cfi_offset %rip, -144\n\t"
+	".cfi_def_cfa_offset 136\n\t"
+	".cfi_offset %rip, -136\n\t"
 	"push %rbp\n\t"
-	".cfi_def_cfa_offset 152\n\t"
-	".cfi_offset %rbp, -152\n\t"
+	".cfi_def_cfa_offset 144\n\t"
+	".cfi_offset %rbp, -144\n\t"
 	"mov %rsp, %rbp\n\t"
 	".cfi_def_cfa_register %rbp\n\t"
 	"push %r15\n\t"
@@ -51,7 +50,7 @@ __asm__(".text\n"
 	"push %r13\n\t"
 	"push %r12\n\t"
 	"push %rbx\n\t"
-	"lea 152(%rbp), %r11\n\t"
+	"lea 144(%rbp), %r11\n\t"
 	"push %r11\n\t"
 	"push %rcx\n\t"
 	"push %r9\n\t"
@@ -60,6 +59,7 @@ __asm__(".text\n"
 	"push %rdx\n\t"
 	"push %rsi\n\t"
 	"push %rdi\n\t"
+	"cltq\n\t" /* the kernel looks at eax only */
 	"push %rax\n\t"
 	"mov %rsp, %rdi\n\t"
 	"and $-16, %rsp\n\t"
@@ -80,14 +80,12 @@ __asm__(".text\n"
 	".cfi_same_value %rbx\n\t"
 	"mov 8(%rbp), %rcx\n\t"
 	".cfi_register %rip, %rcx\n\t"
-	"lea 16(%rbp), %rsp\n\t"
+	"lea 144(%rbp), %r11\n\t"
+	".cfi_def_cfa %r11, 0\n\t"
 	"mov (%rbp), %rbp\n\t"
-	".cfi_def_cfa %rsp, 136\n\t"
 	".cfi_same_value %rbp\n\t"
-	"popfq\n\t"
-	".cfi_def_cfa_offset 128\n\t"
-	"lea 128(%rsp), %rsp\n\t"
-	".cfi_def_cfa_offset 0\n\t"
+	"mov %r11, %rsp\n\t"
+	".cfi_def_cfa %rsp, 0\n\t"
 	"jmp *%rcx\n\t"
 	".cfi_endproc\n"
 	END("user_entry"));
@@ -98,9 +96,9 @@ __asm__(".text\n"
 	FUNCTION("entry_return")
 	".cfi_startproc\n\t"
 	"lea 112(%rdi), %rbp\n\t"
-	".cfi_def_cfa %rbp, 152\n\t"
-	".cfi_offset %rbp, -152\n\t"
-	".cfi_offset %rip, -144\n\t"
+	".cfi_def_cfa %rbp, 144\n\t"
+	".cfi_offset %rbp, -144\n\t"
+	".cfi_offset %rip, -136\n\t"
 	"lea -16(%rdi), %rsp\n\t"
 	"mov %rsi, (%rsp)\n\t"
 	"mov $14, %eax\n\t" /* rt_sigprocmask(SIG_SETMASK, mask, NULL, 8) */

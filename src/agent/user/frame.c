@@ -193,11 +193,11 @@ static void dispatched(struct user_thread *t, struct frame *k)
 {
 	uint64_t *reg = k->uc.reg;
 
-	if (reg[REG_RAX] == SYS_rt_sigreturn) {
+	if ((int)reg[REG_RAX] == SYS_rt_sigreturn) {
 		from_handler(t, k);
 		return;
 	}
-	entry_count(reg[REG_RIP], reg[REG_RAX]);
+	entry_count(reg[REG_RIP], (uint32_t)reg[REG_RAX]);
 	reg[REG_RCX] = reg[REG_RIP];
 	reg[REG_RIP] = (uintptr_t)user_entry;
 }

@@ -61,7 +61,6 @@ struct entry_frame {
 	struct user_regs r;
 	uint64_t bx, r12, r13, r14, r15, bp;
 	uint64_t cont; /* where the program goes on */
-	uint64_t flags;
 };
 
 #define ENTRY_RED_ZONE 128
@@ -163,7 +162,7 @@ void entry_on_signal(int sig, void *info, void *uc);
 void entry_patch_start(void);
 void entry_patch_forked(void);
 /* The system call instruction before @ip has been dispatched with this number. In the handler. */
-void entry_count(uint64_t ip, uint64_t nr);
+void entry_count(uint64_t ip, uint32_t nr);
 /* Where a context that may be in a stub begins again. */
 uint64_t entry_rewind(uint64_t ip);
 

@@ -3,8 +3,8 @@
  * A dispatched call costs a signal. So the handler of SIGSYS counts by instruction, and at the
  * HOT-th call from one it writes a jump there. Nothing is scanned or written before: a program that
  * ends soon pays for its calls only, and one that runs on has jumps just where it needs them. No
- * disassembler and no table of known libraries is needed, because both forms leave every instruction
- * that anything could jump to as it is:
+ * disassembler and no table of known libraries is needed, because both forms leave everything that
+ * a jump could lead to as it is:
  *
  *     before      mov $nr, %eax;  syscall            5 bytes, 2 bytes
  *                 jmp stub;       syscall            for who comes from elsewhere: dispatched
@@ -49,7 +49,8 @@
 #define NEAR       (64l << 20)
 
 struct text {
-	uint64_t start, end;
+	uint64_t start, end; /* pages */
+	bool written;
 };
 
 static struct text text[NR_TEXTS]; /* I1 */
@@ -87,9 +88,9 @@ uint64_t entry_rewind(uint64_t ip)
 	return *(const uint64_t *)((ip & ~(uint64_t)(STUB_BYTES - 1)) + STUB_SITE);
 }
 
-static bool writable(uint64_t at, bool yes)
+static bool writable(uint64_t at, size_t size, bool yes)
 {
-	return !sys_call3(SYS_mprotect, at & ~(PAGE - 1), PAGE,
+	return !sys_call3(SYS_mprotect, at & ~(PAGE - 1), size,
 			  PROT_READ | PROT_EXEC | (yes ? PROT_WRITE : 0));
 }
 
@@ -184,7 +185,7 @@ static void write_stub(uint64_t stub, const struct site *s)
 /* ---- sites ---- */
 
 /* mov $nr, %eax, and no byte before it that makes another instruction of it. */
-static bool has_before(uint64_t ip, uint64_t nr)
+static bool has_before(uint64_t ip, uint32_t nr)
 {
 	const uint8_t *p = (const uint8_t *)ip - 7;
 	uint32_t value;
@@ -229,29 +230,27 @@ static void write_site(const struct site *s, uint64_t stub)
 	__builtin_memcpy((char *)s->at + 1, &d, sizeof d);
 }
 
-static bool write_all(const struct site *s, uint64_t stub)
+/* All of a text the first time: what was writable once is another mapping for the kernel, and single
+ * pages would remain so. */
+static bool write_all(const struct site *s, uint64_t stub, struct text *t)
 {
-	uint64_t last = s->at + 4;
+	uint64_t start = t->written ? s->at & ~(PAGE - 1) : t->start,
+		 end = t->written ? (s->at + 4 + PAGE) & ~(PAGE - 1) : t->end;
 
-	if (!writable(stub, true))
+	if (!writable(stub, PAGE, true))
 		return false;
 	write_stub(stub, s);
-	writable(stub, false);
-	if (!writable(s->at, true))
+	writable(stub, PAGE, false);
+	if (!writable(start, end - start, true))
 		return false;
-	if (s->at / PAGE != last / PAGE && !writable(last, true)) {
-		writable(s->at, false);
-		return false;
-	}
 	write_site(s, stub);
-	writable(s->at, false);
-	if (s->at / PAGE != last / PAGE)
-		writable(last, false);
+	writable(start, end - start, false);
+	t->written = true;
 	return true;
 }
 
 /* False: it cannot be done now. */
-static bool patch(uint64_t ip, uint64_t nr)
+static bool patch(uint64_t ip, uint32_t nr, struct text *t)
 {
 	struct site s = { .ip = ip };
 	uint64_t stub = 0;
@@ -266,26 +265,27 @@ static bool patch(uint64_t ip, uint64_t nr)
 		stub = find_stub(s.at);
 	else if (has_behind(ip))
 		stub = find_punned(s.at);
-	if (stub && !write_all(&s, stub))
+	if (stub && !write_all(&s, stub, t))
 		off = true;
 	__atomic_store_n(&writer, 0, __ATOMIC_RELEASE);
 	return true;
 }
 
-static bool is_text(uint64_t ip)
+static struct text *text_of(uint64_t ip)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr_texts; i++)
 		if (ip - 8 >= text[i].start && ip + 8 <= text[i].end)
-			return true;
-	return false;
+			return &text[i];
+	return NULL;
 }
 
-void entry_count(uint64_t ip, uint64_t nr)
+void entry_count(uint64_t ip, uint32_t nr)
 {
 	size_t i = (size_t)(ip * 0x9e3779b97f4a7c15ull >> 55), n;
 	uint64_t *c, was;
+	struct text *t;
 
 	for (n = 0; n < 8; n++) {
 		c = &count[(i + n) % NR_SITES];
@@ -297,8 +297,11 @@ void entry_count(uint64_t ip, uint64_t nr)
 		if ((was & DONE) == DONE)
 			return;
 		was++;
-		if ((was & DONE) >= HOT && (!is_text(ip) || patch(ip, nr)))
-			was |= DONE;
+		if ((was & DONE) >= HOT) {
+			t = text_of(ip);
+			if (!t || patch(ip, nr, t))
+				was |= DONE;
+		}
 		if ((was & DONE) == DONE - 1)
 			was--;
 		__atomic_store_n(c, was, __ATOMIC_RELAXED);
@@ -321,7 +324,8 @@ static int note_text(struct dl_phdr_info *info, size_t size, void *arg)
 		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || p->p_flags & PF_W ||
 		    start == entry_text || start == getauxval(AT_SYSINFO_EHDR))
 			continue;
-		text[nr_texts++] = (struct text){ start, end };
+		text[nr_texts++] = (struct text){ .start = start & ~(PAGE - 1),
+						  .end = (end + PAGE - 1) & ~(PAGE - 1) };
 	}
 	return 0;
 }
