@@ -1,8 +1,8 @@
 /* bench/entry.c - what the agent's system-call entry costs: CPU time of calls with it and without,
  * in turn, in one run.
  *
- * Usage: bench-entry ENTRY_PASS.so [ROUNDS]. Each round executes this program twice, with and without
- * the library; of each figure the least of all rounds counts.
+ * Usage: bench-entry ENTRY_PASS.so [ROUNDS]. Each round executes this program twice, with and
+ * without the library; of each figure the least of all rounds counts.
  */
 #include <linux/futex.h>
 #include <stdint.h>

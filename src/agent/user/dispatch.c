@@ -7,6 +7,8 @@
  *
  * Locks: none.
  */
+#include <asm/prctl.h>
+#include <elf.h>
 #include <errno.h>
 #include <link.h>
 #include <linux/prctl.h>
@@ -67,7 +69,7 @@ static long end_process(struct user_thread *t, const struct user_regs *r)
 static long forks(struct user_thread *t, struct entry_frame *f)
 {
 	struct user_regs mine = f->r;
-	uint64_t args[32], sp = 0;
+	uint64_t args[NR_CLONE_ARGS] = { 0 }, sp = 0;
 	long size = mine.arg[1], ret;
 
 	if (mine.nr == SYS_clone) {
@@ -90,6 +92,8 @@ static long forks(struct user_thread *t, struct entry_frame *f)
 		return ret;
 	if (!forked)
 		entry_forked();
+	if (mine.nr == SYS_clone3 && entry_clears_actions(args[0]))
+		entry_signals_cleared(entry_self());
 	if (sp) {
 		struct entry_frame *at = (struct entry_frame *)(sp - ENTRY_RED_ZONE - sizeof *f);
 
@@ -127,6 +131,10 @@ static __attribute__((noinline)) long special_call(struct entry_frame *f)
 	case SYS_execve:
 	case SYS_execveat:
 		return entry_exec(t, r);
+	case SYS_arch_prctl:
+		if (r->arg[0] == ARCH_SET_FS && !entry_is_libc_storage((uint64_t)r->arg[1]))
+			entry_share_storage();
+		return user_call(r);
 	case SYS_prctl:
 		/* A second user of dispatch would have to be told apart from us. */
 		return r->arg[0] == PR_SET_SYSCALL_USER_DISPATCH ? -EINVAL : user_call(r);
@@ -142,9 +150,9 @@ static __attribute__((noinline)) long special_call(struct entry_frame *f)
 	(IN(SYS_rt_sigaction, at) | IN(SYS_rt_sigprocmask, at) | IN(SYS_sigaltstack, at) |         \
 	 IN(SYS_clone, at) | IN(SYS_clone3, at) | IN(SYS_fork, at) | IN(SYS_vfork, at) |           \
 	 IN(SYS_exit, at) | IN(SYS_exit_group, at) | IN(SYS_execve, at) | IN(SYS_execveat, at) |   \
-	 IN(SYS_prctl, at) | IN(SYS_rt_sigsuspend, at) | IN(SYS_ppoll, at) |                       \
-	 IN(SYS_epoll_pwait, at) | IN(SYS_epoll_pwait2, at) | IN(SYS_pselect6, at) |               \
-	 IN(SYS_io_pgetevents, at))
+	 IN(SYS_prctl, at) | IN(SYS_arch_prctl, at) | IN(SYS_rt_sigsuspend, at) |                  \
+	 IN(SYS_ppoll, at) | IN(SYS_epoll_pwait, at) | IN(SYS_epoll_pwait2, at) |                  \
+	 IN(SYS_pselect6, at) | IN(SYS_io_pgetevents, at))
 
 /* Most calls are one look at this away from user_call. */
 long entry_call(struct entry_frame *f)
@@ -181,6 +189,29 @@ static int find_text(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/* A stack of Go's has no room for a call of ours below it. The first object is the program. */
+static int find_go(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	int i;
+
+	(void)size;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		const char *at = (const char *)(info->dlpi_addr + p->p_vaddr),
+			   *end = at + p->p_memsz;
+
+		while (p->p_type == PT_NOTE && end - at > (long)sizeof(ElfW(Nhdr))) {
+			const ElfW(Nhdr) *n = (const ElfW(Nhdr) *)at;
+			const char *name = at + sizeof *n;
+
+			if (n->n_namesz == 4 && name[0] == 'G' && name[1] == 'o' && !name[2])
+				*(bool *)arg = true;
+			at = name + ((n->n_namesz + 3) & ~3u) + ((n->n_descsz + 3) & ~3u);
+		}
+	}
+	return 1;
+}
+
 /* Frames of two deliveries must fit our stack. */
 static bool frames_fit(void)
 {
@@ -190,10 +221,12 @@ static bool frames_fit(void)
 int entry_start(void)
 {
 	struct user_thread *t;
+	bool go = false;
 	long err;
 
 	AGENT_ASSERT(!entry_active());
-	if (!user_call || !frames_fit() || !dl_iterate_phdr(find_text, NULL))
+	dl_iterate_phdr(find_go, &go);
+	if (go || !user_call || !frames_fit() || !dl_iterate_phdr(find_text, NULL))
 		return -ENOSYS;
 	/* Is it there? */
 	err = sys_call5(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);

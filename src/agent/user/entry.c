@@ -194,6 +194,28 @@ __asm__(".text\n" FUNCTION("entry_syscall") ".cfi_startproc\n\t"
 	".cfi_endproc\n"
 	END("entry_syscall"));
 
+/* int $0x80, which 64-bit programs may use too: made as it is, with pointers of 32 bits that are not
+ * looked at. r11: where the program goes on. */
+__asm__(".text\n"
+	FUNCTION("entry_compat")
+	".cfi_startproc\n\t"
+	".cfi_def_cfa %rsp, 0\n\t"
+	".cfi_register %rip, %r11\n\t"
+	"lea -128(%rsp), %rsp\n\t"
+	".cfi_def_cfa_offset 128\n\t"
+	"push %r11\n\t"
+	".cfi_def_cfa_offset 136\n\t"
+	".cfi_offset %rip, -136\n\t"
+	"int $0x80\n\t"
+	"pop %r11\n\t"
+	".cfi_def_cfa_offset 128\n\t"
+	".cfi_register %rip, %r11\n\t"
+	"lea 128(%rsp), %rsp\n\t"
+	".cfi_def_cfa_offset 0\n\t"
+	"jmp *%r11\n\t"
+	".cfi_endproc\n"
+	END("entry_compat"));
+
 /* What returns from our own deliveries. Unwinders know it by its bytes. */
 __asm__(".text\n\t"
 	"nop\n" FUNCTION("entry_restorer") "mov $15, %rax\n\t"

@@ -19,6 +19,7 @@
  * Locks: none here.
  */
 #include <errno.h>
+#include <linux/audit.h>
 #include <signal.h>
 #include <ucontext.h>
 
@@ -189,10 +190,15 @@ static void from_handler(struct user_thread *t, struct frame *k)
 
 /* ---- the one handler ---- */
 
-static void dispatched(struct user_thread *t, struct frame *k)
+static void dispatched(struct user_thread *t, struct frame *k, const siginfo_t *si)
 {
 	uint64_t *reg = k->uc.reg;
 
+	if (si->si_arch != AUDIT_ARCH_X86_64) {
+		reg[REG_R11] = reg[REG_RIP];
+		reg[REG_RIP] = (uintptr_t)entry_compat;
+		return;
+	}
 	if ((int)reg[REG_RAX] == SYS_rt_sigreturn) {
 		from_handler(t, k);
 		return;
@@ -224,7 +230,7 @@ void entry_on_signal(int sig, void *info, void *context)
 	struct user_action a;
 
 	if (sig == SIGSYS && si->si_code == DISPATCHED) {
-		dispatched(t, k);
+		dispatched(t, k, si);
 		return;
 	}
 	if (is_fault(sig, si) && (copy_fixup(&k->uc) || (user_fixup && user_fixup(context))))

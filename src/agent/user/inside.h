@@ -78,9 +78,12 @@ struct user_thread {
 	/* (B) for share.c */
 	uint64_t mask;
 	struct user_thread *child;
-	bool waits; /* ... until it has executed a program, or ended */
+	bool waits;   /* ... until it has executed a program, or ended */
+	bool cleared; /* (T) the child begins without actions */
 	struct entry_room *room;
 };
+
+#define NR_CLONE_ARGS 32 /* of eight bytes; the kernel knows eleven */
 
 /* At the top of each stack. (B) */
 struct entry_room {
@@ -88,7 +91,7 @@ struct entry_room {
 	long call[6];
 	struct entry_frame frame;
 	struct user_stack kernel_stack;
-	uint64_t clone_args[32];
+	uint64_t clone_args[NR_CLONE_ARGS];
 	struct user_action kernel_action;
 	uint64_t exec_mask;
 	char pending[NR_OUR_SIGNALS][ENTRY_INFO_BYTES]; /* (T) siginfo of what is pending */
@@ -100,6 +103,7 @@ _Static_assert(sizeof(struct entry_room) <= 1024, "it has room");
 /* ---- entry.c ---- */
 void user_entry(void);
 void entry_restorer(void);
+void entry_compat(void);
 _Noreturn void entry_return(struct entry_frame *at, long result, const uint64_t *mask);
 _Noreturn void entry_share_run(const long *call, char *own_stack, struct user_thread *parent,
 			       struct user_thread *child);
@@ -121,8 +125,11 @@ struct user_thread *entry_thread_first(void);
 struct user_thread *entry_thread_only(void);
 /* Was there ever a second one? */
 bool entry_threaded(void);
-/* A thread without thread-local storage of its own is about to exist. */
+/* A thread without thread-local storage of its own is about to exist, or one with another layout
+ * than libc's: from now on the kernel is asked. */
 void entry_share_storage(void);
+/* Is @tls a thread pointer of libc's? */
+bool entry_is_libc_storage(uint64_t tls);
 /* Make the record's stack the calling thread's alternate one; turn dispatch on for it. */
 long entry_thread_on(struct user_thread *t);
 
@@ -133,6 +140,8 @@ extern uint64_t entry_text, entry_text_size;
 /* ---- signals.c ---- */
 void entry_signals_start(struct user_thread *t);
 void entry_signals_forked(struct user_thread *t);
+/* In a child that was made with CLONE_CLEAR_SIGHAND. */
+void entry_signals_cleared(struct user_thread *t);
 long entry_sigaction(struct user_thread *t, const struct user_regs *r);
 long entry_sigaltstack(struct user_thread *t, const struct user_regs *r);
 long entry_sigprocmask(struct user_thread *t, const struct user_regs *r);
@@ -169,6 +178,7 @@ uint64_t entry_rewind(uint64_t ip);
 /* ---- share.c ---- */
 /* clone, clone3 or vfork with CLONE_VM: returns only if it failed early. */
 bool entry_shares(const struct user_regs *r, uint64_t *flags);
+bool entry_clears_actions(uint64_t flags);
 long entry_share(struct user_thread *t, const struct entry_frame *f, uint64_t flags);
 
 #endif

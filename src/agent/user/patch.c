@@ -230,8 +230,8 @@ static void write_site(const struct site *s, uint64_t stub)
 	__builtin_memcpy((char *)s->at + 1, &d, sizeof d);
 }
 
-/* All of a text the first time: what was writable once is another mapping for the kernel, and single
- * pages would remain so. */
+/* All of a text the first time: what was writable once is another mapping for the kernel, and
+ * single pages would remain so. */
 static bool write_all(const struct site *s, uint64_t stub, struct text *t)
 {
 	uint64_t start = t->written ? s->at & ~(PAGE - 1) : t->start,

@@ -24,6 +24,9 @@
 
 #if defined(__x86_64__)
 
+#ifndef CLONE_CLEAR_SIGHAND
+#define CLONE_CLEAR_SIGHAND 0x100000000ull
+#endif
 #define CLONE_ARGS_MIN 64
 #define STACK_TOP      ENTRY_STACK_USABLE
 
@@ -50,41 +53,60 @@ bool entry_shares(const struct user_regs *r, uint64_t *flags)
 	}
 }
 
-/* The call with the agent's stack in place of the program's. @call: number, arguments. @sp: the
- * program's for the child. */
-static long prepare(struct user_thread *t, const struct user_regs *r, long *call, uint64_t *sp)
+bool entry_clears_actions(uint64_t flags)
 {
-	uint64_t *a = t->room->clone_args;
-	long size = r->arg[1];
+	return flags & CLONE_CLEAR_SIGHAND;
+}
+
+/* Will the child find its record by thread-local storage? A parent that waits lends it its own. */
+static bool has_storage(const struct user_regs *r, uint64_t flags, const uint64_t *args)
+{
+	if (!(flags & CLONE_SETTLS))
+		return flags & CLONE_VFORK;
+	return entry_is_libc_storage(r->nr == SYS_clone3 ? args[A_TLS] : (uint64_t)r->arg[4]);
+}
+
+/* clone3's arguments, while a bad pointer is EFAULT and not yet the end. */
+static long read_args(const struct user_regs *r, uint64_t *a)
+{
+	if (r->nr != SYS_clone3)
+		return 0;
+	if (r->arg[1] > (long)(NR_CLONE_ARGS * sizeof *a))
+		return -E2BIG;
+	if (entry_copy(a, (const void *)r->arg[0], (size_t)r->arg[1]))
+		return -EFAULT;
+	return !a[A_STACK] != !a[A_STACK_SIZE] ? -EINVAL : 0;
+}
+
+/* The call with the agent's stack in place of the program's: number, arguments. Returns the
+ * program's stack pointer for the child. */
+static uint64_t prepare(struct user_thread *t, const struct user_regs *r, const uint64_t *args)
+{
+	uint64_t *a = t->room->clone_args, sp = r->sp;
+	long *call = t->room->call;
 
 	call[0] = r->nr;
 	for (int i = 0; i < 5; i++)
 		call[i + 1] = r->arg[i];
-	*sp = r->sp;
+	if (r->nr == SYS_clone3) {
+		__builtin_memcpy(a, args, NR_CLONE_ARGS * sizeof *a);
+		if (a[A_STACK])
+			sp = a[A_STACK] + a[A_STACK_SIZE];
+		a[A_STACK] = (uintptr_t)t->child->stack;
+		a[A_STACK_SIZE] = STACK_TOP;
+		call[1] = (long)a;
+		return sp;
+	}
 	if (r->nr == SYS_vfork) {
 		/* The same, but with a stack. */
 		call[0] = SYS_clone;
 		call[1] = CLONE_VM | CLONE_VFORK | SIGCHLD;
 		call[3] = call[4] = call[5] = 0;
+	} else if (r->arg[1]) {
+		sp = (uint64_t)r->arg[1];
 	}
-	if (r->nr != SYS_clone3) {
-		if (r->nr == SYS_clone && r->arg[1])
-			*sp = (uint64_t)r->arg[1];
-		call[2] = (long)t->child->stack + STACK_TOP;
-		return 0;
-	}
-	if (size > (long)sizeof t->room->clone_args)
-		return -E2BIG;
-	if (entry_copy(a, (const void *)r->arg[0], (size_t)size))
-		return -EFAULT;
-	if (!a[A_STACK] != !a[A_STACK_SIZE])
-		return -EINVAL;
-	if (a[A_STACK])
-		*sp = a[A_STACK] + a[A_STACK_SIZE];
-	a[A_STACK] = (uintptr_t)t->child->stack;
-	a[A_STACK_SIZE] = STACK_TOP;
-	call[1] = (long)a;
-	return 0;
+	call[2] = (long)t->child->stack + STACK_TOP;
+	return sp;
 }
 
 static struct user_thread *make_child(struct user_thread *t, uint64_t flags)
@@ -101,6 +123,7 @@ static struct user_thread *make_child(struct user_thread *t, uint64_t flags)
 	c->masked = t->masked;
 	c->of_process = !(flags & CLONE_THREAD);
 	c->waited = flags & CLONE_VFORK;
+	c->cleared = entry_clears_actions(flags);
 	c->mask = t->mask;
 	/* The kernel: only a child that its parent waits for keeps it. */
 	if (flags & CLONE_VFORK)
@@ -144,34 +167,33 @@ _Noreturn void entry_share_child(struct user_thread *c)
 	if (entry_thread_on(c))
 		for (;;)
 			sys_call1(SYS_exit_group, 127);
+	if (c->cleared)
+		entry_signals_cleared(c);
 	leave(c, &c->room->frame, c->room->frame.r.sp, 0);
 }
 
 long entry_share(struct user_thread *t, const struct entry_frame *f, uint64_t flags)
 {
 	const struct user_regs *r = &f->r;
-	uint64_t sp;
-	long err;
+	uint64_t args[NR_CLONE_ARGS] = { 0 };
+	long err = read_args(r, args);
 
-	err = user_share ? user_share(r) : 0;
+	if (!err && user_share)
+		err = user_share(r);
 	if (err)
 		return err;
+	if (!has_storage(r, flags, args))
+		entry_share_storage();
 	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &t->mask, SYS_SIGSET_SIZE);
 	t->child = make_child(t, flags);
-	err = t->child ? prepare(t, r, t->room->call, &sp) : -EAGAIN;
-	if (!err) {
-		if (!(flags & (CLONE_SETTLS | CLONE_VFORK)))
-			entry_share_storage();
+	if (t->child) {
 		t->waits = flags & CLONE_VFORK;
 		t->room->frame = t->child->room->frame = *f;
-		t->child->room->frame.r.sp = sp;
+		t->child->room->frame.r.sp = prepare(t, r, args);
 		entry_share_run(t->room->call, t->stack + STACK_TOP, t, t->child);
 	}
-	if (t->child)
-		entry_thread_free(t->child);
-	t->child = NULL;
 	sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &t->mask, 0, SYS_SIGSET_SIZE);
-	return err;
+	return -EAGAIN;
 }
 
 #endif

@@ -208,6 +208,22 @@ void entry_signals_forked(struct user_thread *t)
 	t->actions->uses = 1;
 }
 
+void entry_signals_cleared(struct user_thread *t)
+{
+	struct user_action *a = &t->room->kernel_action;
+	int sig;
+
+	for (sig = 1; sig <= NR_SIGNALS; sig++) {
+		if (is_handler(t->actions->a[sig].handler))
+			t->actions->a[sig] = (struct user_action){ 0 };
+		if (!is_ours(sig))
+			continue;
+		*a = t->actions->a[sig];
+		for_kernel(sig, a);
+		sys_call4(SYS_rt_sigaction, sig, a, 0, SETSIZE);
+	}
+}
+
 /* ---- alternate stacks ---- */
 
 static bool is_on(const struct user_stack *ss, uint64_t sp)

@@ -58,7 +58,17 @@ struct user_thread *entry_self(void)
 
 void entry_set_self(struct user_thread *t)
 {
-	self = t;
+	if (!__atomic_load_n(&storage_shared, __ATOMIC_ACQUIRE))
+		self = t;
+}
+
+/* libc's thread pointer is the address of a word that has it, and so is the second word behind. */
+bool entry_is_libc_storage(uint64_t tls)
+{
+	uint64_t word[3];
+
+	return !entry_copy(word, (const void *)tls, sizeof word) && word[0] == tls &&
+	       word[2] == tls;
 }
 
 bool entry_threaded(void)
