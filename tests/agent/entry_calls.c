@@ -128,10 +128,20 @@ static void others(void)
 	close(ev);
 }
 
+/* The 32-bit way in, of a 64-bit program. */
+static void old_instruction(void)
+{
+	long nr = 20; /* getpid */
+
+	__asm__ volatile("int $0x80" : "+a"(nr) : : "r8", "r9", "r10", "r11", "memory");
+	say("int 0x80: %d\n", nr == getpid());
+}
+
 void plain_calls(void)
 {
 	files();
 	others();
+	old_instruction();
 }
 
 void bad_pointers(void)

@@ -257,12 +257,65 @@ static void *forks(void *arg)
 		int inner = fork();
 
 		if (!inner)
-			child_function(arg);
+			_exit(child_function(arg));
 		say_end("inner", inner);
 		_exit(shared & 0x7f);
 	}
 	say_end("fork of a thread", child);
 	return NULL;
+}
+
+static char foreign[8192] __attribute__((aligned(64)));
+
+static long instruction(long nr, long a, long b, long c, long d)
+{
+	register long r10 __asm__("r10") = d;
+
+	__asm__ volatile("syscall"
+			 : "+a"(nr)
+			 : "D"(a), "S"(b), "d"(c), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return nr;
+}
+
+/* Its thread pointer is none of libc's: no libc here. */
+__attribute__((optimize("no-stack-protector"))) static int child_of_another_kind(void *arg)
+{
+	static const uint64_t mask = 1ul << (SIGSEGV - 1) | 1ul << (SIGUSR2 - 1);
+	static uint64_t was, now;
+
+	(void)arg;
+	instruction(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	for (int i = 0; i < 40; i++)
+		instruction(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&was, 8);
+	instruction(SYS_rt_sigprocmask, SIG_SETMASK, (long)&now, (long)&was, 8);
+	shared = was == mask ? 77 : 78;
+	instruction(SYS_exit, shared, 0, 0, 0);
+	return 0;
+}
+
+static void other_kinds(void)
+{
+	struct clone_args a = { .flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD };
+	char *top = stack + sizeof stack;
+	struct sigaction sa;
+	int child, i;
+
+	child = (int)syscall(SYS_clone3, &a, sizeof a);
+	if (!child) {
+		sigaction(SIGUSR1, NULL, &sa);
+		for (i = 0; i < 40; i++)
+			getppid();
+		_exit(sa.sa_handler == SIG_DFL ? 11 : 12);
+	}
+	say_end("without actions", child);
+	child = clone(child_of_another_kind, top, CLONE_VM | CLONE_SETTLS | SIGCHLD, NULL, NULL,
+		      foreign + 4096);
+	say_end("another thread pointer", child);
+	for (i = 0; i < 8192 && !foreign[i]; i++)
+		;
+	say("shared %d, written %d\n", shared, i < 8192);
+	shared = 0;
 }
 
 static void raw(void)
@@ -301,6 +354,7 @@ void processes(void)
 	vforks();
 	spawns();
 	raw();
+	other_kinds();
 	pthread_create(&t, NULL, forks, (void *)1);
 	pthread_join(t, NULL);
 	say("shared %d, signals %d\n", shared, handled);
