@@ -69,6 +69,7 @@ static void files(void)
 	struct iovec v[2] = { { buf, 5 }, { buf + 5, 6 } };
 	struct stat st;
 	int p[2], fd = memfd_create("x", 0), copy;
+	char *mapped;
 
 	say_result("write", write(fd, "hello, world", 12));
 	say_result("pread", pread(fd, buf, 5, 7));
@@ -88,6 +89,11 @@ static void files(void)
 	say_result("pipe", pipe2(p, O_NONBLOCK));
 	say_result("read empty", read(p[0], buf, 1));
 	say_result("write pipe", write(p[1], buf, 64));
+	say_result("fallocate", fallocate(fd, 0, 4096, 4096));
+	say_result("pwrite", pwrite(fd, "second page", 11, 4096));
+	mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 4096);
+	say("mapped: %s\n", mapped == MAP_FAILED ? "no" : mapped);
+	munmap(mapped, 4096);
 	say_result("splice", splice(p[0], NULL, fd, NULL, 64, 0));
 	say_result("open", open("/nonexistent/file", O_RDONLY));
 	say_result("openat", openat(AT_FDCWD, "/dev/null", O_RDONLY | O_DIRECTORY));
@@ -193,6 +199,12 @@ static bool is_taken_over(void)
 	return caught >> (SIGSYS - 1) & 1;
 }
 
+static void possible(void)
+{
+	say("%s\n",
+	    syscall(SYS_prctl, 59 /* PR_SET_SYSCALL_USER_DISPATCH */, 0, 0, 0, 0) ? "no" : "yes");
+}
+
 static void active(void)
 {
 	say("%s\n", is_taken_over() ? "goes through" : "does not");
@@ -266,7 +278,8 @@ static const struct {
 	{ "actions", actions },     { "masks", masks },           { "frames", frames },
 	{ "faults", faults },       { "stacks", stacks },         { "waits", waits },
 	{ "threads", threads_run }, { "cancelled", cancelled },   { "processes", processes },
-	{ "executes", executes },   { "active", active },         { "jumps", jumps },
+	{ "executes", executes },   { "active", active },         { "possible", possible },
+	{ "jumps", jumps },
 };
 
 int main(int argc, char **argv)

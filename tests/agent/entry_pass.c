@@ -6,7 +6,15 @@
 
 long user_call(const struct user_regs *r)
 {
-	return entry_raw(r);
+	long ret = entry_raw(r);
+
+	/* What another one may leave in registers. */
+	__asm__ volatile("mov $-1, %%rdi\n\tmov $-1, %%rsi\n\tmov $-1, %%rdx\n\tmov $-1, %%rcx\n\t"
+			 "mov $-1, %%r8\n\tmov $-1, %%r9\n\tmov $-1, %%r10\n\tmov $-1, %%r11"
+			 :
+			 :
+			 : "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11");
+	return ret;
 }
 
 __attribute__((constructor)) static void start(void)
