@@ -4,16 +4,21 @@
 #include "agent/sys.h"
 #include "agent/user/entry.h"
 
+/* What another one may leave in registers. */
+#define SPOIL                                                                                      \
+	__asm__ volatile("mov $-1, %%rsi\n\tmov $-1, %%rdx\n\tmov $-1, %%rcx\n\tmov $-1, %%r8\n\t" \
+			 "mov $-1, %%r9\n\tmov $-1, %%r10\n\tmov $-1, %%r11"                       \
+			 :                                                                         \
+			 :                                                                         \
+			 : "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11")
+
 long user_call(const struct user_regs *r)
 {
-	long ret = entry_raw(r);
+	long ret;
 
-	/* What another one may leave in registers. */
-	__asm__ volatile("mov $-1, %%rdi\n\tmov $-1, %%rsi\n\tmov $-1, %%rdx\n\tmov $-1, %%rcx\n\t"
-			 "mov $-1, %%r8\n\tmov $-1, %%r9\n\tmov $-1, %%r10\n\tmov $-1, %%r11"
-			 :
-			 :
-			 : "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11");
+	SPOIL;
+	ret = entry_raw(r);
+	SPOIL;
 	return ret;
 }
 

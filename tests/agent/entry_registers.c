@@ -18,7 +18,7 @@
 #define PROBE(name, before, behind)                                                                \
 	__asm__(".text\n.type " name ", @function\n" name ":\n\t"                                  \
 		"push %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n\t"   \
-		"push %rsi\n\t"                                                                    \
+		"push %rax\n\tpush %rsi\n\t"                                                         \
 		"vmovdqu (%rdi), %ymm7\n\tmov 32(%rdi), %rbx\n\tmov 40(%rdi), %rdx\n\t"            \
 		"mov 48(%rdi), %rsi\n\tmov 64(%rdi), %rbp\n\tmov 72(%rdi), %r8\n\t"                \
 		"mov 80(%rdi), %r9\n\tmov 88(%rdi), %r10\n\tmov 96(%rdi), %r12\n\t"                \
@@ -33,12 +33,13 @@
 		"mov %r15, 120(%rax)\n\tmov -8(%rsp), %rbx\n\tmov %rbx, 128(%rax)\n\t"             \
 		"mov -128(%rsp), %rbx\n\tmov %rbx, 136(%rax)\n\tmov -16(%rsp), %rbx\n\t"           \
 		"mov %rbx, 144(%rax)\n\t"                                                          \
-		"pop %rsi\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\t"         \
+		"pop %rsi\n\tpop %rbx\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\t"         \
 		"pop %rbx\n\tret\n\t.size " name ", . - " name "\n")
 
 PROBE("probe_number", "", "");
 PROBE("probe_compared", "nop\n\t", "cmp $-4096, %rax\n\t");
 PROBE("probe_small", "nop\n\t", "cmp $-4, %rax\n\t");
+PROBE("probe_stored", "mov %r11, 8(%rsp)\n\t", "");
 PROBE("probe_short", "nop\n\t", "cmp $0xfffff000, %eax\n\t");
 PROBE("probe_neither", "nop\n\t", "");
 /* clang-format on */
@@ -50,6 +51,7 @@ struct registers {
 extern void probe_number(const struct registers *in, struct registers *out);
 extern void probe_compared(const struct registers *in, struct registers *out);
 extern void probe_small(const struct registers *in, struct registers *out);
+extern void probe_stored(const struct registers *in, struct registers *out);
 extern void probe_short(const struct registers *in, struct registers *out);
 extern void probe_neither(const struct registers *in, struct registers *out);
 
@@ -59,9 +61,9 @@ void registers(void)
 		const char *name;
 		void (*probe)(const struct registers *, struct registers *);
 	} forms[] = {
-		{ "number", probe_number },   { "compared", probe_compared },
-		{ "small", probe_small },     { "short", probe_short },
-		{ "neither", probe_neither },
+		{ "number", probe_number }, { "compared", probe_compared },
+		{ "stored", probe_stored }, { "small", probe_small },
+		{ "short", probe_short },   { "neither", probe_neither },
 	};
 	struct registers in, out;
 	uint64_t changed;

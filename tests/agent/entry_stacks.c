@@ -1,6 +1,7 @@
 /* tests/agent/entry_stacks.c - see entry_calls.h: alternate stacks, and calls that wait. */
 #include "entry_calls.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -17,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef SS_AUTODISARM
@@ -126,12 +128,17 @@ static int ends[2], wakes = -1;
 
 static void came_in(int sig, siginfo_t *si, void *uc)
 {
+	const ucontext_t *u = uc;
+	Dl_info where;
 	sigset_t now;
 	uint64_t bits;
 
 	(void)si;
-	(void)uc;
 	came++;
+	/* Where it was interrupted. */
+	if (dladdr((void *)u->uc_mcontext.gregs[REG_RIP], &where) && where.dli_sname)
+		say("in %s, interrupted %d\n", where.dli_sname,
+		    u->uc_mcontext.gregs[REG_RAX] == -EINTR);
 	sigprocmask(SIG_SETMASK, NULL, &now);
 	memcpy(&bits, &now, 8);
 	say("signal %d, mask %lx\n", sig, (unsigned long)bits);
@@ -147,6 +154,34 @@ static void alarm_in(int ms, int flags, bool writes)
 	wakes = writes ? ends[1] : -1;
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* However a call is made, a signal finds the program in some object's code. */
+static volatile int in_nothing, looked;
+
+static void look(int sig, siginfo_t *si, void *uc)
+{
+	const ucontext_t *u = uc;
+	Dl_info where;
+
+	(void)sig;
+	(void)si;
+	looked++;
+	in_nothing += !dladdr((void *)u->uc_mcontext.gregs[REG_RIP], &where);
+}
+
+static void looks(void)
+{
+	struct sigaction sa = { .sa_sigaction = look, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct itimerval often = { { 0, 50 }, { 0, 50 } }, never = { { 0, 0 }, { 0, 0 } };
+
+	looked = in_nothing = 0;
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	while (looked < 4000)
+		getppid();
+	setitimer(ITIMER_REAL, &never, NULL);
+	say("in no object %d\n", in_nothing);
 }
 
 static void masked_waits(void)
@@ -200,6 +235,7 @@ void waits(void)
 	alarm_in(5, 0, false);
 	say_result("futex", syscall(SYS_futex, &word, 0, 0, &five, NULL, 0));
 	masked_waits();
+	looks();
 	say("came %d\n", came);
 	close(ends[0]);
 	close(ends[1]);

@@ -265,9 +265,11 @@ static void *forks(void *arg)
 	return NULL;
 }
 
+static uint64_t inherited;
 static char foreign[8192] __attribute__((aligned(64)));
 
-static long instruction(long nr, long a, long b, long c, long d)
+static inline __attribute__((always_inline)) long instruction(long nr, long a, long b, long c,
+							      long d)
 {
 	register long r10 __asm__("r10") = d;
 
@@ -285,7 +287,7 @@ __attribute__((optimize("no-stack-protector"))) static int child_of_another_kind
 	static uint64_t was, now;
 
 	(void)arg;
-	instruction(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, 8);
+	instruction(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, (long)&inherited, 8);
 	for (int i = 0; i < 40; i++)
 		instruction(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&was, 8);
 	instruction(SYS_rt_sigprocmask, SIG_SETMASK, (long)&now, (long)&was, 8);
@@ -297,6 +299,7 @@ __attribute__((optimize("no-stack-protector"))) static int child_of_another_kind
 static void other_kinds(void)
 {
 	struct clone_args a = { .flags = CLONE_CLEAR_SIGHAND, .exit_signal = SIGCHLD };
+	sigset_t one = { { 1ul << (SIGWINCH - 1) | 1ul << (SIGBUS - 1) } };
 	char *top = stack + sizeof stack;
 	struct sigaction sa;
 	int child, i;
@@ -309,12 +312,23 @@ static void other_kinds(void)
 		_exit(sa.sa_handler == SIG_DFL ? 11 : 12);
 	}
 	say_end("without actions", child);
+	a.flags |= CLONE_VM | CLONE_VFORK;
+	child = (int)instruction(SYS_clone3, (long)&a, sizeof a, 0, 0);
+	if (!child) {
+		sigaction(SIGUSR1, NULL, &sa);
+		_exit(sa.sa_handler == SIG_DFL ? 13 : 14);
+	}
+	say_end("without actions, in our memory", child);
+	sigaction(SIGUSR1, NULL, &sa);
+	say("ours is unchanged %d\n", sa.sa_handler == handler);
+	sigprocmask(SIG_BLOCK, &one, NULL);
 	child = clone(child_of_another_kind, top, CLONE_VM | CLONE_SETTLS | SIGCHLD, NULL, NULL,
 		      foreign + 4096);
 	say_end("another thread pointer", child);
 	for (i = 0; i < 8192 && !foreign[i]; i++)
 		;
-	say("shared %d, written %d\n", shared, i < 8192);
+	say("shared %d, written %d, mask %lx\n", shared, i < 8192, (unsigned long)inherited);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
 	shared = 0;
 }
 

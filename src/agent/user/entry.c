@@ -65,7 +65,7 @@ __asm__(".text\n"
 	"and $-16, %rsp\n\t"
 	"cld\n\t"
 	"call entry_call\n"
-	"user_entry_leave:\n\t" /* rbp: at the saved rbp; rax: the result */
+	LABEL("user_entry_leave") /* rbp: at the saved rbp; rax: the result */
 	"mov -104(%rbp), %rdi\n\t"
 	"mov -96(%rbp), %rsi\n\t"
 	"mov -88(%rbp), %rdx\n\t"

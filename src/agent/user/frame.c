@@ -28,6 +28,9 @@
 #if defined(__x86_64__)
 
 #define DISPATCHED     2 /* si_code of SIGSYS: SYS_USER_DISPATCH */
+#define NR_REGISTERS   23
+#define SYSCALL_BYTES  2
+#define CALLS_DEEP     32
 #define LEGACY_BYTES   512
 #define SOFTWARE_BYTES 464 /* where the kernel's own words lie in the legacy part */
 #define CLEARED        (0x400ull | 0x10000ull | 0x100ull) /* flags DF, RF, TF */
@@ -36,7 +39,7 @@
 struct context {
 	uint64_t flags, link;
 	struct user_stack stack;
-	uint64_t reg[23]; /* REG_ of ucontext.h */
+	uint64_t reg[NR_REGISTERS]; /* REG_ of ucontext.h */
 	uint64_t fp;
 	uint64_t reserved[8];
 	uint64_t mask;
@@ -84,6 +87,84 @@ static _Noreturn void die_here(void)
 		sys_call1(SYS_exit_group, 128 + SIGSEGV);
 }
 
+/* ---- the context that a handler sees ---- */
+
+/* A handler that interrupts a system call is to find it at the program's instruction: libc's own
+ * handler for cancellation compares that address, and unwinders begin there. So the context of the
+ * instruction is shown. If it comes back unchanged the call goes on here. */
+struct shown {
+	uint64_t real[NR_REGISTERS], shown[NR_REGISTERS];
+};
+
+#define SHOWN_MARK 0x756d656d63670001ull
+
+/* What the entry saved of the call that entry_raw is making; NULL: that is not known. The agent is
+ * compiled with frame pointers. */
+static const struct entry_frame *call_of(const struct context *uc)
+{
+	const uint64_t *bp = (const uint64_t *)uc->reg[REG_RBP];
+	uint64_t ret = ((const uint64_t *)uc->reg[REG_RSP])[1]; /* behind rbx */
+	int i;
+
+	for (i = 0; i < CALLS_DEEP && ret != (uintptr_t)user_entry_leave; i++) {
+		ret = bp[1];
+		bp = (const uint64_t *)bp[0];
+	}
+	return i < CALLS_DEEP ? (const struct entry_frame *)((const char *)bp -
+							     offsetof(struct entry_frame, bp))
+			      : NULL;
+}
+
+/* @f: the program's copy of @k; @s is on its stack, too. */
+static void show_call(struct frame *f, const struct frame *k, struct shown *s)
+{
+	bool before = k->uc.reg[REG_RIP] == (uintptr_t)entry_raw_at;
+	const struct entry_frame *e;
+	uint64_t *reg = f->uc.reg;
+
+	f->uc.reserved[0] = f->uc.reserved[1] = 0;
+	if (!before && k->uc.reg[REG_RIP] != (uintptr_t)entry_raw_return)
+		return;
+	e = call_of(&k->uc);
+	if (!e)
+		return;
+	copy(s->real, reg, sizeof s->real);
+	reg[REG_RIP] = before ? e->r.ip - SYSCALL_BYTES : e->r.ip;
+	if (before)
+		reg[REG_RAX] = (uint64_t)e->r.nr;
+	reg[REG_RSP] = e->r.sp;
+	reg[REG_RDI] = (uint64_t)e->r.arg[0];
+	reg[REG_RSI] = (uint64_t)e->r.arg[1];
+	reg[REG_RDX] = (uint64_t)e->r.arg[2];
+	reg[REG_R10] = (uint64_t)e->r.arg[3];
+	reg[REG_R8] = (uint64_t)e->r.arg[4];
+	reg[REG_R9] = (uint64_t)e->r.arg[5];
+	reg[REG_RBX] = e->bx;
+	reg[REG_RBP] = e->bp;
+	reg[REG_R12] = e->r12;
+	reg[REG_R13] = e->r13;
+	reg[REG_R14] = e->r14;
+	reg[REG_R15] = e->r15;
+	reg[REG_RCX] = e->r.ip;
+	copy(s->shown, reg, sizeof s->shown);
+	f->uc.reserved[0] = (uintptr_t)s;
+	f->uc.reserved[1] = (uintptr_t)s ^ SHOWN_MARK;
+}
+
+/* The registers to go on with. */
+static void unshow_call(struct context *uc)
+{
+	const struct shown *s = (const struct shown *)uc->reserved[0];
+	int i;
+
+	if (!s || uc->reserved[1] != ((uintptr_t)s ^ SHOWN_MARK))
+		return;
+	for (i = 0; i < NR_REGISTERS; i++)
+		if (uc->reg[i] != s->shown[i])
+			return;
+	copy(uc->reg, s->real, sizeof s->real);
+}
+
 /* ---- to the handler ---- */
 
 static bool is_within(const struct user_stack *ss, uint64_t sp)
@@ -122,9 +203,10 @@ static struct frame *put_frame(struct user_thread *t, const struct user_action *
 	const char *fp = (const char *)k->uc.fp;
 	size_t n = fp ? fp_size(fp) : 0;
 	bool alternate;
-	uint64_t top = frame_top(t, a, k->uc.reg[REG_RSP], &alternate), fp_at, at;
+	uint64_t top = frame_top(t, a, k->uc.reg[REG_RSP], &alternate) & ~15ull, fp_at, at;
 	struct frame *f;
 
+	top -= sizeof(struct shown);
 	fp_at = (top - n) & ~63ull;
 	at = ((fp_at - sizeof *f) & ~15ull) - 8;
 	if (alternate ? at < t->alt.sp
@@ -134,6 +216,7 @@ static struct frame *put_frame(struct user_thread *t, const struct user_action *
 	f = (struct frame *)at;
 	copy((void *)fp_at, fp, n);
 	copy(f, k, sizeof *k);
+	show_call(f, k, (struct shown *)top);
 	f->restorer = a->restorer;
 	f->uc.fp = n ? fp_at : 0;
 	f->uc.stack = t->alt;
@@ -181,6 +264,7 @@ static void from_handler(struct user_thread *t, struct frame *k)
 	}
 	copy(&k->uc, &f->uc, sizeof k->uc);
 	k->uc.fp = theirs ? (uintptr_t)fp : 0;
+	unshow_call(&k->uc);
 	entry_set_stack(t, &k->uc.stack, sp); /* as the kernel, whatever it says */
 	k->uc.stack = own;
 	t->masked = k->uc.mask & OUR_SIGNALS;

@@ -107,7 +107,8 @@ void entry_compat(void);
 _Noreturn void entry_return(struct entry_frame *at, long result, const uint64_t *mask);
 _Noreturn void entry_share_run(const long *call, char *own_stack, struct user_thread *parent,
 			       struct user_thread *child);
-extern const char entry_copy_at[], entry_copy_bad[], entry_raw_at[], entry_raw_return[];
+extern const char user_entry_leave[], entry_copy_at[], entry_copy_bad[], entry_raw_at[],
+	entry_raw_return[];
 
 /* ---- thread.c ---- */
 /* The calling thread's record. */

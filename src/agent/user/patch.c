@@ -8,6 +8,7 @@
  *
  *     before      mov $nr, %eax;  syscall            5 bytes, 2 bytes
  *                 jmp stub;       syscall            for who comes from elsewhere: dispatched
+ *                 (the same with mov %r11, 8(%rsp))
  *
  *     behind      syscall; cmp $-4096, %rax          0f 05, 48 3d 00 f0 ff ff
  *                 jmp stub                           e9 XX  48 3d 00 (f0 ff ff)
@@ -184,15 +185,18 @@ static void write_stub(uint64_t stub, const struct site *s)
 
 /* ---- sites ---- */
 
-/* mov $nr, %eax, and no byte before it that makes another instruction of it. */
+/* mov $nr, %eax, and no byte before it that makes another instruction of it; or mov %r11, 8(%rsp),
+ * as in the one place where glibc has its cancellable calls since 2.41. */
 static bool has_before(uint64_t ip, uint32_t nr)
 {
 	const uint8_t *p = (const uint8_t *)ip - 7;
 	uint32_t value;
+	bool number, store;
 
 	__builtin_memcpy(&value, p + 1, sizeof value);
-	return p[0] == 0xb8 && value == nr && (p[-1] & 0xf0) != 0x40 &&
-	       (!entry_threaded() || ((uintptr_t)p & 7) <= 3);
+	number = p[0] == 0xb8 && value == nr && (p[-1] & 0xf0) != 0x40;
+	store = p[0] == 0x4c && p[1] == 0x89 && p[2] == 0x5c && p[3] == 0x24 && p[4] == 8;
+	return (number || store) && (!entry_threaded() || ((uintptr_t)p & 7) <= 3);
 }
 
 /* An instruction behind it of at least three bytes that compares the result. */
