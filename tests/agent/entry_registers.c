@@ -18,7 +18,7 @@
 #define PROBE(name, before, behind)                                                                \
 	__asm__(".text\n.type " name ", @function\n" name ":\n\t"                                  \
 		"push %rbx\n\tpush %rbp\n\tpush %r12\n\tpush %r13\n\tpush %r14\n\tpush %r15\n\t"   \
-		"push %rax\n\tpush %rsi\n\t"                                                         \
+		"push %rax\n\tpush %rsi\n\t"                                                       \
 		"vmovdqu (%rdi), %ymm7\n\tmov 32(%rdi), %rbx\n\tmov 40(%rdi), %rdx\n\t"            \
 		"mov 48(%rdi), %rsi\n\tmov 64(%rdi), %rbp\n\tmov 72(%rdi), %r8\n\t"                \
 		"mov 80(%rdi), %r9\n\tmov 88(%rdi), %r10\n\tmov 96(%rdi), %r12\n\t"                \
@@ -33,7 +33,7 @@
 		"mov %r15, 120(%rax)\n\tmov -8(%rsp), %rbx\n\tmov %rbx, 128(%rax)\n\t"             \
 		"mov -128(%rsp), %rbx\n\tmov %rbx, 136(%rax)\n\tmov -16(%rsp), %rbx\n\t"           \
 		"mov %rbx, 144(%rax)\n\t"                                                          \
-		"pop %rsi\n\tpop %rbx\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\t"         \
+		"pop %rsi\n\tpop %rbx\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\t" \
 		"pop %rbx\n\tret\n\t.size " name ", . - " name "\n")
 
 PROBE("probe_number", "", "");

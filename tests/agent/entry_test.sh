@@ -41,6 +41,16 @@ group() {
 	done
 }
 
+# A handler that is shown the program's instruction returns into the agent all the same.
+calls_end() {
+	ENTRY_COUNT=1
+	export ENTRY_COUNT
+	group waits 2
+	code=$?
+	unset ENTRY_COUNT
+	return $code
+}
+
 # The instructions that a loop uses are jumps: no signal is needed any more, and a call takes a fraction of what it took.
 becomes_jumps() { through "$calls" jumps; }
 
@@ -60,6 +70,7 @@ check "handlers run on the program's stack, and may leave it" group frames 1 40
 check "faults reach the program's handlers" group faults 1 2
 check "alternate stacks are the program's" group stacks 1 2
 check "calls that wait are interrupted or restarted" group waits 1 3
+check "a call that a handler interrupts ends where it began" calls_end
 check "threads have their own masks, stacks and storage" group threads 1 3
 check "a cancelled thread unwinds" group cancelled 1 2
 check "children by fork, vfork, clone and posix_spawn" group processes 1 2

@@ -100,7 +100,6 @@ static long forks(struct user_thread *t, struct entry_frame *f)
 		t = entry_self();
 		sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &t->mask, SYS_SIGSET_SIZE);
 		__builtin_memcpy(at, f, sizeof *at);
-		at->r.sp = sp;
 		entry_return(at, 0, &t->mask);
 	}
 	return 0;

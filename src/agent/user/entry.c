@@ -194,7 +194,7 @@ __asm__(".text\n" FUNCTION("entry_syscall") ".cfi_startproc\n\t"
 	".cfi_endproc\n"
 	END("entry_syscall"));
 
-/* int $0x80, which 64-bit programs may use too: made as it is, with pointers of 32 bits that are not
+/* int $0x80, which 64-bit programs may use too: made as it is; its pointers of 32 bits are not
  * looked at. r11: where the program goes on. */
 __asm__(".text\n"
 	FUNCTION("entry_compat")

@@ -143,7 +143,6 @@ static _Noreturn void leave(struct user_thread *t, const struct entry_frame *f, 
 	struct entry_frame *at = frame_at(sp);
 
 	__builtin_memcpy(at, f, sizeof *at);
-	at->r.sp = sp;
 	entry_return(at, result, &t->mask);
 }
 
