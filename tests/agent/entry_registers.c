@@ -33,7 +33,8 @@
 		"mov %r15, 120(%rax)\n\tmov -8(%rsp), %rbx\n\tmov %rbx, 128(%rax)\n\t"             \
 		"mov -128(%rsp), %rbx\n\tmov %rbx, 136(%rax)\n\tmov -16(%rsp), %rbx\n\t"           \
 		"mov %rbx, 144(%rax)\n\t"                                                          \
-		"pop %rsi\n\tpop %rbx\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\t" \
+		"pop %rsi\n\tpop %rbx\n\tpop %r15\n\tpop %r14\n\tpop %r13\n\t"                     \
+		"pop %r12\n\tpop %rbp\n\t"                                                         \
 		"pop %rbx\n\tret\n\t.size " name ", . - " name "\n")
 
 PROBE("probe_number", "", "");

@@ -121,6 +121,7 @@ void actions(void)
 
 void masks(void)
 {
+	union sigval v = { .sival_int = 43 };
 	sigset_t all, none, some, was, pending;
 	int i;
 
@@ -150,6 +151,7 @@ void masks(void)
 	sigdelset(&some, SIGSYS);
 	sigprocmask(SIG_UNBLOCK, &some, NULL);
 	kill(getpid(), SIGSEGV);
+	sigqueue(getpid(), SIGSYS, v);
 	say("not yet\n");
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	say("done %d\n", seen);

@@ -162,7 +162,7 @@ struct user_actions *entry_actions_for(struct user_thread *t, bool shared);
 void entry_actions_drop(struct user_thread *t);
 struct user_action entry_action(struct user_actions *as, int sig, bool taken);
 void entry_set_default(int sig);
-/* Raise again what came while it was blocked and is not any more. */
+/* Raise again what came while it was blocked and is not any more. Signals are blocked. */
 void entry_raise_pending(struct user_thread *t);
 
 /* ---- frame.c ---- */

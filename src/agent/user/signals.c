@@ -339,7 +339,12 @@ long entry_sigprocmask(struct user_thread *t, const struct user_regs *r)
 		old = (old & ~OUR_SIGNALS) | before;
 		err = entry_copy((void *)r->arg[2], &old, sizeof old);
 	}
-	entry_raise_pending(t);
+	if (t->pending & ~t->masked) {
+		/* All at once: the kernel then has its order. */
+		sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &t->mask, SETSIZE);
+		entry_raise_pending(t);
+		sys_call4(SYS_rt_sigprocmask, SIG_SETMASK, &t->mask, 0, SETSIZE);
+	}
 	return err;
 }
 
