@@ -279,7 +279,7 @@ static const struct {
 	{ "faults", faults },       { "stacks", stacks },         { "waits", waits },
 	{ "threads", threads_run }, { "cancelled", cancelled },   { "processes", processes },
 	{ "executes", executes },   { "active", active },         { "possible", possible },
-	{ "jumps", jumps },
+	{ "storm", storm },         { "jumps", jumps },
 };
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@ void stacks(void);
 void waits(void);
 void threads_run(void);
 void cancelled(void);
+void storm(void);
 void processes(void);
 void executes(void);
 

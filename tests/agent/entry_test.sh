@@ -76,5 +76,6 @@ check "a cancelled thread unwinds" group cancelled 1 2
 check "children by fork, vfork, clone and posix_spawn" group processes 1 2
 check "an executed program inherits masks and ignored signals" group executes 1 2
 check "a shell" same sh -c 'trap "echo got it" USR1; kill -USR1 $$; (exit 7) || echo $?; seq 1000 | sort -rn | head -n 1'
+check "threads may use instructions that become jumps" group storm 1
 check "instructions that are used often become jumps" becomes_jumps
 echo "1..$n"
