@@ -5,6 +5,7 @@
  * without the library; of each figure the least of all rounds counts.
  */
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +16,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NR_ROWS 9
+#define NR_ROWS 11
 
 static const char *const row[NR_ROWS] = {
-	"getppid",           "pipe, 1 byte there and back", "futex, wake nobody",
-	"futex, no wait",    "instruction of its own",      "fork, exit, wait",
-	"vfork, exit, wait", "exec of true, CPU us",        "its dirtied KiB",
+	"getppid",
+	"pipe, 1 byte there and back",
+	"futex, wake nobody",
+	"futex, no wait",
+	"instruction of its own",
+	"fork, exit, wait",
+	"vfork, exit, wait",
+	"exec of true, CPU us",
+	"its dirtied KiB",
+	"a signal to itself",
+	"sigprocmask",
 };
 
 static int ends[2];
@@ -92,6 +101,25 @@ static void own_instruction(void)
 
 	__asm__ volatile("nop\n\tsyscall\n\tnop\n\tnop" : "+a"(nr) : : "rcx", "r11", "memory");
 #endif
+}
+
+static void handler(int sig)
+{
+	(void)sig;
+}
+
+static void signal_once(void)
+{
+	raise(SIGUSR1);
+}
+
+static void change_mask(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void fork_once(void)
@@ -169,11 +197,14 @@ static void measure(void)
 
 	if (pipe(ends))
 		exit(1);
+	signal(SIGUSR1, handler);
 	v[0] = least(parent, 20000, own_ns);
 	v[1] = least(through_pipe, 5000, own_ns);
 	v[2] = least(wake, 10000, own_ns);
 	v[3] = least(no_wait, 10000, own_ns);
 	v[4] = least(own_instruction, 5000, own_ns);
+	v[9] = least(signal_once, 2000, own_ns);
+	v[10] = least(change_mask, 10000, own_ns);
 	v[5] = least(fork_once, 40, all_ns);
 	v[6] = least(vfork_once, 40, all_ns);
 	v[7] = least(exec_once, 20, all_ns) / 1e3;

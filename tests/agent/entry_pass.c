@@ -14,17 +14,17 @@
 			 :                                                                         \
 			 : "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11")
 
-static int under_way;
+static volatile int under_way; /* of one thread */
 
 long user_call(const struct user_regs *r)
 {
 	long ret;
 
-	__atomic_fetch_add(&under_way, 1, __ATOMIC_RELAXED);
+	under_way++;
 	SPOIL;
 	ret = entry_raw(r);
 	SPOIL;
-	__atomic_fetch_sub(&under_way, 1, __ATOMIC_RELAXED);
+	under_way--;
 	return ret;
 }
 

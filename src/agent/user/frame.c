@@ -288,7 +288,7 @@ static void dispatched(struct user_thread *t, struct frame *k, const siginfo_t *
 		return;
 	}
 	entry_count(reg[REG_RIP], (uint32_t)reg[REG_RAX]);
-	reg[REG_RCX] = reg[REG_RIP];
+	reg[REG_RCX] = reg[REG_R11] = reg[REG_RIP];
 	reg[REG_RIP] = (uintptr_t)user_entry;
 }
 

@@ -18,9 +18,9 @@
  * where the stub must be, give or take the 256 bytes of XX: 4 MB above, say. If something else is
  * there the instruction stays dispatched.
  *
- * A stub is 32 bytes: the moved instruction, the address to go on at into rcx, a jump; and the
- * address of the site, for a signal that interrupts it: its context is set back to the site, which
- * unwinders know.
+ * A stub is 64 bytes: the moved instruction, addresses into r11 and rcx, a jump to the entry; in the
+ * second form the comparison and a jump back; and the address of the site, for a signal that
+ * interrupts it: its context is set back to the site, which unwinders know.
  *
  * Other threads may execute what is written. The first form is one aligned store of 8 bytes, or not
  * used once there was a second thread; of the second two bytes change, within a cache line.
@@ -38,16 +38,18 @@
 
 #if defined(__x86_64__)
 
-#define HOT        32
-#define NR_SITES   512
-#define NR_TEXTS   96
-#define NR_PAGES   64
-#define PAGE       4096ul
-#define STUB_BYTES 32
-#define STUB_SITE  24 /* where in a stub its site is */
-#define COUNT_BITS 16
-#define DONE       ((1u << COUNT_BITS) - 1)
-#define NEAR       (64l << 20)
+#define HOT           32
+#define SYSCALL_BYTES 2
+#define NR_SITES      512
+#define NR_TEXTS      96
+#define NR_PAGES      64
+#define PAGE          4096ul
+#define STUB_BYTES    64
+#define STUB_SITE     56 /* where in a stub its site is */
+#define STUB_REST     48 /* ... and where its rest begins; 0: it has none */
+#define COUNT_BITS    16
+#define DONE          ((1u << COUNT_BITS) - 1)
+#define NEAR          (64l << 20)
 
 struct text {
 	uint64_t start, end; /* pages */
@@ -65,9 +67,10 @@ static uint64_t page[NR_PAGES];
 static uint32_t nr_pages; /* (A) */
 
 struct site {
-	uint64_t at; /* where the jump goes */
-	uint64_t ip; /* behind the system call instruction */
-	bool before; /* the first form */
+	uint64_t at;        /* where the jump goes */
+	uint64_t ip;        /* behind the system call instruction */
+	bool before;        /* the first form */
+	unsigned int after; /* bytes of the comparison behind it */
 };
 
 /* ---- stubs ---- */
@@ -84,9 +87,14 @@ static bool is_ours(uint64_t at)
 
 uint64_t entry_rewind(uint64_t ip)
 {
+	uint64_t stub, site, rest;
+
 	if (!is_ours(ip & ~(PAGE - 1)))
 		return ip;
-	return *(const uint64_t *)((ip & ~(uint64_t)(STUB_BYTES - 1)) + STUB_SITE);
+	stub = ip & ~(uint64_t)(STUB_BYTES - 1);
+	site = *(const uint64_t *)(stub + STUB_SITE);
+	rest = *(const uint64_t *)(stub + STUB_REST);
+	return rest && ip >= rest ? site + SYSCALL_BYTES : site;
 }
 
 static bool writable(uint64_t at, size_t size, bool yes)
@@ -138,7 +146,7 @@ static uint64_t find_stub(uint64_t site)
 	return p && reaches(site + 5, p) && reaches(site + 5, p + PAGE) ? p + STUB_BYTES : 0;
 }
 
-/* The one of up to eight places that the instruction behind leaves to the second form. */
+/* The one of up to four places that the instruction behind leaves to the second form. */
 static uint64_t find_punned(uint64_t site)
 {
 	const uint64_t low = site + 5 + (*(const uint32_t *)(site + 1) & ~0xffu) -
@@ -166,20 +174,50 @@ static char *put(char *at, const void *from, size_t n)
 	return at;
 }
 
+/* lea to, reg; with a REX prefix @rex and ModRM @modrm. */
+static char *put_lea(char *at, uint8_t rex, uint8_t modrm, uint64_t to)
+{
+	const uint8_t lea[] = { rex, 0x8d, modrm };
+	int32_t d = (int32_t)(to - ((uintptr_t)at + 7));
+
+	return put(put(at, lea, sizeof lea), &d, sizeof d);
+}
+
+static char *put_jump(char *at, uint64_t to)
+{
+	static const uint8_t jump[] = { 0xe9 };
+	int32_t d = (int32_t)(to - ((uintptr_t)at + 5));
+
+	return put(put(at, jump, sizeof jump), &d, sizeof d);
+}
+
+/* Through the address at the page's start, where the agent is far away. */
+static char *put_entry(char *at, uint64_t stub)
+{
+	static const uint8_t jump[] = { 0xff, 0x25 };
+	int32_t d = (int32_t)((stub & ~(PAGE - 1)) - ((uintptr_t)at + 6));
+
+	if (reaches((uintptr_t)at + 5, (uintptr_t)user_entry))
+		return put_jump(at, (uintptr_t)user_entry);
+	return put(put(at, jump, sizeof jump), &d, sizeof d);
+}
+
+/* The first form goes on behind its instruction; the second with a comparison of its own, and behind
+ * the program's: to go on inside of what is a jump costs a tenth of a call. */
 static void write_stub(uint64_t stub, const struct site *s)
 {
-	static const char lea[] = { 0x48, (char)0x8d, 0x0d }, jump[] = { (char)0xff, 0x25 };
-	char *at = (char *)stub;
-	int32_t d;
+	const bool rest = !s->before;
+	char *at = (char *)stub, *lea;
 
 	if (s->before)
 		at = put(at, (const void *)s->at, 5);
-	at = put(at, lea, sizeof lea);
-	d = (int32_t)(s->ip - ((uintptr_t)at + 4));
-	at = put(at, &d, 4);
-	at = put(at, jump, sizeof jump);
-	d = (int32_t)((stub & ~(PAGE - 1)) - ((uintptr_t)at + 4));
-	put(at, &d, 4);
+	at = put_lea(at, 0x4c, 0x1d, s->ip); /* r11 */
+	lea = at;
+	at = put_entry(at + 7, stub);
+	put_lea(lea, 0x48, 0x0d, rest ? (uintptr_t)at : s->ip); /* rcx */
+	*(uint64_t *)(stub + STUB_REST) = rest ? (uintptr_t)at : 0;
+	if (rest)
+		put_jump(put(at, (const void *)s->ip, s->after), s->ip + s->after);
 	*(uint64_t *)(stub + STUB_SITE) = s->at;
 }
 
@@ -199,15 +237,18 @@ static bool has_before(uint64_t ip, uint32_t nr)
 	return (number || store) && (!entry_threaded() || ((uintptr_t)p & 7) <= 3);
 }
 
-/* An instruction behind it of at least three bytes that compares the result. */
-static bool has_behind(uint64_t ip)
+/* The size of the instruction behind it, if that compares the result and has at least three bytes. */
+static unsigned int has_behind(uint64_t ip)
 {
 	const uint8_t *p = (const uint8_t *)ip;
 
 	if ((ip - 2) % 64 == 63 || (ip - 2) / PAGE != (ip + 2) / PAGE)
-		return false;
-	return (p[0] == 0x48 && p[1] == 0x3d) || p[0] == 0x3d ||
-	       (p[0] == 0x48 && p[1] == 0x83 && p[2] == 0xf8);
+		return 0;
+	if (p[0] == 0x48 && p[1] == 0x3d)
+		return 6;
+	if (p[0] == 0x3d)
+		return 5;
+	return p[0] == 0x48 && p[1] == 0x83 && p[2] == 0xf8 ? 4 : 0;
 }
 
 static void write_site(const struct site *s, uint64_t stub)
@@ -264,10 +305,11 @@ static bool patch(uint64_t ip, uint32_t nr, struct text *t)
 						__ATOMIC_RELAXED))
 		return false;
 	s.before = has_before(ip, nr);
-	s.at = ip - (s.before ? 7 : 2);
+	s.after = has_behind(ip);
+	s.at = ip - (s.before ? 5 + SYSCALL_BYTES : SYSCALL_BYTES);
 	if (s.before)
 		stub = find_stub(s.at);
-	else if (has_behind(ip))
+	else if (s.after)
 		stub = find_punned(s.at);
 	if (stub && !write_all(&s, stub, t))
 		off = true;
