@@ -1,8 +1,9 @@
 /* agent/user/entry.c - the instructions around a system call of the program.
  *
  * user_entry is reached by a jump, with all registers as at the program's own instruction but two,
- * which that instruction destroys: r11 has the address behind the instruction, for unwinders too, and
- * rcx the address where the program goes on, that one or a stub's (patch.c). It steps over the red zone, saves what C may change (struct entry_frame), calls entry_call, and goes on with all
+ * which that instruction destroys: r11 has the address behind the instruction, for unwinders too,
+ * and rcx the address where the program goes on, that one or a stub's (patch.c). It steps over the
+ * red zone, saves what C may change (struct entry_frame), calls entry_call, and goes on with all
  * registers as the kernel leaves them.
  *
  * Unwinders pass through here: a cancelled thread ends inside its system call. So every

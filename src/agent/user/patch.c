@@ -18,8 +18,8 @@
  * where the stub must be, give or take the 256 bytes of XX: 4 MB above, say. If something else is
  * there the instruction stays dispatched.
  *
- * A stub is 64 bytes: the moved instruction, addresses into r11 and rcx, a jump to the entry; in the
- * second form the comparison and a jump back; and the address of the site, for a signal that
+ * A stub is 64 bytes: the moved instruction, addresses into r11 and rcx, a jump to the entry; in
+ * the second form the comparison and a jump back; and the address of the site, for a signal that
  * interrupts it: its context is set back to the site, which unwinders know.
  *
  * Other threads may execute what is written. The first form is one aligned store of 8 bytes, or not
@@ -202,8 +202,8 @@ static char *put_entry(char *at, uint64_t stub)
 	return put(put(at, jump, sizeof jump), &d, sizeof d);
 }
 
-/* The first form goes on behind its instruction; the second with a comparison of its own, and behind
- * the program's: to go on inside of what is a jump costs a tenth of a call. */
+/* The first form goes on behind its instruction; the second with a comparison of its own, and
+ * behind the program's: to go on inside of what is a jump costs a tenth of a call. */
 static void write_stub(uint64_t stub, const struct site *s)
 {
 	const bool rest = !s->before;
@@ -237,7 +237,7 @@ static bool has_before(uint64_t ip, uint32_t nr)
 	return (number || store) && (!entry_threaded() || ((uintptr_t)p & 7) <= 3);
 }
 
-/* The size of the instruction behind it, if that compares the result and has at least three bytes. */
+/* The size of the comparison of the result behind it, which has three bytes at least; 0: none. */
 static unsigned int has_behind(uint64_t ip)
 {
 	const uint8_t *p = (const uint8_t *)ip;
