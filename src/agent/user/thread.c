@@ -40,6 +40,17 @@ void entry_share_storage(void)
 	__atomic_store_n(&storage_shared, 1, __ATOMIC_RELEASE);
 }
 
+/* In the child of a fork the stack itself may not be there: only its address counts. */
+static struct user_thread *self_by_stack(uint64_t stack)
+{
+	uint32_t n = __atomic_load_n(&used, __ATOMIC_ACQUIRE), i;
+
+	for (i = 0; i < n; i++)
+		if ((uintptr_t)threads[i].stack == stack)
+			return &threads[i];
+	return self;
+}
+
 struct user_thread *entry_self(void)
 {
 	struct user_stack ss;
@@ -53,7 +64,7 @@ struct user_thread *entry_self(void)
 		*(volatile uint64_t *)&ss.size = 0;
 		err = sys_call2(SYS_sigaltstack, 0, &ss);
 	} while (err == -EFAULT);
-	return entry_self_at((const void *)ss.sp);
+	return self_by_stack(ss.sp);
 }
 
 void entry_set_self(struct user_thread *t)
@@ -195,24 +206,9 @@ struct user_thread *entry_thread_first(void)
 	return t;
 }
 
-/* The stack that the kernel knows may be one that was not inherited. */
-static struct user_thread *self_forked(void)
-{
-	static struct user_stack ss;
-	size_t i;
-
-	if (!storage_shared)
-		return self;
-	sys_call2(SYS_sigaltstack, 0, &ss);
-	for (i = 0; i < used; i++)
-		if ((uintptr_t)threads[i].stack == ss.sp)
-			return &threads[i];
-	return self;
-}
-
 struct user_thread *entry_thread_only(void)
 {
-	struct user_thread *t = &threads[0], *mine = self_forked();
+	struct user_thread *t = &threads[0], *mine = entry_self();
 	size_t i;
 
 	for (i = 0; i < used; i++)
