@@ -179,7 +179,7 @@ static int make_descriptors(struct attempt *a, uint64_t cookie, const struct own
 
 	if (fd == -EPERM) {
 		a->device = agent_get_device(a->fd.channel, cookie);
-		if (a->device < 0)
+		if (a->device < 0 && !agent_user_only)
 			return a->device;
 		fd = agent_make_uffd(a->device);
 	}
@@ -237,6 +237,7 @@ static int await_ready(const struct attempt *a)
 		agent->mode = ready.register_mode;
 		agent->kernel_memfd = ready.kernel_memfd != 0;
 		agent->own_forks = ready.own_forks != 0;
+		agent->user_mode = ready.user_mode != 0;
 		parent_set(&ready);
 		agent->pid = (int32_t)sys_getpid();
 	}
@@ -245,6 +246,8 @@ static int await_ready(const struct attempt *a)
 	/* Its children would read zeros. */
 	if (!ready.error && ready.own_forks && !fork_site_return)
 		return -ENOSYS;
+	if (!ready.error && ready.user_mode && !user_active())
+		return user_start();
 	return ready.error;
 }
 

@@ -71,6 +71,7 @@ struct agent {
 	uint64_t mode;          /* (C) UFFDIO_REGISTER mode of new mappings */
 	bool kernel_memfd;      /* (C) memfds are the kernel's */
 	bool own_forks;         /* (C) the kernel reports no forks (fork.c) */
+	bool user_mode;         /* (C) faults of the kernel are not served (user/user.h) */
 	uint32_t guarded;       /* (A) fork.c: there may be guards */
 	struct helper_state helper;
 	uint32_t threads;      /* (A) number of thread.c slots ever used */
@@ -122,6 +123,8 @@ extern bool agent_no_move;
 
 /* uffd.c: a descriptor or -errno. @device: where userfaultfd(2) is refused; else -1. */
 int agent_make_uffd(int device);
+/* The supervisor has said that userfaultfds serve user mode only. */
+extern bool agent_user_only;
 int agent_get_device(int channel, uint64_t cookie);
 int agent_staging_uffd(char *staging, int device);
 
@@ -392,5 +395,10 @@ bool hook_install(void);
 
 /* guard.c */
 void guard_init(void);
+/* For calls that come past libc: our descriptor, or -1; is it not to be closed; it is about to be
+ * overwritten. */
+int guard_fd(void);
+bool guard_refuses(int fd);
+void guard_make_way(int fd);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "agent/sys.h"
+#include "agent/user/user.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -198,12 +199,21 @@ static void evict_range(struct helper *h, uint64_t src, unsigned int slot, uint6
 	}
 }
 
+/* How many of the @n pages from @start no system call is about to touch, up to the first one that
+ * is. */
+static uint64_t unpublished(uint64_t start, uint64_t n)
+{
+	if (!agent->user_mode || !n)
+		return n;
+	return (user_movable(start, start + n * agent_page) - start) / agent_page;
+}
+
 void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t npages)
 {
 	AGENT_ASSERT(maplock_is_held());
 	AGENT_ASSERT(slot + npages <= EVICT_PAGES_MAX);
 	while (npages) {
-		uint64_t n = hold_movable(src, thread_movable(src, npages));
+		uint64_t n = unpublished(src, hold_movable(src, thread_movable(src, npages)));
 
 		if (n) {
 			evict_range(h, src, slot, n);
@@ -211,6 +221,8 @@ void evict_movable(struct helper *h, uint64_t src, unsigned int slot, uint64_t n
 			h->reply.status[slot] = EVICT_PINNED;
 			n = 1;
 		}
+		if (agent->user_mode)
+			user_moved();
 		src += n * agent_page;
 		slot += (unsigned int)n;
 		npages -= n;

@@ -23,6 +23,7 @@
 
 #include "agent/agent.h"
 #include "agent/sys.h"
+#include "agent/user/user.h"
 #include "serve/process/target.h"
 
 #define PATH_BYTES 4096 /* at most */
@@ -151,8 +152,13 @@ static long prepared(const struct exec *x, char *const *argv, char *const *env)
 int hook_execve(const char *path, char *const *argv, char *const *env)
 {
 	const struct exec x = { .path = path, .file = path };
-	long err = prepared(&x, argv, env);
+	struct user_hold hold = { 0 };
+	long err;
 
+	if (agent_managed() && agent->user_mode)
+		user_hold_exec(&hold, path, argv, env);
+	err = prepared(&x, argv, env);
+	user_drop(&hold);
 	errno = (int)-err;
 	return -1;
 }
@@ -202,12 +208,16 @@ int hook_execveat(int dir, const char *path, char *const *argv, char *const *env
 	const struct exec x = {
 		.dir = dir, .flags = flags, .at = true, .path = path, .file = path
 	};
+	struct user_hold hold = { 0 };
 	long err;
 
+	if (agent_managed() && agent->user_mode)
+		user_hold_exec(&hold, path, argv, env);
 	if (path[0] == '/' || (dir == AT_FDCWD && path[0]))
 		err = prepared(&x, argv, env);
 	else
 		err = prepared_below(&x, argv, env);
+	user_drop(&hold);
 	errno = (int)-err;
 	return -1;
 }

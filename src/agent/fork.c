@@ -129,7 +129,7 @@ void guard_all(void)
 
 static void bring(const void *at, size_t size)
 {
-	if (at)
+	if (at && !agent->user_mode)
 		hold_bring((uintptr_t)at, (uintptr_t)at + size);
 }
 
@@ -138,6 +138,8 @@ static void bring_stack(const char *frame)
 {
 	long off;
 
+	if (agent->user_mode)
+		return; /* hold() has */
 	for (off = -(long)STACK_BELOW; off <= (long)STACK_ABOVE; off += (long)agent_page)
 		bring(frame + off, 1);
 }
@@ -160,12 +162,26 @@ static void leave(struct own_fork *f)
 	__atomic_fetch_sub(&agent->forking, 1, __ATOMIC_ACQ_REL);
 	end_call(f);
 	sys_restore_signals(&f->mask);
+	user_drop(&f->hold);
+}
+
+/* In mode user: while signals are allowed, since what is no memory raises one. */
+static void hold(struct own_fork *f, const struct fork_words *w)
+{
+	void *const word[] = { w->parent_tid, w->child_tid, w->error,
+			       w->stack ? (char *)w->stack - sizeof(long) : NULL,
+			       w->stack ? (char *)w->stack - agent_page : NULL };
+
+	f->hold.held = false;
+	if (agent->user_mode)
+		user_hold_stack(&f->hold, STACK_BELOW, word, sizeof word / sizeof word[0]);
 }
 
 int fork_begin(struct own_fork *f, const struct fork_words *w)
 {
 	int err;
 
+	hold(f, w);
 	sys_block_signals(&f->mask);
 	f->cookie = 0;
 	f->uffd = agent->uffd;
@@ -173,6 +189,7 @@ int fork_begin(struct own_fork *f, const struct fork_words *w)
 	f->call = channel_call_open(CALL_FORK, 0, 0, &f->cookie);
 	if (f->call < 0) {
 		sys_restore_signals(&f->mask);
+		user_drop(&f->hold);
 		return -EAGAIN;
 	}
 	__atomic_fetch_add(&agent->forking, 1, __ATOMIC_ACQ_REL);
@@ -259,6 +276,8 @@ void fork_child_begin(struct own_fork *f)
 	struct rlimit64 was;
 	int err;
 
+	if (f->hold.held)
+		user_forked();
 	sys_close(f->call);
 	if (f->uffd >= 0)
 		sys_close(f->uffd);
@@ -270,7 +289,10 @@ void fork_child_begin(struct own_fork *f)
 		agent_debug("umemcg: the child of a fork cannot be managed and ends:", err);
 		die(); /* I3 */
 	}
+	if (f->hold.held)
+		entry_forked();
 	sys_restore_signals(&f->mask);
+	user_drop(&f->hold);
 }
 
 /* ---- the system call ---- */

@@ -7,6 +7,7 @@
 #define UMEMCG_AGENT_FORK_H
 
 #include "agent/agent.h"
+#include "agent/user/user.h"
 
 #define CALL_TIMEOUT_MS 30000
 
@@ -19,6 +20,7 @@ struct own_fork {
 	bool lifted;  /* ... and they are lifted */
 	bool whole;   /* @areas has all of them */
 	struct msg_areas areas;
+	struct user_hold hold;
 };
 
 /* What the kernel or libc touches during the system call, in either process; NULL: nothing. */

@@ -90,6 +90,21 @@ static bool insists(int fd)
 	return true;
 }
 
+int guard_fd(void)
+{
+	return ours();
+}
+
+bool guard_refuses(int fd)
+{
+	return fd >= 0 && fd == ours() && !insists(fd);
+}
+
+void guard_make_way(int fd)
+{
+	make_way(fd);
+}
+
 AGENT_EXPORT int close(int fd)
 {
 	guard_ready();

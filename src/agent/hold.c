@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "agent/hooks.h"
+#include "agent/user/user.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -121,6 +122,8 @@ void hold_drop(struct hold *h)
 long hold_bring(uint64_t start, uint64_t end)
 {
 	AGENT_ASSERT(!maplock_is_mine());
+	if (agent->user_mode)
+		return user_fetch(start, end) ? 0 : -EFAULT;
 	start = to_page_start(start);
 	return sys_madvise((void *)start, to_page_end(end) - start, MADV_POPULATE_WRITE);
 }

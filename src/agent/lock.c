@@ -19,6 +19,7 @@
 #include "agent/agent.h"
 #include "agent/maps.h"
 #include "agent/sys.h"
+#include "agent/user/user.h"
 
 #define INTERRUPTED_MAX 1000
 
@@ -26,16 +27,21 @@
 #define MLOCK_ONFAULT 1
 #endif
 
+
 /* The call fills memory, and a tracer of the thread, even a brief one, interrupts that. */
 static long tell_kernel(uint64_t start, uint64_t len, bool second, unsigned int flags)
 {
+	struct user_hold hold = { 0 };
 	long err;
 	int i;
 
 	AGENT_ASSERT(!maplock_is_mine());
+	if (agent_managed() && agent->user_mode && !(flags & MLOCK_ONFAULT))
+		user_hold(&hold, start, start + len);
 	for (i = 0, err = -EINTR; i < INTERRUPTED_MAX && err == -EINTR; i++)
 		err = second ? sys_call3(SYS_mlock2, start, len, flags)
 			     : sys_call2(SYS_mlock, start, len);
+	user_drop(&hold);
 	return err;
 }
 

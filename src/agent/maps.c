@@ -255,6 +255,9 @@ static uint64_t managed_end(uint64_t start, size_t len, bool of_thread)
 
 	if (!of_thread)
 		return end;
+	/* The rest of the agent runs on it, and passes what lies there to system calls. */
+	if (agent->user_mode)
+		return start;
 	return end - start > top ? end - top : start;
 }
 
@@ -324,7 +327,7 @@ static bool shared_fits(size_t len, int flags)
 
 	return (flags & MAP_ANONYMOUS) && (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) &&
 	       !(flags & MAP_HUGETLB) && len >= SHARED_BYTES_MIN && len <= SHARED_BYTES_MAX &&
-	       agent_managed();
+	       agent_managed() && !agent->user_mode;
 }
 
 static long map_unmanaged(void *addr, size_t len, int prot, int flags, int fd, off_t off)
@@ -367,7 +370,8 @@ void *hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	const int unfit = MAP_GROWSDOWN | MAP_HUGETLB;
 	const bool of_thread =
-		flags & MAP_STACK && origin_makes_threads(__builtin_return_address(0));
+		flags & MAP_STACK && ((agent_managed() && agent->user_mode) ||
+				      origin_makes_threads(__builtin_return_address(0)));
 	long ret;
 
 	if (agent_managed())

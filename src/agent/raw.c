@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "agent/hooks.h"
+#include "agent/user/user.h"
 
 /* Not in the oldest libc that this is built with. */
 extern int pidfd_getfd(int pidfd, int fd, unsigned int flags);
@@ -285,6 +286,45 @@ static bool is_on_descriptor(long nr)
 	}
 }
 
+#if defined(__x86_64__)
+/* In mode user all go one way (user/entry.h), which makes them as the program's own instruction
+ * would: a result that is no error needs no stack. */
+long raw_by_entry(long nr, long a, long b, long c, long d, long e, long f);
+__attribute__((used)) long raw_failed(long err);
+long raw_failed(long err)
+{
+	return failed(err);
+}
+
+__asm__(".text\n"
+	".hidden raw_by_entry\n.globl raw_by_entry\n.type raw_by_entry, @function\n"
+	"raw_by_entry:\n\t"
+	".cfi_startproc\n\t"
+	"mov %rdi, %rax\n\t"
+	"mov %rsi, %rdi\n\t"
+	"mov %rdx, %rsi\n\t"
+	"mov %rcx, %rdx\n\t"
+	"mov %r8, %r10\n\t"
+	"mov %r9, %r8\n\t"
+	"mov 8(%rsp), %r9\n\t"
+	"lea 1f(%rip), %rcx\n\t"
+	"jmp user_entry\n"
+	"1:\n\t"
+	"cmp $-4095, %rax\n\t"
+	"jae 2f\n\t"
+	"ret\n"
+	"2:\n\t"
+	"mov %rax, %rdi\n\t"
+	"jmp raw_failed\n\t"
+	".cfi_endproc\n"
+	".size raw_by_entry, . - raw_by_entry\n");
+#else
+static long raw_by_entry(long nr, long a, long b, long c, long d, long e, long f)
+{
+	return failed(-ENOSYS);
+}
+#endif
+
 /* Takes as many arguments as there may be: those that were not passed are not used. @f would lie in
  * the caller's frame, so it is read where it is known to exist, or as libc does, and never passed
  * on by way of the stack. */
@@ -293,6 +333,8 @@ __attribute__((optimize("omit-frame-pointer"))) long hook_syscall(long nr, long 
 {
 	long ret;
 
+	if (user_active())
+		return raw_by_entry(nr, a, b, c, d, e, f);
 	if (nr == SYS_futex && futex_changes((int)b) && agent_managed())
 		return hook_futex(a, b, c, d, e, f);
 	if ((nr == SYS_clone || nr == SYS_clone3) && agent_managed())

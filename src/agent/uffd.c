@@ -17,12 +17,17 @@
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #endif
 
+#define USER_MODE_ONLY 1 /* UFFD_USER_MODE_ONLY; newer than the oldest headers */
+
+bool agent_user_only;
+
 int agent_make_uffd(int device)
 {
 	if (device >= 0)
 		return (int)sys_ioctl(device, USERFAULTFD_IOC_NEW,
 				      (void *)(long)(O_CLOEXEC | O_NONBLOCK));
-	return (int)sys_call1(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	return (int)sys_call1(SYS_userfaultfd,
+			      O_CLOEXEC | O_NONBLOCK | (agent_user_only ? USER_MODE_ONLY : 0));
 }
 
 /* userfaultfd(2) is refused: ask the supervisor for a device that makes them. */
@@ -38,7 +43,9 @@ int agent_get_device(int channel, uint64_t cookie)
 	if (n < 0)
 		return n;
 	n = channel_recv_timed(channel, &reply, sizeof reply, 0, &device, DEVICE_TIMEOUT_MS);
-	if (n == sizeof reply && msg_is(&reply.h, MSG_DEVICE) && !reply.error && device >= 0)
+	if (n == sizeof reply && msg_is(&reply.h, MSG_DEVICE) && !reply.error && reply.user_only)
+		agent_user_only = true;
+	else if (n == sizeof reply && msg_is(&reply.h, MSG_DEVICE) && !reply.error && device >= 0)
 		return device;
 	if (n >= 0 && device >= 0)
 		sys_close(device);

@@ -110,14 +110,22 @@ static bool programs_can(const struct place *p)
 	return !p->device_err || (!p->uffd_err && (p->root || p->sysctl == 1));
 }
 
+static int refusal_of_user(const struct place *p, struct serve_problem *out)
+{
+	if (!p->fork_possible)
+		return problem_set(out, -ENOTSUP,
+				   "mode user, in which the program's system calls bring swapped "
+				   "pages in themselves, is built for x86-64 only: " ALLOW_DEVICE);
+	if (p->uffd_user_err)
+		return problem_set(out, p->uffd_user_err,
+				   "userfaultfd(2) is refused here even for user mode: %s",
+				   strerror(-p->uffd_user_err));
+	return 0;
+}
+
 /* 0, or why the mode does not work here. */
 static int refusal(const struct place *p, enum serve_mode mode, struct serve_problem *out)
 {
-	if (mode == SERVE_MODE_USER)
-		return problem_set(out, -ENOSYS,
-				   "mode user is not built yet, in which the program's system "
-				   "calls bring swapped pages in themselves; mode kernel needs "
-				   "one change: " ALLOW_DEVICE);
 	if (refuses_calls(p))
 		return problem_set(
 			out, -EPERM,
@@ -127,6 +135,8 @@ static int refusal(const struct place *p, enum serve_mode mode, struct serve_pro
 		return problem_set(out, -ENOSYS,
 				   "this kernel has no userfaultfd: umemcg needs Linux 5.14 or "
 				   "later with CONFIG_USERFAULTFD");
+	if (mode == SERVE_MODE_USER)
+		return refusal_of_user(p, out);
 	if (!programs_can(p) && !p->uffd_err)
 		return problem_set(out, -EPERM,
 				   "not permitted to use userfaultfd in the program, which has "
@@ -162,6 +172,11 @@ static void describe(const struct place *p, struct place_verdict *v)
 		v->more = p->root           ? "start the container with '--cap-add SYS_PTRACE'"
 			  : p->no_new_privs ? BE_ROOT
 					    : GIVE_PTRACE;
+		break;
+	case SERVE_MODE_USER:
+		v->cost = "system calls, forks and program starts take longer; shared memory and "
+			  "stacks of threads are not swapped";
+		v->more = ALLOW_DEVICE;
 		break;
 	default:
 		v->cost = "nothing can be run";

@@ -35,9 +35,15 @@ enum serve_mode {
 	SERVE_MODE_AUTO,        /* the best that works */
 	SERVE_MODE_KERNEL_FORK, /* faults of the kernel, too; it reports forks */
 	SERVE_MODE_KERNEL,      /* faults of the kernel, too; the agent takes part in forks */
-	SERVE_MODE_USER,        /* faults of the program's own instructions only; not built yet */
+	SERVE_MODE_USER,        /* faults of the program's own instructions only (0030) */
 	SERVE_MODE_NONE,        /* none works */
 };
+
+/* Does the agent take part in forks, since the kernel does not report them? */
+static inline bool serve_mode_own_forks(enum serve_mode mode)
+{
+	return mode == SERVE_MODE_KERNEL || mode == SERVE_MODE_USER;
+}
 
 struct serve_config {
 	enum serve_mode mode; /* that was asked for */

@@ -42,6 +42,8 @@ long user_call(const struct user_regs *r) USER_ROOM;
 long user_share(const struct user_regs *r) USER_ROOM;
 /* The calling thread is about to end: see to what the kernel will touch then. */
 void user_leave(void) USER_ROOM;
+/* The record of a thread, by number, has no owner any more. */
+void user_forget(size_t index) USER_ROOM;
 /* A fault was raised at this context: was it the agent's own touch of program memory? Then it has
  * changed the context, and true says that the thread goes on with it. In a signal handler. */
 bool user_fixup(void *ucontext) USER_ROOM;

@@ -124,6 +124,9 @@ struct user_thread *entry_thread_first(void);
 /* In the child of a fork: forget all others. Returns the calling thread's, which has another
  * place. */
 struct user_thread *entry_thread_only(void);
+/* The number of a record, below NR_ENTRY_THREADS; and how many were ever used. */
+size_t entry_index(const struct user_thread *t);
+size_t entry_records(void);
 /* Was there ever a second one? */
 bool entry_threaded(void);
 /* A thread without thread-local storage of its own is about to exist, or one with another layout

@@ -82,6 +82,16 @@ bool entry_is_libc_storage(uint64_t tls)
 	       word[2] == tls;
 }
 
+size_t entry_index(const struct user_thread *t)
+{
+	return (size_t)(t - threads);
+}
+
+size_t entry_records(void)
+{
+	return __atomic_load_n(&used, __ATOMIC_ACQUIRE);
+}
+
 bool entry_threaded(void)
 {
 	return __atomic_load_n(&used, __ATOMIC_ACQUIRE) > 1;
@@ -135,6 +145,8 @@ static void clear(struct user_thread *t)
 	t->alt = (struct user_stack){ .flags = ENTRY_DISABLE };
 	t->actions = NULL;
 	t->child = NULL;
+	if (user_forget)
+		user_forget(entry_index(t));
 }
 
 static struct user_thread *claim(size_t i, bool dead)
@@ -191,6 +203,8 @@ struct user_thread *entry_thread_new(void)
 void entry_thread_free(struct user_thread *t)
 {
 	entry_actions_drop(t);
+	if (user_forget)
+		user_forget(entry_index(t));
 	__atomic_store_n(&t->tid, 0, __ATOMIC_RELEASE);
 }
 

@@ -113,8 +113,8 @@ struct msg_hello {
 
 struct msg_device {
 	struct msg_head h;
-	int32_t error; /* 0: a descriptor is attached; else -errno */
-	uint32_t pad;
+	int32_t error; /* 0: a descriptor is attached, or @user_only; else -errno */
+	uint32_t user_only; /* 1: userfaultfd(2) with UFFD_USER_MODE_ONLY */
 };
 
 struct msg_ready {
@@ -127,7 +127,7 @@ struct msg_ready {
 	uint32_t kernel_memfd; /* 1: memfds stay the kernel's */
 	uint64_t pid_namespace;
 	uint32_t own_forks; /* 1: the kernel reports no fork, the agent takes part in it */
-	uint32_t pad;
+	uint32_t user_mode; /* 1: faults of the kernel are not served */
 };
 
 /* Helper -> supervisor, once: the program's thread has finished its HELLO and the helper is

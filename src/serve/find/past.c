@@ -10,7 +10,7 @@
 static struct client *forking_itself(struct supervisor *s, pid_t parent)
 {
 	assert_thread(THREAD_ASKER);
-	return s->mode == SERVE_MODE_KERNEL && parent > 0 ? client_managed(s, parent) : NULL;
+	return serve_mode_own_forks(s->mode) && parent > 0 ? client_managed(s, parent) : NULL;
 }
 
 bool past_may_speak(struct supervisor *s, pid_t parent)

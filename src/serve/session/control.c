@@ -212,7 +212,7 @@ void control_forked(struct supervisor *s, uint64_t cookie)
 	struct msg_call_reply r = { .h = { PROTO_MAGIC, MSG_CALL_REPLY, 2 } };
 
 	assert_thread(THREAD_CONTROL);
-	if (s->mode != SERVE_MODE_KERNEL)
+	if (!serve_mode_own_forks(s->mode))
 		return;
 	list_for_each(conn, &s->control->conns, struct conn, link)
 		if (conn->kind == CONN_CALL && conn->cookie == cookie)

@@ -165,7 +165,7 @@ int fork_freeze(struct client *c)
 	assert_thread(THREAD_CALL);
 	assert_referenced(c);
 	rw_wrlock(&mm->mmap_lock);
-	if (a32_load(&c->host.is_late) || c->s->mode != SERVE_MODE_KERNEL)
+	if (a32_load(&c->host.is_late) || !serve_mode_own_forks(c->s->mode))
 		err = -EAGAIN;
 	spin_lock(&c->fork.lock);
 	if (!err && (!a64_load(&c->fork_cookie) || !c->fork.shielded))

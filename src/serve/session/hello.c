@@ -25,8 +25,9 @@ static void reply_ready(const struct supervisor *s, int sock, uint64_t seq, int 
 		.root = (int32_t)a32_load(&s->root_pid),
 		.pid_namespace = s->pid_namespace,
 		/* Forks without events know nothing of stubs. */
-		.kernel_memfd = s->config.kernel_memfd || s->mode == SERVE_MODE_KERNEL,
-		.own_forks = s->mode == SERVE_MODE_KERNEL,
+		.kernel_memfd = s->config.kernel_memfd || serve_mode_own_forks(s->mode),
+		.own_forks = serve_mode_own_forks(s->mode),
+		.user_mode = s->mode == SERVE_MODE_USER,
 	};
 
 	(void)msg_send(sock, &m, sizeof(m), fd);
@@ -191,7 +192,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 	c->keeps_us = true;
 	attach(c, conn, m);
 	/* No part of it has run, and none will before READY. */
-	if (s->mode == SERVE_MODE_KERNEL && adopt_forked(c) != 0) {
+	if (serve_mode_own_forks(s->mode) && adopt_forked(c) != 0) {
 		if (!uffd_dead(c->host.uffd) && !client_exited(c))
 			supervisor_notice(s,
 					  "cannot follow a fork of %s (%d): its memory changed "
@@ -200,7 +201,7 @@ static struct client *hello_fork(struct supervisor *s, struct conn *conn, const 
 		client_kill(c, SIGKILL);
 	}
 	measure_waiting(c);
-	reply_ready(s, conn->fd, m->h.seq, 0, s->mode == SERVE_MODE_KERNEL ? -1 : c->host.uffd);
+	reply_ready(s, conn->fd, m->h.seq, 0, serve_mode_own_forks(s->mode) ? -1 : c->host.uffd);
 	control_forked(s, m->fork_cookie);
 	return c;
 }
@@ -222,11 +223,13 @@ static int hello_own_fork(struct supervisor *s, struct conn *conn, const struct 
 
 static void send_device(struct supervisor *s, struct conn *conn, uint64_t seq)
 {
+	const bool user_only = s->mode == SERVE_MODE_USER;
 	struct msg_device m = { .h = { PROTO_MAGIC, MSG_DEVICE, seq },
-				.error = s->device_fd < 0 ? -EPERM : 0 };
+				.error = !user_only && s->device_fd < 0 ? -EPERM : 0,
+				.user_only = user_only };
 
 	assert_thread(THREAD_CONTROL);
-	(void)msg_send(conn->fd, &m, sizeof(m), s->device_fd);
+	(void)msg_send(conn->fd, &m, sizeof(m), user_only ? -1 : s->device_fd);
 }
 
 struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_hello *m, int fd,
@@ -241,8 +244,8 @@ struct client *hello(struct supervisor *s, struct conn *conn, const struct msg_h
 				  (int)conn->pid);
 	} else if (m->flags & HELLO_NEED_DEVICE && fd < 0) {
 		send_device(s, conn, m->h.seq);
-		*again = s->device_fd >= 0;
-	} else if (m->fork_cookie && s->mode == SERVE_MODE_KERNEL) {
+		*again = s->mode == SERVE_MODE_USER || s->device_fd >= 0;
+	} else if (m->fork_cookie && serve_mode_own_forks(s->mode)) {
 		if (fd >= 0 && hello_own_fork(s, conn, m, fd) == 0)
 			c = hello_fork(s, conn, m);
 		return c;

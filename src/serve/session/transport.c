@@ -95,7 +95,7 @@ static int send_guards(struct client *c, const struct host_range *r, unsigned n)
 	struct msg_guard m = { .h = { PROTO_MAGIC, MSG_GUARD, c->seq } };
 	int err;
 
-	if (c->s->mode != SERVE_MODE_KERNEL)
+	if (!serve_mode_own_forks(c->s->mode))
 		return 0;
 	err = list_guards(c, r, n, &m);
 	return err ? err

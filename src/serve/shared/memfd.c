@@ -229,7 +229,7 @@ static int add(struct client *c, pid_t pid, const struct msg_call *m)
 					  .ino = m->ino,
 					  .locked = MEMFD_LOCKED_AT };
 
-	if (c->s->config.kernel_memfd || !c->s->memfds->lease_ns)
+	if (c->s->config.kernel_memfd || c->s->mode == SERVE_MODE_USER || !c->s->memfds->lease_ns)
 		return -EOPNOTSUPP;
 	return host_memfd_add(&c->s->mmu, &n);
 }

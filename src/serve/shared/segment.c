@@ -218,7 +218,8 @@ static int get(const struct caller *who, int32_t key, uint64_t size, uint32_t fl
 	struct segment *g;
 	int err = 0;
 
-	if (!segment_at_home(who) || who->s->config.kernel_sysv)
+	if (!segment_at_home(who) || who->s->config.kernel_sysv ||
+	    who->s->mode == SERVE_MODE_USER)
 		return -EOPNOTSUPP;
 	spin_lock(&t->lock);
 	sweep(who->s);

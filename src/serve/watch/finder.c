@@ -100,13 +100,15 @@ static bool look_at(struct client *c, bool urgent)
 {
 	uint64_t start = plat_now_ns(), cost, pause;
 	struct mm *mm = c->host.mm;
-	struct pass p = { .guards = c->s->mode == SERVE_MODE_KERNEL };
+	struct pass p = { .guards = serve_mode_own_forks(c->s->mode) };
 	struct live l;
 	bool all = true;
 
 	assert_thread(THREAD_FINDER);
 	assert_referenced(c);
-	if (smaps_areas(c->host.task, keep_area, &p) == 0) {
+	/* In mode user what came past the agent would be touched by system calls that nobody has
+	 * seen: it stays unmanaged. */
+	if (c->s->mode != SERVE_MODE_USER && smaps_areas(c->host.task, keep_area, &p) == 0) {
 		live_open(&l, c, c->s->finder->stacks_marked);
 		/* Registered areas may have gained pages without us: in place of the zero page, or
 		 * from the kernel's swap. */
