@@ -36,9 +36,12 @@
 # require_tool T...   skip_all unless the programs are there
 # require_prog P...   skip_all unless the test programs are built
 #
-# $UMEMCG_MODE        in the environment: kernel. The whole script then runs as an ordinary user without capabilities and
-#                     without new privileges, who may open a /dev/userfaultfd of a mount namespace of his own: mode kernel
+# $UMEMCG_MODE        in the environment: kernel or user. The whole script then runs as an ordinary user without
+#                     capabilities and without new privileges, who may open a /dev/userfaultfd of a mount namespace of his
+#                     own: mode kernel; or none, and each `run` has --mode user
 # ordinary            does it?
+# in_user_mode        in mode user?
+# not_user NAME CMD... a test that is skipped in mode user: of what is not swapped there, or not built for it. WHY is $why
 # as_root NAME CMD... a test that is skipped then, since it needs root itself
 #
 # $test_mount         what a test has mounted, if anything: unmounted at the end, also when the script is interrupted
@@ -50,6 +53,15 @@
 
 # In place of this script, as root: the same script as that user, with a node of the device.
 become_ordinary() {
+	if [ "$UMEMCG_MODE" = user ]; then
+		ordinary_drop="setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all"
+		[ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && $ordinary_drop test -r "$1" || {
+			echo "1..0 # SKIP mode user is tested by root, with setpriv and sources that everybody may read"
+			exit 0
+		}
+		umask 022
+		HOME=/var/tmp PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin exec $ordinary_drop sh "$@"
+	fi
 	number=$(sed -n 's/ userfaultfd$//p' /proc/misc 2>/dev/null | tr -d ' ')
 	[ "$(id -u)" = 0 ] && [ -n "$number" ] && command -v setpriv >/dev/null && [ -e /dev/userfaultfd ] || {
 		echo "1..0 # SKIP mode kernel is tested by root, with /dev/userfaultfd and setpriv"
@@ -73,7 +85,8 @@ become_ordinary() {
 	exit $?
 }
 
-ordinary() { [ "${UMEMCG_MODE-}" = kernel ]; }
+ordinary() { [ -n "${UMEMCG_MODE-}" ]; }
+in_user_mode() { [ "${UMEMCG_MODE-}" = user ]; }
 
 if ordinary && [ -z "${UMEMCG_ORDINARY-}" ]; then
 	UMEMCG_ORDINARY=1
@@ -108,6 +121,17 @@ export TMPDIR
 report=$TMP/report.json
 samples=$TMP/samples
 slack_kb=4096
+# In mode user: what each script calls says so.
+if in_user_mode; then
+	cat >"$TMP/umemcg-user" <<-END
+		#!/bin/sh
+		case \$1 in run) shift; set -- run --mode user "\$@" ;; esac
+		exec "$UMEMCG" "\$@"
+	END
+	chmod +x "$TMP/umemcg-user"
+	UMEMCG_REAL=$UMEMCG
+	UMEMCG=$TMP/umemcg-user
+fi
 # The directory of the sources is not his.
 ! ordinary || cd "$TMP" || exit 1
 
@@ -292,6 +316,7 @@ lib_may_ptrace() {
 require_uffd() {
 	[ -x "$UMEMCG" ] || skip_all "$UMEMCG is not built"
 	[ -e /proc/sys/vm/unprivileged_userfaultfd ] || skip_all "the kernel has no userfaultfd"
+	in_user_mode && return
 	lib_may_ptrace && return
 	[ "$(cat /proc/sys/vm/unprivileged_userfaultfd)" = 1 ] && return
 	[ -r /dev/userfaultfd ] && [ -w /dev/userfaultfd ] && return
