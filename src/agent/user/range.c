@@ -18,6 +18,26 @@
 
 #if defined(__x86_64__)
 
+/* Newer than the oldest headers. */
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+#ifndef SYS_futex_requeue
+#define SYS_futex_requeue 456
+#endif
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#define SYS_listmount 458
+#endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat  463
+#define SYS_getxattrat  464
+#define SYS_listxattrat 465
+#endif
+
 #define RULE_BYTES  4096
 #define LEAST       0x10000ull /* no memory is below */
 #define ADDRESS_END (1ull << 47)
@@ -27,7 +47,7 @@
 
 enum what {
 	NOTHING_, BYTES_, COUNT_, BITS_, STRING_, VECTOR_, MESSAGE_, MESSAGES_, BLOCKS_, FILTER_,
-	OPTION_, WAITERS_, INSIDE_, VECTOR_OF_, BODY_, RESIDENT_,
+	OPTION_, WAITERS_, INSIDE_, VECTOR_OF_, BODY_, RESIDENT_, VALUE_,
 };
 
 struct part {
@@ -55,6 +75,7 @@ struct row {
 #define INSIDE(p)      { INSIDE_, p, 0, 0 }
 #define BODY(p, c)     { BODY_, p, c, 0 }
 #define RESIDENT(p, c) { RESIDENT_, p, c, 0 }
+#define VALUE(p)       { VALUE_, p, 0, 0 }
 #define VECTOR_OF(p)   { VECTOR_OF_, p, 0, 0 }
 
 static const struct row rows[NR_CALLS] = {
@@ -229,6 +250,18 @@ static void add_packed(struct hazard_list *l, uint64_t at)
 		user_add(l, pair[0], 8);
 }
 
+static void add_value(struct hazard_list *l, uint64_t at)
+{
+	struct {
+		uint64_t at;
+		uint32_t size, flags;
+	} v;
+
+	user_add(l, at, RULE_BYTES);
+	if (at && !entry_copy(&v, (const void *)at, sizeof v))
+		user_add(l, v.at, v.size);
+}
+
 static uint64_t times(uint64_t n, uint64_t bytes)
 {
 	return (n & UINT32_MAX) == n ? n * bytes : bytes == 1 ? n : (n & UINT32_MAX) * bytes;
@@ -274,6 +307,9 @@ static void add_part(struct hazard_list *l, const struct user_regs *r, const str
 		break;
 	case INSIDE_:
 		add_inside(l, at, (uint64_t)r->arg[1]);
+		break;
+	case VALUE_:
+		add_value(l, at);
 		break;
 	case BODY_:
 		user_add(l, at, n + sizeof(long));

@@ -192,7 +192,7 @@ static void put_argv(void)
 {
 	char *argv[] = { p[2], p[2] + 6000, NULL };
 
-	put(0, "/var/tmp/there/is/no/such/program", 40);
+	put(0, "/var/tmp/there/is/no/such/program", 34);
 	put(1, argv, sizeof argv);
 	put(2, "one", 4);
 	memcpy(p[2] + 6000, "two", 4);
