@@ -27,7 +27,6 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-
 /* The call fills memory, and a tracer of the thread, even a brief one, interrupts that. */
 static long tell_kernel(uint64_t start, uint64_t len, bool second, unsigned int flags)
 {

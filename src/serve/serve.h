@@ -35,7 +35,7 @@ enum serve_mode {
 	SERVE_MODE_AUTO,        /* the best that works */
 	SERVE_MODE_KERNEL_FORK, /* faults of the kernel, too; it reports forks */
 	SERVE_MODE_KERNEL,      /* faults of the kernel, too; the agent takes part in forks */
-	SERVE_MODE_USER,        /* faults of the program's own instructions only (0030) */
+	SERVE_MODE_USER,        /* faults of the program's own instructions only (0031) */
 	SERVE_MODE_NONE,        /* none works */
 };
 

@@ -36,8 +36,7 @@ static void take_away_stale(struct hazard_slot *s, uint64_t sp)
 }
 
 /* A handler may interrupt between any two lines, and leaves all as it has found it. */
-struct hazard_before hazard_publish(struct hazard_slot *s, uint64_t sp,
-				    const struct hazard_list *l)
+struct hazard_before hazard_publish(struct hazard_slot *s, uint64_t sp, const struct hazard_list *l)
 {
 	struct hazard_before b;
 	uint32_t i, first;

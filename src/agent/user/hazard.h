@@ -18,7 +18,7 @@
  * longjmp, or a child of vfork execute a program: then what they published stays until the thread
  * publishes again from further up its stack, or its record is taken anew.
  *
- * I1  What is at or above @n, or in a level at or above @depth, is nobody's. level[i].sp is 0 there.
+ * I1  What is at or above @n, or in a level at or above @depth, is nobody's: level[i].sp is 0.
  * I2  A range is written while it is at or above @n, and below @reserved.
  *
  * Plain C over the structures passed in, without libc or system calls: the checker runs it too.

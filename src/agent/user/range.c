@@ -38,16 +38,31 @@
 #define SYS_listxattrat 465
 #endif
 
-#define RULE_BYTES  4096
-#define LEAST       0x10000ull /* no memory is below */
-#define ADDRESS_END (1ull << 47)
-#define VECTOR_MAX  1024
+#define RULE_BYTES   4096
+#define LEAST        0x10000ull /* no memory is below */
+#define ADDRESS_END  (1ull << 47)
+#define VECTOR_MAX   1024
 #define FLAGS_INSIDE 256 /* bytes of an ioctl's structure that are looked at */
-#define NR_CALLS    512
+#define NR_CALLS     512
 
 enum what {
-	NOTHING_, BYTES_, COUNT_, BITS_, STRING_, VECTOR_, MESSAGE_, MESSAGES_, BLOCKS_, FILTER_,
-	OPTION_, WAITERS_, INSIDE_, VECTOR_OF_, BODY_, RESIDENT_, VALUE_,
+	NOTHING_,
+	BYTES_,
+	COUNT_,
+	BITS_,
+	STRING_,
+	VECTOR_,
+	MESSAGE_,
+	MESSAGES_,
+	BLOCKS_,
+	FILTER_,
+	OPTION_,
+	WAITERS_,
+	INSIDE_,
+	VECTOR_OF_,
+	BODY_,
+	RESIDENT_,
+	VALUE_,
 };
 
 struct part {
@@ -60,23 +75,74 @@ struct row {
 	struct part part[5];
 };
 
-#define NOTHING        { NOTHING_, 0, 0, 0 }
-#define BYTES(p, n)    { BYTES_, p, 0, n }
-#define COUNT(p, c, n) { COUNT_, p, c, n }
-#define BITS(p, c)     { BITS_, p, c, 0 }
-#define STRING(p)      { STRING_, p, 0, 0 }
-#define VECTOR(p, c)   { VECTOR_, p, c, 0 }
-#define MESSAGE(p)     { MESSAGE_, p, 0, 0 }
-#define MESSAGES(p, c) { MESSAGES_, p, c, 0 }
-#define BLOCKS(p, c)   { BLOCKS_, p, c, 0 }
-#define FILTER(p)      { FILTER_, p, 0, 0 }
-#define OPTION(p, n)   { OPTION_, p, n, 0 }
-#define WAITERS(p, c)  { WAITERS_, p, c, 0 }
-#define INSIDE(p)      { INSIDE_, p, 0, 0 }
-#define BODY(p, c)     { BODY_, p, c, 0 }
-#define RESIDENT(p, c) { RESIDENT_, p, c, 0 }
-#define VALUE(p)       { VALUE_, p, 0, 0 }
-#define VECTOR_OF(p)   { VECTOR_OF_, p, 0, 0 }
+#define NOTHING                                                                                    \
+	{                                                                                          \
+		NOTHING_, 0, 0, 0                                                                  \
+	}
+#define BYTES(p, n)                                                                                \
+	{                                                                                          \
+		BYTES_, p, 0, n                                                                    \
+	}
+#define COUNT(p, c, n)                                                                             \
+	{                                                                                          \
+		COUNT_, p, c, n                                                                    \
+	}
+#define BITS(p, c)                                                                                 \
+	{                                                                                          \
+		BITS_, p, c, 0                                                                     \
+	}
+#define STRING(p)                                                                                  \
+	{                                                                                          \
+		STRING_, p, 0, 0                                                                   \
+	}
+#define VECTOR(p, c)                                                                               \
+	{                                                                                          \
+		VECTOR_, p, c, 0                                                                   \
+	}
+#define MESSAGE(p)                                                                                 \
+	{                                                                                          \
+		MESSAGE_, p, 0, 0                                                                  \
+	}
+#define MESSAGES(p, c)                                                                             \
+	{                                                                                          \
+		MESSAGES_, p, c, 0                                                                 \
+	}
+#define BLOCKS(p, c)                                                                               \
+	{                                                                                          \
+		BLOCKS_, p, c, 0                                                                   \
+	}
+#define FILTER(p)                                                                                  \
+	{                                                                                          \
+		FILTER_, p, 0, 0                                                                   \
+	}
+#define OPTION(p, n)                                                                               \
+	{                                                                                          \
+		OPTION_, p, n, 0                                                                   \
+	}
+#define WAITERS(p, c)                                                                              \
+	{                                                                                          \
+		WAITERS_, p, c, 0                                                                  \
+	}
+#define INSIDE(p)                                                                                  \
+	{                                                                                          \
+		INSIDE_, p, 0, 0                                                                   \
+	}
+#define BODY(p, c)                                                                                 \
+	{                                                                                          \
+		BODY_, p, c, 0                                                                     \
+	}
+#define RESIDENT(p, c)                                                                             \
+	{                                                                                          \
+		RESIDENT_, p, c, 0                                                                 \
+	}
+#define VALUE(p)                                                                                   \
+	{                                                                                          \
+		VALUE_, p, 0, 0                                                                    \
+	}
+#define VECTOR_OF(p)                                                                               \
+	{                                                                                          \
+		VECTOR_OF_, p, 0, 0                                                                \
+	}
 
 static const struct row rows[NR_CALLS] = {
 #define CALL(name, how, ...) [SYS_##name] = { USER_##how, { __VA_ARGS__ } },

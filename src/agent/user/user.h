@@ -34,7 +34,15 @@ void user_hold_stack(struct user_hold *h, uint64_t below, void *const *word, uns
 /* With signals blocked or not. */
 void user_drop(struct user_hold *h);
 
-/* The helper's, under maplock: where the first page in [start, end) is that must stay; @end: none.
+/* One call whose memory range.c knows: publish, bring in, call, drop. */
+long user_plain(const struct user_regs *r);
+
+/* ---- transfer.c ---- */
+/* A call that is USER_READ or USER_WRITE. */
+long user_transfer(const struct user_regs *r);
+
+/* ---- call.c, for the helper ---- */
+/* Under maplock: where the first page in [start, end) is that must stay; @end: none.
  * Until user_moved the range counts as being moved. */
 uint64_t user_movable(uint64_t start, uint64_t end);
 void user_moved(void);
