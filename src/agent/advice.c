@@ -62,11 +62,33 @@ static bool populates(int advice)
 	       advice == MADV_WILLNEED;
 }
 
+/* The kernel does not wait for what is out in mode user: the program's own touch does. In parts, so
+ * that what is held at a time is bounded; a part that fails is where the kernel would have
+ * stopped. */
+static long populate_in_parts(uint64_t start, uint64_t len, int advice)
+{
+	struct user_hold hold;
+	uint64_t done = 0, n;
+	long ret;
+
+	do {
+		n = len - done < USER_CHUNK ? len - done : USER_CHUNK;
+		user_hold(&hold, start + done, start + done + n);
+		ret = sys_madvise((void *)(start + done), n, advice);
+		user_drop(&hold);
+		done += n;
+	} while (!ret && done < len);
+	return ret;
+}
+
 static long advise(uint64_t start, uint64_t len, int advice)
 {
 	uint64_t mask;
 	bool held = !populates(advice) && mappings_lock(&mask);
-	long ret = sys_madvise((void *)start, len, advice);
+	long ret =
+		populates(advice) && advice != MADV_WILLNEED && agent_managed() && agent->user_mode
+			? populate_in_parts(start, len, advice)
+			: sys_madvise((void *)start, len, advice);
 
 	/* Under the same lock: nothing else was mapped there in between. */
 	if ((advice == MADV_FREE || advice == MADV_GUARD_INSTALL) && held &&

@@ -123,6 +123,12 @@ static int refusal_of_user(const struct place *p, struct serve_problem *out)
 	return 0;
 }
 
+/* Mode user is not chosen by itself: who can use it is told. */
+static const char *or_user(const struct place *p)
+{
+	return p->fork_possible && !p->uffd_user_err ? "; or try '--mode user'" : "";
+}
+
 /* 0, or why the mode does not work here. */
 static int refusal(const struct place *p, enum serve_mode mode, struct serve_problem *out)
 {
@@ -140,11 +146,13 @@ static int refusal(const struct place *p, enum serve_mode mode, struct serve_pro
 	if (!programs_can(p) && !p->uffd_err)
 		return problem_set(out, -EPERM,
 				   "not permitted to use userfaultfd in the program, which has "
-				   "no capability: " ALLOW_DEVICE);
+				   "no capability: " ALLOW_DEVICE "%s",
+				   or_user(p));
 	if (!programs_can(p))
 		return problem_set(out, -EPERM,
 				   "not permitted to use userfaultfd(2) for faults of the "
-				   "kernel: " ALLOW_DEVICE "; or " GIVE_PTRACE);
+				   "kernel: " ALLOW_DEVICE "; or " GIVE_PTRACE "%s",
+				   or_user(p));
 	if (mode == SERVE_MODE_KERNEL_FORK && p->fork_err)
 		return problem_set(out, p->fork_err,
 				   "mode kernel-fork: not permitted to use userfaultfd with fork "

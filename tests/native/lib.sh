@@ -41,7 +41,6 @@
 #                     own: mode kernel; or none, and each `run` has --mode user
 # ordinary            does it?
 # in_user_mode        in mode user?
-# not_user NAME CMD... a test that is skipped in mode user: of what is not swapped there, or not built for it. WHY is $why
 # as_root NAME CMD... a test that is skipped then, since it needs root itself
 #
 # $test_mount         what a test has mounted, if anything: unmounted at the end, also when the script is interrupted
@@ -129,7 +128,6 @@ if in_user_mode; then
 		exec "$UMEMCG" "\$@"
 	END
 	chmod +x "$TMP/umemcg-user"
-	UMEMCG_REAL=$UMEMCG
 	UMEMCG=$TMP/umemcg-user
 fi
 # The directory of the sources is not his.

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <linux/sched.h>
-#include <sys/mman.h>
 
 #include "agent/fork.h"
 #include "agent/hooks.h"
@@ -19,11 +18,6 @@
 #define STACK_BELOW (16u << 10) /* of the program's, that the rest of the agent uses */
 #define STACK_ABOVE 1024u
 #define STRINGS_MAX (1u << 20) /* bytes of one; the kernel takes 128 KiB */
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ  22
-#define MADV_POPULATE_WRITE 23
-#endif
 
 static struct hazard_slot slots[NR_ENTRY_THREADS];
 static struct hazards hazards = { .slot = slots };
@@ -342,26 +336,6 @@ static long by_agent(const struct user_regs *r)
 	return guarded(r, &l, keep_errno);
 }
 
-/* The kernel does not wait for what is out: the program's own touch does. */
-static long populate(const struct user_regs *r)
-{
-	const uint64_t len = (uint64_t)r->arg[1];
-	struct user_regs mine = *r;
-	struct hazard_list l;
-	uint64_t done = 0;
-	long ret = 0;
-
-	do {
-		mine.arg[0] = r->arg[0] + (long)done;
-		mine.arg[1] = (long)(len - done < USER_CHUNK ? len - done : USER_CHUNK);
-		l = (struct hazard_list){ 0 };
-		user_add(&l, (uint64_t)mine.arg[0], (uint64_t)mine.arg[1]);
-		ret = guarded(&mine, &l, NULL);
-		done += USER_CHUNK;
-	} while (!ret && done < len);
-	return ret;
-}
-
 long user_call(const struct user_regs *r)
 {
 	if (!agent_managed())
@@ -373,9 +347,6 @@ long user_call(const struct user_regs *r)
 	case USER_WRITE:
 		return user_transfer(r);
 	case USER_AGENT:
-		if (r->nr == SYS_madvise &&
-		    ((int)r->arg[2] == MADV_POPULATE_READ || (int)r->arg[2] == MADV_POPULATE_WRITE))
-			return populate(r);
 		return by_agent(r);
 	default:
 		return user_plain(r);
