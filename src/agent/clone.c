@@ -150,8 +150,8 @@ AGENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...
 		errno = ENOSYS;
 		return -1;
 	}
-	/* libc's system call comes back to us, as every one does, with the new stack; and it must not
-	 * be made with signals blocked. */
+	/* libc's system call comes back to us, as every one does, with the new stack; and it must
+	 * not be made with signals blocked. */
 	if (user_active() && !(flags & CLONE_VM))
 		return libc_clone(fn, stack, flags, arg, parent_tid, tls, child_tid);
 	if (fn && stack && fork_is_own((uint64_t)(unsigned int)flags))
