@@ -18,6 +18,7 @@
 
 struct process {
 	bool alive;
+	unsigned life; /* which of those in this place */
 	int64_t faults;
 	struct kin kin;
 };
@@ -128,12 +129,14 @@ static void end(unsigned p)
 	debt += family_leave(&fs, &process[p].kin);
 	unmap(p, 0, PAGES);
 	process[p].alive = false;
+	process[p].life++;
 }
 
 static void start_process(unsigned p)
 {
-	process[p] =
-		(struct process){ .alive = true, .kin = { .now.tracked = -1, .next.tracked = -1 } };
+	process[p] = (struct process){ .alive = true,
+				       .life = process[p].life + 1,
+				       .kin = { .now.tracked = -1, .next.tracked = -1 } };
 }
 
 /* With something in between what the call thread and what the worker do. */
@@ -164,12 +167,38 @@ static void scan(unsigned p)
 	family_scanned(&fs, &process[p].kin, process[p].kin.turn, faults, own_of(p), shared_of(p));
 }
 
+static bool passing; /* the thread that does passes is the one that enters pages in the books */
+
+/* Some pages become managed. What is lowered for them counts only pages that nobody shared. */
+static void book(unsigned p, unsigned from, unsigned n, void (*meanwhile)(void))
+{
+	uint64_t turn = family_turn(&fs, &process[p].kin);
+	unsigned life = process[p].life;
+	int64_t own = 0;
+	bool mine[PAGES];
+
+	if (passing)
+		return;
+	for (unsigned i = 0; i < PAGES; i++)
+		mine[i] = page[i] == 1u << p;
+	meanwhile();
+	for (unsigned i = from; i < PAGES && i < from + n && process[p].life == life; i++)
+		if (page[i] >> p & 1) {
+			page[i] &= ~(1u << p);
+			own += mine[i];
+		}
+	if (process[p].alive && process[p].life == life)
+		family_booked(&fs, &process[p].kin, turn, own);
+}
+
 static void settle_alone(unsigned p)
 {
 	debt -= family_alone(&fs, &process[p].kin);
 }
 
 static void nothing(void) {}
+
+static void some(void);
 
 static bool calm;
 
@@ -186,7 +215,7 @@ static void anything(bool may_fork)
 		}
 		return;
 	}
-	switch (number(may_fork ? 12 : 9)) {
+	switch (number(may_fork ? 13 : 9)) {
 	case 0:
 		take(p, number(6));
 		break;
@@ -208,6 +237,9 @@ static void anything(bool may_fork)
 		break;
 	case 9:
 		fork_process(p, number(4) != 0, nothing);
+		break;
+	case 10:
+		book(p, number(PAGES), number(40), number(2) ? nothing : some);
 		break;
 	default:
 		write_page(p, number(PAGES));
@@ -265,10 +297,11 @@ static void pay(struct family_pass *ps, struct kin **k, const unsigned *who, uns
 	assert_true(charged() >= there());
 }
 
-static bool pass(unsigned of)
+static bool pass_over(unsigned of)
 {
 	struct kin *k[PROCESSES];
 	struct share share[PROCESSES];
+	struct places *old[PROCESSES];
 	unsigned who[PROCESSES], n = 0;
 	struct family_pass ps;
 	int64_t from[PROCESSES], worth[PROCESSES], before;
@@ -306,8 +339,20 @@ static bool pass(unsigned of)
 	if (number(2))
 		pay(&ps, k, who, n, worth);
 	some();
-	debt -= family_pass_finish(&fs, &ps, k, n);
+	debt -= family_pass_finish(&fs, &ps, k, old, n);
 	return true;
+}
+
+static bool pass(unsigned of)
+{
+	bool done;
+
+	if (passing)
+		return false;
+	passing = true;
+	done = pass_over(of);
+	passing = false;
+	return done;
 }
 
 static void clear(void)
