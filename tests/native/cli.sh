@@ -218,6 +218,17 @@ wrong_proc() {
 	expect "0 started" "$? $(cat "$TMP/out")" "with our own"
 }
 
+# What is swapped out to a tmpfs stays in memory: that is said before the program starts, and only there.
+swap_in_memory() {
+	unshare -m sh -c 'mount -t tmpfs none "$1" && shift && exec "$@"' sh "$TMP/memory" \
+		"$UMEMCG" run -m 64M --swap "$TMP/memory" echo started >"$TMP/out" 2>&1
+	expect 0 $? "status with swap on a tmpfs" || return 1
+	expect "umemcg: swap directory '$TMP/memory' is a tmpfs, which keeps its files in memory" \
+		"$(head -n 1 "$TMP/out" | cut -d: -f 1-2)" "what is said" || return 1
+	"$UMEMCG" run -m 64M --swap "$TMP/memory" echo started >"$TMP/out" 2>&1
+	expect "0 started" "$? $(cat "$TMP/out")" "without a tmpfs"
+}
+
 # A report in the file that the program writes to comes behind what it wrote, and takes nothing away.
 report_behind_output() {
 	for name in /dev/stdout "$TMP/out"; do
@@ -517,6 +528,8 @@ check "the JSON report holds what the controller's files would" json
 check "every key of the JSON report is in the manual" keys_documented
 check "docs/report.md has the keys and types that are printed, and no others" report_documented
 check "a report in the program's output is behind it" report_behind_output
+mkdir "$TMP/memory"
+check "swap on a tmpfs is warned of" swap_in_memory
 check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
 	as_root "an installed umemcg finds its agent" installed

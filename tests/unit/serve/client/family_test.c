@@ -465,6 +465,28 @@ TEST(a_pass_finds_what_there_is)
 	spin_fini(&fs.lock);
 }
 
+static void fork_the_first(void)
+{
+	fork_process(0, true, nothing);
+}
+
+/* Pages that go into the books cost a member nothing any more, unless a child has them as well. */
+TEST(what_a_child_got_meanwhile_stays_charged)
+{
+	begin(5);
+	fork_process(0, true, nothing);
+	calm = true;
+	take(0, 40);
+	assert_true(pass(0));
+	assert_in_range(charged(), there(), there() + 2);
+	book(0, 100, 20, nothing);
+	assert_in_range(charged(), there(), there() + 2);
+	book(0, 120, 20, fork_the_first);
+	assert_true(charged() >= there());
+	clear();
+	spin_fini(&fs.lock);
+}
+
 TEST(a_look_tells_copies_from_other_faults)
 {
 	begin(5);
