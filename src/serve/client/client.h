@@ -158,7 +158,7 @@ struct client {
 		int64_t seen;   /* (W) what the first of two looks showed */
 		int pagemap_fd; /* (W) -1: not open */
 		bool failed;    /* (W) its memory cannot be read, and that was said */
-	} measured;           /* private to account/measure.c */
+	} measured;             /* private to account/measure.c */
 	struct {
 		int stat_fd;         /* (W) -1: not open */
 		uint64_t cpu_ns;     /* (W) what its threads had run at the last look */

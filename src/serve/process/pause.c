@@ -10,8 +10,8 @@
  * thread, which recognizes them (PTRACE_EVENT_STOP, cli/run.c), and its end is not waited for here.
  *
  * A thread that waits in the kernel, for a page of ours too, stops only when it returns from there.
- * If it is released before that it is late, and released at the next try. Others that are stopped in
- * the meantime stay stopped.
+ * If it is released before that it is late, and released at the next try. Others that are stopped
+ * by then stay stopped.
  *
  * A thread that is released gets the signal it was about to take, if there is one. If we die the
  * kernel releases all of them. When a thread other than the first one executes a program its number
@@ -36,14 +36,14 @@
 /* A late one, which is to be stopped again, has its interrupt already. False: it is not late. */
 static bool keep_late(struct pause *p, pid_t tid)
 {
-	for (unsigned i = 0; i < p->late; i++)
+	for (unsigned i = 0; i < p->lagging; i++)
 		if (p->tid[i] == tid) {
 			pid_t pid = p->pid[i];
 
-			p->tid[i] = p->tid[--p->late];
-			p->pid[i] = p->pid[p->late];
-			p->tid[p->late] = tid;
-			p->pid[p->late] = pid;
+			p->tid[i] = p->tid[--p->lagging];
+			p->pid[i] = p->pid[p->lagging];
+			p->tid[p->lagging] = tid;
+			p->pid[p->lagging] = pid;
 			return true;
 		}
 	return false;
@@ -76,7 +76,7 @@ void pause_process(struct pause *p, pid_t pid, uint32_t helper)
 			stop_thread(p, pid, (pid_t)atoi(d->d_name));
 	if (dir)
 		closedir(dir);
-	if (p->n > p->late && !p->since_ns)
+	if (p->n > p->lagging && !p->since_ns)
 		p->since_ns = plat_now_ns();
 }
 
@@ -121,19 +121,20 @@ static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 /* Release the first @n. */
 static void end_some(struct pause *p, unsigned n)
 {
-	unsigned kept = 0, late = 0;
+	unsigned kept = 0, lagging = 0;
 
-	VM_ASSERT(p->n <= PAUSE_MAX && p->late <= p->n && (p->n > p->late) == (p->since_ns != 0));
+	VM_ASSERT(p->n <= PAUSE_MAX && p->lagging <= p->n &&
+		  (p->n > p->lagging) == (p->since_ns != 0));
 	for (unsigned i = 0; i < p->n; i++) {
 		if (i < n && let_go(p, p->pid[i], p->tid[i]))
 			continue;
-		late += i < n;
+		lagging += i < n;
 		p->pid[kept] = p->pid[i];
 		p->tid[kept++] = p->tid[i];
 	}
 	p->n = kept;
-	p->late = late;
-	if (kept == late)
+	p->lagging = lagging;
+	if (kept == lagging)
 		p->since_ns = 0;
 }
 
@@ -144,5 +145,5 @@ void pause_end(struct pause *p)
 
 void pause_end_late(struct pause *p)
 {
-	end_some(p, p->late);
+	end_some(p, p->lagging);
 }

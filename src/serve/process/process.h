@@ -31,10 +31,10 @@ bool smaps_marks_stacks(void);
 #define PAUSE_MAX 64
 struct pause {
 	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
-	unsigned n, late;  /* the first @late are to be released, and have not stopped yet */
-	pid_t root;        /* our main thread waits for the end of this one */
-	bool refused;      /* a thread of the last one runs on: a debugger follows it */
-	uint64_t since_ns; /* when the others were stopped; 0: there are none */
+	unsigned n, lagging; /* the first @lagging are to go, and have not stopped */
+	pid_t root;          /* our main thread waits for the end of this one */
+	bool refused;        /* a thread of the last one runs on: a debugger follows it */
+	uint64_t since_ns;   /* when the others were stopped; 0: there are none */
 };
 /* Stop the running threads of @pid, except @helper (0: none; in the numbering of the process).
  * Watcher: the tracer is the calling thread. */

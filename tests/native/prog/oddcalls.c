@@ -128,8 +128,8 @@ static long odd_mremap(char *addr, size_t len)
 	 */
 	if (len > PAGE && len < SIZE_MAX / 2)
 		len = PAGE;
-	/* It looks whether the new length is in one area before it finds that the old one overflows:
-	 * EFAULT or EINVAL. */
+	/* It looks whether the new length is in one area before it finds that the old one
+	 * overflows: EFAULT or EINVAL. */
 	if (len >= SIZE_MAX / 2 && to_len > PAGE && to_len < SIZE_MAX / 2)
 		to_len = PAGE;
 	if (!inside(to, to_len))

@@ -210,7 +210,7 @@ TEST(what_is_late_keeps_nobody_from_staying_stopped)
 	p.pid[0] = p.tid[0] = waits;
 	p.since_ns = 1;
 	pause_end(&p);
-	assert_int_equal(p.late, 1);
+	assert_int_equal(p.lagging, 1);
 	assert_int_equal(p.since_ns, 0);
 	for (int i = 0; i < WAIT_MS && p.n == 1; i++)
 		pause_process(&p, busy, 0);
