@@ -4,12 +4,14 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "plat/sim/c11.h"
 
 struct program prog;
 struct shared *mem;
 char *content;
 
 static uint64_t seed_state;
+static bool weak_stores;
 
 struct deferred {
 	struct plat_rcu_head head;
@@ -44,6 +46,16 @@ static void emit(unsigned t, enum code code, unsigned obj, unsigned value)
 		(struct instr){ (uint8_t)code, (uint8_t)obj, (uint8_t)value };
 }
 
+static void emit_atomic(unsigned t)
+{
+	static const enum code weak[] = { C_STORE_RELEASE, C_STORE_RELEASE, C_LOAD, C_FENCE };
+	enum code code = (enum code)below(C_LOCK);
+
+	if (weak_stores && below(3))
+		code = weak[below(sizeof(weak) / sizeof(weak[0]))];
+	emit(t, code, below(VARS), 1 + below(3));
+}
+
 /* Sections are closed in the order a program would: every lock taken is given back. */
 static void generate_section(unsigned t)
 {
@@ -55,7 +67,7 @@ static void generate_section(unsigned t)
 
 	emit(t, open[k], obj, 0);
 	if (below(4))
-		emit(t, (enum code)below(C_LOCK), below(VARS), 1 + below(3));
+		emit_atomic(t);
 	emit(t, close[k], obj, 0);
 }
 
@@ -64,7 +76,7 @@ static void generate_task(unsigned t, unsigned len, bool may_spawn)
 	while (prog.nr_code[t] < len) {
 		switch (below(12)) {
 		case 0 ... 4:
-			emit(t, (enum code)below(C_LOCK), below(VARS), 1 + below(3));
+			emit_atomic(t);
 			break;
 		case 5 ... 7:
 			generate_section(t);
@@ -95,12 +107,13 @@ static void generate_task(unsigned t, unsigned len, bool may_spawn)
 	}
 }
 
-void program_generate(uint64_t seed)
+void program_generate(uint64_t seed, bool weak)
 {
 	unsigned total;
 
 	memset(&prog, 0, sizeof(prog));
 	seed_state = seed;
+	weak_stores = weak;
 	prog.nr_tasks = 2 + below(TASKS_MAX - 1);
 	total = prog.nr_tasks == 2 ? 5 : prog.nr_tasks == 3 ? 3 : 2;
 	for (unsigned t = 0; t < prog.nr_tasks; t++)
@@ -160,6 +173,12 @@ static void run_atomic(const struct instr *i)
 		break;
 	case C_AND:
 		note(a32_and(v, ~(uint32_t)i->value));
+		break;
+	case C_STORE_RELEASE:
+		c11_store(v, 4, i->value, C11_RELEASE, (void *)(uintptr_t)i);
+		break;
+	case C_FENCE:
+		c11_fence(C11_SEQ_CST, (void *)(uintptr_t)i);
 		break;
 	case C_TEST:
 		note(a32_test(v, i->value));

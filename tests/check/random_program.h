@@ -22,6 +22,8 @@ enum code {
 	C_AND,
 	C_TEST,
 	C_XCHG,
+	C_STORE_RELEASE, /* not sequentially consistent */
+	C_FENCE,
 	C_LOCK,
 	C_UNLOCK,
 	C_TRYLOCK,
@@ -72,8 +74,8 @@ extern struct program prog;
 extern struct shared *mem;
 extern char *content;
 
-/* Make prog from @seed. */
-void program_generate(uint64_t seed);
+/* Make prog from @seed; @weak: shorter, and with more of what a store buffer changes. */
+void program_generate(uint64_t seed, bool weak);
 /* The set-up of a simulated run of prog: makes mem, starts the tasks. */
 void program_setup(void *arg);
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "plat/sim/sim.h"
+#include "plat/sim/tso.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -185,6 +185,7 @@ void plat_free(void *p)
 	while (state[u + n] == LIVE)
 		n++;
 	clocks_free(p, n * UNIT, __builtin_return_address(0));
+	tso_freed(p, n * UNIT);
 	memset(&state[u], FREED, n);
 	memset(p, POISON, n * UNIT);
 	ASAN_POISON_MEMORY_REGION(p, n * UNIT);
@@ -259,21 +260,51 @@ unsigned arena_leaks(const void **first)
 /* ---- content ---- */
 
 /* The object of content is its page: stores to two places in one page depend. */
-static void announce_content(enum op_kind kind, const void *p, sim_at at, void *pc)
+static struct sim_op content_op(enum op_kind kind, const void *p, sim_at at, void *pc)
 {
 	const void *page = (const void *)((uintptr_t)p & ~(uintptr_t)(CONTENT - 1));
 
-	if (sim_current < 0 || !arena_object(p) ||
-	    (uintptr_t)p - (uintptr_t)arena_stack(sim_current) < SIM_STACK_SIZE)
-		return;
-	arena_check(p, 1, kind == OP_WRITE, at, pc);
-	sim_point((struct sim_op){ .kind = (uint8_t)kind,
-				   .width = 8,
-				   .obj = arena_object(page),
-				   .mask = UINT64_MAX,
-				   .at = at,
-				   .pc = pc });
-	arena_check(p, 1, kind == OP_WRITE, at, pc);
+	return (struct sim_op){ .kind = (uint8_t)kind,
+				.width = 8,
+				.obj = arena_object(page),
+				.mask = UINT64_MAX,
+				.at = at,
+				.pc = pc };
+}
+
+/* Is it shared? */
+static bool is_content(const void *p)
+{
+	return sim_current >= 0 && arena_object(p) &&
+	       (uintptr_t)p - (uintptr_t)arena_stack(sim_current) >= SIM_STACK_SIZE;
+}
+
+static void read_content(void *to, const void *src, size_t n, sim_at at, void *pc)
+{
+	if (is_content(src)) {
+		arena_check(src, 1, false, at, pc);
+		sim_point(content_op(OP_READ, src, at, pc));
+		arena_check(src, 1, false, at, pc);
+		if (tso_pending(sim_current)) {
+			tso_view(sim_current, src, n, to);
+			return;
+		}
+	}
+	memcpy(to, src, n);
+}
+
+static void write_content(void *dst, const void *from, size_t n, sim_at at, void *pc)
+{
+	if (is_content(dst)) {
+		arena_check(dst, 1, true, at, pc);
+		if (tso_buffers()) {
+			tso_copy(content_op(OP_WRITE, dst, at, pc), dst, from, n);
+			return;
+		}
+		sim_point(content_op(OP_WRITE, dst, at, pc));
+		arena_check(dst, 1, true, at, pc);
+	}
+	memcpy(dst, from, n);
 }
 
 void sim_copy(void *dst, const void *src, size_t n, sim_at at_src, sim_at at_dst)
@@ -282,10 +313,8 @@ void sim_copy(void *dst, const void *src, size_t n, sim_at at_src, sim_at at_dst
 
 	if (n > sizeof(between))
 		sim_fail(SIM_BUG, at_src->file, at_src->line, "content is copied in pages");
-	announce_content(OP_READ, src, at_src, __builtin_return_address(0));
-	memcpy(between, src, n);
-	announce_content(OP_WRITE, dst, at_dst, __builtin_return_address(0));
-	memcpy(dst, between, n);
+	read_content(between, src, n, at_src, __builtin_return_address(0));
+	write_content(dst, between, n, at_dst, __builtin_return_address(0));
 }
 
 /* ---- names ---- */

@@ -1,10 +1,13 @@
 /* plat/sim/bounded.c - depth-first search over all schedules with few preemptions, and random
  * priorities.
  *
- * A preemption is a switch away from a task that could have continued. Most bugs need one to three
+ * A preemption is a switch away from a task that could have continued; the drain of a store buffer
+ * is none. Most bugs need one to three
  * of them (Thomson, Donaldson, Betts, PPoPP 2014). No reduction is used, so the bound is exact.
  */
 #include "plat/sim/strategy.h"
+
+#include "plat/sim/tso.h"
 
 /* ---- bounded ---- */
 
@@ -12,6 +15,7 @@ static struct choice {
 	uint32_t left; /* still to be tried here */
 	uint8_t task;
 	uint8_t used; /* preemptions before this choice */
+	int8_t runs;  /* the last task up to it that is no store buffer */
 	uint32_t enabled;
 } choices[SIM_DEPTH_MAX];
 static unsigned len, bound;
@@ -24,30 +28,55 @@ void bounded_setup(unsigned preemptions)
 
 void bounded_begin(void) {}
 
+/* The last task before choice @d that is no store buffer; -1: none. */
+static int runs_before(unsigned d)
+{
+	return d ? choices[d - 1].runs : -1;
+}
+
 static bool costs(unsigned d, uint32_t enabled, unsigned t)
 {
-	return d > 0 && choices[d - 1].task != t && enabled & 1u << choices[d - 1].task;
+	int before = runs_before(d);
+
+	return before >= 0 && before != (int)t && enabled & 1u << before && tso_owner((int)t) < 0;
+}
+
+static uint32_t enabled_buffers(uint32_t enabled)
+{
+	uint32_t buffers = 0;
+
+	for (uint32_t m = enabled; m; m &= m - 1)
+		if (tso_owner(__builtin_ctz(m)) >= 0)
+			buffers |= m & -m;
+	return buffers;
+}
+
+static int chosen(struct choice *c, unsigned d)
+{
+	c->runs = (int8_t)(tso_owner(c->task) < 0 ? c->task : runs_before(d));
+	return c->task;
 }
 
 int bounded_pick(uint32_t enabled)
 {
 	unsigned d = sim_depth;
 	struct choice *c = &choices[d];
+	int before = runs_before(d);
+	bool goes_on = before >= 0 && enabled & 1u << before;
 
 	c->enabled = enabled;
 	if (d < len)
-		return c->task;
+		return chosen(c, d);
 	c->used = d ? (uint8_t)(choices[d - 1].used + (d > 1 && costs(d - 1, choices[d - 1].enabled,
 								      choices[d - 1].task)))
 		    : 0;
 	c->left = enabled;
-	c->task = (uint8_t)(d && enabled & 1u << choices[d - 1].task ? choices[d - 1].task
-								     : __builtin_ctz(enabled));
-	if (d && enabled & 1u << choices[d - 1].task && c->used >= bound)
-		c->left = 0;
+	c->task = (uint8_t)(goes_on ? before : __builtin_ctz(enabled));
+	if (goes_on && c->used >= bound)
+		c->left = enabled_buffers(enabled);
 	c->left &= ~(1u << c->task);
 	len = d + 1;
-	return c->task;
+	return chosen(c, d);
 }
 
 bool bounded_next(void)
@@ -66,8 +95,14 @@ bool bounded_next(void)
 
 bool preempted(unsigned i)
 {
-	return sim_trace[i].enabled & 1u << sim_trace[i - 1].task &&
-	       sim_trace[i].task != sim_trace[i - 1].task;
+	unsigned k = i;
+
+	if (tso_owner(sim_trace[i].task) >= 0)
+		return false;
+	while (k > 0 && tso_owner(sim_trace[k - 1].task) >= 0)
+		k--;
+	return k > 0 && sim_trace[i].enabled & 1u << sim_trace[k - 1].task &&
+	       sim_trace[i].task != sim_trace[k - 1].task;
 }
 
 /* ---- random ---- */

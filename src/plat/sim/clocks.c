@@ -92,6 +92,12 @@ void clocks_release(uint32_t obj)
 	mine->c[sim_current]++;
 }
 
+void clocks_publish(sim_clock *to)
+{
+	*to = task_clock[sim_current];
+	task_clock[sim_current].c[sim_current]++;
+}
+
 void clocks_join_all(int t)
 {
 	for (unsigned i = 0; i < sim_nr_tasks; i++)

@@ -11,11 +11,15 @@
  * earlier one. That value is the same in every schedule of the class only if the earlier operation
  * is ordered with all others on the object; among several additions it is not, and the race counts
  * as reversible.
+ *
+ * Store buffers (tso.h) add two orders that no schedule reverses: a drain comes behind its OP_PUT,
+ * and an operation that needs an empty buffer behind the drains.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "plat/sim/dpor.h"
+#include "plat/sim/tso.h"
 
 struct dpor_node *dpor_nodes;
 unsigned dpor_len;
@@ -80,6 +84,8 @@ static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 
 	if (!op_may_block(op) || sim_tasks[p].timed_out)
 		return true;
+	if (sim_tso && op->kind == OP_AWAIT && !op->drains)
+		return true; /* its own buffer may have had another value */
 	if (op->kind == OP_GP_END)
 		return false; /* in every schedule it comes after the sections it waits for */
 	if (e->kind == OP_RDUNLOCK)
@@ -87,6 +93,21 @@ static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 	if (op_class(e) == CLASS_ADD && !alone_at((int)i, op))
 		return true;
 	return op_enabled_at(op, sim_trace[i].before);
+}
+
+/* Join what comes before task @p's next operation by the order of its store buffer. False: it has
+ * to wait for drains that were not yet done. */
+static bool after_buffer(unsigned p, const struct sim_op *op)
+{
+	int buffer = tso_buffer((int)p);
+
+	if (op->drain && tso_fault != TSO_FAULT_PUT)
+		clock_join(&clocks[p], &dpor_nodes[tso_put_event((int)p)].clock);
+	if (!op->drains || buffer < 0)
+		return true;
+	if (tso_fault != TSO_FAULT_OWN_DRAIN)
+		clock_join(&clocks[p], &clocks[buffer]);
+	return !tso_pending((int)p);
 }
 
 /* Add to node @e's choices a task that leads to task @p's @op before event @e. */
@@ -170,7 +191,7 @@ static void find_races(unsigned p, const struct sim_op *op)
 static void pending_races(void)
 {
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
-		if (sim_tasks[t].alive)
+		if (sim_tasks[t].alive && after_buffer(t, &sim_tasks[t].next))
 			find_races(t, &sim_tasks[t].next);
 }
 
@@ -232,12 +253,15 @@ static uint32_t sleep_of(unsigned d)
 
 static int choose(uint32_t can)
 {
-	unsigned t;
+	int own = last_task < 0 ? -1 : tso_owner(last_task);
 
-	if (last_task >= 0 && can & 1u << last_task)
-		return last_task;
-	t = (unsigned)__builtin_ctz(can);
-	return (int)t;
+	if (own < 0)
+		own = last_task;
+	if (own >= 0 && can & 1u << own)
+		return own;
+	if (own >= 0 && tso_buffer(own) >= 0 && can & 1u << tso_buffer(own))
+		return tso_buffer(own);
+	return __builtin_ctz(can);
 }
 
 static bool new_node(unsigned d, uint32_t enabled)
@@ -292,6 +316,7 @@ int dpor_pick(uint32_t enabled)
 			sim_object(sim_tasks[p].next.obj)->last = (int32_t)d;
 		clocks[p] = dpor_nodes[d].clock;
 	} else {
+		after_buffer(p, &sim_tasks[p].next);
 		if (!dpor_naive)
 			find_races(p, &sim_tasks[p].next);
 		stamp(p, &sim_tasks[p].next);

@@ -8,7 +8,7 @@
  * otherwise (task.c): the limit is longer than everything else.
  */
 #include "plat/sim/mutant.h"
-#include "plat/sim/sim.h"
+#include "plat/sim/tso.h"
 
 #define PC __builtin_return_address(0)
 
@@ -110,6 +110,24 @@ static void point(enum op_kind kind, const void *p, uint64_t mask, sim_at at, vo
 		clocks_acquire(arena_object(p));
 }
 
+/* An unlock whose fence is left out (mutant.h) is a store into the buffer: as point(), and true if
+ * so. */
+static bool put(enum op_kind kind, void *p, uint64_t mask, uint64_t keep, uint64_t add, sim_at at,
+		void *pc)
+{
+	if (mutant_keeps_fence(at, pc))
+		return false;
+	arena_check(p, 4, true, at, pc);
+	tso_store((struct sim_op){ .kind = (uint8_t)kind,
+				   .width = 4,
+				   .obj = arena_object(p),
+				   .mask = mask,
+				   .at = at,
+				   .pc = pc },
+		  keep, 0, add, true);
+	return true;
+}
+
 void sim_lock_init(uint32_t *state, enum lock_rank *where, enum lock_rank rank)
 {
 	*state = 0;
@@ -158,6 +176,8 @@ void sim_unlock(uint32_t *state, enum lock_rank rank, sim_at at)
 	if (mutant_skips_unlock(state))
 		return;
 	held_pop(state, at);
+	if (put(OP_UNLOCK, state, UINT32_MAX, 0, 0, at, PC))
+		return;
 	point(OP_UNLOCK, state, UINT32_MAX, at, PC);
 	*state = 0;
 }
@@ -191,6 +211,8 @@ void sim_rdunlock(uint32_t *state, enum lock_rank rank, sim_at at)
 	if (mutant_skips_unlock(state))
 		return;
 	held_pop(state, at);
+	if (put(OP_RDUNLOCK, state, UINT32_MAX, UINT32_MAX, UINT64_MAX, at, PC))
+		return;
 	point(OP_RDUNLOCK, state, UINT32_MAX, at, PC);
 	--*state;
 }
@@ -226,12 +248,15 @@ void sim_bit_unlock(atomic32_t *word, uint32_t bit, enum lock_rank rank, sim_at 
 	if (mutant_skips_unlock(word))
 		return;
 	held_pop(word, at);
+	if (put(OP_UNLOCK, word, bit, ~(uint64_t)bit, 0, at, PC))
+		return;
 	point(OP_UNLOCK, word, bit, at, PC);
 	word->v_ &= ~bit;
 }
 
-static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool not, sim_at at,
-		  void *pc)
+/* @drains: it is a system call even if the value is there already. */
+static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool not, bool drains,
+		  sim_at at, void *pc)
 {
 	arena_check(word, 4, false, at, pc);
 	sim_point((struct sim_op){ .kind = OP_AWAIT,
@@ -240,6 +265,7 @@ static void await(const atomic32_t *word, uint32_t mask, uint32_t value, bool no
 				   .mask = mask,
 				   .arg = value,
 				   .arg_not = not,
+				   .drains = drains,
 				   .at = at,
 				   .pc = pc });
 	clocks_acquire(arena_object(word));
@@ -250,7 +276,7 @@ void sim_bit_wait(atomic32_t *word, uint32_t bit, sim_at at)
 	if (sim_current < 0)
 		must_be(!(word->v_ & bit), at);
 	else
-		await(word, bit, 0, false, at, PC);
+		await(word, bit, 0, false, false, at, PC);
 }
 
 bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_at at)
@@ -263,7 +289,7 @@ bool sim_waitq_sleep(struct waitq *q, uint32_t ticket, int64_t timeout_ns, sim_a
 	}
 	t->timed = timeout_ns >= 0;
 	t->deadline = sim_now + (uint64_t)(timeout_ns > 0 ? timeout_ns : 0);
-	await(&q->seq, UINT32_MAX, ticket, true, at, PC);
+	await(&q->seq, UINT32_MAX, ticket, true, true, at, PC);
 	t->timed = t->timed_out = false;
 	return q->seq.v_ != ticket;
 }

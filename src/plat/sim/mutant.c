@@ -2,6 +2,8 @@
  * "took" it, so its unlock is left out, too; another task may release a page lock. */
 #include "plat/sim/mutant.h"
 
+#include "plat/sim/tso.h"
+
 #define SKIPPED_MAX 64
 
 struct mutant mutants[MUTANTS_MAX];
@@ -35,7 +37,7 @@ void mutant_reset(void)
 	nr_skipped = 0;
 }
 
-static void record(sim_at at, void *pc)
+static void record(sim_at at, void *pc, bool fence)
 {
 	unsigned i;
 
@@ -45,7 +47,7 @@ static void record(sim_at at, void *pc)
 	if (i == MUTANTS_MAX)
 		return;
 	if (i == nr_mutants)
-		mutants[nr_mutants++] = (struct mutant){ .pc = pc, .at = at };
+		mutants[nr_mutants++] = (struct mutant){ .pc = pc, .at = at, .fence = fence };
 	mutants[i].reached[recording] = true;
 }
 
@@ -54,7 +56,16 @@ bool mutant_keeps(sim_at at, void *pc)
 	if (sim_current < 0)
 		return true;
 	if (recording >= 0)
-		record(at, pc);
+		record(at, pc, false);
+	return pc != left_out;
+}
+
+bool mutant_keeps_fence(sim_at at, void *pc)
+{
+	if (!tso_buffers() || sim_current < 0)
+		return true;
+	if (recording >= 0)
+		record(at, pc, true);
 	return pc != left_out;
 }
 

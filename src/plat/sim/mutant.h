@@ -13,6 +13,7 @@
 struct mutant {
 	void *pc;
 	sim_at at;
+	bool fence;                          /* a store's or an unlock's */
 	bool reached[MUTANT_SCENARIOS_MAX]; /* scenarios that reach it */
 };
 extern struct mutant mutants[MUTANTS_MAX];
@@ -31,5 +32,7 @@ void mutant_reset(void); /* before an execution */
 bool mutant_skips_lock(const void *lock, sim_at at, void *pc);
 bool mutant_skips_unlock(const void *lock); /* was its lock left out? */
 bool mutant_keeps(sim_at at, void *pc);
+/* The same for the fence behind a store, or of an unlock, in the memory model that has one. */
+bool mutant_keeps_fence(sim_at at, void *pc);
 
 #endif

@@ -7,31 +7,37 @@
  * lock's count. Entering and leaving an RCU section are additions to the set of readers; the start
  * of a grace period reads that set. Its end comes after the sections it waits for, whatever new
  * ones begin.
+ *
+ * A drain of a store buffer is what its store would be without one. It depends on no operation of
+ * its own task (tso.h).
  */
-#include "plat/sim/sim.h"
+#include "plat/sim/tso.h"
 
 static const struct {
 	const char *name;
 	enum op_class class;
 	bool may_block;
+	bool drains; /* needs an empty store buffer: tso.h */
 } kinds[NR_OP_KINDS] = {
 	/* clang-format off */
-	[OP_NONE]       = { "-",               CLASS_NONE,  false },
-	[OP_READ]       = { "read",            CLASS_READ,  false },
-	[OP_WRITE]      = { "write",           CLASS_WRITE, false },
-	[OP_ADD]        = { "add",             CLASS_ADD,   false },
-	[OP_LOCK]       = { "lock",            CLASS_WRITE, true },
-	[OP_UNLOCK]     = { "unlock",          CLASS_WRITE, false },
-	[OP_TRYLOCK]    = { "trylock",         CLASS_WRITE, false },
-	[OP_RDLOCK]     = { "lock shared",     CLASS_ADD,   true },
-	[OP_RDUNLOCK]   = { "unlock shared",   CLASS_ADD,   false },
-	[OP_TRYRD]      = { "trylock shared",  CLASS_WRITE, false },
-	[OP_AWAIT]      = { "wait",            CLASS_READ,  true },
-	[OP_RCU_LOCK]   = { "rcu_read_lock",   CLASS_ADD,   false },
-	[OP_RCU_UNLOCK] = { "rcu_read_unlock", CLASS_ADD,   false },
-	[OP_GP_START]   = { "grace period starts", CLASS_READ, false },
-	[OP_GP_END]     = { "grace period ends",   CLASS_READ, true },
-	[OP_SLEEP]      = { "sleep",           CLASS_NONE,  true },
+	[OP_NONE]       = { "-",               CLASS_NONE,  false, false },
+	[OP_READ]       = { "read",            CLASS_READ,  false, false },
+	[OP_WRITE]      = { "write",           CLASS_WRITE, false, true },
+	[OP_ADD]        = { "add",             CLASS_ADD,   false, true },
+	[OP_LOCK]       = { "lock",            CLASS_WRITE, true, true },
+	[OP_UNLOCK]     = { "unlock",          CLASS_WRITE, false, true },
+	[OP_TRYLOCK]    = { "trylock",         CLASS_WRITE, false, true },
+	[OP_RDLOCK]     = { "lock shared",     CLASS_ADD,   true, true },
+	[OP_RDUNLOCK]   = { "unlock shared",   CLASS_ADD,   false, true },
+	[OP_TRYRD]      = { "trylock shared",  CLASS_WRITE, false, true },
+	[OP_AWAIT]      = { "wait",            CLASS_READ,  true, false },
+	[OP_RCU_LOCK]   = { "rcu_read_lock",   CLASS_ADD,   false, false },
+	[OP_RCU_UNLOCK] = { "rcu_read_unlock", CLASS_ADD,   false, false },
+	[OP_GP_START]   = { "grace period starts", CLASS_READ, false, true },
+	[OP_GP_END]     = { "grace period ends",   CLASS_READ, true, false },
+	[OP_SLEEP]      = { "sleep",           CLASS_NONE,  true, true },
+	[OP_FENCE]      = { "fence",           CLASS_NONE,  false, true },
+	[OP_PUT]        = { "buffer",          CLASS_NONE,  false, false },
 	/* clang-format on */
 };
 
@@ -43,6 +49,12 @@ const char *op_name(enum op_kind kind)
 enum op_class op_class(const struct sim_op *op)
 {
 	return kinds[op->kind].class;
+}
+
+/* Injected faults are no operations of the program. */
+bool op_drains(const struct sim_op *op)
+{
+	return kinds[op->kind].drains && !(op->obj >= OBJ_MISC && op->obj < OBJ_SECTIONS);
 }
 
 bool op_may_block(const struct sim_op *op)
@@ -94,6 +106,8 @@ bool op_dependent(const struct sim_op *a, const struct sim_op *b)
 
 	if (a->obj != b->obj || !(a->mask & b->mask) || ca == CLASS_NONE || cb == CLASS_NONE)
 		return false;
+	if (a->drain != b->drain && a->by == b->by)
+		return false;
 	if (ca == cb && ca != CLASS_WRITE)
 		return false;
 	if (a->kind == OP_GP_END || b->kind == OP_GP_END)
@@ -139,13 +153,26 @@ __attribute__((no_sanitize_address)) uint64_t op_value(const struct sim_op *op)
 	return op->width == 4 ? *(const uint32_t *)p : *(const uint64_t *)p;
 }
 
+/* As task @t sees it. */
+static uint64_t value_for(int t, const struct sim_op *op)
+{
+	uint64_t v = 0;
+
+	if (!op->width || !tso_pending(t))
+		return op_value(op);
+	tso_view(t, sim_object_address(op->obj), op->width, &v);
+	return v;
+}
+
 bool sim_task_enabled(int t)
 {
 	const struct sim_task *k = &sim_tasks[t];
 
 	if (!k->alive || k->next.kind == OP_NONE)
 		return false;
+	if (k->next.drains && tso_pending(t) && tso_fault != TSO_FAULT_NO_FENCE)
+		return false;
 	if (k->timed_out || !kinds[k->next.kind].may_block)
 		return true;
-	return op_enabled_at(&k->next, op_value(&k->next));
+	return op_enabled_at(&k->next, value_for(t, &k->next));
 }

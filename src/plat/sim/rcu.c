@@ -5,19 +5,21 @@
  * call is a task that starts with such an end.
  *
  * The end of a grace period is ordered after every read section that it waits for and after those
- * that had ended when it started; a section that began later is not ordered with it.
+ * that had ended when it started; a section that began later is not ordered with it. A section
+ * whose end is still in a store buffer (tso.h) has not ended.
  *
  * Outside an execution there are no readers; deferred calls wait in a list for rcu_flush, or the
  * end of set-up.
  */
 #include "plat/sim/mutant.h"
-#include "plat/sim/sim.h"
+#include "plat/sim/tso.h"
 
 #define PC __builtin_return_address(0)
 
 static uint32_t waits_for[SIM_SPAWN_MAX];            /* tasks whose section the period waits for */
 static uint16_t noted[SIM_SPAWN_MAX][SIM_TASKS_MAX]; /* each task's section at the start; 0: none */
 static uint16_t sections[SIM_TASKS_MAX];             /* sections begun so far */
+static uint16_t buffered[SIM_TASKS_MAX];             /* ends of sections in the store buffer */
 static unsigned nr_periods;
 static struct plat_rcu_head *deferred; /* outside executions */
 
@@ -26,6 +28,7 @@ void rcu_reset(void)
 	nr_periods = 0;
 	deferred = NULL;
 	memset(sections, 0, sizeof(sections));
+	memset(buffered, 0, sizeof(buffered));
 }
 
 bool rcu_gp_waits_for(unsigned gp, unsigned task, unsigned section)
@@ -61,6 +64,33 @@ void sim_rcu_lock(sim_at at)
 	sections[sim_current]++;
 }
 
+/* In memory: the periods that wait for @task's section @section no longer do. */
+static void section_ended(int task, const sim_clock *clock, unsigned section)
+{
+	buffered[task]--;
+	clock_join(&sim_object(OBJ_SECTIONS)->released, clock);
+	for (unsigned i = 0; i < nr_periods; i++)
+		if (waits_for[i] & 1u << task && noted[i][task] == section) {
+			waits_for[i] &= ~(1u << task);
+			clock_join(&sim_object(OBJ_PERIOD(i))->released, clock);
+		}
+}
+
+static void end_in_buffer(sim_at at, void *pc)
+{
+	unsigned section = sections[sim_current];
+
+	tso_call((struct sim_op){ .kind = OP_RCU_UNLOCK,
+				  .obj = OBJ_RCU,
+				  .mask = 1ull << sim_current,
+				  .arg = section,
+				  .at = at,
+				  .pc = pc },
+		 section_ended, section);
+	buffered[sim_current]++;
+	sim_tasks[sim_current].rcu_nesting = 0;
+}
+
 void sim_rcu_unlock(sim_at at)
 {
 	struct sim_task *t = sim_running_task();
@@ -71,6 +101,10 @@ void sim_rcu_unlock(sim_at at)
 		sim_fail(SIM_BUG, at->file, at->line, "an RCU section ends that never began");
 	if (t->rcu_nesting > 1) {
 		t->rcu_nesting--;
+		return;
+	}
+	if (tso_buffers()) {
+		end_in_buffer(at, PC);
 		return;
 	}
 	point(OP_RCU_UNLOCK, 1ull << sim_current, sections[sim_current], at, PC);
@@ -94,7 +128,7 @@ static unsigned period_begins(sim_at at, void *pc)
 			 "more than %d grace periods in one execution", SIM_SPAWN_MAX);
 	memset(noted[nr_periods], 0, sizeof(noted[0]));
 	for (unsigned t = 0; t < sim_nr_tasks; t++)
-		if (sim_tasks[t].alive && sim_tasks[t].rcu_nesting) {
+		if ((sim_tasks[t].alive && sim_tasks[t].rcu_nesting) || buffered[t]) {
 			readers |= 1u << t;
 			noted[nr_periods][t] = sections[t];
 		}

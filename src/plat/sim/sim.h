@@ -39,6 +39,8 @@ enum op_kind {
 	OP_GP_START,
 	OP_GP_END, /* arg of GP_END: the grace period's number */
 	OP_SLEEP,  /* until time passes */
+	OP_FENCE,
+	OP_PUT, /* a store enters its task's buffer: tso.h */
 	NR_OP_KINDS
 };
 
@@ -47,6 +49,9 @@ struct sim_op {
 	uint8_t width; /* bytes of the object's value: 4 or 8; 0: it has none */
 	bool arg_not;
 	bool relaxed;  /* orders nothing but itself */
+	bool drains;   /* it needs an empty store buffer */
+	bool drain;    /* the buffer of @by writes to memory */
+	uint8_t by;    /* 1 + the task whose operation it is */
 	uint32_t obj;  /* 4-byte cell of the arena, or one of the numbers below */
 	uint64_t mask; /* bits of the value that it reads or changes */
 	uint64_t arg;
@@ -71,6 +76,8 @@ bool op_covers(const struct sim_op *e, const struct sim_op *op);
 bool op_may_block(const struct sim_op *op);
 bool op_enabled_at(const struct sim_op *op, uint64_t value);
 uint64_t op_value(const struct sim_op *op);
+/* Does this kind need an empty store buffer? */
+bool op_drains(const struct sim_op *op);
 const char *op_name(enum op_kind kind);
 
 /* For the explorer's own test: one kind of dependence to overlook. */
@@ -105,6 +112,8 @@ struct sim_task {
 	void *arg;
 	bool alive;
 	int parent;  /* -1: declared by the set-up */
+	int owner;   /* 1 + the task whose store buffer this is, 0: a task of its own */
+	int buffer;  /* 1 + its store buffer, 0: it has none yet */
 	int starter; /* the task that waits for its first announcement, -1: the main program; -2:
 			none */
 	unsigned cpu;
@@ -138,6 +147,8 @@ static inline struct sim_task *sim_running_task(void)
 int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, unsigned group);
 /* From inside a task: create one, stopped at its first operation. */
 int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op *first);
+/* The running task stores for the first time: a task without a stack, which drains. */
+void sim_buffer_born(const char *name);
 /* The last operation of a task that others may wait for. */
 void sim_task_ends(void);
 /* Announce; returns when the operation may be done. A no-op outside an execution. */
@@ -286,6 +297,8 @@ void clocks_reset(void);
 void clocks_fork(int parent, int child);
 void clocks_acquire(uint32_t obj);
 void clocks_release(uint32_t obj);
+/* The running task's clock, for whoever acquires what it publishes with it. */
+void clocks_publish(sim_clock *to);
 void clocks_plain(const void *p, size_t n, bool write, void *pc);
 void clocks_join_all(int t);
 /* The running task does an operation on @obj. */

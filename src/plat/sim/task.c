@@ -7,13 +7,15 @@
  * operation to compare others with.
  *
  * Time stands still while any task can continue. If none can, it advances to the first deadline.
+ *
+ * A store buffer (tso.h) is a task without a stack: the scheduler itself does its drains.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "plat/sim/mutant.h"
-#include "plat/sim/sim.h"
+#include "plat/sim/tso.h"
 
 struct sim_task sim_tasks[SIM_TASKS_MAX];
 unsigned sim_nr_tasks;
@@ -177,8 +179,8 @@ static void begin_event(int t, uint32_t enabled)
 	sim_tasks[t].ops_done++;
 }
 
-/* The next task; -1: the execution is over. */
-static int schedule(void)
+/* The next task, whose operation is begun; -1: the execution is over. */
+static int pick_next(void)
 {
 	uint32_t enabled;
 	int t;
@@ -207,6 +209,17 @@ static int schedule(void)
 		return -1;
 	}
 	begin_event(t, enabled);
+	return t;
+}
+
+/* The next task with a stack; -1: the execution is over. */
+static int schedule(void)
+{
+	int t;
+
+	while ((t = pick_next()) >= 0 && tso_owner(t) >= 0)
+		if (!tso_drain(t))
+			return -1;
 	return t;
 }
 
@@ -240,6 +253,8 @@ void sim_point(struct sim_op op)
 {
 	if (sim_current < 0)
 		return;
+	op.by = (uint8_t)(sim_current + 1);
+	op.drains |= op_drains(&op);
 	announce(&op);
 	if (op.obj >= OBJ_FIRST)
 		clocks_used(op.obj);
@@ -296,6 +311,22 @@ int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op 
 	return t;
 }
 
+void sim_buffer_born(const char *name)
+{
+	unsigned t = sim_nr_tasks;
+
+	if (t == SIM_TASKS_MAX)
+		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d tasks and store buffers",
+			 SIM_TASKS_MAX);
+	sim_tasks[t] = (struct sim_task){ .name = name,
+					  .parent = sim_current,
+					  .owner = sim_current + 1,
+					  .cpu = sim_tasks[sim_current].cpu,
+					  .starter = -2 };
+	sim_tasks[sim_current].buffer = (int)t + 1;
+	sim_nr_tasks++;
+}
+
 struct start {
 	void (*fn)(void *);
 	void *arg;
@@ -330,7 +361,8 @@ int sim_thread_start(struct plat_thread *t, const char *name, void (*fn)(void *)
 			 "a thread is started outside of an execution");
 	s = sim_alloc(sizeof(*s));
 	*s = (struct start){ fn, arg };
-	sim_point((struct sim_op){ .kind = OP_READ, .obj = OBJ_MISC, .mask = 0, .at = at });
+	sim_point((struct sim_op){
+		.kind = OP_READ, .obj = OBJ_MISC, .mask = 0, .drains = true, .at = at });
 	t->task = sim_spawn(name, thread_main, s, NULL);
 	return 0;
 }
@@ -341,6 +373,7 @@ void sim_thread_join(struct plat_thread *t, sim_at at)
 				   .obj = OBJ_TASK((unsigned)t->task),
 				   .mask = 1,
 				   .arg = 1,
+				   .drains = true,
 				   .at = at });
 	clocks_acquire(OBJ_TASK((unsigned)t->task));
 }
@@ -441,6 +474,7 @@ enum sim_finding sim_run(sim_pick strategy, void (*quiet_point)(void))
 	rcu_reset();
 	clocks_reset();
 	mutant_reset();
+	tso_reset();
 	sim_running = true;
 	for (unsigned t = 0; t < nr_declared && sim_failure.kind == SIM_OK; t++)
 		if (sim_left_out & 1u << t)
