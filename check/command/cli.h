@@ -58,6 +58,8 @@ void search(const struct options *o, const struct scenario *scenario, const stru
 	    struct result *res);
 /* "EXHAUSTED", "BOUNDED(2)", ... */
 void verdict(const struct options *o, const struct result *res, char *buf, size_t n);
+/* "SC" or "TSO". */
+const char *memory_model(void);
 int exit_of(const struct options *o, const struct result *res);
 
 void table_head(FILE *out);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "command/cli.h"
+#include "plat/sim/tso.h"
 
 int wrong_use(const char *fmt, ...)
 {
@@ -28,7 +29,7 @@ int wrong_use(const char *fmt, ...)
 struct parser {
 	struct options *o;
 	const char *color;
-	bool seed_given, html_or_text, several;
+	bool seed_given, html_or_text, several, model_given;
 	const char *command; /* the option that asked for one; NULL: none */
 	const char *mode;
 };
@@ -102,6 +103,15 @@ static int take_jobs(struct parser *p, const char *value)
 	return err;
 }
 
+static int take_model(struct parser *p, const char *value)
+{
+	p->model_given = true;
+	sim_tso = strcmp(value, "tso") == 0;
+	if (!sim_tso && strcmp(value, "sc") != 0)
+		return wrong_use("--memory-model '%s': sc and tso are accepted", value);
+	return 0;
+}
+
 static int take_format(struct parser *p, const char *value)
 {
 	p->html_or_text = true;
@@ -139,6 +149,7 @@ static const struct {
 	{ "--random", take_random, CLI_CHECK, true },
 	{ "--seed", take_seed, CLI_CHECK, false },
 	{ "--budget", take_budget, CLI_CHECK, false },
+	{ "--memory-model", take_model, CLI_CHECK, false },
 	{ "--jobs", take_jobs, CLI_CHECK, false },
 	{ "--format", take_format, CLI_CHECK, false },
 	{ "--color", take_color, CLI_CHECK, false },
@@ -226,6 +237,8 @@ static int consistent(struct parser *p)
 		return wrong_use("%s and --format html: one of them is accepted", p->command);
 	if (o->command != CLI_CHECK && o->command != CLI_BUG && o->budget)
 		return wrong_use("%s and --budget: one of them is accepted", p->command);
+	if (p->model_given && o->command != CLI_CHECK && o->command != CLI_BUG)
+		return wrong_use("%s and --memory-model: one of them is accepted", p->command);
 	if (o->json && p->html_or_text)
 		return wrong_use("--json and --format: one of them is accepted");
 	if (p->mode && o->command != CLI_CHECK && o->command != CLI_BUG)
@@ -244,6 +257,8 @@ static void defaults(struct parser *p)
 		for (unsigned i = 0; i < nr_scenarios; i++)
 			if (!o->quick || !scenarios[i]->slow)
 				o->scenarios[o->nr_scenarios++] = scenarios[i];
+	if (o->command == CLI_BUG && o->bug->tso && !p->model_given)
+		sim_tso = true;
 	o->color = strcmp(p->color, "always") == 0 ||
 		   (strcmp(p->color, "auto") == 0 && isatty(STDOUT_FILENO) && term &&
 		    strcmp(term, "dumb") != 0 && !getenv("NO_COLOR"));

@@ -6,6 +6,7 @@
 #include "command/cli.h"
 #include "search/minimise.h"
 #include "draw/report.h"
+#include "plat/sim/tso.h"
 
 #define MINIMISE_BUDGET 20000 /* executions */
 
@@ -26,6 +27,11 @@ void verdict(const struct options *o, const struct result *res, char *buf, size_
 		snprintf(buf, n, "EXHAUSTED");
 }
 
+const char *memory_model(void)
+{
+	return sim_tso ? "TSO" : "SC";
+}
+
 int exit_of(const struct options *o, const struct result *res)
 {
 	if (res->end == EXPLORE_FAILED)
@@ -35,8 +41,8 @@ int exit_of(const struct options *o, const struct result *res)
 
 void table_head(FILE *out)
 {
-	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %s\n", "scenario", "tasks", "executions",
-		"sleep-blocked", "steps", "time", "verdict");
+	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %-5s  %s\n", "scenario", "tasks",
+		"executions", "sleep-blocked", "steps", "time", "model", "verdict");
 }
 
 void table_row(FILE *out, const struct options *o, const struct result *res)
@@ -45,8 +51,9 @@ void table_row(FILE *out, const struct options *o, const struct result *res)
 	char v[64];
 
 	verdict(o, res, v, sizeof(v));
-	fprintf(out, "%-32s %5u %12" PRIu64 " %13" PRIu64 " %14" PRIu64 " %8.2fs  %s\n",
-		res->scenario->name, s->tasks, s->executions, s->blocked, s->steps, s->seconds, v);
+	fprintf(out, "%-32s %5u %12" PRIu64 " %13" PRIu64 " %14" PRIu64 " %8.2fs  %-5s  %s\n",
+		res->scenario->name, s->tasks, s->executions, s->blocked, s->steps, s->seconds,
+		memory_model(), v);
 	fflush(out);
 }
 
@@ -116,6 +123,7 @@ void print_json(FILE *out, const struct options *o, struct result *results, unsi
 		cJSON_AddStringToObject(j, "scenario", results[i].scenario->name);
 		if (results[i].bug)
 			cJSON_AddStringToObject(j, "bug", results[i].bug->name);
+		cJSON_AddStringToObject(j, "memory_model", memory_model());
 		cJSON_AddNumberToObject(j, "tasks", s->tasks);
 		cJSON_AddNumberToObject(j, "executions", (double)s->executions);
 		cJSON_AddNumberToObject(j, "sleep_blocked", (double)s->blocked);
@@ -143,6 +151,7 @@ void print_replay_json(FILE *out, const struct replay *want, const struct report
 	cJSON_AddStringToObject(j, "scenario", want->scenario->name);
 	if (want->bug)
 		cJSON_AddStringToObject(j, "bug", want->bug->name);
+	cJSON_AddStringToObject(j, "memory_model", memory_model());
 	cJSON_AddNumberToObject(j, "steps", want->schedule.len);
 	cJSON_AddStringToObject(j, "verdict", r ? sim_finding_name(r->failure.kind) : "ENDS WELL");
 	if (r)

@@ -3,7 +3,9 @@
 
 const struct bug bugs[] = {
 #define BUG(id, name, source, scenario, invariant, budget, text)                                   \
-	{ BUG_##id, name, source, scenario, invariant, budget, text },
+	{ BUG_##id, name, source, scenario, invariant, budget, text, false },
+#define BUG_TSO(id, name, source, scenario, invariant, budget, text)                               \
+	{ BUG_##id, name, source, scenario, invariant, budget, text, true },
 #include "plat/bugs.def"
 #undef BUG
 };

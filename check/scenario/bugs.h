@@ -12,6 +12,7 @@ struct bug {
 	const char *invariant; /* the beginning of the finding's text; "": any */
 	uint64_t budget;       /* executions */
 	const char *text;
+	bool tso; /* only with store buffers: --bug chooses that memory model */
 };
 
 extern const struct bug bugs[];

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plat/sim/tso.h"
+
 static void setup(void *arg)
 {
 	((const struct scenario *)arg)->setup();
@@ -75,6 +77,19 @@ uint32_t trace_sum(void)
 
 /* ---- as text ---- */
 
+#define TSO_SUFFIX "@tso"
+
+/* Take the suffix off @name if it has it. */
+static bool take_tso(char *name)
+{
+	char *suffix = strchr(name, '@');
+
+	if (!suffix || strcmp(suffix, TSO_SUFFIX) != 0)
+		return false;
+	*suffix = '\0';
+	return true;
+}
+
 static char letter(unsigned task)
 {
 	return (char)(task < 26 ? 'a' + task : 'A' + task - 26);
@@ -90,7 +105,8 @@ static int task_of(char c)
 void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug,
 		  uint32_t left_out)
 {
-	size_t at = (size_t)snprintf(buf, n, "%s/%s/", scenario->name, bug ? bug->name : "-");
+	size_t at = (size_t)snprintf(buf, n, "%s%s/%s/", scenario->name,
+				     sim_tso ? TSO_SUFFIX : "", bug ? bug->name : "-");
 
 	for (unsigned i = 0, run; i < sim_depth && at < n; i += run) {
 		for (run = 1; i + run < sim_depth && sim_trace[i + run].task == sim_trace[i].task;
@@ -144,7 +160,7 @@ const char *replay_parse(const char *text, struct replay *out)
 		part[n] = p;
 	if (n != 4 || rest)
 		wrong = "it does not have the four parts SCENARIO/BUG/RUNS/SUM";
-	else if (!(out->scenario = scenario_find(part[0])))
+	else if (out->tso = take_tso(part[0]), !(out->scenario = scenario_find(part[0])))
 		wrong = "this build has no such scenario";
 	else if (out->bug = bug_find(part[1]), strcmp(part[1], "-") != 0 && !out->bug)
 		wrong = "this build has no such bug";
@@ -160,6 +176,7 @@ const char *replay_parse(const char *text, struct replay *out)
 
 bool replay_run(const struct replay *r)
 {
+	sim_tso = r->tso;
 	scenario_load(r->scenario, r->bug);
 	return schedule_run(&r->schedule) != SIM_BAD_REPLAY && sim_depth == r->schedule.len &&
 	       trace_sum() == r->sum;

@@ -1,7 +1,8 @@
 /* check/search/replay.h - a schedule as a word that can be mailed and rerun.
  *
- *     SCENARIO/BUG/RUNS/SUM
+ *     SCENARIO[@tso]/BUG/RUNS/SUM
  *
+ *   @tso  with store buffers (sim/tso.h)
  *   BUG   the named bug that was enabled, "-" for none
  *   RUNS  the tasks in turn, with operations: a3b2a1 = first task 3, second 2, first 1. Tasks
  *         are a .. z, A .. F in order of birth. Suffix "~cd": c and d of the set-up were left out.
@@ -39,11 +40,12 @@ struct replay {
 	const struct bug *bug; /* NULL: none */
 	struct schedule schedule;
 	uint32_t sum;
+	bool tso;
 };
 
 /* NULL, or a message about what is wrong with @text, to follow the option's name. */
 const char *replay_parse(const char *text, struct replay *out);
-/* Load it and run it. False: it does not fit this build. */
+/* Load it and run it, with its memory model. False: it does not fit this build. */
 bool replay_run(const struct replay *r);
 
 #define REPLAY_TEXT_MAX 65536

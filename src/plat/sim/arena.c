@@ -285,10 +285,6 @@ static void read_content(void *to, const void *src, size_t n, sim_at at, void *p
 		arena_check(src, 1, false, at, pc);
 		sim_point(content_op(OP_READ, src, at, pc));
 		arena_check(src, 1, false, at, pc);
-		if (tso_pending(sim_current)) {
-			tso_view(sim_current, src, n, to);
-			return;
-		}
 	}
 	memcpy(to, src, n);
 }
@@ -297,10 +293,6 @@ static void write_content(void *dst, const void *from, size_t n, sim_at at, void
 {
 	if (is_content(dst)) {
 		arena_check(dst, 1, true, at, pc);
-		if (tso_buffers()) {
-			tso_copy(content_op(OP_WRITE, dst, at, pc), dst, from, n);
-			return;
-		}
 		sim_point(content_op(OP_WRITE, dst, at, pc));
 		arena_check(dst, 1, true, at, pc);
 	}

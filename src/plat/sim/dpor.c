@@ -84,8 +84,6 @@ static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 
 	if (!op_may_block(op) || sim_tasks[p].timed_out)
 		return true;
-	if (sim_tso && op->kind == OP_AWAIT && !op->drains)
-		return true; /* its own buffer may have had another value */
 	if (op->kind == OP_GP_END)
 		return false; /* in every schedule it comes after the sections it waits for */
 	if (e->kind == OP_RDUNLOCK)
@@ -93,6 +91,13 @@ static bool reversible(unsigned i, unsigned p, const struct sim_op *op)
 	if (op_class(e) == CLASS_ADD && !alone_at((int)i, op))
 		return true;
 	return op_enabled_at(op, sim_trace[i].before);
+}
+
+/* Its task's store buffer may have had another value than memory at event @i: reversible() does not
+ * know. */
+static bool perhaps_enabled(unsigned p, const struct sim_op *op)
+{
+	return op->kind == OP_AWAIT && !op->drains && tso_buffer((int)p) >= 0;
 }
 
 /* Join what comes before task @p's next operation by the order of its store buffer. False: it has
@@ -175,8 +180,13 @@ static void find_races(unsigned p, const struct sim_op *op)
 				break;
 			continue;
 		}
-		if (!reversible((unsigned)i, p, op) || happens_before((unsigned)i, &clocks[p]))
+		if (happens_before((unsigned)i, &clocks[p]))
 			continue;
+		if (!reversible((unsigned)i, p, op)) {
+			if (perhaps_enabled(p, op))
+				reverse((unsigned)i, p, op);
+			continue;
+		}
 		for (unsigned k = 0; k < nr && !covered; k++)
 			covered = happens_before((unsigned)i, &dpor_nodes[found[k]].clock);
 		if (covered)

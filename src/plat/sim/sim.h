@@ -39,7 +39,7 @@ enum op_kind {
 	OP_GP_START,
 	OP_GP_END, /* arg of GP_END: the grace period's number */
 	OP_SLEEP,  /* until time passes */
-	OP_FENCE,
+	OP_FENCE,  /* nothing but an empty store buffer */
 	OP_PUT, /* a store enters its task's buffer: tso.h */
 	NR_OP_KINDS
 };
@@ -91,6 +91,7 @@ enum op_fault {
 	OP_FAULT_AWAIT,
 	OP_FAULT_PERIOD,
 	OP_FAULT_MASK,
+	OP_FAULT_DRAIN_COVERS, /* only with store buffers */
 	NR_OP_FAULTS
 };
 extern unsigned op_fault;

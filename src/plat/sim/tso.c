@@ -3,9 +3,7 @@
 
 #include <stdio.h>
 
-#define CONTENT_MAX 4096u
-
-enum what { WORD, CONTENT, CALL, DEAD };
+enum what { WORD, CALL, DEAD };
 
 struct store {
 	enum what what;
@@ -13,7 +11,6 @@ struct store {
 	unsigned put;     /* its OP_PUT in the trace */
 	void *at;
 	uint64_t keep, set, add; /* WORD */
-	size_t n;                /* CONTENT: bytes */
 	tso_step call;
 	unsigned arg;
 	bool release;
@@ -26,7 +23,6 @@ static struct buffer {
 	unsigned n;
 	char name[64];
 } buffers[SIM_TASKS_MAX];
-static char content[SIM_TASKS_MAX][TSO_STORES_MAX][CONTENT_MAX];
 
 bool sim_tso;
 unsigned tso_fault;
@@ -138,25 +134,12 @@ void tso_store(struct sim_op op, uint64_t keep, uint64_t set, uint64_t add, bool
 	wait_for_drain();
 }
 
-void tso_copy(struct sim_op op, void *dst, const void *src, size_t n)
-{
-	struct store *s = entered(&op);
-
-	s->what = CONTENT;
-	s->at = dst;
-	s->n = n;
-	s->arg = 0;
-	memcpy(content[sim_current][s - buffers[sim_current].store], src, n);
-	wait_for_drain();
-}
-
 void tso_call(struct sim_op op, tso_step call, unsigned arg)
 {
 	struct store *s = entered(&op);
 
 	s->what = CALL;
 	s->at = NULL;
-	s->n = 0;
 	s->call = call;
 	s->arg = arg;
 	clocks_publish(&s->clock);
@@ -165,34 +148,27 @@ void tso_call(struct sim_op op, tso_step call, unsigned arg)
 
 /* ---- views ---- */
 
-bool tso_view(int t, const void *p, size_t n, void *buf)
+bool tso_view(int t, const void *p, unsigned width, uint64_t *v)
 {
 	const struct buffer *f = &buffers[t];
 	bool own = false;
 
-	memcpy(buf, p, n);
+	*v = get(p, width);
 	if (tso_fault == TSO_FAULT_NO_FORWARDING)
 		return false;
 	for (unsigned i = 0; i < f->n; i++) {
 		const struct store *s = &f->store[i];
-		size_t len = s->what == WORD ? s->op.width : s->n;
-		const char *from = s->at, *to = from + len, *a = p, *b = a + n;
+		const char *at = s->at;
 
-		if (s->what == CALL || s->what == DEAD || b <= from || a >= to)
+		if (s->what != WORD || at + s->op.width <= (const char *)p ||
+		    at >= (const char *)p + width)
 			continue;
+		if (at != p || s->op.width != width)
+			sim_fail(SIM_BUG, s->op.at->file, s->op.at->line,
+				 "%s is read with another size than it was stored with",
+				 s->op.at->expr);
+		*v = changed(s, *v);
 		own = true;
-		if (s->what == WORD) {
-			if (from != a || len != n)
-				sim_fail(SIM_BUG, s->op.at ? s->op.at->file : NULL,
-					 s->op.at ? s->op.at->line : 0,
-					 "a store is read with another size than it had");
-			put(buf, (unsigned)n, changed(s, get(buf, (unsigned)n)));
-			continue;
-		}
-		a = a > from ? a : from;
-		b = b < to ? b : to;
-		memcpy((char *)buf + (a - (const char *)p), content[t][i] + (a - from),
-		       (size_t)(b - a));
 	}
 	return own;
 }
@@ -233,19 +209,16 @@ bool tso_drain(int t)
 	struct buffer *f = &buffers[owner];
 	struct store *s = &f->store[0];
 
-	if ((s->what == WORD || s->what == CONTENT) && !still_there(s, owner))
+	if (s->what == WORD && !still_there(s, owner))
 		return false;
 	if (s->what == WORD)
 		put(s->at, s->op.width, changed(s, get(s->at, s->op.width)));
-	else if (s->what == CONTENT)
-		memcpy(s->at, content[owner][0], s->n);
 	else if (s->what == CALL)
 		s->call(owner, &s->clock, s->arg);
 	if (s->what == WORD && s->release)
 		clock_join(&sim_object(s->op.obj)->released, &s->clock);
 	f->n--;
 	memmove(&f->store[0], &f->store[1], f->n * sizeof(*s));
-	memmove(content[owner][0], content[owner][1], f->n * sizeof(content[0][0]));
 	oldest_is_next(owner);
 	return true;
 }

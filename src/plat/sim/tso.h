@@ -10,8 +10,6 @@
  *
  * What enters the buffer:
  *   - relaxed and release stores of C11 code (hooks.c);
- *   - content (plat_copy), which programs store to without atomics: the stores of one copy drain
- *     together;
  *   - the end of an RCU read section: liburcu's membarrier flavour ends it with a plain store. Its
  *     beginning takes effect at once: membarrier() of the grace period sees to that;
  *   - a store or an unlock of the engine whose fence is left out (mutant.h).
@@ -22,6 +20,11 @@
  * race: take the first read, in the order of the execution, that would have seen the difference.
  * Up to it both machines did the same, so this machine does it, too, and finds the read unordered
  * with the store: a DATA RACE (clocks.c).
+ *
+ * Content (plat_copy) is not buffered either, although programs store to it in races. The software
+ * MMU stores under a lock, and the next operation of that task is its unlock: a drain in between is
+ * the same store at a later time, which is explored. The engine's own copies go to pages that
+ * nobody else has yet.
  *
  * A drain commutes with every operation of its own task that can be done before it: a load finds
  * the same value in the buffer and in memory. So the two are independent (op.c). What remains are
@@ -69,8 +72,6 @@ void tso_reset(void); /* before an execution */
  * + @add. @op has the kind of the drain. @release: what the task did before it is ordered before
  * whoever acquires the drained value. */
 void tso_store(struct sim_op op, uint64_t keep, uint64_t set, uint64_t add, bool release);
-/* The same for @n bytes of content at @dst; @op's object is its page. */
-void tso_copy(struct sim_op op, void *dst, const void *src, size_t n);
 /* The same for a step of the machine: @call when it drains, with the task, its clock at the store,
  * and @arg. */
 typedef void (*tso_step)(int task, const sim_clock *clock, unsigned arg);
@@ -78,8 +79,8 @@ void tso_call(struct sim_op op, tso_step call, unsigned arg);
 
 /* ---- views ---- */
 
-/* [p, p + n) as task @t sees it, to @buf. True: its own buffer has a store to it. */
-bool tso_view(int t, const void *p, size_t n, void *buf);
+/* The word at @p as task @t sees it, to @v. True: its own buffer has a store to it. @width: 4 or 8. */
+bool tso_view(int t, const void *p, unsigned width, uint64_t *v);
 /* Has task @t stores that are not in memory? */
 bool tso_pending(int t);
 /* The running task frees [p, p + n): its stores there change nothing any more. */
