@@ -9,7 +9,12 @@
  * timeout counts as noticed; the limit is CPU time, so that other load on the machine changes no
  * verdict. Each row is printed once all rows before it are.
  *
- * Usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m MINIMUM_PERCENT] [SCENARIO...]
+ * With -t on a machine with store buffers (sim/tso.h), and the pieces are the fences: every store
+ * that is sequentially consistent, and every unlock, is in turn one that enters the buffer. A
+ * survivor would do as a release store. None is removed for that: the scenarios are few, and other
+ * machines than x86 are weaker.
+ *
+ * Usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m MINIMUM_PERCENT] [-t] [SCENARIO...]
  */
 #include <poll.h>
 #include <signal.h>
@@ -22,6 +27,7 @@
 
 #include "plat/sim/explore.h"
 #include "plat/sim/mutant.h"
+#include "plat/sim/tso.h"
 #include "search/symbols.h"
 #include "scenario/scenario.h"
 
@@ -133,7 +139,7 @@ static bool record_all(void)
 		struct place p;
 
 		place_of(&mutants[i], &p);
-		if (of_the_engine(&p))
+		if (of_the_engine(&p) && mutants[i].fence == sim_tso)
 			i++;
 		else
 			mutants[i] = mutants[--nr_mutants];
@@ -226,7 +232,8 @@ static void finish(struct job *j)
 static const char *reason_of(const struct place *p, const struct mutant *m)
 {
 	for (const struct reason *r = reasons; r->func; r++)
-		if (strcmp(r->func, p->func) == 0 && strcmp(r->expr, m->at->expr) == 0)
+		if (!m->fence && strcmp(r->func, p->func) == 0 &&
+		    strcmp(r->expr, m->at->expr) == 0)
 			return r->text;
 	return NULL;
 }
@@ -307,7 +314,7 @@ static int wrong_use(const char *what, const char *value)
 	fprintf(stderr,
 		"umemcg-mutate: %s '%s'; usage: umemcg-mutate [-b EXECUTIONS] [-j PROCESSES] [-m "
 		"MINIMUM_PERCENT] "
-		"[SCENARIO...]\n",
+		"[-t] [SCENARIO...]\n",
 		what, value);
 	return 125;
 }
@@ -317,13 +324,17 @@ int main(int argc, char **argv)
 	bool all;
 	int c;
 
-	while ((c = getopt(argc, argv, "b:j:m:")) != -1) {
-		unsigned v = c == '?' ? 0 : (unsigned)atoi(optarg);
+	while ((c = getopt(argc, argv, "b:j:m:t")) != -1) {
+		unsigned v = c == '?' || c == 't' ? 0 : (unsigned)atoi(optarg);
 
 		if (c == '?')
 			return wrong_use("unknown option", argv[optind - 1]);
 		if ((c == 'b' && v == 0) || (c == 'j' && (v == 0 || v > JOBS_MAX)) || v > 1u << 30)
 			return wrong_use("cannot use", optarg);
+		if (c == 't') {
+			sim_tso = true;
+			continue;
+		}
 		*(c == 'b' ? &budget : c == 'j' ? &jobs : &minimum) = v;
 	}
 	all = optind == argc;

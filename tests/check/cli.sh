@@ -45,7 +45,10 @@ wrong_uses() {
 	wrong "takes no scenario" --list uncharge-twice &&
 	wrong "takes one scenario" --bug uncharge-test-then-set uncharge-twice limit-and-charge &&
 	wrong "text and html" --format pdf &&
-	wrong "auto, always and never" --color red
+	wrong "auto, always and never" --color red &&
+	wrong "sc and tso" --memory-model pso &&
+	wrong "one of them" --replay uncharge-twice/-/a1/00000000 --memory-model tso &&
+	wrong "one of them" --list --memory-model sc
 }
 
 wrong_replays() {
@@ -57,6 +60,8 @@ wrong_replays() {
 	wrong "third part" --replay uncharge-twice/-/a99999999/00000000 &&
 	wrong "hexadecimal" --replay uncharge-twice/-/a1/xyz &&
 	wrong "does not fit" --replay uncharge-twice/-/a1/00000000 &&
+	wrong "does not fit" --replay uncharge-twice@tso/-/a1/00000000 &&
+	wrong "no such scenario" --replay uncharge-twice@pso/-/a1/00000000 &&
 	wrong "does not fit" --replay uncharge-twice/-/z1/00000000
 }
 
@@ -76,19 +81,20 @@ help_is_one() {
 		"$UMEMCG" check --version | grep -q '^umemcg check [0-9]'
 }
 
+# quick MODEL: sc or tso.
 quick() {
-	status_of --quick
+	status_of --quick --memory-model "$1"
 	cat "$TMP/out"
 	expect 0 "$code" status || return 1
 	cp "$TMP/out" "$TMP/quick"
-	expect "$(tail -n +2 "$TMP/out" | wc -l)" "$(grep -c ' EXHAUSTED$' "$TMP/out")" "exhausted scenarios"
+	expect "$(tail -n +2 "$TMP/out" | wc -l)" "$(grep -ci " $1  *EXHAUSTED\$" "$TMP/out")" "exhausted scenarios"
 }
 
-# A count that changed is a set of scheduling points that changed: look at why, then tools/update-golden.sh -c.
+# counts FILE: a count that changed is a set of scheduling points that changed: look at why, then tools/update-golden.sh -c.
 counts() {
 	awk 'NR > 1 { print $1, $3, $4 }' "$TMP/quick" | LC_ALL=C sort >"$TMP/counts"
 	cut -d ' ' -f 1 "$TMP/counts" >"$TMP/names"
-	grep -v '^#' "$golden/counts.txt" | LC_ALL=C sort | LC_ALL=C join "$TMP/names" - >"$TMP/pinned"
+	grep -v '^#' "$golden/$1" | LC_ALL=C sort | LC_ALL=C join "$TMP/names" - >"$TMP/pinned"
 	diff "$TMP/pinned" "$TMP/counts"
 }
 
@@ -270,8 +276,10 @@ check "output that cannot be written is status 125" full_output
 check "a search that is killed takes its processes with it" killed_with_jobs
 check "a search that is interrupted says how far it came" interrupted
 check "a full drawing has a row for each operation" full
-check "the quick scenarios are exhausted" quick
-check "with the pinned numbers of executions" counts
+check "the quick scenarios are exhausted" quick sc
+check "with the pinned numbers of executions" counts counts.txt
+check "the quick scenarios are exhausted with store buffers" quick tso
+check "with their pinned numbers of executions" counts counts-tso.txt
 check "bugs are found in other scenarios than their own" bugs_elsewhere
 "$UMEMCG" check --list | cut -f 1 >"$TMP/scenarios"
 "$UMEMCG" check --list-bugs >"$TMP/bugs"

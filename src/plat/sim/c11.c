@@ -84,9 +84,11 @@ static struct sim_op op_on(const struct cell *c, enum op_kind kind, sim_at at, v
 				.pc = pc };
 }
 
-/* Is the word shared? */
+/* Is the word shared? The first question of every access. */
 static bool is_shared(const void *p)
 {
+	if (sim_current >= 0 && sim_on_access)
+		sim_on_access();
 	return sim_current >= 0 && arena_object(p) &&
 	       (uintptr_t)p - (uintptr_t)arena_stack(sim_current) >= SIM_STACK_SIZE;
 }

@@ -24,6 +24,8 @@ static inline void plain(const void *p, size_t n, bool write, void *pc)
 		arena_check(p, n, write, NULL, pc);
 		return;
 	}
+	if (__builtin_expect(sim_on_access != NULL, 0))
+		sim_on_access();
 	in_stack = (uintptr_t)p - (uintptr_t)arena_stack(sim_current);
 	if (in_stack < SIM_STACK_SIZE || !arena_object(p))
 		return;

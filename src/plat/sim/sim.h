@@ -227,6 +227,9 @@ extern bool sim_stopped;
 /* Called for every operation before it is done, with its task still where it announced it; NULL:
  * none. */
 extern void (*sim_on_event)(int task);
+/* Called by a task before each of its accesses in instrumented code, plain ones included: a
+ * scenario delivers signals there. Set by the set-up; NULL: none. */
+extern void (*sim_on_access)(void);
 /* Decides at every place of the named bug whether the engine goes wrong there; NULL: it does. */
 extern bool (*sim_on_bug)(void *pc);
 /* Tasks of the set-up that do not run: to find out which ones a failure needs. */

@@ -28,6 +28,7 @@ uint64_t sim_now;
 enum sim_bug_id sim_bug;
 bool sim_bug_here = true;
 void (*sim_on_event)(int task);
+void (*sim_on_access)(void);
 bool (*sim_on_bug)(void *pc);
 uint32_t sim_left_out;
 
@@ -430,6 +431,7 @@ int sim_load(const struct sim_program *p)
 	sim_failure.kind = SIM_OK;
 	sim_now = 0;
 	memset(fault_left, 0, sizeof(fault_left));
+	sim_on_access = NULL;
 	crash_catch();
 	arena_init();
 	rcu_reset();
