@@ -3,14 +3,6 @@
 #include "plat/sim/mutant.h"
 #include "plat/sim/tso.h"
 
-/* Does the running task's own store buffer answer a load? It acquires nothing then. */
-static inline bool from_buffer(const void *p, unsigned width)
-{
-	uint64_t v;
-
-	return tso_pending(sim_current) && tso_view(sim_current, p, width, &v);
-}
-
 static inline void announce(enum op_kind kind, const void *p, unsigned width, uint64_t mask,
 			    bool relaxed, sim_at at, void *pc)
 {
@@ -26,7 +18,7 @@ static inline void announce(enum op_kind kind, const void *p, unsigned width, ui
 				   .pc = pc });
 	arena_check(p, width, kind != OP_READ, at,
 		    pc); /* it may have been freed while we waited to run */
-	if (relaxed || (kind == OP_READ && from_buffer(p, width)))
+	if (relaxed || (kind == OP_READ && tso_own(p, width)))
 		return;
 	clocks_acquire(arena_object(p));
 	if (kind != OP_READ)
@@ -34,18 +26,6 @@ static inline void announce(enum op_kind kind, const void *p, unsigned width, ui
 }
 
 #define PC __builtin_return_address(0)
-
-/* As the running task sees it. */
-static inline uint64_t seen(const void *p, unsigned width)
-{
-	uint64_t v = 0;
-
-	if (sim_current < 0 || !tso_pending(sim_current))
-		memcpy(&v, p, width);
-	else
-		tso_view(sim_current, p, width, &v);
-	return v;
-}
 
 /* A store whose fence is left out (mutant.h) enters the store buffer. */
 static bool put(void *p, unsigned width, uint64_t v, sim_at at, void *pc)
@@ -66,13 +46,13 @@ static bool put(void *p, unsigned width, uint64_t v, sim_at at, void *pc)
 /* Not an operation: no other task comes in between, and nothing depends on it. */
 uint32_t sim_peek32(const atomic32_t *p)
 {
-	return (uint32_t)seen(p, 4);
+	return p->v_;
 }
 
 uint32_t sim_load32(const atomic32_t *p, uint32_t mask, sim_at at)
 {
 	announce(OP_READ, p, 4, mask, false, at, PC);
-	return (uint32_t)seen(p, 4);
+	return p->v_;
 }
 
 void sim_store32(atomic32_t *p, uint32_t v, sim_at at)
@@ -159,7 +139,7 @@ bool sim_inc_not_zero(atomic32_t *p, sim_at at)
 int64_t sim_load64(const atomic64_t *p, bool relaxed, sim_at at)
 {
 	announce(OP_READ, p, 8, UINT64_MAX, relaxed, at, PC);
-	return (int64_t)seen(p, 8);
+	return p->v_;
 }
 
 void sim_store64(atomic64_t *p, int64_t v, sim_at at)
@@ -227,7 +207,7 @@ bool sim_cas64(atomic64_t *p, int64_t old, int64_t new_, sim_at at)
 void *sim_loadptr(const atomicptr_t *p, sim_at at)
 {
 	announce(OP_READ, p, 8, UINT64_MAX, false, at, PC);
-	return (void *)(uintptr_t)seen(p, 8);
+	return p->v_;
 }
 
 void sim_storeptr(atomicptr_t *p, void *v, sim_at at)

@@ -5,33 +5,43 @@
 #include "plat/sim/mutant.h"
 #include "plat/sim/tso.h"
 
-#define SITES 512
+#define SITES 4096
 
 /* ---- places ---- */
 
-static struct {
-	void *pc;
+static struct site {
+	const void *pc, *p;
 	struct sim_site site;
+	char name[48];
 } sites[SITES];
 
-/* The name of the word, if it has one: drawings show it; the line comes from @pc. */
+void c11_reset(void)
+{
+	memset(sites, 0, sizeof(sites));
+}
+
+/* The place @pc, for the word @p. Drawings show the word's name, if it has one; the line comes from
+ * @pc. */
 static sim_at site_of(const void *p, const char *op, void *pc)
 {
-	unsigned i = (unsigned)((uintptr_t)pc * 2654435761u >> 8) % SITES;
-	const char *name;
-	const void *start;
-	size_t size;
+	static const struct sim_site unknown = { .file = "?", .func = "?", .expr = "a word" };
+	unsigned i = (unsigned)(((uintptr_t)pc ^ (uintptr_t)p) * 2654435761u >> 8) % SITES;
+	struct site *s = &sites[i];
 
-	for (unsigned n = 0; sites[i].pc && sites[i].pc != pc && n < SITES; n++)
+	for (unsigned n = 0; s->pc && n < SITES; n++) {
+		if (s->pc == pc && s->p == p)
+			return &s->site;
 		i = (i + 1) % SITES;
-	if (sites[i].pc == pc)
-		return &sites[i].site;
-	name = p ? sim_name_at(p, &start, &size) : NULL;
-	sites[i].pc = pc;
-	sites[i].site = (struct sim_site){
-		.file = "?", .func = "?", .expr = name ? strdup(name) : "a word", .op = op
-	};
-	return &sites[i].site;
+		s = &sites[i];
+	}
+	if (s->pc)
+		return &unknown;
+	if (!p || !sim_name_of(p, s->name, sizeof(s->name)))
+		strcpy(s->name, p ? "a word" : "the store buffer");
+	s->pc = pc;
+	s->p = p;
+	s->site = (struct sim_site){ .file = "?", .func = "?", .expr = s->name, .op = op };
+	return &s->site;
 }
 
 /* ---- a value in its cell ---- */
@@ -60,10 +70,7 @@ static uint64_t read_cell(const struct cell *c)
 {
 	uint64_t v = 0;
 
-	if (sim_current >= 0 && tso_pending(sim_current))
-		tso_view(sim_current, c->p, c->width, &v);
-	else
-		memcpy(&v, c->p, c->width);
+	memcpy(&v, c->p, c->width);
 	return v;
 }
 
@@ -97,13 +104,11 @@ static void do_at(const struct cell *c, enum op_kind kind, enum c11_order order,
 		  void *pc)
 {
 	sim_at at = site_of(c->p, op, pc);
-	uint64_t v;
 
 	arena_check(c->p, c->width, kind != OP_READ, at, pc);
 	sim_point(op_on(c, kind, at, pc));
 	arena_check(c->p, c->width, kind != OP_READ, at, pc);
-	if (kind == OP_READ && tso_pending(sim_current) &&
-	    tso_view(sim_current, c->p, c->width, &v))
+	if (kind == OP_READ && tso_own(c->p, c->width))
 		return;
 	if (order != C11_RELAXED && order != C11_RELEASE)
 		clocks_acquire(arena_object(c->p));

@@ -14,6 +14,9 @@
 
 enum c11_order { C11_RELAXED, C11_CONSUME, C11_ACQUIRE, C11_RELEASE, C11_ACQ_REL, C11_SEQ_CST };
 
+/* A program is loaded: its words have other names. */
+void c11_reset(void);
+
 uint64_t c11_load(const void *p, unsigned width, enum c11_order order, void *pc);
 void c11_store(void *p, unsigned width, uint64_t v, enum c11_order order, void *pc);
 /* The value becomes ((value & @keep) | @set) ^ @flip, plus @add. Returns the old one. */

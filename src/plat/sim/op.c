@@ -159,12 +159,7 @@ __attribute__((no_sanitize_address)) uint64_t op_value(const struct sim_op *op)
 /* As task @t sees it. */
 static uint64_t value_for(int t, const struct sim_op *op)
 {
-	uint64_t v = 0;
-
-	if (!op->width || !tso_pending(t))
-		return op_value(op);
-	tso_view(t, sim_object_address(op->obj), op->width, &v);
-	return v;
+	return op->width && tso_pending(t) ? tso_value(t, op) : op_value(op);
 }
 
 bool sim_task_enabled(int t)

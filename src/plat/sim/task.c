@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plat/sim/c11.h"
 #include "plat/sim/mutant.h"
 #include "plat/sim/tso.h"
 
@@ -256,7 +257,9 @@ void sim_point(struct sim_op op)
 		return;
 	op.by = (uint8_t)(sim_current + 1);
 	op.drains |= op_drains(&op);
+	tso_hide(sim_current);
 	announce(&op);
+	tso_show(sim_current);
 	if (op.obj >= OBJ_FIRST)
 		clocks_used(op.obj);
 }
@@ -432,6 +435,7 @@ int sim_load(const struct sim_program *p)
 	sim_now = 0;
 	memset(fault_left, 0, sizeof(fault_left));
 	sim_on_access = NULL;
+	c11_reset();
 	crash_catch();
 	arena_init();
 	rcu_reset();

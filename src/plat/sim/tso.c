@@ -11,6 +11,7 @@ struct store {
 	unsigned put;     /* its OP_PUT in the trace */
 	void *at;
 	uint64_t keep, set, add; /* WORD */
+	uint64_t below, shown;   /* the word in memory, and as the task sees it */
 	tso_step call;
 	unsigned arg;
 	bool release;
@@ -61,6 +62,42 @@ static void put(void *p, unsigned width, uint64_t v)
 static uint64_t changed(const struct store *s, uint64_t v)
 {
 	return ((v & s->keep) | s->set) + s->add;
+}
+
+static void show(struct store *s)
+{
+	if (s->what != WORD || tso_fault == TSO_FAULT_NO_FORWARDING)
+		return;
+	s->below = get(s->at, s->op.width);
+	s->shown = changed(s, s->below);
+	put(s->at, s->op.width, s->shown);
+}
+
+/* A plain store of the task to its own word came behind this one: nobody else could tell. */
+static void hide(struct store *s)
+{
+	uint64_t is;
+
+	if (s->what != WORD || tso_fault == TSO_FAULT_NO_FORWARDING)
+		return;
+	is = get(s->at, s->op.width);
+	if (is != s->shown) {
+		s->keep = s->add = 0;
+		s->set = is;
+	}
+	put(s->at, s->op.width, s->below);
+}
+
+void tso_show(int t)
+{
+	for (unsigned i = 0; i < buffers[t].n; i++)
+		show(&buffers[t].store[i]);
+}
+
+void tso_hide(int t)
+{
+	for (unsigned i = buffers[t].n; i-- > 0;)
+		hide(&buffers[t].store[i]);
 }
 
 /* ---- stores ---- */
@@ -131,6 +168,7 @@ void tso_store(struct sim_op op, uint64_t keep, uint64_t set, uint64_t add, bool
 	s->release = release;
 	if (release)
 		clocks_publish(&s->clock);
+	show(s);
 	wait_for_drain();
 }
 
@@ -148,29 +186,29 @@ void tso_call(struct sim_op op, tso_step call, unsigned arg)
 
 /* ---- views ---- */
 
-bool tso_view(int t, const void *p, unsigned width, uint64_t *v)
+bool tso_own(const void *p, unsigned width)
 {
-	const struct buffer *f = &buffers[t];
-	bool own = false;
+	const struct buffer *f = &buffers[sim_current];
 
-	*v = get(p, width);
-	if (tso_fault == TSO_FAULT_NO_FORWARDING)
-		return false;
 	for (unsigned i = 0; i < f->n; i++) {
 		const struct store *s = &f->store[i];
-		const char *at = s->at;
+		uintptr_t at = (uintptr_t)s->at;
 
-		if (s->what != WORD || at + s->op.width <= (const char *)p ||
-		    at >= (const char *)p + width)
-			continue;
-		if (at != p || s->op.width != width)
-			sim_fail(SIM_BUG, s->op.at->file, s->op.at->line,
-				 "%s is read with another size than it was stored with",
-				 s->op.at->expr);
-		*v = changed(s, *v);
-		own = true;
+		if (s->what == WORD && at < (uintptr_t)p + width &&
+		    at + s->op.width > (uintptr_t)p)
+			return tso_fault != TSO_FAULT_NO_FORWARDING;
 	}
-	return own;
+	return false;
+}
+
+uint64_t tso_value(int t, const struct sim_op *op)
+{
+	uint64_t v;
+
+	tso_show(t);
+	v = op_value(op);
+	tso_hide(t);
+	return v;
 }
 
 void tso_freed(const void *p, size_t n)

@@ -4,7 +4,7 @@
  * A store that is not sequentially consistent enters the first-in-first-out buffer of its task:
  * OP_PUT, which no other task can notice. A second task, the buffer, writes the oldest store to
  * memory whenever the explorer picks it: the drain is an ordinary operation on the object, with the
- * ordinary dependences. A load reads the task's own buffer first. Locked operations (additions,
+ * ordinary dependences. A load, a plain one included, finds the task's own stores first. Locked operations (additions,
  * exchanges, sequentially consistent stores), locks and unlocks (atomic exchanges in glibc), fences
  * and system calls that sleep may be done only when the task's buffer is empty.
  *
@@ -79,8 +79,14 @@ void tso_call(struct sim_op op, tso_step call, unsigned arg);
 
 /* ---- views ---- */
 
-/* The word at @p as task @t sees it, to @v. True: its own buffer has a store to it. @width: 4 or 8. */
-bool tso_view(int t, const void *p, unsigned width, uint64_t *v);
+/* A task that runs finds its own stores in memory; all others find memory as it is. The scheduler
+ * calls these when task @t goes on, and before it stops. */
+void tso_show(int t);
+void tso_hide(int t);
+/* Does the running task see a store of its own at [p, p + width)? */
+bool tso_own(const void *p, unsigned width);
+/* What task @t, which does not run, would see in @op's object. */
+uint64_t tso_value(int t, const struct sim_op *op);
 /* Has task @t stores that are not in memory? */
 bool tso_pending(int t);
 /* The running task frees [p, p + n): its stores there change nothing any more. */
