@@ -41,8 +41,8 @@ int exit_of(const struct options *o, const struct result *res)
 
 void table_head(FILE *out)
 {
-	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %-5s  %s\n", "scenario", "tasks",
-		"executions", "sleep-blocked", "steps", "time", "model", "verdict");
+	fprintf(out, "%-32s %5s %12s %13s %14s %9s  %-5s  %s\n", "scenario", "tasks", "executions",
+		"sleep-blocked", "steps", "time", "model", "verdict");
 }
 
 void table_row(FILE *out, const struct options *o, const struct result *res)

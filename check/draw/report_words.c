@@ -213,6 +213,10 @@ static void say_write(struct report_row *row, const struct words *w)
 	} else if (is(w, "cas")) {
 		SAY(row, "cas %s, %s => %s: %s -> %s", w->obj, w->arg, w->arg2, w->before,
 		    w->after);
+	} else if (is(w, "store") && !*w->arg) {
+		SAY(row, "%s: %s -> %s", w->obj, w->before, w->after);
+	} else if (is(w, "change")) {
+		SAY(row, "%s: %s -> %s (locked)", w->obj, w->before, w->after);
 	} else if (is(w, "store")) {
 		SAY(row, "%s = %s: %s -> %s", w->obj, w->arg, w->before, w->after);
 	} else if (is(w, "xchg")) {
@@ -315,6 +319,12 @@ void words_of(struct report_row *row)
 
 	gather(row, &w);
 	switch (row->op.kind) {
+	case OP_PUT:
+		if (row->op.obj == OBJ_RCU)
+			SAY(row, "rcu_rd_unlock, buffered");
+		else
+			SAY(row, "store to %s, buffered", w.obj);
+		break;
 	case OP_READ:
 		say_read(row, &w);
 		break;
@@ -339,6 +349,7 @@ void words_of(struct report_row *row)
 	case OP_GP_START:
 	case OP_GP_END:
 	case OP_SLEEP:
+	case OP_FENCE:
 		SAY(row, "%s", op_name(row->op.kind));
 		break;
 	default:

@@ -33,7 +33,7 @@ static struct world {
 	void (*handler)(void);
 	struct plat_thread forked;
 	struct hazard_before before; /* the fork */
-} *w;
+} * w;
 
 /* ---- a thread ---- */
 
@@ -71,8 +71,7 @@ static void kernel_access(struct process *p, unsigned page)
 
 /* A system call on @page that is not over yet; the kernel uses the page at its beginning and its
  * end. */
-static struct hazard_before begin_call(struct process *p, unsigned slot, uint64_t sp,
-				       unsigned page)
+static struct hazard_before begin_call(struct process *p, unsigned slot, uint64_t sp, unsigned page)
 {
 	struct hazard_list l = one_page(page);
 	struct hazard_before b;
@@ -137,6 +136,8 @@ static void process_init(struct process *p)
 	for (unsigned i = 0; i < SLOTS; i++) {
 		sim_name(&p->slot[i].n, 4, "slot %u.n", i);
 		sim_name(&p->slot[i].all, 4, "slot %u.all", i);
+		sim_name(&p->slot[i].reserved, 4, "slot %u.reserved", i);
+		sim_name(&p->slot[i].depth, 4, "slot %u.depth", i);
 		for (unsigned k = 0; k < 3; k++) {
 			sim_name(&p->slot[i].range[k].start, 8, "slot %u.range %u.start", i, k);
 			sim_name(&p->slot[i].range[k].end, 8, "slot %u.range %u.end", i, k);
@@ -252,8 +253,9 @@ static void signal_setup(void)
 	sim_task("helper", helper_two, NULL, 1, 0);
 }
 
-DEFINE_SCENARIO(hazard_signal_and_evict, "hazard-signal-and-evict", signal_setup, nothing_left,
-		"mode user: a handler's system call interrupts another one's publishing, or its end");
+DEFINE_SCENARIO(
+	hazard_signal_and_evict, "hazard-signal-and-evict", signal_setup, nothing_left,
+	"mode user: a handler's system call interrupts another one's publishing, or its end");
 
 /* ---- a handler that leaves by longjmp ---- */
 

@@ -232,8 +232,7 @@ static void finish(struct job *j)
 static const char *reason_of(const struct place *p, const struct mutant *m)
 {
 	for (const struct reason *r = reasons; r->func; r++)
-		if (!m->fence && strcmp(r->func, p->func) == 0 &&
-		    strcmp(r->expr, m->at->expr) == 0)
+		if (!m->fence && strcmp(r->func, p->func) == 0 && strcmp(r->expr, m->at->expr) == 0)
 			return r->text;
 	return NULL;
 }

@@ -105,8 +105,8 @@ static int task_of(char c)
 void replay_print(char *buf, size_t n, const struct scenario *scenario, const struct bug *bug,
 		  uint32_t left_out)
 {
-	size_t at = (size_t)snprintf(buf, n, "%s%s/%s/", scenario->name,
-				     sim_tso ? TSO_SUFFIX : "", bug ? bug->name : "-");
+	size_t at = (size_t)snprintf(buf, n, "%s%s/%s/", scenario->name, sim_tso ? TSO_SUFFIX : "",
+				     bug ? bug->name : "-");
 
 	for (unsigned i = 0, run; i < sim_depth && at < n; i += run) {
 		for (run = 1; i + run < sim_depth && sim_trace[i + run].task == sim_trace[i].task;

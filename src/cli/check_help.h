@@ -28,7 +28,7 @@
 	"  --seed S              for --random; default 1\n"                                        \
 	"  --budget N            give up after N executions a scenario\n"                          \
 	"  --jobs N              processes that share the search; default 1\n"                     \
-	"  --memory-model sc|tso tso: with the store buffers of x86; default sc\n"                \
+	"  --memory-model sc|tso tso: with the store buffers of x86; default sc\n"                 \
 	"\n"                                                                                       \
 	"what to print:\n"                                                                         \
 	"  --json                results for a program\n"                                          \

@@ -51,9 +51,14 @@ static uint64_t task_hash(unsigned t)
 	const struct sim_task *k = &sim_tasks[t];
 	uint64_t h = mix(0x1234, k->parent < 0 ? (k->group ? 77 : t) : 1000);
 
-	for (unsigned p = t; sim_tasks[p].parent >= 0; p = (unsigned)sim_tasks[p].parent)
-		h = mix(h,
-			sim_tasks[sim_tasks[p].parent].group ? 77 : (uint64_t)sim_tasks[p].parent);
+	for (unsigned p = t; sim_tasks[p].parent >= 0; p = (unsigned)sim_tasks[p].parent) {
+		const struct sim_task *parent = &sim_tasks[sim_tasks[p].parent];
+
+		/* Numbers of tasks that were not there at the beginning depend on the schedule. */
+		h = mix(h, parent->group        ? 77
+			   : parent->parent < 0 ? (uint64_t)sim_tasks[p].parent
+						: 1000);
+	}
 	for (unsigned i = 0; i < mem->nr_log[t]; i++)
 		h = mix(h, mem->log[t][i]);
 	return mix(h, k->alive ? 1 + k->next.kind + (uint64_t)k->ops_done * 64 : 0);
@@ -135,12 +140,12 @@ static int compare(uint64_t seed)
 static void dump(void)
 {
 	static const char *const names[NR_CODES] = {
-		"load",     "store",      "add",        "acc",         "cas",    "inc_not_zero",
-		"or",       "and",        "test",       "xchg",        "release", "fence",
-		"lock",     "unlock",     "trylock",    "rdlock",      "rdunlock", "tryrd",
-		"wrlock",   "wrunlock",   "bit_lock",   "bit_unlock",  "bit_wait", "prepare",
-		"sleep",    "sleep_timed", "wake",      "rcu_lock",    "rcu_unlock",
-		"synchronize", "defer",   "spawn",      "join",        "copy",   "time",
+		"load",   "store",       "add",      "acc",        "cas",        "inc_not_zero",
+		"or",     "and",         "test",     "xchg",       "release",    "fence",
+		"lock",   "unlock",      "trylock",  "rdlock",     "rdunlock",   "tryrd",
+		"wrlock", "wrunlock",    "bit_lock", "bit_unlock", "bit_wait",   "prepare",
+		"sleep",  "sleep_timed", "wake",     "rcu_lock",   "rcu_unlock", "synchronize",
+		"defer",  "spawn",       "join",     "copy",       "time",
 	};
 
 	for (unsigned t = 0; t <= TASKS_MAX; t++) {
@@ -303,9 +308,11 @@ static bool all_equal(unsigned want, uint64_t first)
 			dump();
 		}
 	}
-	ok(!bad, "%s: %u random programs, %llu states, %llu executions with the reduction: %u "
-	   "differ (%u too large)", sim_tso ? "TSO" : "SC", n, (unsigned long long)states,
-	   (unsigned long long)runs, bad, large);
+	ok(!bad,
+	   "%s: %u random programs, %llu states, %llu executions with the reduction: %u "
+	   "differ (%u too large)",
+	   sim_tso ? "TSO" : "SC", n, (unsigned long long)states, (unsigned long long)runs, bad,
+	   large);
 	return !bad;
 }
 
@@ -319,8 +326,7 @@ static void noticed(unsigned *fault, unsigned value, const char *what, uint64_t 
 	for (uint64_t seed = first; tried < 20000 && r != 0; seed++, tried++)
 		r = compare(seed);
 	*fault = 0;
-	ok(r == 0, "%s: %s %u is noticed (program %u)", sim_tso ? "TSO" : "SC", what, value,
-	   tried);
+	ok(r == 0, "%s: %s %u is noticed (program %u)", sim_tso ? "TSO" : "SC", what, value, tried);
 }
 
 static void both_searches_agree(unsigned want, uint64_t first, bool tso)
@@ -345,7 +351,7 @@ int main(int argc, char **argv)
 	both_searches_agree(want, first, true);
 #if defined(__SANITIZE_ADDRESS__)
 	ok(true, "a crash of a task, and of the looks at the end, is a finding # SKIP the "
-	   "sanitizer takes the signal");
+		 "sanitizer takes the signal");
 #else
 	ok(crashes_are_findings(), "a crash of a task, and of the looks at the end, is a finding");
 #endif

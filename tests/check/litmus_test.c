@@ -58,7 +58,7 @@ static const struct litmus {
 
 static struct shared {
 	uint32_t var[3], reg[REGS];
-} *mem;
+} * mem;
 static const struct litmus *test;
 static bool seen, agree;
 

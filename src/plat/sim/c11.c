@@ -203,12 +203,13 @@ void c11_fence(enum c11_order order, void *pc)
 	}
 
 #define CAS(bits, type, name)                                                                      \
-	int __tsan_atomic##bits##_##name(volatile type *p, type *old, type v, int order, int fail);\
+	int __tsan_atomic##bits##_##name(volatile type *p, type *old, type v, int order,           \
+					 int fail);                                                \
 	int __tsan_atomic##bits##_##name(volatile type *p, type *old, type v, int order, int fail) \
 	{                                                                                          \
 		uint64_t o = *old;                                                                 \
-		bool done = c11_cas((void *)(uintptr_t)p, bits / 8, &o, v, (enum c11_order)order,  \
-				    PC);                                                           \
+		bool done =                                                                        \
+			c11_cas((void *)(uintptr_t)p, bits / 8, &o, v, (enum c11_order)order, PC); \
                                                                                                    \
 		(void)fail;                                                                        \
 		*old = (type)o;                                                                    \

@@ -106,12 +106,11 @@ static bool after_buffer(unsigned p, const struct sim_op *op)
 {
 	int buffer = tso_buffer((int)p);
 
-	if (op->drain && tso_fault != TSO_FAULT_PUT)
+	if (op->drain)
 		clock_join(&clocks[p], &dpor_nodes[tso_put_event((int)p)].clock);
 	if (!op->drains || buffer < 0)
 		return true;
-	if (tso_fault != TSO_FAULT_OWN_DRAIN)
-		clock_join(&clocks[p], &clocks[buffer]);
+	clock_join(&clocks[p], &clocks[buffer]);
 	return !tso_pending((int)p);
 }
 

@@ -13,7 +13,7 @@
 struct mutant {
 	void *pc;
 	sim_at at;
-	bool fence;                          /* a store's or an unlock's */
+	bool fence;                         /* a store's or an unlock's */
 	bool reached[MUTANT_SCENARIOS_MAX]; /* scenarios that reach it */
 };
 extern struct mutant mutants[MUTANTS_MAX];

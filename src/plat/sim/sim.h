@@ -40,7 +40,7 @@ enum op_kind {
 	OP_GP_END, /* arg of GP_END: the grace period's number */
 	OP_SLEEP,  /* until time passes */
 	OP_FENCE,  /* nothing but an empty store buffer */
-	OP_PUT, /* a store enters its task's buffer: tso.h */
+	OP_PUT,    /* a store enters its task's buffer: tso.h */
 	NR_OP_KINDS
 };
 

@@ -124,8 +124,7 @@ static struct store *entered(const struct sim_op *op)
 		sim_fail(SIM_LIVELOCK, op->at ? op->at->file : NULL, op->at ? op->at->line : 0,
 			 "more than %d stores of one task wait in its buffer", TSO_STORES_MAX);
 	if (tso_buffer(sim_current) < 0) {
-		snprintf(f->name, sizeof(f->name), "%s: store buffer",
-			 sim_tasks[sim_current].name);
+		snprintf(f->name, sizeof(f->name), "%s: store buffer", sim_tasks[sim_current].name);
 		sim_buffer_born(f->name);
 	}
 	s = &f->store[f->n];
@@ -194,8 +193,7 @@ bool tso_own(const void *p, unsigned width)
 		const struct store *s = &f->store[i];
 		uintptr_t at = (uintptr_t)s->at;
 
-		if (s->what == WORD && at < (uintptr_t)p + width &&
-		    at + s->op.width > (uintptr_t)p)
+		if (s->what == WORD && at < (uintptr_t)p + width && at + s->op.width > (uintptr_t)p)
 			return tso_fault != TSO_FAULT_NO_FORWARDING;
 	}
 	return false;

@@ -52,8 +52,6 @@ enum tso_fault {
 	TSO_FAULT_NO_FENCE,      /* fences and locked operations do not wait */
 	TSO_FAULT_NOT_FIFO,      /* the newest store drains first */
 	TSO_FAULT_NO_BUFFER,     /* stores are written at once */
-	TSO_FAULT_OWN_DRAIN,     /* the explorer: a drain is not ordered before its fence */
-	TSO_FAULT_PUT,           /* the explorer: nor behind its OP_PUT */
 	NR_TSO_FAULTS
 };
 extern unsigned tso_fault;
