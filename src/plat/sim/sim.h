@@ -148,8 +148,6 @@ static inline struct sim_task *sim_running_task(void)
 int sim_task(const char *name, void (*fn)(void *arg), void *arg, unsigned cpu, unsigned group);
 /* From inside a task: create one, stopped at its first operation. */
 int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op *first);
-/* The running task stores for the first time: a task without a stack, which drains. */
-void sim_buffer_born(const char *name);
 /* The last operation of a task that others may wait for. */
 void sim_task_ends(void);
 /* Announce; returns when the operation may be done. A no-op outside an execution. */

@@ -315,22 +315,6 @@ int sim_spawn(const char *name, void (*fn)(void *arg), void *arg, struct sim_op 
 	return t;
 }
 
-void sim_buffer_born(const char *name)
-{
-	unsigned t = sim_nr_tasks;
-
-	if (t == SIM_TASKS_MAX)
-		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d tasks and store buffers",
-			 SIM_TASKS_MAX);
-	sim_tasks[t] = (struct sim_task){ .name = name,
-					  .parent = sim_current,
-					  .owner = sim_current + 1,
-					  .cpu = sim_tasks[sim_current].cpu,
-					  .starter = -2 };
-	sim_tasks[sim_current].buffer = (int)t + 1;
-	sim_nr_tasks++;
-}
-
 struct start {
 	void (*fn)(void *);
 	void *arg;

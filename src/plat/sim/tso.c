@@ -111,6 +111,23 @@ static void oldest_is_next(int owner)
 	b->next = f->n ? f->store[0].op : (struct sim_op){ .kind = OP_NONE };
 }
 
+/* The running task stores for the first time: a task without a stack, which drains. */
+static void buffer_born(const char *name)
+{
+	unsigned t = sim_nr_tasks;
+
+	if (t == SIM_TASKS_MAX)
+		sim_fail(SIM_LIVELOCK, NULL, 0, "more than %d tasks and store buffers",
+			 SIM_TASKS_MAX);
+	sim_tasks[t] = (struct sim_task){ .name = name,
+					  .parent = sim_current,
+					  .owner = sim_current + 1,
+					  .cpu = sim_tasks[sim_current].cpu,
+					  .starter = -2 };
+	sim_tasks[sim_current].buffer = (int)t + 1;
+	sim_nr_tasks++;
+}
+
 /* Announce the store; returns its place in the running task's buffer. */
 static struct store *entered(const struct sim_op *op)
 {
@@ -125,7 +142,7 @@ static struct store *entered(const struct sim_op *op)
 			 "more than %d stores of one task wait in its buffer", TSO_STORES_MAX);
 	if (tso_buffer(sim_current) < 0) {
 		snprintf(f->name, sizeof(f->name), "%s: store buffer", sim_tasks[sim_current].name);
-		sim_buffer_born(f->name);
+		buffer_born(f->name);
 	}
 	s = &f->store[f->n];
 	s->op = *op;

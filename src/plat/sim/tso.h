@@ -4,12 +4,12 @@
  * A store that is not sequentially consistent enters the first-in-first-out buffer of its task:
  * OP_PUT, which no other task can notice. A second task, the buffer, writes the oldest store to
  * memory whenever the explorer picks it: the drain is an ordinary operation on the object, with the
- * ordinary dependences. A load, a plain one included, finds the task's own stores first. Locked operations (additions,
+ * ordinary dependences. A load finds the task's own stores first. Locked operations (additions,
  * exchanges, sequentially consistent stores), locks and unlocks (atomic exchanges in glibc), fences
  * and system calls that sleep may be done only when the task's buffer is empty.
  *
  * What enters the buffer:
- *   - relaxed and release stores of C11 code (hooks.c);
+ *   - relaxed and release stores of C11 code (c11.h);
  *   - the end of an RCU read section: liburcu's membarrier flavour ends it with a plain store. Its
  *     beginning takes effect at once: membarrier() of the grace period sees to that;
  *   - a store or an unlock of the engine whose fence is left out (mutant.h).
@@ -19,7 +19,8 @@
  * it in the buffer, or locked. So nobody can tell whether the cell was written at once. And with a
  * race: take the first read, in the order of the execution, that would have seen the difference.
  * Up to it both machines did the same, so this machine does it, too, and finds the read unordered
- * with the store: a DATA RACE (clocks.c).
+ * with the store: a DATA RACE (clocks.c). A task's plain loads do find its own buffered stores:
+ * these are in place in memory while it runs.
  *
  * Content (plat_copy) is not buffered either, although programs store to it in races. The software
  * MMU stores under a lock, and the next operation of that task is its unlock: a drain in between is
