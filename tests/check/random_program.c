@@ -276,7 +276,8 @@ static void run_other(const struct instr *i, struct local *l)
 		plat_thread_join(&l->child);
 		break;
 	case C_COPY:
-		word = prog.group[t % TASKS_MAX] ? 7 : t + 1;
+		/* The number of a task that was spawned depends on the schedule. */
+		word = sim_tasks[t].parent >= 0 ? 9 : prog.group[t] ? 7 : t + 1;
 		if (i->value)
 			plat_copy(content + 8 * i->obj, &word, 8);
 		else
