@@ -39,6 +39,8 @@
  *       resize is under way, unused; as many as it says, and no more below the end than its max
  *   35  a slot is in the content index iff its word says so (INDEXED), once; one with a count has
  *       that content: in the slot if it is VALID, else in a cached page that nothing maps
+ *   36  compressed bytes of a handle are those of the slots it owns; pages charged for them, per
+ *       handle rounded up, are the group's zswap; a free slot has no compressed content
  *
  * Locks: the tree's, against deferred calls, and RCU; the caller guarantees rest and holds none.
  */

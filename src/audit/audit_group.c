@@ -2,9 +2,10 @@
  * owner. */
 #include "audit/recount.h"
 #include "mm/page.h"
+#include "mm/zswap.h"
 
 struct sums {
-	int64_t memory, memsw, swap;
+	int64_t memory, memsw, swap, zswap;
 	int64_t stat[NR_STATS];
 };
 
@@ -17,6 +18,7 @@ static struct sums sum_children(struct mem_cgroup *memcg)
 		s.memory += page_counter_read(&c->memory);
 		s.memsw += page_counter_read(&c->memsw);
 		s.swap += page_counter_read(&c->swap);
+		s.zswap += page_counter_read(&c->zswap);
 		for (int i = 0; i < NR_STATS; i++)
 			s.stat[i] += stat_read(c, i);
 	}
@@ -46,11 +48,13 @@ static void check_group(struct audit *a, const struct group_count *g)
 {
 	struct mem_cgroup *m = g->memcg;
 	struct sums below = sum_children(m);
-	int64_t own = g->pages + stat_read_local(m, STAT_UNMANAGED) + stock_read(m);
+	int64_t own = g->pages + stat_read_local(m, STAT_UNMANAGED) + stock_read(m) +
+		      g->gauge[STAT_ZSWAP];
 
 	check_counter(a, 1, "memory", m, &m->memory, own + below.memory);
 	check_counter(a, 2, "memory+swap", m, &m->memsw, own + g->memsw_slots + below.memsw);
 	check_counter(a, 3, "swap", m, &m->swap, g->slots + below.swap);
+	check_counter(a, 36, "zswap", m, &m->zswap, g->gauge[STAT_ZSWAP] + below.zswap);
 	if (page_counter_read(&m->memory) > page_counter_read(&m->memsw))
 		audit_fail(a, 6, "memory of group %u is above its memory+swap", m->id);
 	for (int i = 0; i < NR_STATS; i++) {
@@ -93,9 +97,13 @@ static void count_user(struct audit *a, const struct memcg_handle *h)
 /* References of a handle: pages and slots that name it, and its first group while that exists. */
 static void check_handle(struct audit *a, const struct mem_cgroup *m, const struct memcg_handle *h)
 {
-	int64_t users = handle_count(a, h, false)->users,
+	const struct handle_count *c = handle_count(a, h, false);
+	int64_t users = c->users,
 		extra = (int64_t)a32_load(&h->ref) - users;
 
+	if (h->zbytes != c->zbytes)
+		audit_fail(a, 36, "a handle of group %u has %lld compressed bytes, counted %lld",
+			   m->id, (long long)h->zbytes, (long long)c->zbytes);
 	if (handle_memcg(h) != m)
 		audit_fail(a, 7, "a handle of group %u belongs to another", m->id);
 	/* A handle whose group is gone has no extra reference, or keeps it until the group is
@@ -103,6 +111,26 @@ static void check_handle(struct audit *a, const struct mem_cgroup *m, const stru
 	if (h == m->handle ? extra != 1 : extra != 0 && (extra != 1 || a->r->flags & AUDIT_FLUSHED))
 		audit_fail(a, 7, "a handle of group %u has %u references, %lld users", m->id,
 			   a32_load(&h->ref), (long long)users);
+}
+
+/* A slot's compressed content, by its owner. */
+static void count_compressed(struct audit *a, uint32_t slot)
+{
+	const struct swap_device *d = a->e->swap;
+	int64_t cost = d->zswap && d->owner[slot] ? zswap_cost(d, slot) : -1;
+	struct handle_count *c = cost > 0 ? handle_count(a, d->owner[slot], false) : NULL;
+
+	if (c)
+		c->zbytes += cost;
+}
+
+/* The pages of compressed content charged to each group, by its handles. */
+static void count_zswap(struct audit *a)
+{
+	for (unsigned i = 0; i < a->nr_groups; i++)
+		list_for_each(h, &a->group[i].memcg->handles, struct memcg_handle, link)
+			a->group[i].gauge[STAT_ZSWAP] +=
+				(h->zbytes + (int64_t)PAGE_SIZE - 1) / (int64_t)PAGE_SIZE;
 }
 
 static void check_handles(struct audit *a)
@@ -120,8 +148,10 @@ static void check_handles(struct audit *a)
 	}
 	for (uint32_t pfn = 0; pfn < a->nr_frames; pfn++)
 		count_user(a, page_cgroup_handle(&pfn_page(a->e, pfn)->pcg));
-	for (uint32_t slot = 0; a->e->swap && slot < a->e->swap->nr_slots; slot++)
+	for (uint32_t slot = 0; a->e->swap && slot < a->e->swap->nr_slots; slot++) {
 		count_user(a, a->e->swap->owner[slot]);
+		count_compressed(a, slot);
+	}
 	for (unsigned i = 0; i < a->nr_groups; i++)
 		list_for_each(h, &a->group[i].memcg->handles, struct memcg_handle, link)
 			check_handle(a, a->group[i].memcg, h);
@@ -160,6 +190,9 @@ static void check_past(struct audit *a)
 void audit_groups(struct audit *a)
 {
 	rcu_rd_lock();
+	spin_lock(&a->e->tree.lock);
+	count_zswap(a);
+	spin_unlock(&a->e->tree.lock);
 	for (unsigned i = 0; i < a->nr_groups; i++)
 		check_group(a, &a->group[i]);
 	/* Deferred calls unlink handles, even at rest. */

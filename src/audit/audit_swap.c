@@ -3,6 +3,7 @@
 #include "mm/page.h"
 #include "mm/swap.h"
 #include "mm/swap_share.h"
+#include "mm/zswap.h"
 
 /* The slot's cached page, verified to be a page. NULL: none, or a shadow. */
 static struct page *cached_page(struct audit *a, uint32_t slot, uint32_t map)
@@ -71,6 +72,8 @@ static void check_used(struct audit *a, uint32_t slot, uint32_t map)
 		return;
 	}
 	g->slots++;
+	if (a->e->swap->zswap)
+		g->gauge[STAT_ZSWAPPED] += zswap_cost(a->e->swap, slot) >= 0;
 	g->memsw_slots += (map & SLOT_MEMSW) != 0;
 }
 
@@ -79,6 +82,8 @@ static void check_free(struct audit *a, uint32_t slot)
 	const struct swap_device *d = a->e->swap;
 
 	audit_equal(a, 10, "the count of a free slot", 0, a->swap_ptes[slot]);
+	if (d->zswap && zswap_cost(d, slot) >= 0)
+		audit_fail(a, 36, "slot %u is free, but has compressed content", slot);
 	if (aptr_load(&d->cache[slot]) || d->owner[slot])
 		audit_fail(a, 10, "slot %u is free, but has a page or an owner", slot);
 }

@@ -19,7 +19,7 @@ struct group_count {
 
 struct handle_count {
 	const struct memcg_handle *h;
-	int64_t users;
+	int64_t users, zbytes;
 };
 
 struct audit {

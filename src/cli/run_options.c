@@ -24,6 +24,8 @@ enum {
 	OPT_MEMSW_MAX,
 	OPT_SWAP,
 	OPT_SWAP_DIRECT,
+	OPT_SWAP_TIER,
+	OPT_ZSWAP_MAX,
 	OPT_NO_SPIN,
 	OPT_KERNEL_SYSV,
 	OPT_KERNEL_MEMFD,
@@ -45,6 +47,8 @@ static const struct option long_options[] = {
 	{ "memsw-max",   required_argument, NULL, OPT_MEMSW_MAX },
 	{ "swap",        required_argument, NULL, OPT_SWAP },
 	{ "swap-direct", no_argument,       NULL, OPT_SWAP_DIRECT },
+	{ "swap-tier",   required_argument, NULL, OPT_SWAP_TIER },
+	{ "zswap-max",   required_argument, NULL, OPT_ZSWAP_MAX },
 	{ "no-spin",     no_argument,       NULL, OPT_NO_SPIN },
 	{ "kernel-sysv", no_argument,       NULL, OPT_KERNEL_SYSV },
 	{ "kernel-memfd", no_argument,      NULL, OPT_KERNEL_MEMFD },
@@ -105,6 +109,10 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 	case OPT_SWAP_DIRECT:
 		c->swap_direct = true;
 		return true;
+	case OPT_SWAP_TIER:
+		return value_tier(arg, &c->codec, &c->tier_file, problem);
+	case OPT_ZSWAP_MAX:
+		return value_bytes(option_name(val), arg, 0, &c->zswap_max, problem);
 	case OPT_NO_SPIN:
 		c->no_spin = true;
 		return true;
@@ -193,6 +201,8 @@ static void set_defaults(struct run_options *o)
 			.memsw_max = SERVE_UNLIMITED,
 			.swap_dir = tmpdir && *tmpdir ? tmpdir : "/var/tmp",
 			.engine = STORE_AUTO,
+			.tier_file = true,
+			.zswap_max = -1,   /* not given */
 		},
 		.swap_dir_from = tmpdir && *tmpdir ? "TMPDIR" : "default",
 	};

@@ -33,11 +33,18 @@ static void put_limits(FILE *f, const struct serve_snapshot *s)
 static void put_activity(FILE *f, const struct serve_snapshot *s)
 {
 	const int64_t *v = s->stat;
+	char a[SIZE_TEXT_MAX];
 
 	fprintf(f, "  faults       %" PRId64 ", of them %" PRId64 " major\n", v[STAT_PGFAULT],
 		v[STAT_PGMAJFAULT]);
 	fprintf(f, "  swapped      %" PRId64 " pages in, %" PRId64 " out, %" PRId64 " refaults\n",
 		v[STAT_PSWPIN], v[STAT_PSWPOUT], v[STAT_REFAULT_ANON]);
+	if (v[STAT_ZSWPOUT] || v[STAT_ZSWPIN])
+		fprintf(f,
+			"  compressed   %" PRId64 " pages in, %" PRId64 " out, %" PRId64
+			" on to the file, peak %s\n",
+			v[STAT_ZSWPIN], v[STAT_ZSWPOUT], v[STAT_ZSWPWB],
+			size_format(a, s->zswap_peak));
 	fprintf(f, "  reclaim      %" PRId64 " pages scanned, %" PRId64 " reclaimed\n",
 		v[STAT_PGSCAN], v[STAT_PGSTEAL]);
 	fprintf(f, "  waited       %.3f s for memory, all threads together\n",

@@ -13,6 +13,7 @@
 
 #include "base/size.h"
 #include "base/text.h"
+#include "plat/codec.h"
 
 #define NR_LETTERS      52 /* in both cases */
 #define GROUP_NAME_MAX  63
@@ -111,6 +112,37 @@ bool value_report(const char *text, enum report_format *format, char problem[OPT
 				    "json",
 				    TEXT_NAME(text));
 	return true;
+}
+
+bool value_tier(const char *text, const struct codec **codec, bool *file,
+		char problem[OPTIONS_PROBLEM_MAX])
+{
+	static const struct {
+		const char *text, *codec;
+		bool file;
+	} tiers[] = {
+		{ "file", NULL, true },
+		{ "lz4", "lz4", false },
+		{ "zstd", "zstd", false },
+		{ "lz4+file", "lz4", true },
+		{ "zstd+file", "zstd", true },
+	};
+
+	for (size_t i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++) {
+		if (strcmp(text, tiers[i].text) != 0)
+			continue;
+		*file = tiers[i].file;
+		*codec = tiers[i].codec ? codec_native(tiers[i].codec) : NULL;
+		if (!tiers[i].codec || *codec)
+			return true;
+		return options_fail(problem,
+				    "option --swap-tier: this umemcg was built without %s",
+				    tiers[i].codec);
+	}
+	return options_fail(problem,
+			    "option --swap-tier: '%s' is not a tier; accepted are file, lz4, zstd, "
+			    "lz4+file and zstd+file",
+			    TEXT_NAME(text));
 }
 
 bool value_mode(const char *text, enum serve_mode *mode, char problem[OPTIONS_PROBLEM_MAX])

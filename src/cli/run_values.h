@@ -19,6 +19,9 @@ bool value_swap(const char *option, const char *text, int64_t *bytes,
 		char problem[OPTIONS_PROBLEM_MAX]);
 bool value_report(const char *text, enum report_format *format, char problem[OPTIONS_PROBLEM_MAX]);
 /* A mode of umemcg run. */
+/* Where swapped pages go. *@codec NULL: to the file only. */
+bool value_tier(const char *text, const struct codec **codec, bool *file,
+		char problem[OPTIONS_PROBLEM_MAX]);
 bool value_mode(const char *text, enum serve_mode *mode, char problem[OPTIONS_PROBLEM_MAX]);
 /* Not empty. @kind: "file", "directory". */
 bool value_path(const char *option, const char *text, const char *kind, const char **path,

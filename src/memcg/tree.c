@@ -113,6 +113,7 @@ static struct mem_cgroup *group_alloc(struct memcg_tree *tree, struct mem_cgroup
 	page_counter_init(&memcg->memory, parent ? &parent->memory : NULL);
 	page_counter_init(&memcg->memsw, parent ? &parent->memsw : NULL);
 	page_counter_init(&memcg->swap, parent ? &parent->swap : NULL);
+	page_counter_init(&memcg->zswap, parent ? &parent->zswap : NULL);
 	list_init(&memcg->handles);
 	a32_store(&memcg->ref, 1);
 	memcg->handle = handle_create(memcg);

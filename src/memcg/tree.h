@@ -28,6 +28,7 @@ struct memcg_handle {
 	atomicptr_t memcg;     /* (A) struct mem_cgroup *, never NULL */
 	atomic32_t ref;        /* (A) one per charged page or slot, one of its first group */
 	struct list_head link; /* (T) memcg->handles */
+	int64_t zbytes;        /* compressed content charged to it (mm/zswap.h); its lock */
 	struct plat_rcu_head rcu;
 };
 
@@ -45,6 +46,7 @@ struct mem_cgroup {
 	struct page_counter memory; /* (A) pages in memory */
 	struct page_counter memsw;  /* (A) pages in memory + slots whose page is not in memory */
 	struct page_counter swap;   /* (A) slots */
+	struct page_counter zswap;  /* (A) pages of compressed content, part of memory */
 	atomic64_t min, low;        /* (A) pages; protections */
 
 	struct memcg_stock stock; /* (A) */

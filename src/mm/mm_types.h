@@ -342,8 +342,11 @@ struct swap_index {
 	atomic64_t nr;            /* slots in the index; lock to write, (A) to read */
 };
 
+struct zswap;
+
 struct swap_device {
 	struct store *store;         /* (C) */
+	struct zswap *zswap;         /* (C) the compressed tier in front of it, or NULL */
 	uint32_t nr_slots;           /* (C) */
 	atomic32_t *map;             /* slot -> map word */
 	atomicptr_t *cache;          /* slot -> struct page *, or shadow (odd), or NULL (S) */

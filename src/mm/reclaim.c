@@ -15,6 +15,7 @@
 #include "mm/node.h"
 #include "mm/page.h"
 #include "mm/swap.h"
+#include "mm/zswap.h"
 
 #define ISOLATE_MAX MMU_BATCH_MAX
 #define BUSY_MAX                                                                                   \
@@ -336,6 +337,9 @@ static void reclaim(struct reclaim *c, int64_t n)
 		reclaim_pass(c, n);
 	}
 	a32_acc(&c->e->reclaimers, -1);
+	/* What is left of the group may be its compressed pages. */
+	if (!freed(c) && !(c->flags & RECLAIM_NOSWAP))
+		c->r->reclaimed += zswap_writeback(c->e, c->top, n);
 	if (!freed(c) && !(c->flags & RECLAIM_NOSWAP) && swap_disk_may_recover(c->e))
 		c->r->busy++;
 	for (struct mem_cgroup *g = c->top; g && c->r->reclaimed && !bug_on(OOM_BESIDE_PROGRESS);

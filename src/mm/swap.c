@@ -6,6 +6,7 @@
 #include "mm/swap_io.h"
 #include "mm/swap_share.h"
 #include "mm/swap_slot.h"
+#include "mm/zswap.h"
 
 struct swap_device *swap_create(struct store *store)
 {
@@ -56,6 +57,7 @@ void swap_destroy(struct swap_device *d)
 		return;
 	VM_BUG_ON(a64_load(&d->nr_used) != 0);
 	n = d->nr_slots;
+	zswap_destroy(d);
 	free_big(d->map, n * sizeof(*d->map));
 	free_big(d->cache, n * sizeof(*d->cache));
 	free_big(d->owner, n * sizeof(*d->owner));
@@ -134,6 +136,7 @@ static struct memcg_handle *slot_clear(struct swap_device *d, uint32_t slot)
 	VM_ASSERT(slot < d->nr_slots);
 	lockdep_assert_held(swap_slot_lock(d, slot));
 	swap_share_forget(d, slot);
+	zswap_forget(d, slot);
 	a32_store(&d->map[slot], 0);
 	aptr_store(&d->cache[slot], NULL);
 	d->owner[slot] = NULL;
@@ -182,6 +185,7 @@ static void slot_free(struct swap_device *d, uint32_t slot, struct memcg_handle 
 		page_counter_uncharge(&memcg->memsw, 1);
 	rcu_rd_unlock();
 	slot_drop(h);
+	zswap_trim(d);
 }
 
 void swap_set_map(struct engine *e, uint32_t entry, uint32_t set, uint32_t clear)
@@ -306,6 +310,7 @@ bool swap_move_owner(struct engine *e, uint32_t entry, struct mem_cgroup *from,
 	if (map && slot_count(map) == refs && handle_memcg(d->owner[slot]) == from) {
 		h = d->owner[slot];
 		slot_hold(to);
+		zswap_move(d, slot, h, to);
 		d->owner[slot] = to;
 	}
 	spin_unlock(swap_slot_lock(d, slot));

@@ -7,6 +7,8 @@
 
 #include "mm/page.h"
 #include "mm/swap.h"
+#include "mm/zswap.h"
+#include "mm/zswap_entry.h"
 
 bool content_is_zero(const void *data)
 {
@@ -43,7 +45,7 @@ static void page_event(const struct page *p, enum event_item item)
 }
 
 /* End the read of one page: verify, publish, unlock. The caller holds a reference. */
-static void end_swap_read(struct engine *e, struct page *p, int error)
+static void end_swap_read(struct engine *e, struct page *p, int error, enum stat_item counted)
 {
 	uint32_t entry = page_entry(p);
 
@@ -58,14 +60,17 @@ static void end_swap_read(struct engine *e, struct page *p, int error)
 	} else if (error != 0) {
 		page_event(p, EVENT_SWAP_READ_ERR);
 		notice(e,
-		       "reading the swap file failed: the process that needs the page gets SIGBUS");
+		       counted == STAT_ZSWPIN
+			       ? "a page in compressed memory does not match its checksum: "
+				 "the process that needs it gets SIGBUS"
+			       : "reading the swap file failed: the process that needs the page gets SIGBUS");
 	}
 	if (error) {
 		swap_set_map(e, entry, SLOT_BAD, 0);
 		page_set(p, PG_error);
 	} else {
 		page_set(p, PG_uptodate);
-		page_stat(p, STAT_PSWPIN, 1);
+		page_stat(p, counted, 1);
 	}
 	page_unlock(e, p);
 }
@@ -81,7 +86,7 @@ static void read_done(struct store_batch *b)
 
 	VM_ASSERT(b->n <= STORE_BATCH_MAX);
 	for (unsigned i = 0; i < b->n; i++)
-		end_swap_read(io->engine, io->pages[i], b->io[i].error);
+		end_swap_read(io->engine, io->pages[i], b->io[i].error, STAT_PSWPIN);
 }
 
 /* Pages of slots known to be zero need no I/O. True: done and unlocked. */
@@ -97,6 +102,18 @@ static bool read_zero(struct engine *e, struct page *p)
 	return true;
 }
 
+/* What the compressed tier holds needs no I/O either. True: done and unlocked. */
+static bool read_pool(struct engine *e, struct page *p)
+{
+	int error = zswap_load(e, page_entry(p), mmu_data(e->mmu, p));
+
+	lockdep_assert_held(&p->flags);
+	if (error > 0)
+		return false;
+	end_swap_read(e, p, error, STAT_ZSWPIN);
+	return true;
+}
+
 void swap_read_pages(struct engine *e, struct page **pages, unsigned n)
 {
 	struct swap_io io = { .engine = e };
@@ -105,7 +122,7 @@ void swap_read_pages(struct engine *e, struct page **pages, unsigned n)
 	VM_BUG_ON(n > STORE_BATCH_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		VM_BUG_ON(!page_locked(pages[i]) || !page_test(pages[i], PG_swapcache));
-		if (read_zero(e, pages[i]))
+		if (read_zero(e, pages[i]) || read_pool(e, pages[i]))
 			continue;
 		b.io[b.n].slot = entry_slot(page_entry(pages[i]));
 		b.io[b.n].data = mmu_data(e->mmu, pages[i]);
@@ -182,6 +199,7 @@ static bool write_zero(struct engine *e, struct page *p)
 	lockdep_assert_held(&p->flags);
 	if (!content_is_zero(mmu_data(e->mmu, p)))
 		return false;
+	(void)zswap_begin_write(e, page_entry(p)); /* a write-back drops the entry itself */
 	page_clear(p, PG_dirty);
 	if (swap_map(e, page_entry(p)) & SLOT_INDEXED)
 		swap_unfind(e, page_entry(p));
@@ -212,6 +230,30 @@ static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 	return true;
 }
 
+/* True: done and unlocked; the page may still be dirty. False: it goes to the store. */
+static bool write_pool(struct engine *e, struct page *p, struct swap_hash h)
+{
+	struct zswap *z = e->swap->zswap;
+
+	lockdep_assert_held(&p->flags);
+	if (!z)
+		return false;
+	if (recheck(zswap_begin_write(e, page_entry(p)))) {
+		swap_begin_write(e, page_entry(p), h);
+		if (zswap_store(e, page_entry(p), mmu_data(e->mmu, p))) {
+			page_clear(p, PG_dirty);
+			swap_set_map(e, page_entry(p), SLOT_VALID, SLOT_ZERO | SLOT_REFUSED);
+			page_stat(p, STAT_ZSWPOUT, 1);
+		} else if (z->file) {
+			return false;
+		} else if (swap_map(e, page_entry(p)) & SLOT_INDEXED) {
+			swap_unfind(e, page_entry(p));
+		}
+	}
+	page_unlock(e, p);
+	return true;
+}
+
 void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known,
 		      unsigned n)
 {
@@ -219,6 +261,8 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 	struct store_batch b = { .write = true, .end_io = write_done, .private = &io };
 
 	VM_BUG_ON(n > STORE_BATCH_MAX);
+	if (n > 0)
+		zswap_make_room(e, pages[0], n);
 	for (unsigned i = 0; i < n; i++) {
 		struct page *p = pages[i];
 		uint32_t slot = entry_slot(page_entry(p));
@@ -230,7 +274,7 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 		h = known && (known[i].lo | known[i].hi)
 			    ? known[i]
 			    : content_hash(e->swap, mmu_data(e->mmu, p));
-		if (write_clean(e, p, h))
+		if (write_clean(e, p, h) || write_pool(e, p, h))
 			continue;
 		swap_begin_write(e, page_entry(p), h);
 		page_get(p);

@@ -20,6 +20,7 @@
 #include "mm/rmap.h"
 #include "mm/swap.h"
 #include "mm/swap_share.h"
+#include "mm/zswap.h"
 #include "mm/vma.h"
 
 /* Does the locked page @i of the window still hold the content of its entry? */
@@ -77,7 +78,7 @@ static void settle_slot(struct engine *e, struct mem_cgroup *memcg, struct page 
 		swap_share_note(e, page_entry(p),
 				va); /* else its next swap-out would use another slot */
 		swapcache_del(e, p, 0);
-	} else if (!others && swap_scarce(e, memcg)) {
+	} else if (!others && (swap_scarce(e, memcg) || zswap_holds(e, page_entry(p)))) {
 		swapcache_try_free(e, p);
 	}
 }

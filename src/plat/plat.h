@@ -81,7 +81,8 @@ enum lock_rank {
 enum fault_kind { FAULT_ALLOC, FAULT_READ, FAULT_WRITE, NR_FAULT_KINDS };
 
 /* The machine is chosen by the build: plat/native/machine.h or plat/sim/machine.h. It also defines
- * sizes: PLAT_NR_CPUS, per-CPU slots; PLAT_CHUNK, page records created at once. */
+ * sizes: PLAT_NR_CPUS, per-CPU slots; PLAT_CHUNK, page records created at once;
+ * PLAT_SLAB, bytes of a slab of compressed pages, a multiple of the page. */
 #include PLAT_MACHINE
 
 #endif

@@ -54,6 +54,9 @@ struct serve_config {
 	int64_t swap_size;    /* bytes: size of the swap file to make; 0 = none */
 	const char *swap_dir; /* directory of the swap file; not NULL */
 	bool swap_direct;     /* O_DIRECT */
+	const struct codec *codec; /* of the compressed tier; NULL: there is none */
+	bool tier_file;       /* what the compressed tier does not take goes to the file */
+	int64_t zswap_max;    /* bytes of the limit for it; -1: choose; SERVE_UNLIMITED */
 	enum store_engine engine;
 	unsigned workers;  /* fault workers; 0 = choose */
 	bool no_spin;      /* no spinning CPUs (serve/fault/spinner.c) */
@@ -141,6 +144,7 @@ struct serve_snapshot {
 	int64_t memory_current, memory_peak, memory_max, memory_high; /* bytes; INT64_MAX = max */
 	int64_t swap_current, swap_peak, swap_max;                    /* bytes */
 	int64_t memsw_current, memsw_peak, memsw_max;                 /* bytes */
+	int64_t zswap_current, zswap_peak, zswap_max;                 /* bytes */
 	int64_t stat[NR_STATS]; /* memory.stat; gauges in pages */
 	int64_t event[NR_EVENTS];
 	int64_t metadata_bytes;        /* engine metadata, at most so far */

@@ -24,6 +24,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	memset(out, 0, sizeof(*out));
 	counter(&g->memory, &out->memory_current, &out->memory_peak, &out->memory_max);
 	counter(&g->swap, &out->swap_current, &out->swap_peak, &out->swap_max);
+	counter(&g->zswap, &out->zswap_current, &out->zswap_peak, &out->zswap_max);
 	counter(&g->memsw, &out->memsw_current, &out->memsw_peak, &out->memsw_max);
 	out->memory_high = bytes(s->high);
 	for (int i = 0; i < NR_STATS; i++)

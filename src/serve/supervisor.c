@@ -20,6 +20,7 @@
 
 #include "base/text.h"
 #include "mm/swap.h"
+#include "mm/zswap.h"
 #include "mmu/host/memfd.h"
 #include "mmu/host/uffd.h"
 #include "plat/native/registered.h"
@@ -39,7 +40,8 @@
 #include "serve/watch/watch.h"
 
 #define FRAME_BYTES (sizeof(struct page) + 16)
-#define SLOT_BYTES  56 /* of the tables in struct swap_device */
+#define ZSWAP_SHARE 4  /* of the limit, which compressed pages may have */
+#define SLOT_BYTES  96 /* of the tables in struct swap_device */
 /* control, follow, lineage, find, 6 askers, watcher, settler, finder, surveyor, remote, 2 exec, 2
  * kswapd, 2 ahead, 2 more workers than CPUs, liburcu's, the store's */
 #define OTHER_THREADS      30
@@ -129,6 +131,16 @@ static uint32_t frames_for(int64_t max)
 	return (uint32_t)(all + 65536);
 }
 
+/* The share of the limit that compressed pages may have. Without a file behind them: all of it. */
+static int64_t zswap_pages(const struct supervisor *s)
+{
+	if (s->config.zswap_max >= 0)
+		return limit_pages(s->config.zswap_max);
+	if (!s->config.tier_file || s->max >= PAGE_COUNTER_MAX)
+		return PAGE_COUNTER_MAX;
+	return s->max / ZSWAP_SHARE;
+}
+
 static int make_group(struct supervisor *s, struct serve_problem *p)
 {
 	char name[32];
@@ -145,6 +157,7 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 	page_counter_force_max(&s->group->memory, s->max);
 	page_counter_force_max(&s->group->memsw, s->memsw_max);
 	page_counter_force_max(&s->group->swap, limit_pages(s->config.swap_max));
+	page_counter_force_max(&s->group->zswap, zswap_pages(s));
 	s->high = limit_pages(s->config.memory_high);
 	a64_store(&s->group->memory.high, s->high);
 	return 0;
@@ -199,6 +212,8 @@ static int make_engine(struct supervisor *s, struct serve_problem *p)
 	huge_look(s, &looked_ns);
 	if (!err && s->engine.swap)
 		err = make_secret(s->engine.swap);
+	if (!err && s->engine.swap && s->config.codec)
+		err = zswap_enable(&s->engine, s->config.codec, s->config.tier_file);
 	if (err == -EIO)
 		return problem_set(p, err, "no random numbers for the checksums of swapped pages");
 	return err ? problem_set(p, err, "out of memory") : make_group(s, p);

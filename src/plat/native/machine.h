@@ -10,6 +10,7 @@
 
 #define PLAT_NR_CPUS 8
 #define PLAT_CHUNK   1024
+#define PLAT_SLAB    32768
 
 /* ---- atomics -------------------------------------------------------------------------- */
 

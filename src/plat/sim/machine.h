@@ -13,6 +13,7 @@
 
 #define PLAT_NR_CPUS 2
 #define PLAT_CHUNK   8
+#define PLAT_SLAB    4096
 
 /* An operation's place and text in the source: @op is its name ("store", "cas"; NULL: its kind says
  * it all), @expr its operand, @arg and @arg2 its other arguments, NULL for none. */
