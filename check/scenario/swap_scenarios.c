@@ -350,7 +350,7 @@ static void writer(void *arg)
 	(void)arg;
 	page_lock(victim);
 	if (page_test(victim, PG_swapcache)) /* the zap may have run first */
-		swap_write_pages(&fx->e, &victim, NULL, 1);
+		swap_write_pages(&fx->e, &victim, NULL, 1, false);
 	else
 		page_unlock(&fx->e, victim);
 	lru_add(victim);

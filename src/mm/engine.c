@@ -12,6 +12,7 @@
 #include "mm/swap.h"
 #include "mm/unmap.h"
 #include "mm/vma.h"
+#include "mm/zswap.h"
 
 int engine_init(struct engine *e, struct mmu *mmu, struct store *store, uint32_t max_frames)
 {
@@ -62,6 +63,7 @@ int engine_start(struct engine *e)
 	unsigned want = e->swap && e->swap->store->device ? KSWAPD_MAX : 1;
 	int err = 0;
 
+	zswap_in_background(e);
 	a32_store(&e->kswapd_stop, 0);
 	while (!err && e->nr_kswapd < want) {
 		err = plat_thread_start(&e->kswapd[e->nr_kswapd], "umemcg-kswapd", kswapd_main, e);

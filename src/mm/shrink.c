@@ -212,7 +212,7 @@ static void write_batch(struct shrink *s)
 		}
 	}
 	if (n)
-		swap_write_pages(s->e, write, hash, n);
+		swap_write_pages(s->e, write, hash, n, !(s->flags & RECLAIM_KSWAPD));
 	filemap_write_pages(write_file, nr_file);
 }
 

@@ -231,7 +231,7 @@ static bool write_clean(struct engine *e, struct page *p, struct swap_hash h)
 }
 
 /* True: done and unlocked; the page may still be dirty. False: it goes to the store. */
-static bool write_pool(struct engine *e, struct page *p, struct swap_hash h)
+static bool write_pool(struct engine *e, struct page *p, struct swap_hash h, bool waited)
 {
 	struct zswap *z = e->swap->zswap;
 
@@ -239,6 +239,8 @@ static bool write_pool(struct engine *e, struct page *p, struct swap_hash h)
 	if (!z)
 		return false;
 	if (recheck(zswap_begin_write(e, page_entry(p)))) {
+		if (waited && z->background && z->file)
+			return false;
 		swap_begin_write(e, page_entry(p), h);
 		if (zswap_store(e, page_entry(p), mmu_data(e->mmu, p))) {
 			page_clear(p, PG_dirty);
@@ -255,14 +257,14 @@ static bool write_pool(struct engine *e, struct page *p, struct swap_hash h)
 }
 
 void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known,
-		      unsigned n)
+		      unsigned n, bool waited)
 {
 	struct swap_io io = { .engine = e };
 	struct store_batch b = { .write = true, .end_io = write_done, .private = &io };
 
 	VM_BUG_ON(n > STORE_BATCH_MAX);
 	if (n > 0)
-		zswap_make_room(e, pages[0], n);
+		zswap_make_room(e, pages[0], n, waited);
 	for (unsigned i = 0; i < n; i++) {
 		struct page *p = pages[i];
 		uint32_t slot = entry_slot(page_entry(p));
@@ -274,7 +276,7 @@ void swap_write_pages(struct engine *e, struct page **pages, const struct swap_h
 		h = known && (known[i].lo | known[i].hi)
 			    ? known[i]
 			    : content_hash(e->swap, mmu_data(e->mmu, p));
-		if (write_clean(e, p, h) || write_pool(e, p, h))
+		if (write_clean(e, p, h) || write_pool(e, p, h, waited))
 			continue;
 		swap_begin_write(e, page_entry(p), h);
 		page_get(p);

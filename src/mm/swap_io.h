@@ -12,9 +12,10 @@
  * done and unlocked. */
 void swap_read_pages(struct engine *e, struct page **pages, unsigned n);
 /* Write @n <= STORE_BATCH_MAX locked, unmapped, dirty pages. Unlocks them; returns when the writes
- * are done. @known: checksums that the caller has computed, 0 for the others; NULL: none. */
+ * are done. @known: checksums that the caller has computed, 0 for the others; NULL: none.
+ * @waited: a program waits for this; do not compress, where background reclaim does. */
 void swap_write_pages(struct engine *e, struct page **pages, const struct swap_hash *known,
-		      unsigned n);
+		      unsigned n, bool waited);
 /* Does the slot of a locked page hold content with checksum @hash? */
 bool swap_slot_holds(struct engine *e, const struct page *p, struct swap_hash hash);
 /* Whether a page's content is all zero; its checksum. */

@@ -32,6 +32,12 @@ int zswap_enable(struct engine *e, const struct codec *codec, bool file)
 	return -ENOMEM;
 }
 
+void zswap_in_background(struct engine *e)
+{
+	if (e->swap && e->swap->zswap)
+		e->swap->zswap->background = true;
+}
+
 void zswap_destroy(struct swap_device *d)
 {
 	struct zswap *z = d->zswap;
@@ -179,7 +185,6 @@ void zswap_forget(struct swap_device *d, uint32_t slot)
 		return;
 	lockdep_assert_held(swap_slot_lock(d, slot));
 	spin_lock(&z->lock);
-	VM_BUG_ON(z->entry[slot].busy && !bug_on(ZSWAP_WRITEBACK_WITHOUT_REFERENCE));
 	drop(z, slot, d->owner[slot]);
 	spin_unlock(&z->lock);
 }
@@ -331,7 +336,6 @@ void zswap_copy_locked(struct zswap *z, uint32_t slot, struct zcopy *c)
 {
 	const struct zentry *en = &z->entry[slot];
 
-	lockdep_assert_held(&z->lock);
 	c->state = en->state;
 	c->word = en->word;
 	c->len = en->object.len;
@@ -349,6 +353,8 @@ int zswap_load(struct engine *e, uint32_t entry, void *page)
 	spin_lock(&z->lock);
 	zswap_copy_locked(z, entry_slot(entry), &c);
 	spin_unlock(&z->lock);
+	if (bug_on(ZSWAP_OBJECT_READ_UNLOCKED))
+		zswap_copy_locked(z, entry_slot(entry), &c);
 	if (c.state == ZENTRY_EMPTY)
 		return 1;
 	return zswap_expand(z, &c, page) ? 0 : -EIO;

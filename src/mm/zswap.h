@@ -8,10 +8,11 @@
  *     page is locked.
  * Z2  Only the holder of the page lock of the slot's cached page stores (zswap_begin_write, then
  *     zswap_store). A load needs that lock, too.
- * Z3  A write-back takes a slot without a cached page. It holds a reference of the slot, so nobody
- *     frees or reuses it, and marks the entry busy, so nobody writes the slot: its old content
- *     would overtake the new one on its way to the store. A page that is read back and changed
- *     meanwhile stays dirty for that long.
+ * Z3  A write-back copies an entry and marks it busy. While it is, nobody stores to the entry or
+ *     writes its slot: the old content would follow the new one to the store. A page for which the
+ *     slot is reused, or that is read back and changed, stays dirty for that long. The entry goes
+ *     when its content is in the store, not before: until then it is read from here. An entry that
+ *     is EMPTY then was freed.
  * Z4  The bytes of a handle are the costs of the POOLED entries whose slots it owns; the pages
  *     charged are these bytes, rounded up.
  * Z5  No pointer to an object outlives the lock (zpool.h).
@@ -28,6 +29,9 @@
 /* Put a tier in front of the store of @e. Before the first page is written. @file: what the pool
  * does not take goes to the store; else it stays in memory. 0 or -ENOMEM. */
 int zswap_enable(struct engine *e, const struct codec *codec, bool file);
+/* Background reclaim is about to start: it compresses, and threads that a program waits for do not,
+ * if there is a file. */
+void zswap_in_background(struct engine *e);
 void zswap_destroy(struct swap_device *d); /* no slot in use */
 
 /* Is content of @entry in the pool? Exact under the page lock but for write-back. */
@@ -50,8 +54,9 @@ void zswap_trim(struct swap_device *d);
 /* Write the oldest entries below @memcg to the store until @pages fewer pages are charged, or none
  * can be written. Returns the pages. No lock but page locks held. */
 int64_t zswap_writeback(struct engine *e, struct mem_cgroup *memcg, int64_t pages);
-/* Make room below zswap.max of the group of @p for @n more pages. */
-void zswap_make_room(struct engine *e, const struct page *p, unsigned n);
+/* Make room below zswap.max of the group of @p for @n more pages; not if the caller would store
+ * none. @waited: swap_io.h. */
+void zswap_make_room(struct engine *e, const struct page *p, unsigned n, bool waited);
 
 /* For the audit, at rest: the cost of the entry of @slot in bytes; -1: it is EMPTY. */
 int64_t zswap_cost(const struct swap_device *d, uint32_t slot);

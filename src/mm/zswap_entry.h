@@ -21,6 +21,7 @@ struct zentry {
 struct zswap {
 	const struct codec *codec; /* (C) */
 	bool file;                 /* (C) the store takes what the pool does not */
+	bool background;           /* (C) once threads run: background reclaim compresses */
 	struct spinlock lock;      /* rank ZSWAP: all below, but the last two */
 	struct zpool pool;
 	struct zentry *entry; /* by slot */

@@ -1,6 +1,9 @@
 /* mm/zswap_writeback.c - the oldest entries of the compressed tier go to the store. Invariants:
  * zswap.h, above all Z3.
  *
+ * A write-back holds no reference of its slot. If the slot is freed meanwhile, its entry is EMPTY at
+ * the end, since nobody stores while it is busy.
+ *
  * One thread at a time writes back; others do without. An entry that is not written, since it is
  * another group's or its page is in memory, counts as new: the search goes on behind it.
  */
@@ -32,7 +35,7 @@ static bool owned_below(const struct swap_device *d, uint32_t slot, const struct
 	return below;
 }
 
-/* Take a slot for write-back: copy its entry, mark it busy, hold the slot. */
+/* Take a slot for write-back: copy its entry, mark it busy. */
 static bool take(struct wb *w, uint32_t slot, struct zcopy *c)
 {
 	struct swap_device *d = w->d;
@@ -43,7 +46,6 @@ static bool take(struct wb *w, uint32_t slot, struct zcopy *c)
 	spin_lock(swap_slot_lock(d, slot));
 	map = a32_load(&d->map[slot]);
 	ok = !(map & (SLOT_CACHE | SLOT_ZERO | SLOT_BAD)) && map & SLOT_VALID &&
-	     slot_count(map) > 0 && slot_count(map) < SLOT_COUNT_MASK &&
 	     owned_below(d, slot, w->top);
 	if (ok) {
 		spin_lock(&z->lock);
@@ -51,41 +53,38 @@ static bool take(struct wb *w, uint32_t slot, struct zcopy *c)
 		if (ok) {
 			zswap_copy_locked(z, slot, c);
 			z->entry[slot].busy = true;
+			if (bug_on(ZSWAP_DROPPED_BEFORE_WRITTEN))
+				zswap_drop_locked(d, slot);
 		}
 		spin_unlock(&z->lock);
-		if (ok && !bug_on(ZSWAP_WRITEBACK_WITHOUT_REFERENCE))
-			a32_store(&d->map[slot], map + 1);
 	}
 	spin_unlock(swap_slot_lock(d, slot));
 	return ok;
 }
 
 /* The write of a slot has ended. */
-static void release(struct engine *e, struct wb *w, uint32_t slot, bool written)
+static void release(struct wb *w, uint32_t slot, bool written)
 {
 	struct swap_device *d = w->d;
-	struct memcg_handle *h;
+	struct zentry *en = &d->zswap->entry[slot];
 
 	spin_lock(swap_slot_lock(d, slot));
 	spin_lock(&d->zswap->lock);
-	d->zswap->entry[slot].busy = false;
-	h = d->owner[slot];
-	if (written && h) {
+	en->busy = false;
+	if (written && en->state != ZENTRY_EMPTY) {
 		zswap_drop_locked(d, slot);
 		a32_store(&d->map[slot],
 			  (a32_load(&d->map[slot]) | SLOT_BACKED) & ~SLOT_REFUSED);
 		rcu_rd_lock();
-		stat_add(handle_memcg(h), STAT_ZSWPWB, 1);
+		stat_add(handle_memcg(d->owner[slot]), STAT_ZSWPWB, 1);
 		rcu_rd_unlock();
 	}
 	spin_unlock(&d->zswap->lock);
 	spin_unlock(swap_slot_lock(d, slot));
-	if (!bug_follows(ZSWAP_WRITEBACK_WITHOUT_REFERENCE))
-		sync_step(swap_put(e, slot + 1));
 }
 
 /* Fill a batch. Returns how many entries were looked at; 0: there are none. */
-static unsigned fill(struct engine *e, struct wb *w)
+static unsigned fill(struct wb *w)
 {
 	struct zswap *z = w->d->zswap;
 	unsigned looked = 0;
@@ -106,7 +105,7 @@ static unsigned fill(struct engine *e, struct wb *w)
 			continue;
 		if (!zswap_expand(z, &c, page)) {
 			/* Whoever needs it learns of it. */
-			release(e, w, (uint32_t)slot, false);
+			release(w, (uint32_t)slot, false);
 			continue;
 		}
 		w->b.io[w->b.n].slot = (uint64_t)slot;
@@ -131,7 +130,7 @@ static unsigned write_batch(struct engine *e, struct wb *w)
 	for (unsigned i = 0; i < w->b.n; i++) {
 		full |= no_space(w->b.io[i].error);
 		written += w->b.io[i].error == 0;
-		release(e, w, (uint32_t)w->b.io[i].slot, w->b.io[i].error == 0);
+		release(w, (uint32_t)w->b.io[i].slot, w->b.io[i].error == 0);
 	}
 	if (full)
 		(void)swap_disk_refused(e);
@@ -151,19 +150,20 @@ int64_t zswap_writeback(struct engine *e, struct mem_cgroup *memcg, int64_t page
 	w.before = page_counter_read(&memcg->zswap);
 	w.b.write = true;
 	w.b.end_io = wb_done;
-	while (freed < pages && fill(e, &w) > 0 && w.b.n > 0 && write_batch(e, &w) > 0)
+	while (freed < pages && fill(&w) > 0 && w.b.n > 0 && write_batch(e, &w) > 0)
 		freed = w.before - page_counter_read(&memcg->zswap);
 	a32_store(&z->writing, 0);
 	zswap_trim(d);
 	return freed > 0 ? freed : 0;
 }
 
-void zswap_make_room(struct engine *e, const struct page *p, unsigned n)
+void zswap_make_room(struct engine *e, const struct page *p, unsigned n, bool waited)
 {
+	struct zswap *z = e->swap->zswap;
 	struct mem_cgroup *memcg;
 	int64_t room;
 
-	if (!e->swap->zswap || !e->swap->zswap->file)
+	if (!z || !z->file || (waited && z->background))
 		return;
 	memcg = page_cgroup_get_memcg(&p->pcg);
 	if (!memcg)
