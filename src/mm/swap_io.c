@@ -50,7 +50,11 @@ static void end_swap_read(struct engine *e, struct page *p, int error, enum stat
 	uint32_t entry = page_entry(p);
 
 	VM_ASSERT(error <= 0);
-	if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)),
+	if (error && counted == STAT_ZSWPIN) {
+		page_event(p, EVENT_SWAP_CORRUPT);
+		notice(e, "a compressed page in memory does not match its checksum: the process "
+			  "that needs the page gets SIGBUS");
+	} else if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)),
 				      e->swap->hash[entry_slot(entry)])) {
 		page_event(p, EVENT_SWAP_CORRUPT);
 		notice(e, "a page read from the swap file does not match its checksum: the file "
@@ -60,10 +64,7 @@ static void end_swap_read(struct engine *e, struct page *p, int error, enum stat
 	} else if (error != 0) {
 		page_event(p, EVENT_SWAP_READ_ERR);
 		notice(e,
-		       counted == STAT_ZSWPIN
-			       ? "a page in compressed memory does not match its checksum: "
-				 "the process that needs it gets SIGBUS"
-			       : "reading the swap file failed: the process that needs the page gets SIGBUS");
+		       "reading the swap file failed: the process that needs the page gets SIGBUS");
 	}
 	if (error) {
 		swap_set_map(e, entry, SLOT_BAD, 0);
