@@ -131,9 +131,10 @@ static void writeback_and_reuse_setup(void)
 	write_back_task();
 	sim_task("zap, reclaim", reuse, victim, 1, 0);
 }
-DEFINE_SCENARIO(zswap_writeback_and_reuse, "zswap-writeback-and-reuse", writeback_and_reuse_setup,
-		other_end,
-		"a compressed page goes on to the store while its slot is freed and used for another");
+DEFINE_SCENARIO(
+	zswap_writeback_and_reuse, "zswap-writeback-and-reuse", writeback_and_reuse_setup,
+	other_end,
+	"a compressed page goes on to the store while its slot is freed and used for another");
 
 static void writeback_and_rewrite_setup(void)
 {
@@ -141,9 +142,10 @@ static void writeback_and_rewrite_setup(void)
 	write_back_task();
 	sim_task("write, reclaim", rewrite, NULL, 1, 0);
 }
-DEFINE_SCENARIO(zswap_writeback_and_rewrite, "zswap-writeback-and-rewrite",
-		writeback_and_rewrite_setup, changed_end,
-		"a compressed page goes on to the store while it is read back, changed and goes out");
+DEFINE_SCENARIO(
+	zswap_writeback_and_rewrite, "zswap-writeback-and-rewrite", writeback_and_rewrite_setup,
+	changed_end,
+	"a compressed page goes on to the store while it is read back, changed and goes out");
 
 /* ---- the group, the limit ---- */
 

@@ -98,8 +98,7 @@ static void count_user(struct audit *a, const struct memcg_handle *h)
 static void check_handle(struct audit *a, const struct mem_cgroup *m, const struct memcg_handle *h)
 {
 	const struct handle_count *c = handle_count(a, h, false);
-	int64_t users = c->users,
-		extra = (int64_t)a32_load(&h->ref) - users;
+	int64_t users = c->users, extra = (int64_t)a32_load(&h->ref) - users;
 
 	if (h->zbytes != c->zbytes)
 		audit_fail(a, 36, "a handle of group %u has %lld compressed bytes, counted %lld",

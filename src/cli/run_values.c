@@ -121,10 +121,8 @@ bool value_tier(const char *text, const struct codec **codec, bool *file,
 		const char *text, *codec;
 		bool file;
 	} tiers[] = {
-		{ "file", NULL, true },
-		{ "lz4", "lz4", false },
-		{ "zstd", "zstd", false },
-		{ "lz4+file", "lz4", true },
+		{ "file", NULL, true },        { "lz4", "lz4", false },
+		{ "zstd", "zstd", false },     { "lz4+file", "lz4", true },
 		{ "zstd+file", "zstd", true },
 	};
 
@@ -135,8 +133,7 @@ bool value_tier(const char *text, const struct codec **codec, bool *file,
 		*codec = tiers[i].codec ? codec_native(tiers[i].codec) : NULL;
 		if (!tiers[i].codec || *codec)
 			return true;
-		return options_fail(problem,
-				    "option --swap-tier: this umemcg was built without %s",
+		return options_fail(problem, "option --swap-tier: this umemcg was built without %s",
 				    tiers[i].codec);
 	}
 	return options_fail(problem,

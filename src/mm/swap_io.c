@@ -55,7 +55,7 @@ static void end_swap_read(struct engine *e, struct page *p, int error, enum stat
 		notice(e, "a compressed page in memory does not match its checksum: the process "
 			  "that needs the page gets SIGBUS");
 	} else if (error == 0 && !hash_equal(content_hash(e->swap, mmu_data(e->mmu, p)),
-				      e->swap->hash[entry_slot(entry)])) {
+					     e->swap->hash[entry_slot(entry)])) {
 		page_event(p, EVENT_SWAP_CORRUPT);
 		notice(e, "a page read from the swap file does not match its checksum: the file "
 			  "was changed or the disk is failing; "

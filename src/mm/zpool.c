@@ -73,7 +73,7 @@ struct zobject zpool_insert(struct zpool *z, const void *data, size_t len, uint3
 		s = z->spare;
 		z->spare = s->next;
 		z->nr_spare--;
-		s->class = (uint16_t)class;
+		s->class = (uint16_t) class;
 		z->partial[class] = s;
 	}
 	o = (struct zobject){ .slab = s, .at = s->n++, .len = (uint16_t)len };

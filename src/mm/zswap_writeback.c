@@ -1,8 +1,8 @@
 /* mm/zswap_writeback.c - the oldest entries of the compressed tier go to the store. Invariants:
  * zswap.h, above all Z3.
  *
- * A write-back holds no reference of its slot. If the slot is freed meanwhile, its entry is EMPTY at
- * the end, since nobody stores while it is busy.
+ * A write-back holds no reference of its slot. If the slot is freed meanwhile, its entry is EMPTY
+ * at the end, since nobody stores while it is busy.
  *
  * One thread at a time writes back; others do without. An entry that is not written, since it is
  * another group's or its page is in memory, counts as new: the search goes on behind it.
@@ -73,8 +73,7 @@ static void release(struct wb *w, uint32_t slot, bool written)
 	en->busy = false;
 	if (written && en->state != ZENTRY_EMPTY) {
 		zswap_drop_locked(d, slot);
-		a32_store(&d->map[slot],
-			  (a32_load(&d->map[slot]) | SLOT_BACKED) & ~SLOT_REFUSED);
+		a32_store(&d->map[slot], (a32_load(&d->map[slot]) | SLOT_BACKED) & ~SLOT_REFUSED);
 		rcu_rd_lock();
 		stat_add(handle_memcg(d->owner[slot]), STAT_ZSWPWB, 1);
 		rcu_rd_unlock();

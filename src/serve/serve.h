@@ -55,8 +55,8 @@ struct serve_config {
 	const char *swap_dir; /* directory of the swap file; not NULL */
 	bool swap_direct;     /* O_DIRECT */
 	const struct codec *codec; /* of the compressed tier; NULL: there is none */
-	bool tier_file;       /* what the compressed tier does not take goes to the file */
-	int64_t zswap_max;    /* bytes of the limit for it; -1: choose; SERVE_UNLIMITED */
+	bool tier_file;            /* what the compressed tier does not take goes to the file */
+	int64_t zswap_max;         /* bytes of the limit for it; -1: choose; SERVE_UNLIMITED */
 	enum store_engine engine;
 	unsigned workers;  /* fault workers; 0 = choose */
 	bool no_spin;      /* no spinning CPUs (serve/fault/spinner.c) */

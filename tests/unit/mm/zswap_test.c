@@ -34,9 +34,8 @@ static void write_pages(unsigned n, uint64_t tag)
 {
 	for (unsigned i = 0; i < n; i++) {
 		make(tag + i * 2);
-		assert_int_equal(soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, page,
-					    PAGE_SIZE),
-				 0);
+		assert_int_equal(
+			soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, page, PAGE_SIZE), 0);
 	}
 }
 
@@ -46,9 +45,8 @@ static void check_pages(unsigned n, uint64_t tag)
 
 	for (unsigned i = 0; i < n; i++) {
 		make(tag + i * 2);
-		assert_int_equal(soft_read(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, got,
-					   PAGE_SIZE),
-				 0);
+		assert_int_equal(
+			soft_read(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, got, PAGE_SIZE), 0);
 		assert_memory_equal(got, page, PAGE_SIZE);
 	}
 }
@@ -86,18 +84,16 @@ TEST(filled_pages_cost_nothing)
 	up(codec_words(), true);
 	memset(page, 0x5a, sizeof(page));
 	for (unsigned i = 0; i < N; i++)
-		assert_int_equal(soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, page,
-					    PAGE_SIZE),
-				 0);
+		assert_int_equal(
+			soft_write(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, page, PAGE_SIZE), 0);
 	all_out();
 	assert_int_equal(stat_read(g, STAT_ZSWAPPED), N);
 	assert_int_equal(page_counter_read(&g->zswap), 0);
 	for (unsigned i = 0; i < N; i++) {
 		uint64_t got[PAGE_SIZE / 8];
 
-		assert_int_equal(soft_read(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, got,
-					   PAGE_SIZE),
-				 0);
+		assert_int_equal(
+			soft_read(&fx.soft, mm, 0, FX_BASE + i * PAGE_SIZE, got, PAGE_SIZE), 0);
 		assert_memory_equal(got, page, PAGE_SIZE);
 	}
 	fx_audit(&fx, 0);
