@@ -151,8 +151,8 @@ void maplock_unlock(void)
 {
 	uint32_t v;
 
-	/* A madvise(MADV_DONTNEED) of half the address space fails only after it has dropped all that the
-	 * program has, and us. Its end is its own. */
+	/* A madvise(MADV_DONTNEED) of half the address space fails only after it has dropped all
+	 * that the program has, and us. Its end is its own. */
 	AGENT_ASSERT(maplock_is_held() || !agent->pid);
 	__atomic_store_n(&agent->maplock_owner, 0, __ATOMIC_RELAXED);
 	v = __atomic_fetch_and(&agent->maplock, ~(LOCK_HELD | LOCK_WAITED), __ATOMIC_RELEASE);
