@@ -192,8 +192,8 @@ void c11_fence(enum c11_order order, void *pc)
 #define PC __builtin_return_address(0)
 
 #define CHANGES(bits, type, name, ...)                                                             \
-	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order);                    \
-	type __tsan_atomic##bits##_##name(volatile type *p, type v, int order)                     \
+	type __tsan_atomic##bits##_##name(volatile void *p, type v, int order);                    \
+	type __tsan_atomic##bits##_##name(volatile void *p, type v, int order)                     \
 	{                                                                                          \
 		struct c11_change c = { UINT64_MAX, 0, 0, 0 };                                     \
                                                                                                    \
@@ -203,28 +203,29 @@ void c11_fence(enum c11_order order, void *pc)
 	}
 
 #define CAS(bits, type, name)                                                                      \
-	int __tsan_atomic##bits##_##name(volatile type *p, type *old, type v, int order,           \
-					 int fail);                                                \
-	int __tsan_atomic##bits##_##name(volatile type *p, type *old, type v, int order, int fail) \
+	bool __tsan_atomic##bits##_##name(volatile void *p, void *old, type v, int order,          \
+					  int fail);                                               \
+	bool __tsan_atomic##bits##_##name(volatile void *p, void *old, type v, int order,          \
+					  int fail)                                                \
 	{                                                                                          \
-		uint64_t o = *old;                                                                 \
+		uint64_t o = *(type *)old;                                                         \
 		bool done =                                                                        \
 			c11_cas((void *)(uintptr_t)p, bits / 8, &o, v, (enum c11_order)order, PC); \
                                                                                                    \
 		(void)fail;                                                                        \
-		*old = (type)o;                                                                    \
+		*(type *)old = (type)o;                                                            \
 		return done;                                                                       \
 	}
 
 #define ATOMICS(bits, type)                                                                        \
-	type __tsan_atomic##bits##_load(const volatile type *p, int order);                        \
-	type __tsan_atomic##bits##_load(const volatile type *p, int order)                         \
+	type __tsan_atomic##bits##_load(const volatile void *p, int order);                        \
+	type __tsan_atomic##bits##_load(const volatile void *p, int order)                         \
 	{                                                                                          \
 		return (type)c11_load((const void *)(uintptr_t)p, bits / 8, (enum c11_order)order, \
 				      PC);                                                         \
 	}                                                                                          \
-	void __tsan_atomic##bits##_store(volatile type *p, type v, int order);                     \
-	void __tsan_atomic##bits##_store(volatile type *p, type v, int order)                      \
+	void __tsan_atomic##bits##_store(volatile void *p, type v, int order);                     \
+	void __tsan_atomic##bits##_store(volatile void *p, type v, int order)                      \
 	{                                                                                          \
 		c11_store((void *)(uintptr_t)p, bits / 8, v, (enum c11_order)order, PC);           \
 	}                                                                                          \
