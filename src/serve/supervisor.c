@@ -42,9 +42,9 @@
 #define FRAME_BYTES (sizeof(struct page) + 16)
 #define ZSWAP_SHARE 4  /* of the limit, which compressed pages may have */
 #define SLOT_BYTES  96 /* of the tables in struct swap_device */
-/* control, follow, lineage, find, 6 askers, watcher, settler, finder, surveyor, remote, 2 exec, 2
- * kswapd, 2 ahead, 2 more workers than CPUs, liburcu's, the store's */
-#define OTHER_THREADS      30
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2
+ * ahead, 2 more workers than CPUs, liburcu's, the store's */
+#define OTHER_THREADS      29
 #define THREAD_STACK_GUESS (8ull << 20)  /* if 'ulimit -s' is no number */
 #define SPACE_SPARE        (32ull << 20) /* heap, clients */
 

@@ -42,17 +42,6 @@ void copies_fini(struct supervisor *s);
 int64_t copies_pages(struct client *c, int64_t own, bool watcher);
 /* Pages that it has, and is not charged for. */
 int64_t copies_shared(const struct client *c);
-/* Count the copies of those members that have had minor faults. When to call again, in ns from now;
- * negative: when woken. Surveyor; the watcher wakes it. */
-int64_t copies_survey(struct supervisor *s);
-/* Close *@fd, and set it to -1, if descriptors are so few that forks need it more. */
-void copies_keep(const struct supervisor *s, int *fd);
-/* @pages that copies_is_own of @c, looked up after @turn, have gone into the books. Otherwise they
- * would be charged twice until the surveyor's next look. Finder. */
-uint64_t copies_turn(const struct client *c);
-void copies_booked(struct client *c, uint64_t turn, int64_t pages);
-/* @word of /proc/PID/pagemap: is that an anonymous page that nobody else has? */
-bool copies_is_own(uint64_t word);
 /* Has it run since the last call, so that it may have copied pages? Costs a tenth of a look.
  * Watcher. */
 bool copies_may_go_on(struct client *c);
@@ -124,8 +113,7 @@ void reserve_end(struct client *c);
 bool reserves_give_back(struct supervisor *s);
 
 /* ---- unmanaged_shmem.c ---- */
-#define SHMEM_DEVS     32
-#define SHMEM_EVERY_NS (100 * 1000000ull)
+#define SHMEM_DEVS 32
 struct shmem_watch {
 	uint64_t next_ns;
 	uint64_t memfd_dev; /* 0: not known yet */
@@ -133,7 +121,7 @@ struct shmem_watch {
 	bool tmpfs[SHMEM_DEVS];
 	unsigned nr_devs;
 };
-/* Measure every client's shared_pages, if it is time to. Surveyor. */
+/* Measure every client's shared_pages, if it is time to. Watcher. */
 void shmem_measure(struct supervisor *s, struct shmem_watch *w);
 
 /* ---- adopt.c ---- */

@@ -2,14 +2,14 @@
  * pages are still shared.
  *
  * Between two passes (copies_pass.c) a member's charge rises with every minor fault. Most of these
- * are no copies: umemcg maps pages, or the page is in the page cache. So the surveyor counts now
- * and then how many of the shared pages are still shared, where the last pass found them
- * (/proc/PID/pagemap: some 10 us per MiB; more while the process changes mappings or executes).
+ * are no copies: umemcg maps pages, or the page is in the page cache. So the watcher counts now and
+ * then how many of the shared pages are still shared, where the last pass found them
+ * (/proc/PID/pagemap: some 10 us per MiB).
  *
  * Not seen until the next pass: a copy that another process makes on its behalf (a debugger, a
  * child of vfork).
  *
- * Locks: none of its own. client->copying: the watcher has stat_fd, the surveyor scanned_ns.
+ * Locks: none of its own. client->copying: the watcher has stat_fd and scanned_ns.
  */
 #include "serve/account/copies.h"
 
@@ -35,7 +35,7 @@
 #define RUN_NS         (20 * 1000ull)   /* of CPU: it may have copied shared pages */
 #define SCAN_FAULTS    16               /* faults that are worth a look */
 #define SCAN_NS        (4 * 1000000ull) /* between two of a client; */
-#define SCAN_SHARE     8                /* ... and of all, of the time at most */
+#define SCAN_SHARE     32               /* ... and of all, of the time at most */
 
 static void places_hold(struct places *p)
 {
@@ -139,14 +139,6 @@ int copies_open(const struct client *c, const char *name)
 	return proc_there(c->host.pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-void copies_keep(const struct supervisor *s, int *fd)
-{
-	if (*fd < s->copies->kept_below)
-		return;
-	close(*fd);
-	*fd = -1;
-}
-
 /* Minor faults of all its threads, including those that have ended; 0: it has been reaped; -1:
  * unknown. @fd caches the open file. */
 static int64_t faults_of(const struct client *c, int *fd)
@@ -166,7 +158,10 @@ static int64_t faults_of(const struct client *c, int *fd)
 		n = pread(*fd, buf, sizeof(buf) - 1, 0);
 	if (n < 0 && (errno == ESRCH || errno == ENOENT))
 		return 0;
-	copies_keep(c->s, fd);
+	if (*fd >= c->s->copies->kept_below) {
+		close(*fd);
+		*fd = -1;
+	}
 	buf[n > 0 ? n : 0] = '\0';
 	after = strrchr(buf, ')');
 	return after && sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %lld", &faults) == 1
@@ -225,104 +220,45 @@ int64_t places_shared(int fd, const struct places *p, uint64_t zero_frame)
 	return fd < 0 ? -1 : sum;
 }
 
-/* How many of @faults were copies, and how many pages has it got or lost since? */
-static void count_copies(struct client *c, const struct share *share, uint64_t turn, int64_t faults)
-{
-	struct copies *copies = c->s->copies;
-	int fd = copies_open(c, "pagemap");
-	int64_t own = measure_own(c);
-	int64_t shared = places_shared(fd, share->places, copies->zero_frame);
-
-	if (fd >= 0)
-		close(fd);
-	if (shared >= 0 && own >= 0 && faults >= 0)
-		family_scanned(&copies->families, &c->kin, turn, faults, own, shared);
-}
-
+/* Watcher. How many of its faults were copies? */
 static void scan(struct client *c)
 {
+	struct supervisor *s = c->s;
+	struct families *fs = &s->copies->families;
+	uint64_t now = plat_now_ns(), turn;
+	int64_t faults, own, shared;
 	struct share share;
-	int64_t faults;
-	uint64_t turn;
+	int pages_fd;
 
-	assert_thread(THREAD_SURVEYOR);
-	a32_store(&c->copying.faulted, 0);
-	if (client_is_leaving(c) ||
-	    !family_scan(&c->s->copies->families, &c->kin, &share, &turn, places_hold))
+	if (now < s->copies->scan_next_ns || now - c->copying.scanned_ns < SCAN_NS ||
+	    !family_scan(fs, &c->kin, &share, &turn, places_hold))
 		return;
-	faults = copies_faults(c);
+	faults = faults_of(c, &c->copying.stat_fd);
 	if (faults - share.faults >= SCAN_FAULTS) {
-		c->copying.scanned_ns = plat_now_ns();
-		count_copies(c, &share, turn, faults);
+		pages_fd = copies_open(c, "pagemap");
+		own = measure_own(c);
+		shared = places_shared(pages_fd, share.places, s->copies->zero_frame);
+		if (pages_fd >= 0)
+			close(pages_fd);
+		if (shared >= 0 && own >= 0)
+			family_scanned(fs, &c->kin, turn, faults, own, shared);
+		c->copying.scanned_ns = now;
+		s->copies->scan_next_ns = now + (plat_now_ns() - now) * SCAN_SHARE;
 	}
 	places_put(share.places);
-}
-
-int64_t copies_survey(struct supervisor *s)
-{
-	int64_t start = (int64_t)plat_now_ns(), next = a64_load(&s->copies->scan_next_ns), end;
-	struct client *c = NULL;
-	bool more = false;
-
-	assert_thread(THREAD_SURVEYOR);
-	if (start < next)
-		return next - start;
-	while ((c = client_next(s, c))) {
-		bool soon = plat_now_ns() - c->copying.scanned_ns < SCAN_NS;
-
-		if (a32_load(&c->copying.faulted) && !soon)
-			scan(c);
-		more |= a32_load(&c->copying.faulted) && soon;
-	}
-	end = (int64_t)plat_now_ns();
-	a64_store(&s->copies->scan_next_ns, end + (end - start) * SCAN_SHARE);
-	next = (end - start) * SCAN_SHARE;
-	return !more ? -1 : next > (int64_t)SCAN_NS ? next : (int64_t)SCAN_NS;
-}
-
-/* It has @faults minor faults. Are they worth a look of the surveyor? */
-static void note_faults(struct client *c, int64_t faults)
-{
-	assert_thread(THREAD_WATCHER);
-	if (faults - c->copying.faults < SCAN_FAULTS && faults >= c->copying.faults)
-		return;
-	c->copying.faults = faults;
-	a32_store(&c->copying.faulted, 1);
-	if ((int64_t)plat_now_ns() >= a64_load(&c->s->copies->scan_next_ns))
-		waitq_wake(&c->s->wake.surveyor);
-}
-
-uint64_t copies_turn(const struct client *c)
-{
-	return family_turn(&c->s->copies->families, &c->kin);
-}
-
-void copies_booked(struct client *c, uint64_t turn, int64_t pages)
-{
-	assert_thread(THREAD_FINDER);
-	assert_referenced(c);
-	VM_ASSERT(pages >= 0);
-	if (pages)
-		family_booked(&c->s->copies->families, &c->kin, turn, pages);
-}
-
-bool copies_is_own(uint64_t word)
-{
-	return word & WORD_PRESENT && word & WORD_EXCLUSIVE && !(word & WORD_FILE);
 }
 
 int64_t copies_pages(struct client *c, int64_t own, bool watcher)
 {
 	struct families *fs = &c->s->copies->families;
-	int64_t faults;
 
 	a64_store(&c->own_pages, own);
 	if (!family_shares(fs, &c->kin))
 		return own;
-	faults = watcher ? faults_of(c, &c->copying.stat_fd) : copies_faults(c);
-	if (watcher)
-		note_faults(c, faults);
-	return family_pages(fs, &c->kin, own, faults);
+	if (!watcher)
+		return family_pages(fs, &c->kin, own, copies_faults(c));
+	scan(c);
+	return family_pages(fs, &c->kin, own, faults_of(c, &c->copying.stat_fd));
 }
 
 bool copies_may_go_on(struct client *c)

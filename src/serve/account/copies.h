@@ -6,11 +6,11 @@
 
 struct copies {
 	struct families families;
-	atomic64_t news;         /* (A) pages that families rose by since the last pass */
-	atomic64_t next_ns;      /* (A) finder to write: no pass before, except at a kill */
-	uint64_t turn;           /* finder */
-	atomic64_t scan_next_ns; /* (A) surveyor to write: no look at shared pages before */
-	uint64_t zero_frame;     /* (C) */
+	atomic64_t news;       /* (A) pages that families rose by since the last pass */
+	atomic64_t next_ns;    /* (A) finder to write: no pass before, except at a kill */
+	uint64_t turn;         /* finder */
+	uint64_t scan_next_ns; /* (W) no look at shared pages before */
+	uint64_t zero_frame;   /* (C) */
 	int kept_below; /* (C) descriptors from this number on are not kept open; 0: none is */
 };
 

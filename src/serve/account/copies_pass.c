@@ -48,7 +48,6 @@ struct look {
 	struct member member[MEMBERS_MAX];
 	struct kin *kin[MEMBERS_MAX];
 	struct share share[MEMBERS_MAX];
-	struct places *old[MEMBERS_MAX];
 };
 
 static void add_place(struct member *m, const struct smaps_area *a)
@@ -225,7 +224,7 @@ static bool do_pass(struct look *l)
 	good = good && family_pass_publish(fs, &l->pass, l->kin, l->share, l->n);
 	if (good) {
 		raise_all(l);
-		debt = family_pass_finish(fs, &l->pass, l->kin, l->old, l->n);
+		debt = family_pass_finish(fs, &l->pass, l->kin, l->n);
 		charge_unmanaged(&l->s->engine, l->s->group, debt > 0 ? debt : 0,
 				 debt < 0 ? -debt : 0);
 		measure_all(l);

@@ -140,42 +140,22 @@ static int enter_area(struct live *l, uint64_t start, uint64_t end, bool top, ui
 	return err == -EAGAIN ? err : 0;
 }
 
-/* True: it has left the unmanaged RSS, where it counts until that is updated. */
-static bool enter_page(struct live *l, uint64_t va)
+static void enter_page(struct live *l, uint64_t va)
 {
 	assert_thread(THREAD_FINDER);
 	if (fault_adopt(l->c->host.mm, va) != 0)
-		return false;
+		return;
+	/* It also counts in its unmanaged RSS until that is updated. */
 	if (++l->found % MEASURE_PAGES == 0)
 		measure_lower(l->c, &l->statm_fd);
-	return true;
-}
-
-/* At most MEASURE_PAGES pages. */
-static void enter_some(struct live *l, uint64_t start, uint64_t end)
-{
-	uint64_t word[MEASURE_PAGES], turn = copies_turn(l->c);
-	ssize_t got = pread(l->pagemap.fd, word, (end - start) / PAGE_SIZE * sizeof(word[0]),
-			    (off_t)(start / PAGE_SIZE * sizeof(word[0])));
-	uint64_t known = got > 0 ? (uint64_t)got / sizeof(word[0]) : 0;
-	int64_t own = 0;
-
-	VM_ASSERT(end - start <= MEASURE_PAGES * PAGE_SIZE);
-	for (uint64_t i = 0; i < (end - start) / PAGE_SIZE && !client_has_ended(l->c); i++)
-		if (enter_page(l, start + i * PAGE_SIZE))
-			own += i < known && copies_is_own(word[i]);
-	copies_booked(l->c, turn, own);
 }
 
 static void enter_run(uint64_t start, uint64_t end, void *arg)
 {
 	struct live *l = arg;
 
-	for (uint64_t stop; start < end && !client_has_ended(l->c); start = stop) {
-		stop = start + MEASURE_PAGES * PAGE_SIZE < end ? start + MEASURE_PAGES * PAGE_SIZE
-							       : end;
-		enter_some(l, start, stop);
-	}
+	for (uint64_t va = start; va < end && !client_has_ended(l->c); va += PAGE_SIZE)
+		enter_page(l, va);
 }
 
 /* Call @fn for the parts of the area that are neither the agent's nor by themselves the top of a

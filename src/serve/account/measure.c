@@ -102,24 +102,17 @@ static void count_run(uint64_t start, uint64_t end, void *pages)
 /* Pages in the staging area have left the books, or are about to. The helper drops them as soon as
  * it gets a CPU, which may take long on a busy machine. Ignore an increase as far as they explain
  * it. */
-static int64_t but_for_staged(const struct client *c, int *pagemap_fd, int64_t seen, int64_t known)
+static int64_t but_for_staged(const struct client *c, int64_t seen, int64_t known)
 {
-	struct pagemap p = { .pid = c->host.task, .fd = *pagemap_fd, .scans = true };
 	uint64_t start = c->host.staging;
 	int64_t staged = 0;
+	struct pagemap p;
 
-	if (seen <= known || !start || (p.fd < 0 && pagemap_open(&p, c->host.task) != 0))
+	if (seen <= known || !start || pagemap_open(&p, c->host.task) != 0)
 		return seen;
 	(void)pagemap_anon(&p, start, start + EVICT_PAGES_MAX * PAGE_SIZE, count_run, &staged);
-	*pagemap_fd = p.fd;
+	pagemap_close(&p);
 	return seen - known > staged ? seen - staged : known;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 static int64_t own_pages(struct client *c, int *statm_fd)
@@ -151,14 +144,13 @@ int64_t measure_own(struct client *c)
 static int64_t look(struct client *c, int *statm_fd)
 {
 	bool watcher = statm_fd == &c->statm_fd, fill = a64_load(&c->host.fill) != 0;
-	int pagemap_fd = -1, *kept = watcher ? &c->measured.pagemap_fd : &pagemap_fd;
 	struct mm *mm = c->host.mm;
 	int64_t anon;
 
 	assert_referenced(c);
-	if (watcher && a32_cas(&c->task_changed, 1, 0)) {
-		close_fd(statm_fd);
-		close_fd(kept);
+	if (watcher && a32_cas(&c->task_changed, 1, 0) && *statm_fd >= 0) {
+		close(*statm_fd);
+		*statm_fd = -1;
 	}
 	anon = own_pages(c, statm_fd);
 	if (anon < 0)
@@ -167,10 +159,7 @@ static int64_t look(struct client *c, int *statm_fd)
 	fill |= a64_load(&c->host.fill) != 0;
 	if (fill)
 		anon = but_for_fill(anon, a64_load(&mm->unmanaged));
-	anon = but_for_staged(c, kept, anon, a64_load(&mm->unmanaged));
-	close_fd(&pagemap_fd);
-	copies_keep(c->s, kept);
-	return anon;
+	return but_for_staged(c, anon, a64_load(&mm->unmanaged));
 }
 
 /* Pay an increase from the reserve first. Returns what is now charged as unmanaged RSS. */

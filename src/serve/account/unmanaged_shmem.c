@@ -6,8 +6,8 @@
  * oldest client that maps the object, as its unmanaged memory (measure.c). When that client ends
  * they pass to the next. Objects that no process maps are not seen.
  *
- * This walks page tables, so it is done only for processes with shared memory pages, every
- * at most, and takes at most 1 / SHARE of the surveyor's time. Only the surveyor calls this.
+ * This walks page tables, so it is done only for processes with shared memory pages, every EVERY_NS
+ * at most, and takes at most 1 / SHARE of the watcher's time. Only the watcher calls this.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,6 +25,7 @@
 #include "mmu/host/shared.h"
 #include "serve/account/account.h"
 
+#define EVERY_NS  (100 * 1000000ull)
 #define SHARE     50
 #define UNION_MAX (1ull << 28) /* pages of an object that are told apart */
 
@@ -99,7 +100,7 @@ static uint64_t device_of_memfds(void)
 
 static bool is_memory(struct shmem_watch *w, pid_t pid, uint64_t dev)
 {
-	assert_thread(THREAD_SURVEYOR);
+	assert_thread(THREAD_WATCHER);
 	if (!w->memfd_dev)
 		w->memfd_dev = device_of_memfds();
 	if (dev == w->memfd_dev)
@@ -147,7 +148,7 @@ static void consider(const struct proc_area *a, void *arg)
 {
 	struct scan *n = arg;
 
-	assert_thread(THREAD_SURVEYOR);
+	assert_thread(THREAD_WATCHER);
 	if (!a->shared || !is_memory(n->w, n->now->host.task, a->dev) ||
 	    is_ours(n->s, a->dev, a->ino) ||
 	    !grow((void **)&n->area, n->nr_areas, &n->cap_areas, sizeof(*n->area)))
@@ -167,7 +168,7 @@ static void add_client(struct scan *n, struct client *c)
 {
 	unsigned cap = n->cap_clients, more = cap;
 
-	assert_thread(THREAD_SURVEYOR);
+	assert_thread(THREAD_WATCHER);
 	assert_referenced(c);
 	if (!grow((void **)&n->client, n->nr_clients, &cap, sizeof(struct client *)) ||
 	    !grow((void **)&n->sysv, n->nr_clients, &more, sizeof(*n->sysv)) ||
@@ -323,7 +324,7 @@ void shmem_measure(struct supervisor *s, struct shmem_watch *w)
 	struct client *c = NULL;
 	bool stale;
 
-	assert_thread(THREAD_SURVEYOR);
+	assert_thread(THREAD_WATCHER);
 	if (start < w->next_ns || a32_load(&s->leaving))
 		return;
 	while ((c = client_next(s, c)))
@@ -343,5 +344,5 @@ void shmem_measure(struct supervisor *s, struct shmem_watch *w)
 	free(n.sysv);
 	free(n.area);
 	cost = plat_now_ns() - start;
-	w->next_ns = start + cost + (cost * SHARE > SHMEM_EVERY_NS ? cost * SHARE : SHMEM_EVERY_NS);
+	w->next_ns = start + cost + (cost * SHARE > EVERY_NS ? cost * SHARE : EVERY_NS);
 }

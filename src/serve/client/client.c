@@ -38,7 +38,7 @@ struct client *client_create(struct supervisor *s, int uffd, enum client_state s
 	host_client_init(&c->host, NULL, uffd);
 	c->s = s;
 	c->sock = c->statm_fd = c->maps_fd = c->guard_fd = -1;
-	c->copying.stat_fd = c->measured.pagemap_fd = -1;
+	c->copying.stat_fd = -1;
 	c->unmanaged = state == CLIENT_EXECUTING;
 	a32_store(&c->state_word, state);
 	c->created_ns = plat_now_ns();
@@ -102,7 +102,6 @@ void client_free(struct client *c)
 	close_if(c->sock);
 	close_if(c->statm_fd);
 	close_if(c->copying.stat_fd);
-	close_if(c->measured.pagemap_fd);
 	close_if(c->maps_fd);
 	close_if(c->guard_fd);
 	spin_fini(&c->host.batch_lock);

@@ -110,7 +110,7 @@ struct client {
 	bool hooked;              /* (C) once can_evict: libc's calls come to the agent */
 	bool keeps_us;            /* (O) pages of it may be with us only: it is served to its end */
 	atomic32_t entering;      /* (A) 1: not started yet, counted in mm->held */
-	atomic32_t task_changed;  /* (A) 1: statm_fd, pagemap_fd are of a task that is gone */
+	atomic32_t task_changed;  /* (A) 1: statm_fd is of a task that is gone */
 	atomic64_t awaits_cookie; /* (A) its HELLO will carry this; 0 = none expected */
 	uint64_t private_start[PRIVATE_RANGES], private_end[PRIVATE_RANGES];
 
@@ -135,7 +135,7 @@ struct client {
 	int64_t inherited;                /* (C) what it began with and its parent has as well */
 	atomic64_t reserve, reserve_want; /* (A) charged ahead; as it should be */
 	atomic64_t grown_ns;              /* (A) when its unmanaged RSS last grew much; 0: never */
-	atomic64_t shared_pages, sysv_pages; /* (A) surveyor to write; the latter is a part */
+	atomic64_t shared_pages, sysv_pages; /* (A) (W) to write; the latter is a part */
 	atomic64_t own_pages;                /* (A) unmanaged pages, whoever shares them */
 	struct kin kin;                      /* with whom it shares them; client/family.h */
 	atomic32_t several;                  /* (A) 1: other processes share its memory */
@@ -155,16 +155,13 @@ struct client {
 		atomic64_t ns, leaves, extra; /* (A) when, and beside what, it was measured */
 	} tables_seen;                        /* private to account/tables.c */
 	struct {
-		int64_t seen;   /* (W) what the first of two looks showed */
-		int pagemap_fd; /* (W) -1: not open */
-		bool failed;    /* (W) its memory cannot be read, and that was said */
-	} measured;             /* private to account/measure.c */
+		int64_t seen; /* (W) what the first of two looks showed */
+		bool failed;  /* (W) its memory cannot be read, and that was said */
+	} measured;           /* private to account/measure.c */
 	struct {
 		int stat_fd;         /* (W) -1: not open */
 		uint64_t cpu_ns;     /* (W) what its threads had run at the last look */
-		int64_t faults;      /* (W) its minor faults when they were last worth a scan */
-		atomic32_t faulted;  /* (A) 1: it has had some since */
-		uint64_t scanned_ns; /* surveyor: when its shared pages were counted */
+		uint64_t scanned_ns; /* (W) when its shared pages were counted */
 		int64_t at;          /* finder: its unmanaged RSS after the last pass */
 		uint64_t turn;       /* finder: the last round that examined it */
 	} copying;                   /* private to account/copies*.c */

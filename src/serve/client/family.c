@@ -239,28 +239,6 @@ void family_scanned(struct families *fs, struct kin *k, uint64_t turn, int64_t f
 		s->moved += own - s->own;
 		s->own = own;
 		s->faults = faults;
-		k->turn++;
-	}
-	spin_unlock(&fs->lock);
-}
-
-uint64_t family_turn(struct families *fs, const struct kin *k)
-{
-	uint64_t turn;
-
-	spin_lock(&fs->lock);
-	turn = k->turn;
-	spin_unlock(&fs->lock);
-	return turn;
-}
-
-void family_booked(struct families *fs, struct kin *k, uint64_t turn, int64_t pages)
-{
-	spin_lock(&fs->lock);
-	if (k->turn == turn && k->now.valid && !k->next.valid) {
-		k->now.moved -= pages;
-		k->now.own -= pages;
-		k->turn++;
 	}
 	spin_unlock(&fs->lock);
 }
@@ -358,7 +336,7 @@ static int64_t owe_again(struct families *fs, const struct family_pass *p, struc
 }
 
 int64_t family_pass_finish(struct families *fs, const struct family_pass *p, struct kin **k,
-			   struct places **old, unsigned n)
+			   unsigned n)
 {
 	int64_t pages;
 	bool good;
@@ -368,12 +346,14 @@ int64_t family_pass_finish(struct families *fs, const struct family_pass *p, str
 	pages = good ? p->debt - p->paid : owe_again(fs, p, k, n);
 	if (good)
 		p->family->debt -= pages;
-	/* All in one section: a member that forks in between would join with what no longer counts.
-	 */
-	for (unsigned i = 0; i < n; i++)
-		old[i] = settle(fs, k[i], good);
 	spin_unlock(&fs->lock);
-	for (unsigned i = 0; i < n; i++)
-		put(fs, old[i]);
+	for (unsigned i = 0; i < n; i++) {
+		struct places *old;
+
+		spin_lock(&fs->lock);
+		old = settle(fs, k[i], good);
+		spin_unlock(&fs->lock);
+		put(fs, old);
+	}
 	return pages;
 }

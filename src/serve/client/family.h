@@ -107,11 +107,6 @@ bool family_scan(struct families *fs, const struct kin *k, struct share *now, ui
 void family_scanned(struct families *fs, struct kin *k, uint64_t turn, int64_t faults, int64_t own,
 		    int64_t shared);
 
-/* Pages that only @k had, looked up after family_turn, have gone into the books. Nothing is lowered
- * if it forked, or was looked at, meanwhile: the next look finds them gone. Not during a pass. */
-uint64_t family_turn(struct families *fs, const struct kin *k);
-void family_booked(struct families *fs, struct kin *k, uint64_t turn, int64_t pages);
-
 /* Is @k a member of @f? */
 bool family_has(struct families *fs, const struct family *f, const struct kin *k);
 /* A pass over @k's family. False: it has none. */
@@ -125,8 +120,8 @@ bool family_pass_publish(struct families *fs, const struct family_pass *p, struc
 int64_t family_pass_pay(struct families *fs, struct family_pass *p, struct kin *const *k,
 			unsigned n_kin, int64_t n);
 /* The second, once all charges have risen: pages to uncharge; negative: to charge, as the family
- * has changed. Then the shares are as they were before. @old: room for @n. */
+ * has changed. Then the shares are as they were before. */
 int64_t family_pass_finish(struct families *fs, const struct family_pass *p, struct kin **k,
-			   struct places **old, unsigned n);
+			   unsigned n);
 
 #endif

@@ -41,7 +41,7 @@ struct supervisor {
 
 	/* wake.c: where threads sleep */
 	struct {
-		struct waitq watcher, settler, finder, surveyor, find;
+		struct waitq watcher, settler, finder, find;
 	} wake;
 	atomic32_t unsettled;       /* (A) unmanaged RSS grew: the limit may be exceeded */
 	atomic32_t unstopped;       /* (A) ... by a process above the limit that a debugger
@@ -133,7 +133,6 @@ enum serve_thread {
 	THREAD_LISTENER = 1 << 8,
 	THREAD_REMOTE = 1 << 9,
 	THREAD_FOLLOW = 1 << 10,
-	THREAD_SURVEYOR = 1 << 11,
 };
 /* The first statement of a thread's main function. */
 void thread_begin(enum serve_thread self);

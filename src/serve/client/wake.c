@@ -16,7 +16,6 @@ void wake_init(struct supervisor *s)
 	waitq_init(&s->wake.watcher);
 	waitq_init(&s->wake.settler);
 	waitq_init(&s->wake.finder);
-	waitq_init(&s->wake.surveyor);
 	waitq_init(&s->wake.find);
 }
 

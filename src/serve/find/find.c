@@ -81,16 +81,6 @@ void find_took(struct find *f, uint64_t since_ns)
 	while ((int64_t)took > before && !a64_cas(most, before, (int64_t)took));
 }
 
-/* Its faults are not in the statistics of the client that it shares memory with. */
-static void note_several(struct supervisor *s, pid_t pid)
-{
-	struct client *c = NULL;
-
-	while ((c = client_next(s, c)))
-		if (c->host.pid && c->host.pid != pid && proc_shares_memory(pid, c->host.pid))
-			a32_store(&c->several, 1);
-}
-
 static void note_sharing(struct find *f, pid_t pid)
 {
 	bool fresh;
@@ -99,10 +89,8 @@ static void note_sharing(struct find *f, pid_t pid)
 	spin_lock(&f->lock);
 	fresh = seen_add(f, &f->sharing, pid, false, 0);
 	spin_unlock(&f->lock);
-	if (!fresh)
-		return;
-	note_several(f->s, pid);
-	census_shared(f->s, pid);
+	if (fresh)
+		census_shared(f->s, pid);
 }
 
 /* Iterate over processes that share memory; 0: no more. Those that are gone or have executed a

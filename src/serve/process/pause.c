@@ -9,10 +9,6 @@
  * gives pages back. The root process is our child: its ptrace stops are also reported to our main
  * thread, which recognizes them (PTRACE_EVENT_STOP, cli/run.c), and its end is not waited for here.
  *
- * A thread that waits in the kernel, for a page of ours too, stops only when it returns from there.
- * If it is released before that it is late, and released at the next try. Others that are stopped
- * by then stay stopped.
- *
  * A thread that is released gets the signal it was about to take, if there is one. If we die the
  * kernel releases all of them. When a thread other than the first one executes a program its number
  * changes, whether it is stopped or about to be: so we do not remember which threads we trace but
@@ -33,26 +29,10 @@
 #include "plat/plat.h"
 #include "serve/process/process.h"
 
-/* A late one, which is to be stopped again, has its interrupt already. False: it is not late. */
-static bool keep_late(struct pause *p, pid_t tid)
-{
-	for (unsigned i = 0; i < p->lagging; i++)
-		if (p->tid[i] == tid) {
-			pid_t pid = p->pid[i];
-
-			p->tid[i] = p->tid[--p->lagging];
-			p->pid[i] = p->pid[p->lagging];
-			p->tid[p->lagging] = tid;
-			p->pid[p->lagging] = pid;
-			return true;
-		}
-	return false;
-}
-
 static void stop_thread(struct pause *p, pid_t pid, pid_t tid)
 {
 	VM_ASSERT(tid > 0);
-	if (keep_late(p, tid) || p->n == PAUSE_MAX || !proc_thread_runs(pid, tid))
+	if (p->n == PAUSE_MAX || !proc_thread_runs(pid, tid))
 		return;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0) {
 		p->refused |= errno == EPERM;
@@ -76,7 +56,7 @@ void pause_process(struct pause *p, pid_t pid, uint32_t helper)
 			stop_thread(p, pid, (pid_t)atoi(d->d_name));
 	if (dir)
 		closedir(dir);
-	if (p->n > p->lagging && !p->since_ns)
+	if (p->n && !p->since_ns)
 		p->since_ns = plat_now_ns();
 }
 
@@ -118,32 +98,18 @@ static bool let_go(const struct pause *p, pid_t pid, pid_t tid)
 	return ptrace(PTRACE_DETACH, now, NULL, signal) == 0;
 }
 
-/* Release the first @n. */
-static void end_some(struct pause *p, unsigned n)
+void pause_end(struct pause *p)
 {
-	unsigned kept = 0, lagging = 0;
+	unsigned kept = 0;
 
-	VM_ASSERT(p->n <= PAUSE_MAX && p->lagging <= p->n &&
-		  (p->n > p->lagging) == (p->since_ns != 0));
+	VM_ASSERT(p->n <= PAUSE_MAX && !p->n == !p->since_ns);
 	for (unsigned i = 0; i < p->n; i++) {
-		if (i < n && let_go(p, p->pid[i], p->tid[i]))
+		if (let_go(p, p->pid[i], p->tid[i]))
 			continue;
-		lagging += i < n;
 		p->pid[kept] = p->pid[i];
 		p->tid[kept++] = p->tid[i];
 	}
 	p->n = kept;
-	p->lagging = lagging;
-	if (kept == lagging)
+	if (!kept)
 		p->since_ns = 0;
-}
-
-void pause_end(struct pause *p)
-{
-	end_some(p, p->n);
-}
-
-void pause_end_late(struct pause *p)
-{
-	end_some(p, p->lagging);
 }

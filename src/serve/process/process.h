@@ -31,18 +31,16 @@ bool smaps_marks_stacks(void);
 #define PAUSE_MAX 64
 struct pause {
 	pid_t pid[PAUSE_MAX], tid[PAUSE_MAX];
-	unsigned n, lagging; /* the first @lagging are to go, and have not stopped */
-	pid_t root;          /* our main thread waits for the end of this one */
-	bool refused;        /* a thread of the last one runs on: a debugger follows it */
-	uint64_t since_ns;   /* when the others were stopped; 0: there are none */
+	unsigned n;
+	pid_t root;        /* our main thread waits for the end of this one */
+	bool refused;      /* a thread of the last one runs on: a debugger follows it */
+	uint64_t since_ns; /* 0: no process is stopped */
 };
 /* Stop the running threads of @pid, except @helper (0: none; in the numbering of the process).
  * Watcher: the tracer is the calling thread. */
 void pause_process(struct pause *p, pid_t pid, uint32_t helper);
-/* Release all; those that have not stopped yet become late. Same thread. */
+/* Release all; those that have not stopped yet: the next time. Same thread. */
 void pause_end(struct pause *p);
-/* Release those of the late ones that have stopped since. Same thread. */
-void pause_end_late(struct pause *p);
 
 /* ---- socket.c ---- */
 /* Send one packet of @size bytes, with descriptor @fd unless that is -1. @flags: MSG_DONTWAIT never

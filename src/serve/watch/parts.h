@@ -1,5 +1,4 @@
-/* serve/watch/parts.h - private to the room: the parts of the watcher, settler, finder and
- * surveyor. */
+/* serve/watch/parts.h - private to the room: the parts of the watcher, settler and finder. */
 #ifndef UMEMCG_SERVE_WATCH_PARTS_H
 #define UMEMCG_SERVE_WATCH_PARTS_H
 
@@ -9,8 +8,6 @@ void watcher_main(void *supervisor);
 /* Makes room for what was charged by force. */
 void settler_main(void *supervisor);
 void finder_main(void *supervisor);
-/* Reads what takes long. */
-void surveyor_main(void *supervisor);
 
 /* ---- finder.c ---- */
 int finder_init(struct supervisor *s);

@@ -1,12 +1,12 @@
-/* serve/watch/watch.c - the threads of the room: watcher, settler, finder and surveyor. Their
- * beginning and end.
+/* serve/watch/watch.c - the threads of the room: watcher, settler and finder. Their beginning and
+ * end.
  *
  * Locks: none; the main thread.
  */
 #include "serve/watch/parts.h"
 
 struct watch_threads {
-	struct plat_thread watcher, settler, finder, surveyor;
+	struct plat_thread watcher, settler, finder;
 };
 
 int watch_init(struct supervisor *s)
@@ -30,8 +30,6 @@ int watch_start(struct supervisor *s)
 		err = plat_thread_start(&t->settler, "umemcg-settler", settler_main, s);
 	if (!err)
 		err = plat_thread_start(&t->finder, "umemcg-finder", finder_main, s);
-	if (!err)
-		err = plat_thread_start(&t->surveyor, "umemcg-surveyor", surveyor_main, s);
 	return err;
 }
 
@@ -40,7 +38,6 @@ void watch_wake(struct supervisor *s)
 	waitq_wake(&s->wake.watcher);
 	waitq_wake(&s->wake.settler);
 	waitq_wake(&s->wake.finder);
-	waitq_wake(&s->wake.surveyor);
 }
 
 void watch_join_watcher(struct supervisor *s)
@@ -52,5 +49,4 @@ void watch_join(struct supervisor *s)
 {
 	plat_thread_join(&s->watch->settler);
 	plat_thread_join(&s->watch->finder);
-	plat_thread_join(&s->watch->surveyor);
 }

@@ -1,4 +1,4 @@
-/* serve/watch/watch.h - the threads that watch: watcher, settler, finder, surveyor. */
+/* serve/watch/watch.h - the threads that watch: watcher, settler, finder. */
 #ifndef UMEMCG_SERVE_WATCH_H
 #define UMEMCG_SERVE_WATCH_H
 

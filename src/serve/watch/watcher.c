@@ -48,6 +48,7 @@
 
 struct watch {
 	struct supervisor *s;
+	struct shmem_watch shmem;
 	struct own_tables own_tables;
 	uint64_t huge_next_ns;
 	int64_t beyond;                  /* pages that the limit was raised by (late.c) */
@@ -329,6 +330,7 @@ static void tick(struct watch *w)
 {
 	assert_thread(THREAD_WATCHER);
 	raise_peak(&w->s->metadata_peak, engine_metadata_bytes(&w->s->engine));
+	shmem_measure(w->s, &w->shmem);
 	memfds_look(w->s);
 	spare_fill(w->s);
 	huge_look(w->s, &w->huge_next_ns);
@@ -392,6 +394,8 @@ static void let_all_go(struct watch *w)
 {
 	assert_thread(THREAD_WATCHER);
 	pause_end(&w->pause);
+	if (w->pause.n)
+		return;
 	while (w->nr_stopped)
 		client_put(w->stopped[--w->nr_stopped]);
 }
@@ -436,8 +440,7 @@ static void unsettled(struct watch *w)
 		client_put(w->grown[--w->nr_grown]);
 	if (a32_load(&s->unsettled) || a32_load(&s->reserves_wanted))
 		waitq_wake(&s->wake.settler);
-	pause_end_late(&w->pause);
-	if (!w->pause.since_ns || may_go_on(w))
+	if (!w->pause.n || may_go_on(w))
 		let_all_go(w);
 	w->need = 0;
 }

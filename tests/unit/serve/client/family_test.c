@@ -18,7 +18,6 @@
 
 struct process {
 	bool alive;
-	unsigned life; /* which of those in this place */
 	int64_t faults;
 	struct kin kin;
 };
@@ -129,14 +128,12 @@ static void end(unsigned p)
 	debt += family_leave(&fs, &process[p].kin);
 	unmap(p, 0, PAGES);
 	process[p].alive = false;
-	process[p].life++;
 }
 
 static void start_process(unsigned p)
 {
-	process[p] = (struct process){ .alive = true,
-				       .life = process[p].life + 1,
-				       .kin = { .now.tracked = -1, .next.tracked = -1 } };
+	process[p] =
+		(struct process){ .alive = true, .kin = { .now.tracked = -1, .next.tracked = -1 } };
 }
 
 /* With something in between what the call thread and what the worker do. */
@@ -167,37 +164,12 @@ static void scan(unsigned p)
 	family_scanned(&fs, &process[p].kin, process[p].kin.turn, faults, own_of(p), shared_of(p));
 }
 
-static bool passing; /* the thread that does passes is the one that enters pages in the books */
-
-/* Some pages become managed. What is lowered for them counts only pages that nobody shared. */
-static void book(unsigned p, unsigned from, unsigned n, void (*meanwhile)(void))
-{
-	uint64_t turn = family_turn(&fs, &process[p].kin);
-	unsigned life = process[p].life, own = 0;
-	bool mine[PAGES];
-
-	if (passing)
-		return;
-	for (unsigned i = 0; i < PAGES; i++)
-		mine[i] = page[i] == 1u << p;
-	meanwhile();
-	for (unsigned i = from; i < PAGES && i < from + n && process[p].life == life; i++)
-		if (page[i] >> p & 1) {
-			page[i] &= ~(1u << p);
-			own += mine[i];
-		}
-	if (process[p].alive && process[p].life == life)
-		family_booked(&fs, &process[p].kin, turn, own);
-}
-
 static void settle_alone(unsigned p)
 {
 	debt -= family_alone(&fs, &process[p].kin);
 }
 
 static void nothing(void) {}
-
-static void some(void);
 
 static bool calm;
 
@@ -214,7 +186,7 @@ static void anything(bool may_fork)
 		}
 		return;
 	}
-	switch (number(may_fork ? 13 : 9)) {
+	switch (number(may_fork ? 12 : 9)) {
 	case 0:
 		take(p, number(6));
 		break;
@@ -236,9 +208,6 @@ static void anything(bool may_fork)
 		break;
 	case 9:
 		fork_process(p, number(4) != 0, nothing);
-		break;
-	case 10:
-		book(p, number(PAGES), number(40), number(2) ? nothing : some);
 		break;
 	default:
 		write_page(p, number(PAGES));
@@ -296,11 +265,10 @@ static void pay(struct family_pass *ps, struct kin **k, const unsigned *who, uns
 	assert_true(charged() >= there());
 }
 
-static bool pass_over(unsigned of)
+static bool pass(unsigned of)
 {
 	struct kin *k[PROCESSES];
 	struct share share[PROCESSES];
-	struct places *old[PROCESSES];
 	unsigned who[PROCESSES], n = 0;
 	struct family_pass ps;
 	int64_t from[PROCESSES], worth[PROCESSES], before;
@@ -338,17 +306,8 @@ static bool pass_over(unsigned of)
 	if (number(2))
 		pay(&ps, k, who, n, worth);
 	some();
-	debt -= family_pass_finish(&fs, &ps, k, old, n);
+	debt -= family_pass_finish(&fs, &ps, k, n);
 	return true;
-}
-
-static bool pass(unsigned of)
-{
-	bool done;
-	passing = true;
-	done = pass_over(of);
-	passing = false;
-	return done;
 }
 
 static void clear(void)
@@ -461,26 +420,6 @@ TEST(a_pass_finds_what_there_is)
 	spin_fini(&fs.lock);
 }
 
-static void fork_the_first(void)
-{
-	fork_process(0, true, nothing);
-}
-
-/* Pages that go into the books cost a member nothing any more, unless a child has them as well. */
-TEST(what_a_child_got_meanwhile_stays_charged)
-{
-	begin(5);
-	fork_process(0, true, nothing);
-	calm = true;
-	take(0, 40);
-	assert_true(pass(0));
-	book(0, 100, 20, nothing);
-	assert_in_range(charged(), there(), there() + 2);
-	book(0, 120, 20, fork_the_first);
-	assert_true(charged() >= there());
-	clear();
-	spin_fini(&fs.lock);
-}
 TEST(a_look_tells_copies_from_other_faults)
 {
 	begin(5);

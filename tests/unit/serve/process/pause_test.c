@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,78 +151,4 @@ TEST(a_thread_that_executes_a_program_is_let_go)
 	assert_string_equal(r.wrong ? r.wrong : "", "");
 	assert_true(r.stopped > 0);
 	munmap(go, PAGE_SIZE);
-}
-
-/* A child that waits in the kernel, where no interrupt stops it, until the pipe @fd is closed. */
-static pid_t start_in_vfork(const int fd[2])
-{
-	pid_t pid = fork();
-	char c;
-
-	if (pid)
-		return pid;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)close(fd[1]);
-	if (vfork() == 0) {
-		(void)read(fd[0], &c, 1);
-		_exit(0);
-	}
-	for (;;)
-		(void)pause();
-}
-
-static pid_t start_busy(const int fd[2])
-{
-	pid_t pid = fork();
-
-	if (pid)
-		return pid;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)close(fd[1]);
-	for (;;)
-		(void)getppid();
-}
-
-static bool released(struct pause *p)
-{
-	for (int i = 0; i < WAIT_MS && p->n; i++) {
-		pause_end_late(p);
-		plat_sleep_ns(1000000);
-	}
-	return !p->n;
-}
-
-/* A thread that has not stopped when it was to go on is no reason to let others go on. */
-TEST(what_is_late_keeps_nobody_from_staying_stopped)
-{
-	struct pause p = { .n = 1 };
-	pid_t waits, busy;
-	int fd[2];
-
-	assert_int_equal(pipe(fd), 0);
-	waits = start_in_vfork(fd);
-	busy = start_busy(fd);
-	close(fd[0]);
-	plat_sleep_ns(50 * 1000000);
-	assert_int_equal(ptrace(PTRACE_SEIZE, waits, NULL, NULL), 0);
-	assert_int_equal(ptrace(PTRACE_INTERRUPT, waits, NULL, NULL), 0);
-	p.pid[0] = p.tid[0] = waits;
-	p.since_ns = 1;
-	pause_end(&p);
-	assert_int_equal(p.lagging, 1);
-	assert_int_equal(p.since_ns, 0);
-	for (int i = 0; i < WAIT_MS && p.n == 1; i++)
-		pause_process(&p, busy, 0);
-	assert_int_equal(p.n, 2);
-	assert_true(p.since_ns > 1);
-	for (int i = 0; i < WAIT_MS && !proc_thread_stopped(busy, busy); i++)
-		plat_sleep_ns(1000000);
-	pause_end_late(&p);
-	assert_true(proc_thread_stopped(busy, busy));
-	pause_end(&p);
-	assert_int_equal(p.n, 1);
-	close(fd[1]);
-	assert_true(released(&p));
-	assert_int_equal(kill(waits, SIGKILL) | kill(busy, SIGKILL), 0);
-	assert_true(waitpid(waits, NULL, 0) == waits && waitpid(busy, NULL, 0) == busy);
 }
