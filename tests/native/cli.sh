@@ -529,7 +529,7 @@ check "every key of the JSON report is in the manual" keys_documented
 check "docs/report.md has the keys and types that are printed, and no others" report_documented
 check "a report in the program's output is behind it" report_behind_output
 mkdir "$TMP/memory"
-check "swap on a tmpfs is warned of" swap_in_memory
+as_root "swap on a tmpfs is warned of" swap_in_memory
 check "the JSON report on standard error has lines of its own, and the last" json_on_stderr
 if command -v meson >/dev/null; then
 	as_root "an installed umemcg finds its agent" installed
