@@ -72,7 +72,7 @@ static void run_thread(void *arg)
 		for (const char *s = test->thread[i]; *s; s++)
 			reg += *s >= 'x' && *s <= 'z' && (s[1] == ' ' || !s[1]);
 	for (const char *s = test->thread[t]; *s; s += strcspn(s, " "), s += strspn(s, " ")) {
-		uint32_t *v = &mem->var[*s - 'x'];
+		uint32_t *v = *s == 'f' ? NULL : &mem->var[*s - 'x'];
 		void *pc = (void *)(uintptr_t)s;
 
 		if (*s == 'f')
