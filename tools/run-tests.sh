@@ -23,7 +23,8 @@ ninja -C "$dir" >"$dir/ninja.log" 2>&1 || {
 }
 programs=$(meson test -C "$dir" --no-rebuild --list "$@" 2>/dev/null | grep -c .)
 echo "$programs programs; a line when one has ended. Single tests follow."
-meson test -C "$dir" --no-rebuild "$@" 2>&1 | tee "$dir/test.log" | sed -u -n '/^ *[0-9]*\/[0-9]* /p'
+# In the background of a script, or under nohup, signals are ignored, and no shell below can change that; tests send them.
+env --default-signal=HUP,INT,QUIT meson test -C "$dir" --no-rebuild "$@" 2>&1 | tee "$dir/test.log" | sed -u -n '/^ *[0-9]*\/[0-9]* /p'
 if [ ! -s "$log" ]; then
 	cat "$dir/test.log"
 	echo "FAIL  meson test wrote no log"
