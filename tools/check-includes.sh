@@ -13,7 +13,7 @@ BEGIN {
 	# folders may use, so that its rooms may, too; its sources on top use every room.
 	rooms = "serve serve/process serve/channel serve/client serve/account serve/shared " \
 		"serve/session serve/find serve/fault serve/watch serve/remote serve/top"
-	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit " rooms " agent cli scenario search draw command", order, " ")
+	n = split("base plat plat/native plat/sim memcg mm mmu/soft mmu/host audit ctl " rooms " agent cli scenario search draw command", order, " ")
 	for (i = 1; i <= n; i++)
 		rank[order[i]] = i
 	rank["agent/user"] = rank["agent"]

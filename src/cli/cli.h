@@ -28,8 +28,11 @@ struct command {
 
 extern const struct command check_command;
 extern const struct command doctor_command;
+extern const struct command get_command;
+extern const struct command ls_command;
 extern const struct command migrate_command;
 extern const struct command run_command;
+extern const struct command set_command;
 
 /* Print one line to standard error: "umemcg: " and the text, with unprintable characters as "\xNN".
  * Pass names of any length as TEXT_NAME. */

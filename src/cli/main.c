@@ -10,6 +10,9 @@
 static const struct command *const commands[] = {
 	&run_command,
 	&doctor_command,
+	&ls_command,
+	&get_command,
+	&set_command,
 	&migrate_command,
 	&check_command,
 };

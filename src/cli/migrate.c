@@ -9,46 +9,32 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/running.h"
 #include "plat/plat.h"
-#include "serve/remote/remote.h"
 
 #define EXIT_SOME_LEFT 1
 #define SILENT_MS      30000                /* a working supervisor reports far more often */
 #define SHOW_AFTER_NS  UINT64_C(1000000000) /* for progress on a terminal */
 
 struct migrate {
-	const char *target; /* as given */
-	uint32_t pid;       /* 0: target is a group's name */
-	long from, to;      /* -1: not given */
+	struct running target;
+	long from, to; /* -1: not given */
 	bool verbose, help, version;
-	struct remote_run *runs;
-	int nr_runs;
 	uint64_t start_ns;
 	bool shown; /* a progress line is on the terminal */
 };
 
 /* ---- the command line ---- */
 
-/* A number of at most nine digits, or -1. */
-static long number(const char *text)
-{
-	size_t len = strlen(text);
-
-	return len > 0 && len < 10 && strspn(text, "0123456789") == len ? strtol(text, NULL, 10)
-									: -1;
-}
-
 static int take_node(const char *option, const char *text, long *node)
 {
-	*node = number(text);
+	*node = running_number(text);
 	if (*node >= 0)
 		return 0;
 	return cli_fail(
@@ -64,14 +50,7 @@ static int take_target(struct migrate *m, int argc, char **argv)
 	if (optind + 1 < argc)
 		return cli_fail("migrate: '%s' is one too many; give one PID or GROUP",
 				TEXT_NAME(argv[optind + 1]));
-	m->target = argv[optind];
-	if (m->target[strspn(m->target, "0123456789")])
-		return 0;
-	if (number(m->target) <= 0)
-		return cli_fail("migrate: '%s' is not the number of a process",
-				TEXT_NAME(m->target));
-	m->pid = (uint32_t)number(m->target);
-	return 0;
+	return running_take(&m->target, argv[optind]);
 }
 
 static int refuse_option(char **argv)
@@ -125,128 +104,6 @@ static int take_options(struct migrate *m, int argc, char **argv)
 	return err;
 }
 
-/* ---- finding the supervisor ---- */
-
-static unsigned count_state(const struct migrate *m, enum remote_state state)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < m->nr_runs; i++)
-		n += m->runs[i].state == state;
-	return n;
-}
-
-/* That run cannot be asked. */
-static int unreachable(const struct remote_run *r)
-{
-	if (r->state == REMOTE_DENIED)
-		return cli_fail("migrate: no permission: umemcg run (%d) belongs to another user; "
-				"ask as that user "
-				"or root",
-				(int)r->pid);
-	if (r->state == REMOTE_OTHER)
-		return cli_fail("migrate: umemcg run (%d) is of another version of umemcg",
-				(int)r->pid);
-	return cli_fail("migrate: umemcg run (%d) does not answer; is it stopped?", (int)r->pid);
-}
-
-/* What the search could not see, to end a sentence. */
-static const char *unseen(const struct migrate *m)
-{
-	if (count_state(m, REMOTE_DENIED))
-		return " (runs of other users were not asked)";
-	if (count_state(m, REMOTE_SILENT) + count_state(m, REMOTE_OTHER))
-		return " (not every run answered)";
-	return "";
-}
-
-static int no_such_member(const struct migrate *m)
-{
-	int error = kill((pid_t)m->pid, 0) == 0 ? 0 : errno;
-
-	if (error == ESRCH)
-		return cli_fail("migrate: there is no process %s", TEXT_NAME(m->target));
-	if (error == EPERM)
-		return cli_fail("migrate: no permission: process %s belongs to another user; ask "
-				"as that user or "
-				"root",
-				TEXT_NAME(m->target));
-	return cli_fail("migrate: process %s is not a member of any umemcg run%s",
-			TEXT_NAME(m->target), unseen(m));
-}
-
-/* *@run: the run to ask; m->pid becomes 0 if the whole group is meant. */
-static int find_process(struct migrate *m, struct remote_run **run)
-{
-	for (int i = 0; i < m->nr_runs; i++) {
-		struct remote_run *r = &m->runs[i];
-
-		if ((uint32_t)r->pid == m->pid) {
-			if (r->state != REMOTE_ANSWERED)
-				return unreachable(r);
-			m->pid = 0;
-			*run = r;
-			return 0;
-		}
-		if (r->state == REMOTE_ANSWERED && r->is.member != REMOTE_STRANGER)
-			*run = r;
-	}
-	if (!*run)
-		return no_such_member(m);
-	if ((*run)->is.member == REMOTE_MANAGED)
-		return 0;
-	return cli_fail("migrate: process %s of group %s is not managed, and where its pages are "
-			"is not known here; "
-			"migratepages(8) moves them",
-			TEXT_NAME(m->target), (*run)->is.group);
-}
-
-static int no_such_group(const struct migrate *m)
-{
-	char text[512];
-	unsigned n = 0;
-
-	TEXT_ON(t, text);
-	for (int i = 0; i < m->nr_runs; i++)
-		if (m->runs[i].state == REMOTE_ANSWERED)
-			text_printf(&t, "%s%s (%s)", n++ ? ", " : "; there is ",
-				    m->runs[i].is.group, m->runs[i].is.program);
-	return cli_fail("migrate: no umemcg run has a group '%s'%s%s", TEXT_NAME(m->target),
-			n ? text : "", unseen(m));
-}
-
-static int find_group(struct migrate *m, struct remote_run **run)
-{
-	char text[256];
-	unsigned n = 0;
-
-	TEXT_ON(t, text);
-	for (int i = 0; i < m->nr_runs; i++) {
-		struct remote_run *r = &m->runs[i];
-
-		if (r->state != REMOTE_ANSWERED || strcmp(r->is.group, m->target) != 0)
-			continue;
-		text_printf(&t, "%s%d", n++ ? ", " : "", (int)r->pid);
-		*run = r;
-	}
-	if (n > 1)
-		return cli_fail("migrate: %u runs have a group '%s'; give the PID of one: %s", n,
-				TEXT_NAME(m->target), text);
-	return n ? 0 : no_such_group(m);
-}
-
-static int find_run(struct migrate *m, struct remote_run **run)
-{
-	m->nr_runs = remote_find(m->pid, &m->runs);
-	if (m->nr_runs < 0) {
-		int error = -m->nr_runs;
-
-		m->nr_runs = 0;
-		return cli_fail("migrate: cannot look for running umemcg: %s", strerror(error));
-	}
-	return m->pid ? find_process(m, run) : find_group(m, run);
-}
-
 /* ---- the result ---- */
 
 static int missing_node(const struct migrate *m, const struct remote_moved *r)
@@ -279,9 +136,9 @@ static int refused(const struct migrate *m, const struct remote_moved *r)
 				"nodes");
 	case EBUSY:
 		return cli_fail("migrate: another migration of '%s' is under way",
-				TEXT_NAME(m->target));
+				TEXT_NAME(m->target.text));
 	case ESRCH:
-		return cli_fail("migrate: process %s has just ended", TEXT_NAME(m->target));
+		return cli_fail("migrate: process %s has just ended", TEXT_NAME(m->target.text));
 	default:
 		return cli_fail("migrate: umemcg run cannot do that: %s", strerror(-r->error));
 	}
@@ -331,11 +188,12 @@ static int say_result(const struct migrate *m, const struct remote_moved *r)
 	return EXIT_SOME_LEFT;
 }
 
-static int migrate(struct migrate *m, const struct remote_run *run)
+static int migrate(struct migrate *m)
 {
+	const struct remote_run *run = m->target.run;
 	struct remote_migrate ask = {
 		.h = { REMOTE_MAGIC, REMOTE_MIGRATE },
-		.pid = m->pid,
+		.pid = m->target.pid,
 		.from = (uint32_t)m->from,
 		.to = (uint32_t)m->to,
 	};
@@ -363,8 +221,7 @@ static int migrate(struct migrate *m, const struct remote_run *run)
 
 static int migrate_main(int argc, char **argv)
 {
-	struct migrate m = { .from = -1, .to = -1 };
-	struct remote_run *run = NULL;
+	struct migrate m = { .target = { .command = "migrate" }, .from = -1, .to = -1 };
 	int status = take_options(&m, argc, argv);
 
 	if (status)
@@ -374,10 +231,10 @@ static int migrate_main(int argc, char **argv)
 	if (m.version)
 		return cli_print("umemcg " UMEMCG_VERSION "\n");
 	m.start_ns = plat_now_ns();
-	status = find_run(&m, &run);
+	status = running_find(&m.target, false);
 	if (!status)
-		status = migrate(&m, run);
-	remote_found_free(m.runs, m.nr_runs);
+		status = migrate(&m);
+	running_done(&m.target);
 	return status;
 }
 

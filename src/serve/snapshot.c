@@ -26,7 +26,7 @@ void supervisor_snapshot(struct supervisor *s, struct serve_snapshot *out)
 	counter(&g->swap, &out->swap_current, &out->swap_peak, &out->swap_max);
 	counter(&g->zswap, &out->zswap_current, &out->zswap_peak, &out->zswap_max);
 	counter(&g->memsw, &out->memsw_current, &out->memsw_peak, &out->memsw_max);
-	out->memory_high = bytes(s->high);
+	out->memory_high = bytes(bounds_get(&s->bounds, CTL_HIGH));
 	for (int i = 0; i < NR_STATS; i++)
 		out->stat[i] = stat_read(g, (enum stat_item)i);
 	for (int i = 0; i < NR_EVENTS; i++)

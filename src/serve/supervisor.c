@@ -42,9 +42,9 @@
 #define FRAME_BYTES (sizeof(struct page) + 16)
 #define ZSWAP_SHARE 4  /* of the limit, which compressed pages may have */
 #define SLOT_BYTES  96 /* of the tables in struct swap_device */
-/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, 2 exec, 2 kswapd, 2
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, files, 2 exec, 2 kswapd, 2
  * ahead, 2 more workers than CPUs, liburcu's, the store's */
-#define OTHER_THREADS      29
+#define OTHER_THREADS      30
 #define THREAD_STACK_GUESS (8ull << 20)  /* if 'ulimit -s' is no number */
 #define SPACE_SPARE        (32ull << 20) /* heap, clients */
 
@@ -117,7 +117,7 @@ static int64_t limit_pages(int64_t bytes)
 	return bytes == SERVE_UNLIMITED ? PAGE_COUNTER_MAX : bytes / (int64_t)PAGE_SIZE;
 }
 
-/* Records for what the limit allows plus a transient excess; without a limit, for all of memory. */
+/* Records for what the limit allows plus a transient excess; PAGE_COUNTER_MAX: for all of memory. */
 static uint32_t frames_for(int64_t max)
 {
 	struct sysinfo si;
@@ -134,11 +134,13 @@ static uint32_t frames_for(int64_t max)
 /* The share of the limit that compressed pages may have. Without a file behind them: all of it. */
 static int64_t zswap_pages(const struct supervisor *s)
 {
+	int64_t max = limit_pages(s->config.memory_max);
+
 	if (s->config.zswap_max >= 0)
 		return limit_pages(s->config.zswap_max);
-	if (!s->config.tier_file || s->max >= PAGE_COUNTER_MAX)
+	if (!s->config.tier_file || max >= PAGE_COUNTER_MAX)
 		return PAGE_COUNTER_MAX;
-	return s->max / ZSWAP_SHARE;
+	return max / ZSWAP_SHARE;
 }
 
 static int make_group(struct supervisor *s, struct serve_problem *p)
@@ -152,14 +154,14 @@ static int make_group(struct supervisor *s, struct serve_problem *p)
 				s->config.group_name ? s->config.group_name : name, &err);
 	if (!s->group)
 		return problem_set(p, err, "cannot make the group: %s", strerror(-err));
-	s->max = limit_pages(s->config.memory_max);
-	s->memsw_max = limit_pages(s->config.memsw_max);
-	page_counter_force_max(&s->group->memory, s->max);
-	page_counter_force_max(&s->group->memsw, s->memsw_max);
-	page_counter_force_max(&s->group->swap, limit_pages(s->config.swap_max));
-	page_counter_force_max(&s->group->zswap, zswap_pages(s));
-	s->high = limit_pages(s->config.memory_high);
-	a64_store(&s->group->memory.high, s->high);
+	bounds_init(&s->bounds, s->group,
+		    (int64_t[BOUNDS_NR]){
+			    [CTL_HIGH] = limit_pages(s->config.memory_high),
+			    [CTL_MAX] = limit_pages(s->config.memory_max),
+			    [CTL_MEMSW_MAX] = limit_pages(s->config.memsw_max),
+			    [CTL_SWAP_MAX] = limit_pages(s->config.swap_max),
+			    [CTL_ZSWAP_MAX] = zswap_pages(s),
+		    });
 	return 0;
 }
 
@@ -187,13 +189,16 @@ static int make_secret(struct swap_device *d)
 
 static int make_engine(struct supervisor *s, struct serve_problem *p)
 {
-	uint32_t frames = frames_for(limit_pages(s->config.memory_max));
+	uint32_t frames = frames_for(PAGE_COUNTER_MAX);
 	struct store *store = NULL;
 	char text[LIMITS_TEXT_MAX];
 	uint64_t looked_ns = 0;
 	int err;
 
 	assert_thread(THREAD_MAIN);
+	/* The limit may be raised later (memory.max). Where address space is short, not by much. */
+	if (!limits_have_room(space_for(&s->config, frames), text))
+		frames = frames_for(limit_pages(s->config.memory_max));
 	if (!limits_have_room(space_for(&s->config, frames), text))
 		return problem_set(p, -ENOMEM, "%s", text);
 	if (s->config.swap_size >= (int64_t)PAGE_SIZE) {

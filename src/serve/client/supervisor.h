@@ -11,6 +11,7 @@
 
 #include "mm/engine.h"
 #include "mmu/host/host.h"
+#include "serve/client/bounds.h"
 #include "serve/process/keeper.h"
 #include "serve/serve.h"
 
@@ -18,8 +19,7 @@ struct supervisor {
 	struct engine engine;
 	struct mmu_host mmu;
 	struct mem_cgroup *group;
-	int64_t max, memsw_max;     /* (C) pages, as configured; late.c adjusts the group's */
-	int64_t high;               /* (C) pages, as configured; watcher.c adjusts the group's */
+	struct bounds bounds;       /* the limits of the group */
 	struct serve_config config; /* (C) */
 	enum serve_mode mode;       /* (C) that was chosen */
 	struct keeper *keeper;      /* (C) NULL: none */
@@ -133,6 +133,7 @@ enum serve_thread {
 	THREAD_LISTENER = 1 << 8,
 	THREAD_REMOTE = 1 << 9,
 	THREAD_FOLLOW = 1 << 10,
+	THREAD_FILES = 1 << 11,
 };
 /* The first statement of a thread's main function. */
 void thread_begin(enum serve_thread self);

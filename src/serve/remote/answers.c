@@ -10,12 +10,14 @@
 #include <string.h>
 
 #include "serve/process/proc.h"
+#include "serve/remote/files.h"
 #include "serve/remote/migrate.h"
 #include "serve/remote/remote.h"
 
 struct answers {
 	struct remote_server server;
 	struct migration_job migration;
+	struct files_job files;
 	struct plat_thread thread;
 };
 
@@ -86,11 +88,37 @@ static void answer_end(void *arg)
 	migration_end(&((struct supervisor *)arg)->answers->migration);
 }
 
+static void answer_read(void *arg, const struct remote_ask *m, struct remote_file *out)
+{
+	assert_thread(THREAD_REMOTE);
+	files_read(arg, m, out);
+}
+
+static bool answer_write(void *arg, const struct remote_ask *m, struct remote_file *out)
+{
+	struct supervisor *s = arg;
+
+	assert_thread(THREAD_REMOTE);
+	out->error = files_write_begin(&s->answers->files, s, m);
+	return !out->error;
+}
+
+static bool answer_written(void *arg, struct remote_file *out)
+{
+	struct supervisor *s = arg;
+
+	assert_thread(THREAD_REMOTE);
+	return files_write_wait(&s->answers->files, &out->error);
+}
+
 static const struct remote_ops answers = {
 	.who = answer_who,
 	.migrate = answer_migrate,
 	.step = answer_step,
 	.end = answer_end,
+	.read = answer_read,
+	.write = answer_write,
+	.written = answer_written,
 };
 
 static void answers_main(void *arg)
@@ -106,6 +134,7 @@ int answers_init(struct supervisor *s)
 	if (supervisor_part(&s->answers, sizeof(*s->answers)))
 		return -ENOMEM;
 	s->answers->server.listen_fd = -1;
+	files_init(&s->answers->files);
 	return 0;
 }
 
@@ -116,7 +145,7 @@ int answers_start(struct supervisor *s)
 	assert_thread(THREAD_MAIN);
 	/* Another process that took our name has taken no more than that. */
 	if (err) {
-		supervisor_notice(s, "umemcg migrate cannot reach this run: %s", strerror(-err));
+		supervisor_notice(s, "other umemcg commands cannot reach this run: %s", strerror(-err));
 		return 0;
 	}
 	err = plat_thread_start(&s->answers->thread, "umemcg-remote", answers_main, s);
@@ -130,5 +159,6 @@ void answers_stop(struct supervisor *s)
 	if (s->answers->server.listen_fd < 0)
 		return;
 	plat_thread_join(&s->answers->thread);
+	files_write_end(&s->answers->files);
 	remote_close(&s->answers->server);
 }

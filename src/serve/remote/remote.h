@@ -10,6 +10,8 @@
  *
  *   REMOTE_WHO      -> REMOTE_IS who are you, and is this process one of yours?
  *   REMOTE_MIGRATE  -> REMOTE_PROGRESS*, REMOTE_DONE closing the connection stops it where it is
+ *   REMOTE_READ     -> REMOTE_FILE        a control file of the group (ctl/ctl.h), or their list
+ *   REMOTE_WRITE    -> REMOTE_FILE        when it has taken effect; closing does not stop it
  *   anything the supervisor does not know -> REMOTE_REFUSED (-ENOSYS); anything malformed: closed
  *
  * The server is one thread and never blocks on a client: it closes a connection that sends nothing,
@@ -40,6 +42,9 @@ enum remote_type {
 	REMOTE_PROGRESS,
 	REMOTE_DONE,
 	REMOTE_REFUSED,
+	REMOTE_READ,
+	REMOTE_WRITE,
+	REMOTE_FILE,
 };
 
 struct remote_head {
@@ -91,6 +96,31 @@ struct remote_refused {
 	uint32_t pad;
 };
 
+#define REMOTE_NAME_MAX  64   /* bytes of a control file's name, the final 0 included */
+#define REMOTE_VALUE_MAX 256  /* bytes of what is written, likewise */
+#define REMOTE_PART_MAX  4096 /* bytes of a file's text in one message */
+
+/* REMOTE_READ and REMOTE_WRITE. */
+struct remote_ask {
+	struct remote_head h;
+	uint32_t view;              /* enum ctl_view */
+	uint32_t offset;            /* READ: of the first byte that is wanted */
+	char name[REMOTE_NAME_MAX]; /* NUL-terminated; READ: "" for the list: "NAME r|w|rw" and
+				     * what may be written, a line per file */
+	char value[REMOTE_VALUE_MAX]; /* WRITE: NUL-terminated */
+};
+
+struct remote_file {
+	struct remote_head h;
+	int32_t error;   /* 0; or -errno: -ENOENT no such file, -EACCES it cannot be read, or
+			  * written; -EINPROGRESS (WRITE) another is under way: try again; what
+			  * ctl_write returns */
+	uint32_t length; /* bytes of @text */
+	uint32_t more;   /* text follows: ask again, behind it */
+	uint32_t pad;
+	char text[REMOTE_PART_MAX];
+};
+
 /* ---- server ---- */
 
 /* Callbacks of the server's owner; all run in the thread of remote_serve. */
@@ -102,6 +132,11 @@ struct remote_ops {
 	bool (*step)(void *arg, struct remote_moved *out);
 	/* After the last step, or when the job is abandoned. */
 	void (*end)(void *arg);
+	void (*read)(void *arg, const struct remote_ask *m, struct remote_file *out);
+	/* Start a write. False: it is over already, and @out->error says how. */
+	bool (*write)(void *arg, const struct remote_ask *m, struct remote_file *out);
+	/* Wait a few milliseconds for its end. False: it has ended, @out->error. */
+	bool (*written)(void *arg, struct remote_file *out);
 };
 
 #define REMOTE_CONNS_MAX 16
@@ -118,6 +153,7 @@ struct remote_server {
 	void *arg;
 	struct remote_conn conn[REMOTE_CONNS_MAX];
 	struct remote_conn *asker; /* who asked for the job in progress; NULL: none */
+	bool writes;               /* the job is a write, not a migration */
 	struct remote_moved moved; /* progress of that job */
 	uint64_t told_ns;          /* when the asker last got a report */
 };

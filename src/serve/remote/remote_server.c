@@ -26,6 +26,7 @@ union request {
 	struct remote_head h;
 	struct remote_who who;
 	struct remote_migrate migrate;
+	struct remote_ask ask;
 };
 
 int remote_listen(struct remote_server *r, const struct remote_ops *ops, void *arg)
@@ -61,9 +62,10 @@ static void refuse(int fd, int error)
 /* Stop the job where it is. */
 static void give_up(struct remote_server *r)
 {
-	if (r->asker)
+	if (r->asker && !r->writes)
 		r->ops->end(r->arg);
 	r->asker = NULL;
+	r->writes = false;
 }
 
 static void conn_close(struct remote_server *r, struct remote_conn *c)
@@ -112,6 +114,11 @@ static void accept_one(struct remote_server *r)
 	c->heard_ns = plat_now_ns();
 }
 
+static bool is_ask(const struct remote_ask *m)
+{
+	return memchr(m->name, '\0', sizeof(m->name)) && memchr(m->value, '\0', sizeof(m->value));
+}
+
 static bool is(const union request *q, ssize_t n, uint32_t type, size_t size)
 {
 	return q->h.type == type && n == (ssize_t)size;
@@ -156,6 +163,35 @@ static void who(struct remote_server *r, struct remote_conn *c, const struct rem
 		conn_close(r, c);
 }
 
+static void answer_file(struct remote_server *r, struct remote_conn *c, struct remote_file *f)
+{
+	f->h = (struct remote_head){ REMOTE_MAGIC, REMOTE_FILE };
+	if (!tell(c->fd, f, sizeof(*f)))
+		conn_close(r, c);
+}
+
+static void read_file(struct remote_server *r, struct remote_conn *c, const struct remote_ask *m)
+{
+	struct remote_file f = { 0 };
+
+	r->ops->read(r->arg, m, &f);
+	answer_file(r, c, &f);
+}
+
+static void write_file(struct remote_server *r, struct remote_conn *c, const struct remote_ask *m)
+{
+	struct remote_file f = { 0 };
+
+	if (r->asker) {
+		f.error = -EINPROGRESS;
+	} else if (r->ops->write(r->arg, m, &f)) {
+		r->asker = c;
+		r->writes = true;
+		return;
+	}
+	answer_file(r, c, &f);
+}
+
 static void conn_event(struct remote_server *r, struct remote_conn *c)
 {
 	union request q;
@@ -170,7 +206,12 @@ static void conn_event(struct remote_server *r, struct remote_conn *c)
 		who(r, c, &q.who);
 	else if (is(&q, n, REMOTE_MIGRATE, sizeof(q.migrate)))
 		migrate(r, c, &q.migrate);
-	else if (q.h.type == REMOTE_WHO || q.h.type == REMOTE_MIGRATE)
+	else if (is(&q, n, REMOTE_READ, sizeof(q.ask)) && is_ask(&q.ask))
+		read_file(r, c, &q.ask);
+	else if (is(&q, n, REMOTE_WRITE, sizeof(q.ask)) && is_ask(&q.ask))
+		write_file(r, c, &q.ask);
+	else if (q.h.type == REMOTE_WHO || q.h.type == REMOTE_MIGRATE || q.h.type == REMOTE_READ ||
+		 q.h.type == REMOTE_WRITE)
 		conn_close(r, c);
 	else
 		refuse(c->fd, -ENOSYS);
@@ -183,6 +224,18 @@ static void close_silent(struct remote_server *r)
 	for (struct remote_conn *c = r->conn; c < r->conn + REMOTE_CONNS_MAX; c++)
 		if (c->fd && c != r->asker && now - c->heard_ns > SILENT_NS)
 			conn_close(r, c);
+}
+
+static void work_on_write(struct remote_server *r)
+{
+	struct remote_file f = { 0 };
+	struct remote_conn *c = r->asker;
+
+	if (r->ops->written(r->arg, &f))
+		return;
+	give_up(r);
+	c->heard_ns = plat_now_ns();
+	answer_file(r, c, &f);
 }
 
 static void work(struct remote_server *r)
@@ -221,7 +274,9 @@ void remote_serve(struct remote_server *r, int stop_fd)
 		close_silent(r);
 		if (p[1].revents)
 			accept_one(r);
-		if (r->asker)
+		if (r->asker && r->writes)
+			work_on_write(r);
+		else if (r->asker)
 			work(r);
 	}
 	give_up(r);

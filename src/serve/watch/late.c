@@ -58,7 +58,7 @@ static int64_t taken(struct client *c)
 	int64_t n = a64_load(&c->host.mm->rss) - c->late.from;
 
 	assert_thread(THREAD_WATCHER);
-	if (n > c->s->max && !a32_load(&c->host.mm->dying)) {
+	if (n > bounds_get(&c->s->bounds, CTL_MAX) && !a32_load(&c->host.mm->dying)) {
 		supervisor_notice(
 			c->s,
 			"%s (%d) needed %s more than the limit while a tracer had stopped "
@@ -86,15 +86,10 @@ int64_t late_look(struct client *c, uint64_t now)
 
 void late_adjust(struct supervisor *s, int64_t was, int64_t pages)
 {
-	struct mem_cgroup *g = s->group;
-
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(pages >= 0);
-	if (pages == was || s->max == PAGE_COUNTER_MAX)
+	if (pages == was)
 		return;
-	page_counter_force_max(&g->memory, s->max + pages);
-	if (s->memsw_max < PAGE_COUNTER_MAX)
-		page_counter_force_max(&g->memsw, s->memsw_max + pages);
+	bounds_beyond(&s->bounds, s->group, pages);
 	if (pages < was)
 		kswapd_wake(&s->engine);
 }

@@ -257,9 +257,7 @@ static bool ended_silently(struct client *c)
 static void adjust_high(struct supervisor *s, int64_t pages)
 {
 	assert_thread(THREAD_WATCHER);
-	VM_ASSERT(pages >= 0);
-	if (s->high < PAGE_COUNTER_MAX)
-		a64_store(&s->group->memory.high, s->high + pages);
+	bounds_several(&s->bounds, s->group, pages);
 }
 
 static int64_t inherited(const struct client *c)
