@@ -48,6 +48,12 @@ _umemcg() {
 			words=$(_umemcg_options "$command")
 		elif [[ $command == check ]]; then
 			words=$("$1" check --list 2>/dev/null | cut -f1)
+		elif [[ $command == get || $command == set || $command == migrate ]]; then
+			if [[ $COMP_CWORD -eq 2 ]]; then
+				words=$("$1" ls --no-header 2>/dev/null | awk '{ print $2 }')
+			elif [[ $command != migrate ]]; then
+				words=$("$1" get "${COMP_WORDS[2]}" 2>/dev/null | sed -n 's/^\([a-z_.]*\):.*/\1/p')
+			fi
 		elif [[ $command == run ]]; then
 			COMPREPLY=($(compgen -c -- "$cur"))
 			return

@@ -20,11 +20,11 @@
 #include "ctl/ctl.h"
 #include "plat/plat.h"
 
-#define ANSWER_MS  30000              /* a write that reclaims takes seconds */
-#define RETRY_NS   (20 * 1000000ull)  /* another write is under way */
+#define ANSWER_MS  30000             /* a write that reclaims takes seconds */
+#define RETRY_NS   (20 * 1000000ull) /* another write is under way */
 #define RETRIES    1000
 #define GONE_LOOKS 10
-#define EXIT_OTHER 1                  /* some file could not be read or written */
+#define EXIT_OTHER 1 /* some file could not be read or written */
 
 struct files {
 	struct running target;
@@ -38,8 +38,10 @@ struct files {
 static int take_options(struct files *f, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "v1", no_argument, NULL, '1' },      { "no-header", no_argument, NULL, 'H' },
-		{ "help", no_argument, NULL, 'h' },    { "version", no_argument, NULL, 'V' },
+		{ "v1", no_argument, NULL, '1' },
+		{ "no-header", no_argument, NULL, 'H' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *name = f->command->name;
@@ -398,9 +400,9 @@ static int ls_main(int argc, char **argv)
 		       "MEMORY", "MAX", "SWAP", "SWAP MAX");
 	for (int i = 0; i < t->nr_runs; i++) {
 		if (t->runs[i].state == REMOTE_ANSWERED)
-			status |= list_run(&f, &t->runs[i]);
+			status |= list_run(&f, &t->runs[i]) ? EXIT_OTHER : 0;
 		else if (t->runs[i].state != REMOTE_DENIED && !is_gone(&t->runs[i]))
-			status = running_unreachable(t, &t->runs[i]);
+			status |= running_unreachable(t, &t->runs[i]) ? EXIT_OTHER : 0;
 	}
 	running_done(t);
 	if (fflush(stdout) != 0)
@@ -418,7 +420,10 @@ static const char ls_help[] =
 	"\n"
 	"      --no-header the rows alone\n"
 	"  -h, --help      this text\n"
-	"  -V, --version   the version\n";
+	"  -V, --version   the version\n"
+	"\n"
+	"exit status: 0; 1 some run does not answer, or is of another version; 125 wrong use, or\n"
+	"umemcg itself failed.\n";
 
 static const char get_help[] =
 	"usage: umemcg get PID|GROUP [FILE...] [OPTIONS]\n"

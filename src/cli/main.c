@@ -8,13 +8,8 @@
 #include "cli/cli.h"
 
 static const struct command *const commands[] = {
-	&run_command,
-	&doctor_command,
-	&ls_command,
-	&get_command,
-	&set_command,
-	&migrate_command,
-	&check_command,
+	&run_command, &doctor_command,  &ls_command,    &get_command,
+	&set_command, &migrate_command, &check_command,
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

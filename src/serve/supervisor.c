@@ -42,8 +42,8 @@
 #define FRAME_BYTES (sizeof(struct page) + 16)
 #define ZSWAP_SHARE 4  /* of the limit, which compressed pages may have */
 #define SLOT_BYTES  96 /* of the tables in struct swap_device */
-/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, files, 2 exec, 2 kswapd, 2
- * ahead, 2 more workers than CPUs, liburcu's, the store's */
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, files, 2 exec,
+ * 2 kswapd, 2 ahead, 2 more workers than CPUs, liburcu's, the store's */
 #define OTHER_THREADS      30
 #define THREAD_STACK_GUESS (8ull << 20)  /* if 'ulimit -s' is no number */
 #define SPACE_SPARE        (32ull << 20) /* heap, clients */
@@ -117,7 +117,8 @@ static int64_t limit_pages(int64_t bytes)
 	return bytes == SERVE_UNLIMITED ? PAGE_COUNTER_MAX : bytes / (int64_t)PAGE_SIZE;
 }
 
-/* Records for what the limit allows plus a transient excess; PAGE_COUNTER_MAX: for all of memory. */
+/* Records for what the limit allows plus a transient excess; without a limit, for all of
+ * memory. */
 static uint32_t frames_for(int64_t max)
 {
 	struct sysinfo si;

@@ -145,7 +145,8 @@ int answers_start(struct supervisor *s)
 	assert_thread(THREAD_MAIN);
 	/* Another process that took our name has taken no more than that. */
 	if (err) {
-		supervisor_notice(s, "other umemcg commands cannot reach this run: %s", strerror(-err));
+		supervisor_notice(s, "other umemcg commands cannot reach this run: %s",
+				  strerror(-err));
 		return 0;
 	}
 	err = plat_thread_start(&s->answers->thread, "umemcg-remote", answers_main, s);

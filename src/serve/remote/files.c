@@ -15,7 +15,7 @@
 #include "ctl/ctl.h"
 #include "mm/reclaim.h"
 
-#define WAIT_NS    (5 * 1000000ull)    /* one wait of the remote thread for a write */
+#define WAIT_NS    (5 * 1000000ull)     /* one wait of the remote thread for a write */
 #define ENFORCE_NS (10 * 1000000000ull) /* a write of memory.max waits for the settler */
 #define LOOK_NS    (2 * 1000000ull)
 

@@ -31,7 +31,8 @@
 #define REMOTE_NODES_MAX 64
 #define REMOTE_FIND_MS   5000 /* limit of remote_find for all answers together */
 #define REMOTE_SILENT_MS                                                                           \
-	(3 * REMOTE_FIND_MS) /* a connection may be silent for this long: the                      \
+	(3 *                                                                                       \
+	 REMOTE_FIND_MS) /* a connection may be silent for this long: the                      \
 			      * first to answer remote_find must still be there                    \
 			      * after it has waited for the last */
 
@@ -103,9 +104,9 @@ struct remote_refused {
 /* REMOTE_READ and REMOTE_WRITE. */
 struct remote_ask {
 	struct remote_head h;
-	uint32_t view;              /* enum ctl_view */
-	uint32_t offset;            /* READ: of the first byte that is wanted */
-	char name[REMOTE_NAME_MAX]; /* NUL-terminated; READ: "" for the list: "NAME r|w|rw" and
+	uint32_t view;                /* enum ctl_view */
+	uint32_t offset;              /* READ: of the first byte that is wanted */
+	char name[REMOTE_NAME_MAX];   /* NUL-terminated; READ: "" for the list: "NAME r|w|rw" and
 				     * what may be written, a line per file */
 	char value[REMOTE_VALUE_MAX]; /* WRITE: NUL-terminated */
 };

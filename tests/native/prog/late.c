@@ -18,7 +18,8 @@ int main(int argc, char **argv)
 	double last;
 	int fd;
 
-	EXPECT(argc >= 2 && look_ms >= 1 && (fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0644)) >= 0);
+	EXPECT(argc >= 2 && look_ms >= 1 &&
+	       (fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0644)) >= 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sched_setscheduler(0, SCHED_FIFO, &rt);
 	for (last = now_us() / 1000;;) {

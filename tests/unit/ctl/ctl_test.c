@@ -115,8 +115,9 @@ TEST(a_new_group_has_the_kernels_defaults)
 		{ CTL_V2, "memory.max", "max\n" },
 		{ CTL_V2, "memory.swap.max", "max\n" },
 		{ CTL_V2, "memory.zswap.max", "max\n" },
-		{ CTL_V2, "memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n"
-					   "oom_group_kill 0\n" },
+		{ CTL_V2, "memory.events",
+		  "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\n"
+		  "oom_group_kill 0\n" },
 		{ CTL_V2, "cgroup.procs", "" },
 		{ CTL_V2, "cgroup.events", "populated 0\nfrozen 0\n" },
 		{ CTL_V1, "memory.limit_in_bytes", "9223372036854771712\n" },
