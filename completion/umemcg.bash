@@ -36,6 +36,8 @@ _umemcg() {
 	fi
 	case $command:$prev in
 	run:--mode) words="auto kernel-fork kernel user" ;;
+	run:--view) words="none cgroup proc all env" ;;
+	run:--view-total) words="max max+swap" ;;
 	run:--report) words="text json" ;;
 	run:--swap) COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	run:--report-file | run:--processes) COMPREPLY=($(compgen -f -- "$cur")); return ;;

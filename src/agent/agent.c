@@ -359,6 +359,7 @@ __attribute__((constructor)) static void agent_start(void)
 	guard_init();
 	origin_init();
 	peek_init();
+	view_init();
 	hide_init();
 	if (!name || !__register_atfork || emulated() || !way_set_name(name))
 		return;

@@ -295,6 +295,7 @@ pid_t hook_getppid(void);
 
 /* peek.c */
 void peek_init(void);
+void view_init(void);
 
 /* backed.c */
 bool backed_any(void);

@@ -34,6 +34,8 @@ enum {
 	OPT_REPORT,
 	OPT_REPORT_FILE,
 	OPT_PROCESSES,
+	OPT_VIEW,
+	OPT_VIEW_TOTAL,
 };
 
 static const struct option long_options[] = {
@@ -57,6 +59,8 @@ static const struct option long_options[] = {
 	{ "report",      required_argument, NULL, OPT_REPORT },
 	{ "report-file", required_argument, NULL, OPT_REPORT_FILE },
 	{ "processes",   required_argument, NULL, OPT_PROCESSES },
+	{ "view",        required_argument, NULL, OPT_VIEW },
+	{ "view-total",  required_argument, NULL, OPT_VIEW_TOTAL },
 	{ "quiet",       no_argument,       NULL, 'q' },
 	{ "verbose",     no_argument,       NULL, 'v' },
 	{ "help",        no_argument,       NULL, 'h' },
@@ -132,6 +136,10 @@ static bool parse_one(struct run_options *o, int val, const char *arg, char *pro
 		return value_path(option_name(val), arg, "file", &o->report_file, problem);
 	case OPT_PROCESSES:
 		return value_path(option_name(val), arg, "file", &o->processes_file, problem);
+	case OPT_VIEW:
+		return value_view(arg, &c->view, problem);
+	case OPT_VIEW_TOTAL:
+		return value_view_total(arg, &c->view_with_swap, problem);
 	case 'q':
 		o->quiet = true;
 		o->verbose = false;

@@ -177,3 +177,36 @@ bool value_name(const char *text, const char **name, char problem[OPTIONS_PROBLE
 	*name = text;
 	return true;
 }
+
+bool value_view(const char *text, unsigned *view, char problem[OPTIONS_PROBLEM_MAX])
+{
+	static const struct {
+		const char *name;
+		unsigned view;
+	} views[] = {
+		{ "none", 0 },
+		{ "cgroup", SERVE_VIEW_CGROUP },
+		{ "proc", SERVE_VIEW_PROC },
+		{ "all", SERVE_VIEW_MOUNTS },
+		{ "env", SERVE_VIEW_ENV },
+	};
+
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+		if (strcmp(text, views[i].name) == 0) {
+			*view = views[i].view;
+			return true;
+		}
+	}
+	return options_fail(problem,
+			    "option --view: '%s' is no view; give none, cgroup, proc, all or env",
+			    TEXT_NAME(text));
+}
+
+bool value_view_total(const char *text, bool *with_swap, char problem[OPTIONS_PROBLEM_MAX])
+{
+	*with_swap = strcmp(text, "max+swap") == 0;
+	if (*with_swap || strcmp(text, "max") == 0)
+		return true;
+	return options_fail(problem, "option --view-total: '%s' is no total; give max or max+swap",
+			    TEXT_NAME(text));
+}

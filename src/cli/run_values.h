@@ -26,6 +26,9 @@ bool value_mode(const char *text, enum serve_mode *mode, char problem[OPTIONS_PR
 /* Not empty. @kind: "file", "directory". */
 bool value_path(const char *option, const char *text, const char *kind, const char **path,
 		char problem[OPTIONS_PROBLEM_MAX]);
+/* What programs see of their limit: SERVE_VIEW_. */
+bool value_view(const char *text, unsigned *view, char problem[OPTIONS_PROBLEM_MAX]);
+bool value_view_total(const char *text, bool *with_swap, char problem[OPTIONS_PROBLEM_MAX]);
 bool value_name(const char *text, const char **name, char problem[OPTIONS_PROBLEM_MAX]);
 
 #endif

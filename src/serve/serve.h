@@ -45,6 +45,12 @@ static inline bool serve_mode_own_forks(enum serve_mode mode)
 	return mode == SERVE_MODE_KERNEL || mode == SERVE_MODE_USER;
 }
 
+/* serve_config.view */
+#define SERVE_VIEW_CGROUP 1u
+#define SERVE_VIEW_PROC   2u
+#define SERVE_VIEW_ENV    4u
+#define SERVE_VIEW_MOUNTS (SERVE_VIEW_CGROUP | SERVE_VIEW_PROC)
+
 struct serve_config {
 	enum serve_mode mode; /* that was asked for */
 	int64_t memory_max;   /* bytes, rounded down to pages; SERVE_UNLIMITED */
@@ -58,13 +64,15 @@ struct serve_config {
 	bool tier_file;            /* what the compressed tier does not take goes to the file */
 	int64_t zswap_max;         /* bytes of the limit for it; -1: choose; SERVE_UNLIMITED */
 	enum store_engine engine;
-	unsigned workers;  /* fault workers; 0 = choose */
-	bool no_spin;      /* no spinning CPUs (serve/fault/spinner.c) */
-	bool no_events;    /* listen for no forks (serve/find/listen.c); for tests */
-	bool kernel_memfd; /* memfds stay the kernel's (0028) */
-	bool kernel_sysv;  /* System V segments stay the kernel's (serve/shared/segment.c) */
-	int processes_fd;  /* list of processes (serve/client/census.c), for appending; 0: none */
-	pid_t heir;        /* of orphans, without umemcg (heir_of_orphans); 0: not known */
+	unsigned workers;    /* fault workers; 0 = choose */
+	unsigned view;       /* SERVE_VIEW_: what programs see of their limit (serve/view.h) */
+	bool view_with_swap; /* memory and swap as one total */
+	bool no_spin;        /* no spinning CPUs (serve/fault/spinner.c) */
+	bool no_events;      /* listen for no forks (serve/find/listen.c); for tests */
+	bool kernel_memfd;   /* memfds stay the kernel's (0028) */
+	bool kernel_sysv;    /* System V segments stay the kernel's (serve/shared/segment.c) */
+	int processes_fd;    /* list of processes (serve/client/census.c), for appending; 0: none */
+	pid_t heir;          /* of orphans, without umemcg (heir_of_orphans); 0: not known */
 	const char *agent_path; /* NULL: beside the executable, then where it is installed */
 	const char *group_name; /* name of the group; NULL: "run-" and our pid */
 	/* One plain sentence about something the user must know (OOM kill, swap error, unmanaged

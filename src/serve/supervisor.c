@@ -37,14 +37,15 @@
 #include "serve/remote/remote.h"
 #include "serve/session/session.h"
 #include "serve/shared/shared.h"
+#include "serve/view.h"
 #include "serve/watch/watch.h"
 
 #define FRAME_BYTES (sizeof(struct page) + 16)
 #define ZSWAP_SHARE 4  /* of the limit, which compressed pages may have */
 #define SLOT_BYTES  96 /* of the tables in struct swap_device */
-/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, files, 2 exec,
+/* control, follow, lineage, find, 6 askers, watcher, settler, finder, remote, files, view, 2 exec,
  * 2 kswapd, 2 ahead, 2 more workers than CPUs, liburcu's, the store's */
-#define OTHER_THREADS      30
+#define OTHER_THREADS      31
 #define THREAD_STACK_GUESS (8ull << 20)  /* if 'ulimit -s' is no number */
 #define SPACE_SPARE        (32ull << 20) /* heap, clients */
 
@@ -255,7 +256,7 @@ static int make_rooms(struct supervisor *s, struct serve_problem *p)
 	static int (*const init[])(struct supervisor * s) = {
 		notice_init,   census_init,  spares_init,  lineage_init, segments_init, pipes_init,
 		memfds_init,   control_init, calls_init,   follow_init,  find_init,     fault_init,
-		spinners_init, watch_init,   answers_init, copies_init,
+		spinners_init, watch_init,   answers_init, copies_init,  view_alloc,
 	};
 	int err = 0;
 
@@ -283,7 +284,7 @@ struct supervisor *supervisor_create(const struct serve_config *config,
 	plat_thread_enter();
 	if (make_rooms(s, problem) == 0 && probe_machine(s, problem) == 0 &&
 	    find_agent(s, problem) == 0 && make_engine(s, problem) == 0 &&
-	    make_socket(s, problem) == 0)
+	    make_socket(s, problem) == 0 && view_init(s, problem) == 0)
 		return s;
 	return NULL;
 }
@@ -323,6 +324,8 @@ int supervisor_start(struct supervisor *s, struct serve_problem *problem)
 		err = fault_start(s, workers);
 	if (!err)
 		err = answers_start(s);
+	if (!err)
+		err = view_start(s);
 	if (!err && !s->config.no_spin)
 		err = spinners_start(s);
 	if (!err)
@@ -349,6 +352,7 @@ void supervisor_child_env(const struct supervisor *s, bool load)
 	free(others);
 	free(value);
 	setenv(PROTO_ENV, s->socket_name, 1);
+	view_child_env((struct supervisor *)s);
 	control_hand_down(s);
 }
 
@@ -394,6 +398,7 @@ void supervisor_stop(struct supervisor *s)
 	watch_join(s);
 	find_stop(s);
 	answers_stop(s);
+	view_stop(s);
 	calls_stop(s);
 	fault_stop(s);
 	while ((c = client_next(s, NULL))) {
@@ -413,8 +418,8 @@ void supervisor_stop(struct supervisor *s)
 static void free_rooms(struct supervisor *s)
 {
 	void *const part[] = {
-		s->follow, s->fault, s->spinners, s->watch,
-		s->finder, s->kinds, s->search,   s->answers,
+		s->follow, s->fault,  s->spinners, s->watch, s->finder,
+		s->kinds,  s->search, s->answers,  s->view,
 	};
 
 	VM_ASSERT(!s->started);

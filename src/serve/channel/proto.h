@@ -48,6 +48,7 @@
 
 #define PROTO_MAGIC     0x756d6336u /* "umc6"; changes with every incompatible change */
 #define PROTO_ENV       "UMEMCG_SOCKET"
+#define PROTO_VIEW_ENV  "UMEMCG_VIEW" /* "proc": /proc/meminfo shows the group (agent/view.c) */
 #define PROTO_DOOR_ENV  "UMEMCG_DOOR" /* "DESCRIPTOR.INODE:PATH", or one half of it */
 #define EVICT_PAGES_MAX 128           /* pages per batch; size of the staging area */
 

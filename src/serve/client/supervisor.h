@@ -84,6 +84,7 @@ struct supervisor {
 	struct kinds *kinds;         /* watch/kinds.c */
 	struct search *search;       /* watch/search.c */
 	struct answers *answers;     /* remote/answers.c */
+	struct view *view;           /* view.c; NULL: nothing is shown */
 };
 
 /* Allocate a room's own structure into *@part, zeroed. 0 or -ENOMEM. */
@@ -134,6 +135,7 @@ enum serve_thread {
 	THREAD_REMOTE = 1 << 9,
 	THREAD_FOLLOW = 1 << 10,
 	THREAD_FILES = 1 << 11,
+	THREAD_VIEW = 1 << 12,
 };
 /* The first statement of a thread's main function. */
 void thread_begin(enum serve_thread self);

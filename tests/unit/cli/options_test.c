@@ -94,6 +94,8 @@ static const struct {
 	{ "-m 64M --kernel-sysv=1 true", "--kernel-sysv", "'1'", "no value" },
 	{ "-m 64M --kernel-memfd=1 true", "--kernel-memfd", "'1'", "no value" },
 	{ "-m 64M --mode= true", "--mode", "''", "kernel-fork, kernel" },
+	{ "-m 64M --view true", "--view", "'true'", "none, cgroup, proc, all or env" },
+	{ "-m 64M --view-total=swap true", "--view-total", "'swap'", "max or max+swap" },
 	{ "-m 64M --mode none true", "--mode", "'none'", "auto" },
 	{ "-m 64M --name= true", "--name", "''", "a letter" },
 	{ "-m 64M --name 17 true", "--name", "'17'", "a letter" },
